@@ -1,0 +1,2 @@
+//! The logic of manycore, free of Node: accepting and scheduling connections, lanes between threads
+//! and processes, and the shared memory under both.

@@ -1,0 +1,66 @@
+'use strict';
+
+/**
+ * The errors manycore raises itself. Where Node has a code for a situation, Node's code is used.
+ * One entry per code; each builds the message from its arguments.
+ */
+
+/** @type {Record<string, [ErrorConstructor, (...details: any[]) => string]>} */
+const CODES = {
+  ERR_FEATURE_UNAVAILABLE_ON_PLATFORM: [
+    TypeError,
+    (feature, reason) => `The feature ${feature} is unavailable here: ${reason}`,
+  ],
+  ERR_INVALID_ARG_TYPE: [
+    TypeError,
+    (name, expected, actual) => `The "${name}" argument must be ${expected}. Received ${describe(actual)}`,
+  ],
+  ERR_INVALID_ARG_VALUE: [
+    TypeError,
+    (name, actual, reason) => `The argument '${name}' ${reason}. Received ${describe(actual)}`,
+  ],
+  ERR_OUT_OF_RANGE: [
+    RangeError,
+    (name, range, actual) => `The value of "${name}" is out of range. It must be ${range}. Received ${describe(actual)}`,
+  ],
+  ERR_MANYCORE_ADDON_MISSING: [
+    Error,
+    (cause) =>
+      'The native addon of manycore could not be loaded. Run `npm rebuild manycore` ' +
+      `(needs Rust, see https://rustup.rs) or reinstall the package. Cause: ${cause}`,
+  ],
+  ERR_MANYCORE_VERSION_MISMATCH: [
+    Error,
+    (addon, script) => `The native addon is of version ${addon}, its JavaScript of ${script}: reinstall manycore`,
+  ],
+};
+
+/** @param {unknown} value */
+function describe(value) {
+  if (value === null || value === undefined) return String(value);
+  if (typeof value === 'function') return `function ${value.name}`;
+  if (typeof value === 'object') {
+    const name = value.constructor?.name;
+    return name ? `an instance of ${name}` : 'an object';
+  }
+  const text = typeof value === 'string' ? `'${value}'` : String(value);
+  return `type ${typeof value} (${text.length > 40 ? text.slice(0, 37) + '...' : text})`;
+}
+
+/**
+ * Makes the error for a code. Its stack starts at the caller of the API function given as `origin`.
+ * @param {keyof typeof CODES & string} code
+ * @param {any[]} details what the code's message is built from
+ * @param {Function} [origin]
+ * @returns {Error & { code: string }}
+ */
+function makeError(code, details, origin = makeError) {
+  const [Base, message] = CODES[code];
+  const error = /** @type {Error & { code: string }} */ (new Base(message(...details)));
+  error.code = code;
+  Error.captureStackTrace?.(error, origin);
+  return error;
+}
+
+module.exports.makeError = makeError;
+module.exports.CODES = CODES;

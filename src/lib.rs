@@ -1,0 +1,10 @@
+//! N-API binding of manycore: converts, calls the core once, converts back.
+
+mod callback;
+mod uv;
+
+/// The version of the addon, which must equal that of the JavaScript beside it.
+#[napi_derive::napi]
+pub fn version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}
