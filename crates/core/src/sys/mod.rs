@@ -1,0 +1,6 @@
+//! The only place that names system calls.
+//!
+//! Everything here returns `io::Result`, owns its descriptors and leaves policy to its callers.
+
+pub mod clock;
+pub mod scm;
