@@ -1,2 +1,4 @@
 //! The logic of manycore, free of Node: accepting and scheduling connections, lanes between threads
 //! and processes, and the shared memory under both.
+
+pub mod shm;
