@@ -211,13 +211,13 @@ mod tests {
     fn write(segment: &Segment, at: usize, value: u8) {
         assert!(at < segment.mapped_len());
         // SAFETY: in bounds of the mapping.
-        unsafe { segment.as_ptr().add(at).write_volatile(value) };
+        unsafe { segment.as_ptr().wrapping_add(at).write_volatile(value) };
     }
 
     fn read(segment: &Segment, at: usize) -> u8 {
         assert!(at < segment.mapped_len());
         // SAFETY: in bounds of the mapping.
-        unsafe { segment.as_ptr().add(at).read_volatile() }
+        unsafe { segment.as_ptr().wrapping_add(at).read_volatile() }
     }
 
     #[test]

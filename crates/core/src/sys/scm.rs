@@ -39,6 +39,9 @@ pub fn packet_pair() -> io::Result<(OwnedFd, OwnedFd)> {
 pub fn send(socket: impl AsFd, payload: &[u8; PAYLOAD_BYTES], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut space = [MaybeUninit::<u8>::uninit(); cmsg_space!(ScmRights(MAX_FDS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
+    if fds.len() > MAX_FDS {
+        return Err(Errno::INVAL);
+    }
     if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
         return Err(Errno::INVAL);
     }
@@ -51,7 +54,9 @@ pub fn send(socket: impl AsFd, payload: &[u8; PAYLOAD_BYTES], fds: &[BorrowedFd<
 pub enum Received {
     /// A whole message.
     Message([u8; PAYLOAD_BYTES]),
-    /// A message that is not of our form, or whose descriptors did not fit into this process.
+    /// A message whose descriptors did not all fit into this process; the rest is lost.
+    Truncated([u8; PAYLOAD_BYTES]),
+    /// A message that is not of our form.
     Damaged,
     /// Nothing is queued.
     Empty,
@@ -82,10 +87,11 @@ pub fn receive(socket: impl AsFd, fds: &mut Vec<OwnedFd>) -> io::Result<Received
     if message.bytes == 0 {
         return Ok(Received::Closed);
     }
-    let damaged = message.bytes != PAYLOAD_BYTES
-        || message.flags.contains(ReturnFlags::CTRUNC)
-        || message.flags.contains(ReturnFlags::TRUNC);
-    Ok(if damaged { Received::Damaged } else { Received::Message(payload) })
+    if message.bytes != PAYLOAD_BYTES || message.flags.contains(ReturnFlags::TRUNC) {
+        return Ok(Received::Damaged);
+    }
+    let truncated = message.flags.contains(ReturnFlags::CTRUNC);
+    Ok(if truncated { Received::Truncated(payload) } else { Received::Message(payload) })
 }
 
 /// Whether the process can take `count` more descriptors now. Costs `count` duplications: for processes
