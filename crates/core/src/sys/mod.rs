@@ -3,4 +3,5 @@
 //! Everything here returns `io::Result`, owns its descriptors and leaves policy to its callers.
 
 pub mod clock;
+pub mod epoll;
 pub mod scm;
