@@ -12,7 +12,12 @@ function lazy(name, load) {
     enumerable: true,
     get() {
       const value = load();
-      Object.defineProperty(module.exports, name, { configurable: true, enumerable: true, writable: true, value });
+      Object.defineProperty(module.exports, name, {
+        configurable: true,
+        enumerable: true,
+        writable: true,
+        value,
+      });
       return value;
     },
   });
