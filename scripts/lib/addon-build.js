@@ -1,0 +1,44 @@
+'use strict';
+
+/** Where the addon lies and whether it is older than its sources. */
+
+const fs = require('node:fs');
+const path = require('node:path');
+
+/** What cargo builds the addon from, relative to the repository. */
+const SOURCES = ['Cargo.toml', 'Cargo.lock', 'build.rs', 'src', 'crates'];
+
+/** The name of the addon's file for the running platform, as lib/native/index.js looks for it. */
+function addonFileName() {
+  return `manycore.${process.platform}-${process.arch}-${libcName()}.node`;
+}
+
+/** The C library of this Node: 'gnu' or 'musl'. */
+function libcName() {
+  const report = /** @type {any} */ (process.report);
+  report.excludeNetwork = true; // It would look up the names of open sockets' peers.
+  return report.getReport().header.glibcVersionRuntime ? 'gnu' : 'musl';
+}
+
+/**
+ * @param {string} entry file or folder
+ * @returns {number} the latest modification of a file in it, in ms since the epoch
+ */
+function newestMs(entry) {
+  const stats = fs.statSync(entry);
+  if (!stats.isDirectory()) return stats.mtimeMs;
+  const times = fs.readdirSync(entry).map((name) => newestMs(path.join(entry, name)));
+  return Math.max(0, ...times);
+}
+
+/** @param {string} root */
+function addonIsCurrent(root) {
+  const addon = path.join(root, 'lib', 'native', addonFileName());
+  if (!fs.existsSync(addon)) return false;
+  const builtMs = fs.statSync(addon).mtimeMs;
+  return SOURCES.every((name) => newestMs(path.join(root, name)) <= builtMs);
+}
+
+module.exports.addonFileName = addonFileName;
+module.exports.addonIsCurrent = addonIsCurrent;
+module.exports.libcName = libcName;
