@@ -39,13 +39,7 @@ export type ScheduleCallback = (
 
 /** A constant of Node's (`SCHED_RR`, `SCHED_NONE`), the name of a policy, or a function of one's own. */
 export type SchedulingPolicy =
-  | number
-  | 'rr'
-  | 'none'
-  | 'least-connections'
-  | 'p2c'
-  | 'ip-hash'
-  | ScheduleCallback;
+  number | 'rr' | 'none' | 'least-connections' | 'p2c' | 'ip-hash' | ScheduleCallback;
 
 export interface ClusterEvents {
   disconnect: [worker: ClusterWorker];

@@ -1,6 +1,34 @@
 'use strict';
 
-/** Entry point: wiring only. Each part is loaded when it is first asked for. */
+/**
+ * Entry point: wiring only. Each part is loaded when it is first asked for; so is node:worker_threads, whose
+ * names are therefore written out here. They are those of every supported Node: one that the running Node does
+ * not have yet is undefined. `manycore/worker_threads` has exactly the names that the running Node has.
+ */
+
+const THREAD_NAMES = [
+  'BroadcastChannel',
+  'MessageChannel',
+  'MessagePort',
+  'SHARE_ENV',
+  'Worker',
+  'getEnvironmentData',
+  'isInternalThread',
+  'isMainThread',
+  'isMarkedAsUntransferable',
+  'locks',
+  'markAsUncloneable',
+  'markAsUntransferable',
+  'moveMessagePortToContext',
+  'parentPort',
+  'postMessageToThread',
+  'receiveMessageOnPort',
+  'resourceLimits',
+  'setEnvironmentData',
+  'threadId',
+  'threadName',
+  'workerData',
+];
 
 /**
  * @param {string} name
@@ -24,12 +52,11 @@ function lazy(name, load) {
 }
 
 lazy('cluster', () => require('./lib/cluster'));
-for (const name of Object.keys(require('node:worker_threads'))) {
+for (const name of THREAD_NAMES) {
   lazy(name, () => /** @type {Record<string, any>} */ (require('./lib/threads'))[name]);
 }
 
-// Tells Node's ESM loader the names to export. It holds those of every supported Node: a name that the running
-// one does not have yet is imported as undefined instead of failing the whole import.
+// Tells Node's ESM loader the names to export.
 // eslint-disable-next-line no-constant-binary-expression
 0 &&
   (module.exports = {

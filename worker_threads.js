@@ -4,7 +4,8 @@
 
 module.exports = require('./lib/threads');
 
-// Tells Node's ESM loader the names to export; see index.js.
+// Tells Node's ESM loader the names to export. They are those of every supported Node: one that the running Node
+// does not have yet is imported as undefined, instead of failing the import as a whole.
 // eslint-disable-next-line no-constant-binary-expression
 0 &&
   (module.exports = {

@@ -2,12 +2,14 @@
 
 /**
  * The package's install script: sees to it that the addon is there. A prebuilt package serves most; elsewhere
- * the addon is built from the Rust sources in this package. Depends on nothing outside of this file but Node.
+ * the addon is built from the Rust sources in this package.
  */
 
 const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
+const { addonFileName, libcName } = require('./lib/addon-file');
+const { version } = require('../package.json');
 
 const ROOT = path.join(__dirname, '..');
 const NATIVE = path.join(ROOT, 'lib', 'native');
@@ -19,18 +21,12 @@ class InstallError extends Error {}
 /** @returns {Error | undefined} why the addon does not load */
 function loadFailure() {
   // In a process of its own: a broken library may end it.
-  const script = `require(${JSON.stringify(path.join(NATIVE, 'index.js'))}).version()`;
-  const { status, stderr, error } = spawnSync(process.execPath, ['-e', script], { encoding: 'utf8' });
-  if (status === 0) return undefined;
-  return error ?? new Error(/** @type {string} */ (stderr).trim());
-}
-
-/** The name under which lib/native/index.js looks for the addon. */
-function addonFileName() {
-  const report = /** @type {any} */ (process.report);
-  report.excludeNetwork = true;
-  const libc = report.getReport().header.glibcVersionRuntime ? 'gnu' : 'musl';
-  return `manycore.linux-${process.arch}-${libc}.node`;
+  const script = `console.log(require(${JSON.stringify(path.join(NATIVE, 'index.js'))}).version())`;
+  const { status, stdout, stderr, error } = spawnSync(process.execPath, ['-e', script], { encoding: 'utf8' });
+  if (error) return error;
+  if (status !== 0) return new Error(stderr.trim());
+  const found = stdout.trim();
+  return found === version ? undefined : new Error(`it is of version ${found}, not ${version}`);
 }
 
 /** @param {string} output JSON lines of cargo */
@@ -47,8 +43,9 @@ function findLibrary(output) {
 
 /** @param {string} targetDir */
 function build(targetDir) {
+  /** @type {NodeJS.ProcessEnv} */
   const env = { ...process.env, CARGO_TARGET_DIR: targetDir };
-  if (addonFileName().endsWith('-musl.node')) {
+  if (libcName() === 'musl') {
     // Rust links statically there unless told otherwise, and a static library cannot be loaded.
     env.RUSTFLAGS = `${env.RUSTFLAGS ?? ''} -C target-feature=-crt-static`.trim();
   }
@@ -68,7 +65,9 @@ function build(targetDir) {
   }
   if (error) throw new InstallError(`cargo could not be run: ${error.message}`);
   if (status !== 0) {
-    throw new InstallError(`building the addon failed. Rust 1.88 or newer and a C linker are needed.\n${stderr}`);
+    throw new InstallError(
+      `building the addon failed. Rust 1.88 or newer and a C linker are needed.\n${stderr}`,
+    );
   }
   const library = findLibrary(stdout);
   if (!library) throw new InstallError('cargo built no library');

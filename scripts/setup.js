@@ -24,7 +24,9 @@ function run(command, args) {
   // Its output goes to stderr: stdout belongs to what is started afterwards.
   const { error, status, signal } = spawnSync(command, args, { cwd: ROOT, stdio: ['ignore', 2, 2] });
   if (error) throw new SetupError(`${command} could not be started: ${error.message}`);
-  if (status !== 0) throw new SetupError(`${command} ${args.join(' ')} failed (${signal ?? `exit code ${status}`})`);
+  if (status !== 0) {
+    throw new SetupError(`${command} ${args.join(' ')} failed (${signal ?? `exit code ${status}`})`);
+  }
 }
 
 function setup() {

@@ -1,24 +1,13 @@
 'use strict';
 
-/** Where the addon lies and whether it is older than its sources. */
+/** Whether the addon is older than its sources. */
 
 const fs = require('node:fs');
 const path = require('node:path');
+const { addonFileName } = require('./addon-file');
 
 /** What cargo builds the addon from, relative to the repository. */
 const SOURCES = ['Cargo.toml', 'Cargo.lock', 'build.rs', 'src', 'crates'];
-
-/** The name of the addon's file for the running platform, as lib/native/index.js looks for it. */
-function addonFileName() {
-  return `manycore.${process.platform}-${process.arch}-${libcName()}.node`;
-}
-
-/** The C library of this Node: 'gnu' or 'musl'. */
-function libcName() {
-  const report = /** @type {any} */ (process.report);
-  report.excludeNetwork = true; // It would look up the names of open sockets' peers.
-  return report.getReport().header.glibcVersionRuntime ? 'gnu' : 'musl';
-}
 
 /**
  * @param {string} entry file or folder
@@ -39,6 +28,4 @@ function addonIsCurrent(root) {
   return SOURCES.every((name) => newestMs(path.join(root, name)) <= builtMs);
 }
 
-module.exports.addonFileName = addonFileName;
 module.exports.addonIsCurrent = addonIsCurrent;
-module.exports.libcName = libcName;
