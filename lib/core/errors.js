@@ -21,7 +21,8 @@ const CODES = {
   ],
   ERR_OUT_OF_RANGE: [
     RangeError,
-    (name, range, actual) => `The value of "${name}" is out of range. It must be ${range}. Received ${describe(actual)}`,
+    (name, range, actual) =>
+      `The value of "${name}" is out of range. It must be ${range}. Received ${describe(actual)}`,
   ],
   ERR_MANYCORE_ADDON_MISSING: [
     Error,
@@ -35,7 +36,8 @@ const CODES = {
   ],
   ERR_MANYCORE_VERSION_MISMATCH: [
     Error,
-    (addon, script) => `The native addon is of version ${addon}, its JavaScript of ${script}: reinstall manycore`,
+    (addon, script) =>
+      `The native addon is of version ${addon}, its JavaScript of ${script}: reinstall manycore`,
   ],
 };
 
