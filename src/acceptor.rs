@@ -191,11 +191,13 @@ impl Acceptor {
     /// A worker's load now.
     #[napi]
     pub fn load(&self, token: u32, slot: u32) -> WorkerLoad {
-        let load = self.hub.scoreboard().load(slot, monotonic_ns());
+        let board = self.hub.scoreboard();
+        let now_ns = monotonic_ns();
+        let load = board.load(slot, now_ns);
         WorkerLoad {
             connections: load.connections,
             requests: load.requests,
-            loop_lag_ms: load.loop_lag_ns as f64 / 1e6,
+            loop_lag_ms: board.loop_lag_ns(slot, now_ns) as f64 / 1e6,
             unclaimed: self.hub.unclaimed(token) as f64,
         }
     }
