@@ -120,15 +120,16 @@ for (const [what, { settings = {}, env = {} }] of Object.entries(BAD_STARTS)) {
         cluster.setupPrimary({ ...JSON.parse(process.env.SETTINGS), silent: true });
         const run = async () => {
           const worker = cluster.fork(JSON.parse(process.env.WORKER_ENV));
-          const errors = [];
           let stderr = '';
-          worker.on('error', ({ code, syscall }) => errors.push({ code, syscall }));
           worker.process.stderr?.on('data', (text) => (stderr += text));
-          const [code, signal] = await new Promise((resolve) => worker.on('exit', (...end) => resolve(end)));
-          // A process that could not be started never says that it has disconnected.
-          if (errors.length === 0 && worker.isConnected()) await once(worker, 'disconnect');
+          // A process that could not be started has an error instead of an exit.
+          const end = await new Promise((resolve) => {
+            worker.on('exit', (...status) => resolve(status));
+            worker.on('error', ({ code, syscall }) => resolve({ code, syscall: syscall.split(' ')[0] }));
+          });
+          if (worker.isConnected()) await once(worker, 'disconnect');
           const [name] = /\w*Error.*/.exec(stderr) ?? [''];
-          return { code, signal, errors, name: name.replace(/'[^']*'/, 'X') };
+          return { end, name: name.replace(/'[^']*'/, 'X') };
         };
         const first = await run();
         const before = readdirSync('/proc/self/fd').length;

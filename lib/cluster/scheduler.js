@@ -36,9 +36,14 @@ class Scheduler {
    * @param {any} worker
    */
   watch(link, worker) {
+    const { pid } = worker.process;
+    // Without a pid the process could not be started, and no 'exit' will tell of its end.
+    if (pid === undefined) {
+      this.removeWorker(link);
+      return;
+    }
     this.workers.set(link.token, worker);
-    // Without a pid the process could not be started: its 'exit' follows and tidies up.
-    if (worker.process.pid !== undefined) this.acceptor.watch(link.token, worker.process.pid);
+    this.acceptor.watch(link.token, pid);
   }
 
   /** @param {import('../native/index').AcceptorWorker} link */
