@@ -1,6 +1,9 @@
 //! N-API binding of manycore: converts, calls the core once, converts back.
 
+mod acceptor;
 mod callback;
+mod error;
+mod receiver;
 mod uv;
 
 /// The version of the addon, which must equal that of the JavaScript beside it.

@@ -30,6 +30,10 @@ const CODES = {
       'The native addon of manycore could not be loaded. Run `npm rebuild manycore` ' +
       `(needs Rust, see https://rustup.rs) or reinstall the package. Cause: ${cause}`,
   ],
+  ERR_MANYCORE_TOO_MANY_WORKERS: [
+    Error,
+    (count) => `No more workers can be forked: ${count} are running, which is the most the scheduler has room for`,
+  ],
   ERR_MANYCORE_VERSION_MISMATCH: [
     Error,
     (addon, script) =>

@@ -1,0 +1,3 @@
+//! Memory shared between threads and processes.
+
+pub mod segment;

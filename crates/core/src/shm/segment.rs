@@ -1,0 +1,288 @@
+//! One sealed memfd and its mapping: the only place that maps memory.
+//!
+//! Who may call: any thread. A segment's memory can be written by every process that holds its descriptor at
+//! any time, so nothing in it may be borrowed as `&T`, other than atomics, and whatever is read from it must
+//! be checked before it is used. The size cannot change under the mapping: the descriptor is sealed against
+//! growing and shrinking by its maker, and an opener refuses one that is not, so an access never meets SIGBUS.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ptr::{self, NonNull};
+
+use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::mm::{MapFlags, ProtFlags};
+
+/// Seals that keep the size what it was when it was checked.
+const SIZE_SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW);
+
+/// A mapped memfd of fixed size. Unmapped and closed when dropped.
+#[derive(Debug)]
+pub struct Segment {
+    base: NonNull<u8>,
+    /// Bytes of address space: more than `len` when a part is mapped twice.
+    mapped_len: usize,
+    len: usize,
+    fd: OwnedFd,
+}
+
+// SAFETY: the mapping belongs to the process, not to a thread, and access to it goes through raw pointers.
+unsafe impl Send for Segment {}
+// SAFETY: as above; shared references only hand out the address and the descriptor.
+unsafe impl Sync for Segment {}
+
+impl Segment {
+    /// A new zeroed segment of `len` bytes. `name` shows in `/proc/<pid>/maps` and nowhere else.
+    ///
+    /// # Errors
+    /// EMFILE and ENFILE without descriptors left, ENOMEM without address space, `InvalidInput` for a length
+    /// of zero.
+    pub fn create(name: &str, len: usize) -> io::Result<Self> {
+        Self::map(sealed_memfd(name, len)?, len, None)
+    }
+
+    /// Maps a segment made elsewhere.
+    ///
+    /// # Errors
+    /// `InvalidData` when the descriptor's size is not `len`, or its size is not sealed.
+    pub fn open(fd: OwnedFd, len: usize) -> io::Result<Self> {
+        check(&fd, len)?;
+        Self::map(fd, len, None)
+    }
+
+    /// A new zeroed segment of `header_len + ring_len` bytes whose last `ring_len` bytes are mapped twice in
+    /// a row, so that a record which reaches over the end of the ring is contiguous. Both lengths are
+    /// multiples of [`page_size`].
+    ///
+    /// # Errors
+    /// As [`Segment::create`].
+    pub fn create_mirrored(name: &str, header_len: usize, ring_len: usize) -> io::Result<Self> {
+        let len = mirrored_len(header_len, ring_len)?;
+        Self::map(sealed_memfd(name, len)?, len, Some(header_len))
+    }
+
+    /// Maps a segment made by [`Segment::create_mirrored`] elsewhere.
+    ///
+    /// # Errors
+    /// As [`Segment::open`].
+    pub fn open_mirrored(fd: OwnedFd, header_len: usize, ring_len: usize) -> io::Result<Self> {
+        let len = mirrored_len(header_len, ring_len)?;
+        check(&fd, len)?;
+        Self::map(fd, len, Some(header_len))
+    }
+
+    /// The first byte. Valid for [`Segment::mapped_len`] bytes as long as the segment lives.
+    pub fn as_ptr(&self) -> *mut u8 {
+        self.base.as_ptr()
+    }
+
+    /// Bytes of the segment.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Never: a segment has at least one byte.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bytes that may be accessed from [`Segment::as_ptr`]: `len()`, plus the mirror when there is one.
+    pub fn mapped_len(&self) -> usize {
+        self.mapped_len
+    }
+
+    /// Reserves the whole address range first, then maps the file over it, so that the mirror has a place
+    /// that nothing else can take.
+    fn map(fd: OwnedFd, len: usize, mirror_from: Option<usize>) -> io::Result<Self> {
+        let mapped_len = match mirror_from {
+            Some(start) => len.checked_add(len - start).ok_or(io::ErrorKind::InvalidInput)?,
+            None => len,
+        };
+        // SAFETY: a private reservation at an address of the kernel's choice touches no existing memory.
+        let base = unsafe {
+            rustix::mm::mmap_anonymous(
+                ptr::null_mut(),
+                mapped_len,
+                ProtFlags::empty(),
+                MapFlags::PRIVATE | MapFlags::NORESERVE,
+            )
+        }?;
+        let base = NonNull::new(base.cast::<u8>()).ok_or(io::ErrorKind::OutOfMemory)?;
+        // From here on dropping the segment gives the reservation back.
+        let segment = Self {
+            base,
+            mapped_len,
+            len,
+            fd,
+        };
+        segment.map_over(0, len, 0)?;
+        if let Some(start) = mirror_from {
+            segment.map_over(len, len - start, start)?;
+        }
+        Ok(segment)
+    }
+
+    /// Maps `len` bytes of the file from `file_offset` over the reservation at `at`.
+    fn map_over(&self, at: usize, len: usize, file_offset: usize) -> io::Result<()> {
+        debug_assert!(at + len <= self.mapped_len);
+        let address = self.base.as_ptr().wrapping_add(at);
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: the range lies inside the reservation made by `map`, which nothing uses yet.
+        unsafe {
+            rustix::mm::mmap(
+                address.cast(),
+                len,
+                protection,
+                MapFlags::SHARED | MapFlags::FIXED,
+                &self.fd,
+                file_offset as u64,
+            )
+        }?;
+        Ok(())
+    }
+}
+
+impl AsFd for Segment {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        // SAFETY: the range was reserved by `map`; whoever uses the pointer keeps the segment alive. Failure
+        // is impossible for a range that was mapped, and would only leak it.
+        let _unmapped = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.mapped_len) };
+    }
+}
+
+/// Bytes of a page of memory, the granularity of mappings. 4 KiB on x64, up to 64 KiB on arm64.
+pub fn page_size() -> usize {
+    rustix::param::page_size()
+}
+
+fn mirrored_len(header_len: usize, ring_len: usize) -> io::Result<usize> {
+    let page = page_size();
+    if !header_len.is_multiple_of(page) || !ring_len.is_multiple_of(page) || ring_len == 0 {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not a multiple of the page size",
+        ));
+    }
+    header_len
+        .checked_add(ring_len)
+        .ok_or_else(|| io::ErrorKind::InvalidInput.into())
+}
+
+fn sealed_memfd(name: &str, len: usize) -> io::Result<OwnedFd> {
+    if len == 0 {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "a segment has at least one byte",
+        ));
+    }
+    let fd = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    rustix::fs::ftruncate(&fd, len as u64)?;
+    rustix::fs::fcntl_add_seals(&fd, SIZE_SEALS | SealFlags::SEAL)?;
+    Ok(fd)
+}
+
+fn check(fd: &OwnedFd, len: usize) -> io::Result<()> {
+    let refuse = |reason| Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+    // Seals first: once they are on, the size that is read next can no longer change.
+    match rustix::fs::fcntl_get_seals(fd) {
+        Ok(seals) if seals.contains(SIZE_SEALS) => {}
+        Ok(_) => return refuse("the size of the segment is not sealed"),
+        Err(_) => return refuse("not a memfd"),
+    }
+    if len == 0 || rustix::fs::fstat(fd)?.st_size as u64 != len as u64 {
+        return refuse("the segment has another size");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clone_of(segment: &Segment) -> OwnedFd {
+        segment.as_fd().try_clone_to_owned().unwrap()
+    }
+
+    fn write(segment: &Segment, at: usize, value: u8) {
+        assert!(at < segment.mapped_len());
+        // SAFETY: in bounds of the mapping.
+        unsafe { segment.as_ptr().wrapping_add(at).write_volatile(value) };
+    }
+
+    fn read(segment: &Segment, at: usize) -> u8 {
+        assert!(at < segment.mapped_len());
+        // SAFETY: in bounds of the mapping.
+        unsafe { segment.as_ptr().wrapping_add(at).read_volatile() }
+    }
+
+    #[test]
+    fn two_mappings_see_the_same_bytes() {
+        let one = Segment::create("test", 10_000).unwrap();
+        let two = Segment::open(clone_of(&one), 10_000).unwrap();
+        assert_eq!(read(&one, 9_999), 0);
+        write(&one, 9_999, 7);
+        assert_eq!(read(&two, 9_999), 7);
+        assert_ne!(one.as_ptr(), two.as_ptr());
+        assert_eq!(one.len(), 10_000);
+    }
+
+    #[test]
+    fn the_mirror_continues_the_ring() {
+        let page = page_size();
+        let one = Segment::create_mirrored("test", page, 2 * page).unwrap();
+        assert_eq!(one.len(), 3 * page);
+        assert_eq!(one.mapped_len(), 5 * page);
+        write(&one, page, 1);
+        write(&one, 5 * page - 1, 2);
+        assert_eq!(read(&one, 3 * page), 1);
+        assert_eq!(read(&one, 3 * page - 1), 2);
+        let two = Segment::open_mirrored(clone_of(&one), page, 2 * page).unwrap();
+        assert_eq!(read(&two, 3 * page), 1);
+    }
+
+    #[test]
+    fn other_sizes_and_unsealed_files_are_refused() {
+        let one = Segment::create("test", 4096).unwrap();
+        for len in [0, 1, 4095, 4097, usize::MAX] {
+            let error = Segment::open(clone_of(&one), len).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        }
+        let unsealed = rustix::fs::memfd_create("test", MemfdFlags::ALLOW_SEALING).unwrap();
+        rustix::fs::ftruncate(&unsealed, 4096).unwrap();
+        assert_eq!(
+            Segment::open(unsealed, 4096).unwrap_err().kind(),
+            io::ErrorKind::InvalidData
+        );
+        let (pipe, _writer) = rustix::pipe::pipe().unwrap();
+        assert_eq!(
+            Segment::open(pipe, 4096).unwrap_err().kind(),
+            io::ErrorKind::InvalidData
+        );
+    }
+
+    #[test]
+    fn the_size_cannot_be_changed_any_more() {
+        let one = Segment::create("test", 4096).unwrap();
+        assert!(rustix::fs::ftruncate(&one, 0).is_err());
+        assert!(rustix::fs::ftruncate(&one, 8192).is_err());
+    }
+
+    #[test]
+    fn impossible_lengths_are_errors() {
+        assert_eq!(
+            Segment::create("test", 0).unwrap_err().kind(),
+            io::ErrorKind::InvalidInput
+        );
+        assert!(Segment::create("test", usize::MAX).is_err());
+        let page = page_size();
+        for (header, ring) in [(1, page), (page, 1), (page, 0), (usize::MAX - page + 1, page)] {
+            let error = Segment::create_mirrored("test", header, ring).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The only place that names system calls.
+//!
+//! Everything here returns `io::Result`, owns its descriptors and leaves policy to its callers.
+
+pub mod clock;
+pub mod epoll;
+pub mod scm;
