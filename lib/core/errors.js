@@ -32,7 +32,8 @@ const CODES = {
   ],
   ERR_MANYCORE_TOO_MANY_WORKERS: [
     Error,
-    (count) => `No more workers can be forked: ${count} are running, which is the most the scheduler has room for`,
+    (count) =>
+      `No more workers can be forked: ${count} are running, which is the most the scheduler has room for`,
   ],
   ERR_MANYCORE_VERSION_MISMATCH: [
     Error,
