@@ -29,7 +29,9 @@ const root = process.argv[1];
 const manycore = require(root);
 const names = Object.keys(manycore).length;
 const { loadAddon, requireAddon } = require(root + '/lib/core/addon');
-const failures = [loadAddon, () => requireAddon('The pool')].map((action) => {
+const actions = [loadAddon, () => requireAddon('Pool')];
+if (process.argv[2] === 'fork') actions.push(() => manycore.cluster.fork());
+const failures = actions.map((action) => {
   try {
     action();
     return null;
@@ -40,12 +42,15 @@ const failures = [loadAddon, () => requireAddon('The pool')].map((action) => {
 console.log(JSON.stringify({ names, failures }));
 `;
 
-const inspect = async (folder, env) =>
-  JSON.parse(await runOk(process.execPath, ['-e', SCRIPT, '--', folder], { env, cwd: folder }));
+const inspect = async (folder, { env, fork = false } = {}) => {
+  const args = ['-e', SCRIPT, '--', folder, ...(fork ? ['fork'] : [])];
+  return JSON.parse(await runOk(process.execPath, args, { env, cwd: folder }));
+};
 
 test('a missing addon is an error at first use, with advice', async (t) => {
-  const { names, failures } = await inspect(installation(t, { withAddon: false }));
+  const { names, failures } = await inspect(installation(t, { withAddon: false }), { fork: true });
   assert.ok(names > 10, 'requiring the package works');
+  assert.equal(failures.length, 3);
   for (const failure of failures) {
     assert.equal(failure.code, 'ERR_MANYCORE_ADDON_MISSING');
     assert.match(failure.message, /npm rebuild manycore/);
@@ -56,7 +61,7 @@ test('a missing addon is an error at first use, with advice', async (t) => {
 
 test('a missing addon is no error where none is wanted', async (t) => {
   const folder = installation(t, { withAddon: false });
-  const { failures } = await inspect(folder, { MANYCORE_FALLBACK: '1' });
+  const { failures } = await inspect(folder, { env: { MANYCORE_FALLBACK: '1' } });
   assert.equal(failures[0], null);
   assert.equal(failures[1].code, 'ERR_FEATURE_UNAVAILABLE_ON_PLATFORM');
 });

@@ -4,9 +4,10 @@
 // says so. MANYCORE_FALLBACK=1 stands for the platforms that have no addon.
 
 const assert = require('node:assert/strict');
+const { SCHED_NONE, SCHED_RR } = require('node:cluster');
 const path = require('node:path');
 const test = require('node:test');
-const { ROOT, run, runOk } = require('./package-helpers');
+const { run, runOk } = require('./package-helpers');
 
 const SURFACE = path.join(__dirname, 'fixtures', 'fallback-surface.js');
 const APP = path.join(__dirname, 'fixtures', 'package-app.js');
@@ -34,17 +35,24 @@ for (const { name, env, flags, optionalFlags = [], reason } of MODES) {
 
   test(`${name}: cluster and worker_threads are Node's own`, async () => {
     const surface = JSON.parse(await runOk(process.execPath, [...args, SURFACE], { env }));
-    assert.equal(surface.clusterIsNodes, true);
+    assert.deepEqual(surface.otherClusterNames, []);
+    assert.equal(surface.policy, SCHED_RR);
+    assert.deepEqual(surface.nodesPolicy, [SCHED_NONE, SCHED_NONE], "Node's policies are passed on to it");
     assert.deepEqual(surface.otherThreadNames, []);
     assert.ok(surface.threadNames > 10);
   });
 
   test(`${name}: a feature of the addon throws, and says why`, async () => {
-    const { failure } = JSON.parse(await runOk(process.execPath, [...args, SURFACE], { env }));
-    assert.equal(failure.code, 'ERR_FEATURE_UNAVAILABLE_ON_PLATFORM');
-    assert.equal(failure.name, 'TypeError');
-    assert.match(failure.message, /^The feature The pool is unavailable here: /);
-    assert.match(failure.message, reason);
+    const surface = JSON.parse(await runOk(process.execPath, [...args, SURFACE], { env }));
+    const failures = [surface.failure, ...surface.policyFailures];
+    assert.equal(failures.length, 3);
+    for (const failure of failures) {
+      assert.equal(failure?.code, 'ERR_FEATURE_UNAVAILABLE_ON_PLATFORM');
+      assert.equal(failure.name, 'TypeError');
+      assert.match(failure.message, reason);
+    }
+    assert.match(failures[0].message, /^The feature Pool is unavailable here: /);
+    assert.match(failures[1].message, /least-connections/);
   });
 
   test(`${name}: a cluster and a thread work`, async () => {
@@ -55,6 +63,6 @@ for (const { name, env, flags, optionalFlags = [], reason } of MODES) {
 }
 
 test('none of this applies where the addon is at hand', async () => {
-  const { failure } = JSON.parse(await runOk(process.execPath, [SURFACE], { cwd: ROOT }));
-  assert.equal(failure, null);
+  const script = `require('manycore'); require('./lib/core/addon').requireAddon('Pool'); console.log('there')`;
+  assert.equal(await runOk(process.execPath, ['-e', script]), 'there\n');
 });
