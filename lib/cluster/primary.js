@@ -9,7 +9,7 @@
  */
 
 const builtin = require('./builtin');
-const { loadAddon } = require('../core/addon');
+const { loadAddon, requireAddon } = require('../core/addon');
 const { makeError } = require('../core/errors');
 const { getScheduler } = require('./scheduler');
 const { ListenerTable } = require('./listeners');
@@ -46,12 +46,25 @@ const schedulingPolicy = {
  * @param {Record<string, any>} [options]
  */
 function setupPrimary(options) {
+  if (loadAddon() === null) {
+    adoptNodesPolicy();
+    native.setupPrimary.call(builtin, options);
+    return;
+  }
   if (frozenPolicy === undefined) {
     const policy = chosenPolicy === undefined ? environmentPolicy : policies.policyName(chosenPolicy);
     checkStallLimit(options?.stallLimitMs);
     frozenPolicy = policy;
   }
   withBuiltinPolicy(() => native.setupPrimary.call(builtin, options));
+}
+
+/** Without the addon Node schedules, which knows its own two policies. Untouched, the choice stays Node's. */
+function adoptNodesPolicy() {
+  if (chosenPolicy === undefined) return;
+  const name = policies.policyName(chosenPolicy);
+  if (name !== policies.SHARED && name !== 'rr') requireAddon(`cluster.schedulingPolicy = '${name}'`);
+  builtin.schedulingPolicy = policies.builtinPolicy(name);
 }
 
 /** @param {unknown} value */
@@ -89,7 +102,10 @@ function withBuiltinPolicy(/** @type {() => void} */ setUp) {
  */
 function fork(env) {
   const addon = loadAddon();
-  if (addon === null) return native.fork.call(builtin, env);
+  if (addon === null) {
+    adoptNodesPolicy();
+    return native.fork.call(builtin, env);
+  }
   const scheduler = getScheduler(addon, builtin.settings);
   const link = scheduler.addWorker();
   let worker;

@@ -7,6 +7,9 @@ const path = require('node:path');
 
 const ROOT = path.join(__dirname, '..', '..');
 
+/** No command takes a fraction of this: one that does hangs. */
+const WATCHDOG_MS = 20 * 60_000;
+
 /** A check that failed for the reason its message gives; the output above it tells the rest. */
 class CheckError extends Error {}
 
@@ -47,8 +50,19 @@ function exec(command, args, options = {}) {
       output += text;
       process.stdout.write(text);
     });
-    child.once('error', (error) => reject(new CheckError(`${shown}: ${error.message}`)));
+    const watchdog = setTimeout(() => {
+      child.kill('SIGKILL');
+      // What it started may hold the pipes open, and this process with them.
+      child.stdout.destroy();
+      child.stderr.destroy();
+      reject(new CheckError(`${shown} did not end within ${WATCHDOG_MS / 60_000} minutes`));
+    }, WATCHDOG_MS);
+    child.once('error', (error) => {
+      clearTimeout(watchdog);
+      reject(new CheckError(`${shown}: ${error.message}`));
+    });
     child.once('close', (code, signal) => {
+      clearTimeout(watchdog);
       if (code === 0 || (options.allowFailure && signal === null)) resolve({ code, stdout, output });
       else reject(new CheckError(`${shown} failed (${signal ?? `exit code ${code}`})`));
     });
