@@ -84,8 +84,9 @@ function train({ index, size, barrier, samples, parameters, gradients, moments, 
     for (let shard; (shard = Atomics.add(next, 0, 1)) < SHARDS;) {
       const gradient = gradients.subarray(shard * PARAMETERS, (shard + 1) * PARAMETERS).fill(0);
       const end = Math.floor(((shard + 1) * count) / SHARDS);
-      for (let i = Math.floor((shard * count) / SHARDS); i < end; i++)
+      for (let i = Math.floor((shard * count) / SHARDS); i < end; i++) {
         addGradient(parameters, samples, i, gradient);
+      }
     }
     meet(barrier, size);
     for (let i = firstMine; i < firstNotMine; i++) {

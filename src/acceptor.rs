@@ -75,8 +75,14 @@ impl Acceptor {
     /// Starts the thread. Both limits are in milliseconds.
     #[napi(constructor)]
     pub fn new(stall_limit_ms: f64, linger_ms: f64) -> Result<Self> {
-        let options = HubOptions { stall_limit: duration(stall_limit_ms)?, linger: duration(linger_ms)? };
-        Ok(Self { hub: Rc::new(Hub::start(options).map_err(to_js)?), events: None })
+        let options = HubOptions {
+            stall_limit: duration(stall_limit_ms)?,
+            linger: duration(linger_ms)?,
+        };
+        Ok(Self {
+            hub: Rc::new(Hub::start(options).map_err(to_js)?),
+            events: None,
+        })
     }
 
     /// Calls `callback(kind, a, b)` for each event: 1 stalled (token, moved), 2 recovered (token),
@@ -112,9 +118,18 @@ impl Acceptor {
     /// Makes room for a worker; null when there are too many.
     #[napi]
     pub fn add_worker(&self) -> Result<Option<AcceptorWorker>> {
-        let Some(worker) = self.hub.add_worker().map_err(to_js)? else { return Ok(None) };
-        let fd = self.hub.worker_socket(worker.token, |fd| fd.as_raw_fd()).unwrap_or(-1);
-        Ok(Some(AcceptorWorker { token: worker.token, slot: worker.slot, fd }))
+        let Some(worker) = self.hub.add_worker().map_err(to_js)? else {
+            return Ok(None);
+        };
+        let fd = self
+            .hub
+            .worker_socket(worker.token, |fd| fd.as_raw_fd())
+            .unwrap_or(-1);
+        Ok(Some(AcceptorWorker {
+            token: worker.token,
+            slot: worker.slot,
+            fd,
+        }))
     }
 
     /// Watches a worker's process for its death.
@@ -136,7 +151,10 @@ impl Acceptor {
         let policy = policy_of(&policy)?;
         Ok(match self.hub.listen(socket, backlog, policy) {
             Ok(listener) => ListenResult { errno: 0, listener },
-            Err(error) => ListenResult { errno: -error.raw_os_error().unwrap_or(1), listener: 0 },
+            Err(error) => ListenResult {
+                errno: -error.raw_os_error().unwrap_or(1),
+                listener: 0,
+            },
         })
     }
 

@@ -94,17 +94,36 @@ impl Receiver {
             gate_timer: RefCell::new(None),
         });
         let handle = |handle: Option<Handle>| handle.ok_or_else(closing);
-        let on_poll = { let shared = Rc::clone(&shared); move || shared.receive(&callback) };
-        shared.poll.replace(Some(handle(event_loop.poll(control, on_poll))?));
-        let on_room = { let shared = Rc::clone(&shared); move || shared.resume() };
+        let on_poll = {
+            let shared = Rc::clone(&shared);
+            move || shared.receive(&callback)
+        };
+        shared
+            .poll
+            .replace(Some(handle(event_loop.poll(control, on_poll))?));
+        let on_room = {
+            let shared = Rc::clone(&shared);
+            move || shared.resume()
+        };
         shared.no_room.replace(Some(handle(event_loop.timer(on_room))?));
         // Its only purpose is a turn of the loop, in which the gates are looked at.
         shared.gate_timer.replace(Some(handle(event_loop.timer(|| ()))?));
-        let on_prepare = { let shared = Rc::clone(&shared); move || shared.before_poll() };
-        let on_check = { let shared = Rc::clone(&shared); move || shared.after_poll() };
+        let on_prepare = {
+            let shared = Rc::clone(&shared);
+            move || shared.before_poll()
+        };
+        let on_check = {
+            let shared = Rc::clone(&shared);
+            move || shared.after_poll()
+        };
         let prepare = handle(event_loop.prepare(on_prepare))?;
         let check = handle(event_loop.check(on_check))?;
-        Ok(Self { shared, event_loop, _prepare: prepare, _check: check })
+        Ok(Self {
+            shared,
+            event_loop,
+            _prepare: prepare,
+            _check: check,
+        })
     }
 
     /// The worker's counters on the scoreboard as an `ArrayBuffer`: connections, requests, accepted.
@@ -150,7 +169,9 @@ impl Receiver {
     #[napi]
     pub fn refuse(&self, listener: u32, hops: u32, fd: i32) -> Result<i32> {
         let connection = adopt(fd)?;
-        Ok(errno(self.shared.inbox.borrow().refuse(listener, hops, connection)))
+        Ok(errno(
+            self.shared.inbox.borrow().refuse(listener, hops, connection),
+        ))
     }
 
     /// Closes a connection that nobody wants.
@@ -164,14 +185,24 @@ impl Receiver {
     #[napi]
     pub fn gate(&self, row: u32, fd: i32) {
         let registration = Registration::new(self.event_loop.backend_fd(), fd);
-        let gated = GatedSocket { registration, gate: Gate::new(row), stage: Stage::New };
+        let gated = GatedSocket {
+            registration,
+            gate: Gate::new(row),
+            stage: Stage::New,
+        };
         self.shared.gates.borrow_mut().push(gated);
     }
 
     /// Tells the gate of a socket whether its server is at its `maxConnections`.
     #[napi]
     pub fn set_full(&self, fd: i32, full: bool) {
-        for gated in self.shared.gates.borrow_mut().iter_mut().filter(|g| g.registration.fd() == fd) {
+        for gated in self
+            .shared
+            .gates
+            .borrow_mut()
+            .iter_mut()
+            .filter(|g| g.registration.fd() == fd)
+        {
             gated.gate.set_full(full);
         }
     }
@@ -180,7 +211,10 @@ impl Receiver {
     /// right after.
     #[napi]
     pub fn ungate(&self, fd: i32) {
-        self.shared.gates.borrow_mut().retain(|gated| gated.registration.fd() != fd);
+        self.shared
+            .gates
+            .borrow_mut()
+            .retain(|gated| gated.registration.fd() != fd);
     }
 }
 
@@ -238,7 +272,13 @@ impl Shared {
                 }
                 closed |= !gated.gate.is_armed();
             }
-            self.with(&self.gate_timer, |timer| if closed { timer.arm(GATE_MS, 0) } else { timer.disarm() });
+            self.with(&self.gate_timer, |timer| {
+                if closed {
+                    timer.arm(GATE_MS, 0)
+                } else {
+                    timer.disarm()
+                }
+            });
         }
         self.board.worker(self.slot).state.store(POLLING, Release);
     }
@@ -248,7 +288,12 @@ impl Shared {
         worker.beat_ns.store(monotonic_ns(), Relaxed);
         // Release: whoever sees the loop busy also sees since when.
         worker.state.store(0, Release);
-        for gated in self.gates.borrow_mut().iter_mut().filter(|gated| gated.stage == Stage::BeforePoll) {
+        for gated in self
+            .gates
+            .borrow_mut()
+            .iter_mut()
+            .filter(|gated| gated.stage == Stage::BeforePoll)
+        {
             gated.apply(Step::Rotate);
             gated.stage = Stage::Registered;
         }

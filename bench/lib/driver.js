@@ -55,8 +55,9 @@ const COMMON = {
 /** @param {string} text */
 function positive(text) {
   const number = Number(text);
-  if (!(number > 0) || !Number.isSafeInteger(number))
+  if (!(number > 0) || !Number.isSafeInteger(number)) {
     throw new UsageError(`'${text}' is not a whole number above 0`);
+  }
   return number;
 }
 
@@ -144,8 +145,9 @@ async function run(benchmark, options) {
 
   const facts = environment(options.node);
   console.log([benchmark.title, '', ...describeEnvironment(facts)].join('\n'));
-  for (const { name, unavailable } of chosen)
+  for (const { name, unavailable } of chosen) {
     if (unavailable) console.log(`left out  ${name}: ${unavailable}`);
+  }
   if (options.rounds < ENOUGH_ROUNDS) console.log(`Only ${options.rounds} rounds: too few to conclude from.`);
 
   const results = [];

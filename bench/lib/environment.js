@@ -67,8 +67,9 @@ function describeEnvironment(facts) {
     `manycore  ${facts.manycore}, native addon: ${facts.addon}`,
     `load      ${facts.loadBefore.toFixed(2)} before the start`,
   ];
-  if (facts.loadBefore > 0.5)
+  if (facts.loadBefore > 0.5) {
     lines.push('          The machine is busy with something else: do not trust the figures.');
+  }
   return lines;
 }
 

@@ -95,8 +95,9 @@ function drawEdges(source, target, width, height, from, to) {
       const down = sw + 2 * light(x, y + 1) + se - nw - 2 * light(x, y - 1) - ne;
       const keep = Math.max(0, 1 - Math.sqrt(across * across + down * down) / 160);
       const at = y * width + x;
-      for (let channel = 0; channel < 3; channel++)
+      for (let channel = 0; channel < 3; channel++) {
         target[at * 4 + channel] = keep * source[at * 3 + channel];
+      }
       target[at * 4 + 3] = 255;
     }
   }

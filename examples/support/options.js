@@ -38,8 +38,9 @@ function options(threadsByDefault) {
  */
 function positive(name, text) {
   const number = Number(text);
-  if (!Number.isSafeInteger(number) || number < 1)
+  if (!Number.isSafeInteger(number) || number < 1) {
     fail(`${name} takes a whole number from 1 up, not '${text}'`);
+  }
   return number;
 }
 

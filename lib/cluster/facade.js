@@ -1,7 +1,7 @@
 'use strict';
 
 const EventEmitter = require('node:events');
-const builtin = require('node:cluster');
+const builtin = require('./builtin');
 const primary = require('./primary');
 
 /**

@@ -28,7 +28,7 @@ function openFirst(fd, kind) {
   /** @type {any} */
   let socket;
   try {
-    socket = new net.Socket({ fd, manualStart: true });
+    socket = new net.Socket(/** @type {any} */ ({ fd, manualStart: true }));
   } catch {
     return null;
   }

@@ -6,7 +6,7 @@
  * what is exported; elsewhere it is a facade, so that `require('manycore')` leaves the builtin as it is.
  */
 
-const builtin = require('node:cluster');
+const builtin = require('./builtin');
 const { makeFacade } = require('./facade');
 const { isInstalled } = require('./install');
 

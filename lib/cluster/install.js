@@ -1,7 +1,7 @@
 'use strict';
 
 const { syncBuiltinESMExports } = require('node:module');
-const builtin = require('node:cluster');
+const builtin = require('./builtin');
 const { loadAddon } = require('../core/addon');
 
 let installed = false;

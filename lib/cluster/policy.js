@@ -4,8 +4,11 @@
  * `cluster.schedulingPolicy`: which values there are and how a listener is served under each.
  */
 
-const { SCHED_NONE, SCHED_RR } = require('node:cluster');
 const { makeError } = require('../core/errors');
+
+/** Node's constants, which its cluster object has in a primary only. */
+const SCHED_NONE = 1;
+const SCHED_RR = 2;
 
 /** Workers accept from a shared socket, evened out by a gate in each; nothing is handed over. */
 const SHARED = 'none';

@@ -8,7 +8,7 @@
  * without our preload still speaks Node's protocol and gets the listening socket itself, as under SCHED_NONE.
  */
 
-const builtin = require('node:cluster');
+const builtin = require('./builtin');
 const { loadAddon } = require('../core/addon');
 const { makeError } = require('../core/errors');
 const { getScheduler } = require('./scheduler');
@@ -25,7 +25,7 @@ const native = { fork: builtin.fork, setupPrimary: builtin.setupPrimary };
 
 /** What the user set, or undefined; read once, at the first set-up, as Node does. */
 let chosenPolicy = /** @type {unknown} */ (undefined);
-let environmentPolicy = policies.initialPolicy(process.env.NODE_CLUSTER_SCHED_POLICY);
+const environmentPolicy = policies.initialPolicy(process.env.NODE_CLUSTER_SCHED_POLICY);
 /** @type {string | undefined} */
 let frozenPolicy;
 
@@ -57,7 +57,9 @@ function setupPrimary(options) {
 /** @param {unknown} value */
 function checkStallLimit(value) {
   if (value === undefined) return;
-  if (typeof value !== 'number') throw makeError('ERR_INVALID_ARG_TYPE', ['stallLimitMs', 'of type number', value]);
+  if (typeof value !== 'number') {
+    throw makeError('ERR_INVALID_ARG_TYPE', ['stallLimitMs', 'of type number', value]);
+  }
   if (!(value > 0 && value <= 3_600_000)) {
     throw makeError('ERR_OUT_OF_RANGE', ['stallLimitMs', '> 0 and <= 3600000', value]);
   }
@@ -67,7 +69,12 @@ function checkStallLimit(value) {
 function withBuiltinPolicy(/** @type {() => void} */ setUp) {
   const own = Object.getOwnPropertyDescriptor(builtin, 'schedulingPolicy');
   const value = policies.builtinPolicy(frozenPolicy ?? environmentPolicy);
-  Object.defineProperty(builtin, 'schedulingPolicy', { configurable: true, enumerable: true, writable: true, value });
+  Object.defineProperty(builtin, 'schedulingPolicy', {
+    configurable: true,
+    enumerable: true,
+    writable: true,
+    value,
+  });
   try {
     setUp();
   } finally {
@@ -162,7 +169,7 @@ function adopt(worker, link, scheduler) {
   const { disconnect } = worker;
   hide(worker, 'disconnect', {
     writable: true,
-    value: function () {
+    value() {
       const result = disconnect.call(this);
       listeners.removeWorker(client);
       return result;

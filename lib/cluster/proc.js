@@ -30,7 +30,10 @@ function readProcess(child) {
   const rss = /^VmRSS:\s+(\d+) kB/m.exec(status);
   return {
     rssBytes: rss ? Number(rss[1]) * 1024 : 0,
-    cpu: { user: Number(fields[USER_FIELD]) * US_PER_TICK, system: Number(fields[SYSTEM_FIELD]) * US_PER_TICK },
+    cpu: {
+      user: Number(fields[USER_FIELD]) * US_PER_TICK,
+      system: Number(fields[SYSTEM_FIELD]) * US_PER_TICK,
+    },
   };
 }
 

@@ -2,7 +2,7 @@
 
 /** The process's one acceptor and the workers linked to it. */
 
-const builtin = require('node:cluster');
+const builtin = require('./builtin');
 const { makeError } = require('../core/errors');
 
 const DEFAULT_STALL_LIMIT_MS = 50;

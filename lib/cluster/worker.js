@@ -7,7 +7,7 @@
  * workers share the socket, its handle accepts by itself and we gate it.
  */
 
-const builtin = require('node:cluster');
+const builtin = require('./builtin');
 const { loadAddon } = require('../core/addon');
 const { policyName } = require('./policy');
 const { ConnectionCounter } = require('./counter');
@@ -53,7 +53,7 @@ class Link {
       this.#deliver(args[0], args[1], args.slice(2)),
     );
     this.#counter = new ConnectionCounter(new Int32Array(this.#receiver.counters()));
-    process.prependListener('internalMessage', (/** @type {any} */ message) => {
+    /** @type {NodeJS.EventEmitter} */ (process).prependListener('internalMessage', (message) => {
       if (message?.cmd === 'NODE_CLUSTER') this.#reply = message;
     });
   }
@@ -68,18 +68,24 @@ class Link {
   getServer(getServer, server, options, callback) {
     if (typeof options.addressType === 'string') return getServer.call(builtin, server, options, callback);
     const manycore = { limited: isLimit(server.maxConnections), policy: ownPolicy(server) };
-    getServer.call(builtin, server, { ...options, manycore }, (/** @type {number} */ errno, /** @type {any} */ handle) => {
-      const listener = this.#reply?.manycore?.listener;
-      this.#reply = null;
-      callback(errno, handle);
-      // The server may have been closed meanwhile, or failed to take the handle.
-      if (listener === undefined || !handle || server._handle !== handle) return;
-      this.#counter.track(server, (isFull) => {
-        if (handle.fd !== undefined) this.#receiver.setFull(handle.fd, isFull);
-      });
-      if (handle.fd === undefined) this.#receive(listener, new Entry(server, handle, options.addressType === -1));
-      else this.#gate(listener, handle);
-    });
+    getServer.call(
+      builtin,
+      server,
+      { ...options, manycore },
+      (/** @type {number} */ errno, /** @type {any} */ handle) => {
+        const listener = this.#reply?.manycore?.listener;
+        this.#reply = null;
+        callback(errno, handle);
+        // The server may have been closed meanwhile, or failed to take the handle.
+        if (listener === undefined || !handle || server._handle !== handle) return;
+        this.#counter.track(server, (isFull) => {
+          if (handle.fd !== undefined) this.#receiver.setFull(handle.fd, isFull);
+        });
+        if (handle.fd === undefined) {
+          this.#receive(listener, new Entry(server, handle, options.addressType === -1));
+        } else this.#gate(listener, handle);
+      },
+    );
   }
 
   /** @param {number} listener @param {Entry} entry */
@@ -150,9 +156,8 @@ function install(inherited) {
   const addon = loadAddon();
   if (addon === null || !builtin.isWorker) return;
   const link = new Link(addon, inherited);
-  const target = /** @type {any} */ (builtin);
-  const { _getServer: getServer } = target;
-  target._getServer = function _getServer(
+  const { _getServer: getServer } = builtin;
+  builtin._getServer = function _getServer(
     /** @type {any} */ server,
     /** @type {any} */ options,
     /** @type {(errno: number, handle: any) => void} */ callback,

@@ -21,7 +21,8 @@ const CODES = {
   ],
   ERR_OUT_OF_RANGE: [
     RangeError,
-    (name, range, actual) => `The value of "${name}" is out of range. It must be ${range}. Received ${describe(actual)}`,
+    (name, range, actual) =>
+      `The value of "${name}" is out of range. It must be ${range}. Received ${describe(actual)}`,
   ],
   ERR_MANYCORE_ADDON_MISSING: [
     Error,
@@ -31,11 +32,13 @@ const CODES = {
   ],
   ERR_MANYCORE_TOO_MANY_WORKERS: [
     Error,
-    (count) => `No more workers can be forked: ${count} are running, which is the most the scheduler has room for`,
+    (count) =>
+      `No more workers can be forked: ${count} are running, which is the most the scheduler has room for`,
   ],
   ERR_MANYCORE_VERSION_MISMATCH: [
     Error,
-    (addon, script) => `The native addon is of version ${addon}, its JavaScript of ${script}: reinstall manycore`,
+    (addon, script) =>
+      `The native addon is of version ${addon}, its JavaScript of ${script}: reinstall manycore`,
   ],
 };
 

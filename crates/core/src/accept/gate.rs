@@ -51,7 +51,12 @@ pub struct Gate {
 impl Gate {
     /// The gate of an armed registration; `row` is the listener's on the scoreboard.
     pub fn new(row: u32) -> Self {
-        Self { row, armed: true, last_accepted: 0, full: false }
+        Self {
+            row,
+            armed: true,
+            last_accepted: 0,
+            full: false,
+        }
     }
 
     /// Whether the socket is registered.
@@ -86,7 +91,12 @@ struct Others {
 impl Turn {
     /// A turn of the loop of the worker in `slot`.
     pub fn new(board: Arc<Scoreboard>, slot: u32, now_ns: u64) -> Self {
-        Self { board, slot, now_ns, seen: None }
+        Self {
+            board,
+            slot,
+            now_ns,
+            seen: None,
+        }
     }
 
     /// What to do for one gate. The caller does it.
@@ -95,7 +105,9 @@ impl Turn {
         let me = self.board.worker(self.slot);
         let mine = me.connections.load(Relaxed).max(0).unsigned_abs();
         let open = !gate.full
-            && others.least.is_none_or(|least| mine <= least + SLACK.max(least / SLACK_SHARE));
+            && others
+                .least
+                .is_none_or(|least| mine <= least + SLACK.max(least / SLACK_SHARE));
         let accepted = me.accepted.load(Relaxed);
         let has_accepted = accepted != gate.last_accepted;
         gate.last_accepted = accepted;
@@ -116,7 +128,10 @@ impl Turn {
                 return others;
             }
         }
-        let mut others = Others { least: None, idle: false };
+        let mut others = Others {
+            least: None,
+            idle: false,
+        };
         for slot in slots(serving).filter(|&slot| slot != self.slot) {
             let worker = self.board.worker(slot);
             if worker.state.load(Relaxed) & POLLING != 0 {

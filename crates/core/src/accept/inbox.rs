@@ -52,7 +52,13 @@ impl Inbox {
     pub fn new(socket: OwnedFd, board: Arc<Scoreboard>, slot: u32) -> Self {
         let highest_fd = socket.as_raw_fd().unsigned_abs().into();
         let fd_limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-        Self { socket, board, slot, highest_fd, fd_limit }
+        Self {
+            socket,
+            board,
+            slot,
+            highest_fd,
+            fd_limit,
+        }
     }
 
     /// The next message's connections, without blocking.
@@ -68,13 +74,23 @@ impl Inbox {
                 Ok(Received::Empty) => return Delivery::Empty,
                 Ok(Received::Closed) | Err(_) => return Delivery::Closed,
             };
-            self.highest_fd = fds.iter().map(|fd| fd.as_raw_fd().unsigned_abs().into()).max().unwrap_or(0);
+            self.highest_fd = fds
+                .iter()
+                .map(|fd| fd.as_raw_fd().unsigned_abs().into())
+                .max()
+                .unwrap_or(0);
             let Some(message) = message else { continue };
             // What was sent, not what arrived: the hub subtracts this from what it has sent.
             let taken = u64::from(message.count.max(1));
             // Release: the hub that sees the count also sees what this thread did before.
             self.board.worker(self.slot).taken.fetch_add(taken, Release);
-            if let Message { kind: Kind::Connections, listener, hops, .. } = message {
+            if let Message {
+                kind: Kind::Connections,
+                listener,
+                hops,
+                ..
+            } = message
+            {
                 if !fds.is_empty() {
                     return Delivery::Connections { listener, hops, fds };
                 }
@@ -87,7 +103,15 @@ impl Inbox {
     /// # Errors
     /// Those of `sendmsg`; the primary is gone or its queue is full.
     pub fn ready(&self, listener: u32) -> io::Result<()> {
-        self.send(Message { kind: Kind::Ready, listener, hops: 0, count: 0 }, &[])
+        self.send(
+            Message {
+                kind: Kind::Ready,
+                listener,
+                hops: 0,
+                count: 0,
+            },
+            &[],
+        )
     }
 
     /// Wants no more connections of a listener. Those on their way arrive and are to be refused.
@@ -95,7 +119,15 @@ impl Inbox {
     /// # Errors
     /// As [`Inbox::ready`].
     pub fn stop(&self, listener: u32) -> io::Result<()> {
-        self.send(Message { kind: Kind::Stop, listener, hops: 0, count: 0 }, &[])
+        self.send(
+            Message {
+                kind: Kind::Stop,
+                listener,
+                hops: 0,
+                count: 0,
+            },
+            &[],
+        )
     }
 
     /// Gives a connection back, for another worker to have.
@@ -103,7 +135,15 @@ impl Inbox {
     /// # Errors
     /// As [`Inbox::ready`]; the connection is closed then.
     pub fn refuse(&self, listener: u32, hops: u32, connection: OwnedFd) -> io::Result<()> {
-        self.send(Message { kind: Kind::Refused, listener, hops, count: 1 }, &[connection.as_fd()])
+        self.send(
+            Message {
+                kind: Kind::Refused,
+                listener,
+                hops,
+                count: 1,
+            },
+            &[connection.as_fd()],
+        )
     }
 
     fn send(&self, message: Message, fds: &[BorrowedFd<'_>]) -> io::Result<()> {

@@ -53,7 +53,12 @@ impl Message {
             5 => Kind::Refused,
             _ => return None,
         };
-        Some(Self { kind, listener: word(4), hops: word(8), count: word(12) })
+        Some(Self {
+            kind,
+            listener: word(4),
+            hops: word(8),
+            count: word(12),
+        })
     }
 }
 
@@ -63,8 +68,19 @@ mod tests {
 
     #[test]
     fn decodes_what_it_encodes_and_nothing_else() {
-        for kind in [Kind::Connections, Kind::Ping, Kind::Ready, Kind::Stop, Kind::Refused] {
-            let message = Message { kind, listener: 7, hops: u32::MAX, count: 3 };
+        for kind in [
+            Kind::Connections,
+            Kind::Ping,
+            Kind::Ready,
+            Kind::Stop,
+            Kind::Refused,
+        ] {
+            let message = Message {
+                kind,
+                listener: 7,
+                hops: u32::MAX,
+                count: 3,
+            };
             assert_eq!(Message::decode(message.encode()), Some(message));
         }
         assert_eq!(Message::decode([0; PAYLOAD_BYTES]), None);

@@ -45,7 +45,10 @@ pub struct Cursor {
 impl Cursor {
     /// A cursor at the first worker. `seed` starts the random choices.
     pub fn new(seed: u64) -> Self {
-        Self { next: 0, random: seed }
+        Self {
+            next: 0,
+            random: seed,
+        }
     }
 
     /// Keeps the turn where it was when the worker at `index` leaves the list.
@@ -149,13 +152,20 @@ mod tests {
     fn workers(connections: &[u64]) -> Vec<Candidate> {
         let slot = 0..connections.len() as u32;
         slot.zip(connections)
-            .map(|(slot, &connections)| Candidate { slot, eligible: true, connections, loop_lag_ns: 0 })
+            .map(|(slot, &connections)| Candidate {
+                slot,
+                eligible: true,
+                connections,
+                loop_lag_ns: 0,
+            })
             .collect()
     }
 
     fn run(policy: Policy, workers: &[Candidate], count: usize) -> Vec<usize> {
         let mut cursor = Cursor::new(1);
-        (0..count).map(|_| choose(policy, &mut cursor, workers, None).unwrap()).collect()
+        (0..count)
+            .map(|_| choose(policy, &mut cursor, workers, None).unwrap())
+            .collect()
     }
 
     #[test]
@@ -163,9 +173,12 @@ mod tests {
         let mut none = workers(&[1, 2]);
         none.iter_mut().for_each(|worker| worker.eligible = false);
         let address = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        for policy in
-            [Policy::RoundRobin, Policy::LeastConnections, Policy::PowerOfTwoChoices, Policy::IpHash]
-        {
+        for policy in [
+            Policy::RoundRobin,
+            Policy::LeastConnections,
+            Policy::PowerOfTwoChoices,
+            Policy::IpHash,
+        ] {
             assert_eq!(choose(policy, &mut Cursor::new(1), &none, address), None);
             assert_eq!(choose(policy, &mut Cursor::new(1), &[], address), None);
         }
@@ -173,7 +186,10 @@ mod tests {
 
     #[test]
     fn round_robin_is_strict_and_skips_the_ineligible() {
-        assert_eq!(run(Policy::RoundRobin, &workers(&[9, 0, 5]), 7), [0, 1, 2, 0, 1, 2, 0]);
+        assert_eq!(
+            run(Policy::RoundRobin, &workers(&[9, 0, 5]), 7),
+            [0, 1, 2, 0, 1, 2, 0]
+        );
         let mut some = workers(&[0, 0, 0]);
         some[1].eligible = false;
         assert_eq!(run(Policy::RoundRobin, &some, 4), [0, 2, 0, 2]);
@@ -188,14 +204,19 @@ mod tests {
         }
         list.remove(0);
         cursor.removed(0);
-        let slots: Vec<u32> = (0..3).map(|_| list[round_robin(&mut cursor, &list).unwrap()].slot).collect();
+        let slots: Vec<u32> = (0..3)
+            .map(|_| list[round_robin(&mut cursor, &list).unwrap()].slot)
+            .collect();
         assert_eq!(slots, [2, 3, 1]);
     }
 
     #[test]
     fn least_connections_takes_turns_among_equals() {
         assert_eq!(run(Policy::LeastConnections, &workers(&[3, 1, 2]), 2), [1, 1]);
-        assert_eq!(run(Policy::LeastConnections, &workers(&[1, 1, 2]), 4), [0, 1, 0, 1]);
+        assert_eq!(
+            run(Policy::LeastConnections, &workers(&[1, 1, 2]), 4),
+            [0, 1, 0, 1]
+        );
     }
 
     #[test]
@@ -205,7 +226,9 @@ mod tests {
         assert!(chosen.contains(&0) && chosen.contains(&1));
         let mut lagging = workers(&[4, 4]);
         lagging[0].loop_lag_ns = 1_000_000;
-        assert!(run(Policy::PowerOfTwoChoices, &lagging, 50).iter().all(|&index| index == 1));
+        assert!(run(Policy::PowerOfTwoChoices, &lagging, 50)
+            .iter()
+            .all(|&index| index == 1));
     }
 
     #[test]
@@ -224,7 +247,10 @@ mod tests {
         three.remove(2);
         for (n, &slot) in (0..4000).zip(&before) {
             let now = place(&three, n);
-            assert!(slot == 2 || now == slot, "client {n} moved from {slot} to {now} for nothing");
+            assert!(
+                slot == 2 || now == slot,
+                "client {n} moved from {slot} to {now} for nothing"
+            );
         }
     }
 

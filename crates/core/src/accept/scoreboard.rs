@@ -102,7 +102,9 @@ impl Scoreboard {
     /// # Errors
     /// Those of [`Segment::create`].
     pub fn create() -> io::Result<Self> {
-        let board = Self { segment: Segment::create("manycore-scoreboard", size_of::<Layout>())? };
+        let board = Self {
+            segment: Segment::create("manycore-scoreboard", size_of::<Layout>())?,
+        };
         board.layout().header.magic.store(MAGIC, Release);
         Ok(board)
     }
@@ -112,9 +114,20 @@ impl Scoreboard {
     /// # Errors
     /// `InvalidData` when it is no scoreboard of this version, and those of [`Segment::open`].
     pub fn open(fd: OwnedFd) -> io::Result<Self> {
-        let board = Self { segment: Segment::open(fd, size_of::<Layout>())? };
-        if board.layout().header.magic.load(std::sync::atomic::Ordering::Acquire) != MAGIC {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "not a scoreboard of this version"));
+        let board = Self {
+            segment: Segment::open(fd, size_of::<Layout>())?,
+        };
+        if board
+            .layout()
+            .header
+            .magic
+            .load(std::sync::atomic::Ordering::Acquire)
+            != MAGIC
+        {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "not a scoreboard of this version",
+            ));
         }
         Ok(board)
     }
@@ -141,7 +154,11 @@ impl Scoreboard {
         Load {
             connections: worker.connections.load(Relaxed).max(0).unsigned_abs(),
             requests: worker.requests.load(Relaxed).max(0).unsigned_abs(),
-            loop_lag_ns: if polling || beat_ns == 0 { 0 } else { now_ns.saturating_sub(beat_ns) },
+            loop_lag_ns: if polling || beat_ns == 0 {
+                0
+            } else {
+                now_ns.saturating_sub(beat_ns)
+            },
         }
     }
 
@@ -159,7 +176,9 @@ impl Scoreboard {
 
     /// Notes whether a worker serves a listener. Rows from [`MAX_LISTENERS`] on are not kept.
     pub fn set_serving(&self, row: u32, slot: u32, serving: bool) {
-        let Some(row) = self.layout().listeners.get(row as usize) else { return };
+        let Some(row) = self.layout().listeners.get(row as usize) else {
+            return;
+        };
         let (word, bit) = (slot as usize / 64, 1u64 << (slot % 64));
         if serving {
             row.workers[word].fetch_or(bit, Release);
@@ -194,7 +213,9 @@ impl AsFd for Scoreboard {
 /// The slots in a bit set, lowest first.
 pub fn slots(set: [u64; WORDS]) -> impl Iterator<Item = u32> {
     set.into_iter().enumerate().flat_map(|(word, bits)| {
-        (0..64).filter(move |bit| bits & (1 << bit) != 0).map(move |bit| word as u32 * 64 + bit)
+        (0..64)
+            .filter(move |bit| bits & (1 << bit) != 0)
+            .map(move |bit| word as u32 * 64 + bit)
     })
 }
 
@@ -209,7 +230,14 @@ mod tests {
         worker.worker(3).connections.store(5, Relaxed);
         worker.worker(3).beat_ns.store(1_000, Relaxed);
         let load = primary.load(3, 3_000);
-        assert_eq!(load, Load { connections: 5, requests: 0, loop_lag_ns: 2_000 });
+        assert_eq!(
+            load,
+            Load {
+                connections: 5,
+                requests: 0,
+                loop_lag_ns: 2_000
+            }
+        );
         worker.worker(3).state.store(POLLING, Relaxed);
         assert_eq!(primary.load(3, 3_000).loop_lag_ns, 0);
         primary.clear(3);

@@ -28,14 +28,18 @@ impl Registration {
     /// Registers the socket: exclusively, so that one connection wakes one worker, and under the number that
     /// libuv looks its watchers up by.
     pub fn arm(&self) {
-        let Some((epoll, socket)) = self.borrow() else { return };
+        let Some((epoll, socket)) = self.borrow() else {
+            return;
+        };
         let data = EventData::new_u64(u64::from(self.socket.unsigned_abs()));
         let _registered = epoll::add(epoll, socket, data, EventFlags::IN | EventFlags::EXCLUSIVE);
     }
 
     /// Takes the registration away.
     pub fn disarm(&self) {
-        let Some((epoll, socket)) = self.borrow() else { return };
+        let Some((epoll, socket)) = self.borrow() else {
+            return;
+        };
         let _deleted = epoll::delete(epoll, socket);
     }
 

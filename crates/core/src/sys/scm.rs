@@ -91,7 +91,11 @@ pub fn receive(socket: impl AsFd, fds: &mut Vec<OwnedFd>) -> io::Result<Received
         return Ok(Received::Damaged);
     }
     let truncated = message.flags.contains(ReturnFlags::CTRUNC);
-    Ok(if truncated { Received::Truncated(payload) } else { Received::Message(payload) })
+    Ok(if truncated {
+        Received::Truncated(payload)
+    } else {
+        Received::Message(payload)
+    })
 }
 
 /// Whether the process can take `count` more descriptors now. Costs `count` duplications: for processes

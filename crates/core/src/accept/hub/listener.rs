@@ -86,7 +86,12 @@ impl Listener {
                 accept_with(&self.socket, flags).map(|fd| (fd, None))
             };
             match accepted {
-                Ok((fd, client)) => batch.push(Connection { fd, client, hops: 0, refused_by: 0 }),
+                Ok((fd, client)) => batch.push(Connection {
+                    fd,
+                    client,
+                    hops: 0,
+                    refused_by: 0,
+                }),
                 Err(Errno::AGAIN) => return Accepted::Drained,
                 Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
                     return Accepted::OutOf(error)
@@ -108,5 +113,7 @@ impl Listener {
 }
 
 fn ip_of(address: SocketAddrAny) -> Option<IpAddr> {
-    std::net::SocketAddr::try_from(address).ok().map(|address| address.ip())
+    std::net::SocketAddr::try_from(address)
+        .ok()
+        .map(|address| address.ip())
 }

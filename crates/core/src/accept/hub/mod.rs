@@ -43,7 +43,10 @@ pub struct HubOptions {
 
 impl Default for HubOptions {
     fn default() -> Self {
-        Self { stall_limit: Duration::from_millis(50), linger: Duration::from_micros(100) }
+        Self {
+            stall_limit: Duration::from_millis(50),
+            linger: Duration::from_micros(100),
+        }
     }
 }
 
@@ -141,7 +144,10 @@ impl Hub {
         let thread = std::thread::Builder::new()
             .name("manycore-hub".into())
             .spawn(move || thread::run(&theirs, options.linger))?;
-        Ok(Self { shared, thread: Some(thread) })
+        Ok(Self {
+            shared,
+            thread: Some(thread),
+        })
     }
 
     /// The scoreboard, for its workers to map.
@@ -178,7 +184,10 @@ impl Hub {
     /// Runs `with` on the socket that the worker's process inherits.
     pub fn worker_socket<T>(&self, token: u32, with: impl FnOnce(BorrowedFd<'_>) -> T) -> Option<T> {
         let state = self.shared.lock();
-        state.workers.get(&token).map(|worker| with(worker.receiving_end()))
+        state
+            .workers
+            .get(&token)
+            .map(|worker| with(worker.receiving_end()))
     }
 
     /// Watches the worker's process, so that its death is seen without JavaScript.
@@ -239,7 +248,10 @@ impl Hub {
     /// Connections and pings on their way to a worker.
     pub fn unclaimed(&self, token: u32) -> u64 {
         let state = self.shared.lock();
-        state.workers.get(&token).map_or(0, |worker| worker.outstanding(&self.shared.board))
+        state
+            .workers
+            .get(&token)
+            .map_or(0, |worker| worker.outstanding(&self.shared.board))
     }
 
     fn changed(&self) {

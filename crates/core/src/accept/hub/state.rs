@@ -79,11 +79,18 @@ impl State {
     // ---- workers
 
     pub fn add_worker(&mut self, epoll: &OwnedFd) -> io::Result<Option<NewWorker>> {
-        let Some(slot) = self.free_slots.pop() else { return Ok(None) };
+        let Some(slot) = self.free_slots.pop() else {
+            return Ok(None);
+        };
         self.board.clear(slot);
         let token = self.next_token;
         let added = Worker::new(slot).and_then(|worker| {
-            epoll::add(epoll, worker.control(), EventData::new_u64(control_token(token)), EventFlags::IN)?;
+            epoll::add(
+                epoll,
+                worker.control(),
+                EventData::new_u64(control_token(token)),
+                EventFlags::IN,
+            )?;
             Ok(worker)
         });
         match added {
@@ -100,19 +107,34 @@ impl State {
     }
 
     pub fn watch(&mut self, epoll: &OwnedFd, token: u32, pid: u32) -> io::Result<()> {
-        let Some(worker) = self.workers.get_mut(&token) else { return Ok(()) };
-        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
+        let Some(worker) = self.workers.get_mut(&token) else {
+            return Ok(());
+        };
+        let pid = i32::try_from(pid)
+            .ok()
+            .and_then(Pid::from_raw)
+            .ok_or(io::ErrorKind::InvalidInput)?;
         let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
-        epoll::add(epoll, &pidfd, EventData::new_u64(pidfd_token(token)), EventFlags::IN)?;
+        epoll::add(
+            epoll,
+            &pidfd,
+            EventData::new_u64(pidfd_token(token)),
+            EventFlags::IN,
+        )?;
         worker.pidfd = Some(pidfd);
         let raw = pid.as_raw_nonzero().get().unsigned_abs();
-        self.board.worker(worker.slot).pid.store(raw, std::sync::atomic::Ordering::Relaxed);
+        self.board
+            .worker(worker.slot)
+            .pid
+            .store(raw, std::sync::atomic::Ordering::Relaxed);
         Ok(())
     }
 
     /// A worker is gone. What waited for it goes to others.
     pub fn remove_worker(&mut self, token: u32) {
-        let Some(mut worker) = self.workers.remove(&token) else { return };
+        let Some(mut worker) = self.workers.remove(&token) else {
+            return;
+        };
         for (&id, listener) in &mut self.listeners {
             remove_member(&self.board, id, listener, token, worker.slot);
         }
@@ -136,16 +158,27 @@ impl State {
     pub fn worker_speaks(&mut self, token: u32) {
         let mut fds = Vec::new();
         loop {
-            let Some(worker) = self.workers.get(&token) else { return };
-            let Some(message) = worker.receive(&mut fds) else { return };
-            let Message { kind, listener, hops, .. } = message;
+            let Some(worker) = self.workers.get(&token) else {
+                return;
+            };
+            let Some(message) = worker.receive(&mut fds) else {
+                return;
+            };
+            let Message {
+                kind, listener, hops, ..
+            } = message;
             match kind {
                 Kind::Ready => self.set_ready(listener, token, true),
                 Kind::Stop => self.set_ready(listener, token, false),
                 Kind::Refused => {
                     self.stats.refused += fds.len() as u64;
                     let hops = hops.saturating_add(1);
-                    let refused = |fd| Connection { fd, client: None, hops, refused_by: token };
+                    let refused = |fd| Connection {
+                        fd,
+                        client: None,
+                        hops,
+                        refused_by: token,
+                    };
                     let refused = fds.drain(..).map(refused).collect();
                     self.hand_over(listener, refused);
                 }
@@ -156,7 +189,9 @@ impl State {
     }
 
     pub fn set_ready(&mut self, id: u32, token: u32, ready: bool) {
-        let Some(listener) = self.listeners.get_mut(&id) else { return };
+        let Some(listener) = self.listeners.get_mut(&id) else {
+            return;
+        };
         if let Some(member) = listener.members.iter_mut().find(|member| member.token == token) {
             member.ready = ready;
         }
@@ -175,21 +210,28 @@ impl State {
 
     pub fn add_listener(&mut self, socket: OwnedFd, policy: Policy) -> u32 {
         let id = self.next_listener_id();
-        self.listeners.insert(id, Listener::new(socket, policy, monotonic_ns()));
+        self.listeners
+            .insert(id, Listener::new(socket, policy, monotonic_ns()));
         id
     }
 
     pub fn attach(&mut self, id: u32, token: u32) {
-        let Some(worker) = self.workers.get(&token) else { return };
+        let Some(worker) = self.workers.get(&token) else {
+            return;
+        };
         self.board.set_serving(id, worker.slot, true);
-        let Some(listener) = self.listeners.get_mut(&id) else { return };
+        let Some(listener) = self.listeners.get_mut(&id) else {
+            return;
+        };
         if listener.index_of(token).is_none() {
             listener.members.push(Member { token, ready: false });
         }
     }
 
     pub fn detach(&mut self, id: u32, token: u32) {
-        let Some(slot) = self.workers.get(&token).map(|worker| worker.slot) else { return };
+        let Some(slot) = self.workers.get(&token).map(|worker| worker.slot) else {
+            return;
+        };
         match self.listeners.get_mut(&id) {
             Some(listener) => remove_member(&self.board, id, listener, token, slot),
             None => self.board.set_serving(id, slot, false),
@@ -228,7 +270,9 @@ impl State {
     pub fn accept(&mut self, id: u32) {
         let mut batch = Vec::with_capacity(BATCH);
         for _ in 0..BATCHES_PER_TURN {
-            let Some(listener) = self.listeners.get_mut(&id) else { return };
+            let Some(listener) = self.listeners.get_mut(&id) else {
+                return;
+            };
             if !listener.armed || !listener.has_ready() {
                 return;
             }
@@ -236,7 +280,10 @@ impl State {
             self.stats.accepted += batch.len() as u64;
             if let Accepted::OutOf(error) = outcome {
                 listener.paused_until_ns = Some(monotonic_ns() + PAUSE_NS);
-                self.tell(Event::Paused { listener: id, errno: error.raw_os_error() });
+                self.tell(Event::Paused {
+                    listener: id,
+                    errno: error.raw_os_error(),
+                });
             }
             self.hand_over(id, std::mem::take(&mut batch));
             if outcome != Accepted::More {
@@ -289,7 +336,9 @@ impl State {
 
     /// Sends a worker its share; returns what did not fit.
     fn send(&mut self, token: u32, id: u32, now_ns: u64, mut share: Vec<Connection>) -> Vec<Connection> {
-        let Some(worker) = self.workers.get_mut(&token) else { return share };
+        let Some(worker) = self.workers.get_mut(&token) else {
+            return share;
+        };
         // A message carries one hop count; nearly always they are all zero.
         share.sort_by_key(|connection| connection.hops);
         while !share.is_empty() {
@@ -305,7 +354,9 @@ impl State {
     }
 
     fn unpark(&mut self, id: u32) {
-        let Some(listener) = self.listeners.get_mut(&id) else { return };
+        let Some(listener) = self.listeners.get_mut(&id) else {
+            return;
+        };
         let mut parked: Vec<Connection> = listener.parked.drain(..).collect();
         for connection in &mut parked {
             connection.hops = 0;
@@ -324,7 +375,9 @@ impl State {
         let stall_ns = u64::try_from(self.options.stall_limit.as_nanos()).unwrap_or(u64::MAX);
         let tokens: Vec<u32> = self.workers.keys().copied().collect();
         for token in tokens {
-            let Some(worker) = self.workers.get_mut(&token) else { continue };
+            let Some(worker) = self.workers.get_mut(&token) else {
+                continue;
+            };
             let seen = worker.observe(&self.board, now_ns);
             match worker.health {
                 Health::Good if seen.waiting_ns == 0 => {}
@@ -360,8 +413,12 @@ impl State {
         let mut again = false;
         let ids: Vec<u32> = self.listeners.keys().copied().collect();
         for id in ids {
-            let Some(listener) = self.listeners.get_mut(&id) else { continue };
-            let resumed = listener.paused_until_ns.is_some_and(|until_ns| until_ns <= now_ns);
+            let Some(listener) = self.listeners.get_mut(&id) else {
+                continue;
+            };
+            let resumed = listener
+                .paused_until_ns
+                .is_some_and(|until_ns| until_ns <= now_ns);
             if resumed {
                 listener.paused_until_ns = None;
             }
@@ -382,12 +439,19 @@ impl State {
 
     /// Takes a stalled worker's queue back and leaves it out, as long as someone else is there.
     fn stall(&mut self, token: u32, now_ns: u64) {
-        let others = self.workers.iter().any(|(&id, other)| id != token && other.health == Health::Good);
-        let Some(worker) = self.workers.get_mut(&token) else { return };
+        let others = self
+            .workers
+            .iter()
+            .any(|(&id, other)| id != token && other.health == Health::Good);
+        let Some(worker) = self.workers.get_mut(&token) else {
+            return;
+        };
         if !others {
             return;
         }
-        let Some(connections) = worker.take_back() else { return };
+        let Some(connections) = worker.take_back() else {
+            return;
+        };
         worker.health = Health::Stalled;
         worker.ping(&self.board, now_ns);
         let moved = connections.len() as u32;
@@ -431,7 +495,12 @@ fn candidates(
 ) -> Vec<Candidate> {
     let of = |member: &Member, acceptable: fn(Health) -> bool| {
         let Some(worker) = workers.get(&member.token) else {
-            return Candidate { slot: 0, eligible: false, connections: 0, loop_lag_ns: 0 };
+            return Candidate {
+                slot: 0,
+                eligible: false,
+                connections: 0,
+                loop_lag_ns: 0,
+            };
         };
         let load = board.load(worker.slot, now_ns);
         Candidate {
@@ -441,11 +510,19 @@ fn candidates(
             loop_lag_ns: load.loop_lag_ns,
         }
     };
-    let list: Vec<Candidate> = listener.members.iter().map(|m| of(m, |h| h == Health::Good)).collect();
+    let list: Vec<Candidate> = listener
+        .members
+        .iter()
+        .map(|m| of(m, |h| h == Health::Good))
+        .collect();
     if list.iter().any(|candidate| candidate.eligible) {
         return list;
     }
-    listener.members.iter().map(|m| of(m, |h| h != Health::Full)).collect()
+    listener
+        .members
+        .iter()
+        .map(|m| of(m, |h| h != Health::Full))
+        .collect()
 }
 
 /// Chooses for one connection. A worker that has just refused it is left out; once all have, it is for later.
@@ -460,9 +537,16 @@ fn assign(
     if connection.hops as usize >= candidates.len().max(1) {
         return Err(connection);
     }
-    let refuser = (connection.refused_by != 0).then(|| listener.index_of(connection.refused_by)).flatten();
+    let refuser = (connection.refused_by != 0)
+        .then(|| listener.index_of(connection.refused_by))
+        .flatten();
     let was_eligible = refuser.map(|index| std::mem::replace(&mut candidates[index].eligible, false));
-    let chosen = policy::choose(listener.policy, &mut listener.cursor, candidates, connection.client);
+    let chosen = policy::choose(
+        listener.policy,
+        &mut listener.cursor,
+        candidates,
+        connection.client,
+    );
     if let (Some(index), Some(eligible)) = (refuser, was_eligible) {
         candidates[index].eligible = eligible;
     }

@@ -34,20 +34,37 @@ impl Rig {
         socket.set_nonblocking(true).unwrap();
         let address = socket.local_addr().unwrap();
         let listener = hub.listen(socket.into(), 511, policy).unwrap();
-        Self { hub, listener, address }
+        Self {
+            hub,
+            listener,
+            address,
+        }
     }
 
     fn strict(stall_limit: Duration) -> Self {
-        Self::new(HubOptions { stall_limit, ..HubOptions::default() }, Policy::RoundRobin)
+        Self::new(
+            HubOptions {
+                stall_limit,
+                ..HubOptions::default()
+            },
+            Policy::RoundRobin,
+        )
     }
 
     /// A worker that is attached but not yet ready.
     fn worker(&self) -> TestWorker {
         let added = self.hub.add_worker().unwrap().unwrap();
         self.hub.attach(self.listener, added.token);
-        let socket = self.hub.worker_socket(added.token, |fd| fd.try_clone_to_owned().unwrap()).unwrap();
+        let socket = self
+            .hub
+            .worker_socket(added.token, |fd| fd.try_clone_to_owned().unwrap())
+            .unwrap();
         let inbox = Inbox::new(socket, Arc::clone(self.hub.scoreboard()), added.slot);
-        TestWorker { token: added.token, inbox, taken: Vec::new() }
+        TestWorker {
+            token: added.token,
+            inbox,
+            taken: Vec::new(),
+        }
     }
 
     fn ready_worker(&self) -> TestWorker {
@@ -57,7 +74,9 @@ impl Rig {
     }
 
     fn connect(&self, count: usize) -> Vec<TcpStream> {
-        (0..count).map(|_| TcpStream::connect(self.address).unwrap()).collect()
+        (0..count)
+            .map(|_| TcpStream::connect(self.address).unwrap())
+            .collect()
     }
 
     /// Waits until the hub has handed over `count` connections in all.
@@ -78,7 +97,10 @@ impl TestWorker {
     /// Takes connections until it has `count`.
     fn take(&mut self, count: usize) {
         while self.taken.len() < count {
-            let timeout = rustix::event::Timespec { tv_sec: WATCHDOG.as_secs() as i64, tv_nsec: 0 };
+            let timeout = rustix::event::Timespec {
+                tv_sec: WATCHDOG.as_secs() as i64,
+                tv_nsec: 0,
+            };
             let mut waiting = [PollFd::new(&self.inbox, PollFlags::IN)];
             assert_ne!(poll(&mut waiting, Some(&timeout)).unwrap(), 0, "nothing to take");
 
@@ -95,7 +117,11 @@ impl TestWorker {
 }
 
 fn child() -> Child {
-    Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
+    Command::new("cat")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
 }
 
 #[test]
@@ -130,7 +156,13 @@ fn what_a_stalled_worker_leaves_goes_to_the_others() {
     let _clients = rig.connect(10);
     other.take(10);
     let events: Vec<Event> = std::iter::from_fn(|| rig.hub.next_event()).collect();
-    assert_eq!(events, [Event::Stalled { worker: stuck.token, moved: 5 }]);
+    assert_eq!(
+        events,
+        [Event::Stalled {
+            worker: stuck.token,
+            moved: 5
+        }]
+    );
     assert_eq!(rig.hub.stats().moved_from_stalled, 5);
 }
 
@@ -207,7 +239,10 @@ fn refused_connections_go_to_another_worker_and_wait_when_all_refuse() {
 #[test]
 fn a_slot_is_reused_and_tokens_are_not() {
     let rig = Rig::strict(Duration::from_secs(3600));
-    let (a, b) = (rig.hub.add_worker().unwrap().unwrap(), rig.hub.add_worker().unwrap().unwrap());
+    let (a, b) = (
+        rig.hub.add_worker().unwrap().unwrap(),
+        rig.hub.add_worker().unwrap().unwrap(),
+    );
     rig.hub.remove_worker(a.token);
     rig.hub.remove_worker(a.token);
     let c = rig.hub.add_worker().unwrap().unwrap();

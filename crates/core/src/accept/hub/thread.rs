@@ -36,7 +36,11 @@ pub(super) fn run(shared: &Shared, linger: Duration) {
     let mut timeout: Option<Timespec> = None;
     loop {
         events.clear();
-        match epoll::wait(&shared.epoll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref()) {
+        match epoll::wait(
+            &shared.epoll,
+            rustix::buffer::spare_capacity(&mut events),
+            timeout.as_ref(),
+        ) {
             Ok(_) | Err(Errno::INTR) => {}
             // EBADF and EINVAL cannot happen to a descriptor this owns; going on would spin.
             Err(_) => return,

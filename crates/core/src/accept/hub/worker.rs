@@ -70,7 +70,8 @@ impl Worker {
     /// Sent and not taken. The worker's counter is its own to write, so the difference is kept in bounds.
     pub fn outstanding(&self, board: &Scoreboard) -> u64 {
         // Acquire: pairs with Release in `Inbox::take`.
-        self.sent.saturating_sub(board.worker(self.slot).taken.load(Acquire))
+        self.sent
+            .saturating_sub(board.worker(self.slot).taken.load(Acquire))
     }
 
     /// Sends connections that were refused by equally many workers.
@@ -85,7 +86,12 @@ impl Worker {
             let count = connections.len().min(MAX_FDS);
             let hops = connections[0].hops;
             let fds: Vec<BorrowedFd<'_>> = connections[..count].iter().map(|c| c.fd.as_fd()).collect();
-            let message = Message { kind: Kind::Connections, listener, hops, count: count as u32 };
+            let message = Message {
+                kind: Kind::Connections,
+                listener,
+                hops,
+                count: count as u32,
+            };
             if self.send_message(board, now_ns, message, &fds).is_err() {
                 // Whatever the reason (EAGAIN, ETOOMANYREFS, ENOBUFS), others may still have room.
                 self.health = Health::Full;
@@ -113,7 +119,12 @@ impl Worker {
 
     /// Asks for a sign of life. Without room in the queue there is something to take already.
     pub fn ping(&mut self, board: &Scoreboard, now_ns: u64) {
-        let ping = Message { kind: Kind::Ping, listener: 0, hops: 0, count: 0 };
+        let ping = Message {
+            kind: Kind::Ping,
+            listener: 0,
+            hops: 0,
+            count: 0,
+        };
         let _sent = self.send_message(board, now_ns, ping, &[]);
     }
 
@@ -132,10 +143,24 @@ impl Worker {
             };
             let Some(message) = message else { continue };
             self.sent = self.sent.saturating_sub(u64::from(message.count.max(1)));
-            if let Message { kind: Kind::Connections, listener, hops, .. } = message {
-                taken.extend(
-                    fds.into_iter().map(|fd| (listener, Connection { fd, client: None, hops, refused_by: 0 })),
-                );
+            if let Message {
+                kind: Kind::Connections,
+                listener,
+                hops,
+                ..
+            } = message
+            {
+                taken.extend(fds.into_iter().map(|fd| {
+                    (
+                        listener,
+                        Connection {
+                            fd,
+                            client: None,
+                            hops,
+                            refused_by: 0,
+                        },
+                    )
+                }));
             }
         }
     }
@@ -148,8 +173,11 @@ impl Worker {
             self.last_taken = taken;
             self.waiting_since_ns = now_ns;
         }
-        let waiting_ns =
-            if self.outstanding(board) == 0 { 0 } else { now_ns.saturating_sub(self.waiting_since_ns) };
+        let waiting_ns = if self.outstanding(board) == 0 {
+            0
+        } else {
+            now_ns.saturating_sub(self.waiting_since_ns)
+        };
         Observation { moved, waiting_ns }
     }
 
