@@ -107,6 +107,20 @@ class Program {
     });
   }
 
+  /**
+   * Waits for the next message of a program started with `ipc`.
+   * @returns {Promise<any>}
+   */
+  message() {
+    /** @type {{ message: any } | undefined} */
+    let received;
+    this.process.once('message', (message) => {
+      received = { message };
+      this.#notify();
+    });
+    return this.#until('a message', () => received).then(({ message }) => message);
+  }
+
   /** Waits for the program's end, and for the end of everything that holds its output open. */
   ended() {
     return this.#until('its end', () => this.#end);
