@@ -35,12 +35,7 @@ impl Callback {
         let mut reference = ptr::null_mut();
         // SAFETY: as above.
         check(unsafe { sys::napi_create_reference(env, function, 1, &mut reference) })?;
-        Some(Self {
-            env,
-            function: reference,
-            receiver,
-            context,
-        })
+        Some(Self { env, function: reference, receiver, context })
     }
 
     /// Calls the function with numbers. Runs `process.nextTick` callbacks and microtasks afterwards.

@@ -78,10 +78,7 @@ impl EventLoop {
         if status != sys::Status::napi_ok {
             return None;
         }
-        Some(Self {
-            env,
-            raw: NonNull::new(raw.cast())?,
-        })
+        Some(Self { env, raw: NonNull::new(raw.cast())? })
     }
 
     /// The epoll descriptor the loop sleeps on.
