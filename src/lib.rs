@@ -1,6 +1,7 @@
 //! N-API binding of manycore: converts, calls the core once, converts back.
 
 mod callback;
+mod lane;
 mod uv;
 
 /// The version of the addon, which must equal that of the JavaScript beside it.

@@ -29,6 +29,7 @@ const CODES = {
       'The native addon of manycore could not be loaded. Run `npm rebuild manycore` ' +
       `(needs Rust, see https://rustup.rs) or reinstall the package. Cause: ${cause}`,
   ],
+  ERR_MANYCORE_LINK_CORRUPT: [Error, () => 'The peer of a link wrote bytes that cannot be: the link is closed'],
   ERR_MANYCORE_VERSION_MISMATCH: [
     Error,
     (addon, script) => `The native addon is of version ${addon}, its JavaScript of ${script}: reinstall manycore`,

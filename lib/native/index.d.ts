@@ -9,5 +9,79 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
+/** The end of a lane that consumes. */
+export declare class LaneReceiver {
+  /** An ArrayBuffer over the lane. It must not be transferred. */
+  memory(): object
+  /** Where the ring begins in the memory. */
+  get ringOffset(): number
+  /** Bytes of the ring, a power of two. */
+  get capacity(): number
+  /**
+   * Calls `drain` on the event loop whenever there is something to consume, after `resume()`. Does not keep
+   * the event loop alive.
+   */
+  listen(drain: () => void): void
+  /** No calls until `resume()`, not even when the bell rings. */
+  pause(): void
+  /** Calls again, on a later turn of the event loop, if there is something. */
+  resume(): void
+  /** The oldest chunk of records behind the ring, as an ArrayBuffer; null when there is none. */
+  takeOverflow(): object | null
+  /** Stops for good: the producer drops what it has for this end. */
+  close(): void
+}
+
+/** The end of a lane that publishes. */
+export declare class LaneSender {
+  /** An ArrayBuffer over the lane. It must not be transferred. */
+  memory(): object
+  /** Where the ring begins in the memory. */
+  get ringOffset(): number
+  /** Bytes of the ring, a power of two. */
+  get capacity(): number
+  /** Rings the consumer, whose `asleep` flag the caller has taken back. */
+  ring(): void
+  /** Puts a record behind a full ring. */
+  pushOverflow(record: Uint8Array): void
+  /** Bytes waiting behind the ring. */
+  get overflowBytes(): number
+}
+
+/** Two lanes between this thread and a worker of it. */
+export declare class ThreadLink {
+  /** Makes both lanes and registers the worker's ends. Throws without memory or file descriptors. */
+  constructor(capacityBytes: number)
+  /** The worker's side of link `id`; once. `null` when there is none. */
+  static attach(id: number): ThreadLink
+  /** What the worker attaches by. */
+  get id(): number
+  /** The sending end; once. */
+  takeSender(): LaneSender
+  /** The receiving end; once. */
+  takeReceiver(): LaneReceiver
+  /** Forgets the worker's ends if no worker attached. */
+  close(): void
+}
+
+/** The layout compiled into the addon. */
+export declare function laneLayout(): LaneLayout
+
+/** Byte offsets of the control words, which `lib/link/layout.js` must agree with. */
+export interface LaneLayout {
+  /** Position up to which records are published. */
+  head: number
+  /** Position up to which they are consumed. */
+  tail: number
+  /** 1: the consumer must be rung. */
+  asleep: number
+  /** Records put into the overflow. */
+  overflowed: number
+  /** Records taken from the overflow. */
+  taken: number
+  /** 1: nobody reads any more. */
+  closed: number
+}
+
 /** The version of the addon, which must equal that of the JavaScript beside it. */
 export declare function version(): string

@@ -835,4 +835,8 @@ function __napiStampBindingTarget(exportsObject, target) {
 // linked import resolves to `undefined`.
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
+module.exports.LaneReceiver = nativeBinding.LaneReceiver
+module.exports.LaneSender = nativeBinding.LaneSender
+module.exports.ThreadLink = nativeBinding.ThreadLink
+module.exports.laneLayout = nativeBinding.laneLayout
 module.exports.version = nativeBinding.version

@@ -1,0 +1,4 @@
+//! Operating system objects behind safe types.
+
+pub mod clock;
+pub mod eventfd;
