@@ -1,6 +1,34 @@
 'use strict';
 
-/** Entry point: wiring only. Each part is loaded when it is first asked for. */
+/**
+ * Entry point: wiring only. Each part is loaded when it is first asked for; so is node:worker_threads, whose
+ * names are therefore written out here. They are those of every supported Node: one that the running Node does
+ * not have yet is undefined. `manycore/worker_threads` has exactly the names that the running Node has.
+ */
+
+const THREAD_NAMES = [
+  'BroadcastChannel',
+  'MessageChannel',
+  'MessagePort',
+  'SHARE_ENV',
+  'Worker',
+  'getEnvironmentData',
+  'isInternalThread',
+  'isMainThread',
+  'isMarkedAsUntransferable',
+  'locks',
+  'markAsUncloneable',
+  'markAsUntransferable',
+  'moveMessagePortToContext',
+  'parentPort',
+  'postMessageToThread',
+  'receiveMessageOnPort',
+  'resourceLimits',
+  'setEnvironmentData',
+  'threadId',
+  'threadName',
+  'workerData',
+];
 
 /**
  * @param {string} name
@@ -12,34 +40,46 @@ function lazy(name, load) {
     enumerable: true,
     get() {
       const value = load();
-      Object.defineProperty(module.exports, name, { configurable: true, enumerable: true, writable: true, value });
+      Object.defineProperty(module.exports, name, {
+        configurable: true,
+        enumerable: true,
+        writable: true,
+        value,
+      });
       return value;
     },
   });
 }
 
 lazy('cluster', () => require('./lib/cluster'));
-for (const name of Object.keys(require('node:worker_threads'))) {
-  lazy(name, () => require('./lib/threads')[name]);
+for (const name of THREAD_NAMES) {
+  lazy(name, () => /** @type {Record<string, any>} */ (require('./lib/threads'))[name]);
 }
 
 // Tells Node's ESM loader the names to export.
+// eslint-disable-next-line no-constant-binary-expression
 0 &&
   (module.exports = {
     cluster: null,
-    Worker: null,
-    isMainThread: null,
-    parentPort: null,
-    threadId: null,
-    workerData: null,
-    resourceLimits: null,
-    SHARE_ENV: null,
+    BroadcastChannel: null,
     MessageChannel: null,
     MessagePort: null,
-    BroadcastChannel: null,
-    receiveMessageOnPort: null,
-    moveMessagePortToContext: null,
-    markAsUntransferable: null,
+    SHARE_ENV: null,
+    Worker: null,
     getEnvironmentData: null,
+    isInternalThread: null,
+    isMainThread: null,
+    isMarkedAsUntransferable: null,
+    locks: null,
+    markAsUncloneable: null,
+    markAsUntransferable: null,
+    moveMessagePortToContext: null,
+    parentPort: null,
+    postMessageToThread: null,
+    receiveMessageOnPort: null,
+    resourceLimits: null,
     setEnvironmentData: null,
+    threadId: null,
+    threadName: null,
+    workerData: null,
   });

@@ -4,6 +4,9 @@ use std::ptr;
 
 use napi_sys as sys;
 
+/// Arguments a call carries at most.
+pub const MAX_ARGUMENTS: usize = 40;
+
 /// A JavaScript function kept for calls from the event loop.
 ///
 /// Who may call: the JavaScript thread that made it. An exception thrown by the function is reported as an
@@ -35,11 +38,17 @@ impl Callback {
         let mut reference = ptr::null_mut();
         // SAFETY: as above.
         check(unsafe { sys::napi_create_reference(env, function, 1, &mut reference) })?;
-        Some(Self { env, function: reference, receiver, context })
+        Some(Self {
+            env,
+            function: reference,
+            receiver,
+            context,
+        })
     }
 
-    /// Calls the function with numbers. Runs `process.nextTick` callbacks and microtasks afterwards.
-    pub fn call<const N: usize>(&self, arguments: [f64; N]) {
+    /// Calls the function with numbers, at most [`MAX_ARGUMENTS`]; more are left out. Runs
+    /// `process.nextTick` callbacks and microtasks afterwards.
+    pub fn call(&self, arguments: &[f64]) {
         let mut scope = ptr::null_mut();
         // SAFETY: the live environment of the calling thread.
         if check(unsafe { sys::napi_open_handle_scope(self.env, &mut scope) }).is_none() {
@@ -50,15 +59,16 @@ impl Callback {
         unsafe { sys::napi_close_handle_scope(self.env, scope) };
     }
 
-    fn call_in_scope<const N: usize>(&self, arguments: [f64; N]) -> Option<()> {
+    fn call_in_scope(&self, arguments: &[f64]) -> Option<()> {
         let mut function = ptr::null_mut();
         // SAFETY: a reference of this environment, alive as long as `self`.
         check(unsafe { sys::napi_get_reference_value(self.env, self.function, &mut function) })?;
         let mut receiver = ptr::null_mut();
         // SAFETY: as above.
         check(unsafe { sys::napi_get_reference_value(self.env, self.receiver, &mut receiver) })?;
-        let mut values = [ptr::null_mut(); N];
-        for (value, argument) in values.iter_mut().zip(arguments) {
+        let mut values = [ptr::null_mut(); MAX_ARGUMENTS];
+        let count = arguments.len().min(MAX_ARGUMENTS);
+        for (value, &argument) in values.iter_mut().zip(arguments) {
             // SAFETY: inside the scope opened by `call`.
             check(unsafe { sys::napi_create_double(self.env, argument, value) })?;
         }
@@ -70,7 +80,7 @@ impl Callback {
                 self.context,
                 receiver,
                 function,
-                N,
+                count,
                 values.as_ptr(),
                 &mut result,
             )

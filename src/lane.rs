@@ -76,8 +76,13 @@ impl ThreadLink {
         let (to_worker, worker_receiver) = lane::lane(capacity_bytes as usize).map_err(io_error)?;
         let (worker_sender, from_worker) = lane::lane(capacity_bytes as usize).map_err(io_error)?;
         let id = NEXT_LINK.fetch_add(1, Ordering::Relaxed);
-        waiting().get_or_insert_default().insert(id, (worker_sender, worker_receiver));
-        Ok(Self { id, ends: Some((to_worker, from_worker)) })
+        waiting()
+            .get_or_insert_default()
+            .insert(id, (worker_sender, worker_receiver));
+        Ok(Self {
+            id,
+            ends: Some((to_worker, from_worker)),
+        })
     }
 
     /// The worker's side of link `id`; once. Throws when there is none.
@@ -98,14 +103,19 @@ impl ThreadLink {
     #[napi]
     pub fn take_sender(&self) -> Result<LaneSender> {
         let (sender, _) = self.ends.as_ref().ok_or_else(closed)?;
-        Ok(LaneSender { sender: sender.clone() })
+        Ok(LaneSender {
+            sender: sender.clone(),
+        })
     }
 
     /// The receiving end; once.
     #[napi]
     pub fn take_receiver(&self) -> Result<LaneReceiver> {
         let (_, receiver) = self.ends.as_ref().ok_or_else(closed)?;
-        Ok(LaneReceiver { receiver: receiver.clone(), listening: None })
+        Ok(LaneReceiver {
+            receiver: receiver.clone(),
+            listening: None,
+        })
     }
 
     /// Forgets the worker's ends if no worker attached.
@@ -185,9 +195,11 @@ impl Listening {
         }
         let control = self.receiver.memory().control();
         // The drain cannot come back here: the handle's callback is not re-entered.
-        let Ok(mut doorbell) = self.doorbell.try_borrow_mut() else { return };
+        let Ok(mut doorbell) = self.doorbell.try_borrow_mut() else {
+            return;
+        };
         let outcome = doorbell.answer(control, || {
-            self.callback.call([]);
+            self.callback.call(&[]);
             match self.paused.get() {
                 true => Drained::Pause,
                 false => Drained::Continue,
@@ -232,8 +244,9 @@ impl LaneReceiver {
             paused: Cell::new(true),
         });
         let on_bell = Rc::clone(&listening);
-        let handle =
-            event_loop.poll(self.receiver.bell_fd(), move || on_bell.answer()).ok_or_else(closed)?;
+        let handle = event_loop
+            .poll(self.receiver.bell_fd(), move || on_bell.answer())
+            .ok_or_else(closed)?;
         self.listening = Some((handle, listening));
         Ok(())
     }
@@ -258,7 +271,9 @@ impl LaneReceiver {
     /// The oldest chunk of records behind the ring, as an ArrayBuffer; null when there is none.
     #[napi]
     pub fn take_overflow<'env>(&self, env: &'env Env) -> Result<Option<Object<'env>>> {
-        let Some(chunk) = self.receiver.take_overflow() else { return Ok(None) };
+        let Some(chunk) = self.receiver.take_overflow() else {
+            return Ok(None);
+        };
         let (address, len) = (chunk.as_ptr().cast_mut(), chunk.len());
         external_buffer(env, address, len, Box::new(chunk)).map(Some)
     }
@@ -278,11 +293,21 @@ fn waiting() -> MutexGuard<'static, Option<HashMap<u32, (Sender, Receiver)>>> {
 }
 
 fn memory_object<'env>(env: &'env Env, memory: &Arc<Memory>) -> Result<Object<'env>> {
-    external_buffer(env, memory.as_ptr(), memory.mapped_len(), Box::new(Arc::clone(memory)))
+    external_buffer(
+        env,
+        memory.as_ptr(),
+        memory.mapped_len(),
+        Box::new(Arc::clone(memory)),
+    )
 }
 
 /// An ArrayBuffer over memory that `owner` keeps alive and nothing else on the JavaScript side refers to.
-fn external_buffer<'env, T>(env: &'env Env, address: *mut u8, len: usize, owner: Box<T>) -> Result<Object<'env>> {
+fn external_buffer<'env, T>(
+    env: &'env Env,
+    address: *mut u8,
+    len: usize,
+    owner: Box<T>,
+) -> Result<Object<'env>> {
     let owner = Box::into_raw(owner);
     let mut value = ptr::null_mut();
     // SAFETY: the memory stays valid until `drop_owner::<T>` runs, which N-API calls once.
@@ -299,7 +324,10 @@ fn external_buffer<'env, T>(env: &'env Env, address: *mut u8, len: usize, owner:
     if status != sys::Status::napi_ok {
         // SAFETY: on failure the finalizer is not called, and the owner is still ours.
         drop(unsafe { Box::from_raw(owner) });
-        return Err(Error::new(Status::from(status), "this runtime refuses external memory"));
+        return Err(Error::new(
+            Status::from(status),
+            "this runtime refuses external memory",
+        ));
     }
     Ok(Object::from_raw(env.raw(), value))
 }

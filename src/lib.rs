@@ -1,7 +1,10 @@
 //! N-API binding of manycore: converts, calls the core once, converts back.
 
+mod acceptor;
 mod callback;
-mod lane;
+mod error;
+pub mod lane;
+mod receiver;
 mod uv;
 
 /// The version of the addon, which must equal that of the JavaScript beside it.

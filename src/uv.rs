@@ -78,7 +78,10 @@ impl EventLoop {
         if status != sys::Status::napi_ok {
             return None;
         }
-        Some(Self { env, raw: NonNull::new(raw.cast())? })
+        Some(Self {
+            env,
+            raw: NonNull::new(raw.cast())?,
+        })
     }
 
     /// The epoll descriptor the loop sleeps on.

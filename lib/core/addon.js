@@ -49,7 +49,9 @@ function loadAddon() {
     throw makeError('ERR_MANYCORE_ADDON_MISSING', [reason.message], loadAddon);
   }
   const addonVersion = loaded.version();
-  if (addonVersion !== version) throw makeError('ERR_MANYCORE_VERSION_MISMATCH', [addonVersion, version], loadAddon);
+  if (addonVersion !== version) {
+    throw makeError('ERR_MANYCORE_VERSION_MISMATCH', [addonVersion, version], loadAddon);
+  }
   binding = loaded;
   return binding;
 }
@@ -62,7 +64,9 @@ function loadAddon() {
  */
 function requireAddon(feature) {
   const addon = loadAddon();
-  if (addon === null) throw makeError('ERR_FEATURE_UNAVAILABLE_ON_PLATFORM', [feature, unavailable], requireAddon);
+  if (addon === null) {
+    throw makeError('ERR_FEATURE_UNAVAILABLE_ON_PLATFORM', [feature, unavailable], requireAddon);
+  }
   return addon;
 }
 

@@ -21,7 +21,8 @@ const CODES = {
   ],
   ERR_OUT_OF_RANGE: [
     RangeError,
-    (name, range, actual) => `The value of "${name}" is out of range. It must be ${range}. Received ${describe(actual)}`,
+    (name, range, actual) =>
+      `The value of "${name}" is out of range. It must be ${range}. Received ${describe(actual)}`,
   ],
   ERR_MANYCORE_ADDON_MISSING: [
     Error,
@@ -29,10 +30,19 @@ const CODES = {
       'The native addon of manycore could not be loaded. Run `npm rebuild manycore` ' +
       `(needs Rust, see https://rustup.rs) or reinstall the package. Cause: ${cause}`,
   ],
-  ERR_MANYCORE_LINK_CORRUPT: [Error, () => 'The peer of a link wrote bytes that cannot be: the link is closed'],
+  ERR_MANYCORE_LINK_CORRUPT: [
+    Error,
+    () => 'The peer of a link wrote bytes that cannot be: the link is closed',
+  ],
+  ERR_MANYCORE_TOO_MANY_WORKERS: [
+    Error,
+    (count) =>
+      `No more workers can be forked: ${count} are running, which is the most the scheduler has room for`,
+  ],
   ERR_MANYCORE_VERSION_MISMATCH: [
     Error,
-    (addon, script) => `The native addon is of version ${addon}, its JavaScript of ${script}: reinstall manycore`,
+    (addon, script) =>
+      `The native addon is of version ${addon}, its JavaScript of ${script}: reinstall manycore`,
   ],
 };
 

@@ -144,7 +144,9 @@ function view(decoder, corrupt) {
   const buffer = decoder.value();
   if (!(buffer instanceof ArrayBuffer)) throw corrupt;
   const bytes = length * (View.BYTES_PER_ELEMENT ?? 1);
-  if (byteOffset % (View.BYTES_PER_ELEMENT ?? 1) !== 0 || byteOffset + bytes > buffer.byteLength) throw corrupt;
+  if (byteOffset % (View.BYTES_PER_ELEMENT ?? 1) !== 0 || byteOffset + bytes > buffer.byteLength) {
+    throw corrupt;
+  }
   const object = new View(buffer, byteOffset, length);
   if (decoder.hasReferences) decoder.references[place] = object;
   return object;
@@ -179,7 +181,10 @@ function error(decoder, corrupt) {
   if (decoder.hasReferences) decoder.references.push(undefined);
   const message = (parts & ErrorPart.MESSAGE) !== 0 ? decoder.value() : undefined;
   const stack = (parts & ErrorPart.STACK) !== 0 ? decoder.value() : undefined;
-  if ((message !== undefined && typeof message !== 'string') || (stack !== undefined && typeof stack !== 'string')) {
+  if (
+    (message !== undefined && typeof message !== 'string') ||
+    (stack !== undefined && typeof stack !== 'string')
+  ) {
     throw corrupt;
   }
   const object = withoutStack(Constructor, message);

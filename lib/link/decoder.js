@@ -26,7 +26,10 @@ const CORRUPT = Object.freeze({ corrupt: true });
 class Decoder {
   /** @param {Memory} memory */
   constructor(memory) {
-    this.use(memory);
+    this.memory = memory;
+    this.bytes = memory.bytes;
+    this.view = memory.view;
+    this.buffer = memory.buffer;
     this.position = 0;
     /** Where the payload ends. */
     this.end = 0;

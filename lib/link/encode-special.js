@@ -173,7 +173,9 @@ function view(encoder, object) {
   const isDataView = kind === 0;
   const buffer = isDataView ? intrinsics.dataViewBuffer(object) : intrinsics.arrayBuffer(object);
   // Views of resizable buffers may follow their length, which cannot be seen from outside.
-  if (kind === undefined || !types.isArrayBuffer(buffer) || intrinsics.bufferResizable(buffer)) throw UNSUPPORTED;
+  if (kind === undefined || !types.isArrayBuffer(buffer) || intrinsics.bufferResizable(buffer)) {
+    throw UNSUPPORTED;
+  }
   if (intrinsics.bufferByteLength(buffer) === 0 && !isEmptyAndAttached(buffer)) throw UNSUPPORTED;
   const byteOffset = isDataView ? intrinsics.dataViewByteOffset(object) : intrinsics.arrayByteOffset(object);
   const length = isDataView ? intrinsics.dataViewByteLength(object) : intrinsics.arrayLength(object);
@@ -209,7 +211,9 @@ function error(encoder, object) {
   encoder.reserve(2);
   encoder.bytes[encoder.position++] = ERROR_KINDS.get(name) ?? 0;
   encoder.bytes[encoder.position++] =
-    ErrorPart.STACK | (message === undefined ? 0 : ErrorPart.MESSAGE) | (cause === undefined ? 0 : ErrorPart.CAUSE);
+    ErrorPart.STACK |
+    (message === undefined ? 0 : ErrorPart.MESSAGE) |
+    (cause === undefined ? 0 : ErrorPart.CAUSE);
   if (message !== undefined) encoder.string(message.value);
   encoder.string(stack);
   if (cause === undefined) return;

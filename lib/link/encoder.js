@@ -44,8 +44,7 @@ class Encoder extends Writer {
    */
   encode(value) {
     this.depth = 0;
-    this.polluted = false;
-    for (const _ in OBJECT_PROTOTYPE) this.polluted = true;
+    this.polluted = isPolluted();
     try {
       this.value(value);
       return this.end(Kind.VALUE);
@@ -230,6 +229,12 @@ class Encoder extends Writer {
     this.position += 4;
     this.#pairs(array, names);
   }
+}
+
+/** Whether for-in shows more of a plain object than its own properties. */
+function isPolluted() {
+  for (const name in OBJECT_PROTOTYPE) return name !== undefined;
+  return false;
 }
 
 /**

@@ -9,7 +9,7 @@ const { types } = require('node:util');
 
 const { call } = Function.prototype;
 /** @type {(method: Function) => (receiver: any, ...details: any[]) => any} */
-const uncurry = call.bind.bind(call);
+const uncurry = /** @type {any} */ (call.bind).bind(call);
 
 /**
  * @param {object} prototype

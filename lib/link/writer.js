@@ -125,9 +125,10 @@ class Writer {
     let size = SCRATCH_BYTES;
     while (size < (used + count) * 2) size *= 2;
     const source = this.bytes.subarray(this.start, this.position);
-    const scratch = this.scratch !== null && this.scratch !== this.memory && this.scratch.bytes.length >= size
-      ? this.scratch
-      : memoryOf(new ArrayBuffer(size));
+    const scratch =
+      this.scratch !== null && this.scratch !== this.memory && this.scratch.bytes.length >= size
+        ? this.scratch
+        : memoryOf(new ArrayBuffer(size));
     scratch.bytes.set(source);
     this.scratch = scratch;
     this.use(scratch);
@@ -166,7 +167,9 @@ class Writer {
 
   /** @param {number} value */
   number(value) {
-    if ((value | 0) !== value || (value === 0 && 1 / value < 0)) return this.tagWithDouble(Tag.FLOAT64, value);
+    if ((value | 0) !== value || (value === 0 && 1 / value < 0)) {
+      return this.tagWithDouble(Tag.FLOAT64, value);
+    }
     this.reserve(5);
     if (value >= 0 && value < 128) {
       this.bytes[this.position++] = value;

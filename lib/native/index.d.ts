@@ -9,6 +9,41 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
+/** Accepts connections on a thread of the primary and hands them to workers. */
+export declare class Acceptor {
+  /** Starts the thread. Both limits are in milliseconds. */
+  constructor(stallLimitMs: number, lingerMs: number)
+  /**
+   * Calls `callback(kind, a, b)` for each event: 1 stalled (token, moved), 2 recovered (token),
+   * 3 paused (listener, errno), 4 resumed (listener).
+   */
+  onEvent(callback: (arg?: unknown) => unknown): void
+  /** The descriptor of the scoreboard, for workers to inherit. */
+  scoreboardFd(): number
+  /** Makes room for a worker; null when there are too many. */
+  addWorker(): AcceptorWorker | null
+  /** Watches a worker's process for its death. */
+  watch(token: number, pid: number): void
+  /** Forgets a worker; what waits for it goes to others. */
+  removeWorker(token: number): void
+  /** Accepts on a bound socket, of which it makes its own descriptor. */
+  listen(fd: number, backlog: number, policy: string): ListenResult
+  /** An id for a socket that workers share without the hub. */
+  share(): number
+  /** Lets a worker ask for the connections of a listener. */
+  attach(listener: number, token: number): void
+  /** Gives a worker connections of a listener from now on. */
+  setReady(listener: number, token: number): void
+  /** Takes a worker off a listener. */
+  detach(listener: number, token: number): void
+  /** Stops accepting and closes the hub's descriptor. */
+  closeListener(listener: number): void
+  /** A worker's load now. */
+  load(token: number, slot: number): WorkerLoad
+  /** Counts since the start. */
+  stats(): AcceptorStats
+}
+
 /** The end of a lane that consumes. */
 export declare class LaneReceiver {
   /** An ArrayBuffer over the lane. It must not be transferred. */
@@ -48,11 +83,39 @@ export declare class LaneSender {
   get overflowBytes(): number
 }
 
+/** Receives connections from the primary and gates shared listening sockets. */
+export declare class Receiver {
+  /**
+   * Takes over the two inherited descriptors. `callback(listener, hops, ...fds)` is called for each
+   * message; the descriptors are its to open, refuse or discard.
+   */
+  constructor(controlFd: number, scoreboardFd: number, slot: number, callback: (arg?: unknown) => unknown)
+  /** The worker's counters on the scoreboard as an `ArrayBuffer`: connections, requests, accepted. */
+  counters(): ArrayBuffer
+  /** Asks for connections of a listener. Returns 0 or a negative error number. */
+  ready(listener: number): number
+  /** Asks for no more connections of a listener. Returns 0 or a negative error number. */
+  stop(listener: number): number
+  /** Gives a connection back. It is closed when that fails. Returns 0 or a negative error number. */
+  refuse(listener: number, hops: number, fd: number): number
+  /** Closes a connection that nobody wants. */
+  discard(fd: number): void
+  /** Gates a listening socket that libuv accepts from on this loop. `row` is its id from the primary. */
+  gate(row: number, fd: number): void
+  /** Tells the gate of a socket whether its server is at its `maxConnections`. */
+  setFull(fd: number, full: boolean): void
+  /**
+   * Forgets the gate of a socket. To be called before the socket is closed: its number may be another's
+   * right after.
+   */
+  ungate(fd: number): void
+}
+
 /** Two lanes between this thread and a worker of it. */
 export declare class ThreadLink {
   /** Makes both lanes and registers the worker's ends. Throws without memory or file descriptors. */
   constructor(capacityBytes: number)
-  /** The worker's side of link `id`; once. `null` when there is none. */
+  /** The worker's side of link `id`; once. Throws when there is none. */
   static attach(id: number): ThreadLink
   /** What the worker attaches by. */
   get id(): number
@@ -62,6 +125,32 @@ export declare class ThreadLink {
   takeReceiver(): LaneReceiver
   /** Forgets the worker's ends if no worker attached. */
   close(): void
+}
+
+/** Counts since the start, as `Stats` of the core. */
+export interface AcceptorStats {
+  /** Connections accepted. */
+  accepted: number
+  /** Connections put into a worker's queue. */
+  handedOver: number
+  /** Connections that workers gave back. */
+  refused: number
+  /** Connections taken back from stalled workers. */
+  movedFromStalled: number
+  /** Connections taken back from dead workers. */
+  movedFromDead: number
+  /** Connections closed with their listener. */
+  closedUnserved: number
+}
+
+/** A worker that the hub has made room for. */
+export interface AcceptorWorker {
+  /** Names the worker in further calls. */
+  token: number
+  /** Its slot on the scoreboard. */
+  slot: number
+  /** The descriptor its process inherits. It stays open here until the worker is removed. */
+  fd: number
 }
 
 /** The layout compiled into the addon. */
@@ -83,5 +172,31 @@ export interface LaneLayout {
   closed: number
 }
 
+/** What `listen` did. */
+export interface ListenResult {
+  /** 0, or a negative error number as libuv's. */
+  errno: number
+  /** The listener's id when `errno` is 0. */
+  listener: number
+}
+
+/**
+ * Reports an exception as uncaught, from within a call of the event loop into JavaScript. Returns if it is
+ * handled by the program.
+ */
+export declare function reportUncaught(error: unknown): void
+
 /** The version of the addon, which must equal that of the JavaScript beside it. */
 export declare function version(): string
+
+/** A worker's load, read from the scoreboard. */
+export interface WorkerLoad {
+  /** Open connections of its servers. */
+  connections: number
+  /** HTTP requests in flight. */
+  requests: number
+  /** For how long its event loop has been busy without a turn, in milliseconds. */
+  loopLagMs: number
+  /** Connections handed to it that it has not taken yet. */
+  unclaimed: number
+}

@@ -59,7 +59,7 @@ function workerSide(port) {
  */
 function hookDelivery(port, channel) {
   let isEmitting = false;
-  hide(port, kDispatch, function (/** @type {any} */ data, /** @type {any} */ type, /** @type {any} */ event) {
+  hide(port, kDispatch, (/** @type {any} */ data, /** @type {any} */ type, /** @type {any} */ event) => {
     const isMessage = event === undefined && !isEmitting && (type === 'message' || type === 'messageerror');
     // Closed, by this side or because the port was passed on.
     if (type === 'close') channel.close();
@@ -67,10 +67,10 @@ function hookDelivery(port, channel) {
     channel.receiveFromPort({ data, type, ports: port[kReceivedPorts] });
   });
   const { emit } = port;
-  hide(port, 'emit', function emitOnPort(/** @type {any[]} */ ...args) {
+  hide(port, 'emit', (/** @type {any[]} */ ...args) => {
     isEmitting = true;
     try {
-      return Reflect.apply(emit, this, args);
+      return Reflect.apply(emit, port, args);
     } finally {
       isEmitting = false;
     }
@@ -93,19 +93,19 @@ function hookListeners(port, hooks, channel, isStarted) {
   };
   if (isStarted) start();
   const added = port[hooks.added];
-  replace(port, hooks.added, function (/** @type {any[]} */ ...args) {
-    const result = Reflect.apply(added, this, args);
+  replace(port, hooks.added, (/** @type {any[]} */ ...args) => {
+    const result = Reflect.apply(added, port, args);
     if (args[1] === 'message' && args[0] === 1) start();
     return result;
   });
   const removed = port[hooks.removed];
-  replace(port, hooks.removed, function (/** @type {any[]} */ ...args) {
-    const result = Reflect.apply(removed, this, args);
+  replace(port, hooks.removed, (/** @type {any[]} */ ...args) => {
+    const result = Reflect.apply(removed, port, args);
     if (args[1] === 'message' && args[0] === 0) channel.setStarted(false);
     return result;
   });
   const { start: startPort } = port;
-  hide(port, 'start', function startLink() {
+  hide(port, 'start', () => {
     Reflect.apply(startPort, port, []);
     start();
   });
@@ -116,12 +116,12 @@ function hookListeners(port, hooks, channel, isStarted) {
  * @param {Channel} channel
  */
 function hookMethods(port, channel) {
-  hide(port, 'postMessage', function postMessage(/** @type {any[]} */ ...args) {
+  hide(port, 'postMessage', (/** @type {any[]} */ ...args) => {
     channel.sendByLane();
     channel.post(args);
   });
   const { close } = port;
-  hide(port, 'close', function closeLink(/** @type {any[]} */ ...args) {
+  hide(port, 'close', (/** @type {any[]} */ ...args) => {
     channel.close();
     return Reflect.apply(close, port, args);
   });

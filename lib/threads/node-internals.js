@@ -58,9 +58,10 @@ function listenerHooksOf(port) {
  * be called: then each message takes a call from native code of its own.
  * @type {(() => void) | undefined}
  */
-const runTicks = typeof (/** @type {any} */ (process)._tickCallback) === 'function'
-  ? /** @type {any} */ (process)._tickCallback
-  : undefined;
+const runTicks =
+  typeof (/** @type {any} */ (process)._tickCallback) === 'function'
+    ? /** @type {any} */ (process)._tickCallback
+    : undefined;
 
 module.exports.kDispatch = kDispatch;
 module.exports.kReceivedPorts = kReceivedPorts;

@@ -11,8 +11,11 @@ const NodeWorker = require('node:worker_threads').Worker;
  * where there are none.
  */
 function makeWorkerClass() {
-  const addon = supported ? loadAddon() : null;
-  if (addon === null) return NodeWorker;
+  const loaded = supported ? loadAddon() : null;
+  if (loaded === null) return NodeWorker;
+  const addon = loaded;
+
+  const onExit = /** @type {any} */ (NodeWorker.prototype)[kOnExit];
 
   class Worker extends NodeWorker {
     /** @type {Channel | null} */
@@ -66,7 +69,10 @@ function makeWorkerClass() {
       });
     }
 
-    /** @param {any[]} args */
+    /**
+     * @override
+     * @param {any[]} args
+     */
     postMessage(...args) {
       if (#channel in this && this.#channel !== null) this.#channel.post(args);
       else Reflect.apply(super.postMessage, this, args);
@@ -79,7 +85,7 @@ function makeWorkerClass() {
       channel?.finish();
       // The worker may have ended before it took its side.
       this.#link?.close();
-      return Reflect.apply(super[kOnExit], this, args);
+      return Reflect.apply(onExit, this, args);
     }
   }
   return Worker;

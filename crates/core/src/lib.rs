@@ -1,6 +1,7 @@
 //! The logic of manycore, free of Node: accepting and scheduling connections, lanes between threads
 //! and processes, and the shared memory under both.
 
+pub mod accept;
 pub mod ring;
 pub mod shm;
 pub mod sync;

@@ -74,7 +74,8 @@ impl Doorbell {
             // Untrusted, and older than the sleep when something else woke us: both only misjudge the gap.
             let signalled_at = control.sleep.0.signalled_at.load(Ordering::Relaxed);
             if signalled_at > asleep_since {
-                self.spin.observe(Duration::from_nanos(signalled_at - asleep_since));
+                self.spin
+                    .observe(Duration::from_nanos(signalled_at - asleep_since));
             }
         }
     }
@@ -84,12 +85,15 @@ impl Doorbell {
         if !self.spin.should_spin() {
             return false;
         }
-        let Some(_permit) = Permit::acquire() else { return false };
+        let Some(_permit) = Permit::acquire() else {
+            return false;
+        };
         let start = Instant::now();
         loop {
             for _ in 0..64 {
                 if control.is_pending() {
-                    self.spin.observe(Duration::from_nanos(monotonic_ns().saturating_sub(idle_since)));
+                    self.spin
+                        .observe(Duration::from_nanos(monotonic_ns().saturating_sub(idle_since)));
                     return true;
                 }
                 std::hint::spin_loop();
@@ -104,7 +108,11 @@ impl Doorbell {
 /// Producer, after publishing outside of JavaScript or when JavaScript saw the consumer asleep: notes the time
 /// for the consumer's average.
 pub fn stamp(control: &Control) {
-    control.sleep.0.signalled_at.store(monotonic_ns(), Ordering::Relaxed);
+    control
+        .sleep
+        .0
+        .signalled_at
+        .store(monotonic_ns(), Ordering::Relaxed);
 }
 
 #[cfg(all(test, not(loom)))]

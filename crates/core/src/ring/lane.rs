@@ -85,12 +85,27 @@ pub fn lane(capacity: usize) -> io::Result<(Sender, Receiver)> {
     let first = Segment::create_mirrored("manycore-lane", header_len, capacity)?;
     let fd = first.as_fd().try_clone_to_owned()?;
     let second = Segment::open_mirrored(fd, header_len, capacity)?;
-    let shared = Arc::new(Shared { overflow: Overflow::default(), bell: EventFd::new()? });
-    let sender_memory = Memory { mapping: first.into_mapping(), header_len };
-    let receiver_memory = Memory { mapping: second.into_mapping(), header_len };
+    let shared = Arc::new(Shared {
+        overflow: Overflow::default(),
+        bell: EventFd::new()?,
+    });
+    let sender_memory = Memory {
+        mapping: first.into_mapping(),
+        header_len,
+    };
+    let receiver_memory = Memory {
+        mapping: second.into_mapping(),
+        header_len,
+    };
     Ok((
-        Sender { memory: Arc::new(sender_memory), shared: Arc::clone(&shared) },
-        Receiver { memory: Arc::new(receiver_memory), shared },
+        Sender {
+            memory: Arc::new(sender_memory),
+            shared: Arc::clone(&shared),
+        },
+        Receiver {
+            memory: Arc::new(receiver_memory),
+            shared,
+        },
     ))
 }
 
@@ -177,8 +192,14 @@ mod tests {
         let (sender, receiver) = lane(1).unwrap();
         assert!(receiver.memory().control().transition_to_asleep());
         sender.push_overflow(&[7; 16]);
-        let mut fds = [rustix::event::PollFd::new(&receiver.shared.bell, rustix::event::PollFlags::IN)];
-        let timeout = rustix::time::Timespec { tv_sec: 10, tv_nsec: 0 };
+        let mut fds = [rustix::event::PollFd::new(
+            &receiver.shared.bell,
+            rustix::event::PollFlags::IN,
+        )];
+        let timeout = rustix::time::Timespec {
+            tv_sec: 10,
+            tv_nsec: 0,
+        };
         assert_eq!(rustix::event::poll(&mut fds, Some(&timeout)).unwrap(), 1);
         assert_eq!(receiver.take_overflow(), Some(vec![7; 16]));
     }

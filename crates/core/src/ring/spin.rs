@@ -28,7 +28,10 @@ pub struct Adaptive {
 
 impl Default for Adaptive {
     fn default() -> Self {
-        Self { average_gap: LONGEST_GAP, idles: 0 }
+        Self {
+            average_gap: LONGEST_GAP,
+            idles: 0,
+        }
     }
 }
 
@@ -70,10 +73,12 @@ impl Drop for Permit {
 
 fn spinner_limit() -> usize {
     static LIMIT: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
-    *LIMIT.get_or_init(|| match std::thread::available_parallelism().map(NonZeroUsize::get) {
-        Ok(1) | Err(_) => 0,
-        Ok(processors) => processors,
-    })
+    *LIMIT.get_or_init(
+        || match std::thread::available_parallelism().map(NonZeroUsize::get) {
+            Ok(1) | Err(_) => 0,
+            Ok(processors) => processors,
+        },
+    )
 }
 
 #[cfg(test)]

@@ -148,7 +148,11 @@ impl Mapping {
             )
         }?;
         let base = NonNull::new(base.cast::<u8>()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Self { base, mapped_len, len })
+        Ok(Self {
+            base,
+            mapped_len,
+            len,
+        })
     }
 
     /// Maps `len` bytes of the file from `file_offset` over the reservation at `at`.
@@ -185,14 +189,22 @@ pub fn page_size() -> usize {
 fn mirrored_len(header_len: usize, ring_len: usize) -> io::Result<usize> {
     let page = page_size();
     if !header_len.is_multiple_of(page) || !ring_len.is_multiple_of(page) || ring_len == 0 {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a multiple of the page size"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not a multiple of the page size",
+        ));
     }
-    header_len.checked_add(ring_len).ok_or_else(|| io::ErrorKind::InvalidInput.into())
+    header_len
+        .checked_add(ring_len)
+        .ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }
 
 fn sealed_memfd(name: &str, len: usize) -> io::Result<OwnedFd> {
     if len == 0 {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "a segment has at least one byte"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "a segment has at least one byte",
+        ));
     }
     let fd = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
     rustix::fs::ftruncate(&fd, len as u64)?;
@@ -225,13 +237,13 @@ mod tests {
     fn write(segment: &Segment, at: usize, value: u8) {
         assert!(at < segment.mapped_len());
         // SAFETY: in bounds of the mapping.
-        unsafe { segment.as_ptr().add(at).write_volatile(value) };
+        unsafe { segment.as_ptr().wrapping_add(at).write_volatile(value) };
     }
 
     fn read(segment: &Segment, at: usize) -> u8 {
         assert!(at < segment.mapped_len());
         // SAFETY: in bounds of the mapping.
-        unsafe { segment.as_ptr().add(at).read_volatile() }
+        unsafe { segment.as_ptr().wrapping_add(at).read_volatile() }
     }
 
     #[test]
@@ -268,9 +280,15 @@ mod tests {
         }
         let unsealed = rustix::fs::memfd_create("test", MemfdFlags::ALLOW_SEALING).unwrap();
         rustix::fs::ftruncate(&unsealed, 4096).unwrap();
-        assert_eq!(Segment::open(unsealed, 4096).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(
+            Segment::open(unsealed, 4096).unwrap_err().kind(),
+            io::ErrorKind::InvalidData
+        );
         let (pipe, _writer) = rustix::pipe::pipe().unwrap();
-        assert_eq!(Segment::open(pipe, 4096).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(
+            Segment::open(pipe, 4096).unwrap_err().kind(),
+            io::ErrorKind::InvalidData
+        );
     }
 
     #[test]
@@ -282,7 +300,10 @@ mod tests {
 
     #[test]
     fn impossible_lengths_are_errors() {
-        assert_eq!(Segment::create("test", 0).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(
+            Segment::create("test", 0).unwrap_err().kind(),
+            io::ErrorKind::InvalidInput
+        );
         assert!(Segment::create("test", usize::MAX).is_err());
         let page = page_size();
         for (header, ring) in [(1, page), (page, 1), (page, 0), (usize::MAX - page + 1, page)] {

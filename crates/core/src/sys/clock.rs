@@ -1,8 +1,11 @@
-//! The monotonic clock, the same for all threads and processes of the machine.
+//! The monotonic clock, which all processes of a machine share.
 
-/// Nanoseconds on CLOCK_MONOTONIC. Never 0, so that 0 can stand for "never".
+use rustix::time::{clock_gettime, ClockId};
+
+/// Nanoseconds of `CLOCK_MONOTONIC`. Comparable between processes, never goes back.
 pub fn monotonic_ns() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    let ns = (now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64);
-    ns.max(1)
+    let now = clock_gettime(ClockId::Monotonic);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    let nanoseconds = u64::try_from(now.tv_nsec).unwrap_or(0);
+    seconds * 1_000_000_000 + nanoseconds
 }

@@ -15,7 +15,10 @@ impl EventFd {
     /// # Errors
     /// EMFILE and ENFILE without descriptors left.
     pub fn new() -> io::Result<Self> {
-        Ok(Self(rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
+        Ok(Self(rustix::event::eventfd(
+            0,
+            EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK,
+        )?))
     }
 
     /// Takes over a descriptor received from another process.

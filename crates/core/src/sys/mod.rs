@@ -1,4 +1,8 @@
-//! Operating system objects behind safe types.
+//! The only place that names system calls.
+//!
+//! Everything here returns `io::Result`, owns its descriptors and leaves policy to its callers.
 
 pub mod clock;
+pub mod epoll;
 pub mod eventfd;
+pub mod scm;

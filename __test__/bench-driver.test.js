@@ -1,0 +1,215 @@
+'use strict';
+
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const http = require('node:http');
+const net = require('node:net');
+const os = require('node:os');
+const path = require('node:path');
+const { once } = require('node:events');
+const { spawnSync } = require('node:child_process');
+const { describe, mock, test } = require('node:test');
+
+const driver = require('../bench/lib/driver');
+const { paced } = require('../bench/lib/paced');
+const { Server, cpuTimeUs } = require('../bench/lib/processes');
+const { compare, median, quantile, summarize } = require('../bench/lib/statistics');
+
+const root = path.join(__dirname, '..');
+const hello = path.join(root, 'bench', 'servers', 'hello.js');
+
+describe('statistics', () => {
+  test('median and spread', () => {
+    assert.equal(median([3]), 3);
+    assert.equal(median([9, 1, 5]), 5);
+    assert.equal(median([4, 1, 3, 2]), 2.5);
+    assert.deepEqual(summarize([10, 9, 11]), { median: 10, min: 9, max: 11 });
+  });
+
+  test('quantiles by the nearest rank', () => {
+    const hundred = Array.from({ length: 100 }, (_, i) => i + 1);
+    assert.deepEqual(
+      [0, 0.5, 0.99, 1].map((share) => quantile(hundred, share)),
+      [1, 50, 99, 100],
+    );
+    assert.equal(quantile([7], 0.99), 7);
+  });
+
+  test('a verdict only when every round agrees, and losses as losses', () => {
+    assert.equal(compare([20, 30], [10, 20], 'higher')?.verdict, 'better');
+    assert.equal(compare([20, 30], [10, 20], 'lower')?.verdict, 'worse');
+    assert.equal(compare([9, 19], [10, 20], 'higher')?.verdict, 'worse');
+    assert.equal(compare([9, 19], [10, 20], 'lower')?.verdict, 'better');
+    assert.equal(compare([9, 21], [10, 20], 'higher')?.verdict, 'unclear');
+    assert.equal(compare([20, 10], [10, 20], 'higher')?.median, 1.25);
+    assert.equal(compare([1, 2], [0, 1], 'lower'), null);
+  });
+});
+
+describe('driver', () => {
+  /** A benchmark whose figures are known. */
+  function fake(overrides = {}) {
+    const calls = [];
+    const figures = { a: 100, b: 200, c: 50 };
+    return {
+      calls,
+      name: 'fake',
+      title: 'Fake',
+      peer: 'a',
+      metrics: [{ key: 'rate', label: 'per second', better: 'higher', digits: 0 }],
+      options: { size: { help: 'size', default: '3', parse: driver.positive } },
+      scenarios: () => [{ name: 'x' }, { name: 'y' }],
+      contenders: () => [{ name: 'a' }, { name: 'b' }, { name: 'c' }, { name: 'd', unavailable: 'not here' }],
+      measure: async (contender, scenario) => {
+        calls.push(scenario.name + contender.name);
+        return { rate: figures[contender.name] + calls.length };
+      },
+      ...overrides,
+    };
+  }
+
+  /** @param {string[]} args */
+  async function runFake(args, overrides) {
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'manycore-bench-'));
+    const json = path.join(folder, 'deep', 'result.json');
+    const [log, error] = [mock.method(console, 'log', () => {}), mock.method(console, 'error', () => {})];
+    try {
+      const benchmark = fake(overrides);
+      await driver.run(benchmark, driver.readOptions(benchmark, [...args, '--json', json]));
+      const printed = log.mock.calls.map((call) => call.arguments.join(' ')).join('\n');
+      return { calls: benchmark.calls, printed, record: JSON.parse(fs.readFileSync(json, 'utf8')) };
+    } finally {
+      log.mock.restore();
+      error.mock.restore();
+      fs.rmSync(folder, { recursive: true });
+    }
+  }
+
+  test('contenders alternate, the first round is dropped', async () => {
+    const { calls, record } = await runFake(['--rounds', '2']);
+    assert.equal(calls.join(' '), 'xa xb xc xa xb xc xa xb xc ya yb yc ya yb yc ya yb yc');
+    assert.deepEqual(record.results[0].samples, {
+      a: [{ rate: 104 }, { rate: 107 }],
+      b: [{ rate: 205 }, { rate: 208 }],
+      c: [{ rate: 56 }, { rate: 59 }],
+    });
+  });
+
+  test('the report names the machine, compares with the peer, hides no loss', async () => {
+    const { printed, record } = await runFake(['--rounds', '1', '--scenarios', 'x']);
+    assert.match(printed, /Node\.js {3}v\d+/);
+    assert.match(printed, /a +104 +104\.\.104 +peer/);
+    assert.match(printed, /b +205 +205\.\.205 +x1\.97 \(1\.97\.\.1\.97\) better/);
+    assert.match(printed, /c +56 +56\.\.56 +x0\.54 \(0\.54\.\.0\.54\) worse/);
+    assert.match(printed, /left out +d: not here/);
+    assert.match(printed, /too few/);
+    assert.equal(record.peer, 'a');
+    assert.equal(record.environment.node, process.version);
+  });
+
+  test('scenarios, contenders and the peer can be chosen', async () => {
+    const { calls, record } = await runFake(['--rounds', '1', '--scenarios', 'y', '--contenders', 'b,c']);
+    assert.equal(calls.join(' '), 'yb yc yb yc');
+    assert.equal(record.peer, 'b');
+    assert.equal((await runFake(['--rounds', '1', '--peer', 'c'])).record.peer, 'c');
+  });
+
+  for (const args of [
+    ['--rounds', '0'],
+    ['--rounds', 'x'],
+    ['--size', '1.5'],
+    ['--contenders', 'a,z'],
+    ['--scenarios', 'z'],
+    ['--peer', 'z'],
+    ['--contenders', 'd'],
+    ['--unknown'],
+    ['word'],
+  ]) {
+    test(`refuses ${args.join(' ')}`, async () => {
+      await assert.rejects(runFake(args), driver.UsageError);
+    });
+  }
+
+  test('a failed measurement fails the run', async () => {
+    const measure = () => Promise.reject(new Error('broken'));
+    await assert.rejects(runFake([], { measure }), /broken/);
+  });
+});
+
+describe('connections', () => {
+  for (const source of ['node', 'manycore']) {
+    test(`the server on ${source} answers, counts and ends`, async () => {
+      const server = await Server.start(process.execPath, [hello, source, '2'], {});
+      try {
+        const load = await paced({ port: server.port, rate: 200, durationS: 0.5 });
+        assert.deepEqual([load.requests, load.errors], [100, 0]);
+        assert.ok(load.latencyUs.p50 > 0 && load.latencyUs.p99 >= load.latencyUs.p50);
+        const counts = await server.counts();
+        assert.equal(counts.length, 2);
+        assert.equal(counts[0] + counts[1], 100);
+        assert.ok(server.cpu().workersUs > 0);
+      } finally {
+        await server.stop();
+      }
+      for (const pid of [server.primary, ...server.workers]) {
+        assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' });
+      }
+    });
+  }
+
+  test('a server that cannot start is an error', async () => {
+    await assert.rejects(
+      Server.start(process.execPath, ['-e', 'process.exit(3)'], {}),
+      /The server ended \(3\)/,
+    );
+  });
+
+  test('the paced client counts what is not answered', async (t) => {
+    let taken = 0;
+    const server = net.createServer((socket) => {
+      socket.on('error', () => {});
+      if (taken++ % 2 === 0) socket.end('HTTP/1.1 200 OK\r\n\r\nHello!');
+      else socket.destroy();
+    });
+    t.after(() => server.close());
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const load = await paced({ port: server.address().port, rate: 100, durationS: 0.2 });
+    assert.deepEqual([load.requests, load.errors], [10, 10]);
+  });
+
+  test('CPU times grow with work, by the clock of the kernel', async () => {
+    const before = cpuTimeUs(process.pid);
+    const used = process.cpuUsage();
+    while (process.cpuUsage(used).user < 300_000);
+    const spentUs = cpuTimeUs(process.pid) - before;
+    const { user, system } = process.cpuUsage(used);
+    assert.ok(Math.abs(spentUs - user - system) <= 60_000, `${spentUs} against ${user + system}`);
+  });
+
+  test('says so when wrk is missing', () => {
+    const { status, stderr, stdout } = spawnSync(process.execPath, ['bench/run.js', 'connections'], {
+      cwd: root,
+      env: { ...process.env, PATH: '/nonexistent' },
+      encoding: 'utf8',
+    });
+    assert.deepEqual({ status, stdout }, { status: 2, stdout: '' });
+    assert.match(stderr, /needs wrk in PATH.*apt-get install wrk/);
+  });
+
+  test('run.js names what there is', () => {
+    const { status, stderr } = spawnSync(process.execPath, ['bench/run.js'], { cwd: root, encoding: 'utf8' });
+    assert.equal(status, 2);
+    assert.match(stderr, /NAME is one of: .*connections/);
+  });
+});
+
+test('the server is a plain HTTP server', async () => {
+  const server = await Server.start(process.execPath, [hello, 'node', '1'], {});
+  try {
+    const [response] = await once(http.get({ port: server.port, host: '127.0.0.1' }), 'response');
+    assert.equal(response.statusCode, 200);
+    assert.equal(await response.setEncoding('utf8').toArray().then(String), 'Hello!');
+  } finally {
+    await server.stop();
+  }
+});

@@ -1,0 +1,108 @@
+'use strict';
+
+const assert = require('node:assert/strict');
+const http = require('node:http');
+const net = require('node:net');
+const os = require('node:os');
+const path = require('node:path');
+const { once } = require('node:events');
+const { test } = require('node:test');
+
+const { Program, WATCHDOG_MS } = require('./support/program');
+
+const file = path.join(__dirname, '..', 'examples', 'cluster.js');
+const cores = os.cpus().length;
+
+/**
+ * Starts the example on a free port and waits until all its workers listen.
+ * @param {import('node:test').TestContext} t
+ */
+async function start(t) {
+  const program = new Program([file], { env: { PORT: '0' } });
+  t.after(() => program.kill());
+  await program.printed(/ready, Ctrl-C to stop/);
+  const port = Number((await program.printed(/^http:\/\/localhost:(\d+) /))[1]);
+  const workers = (await program.printedTimes(/^worker (\d+) listening$/gm, cores)).map((match) =>
+    Number(match[1]),
+  );
+  return { program, port, workers };
+}
+
+/**
+ * One request on a connection of its own.
+ * @param {number} port
+ */
+async function get(port) {
+  const request = http.get({ port, host: '127.0.0.1', agent: false, timeout: WATCHDOG_MS });
+  request.on('timeout', () => request.destroy(new Error('no answer')));
+  const [response] = await once(request, 'response');
+  let body = '';
+  for await (const chunk of response.setEncoding('utf8')) body += chunk;
+  return { status: response.statusCode, body };
+}
+
+for (const [signal, send] of /** @type {const} */ ([
+  ['SIGINT', (program) => program.signalGroup('SIGINT')],
+  ['SIGTERM', (program) => program.process.kill('SIGTERM')],
+])) {
+  test(`cluster.js: every core answers Hello!, and ${signal} ends them all`, async (t) => {
+    const { program, port, workers } = await start(t);
+    assert.equal(new Set(workers).size, cores);
+    const requests = 25 * cores;
+    for (let i = 0; i < requests; i++) assert.deepEqual(await get(port), { status: 200, body: 'Hello!' });
+
+    send(program);
+    assert.deepEqual(await program.ended(), { code: 0, signal: null });
+    assert.equal(program.stderr, '');
+    const served = [...program.stdout.matchAll(/^worker (\d+) served (\d+)$/gm)];
+    assert.deepEqual(new Set(served.map((match) => Number(match[1]))), new Set(workers));
+    const counts = served.map((match) => Number(match[2]));
+    assert.equal(
+      counts.reduce((sum, count) => sum + count),
+      requests,
+    );
+    assert.ok(
+      counts.every((count) => count > 0),
+      `each worker served some: ${counts}`,
+    );
+    assert.equal(program.leftBehind, false);
+  });
+}
+
+test('cluster.js: a request that is being answered is finished, and counted', async (t) => {
+  const { program, port } = await start(t);
+  const socket = net.connect(port, '127.0.0.1');
+  t.after(() => socket.destroy());
+  socket.write('POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 1\r\n\r\n');
+  const [first] = await once(socket, 'data');
+  assert.match(String(first), /^HTTP\/1.1 200 OK[^]*Hello!/);
+  program.signalGroup('SIGINT');
+  socket.end('x');
+  assert.deepEqual(await program.ended(), { code: 0, signal: null });
+  assert.equal([...program.stdout.matchAll(/served 1$/gm)].length, 1);
+});
+
+test('cluster.js: the others serve on when one worker is killed', async (t) => {
+  const { program, port, workers } = await start(t);
+  process.kill(workers[0], 'SIGKILL');
+  await program.printed(new RegExp(`worker ${workers[0]} ended early \\(SIGKILL\\)`));
+  for (let i = 0; cores > 1 && i < 20; i++) assert.equal((await get(port)).body, 'Hello!');
+  if (cores > 1) program.signalGroup('SIGINT');
+  assert.deepEqual(await program.ended(), { code: cores > 1 ? 0 : 1, signal: null });
+  assert.equal(program.leftBehind, false);
+});
+
+test('cluster.js: a busy port is reported once, as Node reports it, and ends the program', async (t) => {
+  const server = net.createServer().listen(0);
+  t.after(() => server.close());
+  await once(server, 'listening');
+  const { port } = /** @type {net.AddressInfo} */ (server.address());
+  const program = new Program([file], { env: { PORT: String(port) } });
+  t.after(() => program.kill());
+  assert.deepEqual(await program.ended(), { code: 1, signal: null });
+  assert.equal(program.stdout, '');
+  assert.equal([...program.stderr.matchAll(/^Error: .*EADDRINUSE/gm)].length, 1, program.stderr);
+  assert.match(program.stderr, /code: 'EADDRINUSE'/);
+  assert.match(program.stderr, new RegExp(`port: ${port}`));
+  assert.equal(program.leftBehind, false);
+});

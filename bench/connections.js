@@ -1,0 +1,151 @@
+'use strict';
+
+/*
+ * How many connections a clustered HTTP server takes, what each costs it, and how long each takes.
+ *
+ *   node bench/run.js connections --workers 2 --duration 5
+ *   node bench/run.js connections --rate 1000 --scenarios paced
+ */
+
+const os = require('node:os');
+const path = require('node:path');
+
+const { UsageError, main, positive } = require('./lib/driver');
+const { ask, environment } = require('./lib/environment');
+const { paced } = require('./lib/paced');
+const { Server } = require('./lib/processes');
+const { requireWrk, wrk } = require('./lib/wrk');
+
+const PROGRAM = path.join(__dirname, 'servers', 'hello.js');
+
+/** A paced client that is further behind its schedule does not load the server as it should. */
+const LATE_MS = 100;
+
+/** Prints whether two servers can listen on one port with SO_REUSEPORT: older versions ignore the option. */
+const REUSEPORT_PROBE = `
+  const net = require('node:net');
+  const listen = (port) => net.createServer().listen({ port, host: '127.0.0.1', reusePort: true });
+  const say = (able) => { console.log(able); process.exit(); };
+  const first = listen(0).on('error', () => say(false)).on('listening', () => {
+    listen(first.address().port).on('error', () => say(false)).on('listening', () => say(true));
+  });
+`;
+
+/** @param {import('./lib/driver').Options} options */
+function contenders({ node }) {
+  const { addon } = environment(node);
+  const manycore = addon === 'loaded' ? {} : { unavailable: `no native addon: ${addon}` };
+  const reuseport = ask(node, REUSEPORT_PROBE)
+    ? {}
+    : { unavailable: 'this Node.js has no listen({ reusePort })' };
+  return [
+    { name: 'node rr', args: ['node'], policy: 'rr' },
+    { name: 'node none', args: ['node'], policy: 'none' },
+    { name: 'manycore', args: ['manycore'], ...manycore },
+    { name: 'manycore rr', args: ['manycore'], policy: 'rr', ...manycore },
+    { name: 'manycore none', args: ['manycore'], policy: 'none', ...manycore },
+    { name: 'reuseport', args: ['node'], listen: 'reuseport', ...reuseport },
+  ];
+}
+
+/** @param {import('./lib/driver').Options} options */
+function scenarios({ rate }) {
+  const all = [
+    { name: 'close', close: true },
+    { name: 'keep-alive', close: false },
+  ];
+  return rate ? [...all, { name: 'paced', rate }] : all;
+}
+
+/**
+ * @param {import('./lib/driver').Contender} contender
+ * @param {import('./lib/driver').Scenario} scenario
+ * @param {import('./lib/driver').Options} options
+ */
+async function measure(contender, scenario, options) {
+  const args = [PROGRAM, ...contender.args, String(options.workers), contender.listen ?? ''];
+  const server = await Server.start(options.node, args, { NODE_CLUSTER_SCHED_POLICY: contender.policy });
+  try {
+    const { port } = server;
+    const { connections, threads } = options;
+    const load = (/** @type {number} */ durationS) =>
+      scenario.rate
+        ? paced({ port, rate: scenario.rate, durationS })
+        : wrk({ port, connections, threads, durationS, close: scenario.close });
+    await load(options.warmup);
+    const [cpuBefore, countsBefore] = [server.cpu(), await server.counts()];
+    /** @type {import('./lib/wrk').Load & { lateMs?: number }} */
+    const result = await load(options.duration);
+    const [cpuAfter, countsAfter] = [server.cpu(), await server.counts()];
+    if (result.lateMs !== undefined && result.lateMs > LATE_MS) {
+      console.error(
+        `The client was up to ${Math.round(result.lateMs)} ms behind: the rate is too high for it.`,
+      );
+    }
+    const counts = countsAfter.map((count, index) => count - countsBefore[index]);
+    return figures(result, cpuBefore, cpuAfter, counts);
+  } finally {
+    await server.stop();
+  }
+}
+
+/**
+ * @param {import('./lib/wrk').Load} load
+ * @param {ReturnType<Server['cpu']>} before
+ * @param {ReturnType<Server['cpu']>} after
+ * @param {number[]} counts requests by worker
+ */
+function figures({ requests, durationUs, errors, latencyUs }, before, after, counts) {
+  if (requests === 0) throw new Error('The server answered nothing');
+  const primaryUs = (after.primaryUs - before.primaryUs) / requests;
+  const workersUs = (after.workersUs - before.workersUs) / requests;
+  return {
+    rate: (requests * 1e6) / durationUs,
+    cpuUs: primaryUs + workersUs,
+    primaryUs,
+    workersUs,
+    p50Ms: latencyUs.p50 / 1000,
+    p99Ms: latencyUs.p99 / 1000,
+    evenness: Math.min(...counts) / Math.max(...counts),
+    errors,
+  };
+}
+
+/** @type {import('./lib/driver').Benchmark} */
+const benchmark = {
+  name: 'connections',
+  title: 'HTTP "Hello!" from a cluster: connections (scenario close, paced) or requests (keep-alive)',
+  peer: 'node rr',
+  metrics: [
+    { key: 'rate', label: 'per second', better: 'higher', digits: 0 },
+    { key: 'cpuUs', label: 'server CPU, us each', better: 'lower', digits: 1 },
+    { key: 'primaryUs', label: 'of it in the primary, us', better: 'lower', digits: 1 },
+    { key: 'workersUs', label: 'of it in the workers, us', better: 'lower', digits: 1 },
+    { key: 'p50Ms', label: 'latency p50, ms', better: 'lower', digits: 2 },
+    { key: 'p99Ms', label: 'latency p99, ms', better: 'lower', digits: 2 },
+    { key: 'evenness', label: 'least / most by a worker', better: 'higher', digits: 3 },
+    { key: 'errors', label: 'errors', better: 'lower', digits: 0 },
+  ],
+  options: {
+    workers: { help: 'worker processes', default: String(os.availableParallelism()), parse: positive },
+    connections: { help: 'connections at a time', default: '64', parse: positive },
+    threads: { help: "wrk's threads", default: '1', parse: positive },
+    duration: { help: 'seconds measured', default: '5', parse: positive },
+    warmup: { help: 'seconds of load before', default: '1', parse: positive },
+    rate: { help: 'adds the scenario paced: connections per second', default: '0', parse: wholeNumber },
+  },
+  prepare: requireWrk,
+  scenarios,
+  contenders,
+  measure,
+};
+
+/** @param {string} text */
+function wholeNumber(text) {
+  if (!/^\d+$/.test(text)) throw new UsageError(`'${text}' is not a whole number`);
+  return Number(text);
+}
+
+module.exports = benchmark;
+
+if (require.main === module) main(benchmark);

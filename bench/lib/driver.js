@@ -1,0 +1,199 @@
+'use strict';
+
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+const { parseArgs } = require('node:util');
+
+const { describeEnvironment, environment } = require('./environment');
+const { describeScenario, grouped, summarizeScenario } = require('./report');
+
+/*
+ * Runs a benchmark: named contenders in alternating rounds (A B C, A B C, ...) of one session, so that whatever
+ * changes on the machine meanwhile meets them all alike. The first round warms up and is dropped.
+ */
+
+const RESULTS = path.join(__dirname, '..', 'results');
+const ENOUGH_ROUNDS = 5;
+
+/**
+ * @typedef {import('./report').Metric} Metric
+ * @typedef {import('./report').Sample} Sample
+ * @typedef {{ name: string, unavailable?: string, [detail: string]: any }} Contender
+ *   `unavailable` says why it cannot run here; it is then left out, and the report says so
+ * @typedef {{ name: string, [detail: string]: any }} Scenario
+ * @typedef {Record<string, any> & { node: string, rounds: number }} Options
+ * @typedef {object} Benchmark
+ * @property {string} name
+ * @property {string} title
+ * @property {string} peer the contender that the others are compared with
+ * @property {readonly Metric[]} metrics the first is also shown as progress
+ * @property {Record<string, { help: string, default: string, parse: (text: string) => any }>} options
+ * @property {(options: Options) => Scenario[]} scenarios
+ * @property {(options: Options) => Contender[]} contenders
+ * @property {(contender: Contender, scenario: Scenario, options: Options) => Promise<Sample>} measure
+ * @property {() => void} [prepare] throws a UsageError when a tool is missing
+ */
+
+/** What is the caller's to mend: printed without a stack. */
+class UsageError extends Error {}
+
+/** @type {Benchmark['options']} */
+const COMMON = {
+  rounds: {
+    help: 'measured rounds, after one that warms up',
+    default: String(ENOUGH_ROUNDS),
+    parse: positive,
+  },
+  node: { help: 'the Node.js binary under test', default: process.execPath, parse: String },
+  contenders: { help: 'only these, comma-separated', default: '', parse: list },
+  scenarios: { help: 'only these, comma-separated', default: '', parse: list },
+  peer: { help: 'the contender to compare with', default: '', parse: String },
+  json: { help: 'the file for the results', default: '', parse: String },
+};
+
+/** @param {string} text */
+function positive(text) {
+  const number = Number(text);
+  if (!(number > 0) || !Number.isSafeInteger(number)) {
+    throw new UsageError(`'${text}' is not a whole number above 0`);
+  }
+  return number;
+}
+
+/** @param {string} text */
+function list(text) {
+  return text.split(',').filter(Boolean);
+}
+
+/**
+ * Runs a benchmark as a program: reads the command line, prints, sets the exit code.
+ * @param {Benchmark} benchmark
+ * @param {string[]} [args]
+ */
+async function main(benchmark, args = process.argv.slice(2)) {
+  try {
+    if (args.includes('--help')) console.log(usage(benchmark));
+    else await run(benchmark, readOptions(benchmark, args));
+  } catch (error) {
+    console.error(error instanceof UsageError ? `${benchmark.name}: ${error.message}` : error);
+    process.exitCode = error instanceof UsageError ? 2 : 1;
+  }
+}
+
+/** @param {Benchmark} benchmark */
+function usage(benchmark) {
+  const rows = Object.entries({ ...benchmark.options, ...COMMON }).map(
+    ([name, option]) =>
+      `  --${name.padEnd(12)} ${option.help}${option.default ? ` (${option.default})` : ''}`,
+  );
+  return [`${benchmark.title}`, '', `node bench/run.js ${benchmark.name} [options]`, ...rows].join('\n');
+}
+
+/**
+ * @param {Benchmark} benchmark
+ * @param {string[]} args
+ * @returns {Options}
+ */
+function readOptions(benchmark, args) {
+  const known = { ...benchmark.options, ...COMMON };
+  const names = Object.keys(known);
+  let values;
+  try {
+    const types = Object.fromEntries(names.map((name) => [name, { type: /** @type {const} */ ('string') }]));
+    ({ values } = parseArgs({ args, options: types }));
+  } catch (error) {
+    throw new UsageError(/** @type {Error} */ (error).message);
+  }
+  const parsed = names.map((name) => {
+    const { parse, default: byDefault } = known[name];
+    try {
+      return [name, parse(String(values[name] ?? byDefault))];
+    } catch (error) {
+      throw error instanceof UsageError ? new UsageError(`--${name}: ${error.message}`) : error;
+    }
+  });
+  return Object.fromEntries(parsed);
+}
+
+/**
+ * @template {{ name: string }} T
+ * @param {string} kind
+ * @param {T[]} all
+ * @param {string[]} names empty for all
+ */
+function choose(kind, all, names) {
+  const unknown = names.find((name) => !all.some((each) => each.name === name));
+  if (unknown !== undefined) {
+    throw new UsageError(`no ${kind} '${unknown}', there are ${all.map((each) => each.name).join(', ')}`);
+  }
+  return names.length === 0 ? all : all.filter((each) => names.includes(each.name));
+}
+
+/**
+ * @param {Benchmark} benchmark
+ * @param {Options} options
+ */
+async function run(benchmark, options) {
+  benchmark.prepare?.();
+  const scenarios = choose('scenario', benchmark.scenarios(options), options.scenarios);
+  const chosen = choose('contender', benchmark.contenders(options), options.contenders);
+  const contenders = chosen.filter((contender) => !contender.unavailable);
+  if (contenders.length === 0) throw new UsageError(`nothing can run: ${chosen[0].unavailable}`);
+  const wanted = options.peer ? choose('contender', contenders, [options.peer])[0].name : benchmark.peer;
+  const peer = contenders.find((contender) => contender.name === wanted)?.name ?? contenders[0].name;
+
+  const facts = environment(options.node);
+  console.log([benchmark.title, '', ...describeEnvironment(facts)].join('\n'));
+  for (const { name, unavailable } of chosen) {
+    if (unavailable) console.log(`left out  ${name}: ${unavailable}`);
+  }
+  if (options.rounds < ENOUGH_ROUNDS) console.log(`Only ${options.rounds} rounds: too few to conclude from.`);
+
+  const results = [];
+  for (const scenario of scenarios) {
+    const samples = await alternate(benchmark, scenario, contenders, options);
+    const summary = summarizeScenario(samples, benchmark.metrics, peer);
+    console.log(
+      [`\n${scenario.name}, ${options.rounds} rounds`, ...describeScenario(summary, peer)].join('\n'),
+    );
+    results.push({ scenario: scenario.name, samples: Object.fromEntries(samples), summary });
+  }
+  const file =
+    options.json || path.join(RESULTS, `${benchmark.name}-${facts.startedAt.replaceAll(':', '')}.json`);
+  fs.mkdirSync(path.dirname(file), { recursive: true });
+  const leftOut = chosen.filter((contender) => contender.unavailable);
+  const finished = { ...facts, loadAfter: os.loadavg()[0] };
+  const record = { benchmark: benchmark.name, environment: finished, options, peer, leftOut, results };
+  fs.writeFileSync(file, `${JSON.stringify(record, null, 2)}\n`);
+  console.log(`\nwritten to ${path.relative(process.cwd(), file)}`);
+}
+
+/**
+ * @param {Benchmark} benchmark
+ * @param {Scenario} scenario
+ * @param {Contender[]} contenders
+ * @param {Options} options
+ * @returns {Promise<import('./report').Samples>}
+ */
+async function alternate(benchmark, scenario, contenders, options) {
+  /** @type {import('./report').Samples} */
+  const samples = new Map(contenders.map((contender) => [contender.name, []]));
+  const [shown] = benchmark.metrics;
+  for (let round = 0; round <= options.rounds; round++) {
+    for (const contender of contenders) {
+      const sample = await benchmark.measure(contender, scenario, options);
+      if (round > 0) samples.get(contender.name)?.push(sample);
+      const name = round === 0 ? 'warm-up' : `round ${round}`;
+      const figure = grouped(sample[shown.key], shown.digits);
+      console.error(`${scenario.name}, ${name}: ${contender.name} ${figure} ${shown.label}`);
+    }
+  }
+  return samples;
+}
+
+module.exports.UsageError = UsageError;
+module.exports.positive = positive;
+module.exports.main = main;
+module.exports.run = run;
+module.exports.readOptions = readOptions;

@@ -1,0 +1,25 @@
+'use strict';
+
+/*
+ * Runs one of the benchmarks in this folder:
+ *
+ *   node bench/run.js NAME [options]     node bench/run.js NAME --help
+ */
+
+const fs = require('node:fs');
+const path = require('node:path');
+
+const { main } = require('./lib/driver');
+
+const names = fs
+  .readdirSync(__dirname)
+  .filter((file) => file.endsWith('.js') && file !== path.basename(__filename))
+  .map((file) => path.basename(file, '.js'));
+const [name, ...args] = process.argv.slice(2);
+
+if (names.includes(name)) {
+  main(require(`./${name}`), args);
+} else {
+  console.error(`Usage: node bench/run.js NAME [options]\nNAME is one of: ${names.join(', ')}`);
+  process.exitCode = 2;
+}

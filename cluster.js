@@ -1,0 +1,25 @@
+'use strict';
+
+/** `require('manycore/cluster')`: what `require('node:cluster')` gives, and more. */
+
+module.exports = require('./lib/cluster');
+
+// Tells Node's ESM loader the names to export.
+// eslint-disable-next-line no-constant-binary-expression
+0 &&
+  (module.exports = {
+    SCHED_NONE: null,
+    SCHED_RR: null,
+    Worker: null,
+    disconnect: null,
+    fork: null,
+    isMaster: null,
+    isPrimary: null,
+    isWorker: null,
+    schedulingPolicy: null,
+    settings: null,
+    setupMaster: null,
+    setupPrimary: null,
+    worker: null,
+    workers: null,
+  });

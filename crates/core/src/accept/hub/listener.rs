@@ -1,0 +1,119 @@
+//! One listening socket and the workers that serve it.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+
+use rustix::io::Errno;
+use rustix::net::{accept_with, acceptfrom_with, SocketAddrAny, SocketFlags};
+
+use super::super::policy::{Cursor, Policy};
+
+/// A connection that no worker has.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub fd: OwnedFd,
+    /// Where it comes from, when the policy wants to know.
+    pub client: Option<IpAddr>,
+    /// How many workers have refused it.
+    pub hops: u32,
+    /// The last of them, or 0.
+    pub refused_by: u32,
+}
+
+impl Connection {
+    /// Finds out the address of a connection that was taken back.
+    pub fn find_client(&mut self) {
+        if self.client.is_none() {
+            self.client = rustix::net::getpeername(&self.fd).ok().flatten().and_then(ip_of);
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Member {
+    pub token: u32,
+    /// It has asked for connections.
+    pub ready: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Listener {
+    pub socket: OwnedFd,
+    pub policy: Policy,
+    pub cursor: Cursor,
+    pub members: Vec<Member>,
+    /// Accepted, but nobody could have them.
+    pub parked: VecDeque<Connection>,
+    /// Whether epoll watches the socket.
+    pub armed: bool,
+    /// Out of descriptors until then.
+    pub paused_until_ns: Option<u64>,
+}
+
+/// How an attempt to accept a batch ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Accepted {
+    /// The backlog is empty.
+    Drained,
+    /// There may be more.
+    More,
+    /// The process or the system cannot take more now.
+    OutOf(Errno),
+}
+
+impl Listener {
+    pub fn new(socket: OwnedFd, policy: Policy, seed: u64) -> Self {
+        Self {
+            socket,
+            policy,
+            cursor: Cursor::new(seed),
+            members: Vec::new(),
+            parked: VecDeque::new(),
+            armed: false,
+            paused_until_ns: None,
+        }
+    }
+
+    /// Accepts up to `limit` connections into `batch`.
+    pub fn accept(&self, limit: usize, batch: &mut Vec<Connection>) -> Accepted {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let wants_client = self.policy == Policy::IpHash;
+        for _ in 0..limit {
+            let accepted = if wants_client {
+                acceptfrom_with(&self.socket, flags).map(|(fd, address)| (fd, address.and_then(ip_of)))
+            } else {
+                accept_with(&self.socket, flags).map(|fd| (fd, None))
+            };
+            match accepted {
+                Ok((fd, client)) => batch.push(Connection {
+                    fd,
+                    client,
+                    hops: 0,
+                    refused_by: 0,
+                }),
+                Err(Errno::AGAIN) => return Accepted::Drained,
+                Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
+                    return Accepted::OutOf(error)
+                }
+                // The connection failed before it was accepted (ECONNABORTED and the like): on to the next.
+                Err(_) => {}
+            }
+        }
+        Accepted::More
+    }
+
+    pub fn index_of(&self, token: u32) -> Option<usize> {
+        self.members.iter().position(|member| member.token == token)
+    }
+
+    pub fn has_ready(&self) -> bool {
+        self.members.iter().any(|member| member.ready)
+    }
+}
+
+fn ip_of(address: SocketAddrAny) -> Option<IpAddr> {
+    std::net::SocketAddr::try_from(address)
+        .ok()
+        .map(|address| address.ip())
+}

@@ -1,0 +1,560 @@
+//! What the hub knows, and each step it takes on it. Nothing here blocks.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::process::{pidfd_open, Pid, PidfdFlags};
+
+use super::super::message::{Kind, Message};
+use super::super::policy::{self, Candidate, Policy};
+use super::super::scoreboard::{Scoreboard, MAX_WORKERS};
+use super::listener::{Accepted, Connection, Listener, Member};
+use super::thread::{control_token, listener_token, pidfd_token};
+use super::worker::{Health, Sent, Worker};
+use super::{Event, HubOptions, NewWorker};
+use crate::sys::clock::monotonic_ns;
+
+/// Connections accepted at once before they are handed over.
+const BATCH: usize = 64;
+/// Batches of one listener before others get their turn.
+const BATCHES_PER_TURN: usize = 4;
+/// How long accepting pauses when there are no descriptors.
+const PAUSE_NS: u64 = 20_000_000;
+/// How often parked connections, full and stalled workers are looked at.
+const RETRY_NS: u64 = 5_000_000;
+/// Events kept for a primary that does not read them.
+const MAX_EVENTS: usize = 1024;
+
+/// Counts since the hub started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Connections put into a worker's queue, again after they came back.
+    pub handed_over: u64,
+    /// Connections that workers gave back.
+    pub refused: u64,
+    /// Connections taken back from stalled workers.
+    pub moved_from_stalled: u64,
+    /// Connections taken back from workers that died.
+    pub moved_from_dead: u64,
+    /// Connections closed because their listener was closed while nobody had them.
+    pub closed_unserved: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub workers: HashMap<u32, Worker>,
+    pub events: VecDeque<Event>,
+    pub stats: Stats,
+    pub ending: bool,
+    options: HubOptions,
+    board: Arc<Scoreboard>,
+    listeners: BTreeMap<u32, Listener>,
+    next_token: u32,
+    next_listener: u32,
+    free_slots: Vec<u32>,
+}
+
+impl State {
+    pub fn new(options: HubOptions, board: Arc<Scoreboard>) -> Self {
+        Self {
+            workers: HashMap::new(),
+            events: VecDeque::new(),
+            stats: Stats::default(),
+            ending: false,
+            options,
+            board,
+            listeners: BTreeMap::new(),
+            next_token: 1,
+            next_listener: 0,
+            // Popped from the end: the lowest free slot first.
+            free_slots: (0..MAX_WORKERS as u32).rev().collect(),
+        }
+    }
+
+    // ---- workers
+
+    pub fn add_worker(&mut self, epoll: &OwnedFd) -> io::Result<Option<NewWorker>> {
+        let Some(slot) = self.free_slots.pop() else {
+            return Ok(None);
+        };
+        self.board.clear(slot);
+        let token = self.next_token;
+        let added = Worker::new(slot).and_then(|worker| {
+            epoll::add(
+                epoll,
+                worker.control(),
+                EventData::new_u64(control_token(token)),
+                EventFlags::IN,
+            )?;
+            Ok(worker)
+        });
+        match added {
+            Ok(worker) => {
+                self.workers.insert(token, worker);
+                self.next_token += 1;
+                Ok(Some(NewWorker { token, slot }))
+            }
+            Err(error) => {
+                self.free_slot(slot);
+                Err(error.into())
+            }
+        }
+    }
+
+    pub fn watch(&mut self, epoll: &OwnedFd, token: u32, pid: u32) -> io::Result<()> {
+        let Some(worker) = self.workers.get_mut(&token) else {
+            return Ok(());
+        };
+        let pid = i32::try_from(pid)
+            .ok()
+            .and_then(Pid::from_raw)
+            .ok_or(io::ErrorKind::InvalidInput)?;
+        let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+        epoll::add(
+            epoll,
+            &pidfd,
+            EventData::new_u64(pidfd_token(token)),
+            EventFlags::IN,
+        )?;
+        worker.pidfd = Some(pidfd);
+        let raw = pid.as_raw_nonzero().get().unsigned_abs();
+        self.board
+            .worker(worker.slot)
+            .pid
+            .store(raw, std::sync::atomic::Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// A worker is gone. What waited for it goes to others.
+    pub fn remove_worker(&mut self, token: u32) {
+        let Some(mut worker) = self.workers.remove(&token) else {
+            return;
+        };
+        for (&id, listener) in &mut self.listeners {
+            remove_member(&self.board, id, listener, token, worker.slot);
+        }
+        // Out of descriptors here, the rest of the queue is closed with the socket.
+        let connections = worker.take_back().unwrap_or_default();
+        self.stats.moved_from_dead += connections.len() as u64;
+        let slot = worker.slot;
+        // Closes both ends and the pidfd, which also takes them out of epoll.
+        drop(worker);
+        self.board.clear(slot);
+        self.free_slot(slot);
+        self.redistribute(connections);
+    }
+
+    fn free_slot(&mut self, slot: u32) {
+        let at = self.free_slots.partition_point(|&free| free > slot);
+        self.free_slots.insert(at, slot);
+    }
+
+    /// Works through what a worker says.
+    pub fn worker_speaks(&mut self, token: u32) {
+        let mut fds = Vec::new();
+        loop {
+            let Some(worker) = self.workers.get(&token) else {
+                return;
+            };
+            let Some(message) = worker.receive(&mut fds) else {
+                return;
+            };
+            let Message {
+                kind, listener, hops, ..
+            } = message;
+            match kind {
+                Kind::Ready => self.set_ready(listener, token, true),
+                Kind::Stop => self.set_ready(listener, token, false),
+                Kind::Refused => {
+                    self.stats.refused += fds.len() as u64;
+                    let hops = hops.saturating_add(1);
+                    let refused = |fd| Connection {
+                        fd,
+                        client: None,
+                        hops,
+                        refused_by: token,
+                    };
+                    let refused = fds.drain(..).map(refused).collect();
+                    self.hand_over(listener, refused);
+                }
+                Kind::Connections | Kind::Ping => {}
+            }
+            fds.clear();
+        }
+    }
+
+    pub fn set_ready(&mut self, id: u32, token: u32, ready: bool) {
+        let Some(listener) = self.listeners.get_mut(&id) else {
+            return;
+        };
+        if let Some(member) = listener.members.iter_mut().find(|member| member.token == token) {
+            member.ready = ready;
+        }
+        if ready {
+            self.unpark(id);
+        }
+    }
+
+    // ---- listeners
+
+    pub fn next_listener_id(&mut self) -> u32 {
+        let id = self.next_listener;
+        self.next_listener += 1;
+        id
+    }
+
+    pub fn add_listener(&mut self, socket: OwnedFd, policy: Policy) -> u32 {
+        let id = self.next_listener_id();
+        self.listeners
+            .insert(id, Listener::new(socket, policy, monotonic_ns()));
+        id
+    }
+
+    pub fn attach(&mut self, id: u32, token: u32) {
+        let Some(worker) = self.workers.get(&token) else {
+            return;
+        };
+        self.board.set_serving(id, worker.slot, true);
+        let Some(listener) = self.listeners.get_mut(&id) else {
+            return;
+        };
+        if listener.index_of(token).is_none() {
+            listener.members.push(Member { token, ready: false });
+        }
+    }
+
+    pub fn detach(&mut self, id: u32, token: u32) {
+        let Some(slot) = self.workers.get(&token).map(|worker| worker.slot) else {
+            return;
+        };
+        match self.listeners.get_mut(&id) {
+            Some(listener) => remove_member(&self.board, id, listener, token, slot),
+            None => self.board.set_serving(id, slot, false),
+        }
+    }
+
+    pub fn close_listener(&mut self, id: u32) {
+        if let Some(listener) = self.listeners.remove(&id) {
+            self.stats.closed_unserved += listener.parked.len() as u64;
+        }
+    }
+
+    /// Makes epoll watch exactly the listeners that may accept now.
+    pub fn arm(&mut self, epoll: &OwnedFd) {
+        for (&id, listener) in &mut self.listeners {
+            let wanted = listener.has_ready() && listener.paused_until_ns.is_none();
+            if wanted == listener.armed {
+                continue;
+            }
+            let changed = if wanted {
+                let data = EventData::new_u64(listener_token(id));
+                epoll::add(epoll, &listener.socket, data, EventFlags::IN)
+            } else {
+                epoll::delete(epoll, &listener.socket)
+            };
+            if changed.is_ok() {
+                listener.armed = wanted;
+            } else if wanted {
+                // Out of kernel memory: tried again after a pause.
+                listener.paused_until_ns = Some(monotonic_ns() + PAUSE_NS);
+            }
+        }
+    }
+
+    /// Accepts what waits in a listener's backlog, within this turn's share, and hands it over.
+    pub fn accept(&mut self, id: u32) {
+        let mut batch = Vec::with_capacity(BATCH);
+        for _ in 0..BATCHES_PER_TURN {
+            let Some(listener) = self.listeners.get_mut(&id) else {
+                return;
+            };
+            if !listener.armed || !listener.has_ready() {
+                return;
+            }
+            let outcome = listener.accept(BATCH, &mut batch);
+            self.stats.accepted += batch.len() as u64;
+            if let Accepted::OutOf(error) = outcome {
+                listener.paused_until_ns = Some(monotonic_ns() + PAUSE_NS);
+                self.tell(Event::Paused {
+                    listener: id,
+                    errno: error.raw_os_error(),
+                });
+            }
+            self.hand_over(id, std::mem::take(&mut batch));
+            if outcome != Accepted::More {
+                return;
+            }
+        }
+    }
+
+    // ---- hand-over
+
+    fn redistribute(&mut self, connections: Vec<(u32, Connection)>) {
+        let mut by_listener: BTreeMap<u32, Vec<Connection>> = BTreeMap::new();
+        for (id, connection) in connections {
+            by_listener.entry(id).or_default().push(connection);
+        }
+        for (id, connections) in by_listener {
+            self.hand_over(id, connections);
+        }
+    }
+
+    /// Gives connections to workers by the listener's policy; those that nobody can have are parked.
+    fn hand_over(&mut self, id: u32, mut connections: Vec<Connection>) {
+        // Each round that comes back has found one more worker full, so this ends.
+        while !connections.is_empty() {
+            let Some(listener) = self.listeners.get_mut(&id) else {
+                self.stats.closed_unserved += connections.len() as u64;
+                return;
+            };
+            let now_ns = monotonic_ns();
+            let mut candidates = candidates(listener, &self.workers, &self.board, now_ns);
+            let mut shares: Vec<Vec<Connection>> = candidates.iter().map(|_| Vec::new()).collect();
+            for connection in connections.drain(..) {
+                match assign(listener, &mut candidates, connection) {
+                    Ok((index, connection)) => shares[index].push(connection),
+                    Err(connection) => listener.parked.push_back(connection),
+                }
+            }
+            let tokens: Vec<u32> = listener.members.iter().map(|member| member.token).collect();
+            for (token, share) in tokens.into_iter().zip(shares) {
+                if share.is_empty() {
+                    continue;
+                }
+                let count = share.len() as u64;
+                let back = self.send(token, id, now_ns, share);
+                self.stats.handed_over += count - back.len() as u64;
+                connections.extend(back);
+            }
+        }
+    }
+
+    /// Sends a worker its share; returns what did not fit.
+    fn send(&mut self, token: u32, id: u32, now_ns: u64, mut share: Vec<Connection>) -> Vec<Connection> {
+        let Some(worker) = self.workers.get_mut(&token) else {
+            return share;
+        };
+        // A message carries one hop count; nearly always they are all zero.
+        share.sort_by_key(|connection| connection.hops);
+        while !share.is_empty() {
+            let hops = share[0].hops;
+            let rest = share.split_off(share.partition_point(|connection| connection.hops == hops));
+            if let Sent::Full(mut unsent) = worker.send(&self.board, now_ns, id, share) {
+                unsent.extend(rest);
+                return unsent;
+            }
+            share = rest;
+        }
+        share
+    }
+
+    fn unpark(&mut self, id: u32) {
+        let Some(listener) = self.listeners.get_mut(&id) else {
+            return;
+        };
+        let mut parked: Vec<Connection> = listener.parked.drain(..).collect();
+        for connection in &mut parked {
+            connection.hops = 0;
+            connection.refused_by = 0;
+        }
+        self.hand_over(id, parked);
+    }
+
+    // ---- deadlines
+
+    /// Looks at every deadline that may have passed; returns how long the thread may sleep, in nanoseconds.
+    pub fn tend(&mut self) -> Option<u64> {
+        let now_ns = monotonic_ns();
+        let mut sleep_ns: Option<u64> = None;
+        let mut within = |ns: u64| sleep_ns = Some(sleep_ns.map_or(ns, |least| least.min(ns)));
+        let stall_ns = u64::try_from(self.options.stall_limit.as_nanos()).unwrap_or(u64::MAX);
+        let tokens: Vec<u32> = self.workers.keys().copied().collect();
+        for token in tokens {
+            let Some(worker) = self.workers.get_mut(&token) else {
+                continue;
+            };
+            let seen = worker.observe(&self.board, now_ns);
+            match worker.health {
+                Health::Good if seen.waiting_ns == 0 => {}
+                Health::Good if seen.waiting_ns < stall_ns => within(stall_ns - seen.waiting_ns),
+                Health::Good => {
+                    self.stall(token, now_ns);
+                    within(RETRY_NS);
+                }
+                Health::Full | Health::Stalled if seen.moved => {
+                    if worker.health == Health::Stalled {
+                        self.tell(Event::Recovered { worker: token });
+                    }
+                    if let Some(worker) = self.workers.get_mut(&token) {
+                        worker.health = Health::Good;
+                    }
+                    within(0);
+                }
+                Health::Full if seen.waiting_ns >= stall_ns => {
+                    self.stall(token, now_ns);
+                    within(RETRY_NS);
+                }
+                Health::Full | Health::Stalled => within(RETRY_NS),
+            }
+        }
+        if self.tend_listeners(now_ns) {
+            within(RETRY_NS);
+        }
+        sleep_ns
+    }
+
+    /// Returns whether some listener needs another look soon.
+    fn tend_listeners(&mut self, now_ns: u64) -> bool {
+        let mut again = false;
+        let ids: Vec<u32> = self.listeners.keys().copied().collect();
+        for id in ids {
+            let Some(listener) = self.listeners.get_mut(&id) else {
+                continue;
+            };
+            let resumed = listener
+                .paused_until_ns
+                .is_some_and(|until_ns| until_ns <= now_ns);
+            if resumed {
+                listener.paused_until_ns = None;
+            }
+            let has_parked = !listener.parked.is_empty();
+            if resumed {
+                self.tell(Event::Resumed { listener: id });
+            }
+            if has_parked {
+                self.unpark(id);
+            }
+            again |= self
+                .listeners
+                .get(&id)
+                .is_some_and(|listener| !listener.parked.is_empty() || listener.paused_until_ns.is_some());
+        }
+        again
+    }
+
+    /// Takes a stalled worker's queue back and leaves it out, as long as someone else is there.
+    fn stall(&mut self, token: u32, now_ns: u64) {
+        let others = self
+            .workers
+            .iter()
+            .any(|(&id, other)| id != token && other.health == Health::Good);
+        let Some(worker) = self.workers.get_mut(&token) else {
+            return;
+        };
+        if !others {
+            return;
+        }
+        let Some(connections) = worker.take_back() else {
+            return;
+        };
+        worker.health = Health::Stalled;
+        worker.ping(&self.board, now_ns);
+        let moved = connections.len() as u32;
+        self.stats.moved_from_stalled += u64::from(moved);
+        self.tell(Event::Stalled { worker: token, moved });
+        self.redistribute(connections);
+    }
+
+    fn tell(&mut self, event: Event) {
+        if self.events.len() == MAX_EVENTS {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+
+    /// Whether every worker's loop is busy, so that more connections may gather meanwhile.
+    pub fn all_busy(&self) -> bool {
+        use super::super::scoreboard::POLLING;
+        !self.workers.is_empty()
+            && self.workers.values().all(|worker| {
+                let state = &self.board.worker(worker.slot).state;
+                state.load(std::sync::atomic::Ordering::Relaxed) & POLLING == 0
+            })
+    }
+}
+
+fn remove_member(board: &Scoreboard, id: u32, listener: &mut Listener, token: u32, slot: u32) {
+    board.set_serving(id, slot, false);
+    if let Some(index) = listener.index_of(token) {
+        listener.members.remove(index);
+        listener.cursor.removed(index);
+    }
+}
+
+/// The listener's workers as the policy sees them. When none is in good health, the living ones will do.
+fn candidates(
+    listener: &Listener,
+    workers: &HashMap<u32, Worker>,
+    board: &Scoreboard,
+    now_ns: u64,
+) -> Vec<Candidate> {
+    let of = |member: &Member, acceptable: fn(Health) -> bool| {
+        let Some(worker) = workers.get(&member.token) else {
+            return Candidate {
+                slot: 0,
+                eligible: false,
+                connections: 0,
+                loop_lag_ns: 0,
+            };
+        };
+        let load = board.load(worker.slot, now_ns);
+        Candidate {
+            slot: worker.slot,
+            eligible: member.ready && acceptable(worker.health),
+            connections: u64::from(load.connections) + worker.outstanding(board),
+            loop_lag_ns: load.loop_lag_ns,
+        }
+    };
+    let list: Vec<Candidate> = listener
+        .members
+        .iter()
+        .map(|m| of(m, |h| h == Health::Good))
+        .collect();
+    if list.iter().any(|candidate| candidate.eligible) {
+        return list;
+    }
+    listener
+        .members
+        .iter()
+        .map(|m| of(m, |h| h != Health::Full))
+        .collect()
+}
+
+/// Chooses for one connection. A worker that has just refused it is left out; once all have, it is for later.
+fn assign(
+    listener: &mut Listener,
+    candidates: &mut [Candidate],
+    mut connection: Connection,
+) -> Result<(usize, Connection), Connection> {
+    if listener.policy == Policy::IpHash {
+        connection.find_client();
+    }
+    if connection.hops as usize >= candidates.len().max(1) {
+        return Err(connection);
+    }
+    let refuser = (connection.refused_by != 0)
+        .then(|| listener.index_of(connection.refused_by))
+        .flatten();
+    let was_eligible = refuser.map(|index| std::mem::replace(&mut candidates[index].eligible, false));
+    let chosen = policy::choose(
+        listener.policy,
+        &mut listener.cursor,
+        candidates,
+        connection.client,
+    );
+    if let (Some(index), Some(eligible)) = (refuser, was_eligible) {
+        candidates[index].eligible = eligible;
+    }
+    match chosen {
+        Some(index) => {
+            candidates[index].connections += 1;
+            Ok((index, connection))
+        }
+        None => Err(connection),
+    }
+}

@@ -1,0 +1,293 @@
+//! Behaviour of the hub, with workers played by this process.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{poll, PollFd, PollFlags};
+
+use super::*;
+use crate::accept::{Delivery, Inbox};
+
+/// Nothing here takes longer, unless it hangs.
+const WATCHDOG: Duration = Duration::from_secs(20);
+
+struct Rig {
+    hub: Hub,
+    listener: u32,
+    address: SocketAddr,
+}
+
+struct TestWorker {
+    token: u32,
+    inbox: Inbox,
+    taken: Vec<OwnedFd>,
+}
+
+impl Rig {
+    fn new(options: HubOptions, policy: Policy) -> Self {
+        let hub = Hub::start(options).unwrap();
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let address = socket.local_addr().unwrap();
+        let listener = hub.listen(socket.into(), 511, policy).unwrap();
+        Self {
+            hub,
+            listener,
+            address,
+        }
+    }
+
+    fn strict(stall_limit: Duration) -> Self {
+        Self::new(
+            HubOptions {
+                stall_limit,
+                ..HubOptions::default()
+            },
+            Policy::RoundRobin,
+        )
+    }
+
+    /// A worker that is attached but not yet ready.
+    fn worker(&self) -> TestWorker {
+        let added = self.hub.add_worker().unwrap().unwrap();
+        self.hub.attach(self.listener, added.token);
+        let socket = self
+            .hub
+            .worker_socket(added.token, |fd| fd.try_clone_to_owned().unwrap())
+            .unwrap();
+        let inbox = Inbox::new(socket, Arc::clone(self.hub.scoreboard()), added.slot);
+        TestWorker {
+            token: added.token,
+            inbox,
+            taken: Vec::new(),
+        }
+    }
+
+    fn ready_worker(&self) -> TestWorker {
+        let worker = self.worker();
+        self.hub.set_ready(self.listener, worker.token);
+        worker
+    }
+
+    fn connect(&self, count: usize) -> Vec<TcpStream> {
+        (0..count)
+            .map(|_| TcpStream::connect(self.address).unwrap())
+            .collect()
+    }
+
+    /// Waits until the hub has handed over `count` connections in all.
+    fn until(&self, what: impl Fn(&Stats) -> bool) -> Stats {
+        let start = Instant::now();
+        loop {
+            let stats = self.hub.stats();
+            if what(&stats) {
+                return stats;
+            }
+            assert!(start.elapsed() < WATCHDOG, "stuck at {stats:?}");
+            std::thread::yield_now();
+        }
+    }
+}
+
+impl TestWorker {
+    /// Takes connections until it has `count`.
+    fn take(&mut self, count: usize) {
+        while self.taken.len() < count {
+            let timeout = rustix::event::Timespec {
+                tv_sec: WATCHDOG.as_secs() as i64,
+                tv_nsec: 0,
+            };
+            let mut waiting = [PollFd::new(&self.inbox, PollFlags::IN)];
+            assert_ne!(poll(&mut waiting, Some(&timeout)).unwrap(), 0, "nothing to take");
+
+            self.take_waiting();
+        }
+        assert_eq!(self.taken.len(), count);
+    }
+
+    fn take_waiting(&mut self) {
+        while let Delivery::Connections { fds, .. } = self.inbox.take() {
+            self.taken.extend(fds);
+        }
+    }
+}
+
+fn child() -> Child {
+    Command::new("cat")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn round_robin_is_exact() {
+    let rig = Rig::strict(Duration::from_secs(3600));
+    let mut workers: Vec<TestWorker> = (0..4).map(|_| rig.ready_worker()).collect();
+    for round in 1..=20 {
+        let _clients = rig.connect(20);
+        rig.until(|stats| stats.handed_over == round * 20);
+        for worker in &mut workers {
+            worker.take(5);
+            worker.taken.clear();
+        }
+    }
+}
+
+#[test]
+fn connections_wait_in_the_backlog_until_a_worker_is_ready() {
+    let rig = Rig::strict(Duration::from_secs(3600));
+    let mut worker = rig.worker();
+    let _clients = rig.connect(3);
+    assert_eq!(rig.hub.stats().accepted, 0);
+    worker.inbox.ready(rig.listener).unwrap();
+    worker.take(3);
+}
+
+#[test]
+fn what_a_stalled_worker_leaves_goes_to_the_others() {
+    let rig = Rig::strict(Duration::from_millis(20));
+    let stuck = rig.ready_worker();
+    let mut other = rig.ready_worker();
+    let _clients = rig.connect(10);
+    other.take(10);
+    let events: Vec<Event> = std::iter::from_fn(|| rig.hub.next_event()).collect();
+    assert_eq!(
+        events,
+        [Event::Stalled {
+            worker: stuck.token,
+            moved: 5
+        }]
+    );
+    assert_eq!(rig.hub.stats().moved_from_stalled, 5);
+}
+
+#[test]
+fn a_stalled_worker_is_back_once_it_takes_again() {
+    let rig = Rig::strict(Duration::from_millis(20));
+    let mut stuck = rig.ready_worker();
+    let mut other = rig.ready_worker();
+    let mut clients = rig.connect(2);
+    other.take(2);
+    stuck.take_waiting();
+    assert_eq!(stuck.taken.len(), 0, "only a ping is left in its queue");
+    let start = Instant::now();
+    while stuck.taken.is_empty() {
+        assert!(start.elapsed() < WATCHDOG);
+        clients.extend(rig.connect(1));
+        stuck.take_waiting();
+        other.take_waiting();
+    }
+    let start = Instant::now();
+    while stuck.taken.len() + other.taken.len() < clients.len() {
+        assert!(start.elapsed() < WATCHDOG);
+        stuck.take_waiting();
+        other.take_waiting();
+    }
+}
+
+#[test]
+fn a_lone_worker_keeps_its_queue_however_slow() {
+    let rig = Rig::strict(Duration::from_millis(1));
+    let mut slow = rig.ready_worker();
+    let _clients = rig.connect(4);
+    rig.until(|stats| stats.handed_over == 4);
+    std::thread::sleep(Duration::from_millis(20));
+    slow.take(4);
+    assert_eq!(rig.hub.stats().moved_from_stalled, 0);
+}
+
+#[test]
+fn what_a_killed_process_had_not_taken_goes_to_the_others() {
+    let rig = Rig::strict(Duration::from_secs(3600));
+    let mut process = child();
+    let doomed = rig.ready_worker();
+    rig.hub.watch(doomed.token, process.id()).unwrap();
+    let mut other = rig.ready_worker();
+    let _clients = rig.connect(10);
+    rig.until(|stats| stats.handed_over == 10);
+    process.kill().unwrap();
+    process.wait().unwrap();
+    other.take(10);
+    assert_eq!(rig.hub.stats().moved_from_dead, 5);
+    assert!(rig.hub.worker_socket(doomed.token, |_| ()).is_none());
+}
+
+#[test]
+fn refused_connections_go_to_another_worker_and_wait_when_all_refuse() {
+    let rig = Rig::strict(Duration::from_secs(3600));
+    let mut picky = rig.ready_worker();
+    let mut other = rig.ready_worker();
+    let _clients = rig.connect(4);
+    picky.take(2);
+    for fd in picky.taken.drain(..) {
+        picky.inbox.refuse(rig.listener, 0, fd).unwrap();
+    }
+    other.take(4);
+    assert_eq!(rig.hub.stats().refused, 2);
+    other.inbox.stop(rig.listener).unwrap();
+    for fd in other.taken.drain(..) {
+        other.inbox.refuse(rig.listener, 1, fd).unwrap();
+    }
+    picky.take(4);
+}
+
+#[test]
+fn a_slot_is_reused_and_tokens_are_not() {
+    let rig = Rig::strict(Duration::from_secs(3600));
+    let (a, b) = (
+        rig.hub.add_worker().unwrap().unwrap(),
+        rig.hub.add_worker().unwrap().unwrap(),
+    );
+    rig.hub.remove_worker(a.token);
+    rig.hub.remove_worker(a.token);
+    let c = rig.hub.add_worker().unwrap().unwrap();
+    assert_eq!((a.slot, b.slot, c.slot), (0, 1, 0));
+    assert!(c.token > b.token);
+}
+
+#[test]
+fn closing_a_listener_closes_what_nobody_took() {
+    let rig = Rig::strict(Duration::from_secs(3600));
+    let only = rig.ready_worker();
+    let mut clients = rig.connect(1);
+    rig.until(|stats| stats.handed_over == 1);
+    rig.hub.close_listener(rig.listener);
+    rig.hub.remove_worker(only.token);
+    clients[0].set_read_timeout(Some(WATCHDOG)).unwrap();
+    let end = clients[0].read(&mut [0]);
+    assert!(!matches!(end, Ok(1..)), "the connection is closed: {end:?}");
+    assert!(TcpStream::connect(rig.address).is_err());
+    assert_eq!(rig.hub.stats().closed_unserved, 1);
+}
+
+#[test]
+fn the_same_client_gets_the_same_worker() {
+    let rig = Rig::new(HubOptions::default(), Policy::IpHash);
+    let mut workers: Vec<TestWorker> = (0..4).map(|_| rig.ready_worker()).collect();
+    let _clients = rig.connect(20);
+    rig.until(|stats| stats.handed_over == 20);
+    workers.iter_mut().for_each(TestWorker::take_waiting);
+    let spread: BTreeMap<usize, usize> = workers.iter().fold(BTreeMap::new(), |mut spread, worker| {
+        *spread.entry(worker.taken.len()).or_default() += 1;
+        spread
+    });
+    assert_eq!(spread, BTreeMap::from([(0, 3), (20, 1)]));
+}
+
+#[test]
+fn nonsense_from_a_worker_is_ignored() {
+    let rig = Rig::strict(Duration::from_secs(3600));
+    let mut worker = rig.worker();
+    worker.inbox.ready(12345).unwrap();
+    let (a, _b) = crate::sys::scm::packet_pair().unwrap();
+    worker.inbox.refuse(999, 3, a).unwrap();
+    rustix::net::send(worker.inbox.as_fd(), &[1, 2, 3], rustix::net::SendFlags::empty()).unwrap();
+    worker.inbox.ready(rig.listener).unwrap();
+    let _client = rig.connect(1);
+    worker.take(1);
+}

@@ -1,0 +1,96 @@
+//! The hub's thread: sleeps in epoll, wakes for listeners, workers and deadlines.
+
+use std::time::Duration;
+
+use rustix::event::epoll::{self, Event};
+use rustix::event::Timespec;
+use rustix::io::Errno;
+
+use super::Shared;
+
+/// What an epoll event is about: the upper half of its data is one of these, the lower the id.
+const LISTENER: u64 = 1 << 32;
+const CONTROL: u64 = 2 << 32;
+const PIDFD: u64 = 3 << 32;
+
+/// The data of the wake-up descriptor.
+pub(super) const WAKE: u64 = 0;
+
+pub(super) fn listener_token(id: u32) -> u64 {
+    LISTENER | u64::from(id)
+}
+
+pub(super) fn control_token(token: u32) -> u64 {
+    CONTROL | u64::from(token)
+}
+
+pub(super) fn pidfd_token(token: u32) -> u64 {
+    PIDFD | u64::from(token)
+}
+
+const EVENTS: usize = 64;
+
+/// Runs until the hub is dropped.
+pub(super) fn run(shared: &Shared, linger: Duration) {
+    let mut events: Vec<Event> = Vec::with_capacity(EVENTS);
+    let mut timeout: Option<Timespec> = None;
+    loop {
+        events.clear();
+        match epoll::wait(
+            &shared.epoll,
+            rustix::buffer::spare_capacity(&mut events),
+            timeout.as_ref(),
+        ) {
+            Ok(_) | Err(Errno::INTR) => {}
+            // EBADF and EINVAL cannot happen to a descriptor this owns; going on would spin.
+            Err(_) => return,
+        }
+        let mut state = shared.lock();
+        if state.ending {
+            return;
+        }
+        // Workers first: one that has just become ready shares in what is accepted below.
+        let mut accepting = false;
+        for event in &events {
+            let data = event.data.u64();
+            let id = data as u32;
+            match data & !u64::from(u32::MAX) {
+                CONTROL => state.worker_speaks(id),
+                PIDFD => state.remove_worker(id),
+                LISTENER => accepting = true,
+                _ => {
+                    let mut count = [0; 8];
+                    // Resets the wake-up; fails when another turn has done so.
+                    let _reset = rustix::io::read(&shared.wake, &mut count);
+                }
+            }
+        }
+        if accepting {
+            for event in &events {
+                let data = event.data.u64();
+                if data & !u64::from(u32::MAX) == LISTENER {
+                    state.accept(data as u32);
+                }
+            }
+        }
+        let sleep_ns = state.tend();
+        state.arm(&shared.epoll);
+        if !state.events.is_empty() {
+            Shared::signal(&shared.events_ready);
+        }
+        timeout = sleep_ns.map(timespec);
+        let busy = accepting && !linger.is_zero() && state.all_busy();
+        drop(state);
+        if busy {
+            std::thread::sleep(linger);
+        }
+    }
+}
+
+fn timespec(ns: u64) -> Timespec {
+    let duration = Duration::from_nanos(ns);
+    Timespec {
+        tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: duration.subsec_nanos().into(),
+    }
+}

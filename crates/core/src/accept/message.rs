@@ -1,0 +1,89 @@
+//! The messages between the hub and its workers: 16 bytes, native byte order, descriptors beside them.
+
+use crate::sys::scm::PAYLOAD_BYTES;
+
+/// What a message is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Kind {
+    /// Hub to worker: connections of a listener.
+    Connections = 1,
+    /// Hub to worker: nothing but a sign of life to answer by taking it.
+    Ping = 2,
+    /// Worker to hub: ready for the connections of a listener.
+    Ready = 3,
+    /// Worker to hub: no more connections of a listener.
+    Stop = 4,
+    /// Worker to hub: connections it does not want.
+    Refused = 5,
+}
+
+/// A message without its descriptors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// What it is for.
+    pub kind: Kind,
+    /// The listener it is about; 0 in a ping.
+    pub listener: u32,
+    /// How many workers have refused these connections so far.
+    pub hops: u32,
+    /// How many descriptors were sent with it.
+    pub count: u32,
+}
+
+impl Message {
+    /// The bytes to send.
+    pub fn encode(self) -> [u8; PAYLOAD_BYTES] {
+        let mut bytes = [0; PAYLOAD_BYTES];
+        let words = [self.kind as u32, self.listener, self.hops, self.count];
+        for (word, value) in bytes.chunks_exact_mut(4).zip(words) {
+            word.copy_from_slice(&value.to_ne_bytes());
+        }
+        bytes
+    }
+
+    /// The message in `bytes`, or `None` when they are none of ours.
+    pub fn decode(bytes: [u8; PAYLOAD_BYTES]) -> Option<Self> {
+        let word = |at: usize| u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let kind = match word(0) {
+            1 => Kind::Connections,
+            2 => Kind::Ping,
+            3 => Kind::Ready,
+            4 => Kind::Stop,
+            5 => Kind::Refused,
+            _ => return None,
+        };
+        Some(Self {
+            kind,
+            listener: word(4),
+            hops: word(8),
+            count: word(12),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decodes_what_it_encodes_and_nothing_else() {
+        for kind in [
+            Kind::Connections,
+            Kind::Ping,
+            Kind::Ready,
+            Kind::Stop,
+            Kind::Refused,
+        ] {
+            let message = Message {
+                kind,
+                listener: 7,
+                hops: u32::MAX,
+                count: 3,
+            };
+            assert_eq!(Message::decode(message.encode()), Some(message));
+        }
+        assert_eq!(Message::decode([0; PAYLOAD_BYTES]), None);
+        assert_eq!(Message::decode([255; PAYLOAD_BYTES]), None);
+    }
+}

@@ -1,0 +1,18 @@
+//! Connections: accepted in the primary and handed to workers, or accepted by workers that share a socket.
+//!
+//! - [`hub`] runs a thread in the primary that accepts, asks a [`policy`] and hands over.
+//! - [`inbox`] is the worker's end of the hand-over.
+//! - [`gate`] decides in a worker whether it should accept from a shared listening socket now.
+//! - [`scoreboard`] is the shared memory through which they see each other's load.
+
+pub mod gate;
+pub mod hub;
+pub mod inbox;
+pub mod message;
+pub mod policy;
+pub mod scoreboard;
+
+pub use hub::{Event, Hub, HubOptions};
+pub use inbox::{Delivery, Inbox};
+pub use policy::Policy;
+pub use scoreboard::Scoreboard;

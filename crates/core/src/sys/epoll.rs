@@ -1,0 +1,56 @@
+//! Changing another owner's epoll registration of a listening socket.
+
+use std::os::fd::{BorrowedFd, RawFd};
+
+use rustix::event::epoll::{self, EventData, EventFlags};
+
+/// libuv's registration of a listening socket in its epoll set, to be taken away and put back.
+///
+/// The descriptors are libuv's: it must keep both open while this is used. A failed change (the socket was
+/// closed or not registered) is harmless and ignored: the kernel removes a closed socket by itself.
+#[derive(Debug)]
+pub struct Registration {
+    epoll: RawFd,
+    socket: RawFd,
+}
+
+impl Registration {
+    /// The registration of `socket` in `epoll`.
+    pub fn new(epoll: RawFd, socket: RawFd) -> Self {
+        Self { epoll, socket }
+    }
+
+    /// The socket's number.
+    pub fn fd(&self) -> RawFd {
+        self.socket
+    }
+
+    /// Registers the socket: exclusively, so that one connection wakes one worker, and under the number that
+    /// libuv looks its watchers up by.
+    pub fn arm(&self) {
+        let Some((epoll, socket)) = self.borrow() else {
+            return;
+        };
+        let data = EventData::new_u64(u64::from(self.socket.unsigned_abs()));
+        let _registered = epoll::add(epoll, socket, data, EventFlags::IN | EventFlags::EXCLUSIVE);
+    }
+
+    /// Takes the registration away.
+    pub fn disarm(&self) {
+        let Some((epoll, socket)) = self.borrow() else {
+            return;
+        };
+        let _deleted = epoll::delete(epoll, socket);
+    }
+
+    fn borrow(&self) -> Option<(BorrowedFd<'_>, BorrowedFd<'_>)> {
+        if self.epoll < 0 || self.socket < 0 {
+            return None;
+        }
+        // SAFETY: not -1, and libuv keeps it open, see the type's contract.
+        let epoll = unsafe { BorrowedFd::borrow_raw(self.epoll) };
+        // SAFETY: as above.
+        let socket = unsafe { BorrowedFd::borrow_raw(self.socket) };
+        Some((epoll, socket))
+    }
+}

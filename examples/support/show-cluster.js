@@ -1,0 +1,89 @@
+'use strict';
+
+const { inspect } = require('node:util');
+
+/*
+ * What examples/cluster.js prints, and how it stops.
+ *
+ * The primary decides when to stop and the workers follow: a terminal sends Ctrl-C to the whole group, so that a
+ * worker may hear of the end by its own signal, by the primary's message, or by both. Each worker tells what it
+ * served before it leaves; the primary exits when the last one is gone.
+ */
+
+/** How long a worker may take to finish what it is serving before it is killed. */
+const GRACE_MS = 5000;
+
+const SIGNALS = /** @type {const} */ (['SIGINT', 'SIGTERM']);
+
+/**
+ * Reports on all workers from the primary; stops them on SIGINT and SIGTERM.
+ * @param {import('node:cluster').Cluster} cluster
+ */
+function primary(cluster) {
+  /** @type {Map<number, number>} requests answered, by worker id */
+  const served = new Map();
+  const forked = Object.keys(cluster.workers ?? {}).length;
+  let listening = 0;
+  let stopping = false;
+
+  const stop = () => {
+    stopping = true;
+    for (const worker of Object.values(cluster.workers ?? {})) {
+      if (!worker) continue;
+      // A worker that heard the signal itself may have closed its channel already: that is no failure.
+      if (worker.isConnected()) worker.send('stop', () => {});
+      setTimeout(() => worker.process.kill('SIGKILL'), GRACE_MS).unref();
+    }
+  };
+  for (const signal of SIGNALS) process.on(signal, stop);
+
+  cluster.on('listening', (worker, address) => {
+    if (listening++ === 0) console.log(`http://localhost:${address.port} (primary ${process.pid})`);
+    console.log(`worker ${worker.process.pid} listening`);
+    if (listening === forked) console.log(`${forked} workers ready, Ctrl-C to stop`);
+  });
+  cluster.on('message', (worker, message) => {
+    if (typeof message?.served === 'number') served.set(worker.id, message.served);
+    if (typeof message?.failed === 'string' && process.exitCode === undefined) {
+      console.error(message.failed);
+      process.exitCode = 1;
+      stop();
+    }
+  });
+  cluster.on('exit', (worker, code, signal) => {
+    const { pid } = worker.process;
+    const count = served.get(worker.id);
+    if (process.exitCode !== undefined) return;
+    if (count !== undefined) console.log(`worker ${pid} served ${count}`);
+    else console.log(`worker ${pid} ended early (${signal ?? `exit code ${code}`})`);
+    if (!stopping && Object.keys(cluster.workers ?? {}).length === 0) process.exitCode = 1;
+  });
+}
+
+/**
+ * Counts what this worker serves; leaves when the primary or a signal says so, or when it cannot listen.
+ * @param {import('node:cluster').Cluster} cluster
+ * @param {import('node:http').Server} server
+ */
+function worker(cluster, server) {
+  let served = 0;
+  let leaving = false;
+  /** @param {{ served: number } | { failed: string }} lastWord */
+  const leave = (lastWord) => process.send?.(lastWord, () => cluster.worker?.disconnect());
+  const stop = () => {
+    if (leaving) return;
+    leaving = true;
+    // Whatever is being answered is finished first, and counted.
+    const finish = () => server.close(() => leave({ served }));
+    if (server.listening) finish();
+    else server.once('listening', finish);
+  };
+
+  server.on('request', () => served++);
+  server.on('error', (error) => leave({ failed: inspect(error) }));
+  process.on('message', (message) => message === 'stop' && stop());
+  for (const signal of SIGNALS) process.on(signal, stop);
+}
+
+module.exports.primary = primary;
+module.exports.worker = worker;

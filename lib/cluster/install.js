@@ -1,0 +1,23 @@
+'use strict';
+
+const { syncBuiltinESMExports } = require('node:module');
+const builtin = require('./builtin');
+const { loadAddon } = require('../core/addon');
+
+let installed = false;
+
+/**
+ * Makes the builtin cluster module ours for the whole process, for `require`, `import` and Node itself.
+ * In a worker there is nothing to do: its preload has done it.
+ */
+function install() {
+  if (installed || !builtin.isPrimary || loadAddon() === null) return;
+  installed = true;
+  const primary = require('./primary');
+  Object.assign(builtin, primary.methods);
+  Object.defineProperty(builtin, 'schedulingPolicy', { ...primary.schedulingPolicy, enumerable: true });
+  syncBuiltinESMExports();
+}
+
+module.exports.install = install;
+module.exports.isInstalled = () => installed;

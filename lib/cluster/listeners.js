@@ -1,0 +1,221 @@
+'use strict';
+
+/**
+ * The primary's listening sockets, one per address that workers listen on.
+ *
+ * Node binds each socket, so that addresses, permissions and errors are Node's; the descriptor is then either
+ * given to the hub, which accepts on it, or sent to the workers, which share it. Node never listens on it
+ * here: its event loop would accept connections.
+ */
+
+const net = require('node:net');
+const path = require('node:path');
+const { SHARED } = require('./policy');
+
+const [major] = process.versions.node.split('.').map(Number);
+
+/** From then on a second listen on a fixed port in one worker is an address in use, and no longer shared. */
+const INDEX_ONLY_FOR_PORT_0 = major >= 25;
+
+/** What libuv calls the mode bits of a Unix socket. */
+const UV_READABLE = 1;
+const UV_WRITABLE = 2;
+
+const DEFAULT_BACKLOG = 511;
+
+/** @typedef {{ worker: any, token: number, acceptor: import('../native/index').Acceptor }} Client */
+
+class ListenerTable {
+  /** @type {Map<string, Listener>} */
+  #listeners = new Map();
+  #defaultPolicy;
+
+  /** @param {() => string} defaultPolicy */
+  constructor(defaultPolicy) {
+    this.#defaultPolicy = defaultPolicy;
+  }
+
+  /**
+   * Handles a message from a worker. False when it is for Node's cluster.
+   * @param {Client} client
+   * @param {any} message
+   */
+  handle(client, message) {
+    if (message.cmd !== 'NODE_CLUSTER') return false;
+    switch (message.act) {
+      case 'queryServer':
+        if (message.addressType === 'udp4' || message.addressType === 'udp6') return false;
+        this.#listen(client, message);
+        return true;
+      case 'listening':
+        this.#listeners.get(keyOf(message))?.setReady(client);
+        return false;
+      case 'close':
+        return this.#close(client, message.key);
+      default:
+        return false;
+    }
+  }
+
+  /**
+   * Takes a worker off all listeners. Those that it was the last on are closed.
+   * @param {Client} client
+   */
+  removeWorker(client) {
+    for (const [key, listener] of this.#listeners) {
+      if (listener.remove(client)) this.#listeners.delete(key);
+    }
+  }
+
+  /** @param {Client} client @param {any} message */
+  #listen(client, message) {
+    // A worker on its way out gets no answer, as in Node.
+    if (client.worker.exitedAfterDisconnect) return;
+    const key = keyOf(message);
+    const known = this.#listeners.get(key);
+    const listener =
+      known !== undefined && !known.has(client)
+        ? known
+        : new Listener(message, message.manycore?.policy ?? this.#defaultPolicy(), client.acceptor);
+    listener.data ??= message.data;
+    if (listener.errno === 0) this.#listeners.set(key, listener);
+    const { reply, handle } = listener.add(client, message.manycore !== undefined);
+    const answer = { cmd: 'NODE_CLUSTER', ack: message.seq, key, data: listener.data, ...reply };
+    if (client.worker.process.connected) client.worker.process.send(answer, handle);
+  }
+
+  /** @param {Client} client @param {string} key */
+  #close(client, key) {
+    const listener = this.#listeners.get(key);
+    if (listener === undefined) return false;
+    if (listener.remove(client)) this.#listeners.delete(key);
+    return true;
+  }
+}
+
+class Listener {
+  /** What the first worker's server gave for the others: TLS ticket keys. */
+  data = /** @type {any} */ (undefined);
+  errno = 0;
+  #handle = /** @type {any} */ (null);
+  /** @type {Map<number, Client>} */
+  #clients = new Map();
+  #acceptor;
+  #isHub = false;
+  #id = -1;
+
+  /**
+   * @param {any} message
+   * @param {string} policy
+   * @param {import('../native/index').Acceptor} acceptor
+   */
+  constructor(message, policy, acceptor) {
+    this.#acceptor = acceptor;
+    const handle = bind(message);
+    if (typeof handle === 'number') {
+      this.errno = handle;
+      return;
+    }
+    this.#handle = handle;
+    // A shared Unix socket or one whose servers turn connections away is better served by one who decides.
+    const isHub = policy !== SHARED || message.addressType === -1 || message.manycore?.limited === true;
+    this.errno = isHub ? this.#startHub(message, policy === SHARED ? 'rr' : policy) : 0;
+    if (!isHub) this.#id = acceptor.share();
+    if (this.errno !== 0) this.#closeHandle();
+  }
+
+  /** @param {any} message @param {string} policy */
+  #startHub(message, policy) {
+    const backlog = message.backlog > 0 ? message.backlog : DEFAULT_BACKLOG;
+    const { errno, listener } = this.#acceptor.listen(this.#handle.fd, backlog, policy);
+    if (errno === 0) {
+      this.#isHub = true;
+      this.#id = listener;
+    }
+    return errno;
+  }
+
+  /** @param {Client} client */
+  has(client) {
+    return this.#clients.has(client.token);
+  }
+
+  /**
+   * @param {Client} client
+   * @param {boolean} isLinked whether it can receive from the hub
+   * @returns {{ reply: object, handle?: any }} the answer to its request
+   */
+  add(client, isLinked) {
+    if (this.errno !== 0) return { reply: { errno: this.errno } };
+    this.#clients.set(client.token, client);
+    this.#acceptor.attach(this.#id, client.token);
+    const manycore = { listener: this.#id };
+    if (!this.#isHub || !isLinked) return { reply: { errno: 0, manycore }, handle: this.#handle };
+    const sockname = {};
+    const hasName = this.#handle.getsockname !== undefined;
+    if (hasName) this.#handle.getsockname(sockname);
+    return { reply: { errno: null, manycore, ...(hasName && { sockname }) } };
+  }
+
+  /** The worker says that it listens. @param {Client} client */
+  setReady(client) {
+    if (this.#isHub && this.has(client)) this.#acceptor.setReady(this.#id, client.token);
+  }
+
+  /**
+   * @param {Client} client
+   * @returns {boolean} whether it was the last one, and the listener is closed
+   */
+  remove(client) {
+    if (!this.#clients.delete(client.token)) return false;
+    this.#acceptor.detach(this.#id, client.token);
+    if (this.#clients.size > 0) return false;
+    if (this.#isHub) this.#acceptor.closeListener(this.#id);
+    this.#closeHandle();
+    return true;
+  }
+
+  #closeHandle() {
+    this.#handle.close();
+    this.#handle = null;
+  }
+}
+
+/** @param {any} message */
+function keyOf({ address, port, addressType, fd, index }) {
+  const suffix = INDEX_ONLY_FOR_PORT_0 && port !== 0 ? '' : `:${index}`;
+  return `${address}:${port}:${addressType}:${fd}${suffix}`;
+}
+
+/**
+ * A bound socket, as Node's handle, or a negative error number.
+ * @param {any} message
+ * @returns {any}
+ */
+function bind({ address, port, addressType, fd, flags, readableAll, writableAll }) {
+  const { _createServerHandle: createHandle } = /** @type {any} */ (net);
+  const handle = createHandle(shortest(address, port), port, addressType, fd, flags);
+  if (typeof handle === 'number') return handle;
+  // libuv keeps an address in use to itself until it is asked something else about the socket.
+  const errno = handle.getsockname?.({}) ?? 0;
+  if (errno !== 0) {
+    handle.close();
+    return errno;
+  }
+  const mode = (readableAll ? UV_READABLE : 0) | (writableAll ? UV_WRITABLE : 0);
+  const modeErrno = mode !== 0 && handle.fchmod !== undefined ? handle.fchmod(mode) : 0;
+  if (modeErrno !== 0) {
+    handle.close();
+    return modeErrno;
+  }
+  return handle;
+}
+
+/** A Unix socket's path relative to here when that is shorter: the kernel takes about 100 bytes. */
+function shortest(/** @type {any} */ address, /** @type {number} */ port) {
+  if (!(port < 0) || typeof address !== 'string') return address;
+  const relative = path.relative(process.cwd(), address);
+  return relative.length < address.length ? relative : address;
+}
+
+module.exports.ListenerTable = ListenerTable;

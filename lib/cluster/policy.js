@@ -1,0 +1,53 @@
+'use strict';
+
+/**
+ * `cluster.schedulingPolicy`: which values there are and how a listener is served under each.
+ */
+
+const { makeError } = require('../core/errors');
+
+/** Node's constants, which its cluster object has in a primary only. */
+const SCHED_NONE = 1;
+const SCHED_RR = 2;
+
+/** Workers accept from a shared socket, evened out by a gate in each; nothing is handed over. */
+const SHARED = 'none';
+
+/** Policies for which the hub decides about each connection. */
+const HUB_POLICIES = new Set(['rr', 'least-connections', 'p2c', 'ip-hash']);
+
+/**
+ * The name of a policy as the rest of the code knows it.
+ * @param {unknown} value what a user set
+ * @returns {string}
+ * @throws ERR_INVALID_ARG_VALUE
+ */
+function policyName(value) {
+  if (value === SCHED_NONE || value === SHARED) return SHARED;
+  if (value === SCHED_RR) return 'rr';
+  if (typeof value === 'string' && HUB_POLICIES.has(value)) return value;
+  const known = [SHARED, ...HUB_POLICIES].map((name) => `'${name}'`).join(', ');
+  throw makeError(
+    'ERR_INVALID_ARG_VALUE',
+    ['schedulingPolicy', value, `must be SCHED_RR, SCHED_NONE or one of ${known}`],
+    policyName,
+  );
+}
+
+/**
+ * The policy a primary starts with: NODE_CLUSTER_SCHED_POLICY, or sharing. Node ignores other values, too.
+ * @param {string | undefined} fromEnvironment
+ */
+function initialPolicy(fromEnvironment) {
+  return fromEnvironment !== undefined && HUB_POLICIES.has(fromEnvironment) ? fromEnvironment : SHARED;
+}
+
+/** The constant that Node's cluster knows for a policy. */
+function builtinPolicy(/** @type {string} */ name) {
+  return name === SHARED ? SCHED_NONE : SCHED_RR;
+}
+
+module.exports.SHARED = SHARED;
+module.exports.policyName = policyName;
+module.exports.initialPolicy = initialPolicy;
+module.exports.builtinPolicy = builtinPolicy;

@@ -1,0 +1,17 @@
+'use strict';
+
+/** Loaded first in each worker that our primary forks; leaves no trace in what user code sees. */
+
+const LINK_VARIABLE = 'MANYCORE_CLUSTER';
+
+const link = process.env[LINK_VARIABLE];
+delete process.env[LINK_VARIABLE];
+
+const { execArgv } = process;
+const at = execArgv.indexOf(__filename);
+if (at > 0 && execArgv[at - 1] === '--require') execArgv.splice(at - 1, 2);
+
+if (link !== undefined && require('node:worker_threads').isMainThread) {
+  const [slot, controlFd, scoreboardFd] = link.split(',').map(Number);
+  require('./worker').install({ slot, controlFd, scoreboardFd });
+}

@@ -1,0 +1,188 @@
+'use strict';
+
+/**
+ * The primary: forks workers with a link to the acceptor and answers their requests to listen.
+ *
+ * Node's cluster does the forking, the events, the disconnect protocol; of the messages between it and its
+ * workers only those about TCP and Unix listeners are taken out and answered here. A worker that came up
+ * without our preload still speaks Node's protocol and gets the listening socket itself, as under SCHED_NONE.
+ */
+
+const builtin = require('./builtin');
+const { loadAddon } = require('../core/addon');
+const { makeError } = require('../core/errors');
+const { getScheduler } = require('./scheduler');
+const { ListenerTable } = require('./listeners');
+const { readProcess } = require('./proc');
+const policies = require('./policy');
+
+const PRELOAD = require.resolve('./preload');
+
+/** How a worker's process learns about its link: slot and descriptors. Removed again when it has. */
+const LINK_VARIABLE = 'MANYCORE_CLUSTER';
+
+const native = { fork: builtin.fork, setupPrimary: builtin.setupPrimary };
+
+/** What the user set, or undefined; read once, at the first set-up, as Node does. */
+let chosenPolicy = /** @type {unknown} */ (undefined);
+const environmentPolicy = policies.initialPolicy(process.env.NODE_CLUSTER_SCHED_POLICY);
+/** @type {string | undefined} */
+let frozenPolicy;
+
+const listeners = new ListenerTable(() => frozenPolicy ?? environmentPolicy);
+
+/** Accessor for `cluster.schedulingPolicy`. Unset, it reads as SCHED_RR, as in Node. */
+const schedulingPolicy = {
+  configurable: true,
+  get: () => chosenPolicy ?? builtin.SCHED_RR,
+  set: (/** @type {unknown} */ value) => {
+    chosenPolicy = value;
+  },
+};
+
+/**
+ * As Node's, plus `stallLimitMs`: how long a worker may leave connections waiting before they go to others
+ * (default 50). Effective at the first call or fork.
+ * @param {Record<string, any>} [options]
+ */
+function setupPrimary(options) {
+  if (frozenPolicy === undefined) {
+    const policy = chosenPolicy === undefined ? environmentPolicy : policies.policyName(chosenPolicy);
+    checkStallLimit(options?.stallLimitMs);
+    frozenPolicy = policy;
+  }
+  withBuiltinPolicy(() => native.setupPrimary.call(builtin, options));
+}
+
+/** @param {unknown} value */
+function checkStallLimit(value) {
+  if (value === undefined) return;
+  if (typeof value !== 'number') {
+    throw makeError('ERR_INVALID_ARG_TYPE', ['stallLimitMs', 'of type number', value]);
+  }
+  if (!(value > 0 && value <= 3_600_000)) {
+    throw makeError('ERR_OUT_OF_RANGE', ['stallLimitMs', '> 0 and <= 3600000', value]);
+  }
+}
+
+/** Node's set-up accepts its own two policies only; it sees the one nearest to ours. */
+function withBuiltinPolicy(/** @type {() => void} */ setUp) {
+  const own = Object.getOwnPropertyDescriptor(builtin, 'schedulingPolicy');
+  const value = policies.builtinPolicy(frozenPolicy ?? environmentPolicy);
+  Object.defineProperty(builtin, 'schedulingPolicy', {
+    configurable: true,
+    enumerable: true,
+    writable: true,
+    value,
+  });
+  try {
+    setUp();
+  } finally {
+    Object.defineProperty(builtin, 'schedulingPolicy', /** @type {PropertyDescriptor} */ (own));
+  }
+}
+
+/**
+ * As Node's `cluster.fork`.
+ * @param {NodeJS.ProcessEnv} [env]
+ * @returns {import('node:cluster').Worker}
+ */
+function fork(env) {
+  const addon = loadAddon();
+  if (addon === null) return native.fork.call(builtin, env);
+  const scheduler = getScheduler(addon, builtin.settings);
+  const link = scheduler.addWorker();
+  let worker;
+  try {
+    worker = forkLinked(env, link, scheduler.acceptor.scoreboardFd());
+  } catch (error) {
+    scheduler.removeWorker(link);
+    throw error;
+  }
+  adopt(worker, link, scheduler);
+  return worker;
+}
+
+/**
+ * Runs Node's fork with our preload and descriptors in its settings, which the user never sees: they are put
+ * there between the set-up that Node's fork begins with and the spawn that follows in the same call.
+ * @param {any} env
+ * @param {import('../native/index').AcceptorWorker} link
+ * @param {number} scoreboardFd
+ */
+function forkLinked(env, link, scoreboardFd) {
+  const { setupPrimary: current } = builtin;
+  /** @type {any} */
+  let settings;
+  builtin.setupPrimary = () => {
+    setupPrimary();
+    settings = builtin.settings;
+    const stdio = stdioWith(settings, [link.fd, scoreboardFd]);
+    const at = stdio.length - 2;
+    linkedEnv[LINK_VARIABLE] = `${link.slot},${at},${at + 1}`;
+    builtin.settings = { ...settings, stdio, execArgv: ['--require', PRELOAD, ...settings.execArgv] };
+  };
+  const linkedEnv = { ...env };
+  try {
+    // The variable is set by the time Node reads the environment, see above.
+    return native.fork.call(builtin, linkedEnv);
+  } finally {
+    builtin.setupPrimary = current;
+    if (settings !== undefined) builtin.settings = settings;
+  }
+}
+
+/**
+ * The worker's stdio with two more descriptors at its end.
+ * @param {any} settings
+ * @param {number[]} extra
+ */
+function stdioWith({ stdio, silent }, extra) {
+  if (Array.isArray(stdio)) return [...stdio, ...extra];
+  const each = typeof stdio === 'string' ? stdio : silent ? 'pipe' : 'inherit';
+  return [each, each, each, 'ipc', ...extra];
+}
+
+/**
+ * @param {any} worker
+ * @param {import('../native/index').AcceptorWorker} link
+ * @param {import('./scheduler').Scheduler} scheduler
+ */
+function adopt(worker, link, scheduler) {
+  const { process: child } = worker;
+  const client = { worker, token: link.token, acceptor: scheduler.acceptor };
+  scheduler.watch(link, worker);
+
+  // Node's own listener for its cluster messages is the last one added, by the fork that has just returned.
+  const [nodeListener] = child.listeners('internalMessage').slice(-1);
+  child.removeListener('internalMessage', nodeListener);
+  child.on('internalMessage', (/** @type {any} */ message, /** @type {any} */ handle) => {
+    if (!listeners.handle(client, message)) nodeListener.call(child, message, handle);
+  });
+
+  // Before Node's own, so that its events find things tidied up.
+  child.prependOnceListener('disconnect', () => listeners.removeWorker(client));
+  child.prependOnceListener('exit', () => {
+    scheduler.removeWorker(link);
+    listeners.removeWorker(client);
+  });
+  const { disconnect } = worker;
+  hide(worker, 'disconnect', {
+    writable: true,
+    value() {
+      const result = disconnect.call(this);
+      listeners.removeWorker(client);
+      return result;
+    },
+  });
+  hide(worker, 'load', { get: () => ({ ...scheduler.load(link), ...readProcess(child) }) });
+}
+
+/** @param {object} target @param {string} name @param {PropertyDescriptor} descriptor */
+function hide(target, name, descriptor) {
+  Object.defineProperty(target, name, { configurable: true, enumerable: false, ...descriptor });
+}
+
+module.exports.methods = { fork, setupPrimary, setupMaster: setupPrimary };
+module.exports.schedulingPolicy = schedulingPolicy;
+module.exports.LINK_VARIABLE = LINK_VARIABLE;

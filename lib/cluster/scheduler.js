@@ -1,0 +1,85 @@
+'use strict';
+
+/** The process's one acceptor and the workers linked to it. */
+
+const builtin = require('./builtin');
+const { makeError } = require('../core/errors');
+
+const DEFAULT_STALL_LIMIT_MS = 50;
+
+/** How long the acceptor lets connections gather while all workers are busy, in milliseconds. */
+const LINGER_MS = 0.1;
+
+const EVENT_STALLED = 1;
+const EVENT_RECOVERED = 2;
+
+class Scheduler {
+  /**
+   * @param {import('../core/addon').Binding} addon
+   * @param {number} stallLimitMs
+   */
+  constructor(addon, stallLimitMs) {
+    this.acceptor = new addon.Acceptor(stallLimitMs, LINGER_MS);
+    /** @type {Map<number, any>} */
+    this.workers = new Map();
+    this.acceptor.onEvent((/** @type {any[]} */ ...args) => this.#onEvent(args[0], args[1], args[2]));
+  }
+
+  addWorker() {
+    const link = this.acceptor.addWorker();
+    if (link === null) throw makeError('ERR_MANYCORE_TOO_MANY_WORKERS', [this.workers.size], this.addWorker);
+    return link;
+  }
+
+  /**
+   * @param {import('../native/index').AcceptorWorker} link
+   * @param {any} worker
+   */
+  watch(link, worker) {
+    this.workers.set(link.token, worker);
+    // Without a pid the process could not be started: its 'exit' follows and tidies up.
+    if (worker.process.pid !== undefined) this.acceptor.watch(link.token, worker.process.pid);
+  }
+
+  /** @param {import('../native/index').AcceptorWorker} link */
+  removeWorker(link) {
+    this.workers.delete(link.token);
+    this.acceptor.removeWorker(link.token);
+  }
+
+  /** @param {import('../native/index').AcceptorWorker} link */
+  load(link) {
+    if (!this.workers.has(link.token)) return { connections: 0, requests: 0, loopLagMs: 0, unclaimed: 0 };
+    return this.acceptor.load(link.token, link.slot);
+  }
+
+  /** @param {number} kind @param {number} token @param {number} moved */
+  #onEvent(kind, token, moved) {
+    const worker = this.workers.get(token);
+    if (worker === undefined) return;
+    if (kind === EVENT_STALLED) {
+      const info = { moved };
+      worker.emit('stall', info);
+      builtin.emit('stall', worker, info);
+    } else if (kind === EVENT_RECOVERED) {
+      worker.emit('recover');
+      builtin.emit('recover', worker);
+    }
+  }
+}
+
+/** @type {Scheduler | undefined} */
+let scheduler;
+
+/**
+ * The process's scheduler, started at the first call.
+ * @param {import('../core/addon').Binding} addon
+ * @param {Record<string, any>} settings
+ */
+function getScheduler(addon, settings) {
+  scheduler ??= new Scheduler(addon, settings.stallLimitMs ?? DEFAULT_STALL_LIMIT_MS);
+  return scheduler;
+}
+
+module.exports.Scheduler = Scheduler;
+module.exports.getScheduler = getScheduler;

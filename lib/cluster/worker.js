@@ -1,0 +1,169 @@
+'use strict';
+
+/**
+ * A worker: hooks the builtin cluster's `_getServer`, which `net`, `http`, `http2`, `tls` and everything on
+ * top of them ask for a handle to listen with. Node's own does all it does; we take part in two ways. Where
+ * the primary's hub accepts, connections arrive on our link and are given to the handle Node made. Where
+ * workers share the socket, its handle accepts by itself and we gate it.
+ */
+
+const builtin = require('./builtin');
+const { loadAddon } = require('../core/addon');
+const { policyName } = require('./policy');
+const { ConnectionCounter } = require('./counter');
+const { openHandle } = require('./handles');
+
+/** What is needed to deliver the connections of one listener. */
+class Entry {
+  /** @param {any} server @param {any} handle @param {boolean} isUnix */
+  constructor(server, handle, isUnix) {
+    this.server = server;
+    this.handle = handle;
+    this.isUnix = isUnix;
+  }
+
+  /** Whether its server turns a connection away, so that another worker should have it. */
+  isFull() {
+    const { maxConnections, dropMaxConnection, _connections: connections } = this.server;
+    return isLimit(maxConnections) && connections >= maxConnections && !dropMaxConnection;
+  }
+}
+
+const [major] = process.versions.node.split('.').map(Number);
+
+/** From Node 25 on, a `maxConnections` of 0 lets no connection in; before, it was no limit. */
+function isLimit(/** @type {unknown} */ maxConnections) {
+  return major >= 25 ? maxConnections !== undefined && maxConnections !== null : Boolean(maxConnections);
+}
+
+class Link {
+  /** @type {Map<number, Entry>} */
+  #entries = new Map();
+  #receiver;
+  #counter;
+  /** The reply that Node's cluster is working on, so that our callback knows which one it is for. */
+  #reply = /** @type {any} */ (null);
+
+  /**
+   * @param {import('../core/addon').Binding} addon
+   * @param {{ slot: number, controlFd: number, scoreboardFd: number }} link
+   */
+  constructor(addon, { slot, controlFd, scoreboardFd }) {
+    this.#receiver = new addon.Receiver(controlFd, scoreboardFd, slot, (/** @type {any[]} */ ...args) =>
+      this.#deliver(args[0], args[1], args.slice(2)),
+    );
+    this.#counter = new ConnectionCounter(new Int32Array(this.#receiver.counters()));
+    /** @type {NodeJS.EventEmitter} */ (process).prependListener('internalMessage', (message) => {
+      if (message?.cmd === 'NODE_CLUSTER') this.#reply = message;
+    });
+  }
+
+  /**
+   * In place of the builtin's `_getServer`.
+   * @param {Function} getServer Node's
+   * @param {any} server
+   * @param {any} options
+   * @param {(errno: number, handle: any) => void} callback
+   */
+  getServer(getServer, server, options, callback) {
+    if (typeof options.addressType === 'string') return getServer.call(builtin, server, options, callback);
+    const manycore = { limited: isLimit(server.maxConnections), policy: ownPolicy(server) };
+    getServer.call(
+      builtin,
+      server,
+      { ...options, manycore },
+      (/** @type {number} */ errno, /** @type {any} */ handle) => {
+        const listener = this.#reply?.manycore?.listener;
+        this.#reply = null;
+        callback(errno, handle);
+        // The server may have been closed meanwhile, or failed to take the handle.
+        if (listener === undefined || !handle || server._handle !== handle) return;
+        this.#counter.track(server, (isFull) => {
+          if (handle.fd !== undefined) this.#receiver.setFull(handle.fd, isFull);
+        });
+        if (handle.fd === undefined) {
+          this.#receive(listener, new Entry(server, handle, options.addressType === -1));
+        } else this.#gate(listener, handle);
+      },
+    );
+  }
+
+  /** @param {number} listener @param {Entry} entry */
+  #receive(listener, entry) {
+    const { handle } = entry;
+    const { close } = handle;
+    handle.close = (/** @type {any[]} */ ...args) => {
+      if (this.#entries.get(listener) === entry) {
+        this.#entries.delete(listener);
+        this.#receiver.stop(listener);
+      }
+      return close.apply(handle, args);
+    };
+    this.#entries.set(listener, entry);
+    this.#receiver.ready(listener);
+  }
+
+  /** @param {number} listener @param {any} handle */
+  #gate(listener, handle) {
+    const { close, fd } = handle;
+    handle.close = (/** @type {any[]} */ ...args) => {
+      this.#receiver.ungate(fd);
+      handle.close = close;
+      return close.apply(handle, args);
+    };
+    this.#receiver.gate(listener, fd);
+  }
+
+  /**
+   * Connections from the hub.
+   * @param {number} listener
+   * @param {number} hops how many workers have refused them
+   * @param {number[]} fds
+   */
+  #deliver(listener, hops, fds) {
+    let at = 0;
+    try {
+      while (at < fds.length) this.#open(listener, hops, fds[at++]);
+    } finally {
+      // A listener that threw must not take the other connections with it.
+      if (at < fds.length) setImmediate(() => this.#deliver(listener, hops, fds.slice(at)));
+    }
+  }
+
+  /** @param {number} listener @param {number} hops @param {number} fd */
+  #open(listener, hops, fd) {
+    const entry = this.#entries.get(listener);
+    if (entry === undefined || entry.isFull()) {
+      this.#receiver.refuse(listener, hops, fd);
+      return;
+    }
+    const client = openHandle(fd, entry.isUnix);
+    if (client === null) this.#receiver.discard(fd);
+    else entry.handle.onconnection(0, client);
+  }
+}
+
+/** A server's own policy, set by `server.schedulingPolicy` before it listens. @param {any} server */
+function ownPolicy({ schedulingPolicy }) {
+  return schedulingPolicy === undefined ? undefined : policyName(schedulingPolicy);
+}
+
+/**
+ * Hooks the builtin cluster of this process. Without the addon (`--no-addons`) Node's own serves.
+ * @param {{ slot: number, controlFd: number, scoreboardFd: number }} inherited
+ */
+function install(inherited) {
+  const addon = loadAddon();
+  if (addon === null || !builtin.isWorker) return;
+  const link = new Link(addon, inherited);
+  const { _getServer: getServer } = builtin;
+  builtin._getServer = function _getServer(
+    /** @type {any} */ server,
+    /** @type {any} */ options,
+    /** @type {(errno: number, handle: any) => void} */ callback,
+  ) {
+    return link.getServer(getServer, server, options, callback);
+  };
+}
+
+module.exports.install = install;

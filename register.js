@@ -1,0 +1,5 @@
+'use strict';
+
+/** Loaded with `node -r manycore/register`: makes the builtin cluster and worker_threads ours, process-wide. */
+
+require('./lib/cluster/install').install();

@@ -1,0 +1,31 @@
+'use strict';
+
+/** lib/native is generated from the Rust sources and committed; a rebuild must not change it. */
+
+const fs = require('node:fs');
+const path = require('node:path');
+const { CheckError, ROOT, exec } = require('../lib/exec');
+
+const FILES = ['lib/native/index.js', 'lib/native/index.d.ts'];
+
+const contents = () => FILES.map((name) => fs.readFileSync(path.join(ROOT, name), 'utf8'));
+
+async function generated() {
+  const before = contents();
+  // The type declarations of an unchanged crate are not generated again.
+  fs.utimesSync(path.join(ROOT, 'src', 'lib.rs'), new Date(), new Date());
+  await exec('npm', ['run', '--silent', 'build']);
+  if (contents().some((text, index) => text !== before[index])) {
+    throw new CheckError(`${FILES.join(', ')} changed by a rebuild`);
+  }
+  // The build before this check may have changed them already, so what counts is what is committed.
+  if (fs.existsSync(path.join(ROOT, '.git'))) {
+    await exec('git', ['ls-files', '--error-unmatch', ...FILES]);
+    await exec('git', ['diff', '--exit-code', '--', ...FILES]);
+  } else {
+    console.log('no git here: compared with what was there before the rebuild');
+  }
+  return { count: FILES.length, unit: 'files' };
+}
+
+module.exports.generated = generated;

@@ -1,0 +1,72 @@
+'use strict';
+
+/** Runs a command with its output shown and kept. */
+
+const { spawn } = require('node:child_process');
+const path = require('node:path');
+
+const ROOT = path.join(__dirname, '..', '..');
+
+/** A check that failed for the reason its message gives; the output above it tells the rest. */
+class CheckError extends Error {}
+
+/**
+ * @typedef {object} ExecOptions
+ * @property {Record<string, string | undefined>} [env] added to the environment; undefined removes
+ * @property {boolean} [hideStdout] keeps standard output for the caller alone
+ * @property {boolean} [allowFailure] the exit code is the caller's to judge
+ * @property {string} [cwd] default: the repository
+ *
+ * @typedef {{ code: number | null, stdout: string, output: string }} ExecResult `output` holds stderr, too
+ */
+
+/**
+ * @param {string} command
+ * @param {string[]} args
+ * @param {ExecOptions} [options]
+ * @returns {Promise<ExecResult>}
+ * @throws CheckError when it cannot be started or fails
+ */
+function exec(command, args, options = {}) {
+  const env = { ...process.env, ...options.env };
+  const shown = [path.basename(command), ...args].join(' ');
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, {
+      cwd: options.cwd ?? ROOT,
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let stdout = '';
+    let output = '';
+    child.stdout.setEncoding('utf8').on('data', (text) => {
+      stdout += text;
+      output += text;
+      if (!options.hideStdout) process.stdout.write(text);
+    });
+    child.stderr.setEncoding('utf8').on('data', (text) => {
+      output += text;
+      process.stdout.write(text);
+    });
+    child.once('error', (error) => reject(new CheckError(`${shown}: ${error.message}`)));
+    child.once('close', (code, signal) => {
+      if (code === 0 || (options.allowFailure && signal === null)) resolve({ code, stdout, output });
+      else reject(new CheckError(`${shown} failed (${signal ?? `exit code ${code}`})`));
+    });
+  });
+}
+
+/**
+ * Adds up a number that a tool prints, as `(\d+)` in the pattern.
+ * @param {string} output
+ * @param {RegExp} pattern with the flag g
+ */
+function sum(output, pattern) {
+  let total = 0;
+  for (const match of output.matchAll(pattern)) total += Number(match[1]);
+  return total;
+}
+
+module.exports.CheckError = CheckError;
+module.exports.ROOT = ROOT;
+module.exports.exec = exec;
+module.exports.sum = sum;

@@ -1,0 +1,240 @@
+//! `Acceptor`: the primary's hub, for `lib/cluster/primary`.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::rc::Rc;
+use std::time::Duration;
+
+use manycore_core::accept::{Event, Hub, HubOptions, Policy};
+use manycore_core::sys::clock::monotonic_ns;
+use napi::bindgen_prelude::{Env, Error, Function, JsValue, Result};
+use napi_derive::napi;
+
+use crate::callback::Callback;
+use crate::error::to_js;
+use crate::uv::{EventLoop, Handle};
+
+/// A worker that the hub has made room for.
+#[napi(object)]
+pub struct AcceptorWorker {
+    /// Names the worker in further calls.
+    pub token: u32,
+    /// Its slot on the scoreboard.
+    pub slot: u32,
+    /// The descriptor its process inherits. It stays open here until the worker is removed.
+    pub fd: i32,
+}
+
+/// What `listen` did.
+#[napi(object)]
+pub struct ListenResult {
+    /// 0, or a negative error number as libuv's.
+    pub errno: i32,
+    /// The listener's id when `errno` is 0.
+    pub listener: u32,
+}
+
+/// A worker's load, read from the scoreboard.
+#[napi(object)]
+pub struct WorkerLoad {
+    /// Open connections of its servers.
+    pub connections: u32,
+    /// HTTP requests in flight.
+    pub requests: u32,
+    /// For how long its event loop has been busy without a turn, in milliseconds.
+    pub loop_lag_ms: f64,
+    /// Connections handed to it that it has not taken yet.
+    pub unclaimed: f64,
+}
+
+/// Counts since the start, as `Stats` of the core.
+#[napi(object)]
+pub struct AcceptorStats {
+    /// Connections accepted.
+    pub accepted: f64,
+    /// Connections put into a worker's queue.
+    pub handed_over: f64,
+    /// Connections that workers gave back.
+    pub refused: f64,
+    /// Connections taken back from stalled workers.
+    pub moved_from_stalled: f64,
+    /// Connections taken back from dead workers.
+    pub moved_from_dead: f64,
+    /// Connections closed with their listener.
+    pub closed_unserved: f64,
+}
+
+/// Accepts connections on a thread of the primary and hands them to workers.
+#[napi]
+pub struct Acceptor {
+    hub: Rc<Hub>,
+    events: Option<Handle>,
+}
+
+#[napi]
+impl Acceptor {
+    /// Starts the thread. Both limits are in milliseconds.
+    #[napi(constructor)]
+    pub fn new(stall_limit_ms: f64, linger_ms: f64) -> Result<Self> {
+        let options = HubOptions {
+            stall_limit: duration(stall_limit_ms)?,
+            linger: duration(linger_ms)?,
+        };
+        Ok(Self {
+            hub: Rc::new(Hub::start(options).map_err(to_js)?),
+            events: None,
+        })
+    }
+
+    /// Calls `callback(kind, a, b)` for each event: 1 stalled (token, moved), 2 recovered (token),
+    /// 3 paused (listener, errno), 4 resumed (listener).
+    #[napi]
+    pub fn on_event(&mut self, env: Env, callback: Function<'_>) -> Result<()> {
+        let refused = || Error::from_reason("the event loop is closing");
+        let callback = Callback::new(env.raw(), callback.raw(), "MANYCORE").ok_or_else(refused)?;
+        let event_loop = EventLoop::of(env.raw()).ok_or_else(refused)?;
+        let hub = Rc::clone(&self.hub);
+        let fd = hub.events_fd().as_raw_fd();
+        let drain = move || {
+            while let Some(event) = hub.next_event() {
+                let [kind, a, b] = match event {
+                    Event::Stalled { worker, moved } => [1.0, worker.into(), moved.into()],
+                    Event::Recovered { worker } => [2.0, worker.into(), 0.0],
+                    Event::Paused { listener, errno } => [3.0, listener.into(), errno.into()],
+                    Event::Resumed { listener } => [4.0, listener.into(), 0.0],
+                };
+                callback.call(&[kind, a, b]);
+            }
+        };
+        self.events = Some(event_loop.poll(fd, drain).ok_or_else(refused)?);
+        Ok(())
+    }
+
+    /// The descriptor of the scoreboard, for workers to inherit.
+    #[napi]
+    pub fn scoreboard_fd(&self) -> i32 {
+        self.hub.scoreboard().as_fd().as_raw_fd()
+    }
+
+    /// Makes room for a worker; null when there are too many.
+    #[napi]
+    pub fn add_worker(&self) -> Result<Option<AcceptorWorker>> {
+        let Some(worker) = self.hub.add_worker().map_err(to_js)? else {
+            return Ok(None);
+        };
+        let fd = self
+            .hub
+            .worker_socket(worker.token, |fd| fd.as_raw_fd())
+            .unwrap_or(-1);
+        Ok(Some(AcceptorWorker {
+            token: worker.token,
+            slot: worker.slot,
+            fd,
+        }))
+    }
+
+    /// Watches a worker's process for its death.
+    #[napi]
+    pub fn watch(&self, token: u32, pid: u32) -> Result<()> {
+        self.hub.watch(token, pid).map_err(to_js)
+    }
+
+    /// Forgets a worker; what waits for it goes to others.
+    #[napi]
+    pub fn remove_worker(&self, token: u32) {
+        self.hub.remove_worker(token);
+    }
+
+    /// Accepts on a bound socket, of which it makes its own descriptor.
+    #[napi]
+    pub fn listen(&self, fd: i32, backlog: i32, policy: String) -> Result<ListenResult> {
+        let socket = duplicate(fd)?;
+        let policy = policy_of(&policy)?;
+        Ok(match self.hub.listen(socket, backlog, policy) {
+            Ok(listener) => ListenResult { errno: 0, listener },
+            Err(error) => ListenResult {
+                errno: -error.raw_os_error().unwrap_or(1),
+                listener: 0,
+            },
+        })
+    }
+
+    /// An id for a socket that workers share without the hub.
+    #[napi]
+    pub fn share(&self) -> u32 {
+        self.hub.share()
+    }
+
+    /// Lets a worker ask for the connections of a listener.
+    #[napi]
+    pub fn attach(&self, listener: u32, token: u32) {
+        self.hub.attach(listener, token);
+    }
+
+    /// Gives a worker connections of a listener from now on.
+    #[napi]
+    pub fn set_ready(&self, listener: u32, token: u32) {
+        self.hub.set_ready(listener, token);
+    }
+
+    /// Takes a worker off a listener.
+    #[napi]
+    pub fn detach(&self, listener: u32, token: u32) {
+        self.hub.detach(listener, token);
+    }
+
+    /// Stops accepting and closes the hub's descriptor.
+    #[napi]
+    pub fn close_listener(&self, listener: u32) {
+        self.hub.close_listener(listener);
+    }
+
+    /// A worker's load now.
+    #[napi]
+    pub fn load(&self, token: u32, slot: u32) -> WorkerLoad {
+        let load = self.hub.scoreboard().load(slot, monotonic_ns());
+        WorkerLoad {
+            connections: load.connections,
+            requests: load.requests,
+            loop_lag_ms: load.loop_lag_ns as f64 / 1e6,
+            unclaimed: self.hub.unclaimed(token) as f64,
+        }
+    }
+
+    /// Counts since the start.
+    #[napi]
+    pub fn stats(&self) -> AcceptorStats {
+        let stats = self.hub.stats();
+        AcceptorStats {
+            accepted: stats.accepted as f64,
+            handed_over: stats.handed_over as f64,
+            refused: stats.refused as f64,
+            moved_from_stalled: stats.moved_from_stalled as f64,
+            moved_from_dead: stats.moved_from_dead as f64,
+            closed_unserved: stats.closed_unserved as f64,
+        }
+    }
+}
+
+fn policy_of(name: &str) -> Result<Policy> {
+    match name {
+        "rr" => Ok(Policy::RoundRobin),
+        "least-connections" => Ok(Policy::LeastConnections),
+        "p2c" => Ok(Policy::PowerOfTwoChoices),
+        "ip-hash" => Ok(Policy::IpHash),
+        _ => Err(Error::from_reason("no such policy")),
+    }
+}
+
+fn duration(ms: f64) -> Result<Duration> {
+    Duration::try_from_secs_f64(ms / 1e3).map_err(|error| Error::from_reason(error.to_string()))
+}
+
+/// A descriptor of our own for one that JavaScript names by number.
+pub(crate) fn duplicate(fd: RawFd) -> Result<OwnedFd> {
+    if fd < 0 {
+        return Err(Error::from_reason("a negative descriptor"));
+    }
+    // SAFETY: not negative, so not the forbidden -1. Whether it is open, the duplication finds out.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+    borrowed.try_clone_to_owned().map_err(to_js)
+}

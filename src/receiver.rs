@@ -1,0 +1,334 @@
+//! `Receiver`: a cluster worker's end of the hand-over and its gates, for `lib/cluster/worker`.
+
+use std::cell::RefCell;
+use std::ffi::c_void;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::ptr;
+use std::rc::Rc;
+use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::Arc;
+
+use manycore_core::accept::gate::{Gate, Step, Turn};
+use manycore_core::accept::scoreboard::{Scoreboard, COUNTERS_BYTES, POLLING};
+use manycore_core::accept::{Delivery, Inbox};
+use manycore_core::sys::clock::monotonic_ns;
+use manycore_core::sys::epoll::Registration;
+use napi::bindgen_prelude::{Env, Error, Function, JsValue, Result, Unknown};
+use napi_derive::napi;
+use napi_sys as sys;
+
+use crate::callback::{Callback, MAX_ARGUMENTS};
+use crate::error::to_js;
+use crate::uv::{EventLoop, Handle};
+
+/// Messages taken before the event loop gets its turn.
+const MESSAGES_PER_TURN: usize = 16;
+
+/// How often a closed gate is looked at when nothing else turns the loop, in milliseconds.
+const GATE_MS: u64 = 2;
+
+/// How long receiving waits when the descriptor table is full, in milliseconds.
+const NO_ROOM_MS: u64 = 10;
+
+struct GatedSocket {
+    registration: Registration,
+    gate: Gate,
+    stage: Stage,
+}
+
+/// libuv registers a socket in the first poll phase that begins after `listen`; only then may the
+/// registration be changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    New,
+    BeforePoll,
+    Registered,
+}
+
+struct Shared {
+    inbox: RefCell<Inbox>,
+    board: Arc<Scoreboard>,
+    slot: u32,
+    gates: RefCell<Vec<GatedSocket>>,
+    /// Kept here so that callbacks can pause and arm them.
+    poll: RefCell<Option<Handle>>,
+    no_room: RefCell<Option<Handle>>,
+    gate_timer: RefCell<Option<Handle>>,
+}
+
+/// Receives connections from the primary and gates shared listening sockets.
+#[napi]
+pub struct Receiver {
+    shared: Rc<Shared>,
+    event_loop: EventLoop,
+    /// Tell the scoreboard when the loop sleeps and turns, and run the gates.
+    _prepare: Handle,
+    _check: Handle,
+}
+
+#[napi]
+impl Receiver {
+    /// Takes over the two inherited descriptors. `callback(listener, hops, ...fds)` is called for each
+    /// message; the descriptors are its to open, refuse or discard.
+    #[napi(constructor)]
+    pub fn new(
+        env: Env,
+        control_fd: i32,
+        scoreboard_fd: i32,
+        slot: u32,
+        callback: Function<'_>,
+    ) -> Result<Self> {
+        let closing = || Error::from_reason("the event loop is closing");
+        let board = Arc::new(Scoreboard::open(adopt(scoreboard_fd)?).map_err(to_js)?);
+        let inbox = Inbox::new(adopt(control_fd)?, Arc::clone(&board), slot);
+        let callback = Callback::new(env.raw(), callback.raw(), "MANYCORE").ok_or_else(closing)?;
+        let event_loop = EventLoop::of(env.raw()).ok_or_else(closing)?;
+        let control = inbox.as_fd().as_raw_fd();
+        let shared = Rc::new(Shared {
+            inbox: RefCell::new(inbox),
+            board,
+            slot,
+            gates: RefCell::new(Vec::new()),
+            poll: RefCell::new(None),
+            no_room: RefCell::new(None),
+            gate_timer: RefCell::new(None),
+        });
+        let handle = |handle: Option<Handle>| handle.ok_or_else(closing);
+        let on_poll = {
+            let shared = Rc::clone(&shared);
+            move || shared.receive(&callback)
+        };
+        shared
+            .poll
+            .replace(Some(handle(event_loop.poll(control, on_poll))?));
+        let on_room = {
+            let shared = Rc::clone(&shared);
+            move || shared.resume()
+        };
+        shared.no_room.replace(Some(handle(event_loop.timer(on_room))?));
+        // Its only purpose is a turn of the loop, in which the gates are looked at.
+        shared.gate_timer.replace(Some(handle(event_loop.timer(|| ()))?));
+        let on_prepare = {
+            let shared = Rc::clone(&shared);
+            move || shared.before_poll()
+        };
+        let on_check = {
+            let shared = Rc::clone(&shared);
+            move || shared.after_poll()
+        };
+        let prepare = handle(event_loop.prepare(on_prepare))?;
+        let check = handle(event_loop.check(on_check))?;
+        Ok(Self {
+            shared,
+            event_loop,
+            _prepare: prepare,
+            _check: check,
+        })
+    }
+
+    /// The worker's counters on the scoreboard as an `ArrayBuffer`: connections, requests, accepted.
+    #[napi(ts_return_type = "ArrayBuffer")]
+    pub fn counters(&self, env: Env) -> Result<Unknown<'static>> {
+        let board = Arc::clone(&self.shared.board);
+        let address = board.counters(self.shared.slot);
+        let hint = Arc::into_raw(board).cast_mut().cast::<c_void>();
+        let mut buffer = ptr::null_mut();
+        // SAFETY: `hint` keeps the mapping, which has `COUNTERS_BYTES` at `address`, until the finalizer.
+        let status = unsafe {
+            sys::napi_create_external_arraybuffer(
+                env.raw(),
+                address.cast(),
+                COUNTERS_BYTES,
+                Some(release_board),
+                hint,
+                &mut buffer,
+            )
+        };
+        if status != sys::Status::napi_ok {
+            // SAFETY: no finalizer was registered, so the count is still ours.
+            drop(unsafe { Arc::from_raw(hint.cast_const().cast::<Scoreboard>()) });
+            return Err(Error::from_reason("no external ArrayBuffer"));
+        }
+        // SAFETY: a value just made in this environment and scope.
+        Ok(unsafe { Unknown::from_raw_unchecked(env.raw(), buffer) })
+    }
+
+    /// Asks for connections of a listener. Returns 0 or a negative error number.
+    #[napi]
+    pub fn ready(&self, listener: u32) -> i32 {
+        errno(self.shared.inbox.borrow().ready(listener))
+    }
+
+    /// Asks for no more connections of a listener. Returns 0 or a negative error number.
+    #[napi]
+    pub fn stop(&self, listener: u32) -> i32 {
+        errno(self.shared.inbox.borrow().stop(listener))
+    }
+
+    /// Gives a connection back. It is closed when that fails. Returns 0 or a negative error number.
+    #[napi]
+    pub fn refuse(&self, listener: u32, hops: u32, fd: i32) -> Result<i32> {
+        let connection = adopt(fd)?;
+        Ok(errno(
+            self.shared.inbox.borrow().refuse(listener, hops, connection),
+        ))
+    }
+
+    /// Closes a connection that nobody wants.
+    #[napi]
+    pub fn discard(&self, fd: i32) -> Result<()> {
+        drop(adopt(fd)?);
+        Ok(())
+    }
+
+    /// Gates a listening socket that libuv accepts from on this loop. `row` is its id from the primary.
+    #[napi]
+    pub fn gate(&self, row: u32, fd: i32) {
+        let registration = Registration::new(self.event_loop.backend_fd(), fd);
+        let gated = GatedSocket {
+            registration,
+            gate: Gate::new(row),
+            stage: Stage::New,
+        };
+        self.shared.gates.borrow_mut().push(gated);
+    }
+
+    /// Tells the gate of a socket whether its server is at its `maxConnections`.
+    #[napi]
+    pub fn set_full(&self, fd: i32, full: bool) {
+        for gated in self
+            .shared
+            .gates
+            .borrow_mut()
+            .iter_mut()
+            .filter(|g| g.registration.fd() == fd)
+        {
+            gated.gate.set_full(full);
+        }
+    }
+
+    /// Forgets the gate of a socket. To be called before the socket is closed: its number may be another's
+    /// right after.
+    #[napi]
+    pub fn ungate(&self, fd: i32) {
+        self.shared
+            .gates
+            .borrow_mut()
+            .retain(|gated| gated.registration.fd() != fd);
+    }
+}
+
+impl Shared {
+    fn receive(&self, callback: &Callback) {
+        for _ in 0..MESSAGES_PER_TURN {
+            let delivery = self.inbox.borrow_mut().take();
+            match delivery {
+                Delivery::Connections { listener, hops, fds } => {
+                    let mut arguments = Vec::with_capacity(MAX_ARGUMENTS);
+                    arguments.extend([f64::from(listener), f64::from(hops)]);
+                    arguments.extend(fds.into_iter().map(|fd| f64::from(fd.into_raw_fd())));
+                    callback.call(&arguments);
+                }
+                Delivery::Empty => return,
+                Delivery::NoRoom => {
+                    self.with(&self.poll, Handle::pause);
+                    self.with(&self.no_room, |timer| timer.arm(NO_ROOM_MS, 0));
+                    return;
+                }
+                Delivery::Closed => {
+                    self.with(&self.poll, Handle::pause);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn resume(&self) {
+        self.with(&self.poll, |poll| {
+            // Refused only by a closing handle, and then there is nothing more to receive.
+            let _watching = poll.resume();
+        });
+    }
+
+    fn with(&self, handle: &RefCell<Option<Handle>>, use_it: impl FnOnce(&Handle)) {
+        if let Some(handle) = handle.borrow().as_ref() {
+            use_it(handle);
+        }
+    }
+
+    fn before_poll(&self) {
+        let mut gates = self.gates.borrow_mut();
+        if !gates.is_empty() {
+            let mut turn = Turn::new(Arc::clone(&self.board), self.slot, monotonic_ns());
+            let mut closed = false;
+            for gated in gates.iter_mut() {
+                match gated.stage {
+                    Stage::New => gated.stage = Stage::BeforePoll,
+                    Stage::BeforePoll => {}
+                    Stage::Registered => {
+                        let step = turn.step(&mut gated.gate);
+                        gated.apply(step);
+                    }
+                }
+                closed |= !gated.gate.is_armed();
+            }
+            self.with(&self.gate_timer, |timer| {
+                if closed {
+                    timer.arm(GATE_MS, 0)
+                } else {
+                    timer.disarm()
+                }
+            });
+        }
+        self.board.worker(self.slot).state.store(POLLING, Release);
+    }
+
+    fn after_poll(&self) {
+        let worker = self.board.worker(self.slot);
+        worker.beat_ns.store(monotonic_ns(), Relaxed);
+        // Release: whoever sees the loop busy also sees since when.
+        worker.state.store(0, Release);
+        for gated in self
+            .gates
+            .borrow_mut()
+            .iter_mut()
+            .filter(|gated| gated.stage == Stage::BeforePoll)
+        {
+            gated.apply(Step::Rotate);
+            gated.stage = Stage::Registered;
+        }
+    }
+}
+
+impl GatedSocket {
+    fn apply(&self, step: Step) {
+        match step {
+            Step::Keep => {}
+            Step::Arm => self.registration.arm(),
+            Step::Disarm => self.registration.disarm(),
+            Step::Rotate => {
+                self.registration.disarm();
+                self.registration.arm();
+            }
+        }
+    }
+}
+
+/// Owns a descriptor that JavaScript hands over by number.
+fn adopt(fd: RawFd) -> Result<OwnedFd> {
+    if fd < 0 {
+        return Err(Error::from_reason("a negative descriptor"));
+    }
+    // SAFETY: `lib/cluster/worker` passes descriptors that it owns and uses no more: inherited ones, and
+    // those it got from `receive`.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn errno(result: std::io::Result<()>) -> i32 {
+    result.err().map_or(0, |error| -error.raw_os_error().unwrap_or(1))
+}
+
+unsafe extern "C" fn release_board(_env: sys::napi_env, _address: *mut c_void, hint: *mut c_void) {
+    // SAFETY: the count given away by `counters`, taken back once.
+    drop(unsafe { Arc::from_raw(hint.cast_const().cast::<Scoreboard>()) });
+}
