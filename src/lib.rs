@@ -3,6 +3,7 @@
 mod acceptor;
 mod callback;
 mod error;
+pub mod lane;
 mod receiver;
 mod uv;
 

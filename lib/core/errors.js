@@ -30,6 +30,10 @@ const CODES = {
       'The native addon of manycore could not be loaded. Run `npm rebuild manycore` ' +
       `(needs Rust, see https://rustup.rs) or reinstall the package. Cause: ${cause}`,
   ],
+  ERR_MANYCORE_LINK_CORRUPT: [
+    Error,
+    () => 'The peer of a link wrote bytes that cannot be: the link is closed',
+  ],
   ERR_MANYCORE_TOO_MANY_WORKERS: [
     Error,
     (count) =>

@@ -44,6 +44,45 @@ export declare class Acceptor {
   stats(): AcceptorStats
 }
 
+/** The end of a lane that consumes. */
+export declare class LaneReceiver {
+  /** An ArrayBuffer over the lane. It must not be transferred. */
+  memory(): object
+  /** Where the ring begins in the memory. */
+  get ringOffset(): number
+  /** Bytes of the ring, a power of two. */
+  get capacity(): number
+  /**
+   * Calls `drain` on the event loop whenever there is something to consume, after `resume()`. Does not keep
+   * the event loop alive.
+   */
+  listen(drain: () => void): void
+  /** No calls until `resume()`, not even when the bell rings. */
+  pause(): void
+  /** Calls again, on a later turn of the event loop, if there is something. */
+  resume(): void
+  /** The oldest chunk of records behind the ring, as an ArrayBuffer; null when there is none. */
+  takeOverflow(): object | null
+  /** Stops for good: the producer drops what it has for this end. */
+  close(): void
+}
+
+/** The end of a lane that publishes. */
+export declare class LaneSender {
+  /** An ArrayBuffer over the lane. It must not be transferred. */
+  memory(): object
+  /** Where the ring begins in the memory. */
+  get ringOffset(): number
+  /** Bytes of the ring, a power of two. */
+  get capacity(): number
+  /** Rings the consumer, whose `asleep` flag the caller has taken back. */
+  ring(): void
+  /** Puts a record behind a full ring. */
+  pushOverflow(record: Uint8Array): void
+  /** Bytes waiting behind the ring. */
+  get overflowBytes(): number
+}
+
 /** Receives connections from the primary and gates shared listening sockets. */
 export declare class Receiver {
   /**
@@ -72,6 +111,22 @@ export declare class Receiver {
   ungate(fd: number): void
 }
 
+/** Two lanes between this thread and a worker of it. */
+export declare class ThreadLink {
+  /** Makes both lanes and registers the worker's ends. Throws without memory or file descriptors. */
+  constructor(capacityBytes: number)
+  /** The worker's side of link `id`; once. Throws when there is none. */
+  static attach(id: number): ThreadLink
+  /** What the worker attaches by. */
+  get id(): number
+  /** The sending end; once. */
+  takeSender(): LaneSender
+  /** The receiving end; once. */
+  takeReceiver(): LaneReceiver
+  /** Forgets the worker's ends if no worker attached. */
+  close(): void
+}
+
 /** Counts since the start, as `Stats` of the core. */
 export interface AcceptorStats {
   /** Connections accepted. */
@@ -98,6 +153,25 @@ export interface AcceptorWorker {
   fd: number
 }
 
+/** The layout compiled into the addon. */
+export declare function laneLayout(): LaneLayout
+
+/** Byte offsets of the control words, which `lib/link/layout.js` must agree with. */
+export interface LaneLayout {
+  /** Position up to which records are published. */
+  head: number
+  /** Position up to which they are consumed. */
+  tail: number
+  /** 1: the consumer must be rung. */
+  asleep: number
+  /** Records put into the overflow. */
+  overflowed: number
+  /** Records taken from the overflow. */
+  taken: number
+  /** 1: nobody reads any more. */
+  closed: number
+}
+
 /** What `listen` did. */
 export interface ListenResult {
   /** 0, or a negative error number as libuv's. */
@@ -105,6 +179,12 @@ export interface ListenResult {
   /** The listener's id when `errno` is 0. */
   listener: number
 }
+
+/**
+ * Reports an exception as uncaught, from within a call of the event loop into JavaScript. Returns if it is
+ * handled by the program.
+ */
+export declare function reportUncaught(error: unknown): void
 
 /** The version of the addon, which must equal that of the JavaScript beside it. */
 export declare function version(): string

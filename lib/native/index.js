@@ -836,5 +836,10 @@ function __napiStampBindingTarget(exportsObject, target) {
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
 module.exports.Acceptor = nativeBinding.Acceptor
+module.exports.LaneReceiver = nativeBinding.LaneReceiver
+module.exports.LaneSender = nativeBinding.LaneSender
 module.exports.Receiver = nativeBinding.Receiver
+module.exports.ThreadLink = nativeBinding.ThreadLink
+module.exports.laneLayout = nativeBinding.laneLayout
+module.exports.reportUncaught = nativeBinding.reportUncaught
 module.exports.version = nativeBinding.version

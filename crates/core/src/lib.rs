@@ -2,5 +2,7 @@
 //! and processes, and the shared memory under both.
 
 pub mod accept;
+pub mod ring;
 pub mod shm;
+pub mod sync;
 pub mod sys;

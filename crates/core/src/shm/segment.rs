@@ -15,20 +15,26 @@ use rustix::mm::{MapFlags, ProtFlags};
 /// Seals that keep the size what it was when it was checked.
 const SIZE_SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW);
 
-/// A mapped memfd of fixed size. Unmapped and closed when dropped.
+/// Memory mapped from a memfd. Unmapped when dropped.
 #[derive(Debug)]
-pub struct Segment {
+pub struct Mapping {
     base: NonNull<u8>,
     /// Bytes of address space: more than `len` when a part is mapped twice.
     mapped_len: usize,
     len: usize,
-    fd: OwnedFd,
 }
 
 // SAFETY: the mapping belongs to the process, not to a thread, and access to it goes through raw pointers.
-unsafe impl Send for Segment {}
-// SAFETY: as above; shared references only hand out the address and the descriptor.
-unsafe impl Sync for Segment {}
+unsafe impl Send for Mapping {}
+// SAFETY: as above; shared references only hand out the address.
+unsafe impl Sync for Mapping {}
+
+/// A mapped memfd of fixed size, with the descriptor that lets others map it. Closed when dropped.
+#[derive(Debug)]
+pub struct Segment {
+    mapping: Mapping,
+    fd: OwnedFd,
+}
 
 impl Segment {
     /// A new zeroed segment of `len` bytes. `name` shows in `/proc/<pid>/maps` and nowhere else.
@@ -70,7 +76,47 @@ impl Segment {
         Self::map(fd, len, Some(header_len))
     }
 
-    /// The first byte. Valid for [`Segment::mapped_len`] bytes as long as the segment lives.
+    /// The first byte, see [`Mapping::as_ptr`].
+    pub fn as_ptr(&self) -> *mut u8 {
+        self.mapping.as_ptr()
+    }
+
+    /// Bytes of the segment.
+    pub fn len(&self) -> usize {
+        self.mapping.len()
+    }
+
+    /// Never: a segment has at least one byte.
+    pub fn is_empty(&self) -> bool {
+        self.mapping.is_empty()
+    }
+
+    /// See [`Mapping::mapped_len`].
+    pub fn mapped_len(&self) -> usize {
+        self.mapping.mapped_len()
+    }
+
+    /// Keeps the memory and closes the descriptor: nobody else needs to map it.
+    pub fn into_mapping(self) -> Mapping {
+        self.mapping
+    }
+
+    fn map(fd: OwnedFd, len: usize, mirror_from: Option<usize>) -> io::Result<Self> {
+        let mapped_len = match mirror_from {
+            Some(start) => len.checked_add(len - start).ok_or(io::ErrorKind::InvalidInput)?,
+            None => len,
+        };
+        let mapping = Mapping::reserve(mapped_len, len)?;
+        mapping.map_over(&fd, 0, len, 0)?;
+        if let Some(start) = mirror_from {
+            mapping.map_over(&fd, len, len - start, start)?;
+        }
+        Ok(Self { mapping, fd })
+    }
+}
+
+impl Mapping {
+    /// The first byte. Valid for [`Mapping::mapped_len`] bytes as long as the mapping lives.
     pub fn as_ptr(&self) -> *mut u8 {
         self.base.as_ptr()
     }
@@ -85,18 +131,13 @@ impl Segment {
         self.len == 0
     }
 
-    /// Bytes that may be accessed from [`Segment::as_ptr`]: `len()`, plus the mirror when there is one.
+    /// Bytes that may be accessed from [`Mapping::as_ptr`]: `len()`, plus the mirror when there is one.
     pub fn mapped_len(&self) -> usize {
         self.mapped_len
     }
 
-    /// Reserves the whole address range first, then maps the file over it, so that the mirror has a place
-    /// that nothing else can take.
-    fn map(fd: OwnedFd, len: usize, mirror_from: Option<usize>) -> io::Result<Self> {
-        let mapped_len = match mirror_from {
-            Some(start) => len.checked_add(len - start).ok_or(io::ErrorKind::InvalidInput)?,
-            None => len,
-        };
+    /// Reserves the whole address range, so that the mirror has a place that nothing else can take.
+    fn reserve(mapped_len: usize, len: usize) -> io::Result<Self> {
         // SAFETY: a private reservation at an address of the kernel's choice touches no existing memory.
         let base = unsafe {
             rustix::mm::mmap_anonymous(
@@ -107,36 +148,21 @@ impl Segment {
             )
         }?;
         let base = NonNull::new(base.cast::<u8>()).ok_or(io::ErrorKind::OutOfMemory)?;
-        // From here on dropping the segment gives the reservation back.
-        let segment = Self {
+        Ok(Self {
             base,
             mapped_len,
             len,
-            fd,
-        };
-        segment.map_over(0, len, 0)?;
-        if let Some(start) = mirror_from {
-            segment.map_over(len, len - start, start)?;
-        }
-        Ok(segment)
+        })
     }
 
     /// Maps `len` bytes of the file from `file_offset` over the reservation at `at`.
-    fn map_over(&self, at: usize, len: usize, file_offset: usize) -> io::Result<()> {
+    fn map_over(&self, fd: &OwnedFd, at: usize, len: usize, file_offset: usize) -> io::Result<()> {
         debug_assert!(at + len <= self.mapped_len);
         let address = self.base.as_ptr().wrapping_add(at);
         let protection = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: the range lies inside the reservation made by `map`, which nothing uses yet.
-        unsafe {
-            rustix::mm::mmap(
-                address.cast(),
-                len,
-                protection,
-                MapFlags::SHARED | MapFlags::FIXED,
-                &self.fd,
-                file_offset as u64,
-            )
-        }?;
+        let flags = MapFlags::SHARED | MapFlags::FIXED;
+        // SAFETY: the range lies inside the reservation made by `reserve`, which nothing uses yet.
+        unsafe { rustix::mm::mmap(address.cast(), len, protection, flags, fd, file_offset as u64) }?;
         Ok(())
     }
 }
@@ -147,10 +173,10 @@ impl AsFd for Segment {
     }
 }
 
-impl Drop for Segment {
+impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: the range was reserved by `map`; whoever uses the pointer keeps the segment alive. Failure
-        // is impossible for a range that was mapped, and would only leak it.
+        // SAFETY: the range was reserved by `reserve`; whoever uses the pointer keeps the mapping alive.
+        // Failure is impossible for a range that was mapped, and would only leak it.
         let _unmapped = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.mapped_len) };
     }
 }

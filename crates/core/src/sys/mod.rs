@@ -4,4 +4,5 @@
 
 pub mod clock;
 pub mod epoll;
+pub mod eventfd;
 pub mod scm;

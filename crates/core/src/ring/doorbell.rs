@@ -1,0 +1,169 @@
+//! The consumer's side of the doorbell: when to call for a drain, when to look on, when to sleep.
+//!
+//! Who may call: the consumer's thread, from its event loop. No wake-up is lost: the consumer leaves only
+//! after [`Control::transition_to_asleep`] agreed, with its eventfd signalled, or paused on its own wish.
+
+use std::time::{Duration, Instant};
+
+use super::control::Control;
+use super::spin::{Adaptive, Permit, LIMIT};
+use crate::sync::Ordering;
+use crate::sys::clock::monotonic_ns;
+
+/// Longest stay in one turn of the event loop while records keep coming; others need their turn, too.
+const LONGEST_TURN: Duration = Duration::from_millis(2);
+
+/// What the consumer wants after a drain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Drained {
+    /// To be called again when there is something.
+    Continue,
+    /// Not to be called before it asks: it stopped receiving, or its environment ends.
+    Pause,
+}
+
+/// Why [`Doorbell::answer`] returned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// Asleep: the producer rings when there is something.
+    Asleep,
+    /// The turn was used up and there is more: the caller rings for itself.
+    More,
+    /// The drain asked to pause. The producer does not ring.
+    Paused,
+}
+
+/// State of one consumer between rings.
+#[derive(Debug, Default)]
+pub struct Doorbell {
+    spin: Adaptive,
+    /// When the consumer went to sleep, [`monotonic_ns`]; 0 while awake.
+    asleep_since: u64,
+}
+
+impl Doorbell {
+    /// Drains until there is nothing left, the turn is over, or the drain asks to pause.
+    pub fn answer(&mut self, control: &Control, mut drain: impl FnMut() -> Drained) -> Outcome {
+        self.wake(control);
+        let turn = Instant::now();
+        loop {
+            if control.is_pending() {
+                if drain() == Drained::Pause {
+                    return Outcome::Paused;
+                }
+                if turn.elapsed() > LONGEST_TURN {
+                    return Outcome::More;
+                }
+                continue;
+            }
+            let idle_since = monotonic_ns();
+            if self.look_on(control, idle_since) {
+                continue;
+            }
+            if control.transition_to_asleep() {
+                self.asleep_since = idle_since;
+                return Outcome::Asleep;
+            }
+        }
+    }
+
+    fn wake(&mut self, control: &Control) {
+        control.transition_to_awake();
+        let asleep_since = std::mem::take(&mut self.asleep_since);
+        if asleep_since != 0 {
+            // Untrusted, and older than the sleep when something else woke us: both only misjudge the gap.
+            let signalled_at = control.sleep.0.signalled_at.load(Ordering::Relaxed);
+            if signalled_at > asleep_since {
+                self.spin
+                    .observe(Duration::from_nanos(signalled_at - asleep_since));
+            }
+        }
+    }
+
+    /// True when a record came in.
+    fn look_on(&mut self, control: &Control, idle_since: u64) -> bool {
+        if !self.spin.should_spin() {
+            return false;
+        }
+        let Some(_permit) = Permit::acquire() else {
+            return false;
+        };
+        let start = Instant::now();
+        loop {
+            for _ in 0..64 {
+                if control.is_pending() {
+                    self.spin
+                        .observe(Duration::from_nanos(monotonic_ns().saturating_sub(idle_since)));
+                    return true;
+                }
+                std::hint::spin_loop();
+            }
+            if start.elapsed() > LIMIT {
+                return false;
+            }
+        }
+    }
+}
+
+/// Producer, after publishing outside of JavaScript or when JavaScript saw the consumer asleep: notes the time
+/// for the consumer's average.
+pub fn stamp(control: &Control) {
+    control
+        .sleep
+        .0
+        .signalled_at
+        .store(monotonic_ns(), Ordering::Relaxed);
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_lane_puts_the_consumer_to_sleep() {
+        let control = Control::default();
+        let outcome = Doorbell::default().answer(&control, || panic!("nothing to drain"));
+        assert_eq!(outcome, Outcome::Asleep);
+        assert!(control.ring_needed());
+        assert!(!control.ring_needed());
+    }
+
+    #[test]
+    fn it_drains_until_nothing_is_left() {
+        let control = Control::default();
+        control.publish(3);
+        let mut drains = 0;
+        let outcome = Doorbell::default().answer(&control, || {
+            drains += 1;
+            control.tail.0.fetch_add(1, Ordering::Relaxed);
+            Drained::Continue
+        });
+        assert_eq!((outcome, drains), (Outcome::Asleep, 3));
+    }
+
+    #[test]
+    fn a_paused_consumer_is_not_rung() {
+        let control = Control::default();
+        control.publish(8);
+        let outcome = Doorbell::default().answer(&control, || Drained::Pause);
+        assert_eq!(outcome, Outcome::Paused);
+        assert!(!control.ring_needed());
+    }
+
+    #[test]
+    fn a_drain_without_end_gives_way() {
+        let control = Control::default();
+        control.publish(8);
+        let outcome = Doorbell::default().answer(&control, || Drained::Continue);
+        assert_eq!(outcome, Outcome::More);
+    }
+
+    #[test]
+    fn the_overflow_counts_as_pending() {
+        let control = Control::default();
+        control.overflowed.0.store(1, Ordering::Release);
+        assert!(control.is_pending());
+        control.taken.0.store(1, Ordering::Relaxed);
+        assert!(!control.is_pending());
+    }
+}

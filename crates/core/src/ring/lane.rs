@@ -1,0 +1,226 @@
+//! A lane between two threads of this process: its memory mapped once for each end, its overflow and its bell.
+//!
+//! Who may call: each end belongs to one thread and may be sent there. Either end may go first; what was
+//! published stays readable for the consumer as long as its end lives.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::sync::Arc;
+
+use super::control::Control;
+use super::doorbell::stamp;
+use super::overflow::Overflow;
+use crate::shm::segment::{page_size, Mapping, Segment};
+use crate::sync::Ordering;
+use crate::sys::eventfd::EventFd;
+
+/// What both ends share besides the ring.
+#[derive(Debug)]
+struct Shared {
+    overflow: Overflow,
+    bell: EventFd,
+}
+
+/// One end's mapping of the ring.
+#[derive(Debug)]
+pub struct Memory {
+    mapping: Mapping,
+    header_len: usize,
+}
+
+impl Memory {
+    /// The first byte: the control words, then from [`Memory::ring_offset`] the ring and its mirror.
+    pub fn as_ptr(&self) -> *mut u8 {
+        self.mapping.as_ptr()
+    }
+
+    /// Bytes that may be accessed.
+    pub fn mapped_len(&self) -> usize {
+        self.mapping.mapped_len()
+    }
+
+    /// Where the ring begins.
+    pub fn ring_offset(&self) -> usize {
+        self.header_len
+    }
+
+    /// Bytes of the ring, a power of two.
+    pub fn capacity(&self) -> usize {
+        self.mapping.len() - self.header_len
+    }
+
+    /// The control words.
+    pub fn control(&self) -> &Control {
+        // SAFETY: the mapping is page-aligned, at least a page long, lives as long as `self`, and `Control`
+        // is made of atomics, for which any bytes are valid.
+        unsafe { &*self.mapping.as_ptr().cast::<Control>() }
+    }
+}
+
+/// The end that publishes.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    memory: Arc<Memory>,
+    shared: Arc<Shared>,
+}
+
+/// The end that consumes.
+#[derive(Clone, Debug)]
+pub struct Receiver {
+    memory: Arc<Memory>,
+    shared: Arc<Shared>,
+}
+
+/// Makes a lane whose ring has `capacity` bytes, rounded up to a power of two of at least a page.
+///
+/// # Errors
+/// EMFILE and ENFILE without descriptors left, ENOMEM without address space.
+pub fn lane(capacity: usize) -> io::Result<(Sender, Receiver)> {
+    let header_len = page_size();
+    let capacity = capacity
+        .max(header_len)
+        .checked_next_power_of_two()
+        .filter(|capacity| *capacity <= MAX_CAPACITY)
+        .ok_or(io::ErrorKind::InvalidInput)?;
+    let first = Segment::create_mirrored("manycore-lane", header_len, capacity)?;
+    let fd = first.as_fd().try_clone_to_owned()?;
+    let second = Segment::open_mirrored(fd, header_len, capacity)?;
+    let shared = Arc::new(Shared {
+        overflow: Overflow::default(),
+        bell: EventFd::new()?,
+    });
+    let sender_memory = Memory {
+        mapping: first.into_mapping(),
+        header_len,
+    };
+    let receiver_memory = Memory {
+        mapping: second.into_mapping(),
+        header_len,
+    };
+    Ok((
+        Sender {
+            memory: Arc::new(sender_memory),
+            shared: Arc::clone(&shared),
+        },
+        Receiver {
+            memory: Arc::new(receiver_memory),
+            shared,
+        },
+    ))
+}
+
+/// Positions are 32 bits wide, and their difference must not be ambiguous.
+const MAX_CAPACITY: usize = 1 << 30;
+
+impl Sender {
+    /// This end's mapping.
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
+    /// Rings: the consumer declared itself asleep, and the flag has been taken back.
+    pub fn ring(&self) {
+        stamp(self.memory.control());
+        self.shared.bell.signal();
+    }
+
+    /// Puts a record that the ring has no room for behind it, and rings if needed.
+    pub fn push_overflow(&self, record: &[u8]) {
+        self.shared.overflow.push(record);
+        let control = self.memory.control();
+        // Release: pairs with the load in `Control::is_pending`.
+        control.overflowed.0.fetch_add(1, Ordering::Release);
+        if control.ring_needed() {
+            self.ring();
+        }
+    }
+
+    /// Bytes waiting in the overflow.
+    pub fn overflow_bytes(&self) -> usize {
+        self.shared.overflow.bytes()
+    }
+}
+
+impl Receiver {
+    /// This end's mapping.
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
+    /// The descriptor that becomes readable when the bell rings.
+    pub fn bell_fd(&self) -> RawFd {
+        self.shared.bell.as_raw_fd()
+    }
+
+    /// Quiets the bell.
+    pub fn clear_bell(&self) {
+        self.shared.bell.clear();
+    }
+
+    /// Rings for itself.
+    pub fn ring(&self) {
+        self.shared.bell.signal();
+    }
+
+    /// The oldest chunk of records from the overflow. The caller counts them in `taken` as it consumes them.
+    pub fn take_overflow(&self) -> Option<Vec<u8>> {
+        self.shared.overflow.take()
+    }
+
+    /// Nobody reads this lane any more: the producer may drop what it has.
+    pub fn close(&self) {
+        self.memory.control().closed.0.store(1, Ordering::Release);
+        self.shared.overflow.clear();
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ends_see_the_same_words() {
+        let (sender, receiver) = lane(10_000).unwrap();
+        assert_eq!(sender.memory().capacity(), 16_384.max(page_size()));
+        sender.memory().control().publish(42);
+        assert_eq!(receiver.memory().control().head.0.load(Ordering::Acquire), 42);
+        assert!(receiver.memory().control().is_pending());
+    }
+
+    #[test]
+    fn ringing_reaches_the_other_end() {
+        let (sender, receiver) = lane(1).unwrap();
+        assert!(receiver.memory().control().transition_to_asleep());
+        sender.push_overflow(&[7; 16]);
+        let mut fds = [rustix::event::PollFd::new(
+            &receiver.shared.bell,
+            rustix::event::PollFlags::IN,
+        )];
+        let timeout = rustix::time::Timespec {
+            tv_sec: 10,
+            tv_nsec: 0,
+        };
+        assert_eq!(rustix::event::poll(&mut fds, Some(&timeout)).unwrap(), 1);
+        assert_eq!(receiver.take_overflow(), Some(vec![7; 16]));
+    }
+
+    #[test]
+    fn an_end_outlives_the_other() {
+        let (sender, receiver) = lane(1).unwrap();
+        sender.push_overflow(&[1; 8]);
+        drop(sender);
+        assert!(receiver.memory().control().is_pending());
+        assert_eq!(receiver.take_overflow(), Some(vec![1; 8]));
+        let (sender, receiver) = lane(1).unwrap();
+        receiver.close();
+        drop(receiver);
+        assert_eq!(sender.memory().control().closed.0.load(Ordering::Acquire), 1);
+        sender.push_overflow(&[1; 8]);
+    }
+
+    #[test]
+    fn absurd_capacities_are_refused() {
+        assert!(lane(usize::MAX).is_err());
+        assert!(lane(MAX_CAPACITY + 1).is_err());
+    }
+}

@@ -1,0 +1,10 @@
+//! Lanes: byte rings with one producer and one consumer in shared memory, and their doorbell.
+//!
+//! The producer and the consumer of records are JavaScript (`lib/link/`), which writes and reads the same
+//! control words; the doorbell, the overflow and the model that loom checks are here.
+
+pub mod control;
+pub mod doorbell;
+pub mod lane;
+pub mod overflow;
+pub mod spin;

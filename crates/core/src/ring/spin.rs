@@ -1,0 +1,125 @@
+//! Whether an idle consumer should look on for a while before it sleeps.
+//!
+//! Sleeping costs a wake-up of some 40 us on the way back; looking costs a processor. Looking pays when the
+//! next record is likely to come within about the time that a wake-up takes. So the gap between going idle
+//! and the next record is averaged, and the consumer looks on only while that average is below the limit.
+//! Every so often it looks on regardless, to notice that traffic became dense. Without traffic nothing runs.
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// How long an idle consumer looks on: about the cost of being woken.
+pub const LIMIT: Duration = Duration::from_micros(50);
+/// A gap longer than this counts as this: one quiet hour is forgotten after a few messages.
+const LONGEST_GAP: Duration = Duration::from_millis(1);
+/// One idle in this many looks on although the average says no.
+const PROBE_EVERY: u32 = 32;
+
+/// Consumers of this process that look on right now.
+static SPINNING: AtomicUsize = AtomicUsize::new(0);
+
+/// What one consumer knows about the traffic.
+#[derive(Debug)]
+pub struct Adaptive {
+    average_gap: Duration,
+    idles: u32,
+}
+
+impl Default for Adaptive {
+    fn default() -> Self {
+        Self {
+            average_gap: LONGEST_GAP,
+            idles: 0,
+        }
+    }
+}
+
+impl Adaptive {
+    /// The gap between going idle and the next record was `gap`.
+    pub fn observe(&mut self, gap: Duration) {
+        self.average_gap = (self.average_gap * 3 + gap.min(LONGEST_GAP)) / 4;
+    }
+
+    /// Called on going idle: whether to look on.
+    pub fn should_spin(&mut self) -> bool {
+        self.idles = self.idles.wrapping_add(1);
+        self.average_gap < LIMIT || self.idles.is_multiple_of(PROBE_EVERY)
+    }
+}
+
+/// Leave to look on; given back when dropped.
+#[derive(Debug)]
+pub struct Permit(());
+
+impl Permit {
+    /// `None` when as many consumers as there are processors look on already, or when there is only one
+    /// processor, which the producer needs.
+    pub fn acquire() -> Option<Self> {
+        let limit = spinner_limit();
+        if SPINNING.fetch_add(1, Ordering::Relaxed) >= limit {
+            SPINNING.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Self(()))
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        SPINNING.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn spinner_limit() -> usize {
+    static LIMIT: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
+    *LIMIT.get_or_init(
+        || match std::thread::available_parallelism().map(NonZeroUsize::get) {
+            Ok(1) | Err(_) => 0,
+            Ok(processors) => processors,
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dense_traffic_turns_it_on_and_sparse_traffic_off() {
+        let mut spin = Adaptive::default();
+        assert!(!spin.should_spin());
+        for _ in 0..20 {
+            spin.observe(Duration::from_micros(5));
+        }
+        assert!(spin.should_spin());
+        for _ in 0..3 {
+            spin.observe(Duration::from_secs(3600));
+        }
+        assert!(!spin.should_spin());
+        for _ in 0..20 {
+            spin.observe(Duration::from_micros(5));
+        }
+        assert!(spin.should_spin());
+    }
+
+    #[test]
+    fn sparse_traffic_is_probed_now_and_then() {
+        let mut spin = Adaptive::default();
+        let spins = (0..PROBE_EVERY * 4).filter(|_| spin.should_spin()).count();
+        assert_eq!(spins, 4);
+    }
+
+    #[test]
+    fn permits_run_out_and_come_back() {
+        let mut held = Vec::new();
+        while let Some(permit) = Permit::acquire() {
+            held.push(permit);
+            assert!(held.len() <= 4096);
+        }
+        assert!(Permit::acquire().is_none());
+        if held.pop().is_some() {
+            assert!(Permit::acquire().is_some());
+        }
+    }
+}

@@ -1,0 +1,267 @@
+'use strict';
+
+/** Decodes everything that is neither a primitive, a plain object of a shape nor a dense array. */
+
+const { Tag, VIEW_NAMES, ERROR_NAMES, ErrorPart } = require('./tags');
+
+/** @typedef {import('./decoder').Decoder} Decoder */
+
+/** An array is made with room for its elements up to this length, and sparse beyond. */
+const DENSE_LENGTH = 1024;
+const MAX_ARRAY_LENGTH = 0xffffffff;
+
+/** @type {any} */
+const scope = globalThis;
+/** @type {any[]} undefined where this version of V8 has no such view */
+const VIEW_CONSTRUCTORS = VIEW_NAMES.map((name) => scope[name]);
+/** @type {ErrorConstructor[]} */
+const ERROR_CONSTRUCTORS = ERROR_NAMES.map((name) => scope[name]);
+
+/**
+ * @param {Decoder} decoder after the tag
+ * @param {number} tag
+ * @param {object} corrupt thrown for bytes that no encoder wrote
+ * @returns {any}
+ */
+function readSpecial(decoder, tag, corrupt) {
+  switch (tag) {
+    case Tag.REFERENCE:
+      return reference(decoder, corrupt);
+    case Tag.DATE:
+      decoder.need(8);
+      decoder.position += 8;
+      return remember(decoder, new Date(decoder.view.getFloat64(decoder.position - 8, true)));
+    case Tag.MAP:
+      return map(decoder);
+    case Tag.SET:
+      return set(decoder);
+    case Tag.BIGINT64:
+      decoder.need(8);
+      decoder.position += 8;
+      return decoder.view.getBigInt64(decoder.position - 8, true);
+    case Tag.BIGINT:
+      return bigint(decoder, corrupt);
+    case Tag.ARRAY_BUFFER:
+      return arrayBuffer(decoder);
+    case Tag.VIEW:
+      return view(decoder, corrupt);
+    case Tag.REGEXP:
+      return regExp(decoder, corrupt);
+    case Tag.ERROR:
+      return error(decoder, corrupt);
+    case Tag.BOXED:
+      return boxed(decoder, corrupt);
+    case Tag.ARRAY_KEYED:
+      return keyedArray(decoder);
+    case Tag.DICTIONARY:
+      return dictionary(decoder);
+    case Tag.OBJECT_AND_MORE: {
+      const object = decoder.shapes.read();
+      decoder.pairs(object, decoder.count(2));
+      return object;
+    }
+    default:
+      throw corrupt;
+  }
+}
+
+/**
+ * @param {Decoder} decoder
+ * @param {any} object
+ */
+function remember(decoder, object) {
+  if (decoder.hasReferences) decoder.references.push(object);
+  return object;
+}
+
+/**
+ * @param {Decoder} decoder
+ * @param {object} corrupt
+ */
+function reference(decoder, corrupt) {
+  decoder.need(4);
+  const number = decoder.view.getUint32(decoder.position, true);
+  decoder.position += 4;
+  const object = decoder.references[number];
+  // A place that is kept for an object which is not made yet is undefined, too.
+  if (object === undefined) throw corrupt;
+  return object;
+}
+
+/** @param {Decoder} decoder */
+function map(decoder) {
+  const count = decoder.count(2);
+  const object = remember(decoder, new Map());
+  for (let i = 0; i < count; i++) {
+    const key = decoder.value();
+    object.set(key, decoder.value());
+  }
+  return object;
+}
+
+/** @param {Decoder} decoder */
+function set(decoder) {
+  const count = decoder.count(1);
+  const object = remember(decoder, new Set());
+  for (let i = 0; i < count; i++) object.add(decoder.value());
+  return object;
+}
+
+/**
+ * @param {Decoder} decoder
+ * @param {object} corrupt
+ */
+function bigint(decoder, corrupt) {
+  const negative = decoder.bytes[decoder.position++] === 1;
+  const digits = decoder.longString();
+  if (!/^[0-9a-f]+$/.test(digits)) throw corrupt;
+  const value = BigInt(`0x${digits}`);
+  return negative ? -value : value;
+}
+
+/** @param {Decoder} decoder */
+function arrayBuffer(decoder) {
+  const length = decoder.count(1);
+  const copy = new ArrayBuffer(length);
+  new Uint8Array(copy).set(decoder.bytes.subarray(decoder.position, decoder.position + length));
+  decoder.position += length;
+  return remember(decoder, copy);
+}
+
+/**
+ * @param {Decoder} decoder
+ * @param {object} corrupt
+ */
+function view(decoder, corrupt) {
+  decoder.need(9);
+  const View = VIEW_CONSTRUCTORS[decoder.bytes[decoder.position]];
+  const byteOffset = decoder.view.getUint32(decoder.position + 1, true);
+  const length = decoder.view.getUint32(decoder.position + 5, true);
+  decoder.position += 9;
+  if (View === undefined) throw corrupt;
+  const place = decoder.references.length;
+  if (decoder.hasReferences) decoder.references.push(undefined);
+  const buffer = decoder.value();
+  if (!(buffer instanceof ArrayBuffer)) throw corrupt;
+  const bytes = length * (View.BYTES_PER_ELEMENT ?? 1);
+  if (byteOffset % (View.BYTES_PER_ELEMENT ?? 1) !== 0 || byteOffset + bytes > buffer.byteLength) {
+    throw corrupt;
+  }
+  const object = new View(buffer, byteOffset, length);
+  if (decoder.hasReferences) decoder.references[place] = object;
+  return object;
+}
+
+/**
+ * @param {Decoder} decoder
+ * @param {object} corrupt
+ */
+function regExp(decoder, corrupt) {
+  const source = decoder.value();
+  const flags = decoder.value();
+  if (typeof source !== 'string' || typeof flags !== 'string') throw corrupt;
+  try {
+    return remember(decoder, new RegExp(source, flags));
+  } catch {
+    throw corrupt;
+  }
+}
+
+/**
+ * @param {Decoder} decoder
+ * @param {object} corrupt
+ */
+function error(decoder, corrupt) {
+  decoder.need(2);
+  const Constructor = ERROR_CONSTRUCTORS[decoder.bytes[decoder.position]];
+  const parts = decoder.bytes[decoder.position + 1];
+  decoder.position += 2;
+  if (Constructor === undefined) throw corrupt;
+  const place = decoder.references.length;
+  if (decoder.hasReferences) decoder.references.push(undefined);
+  const message = (parts & ErrorPart.MESSAGE) !== 0 ? decoder.value() : undefined;
+  const stack = (parts & ErrorPart.STACK) !== 0 ? decoder.value() : undefined;
+  if (
+    (message !== undefined && typeof message !== 'string') ||
+    (stack !== undefined && typeof stack !== 'string')
+  ) {
+    throw corrupt;
+  }
+  const object = withoutStack(Constructor, message);
+  hide(object, 'stack', stack);
+  if (decoder.hasReferences) decoder.references[place] = object;
+  if ((parts & ErrorPart.CAUSE) !== 0) hide(object, 'cause', decoder.value());
+  return object;
+}
+
+/**
+ * A new error, without the cost of walking this stack.
+ * @param {ErrorConstructor} Constructor
+ * @param {string | undefined} message
+ */
+function withoutStack(Constructor, message) {
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
+  const object = message === undefined ? new Constructor() : new Constructor(message);
+  Error.stackTraceLimit = stackTraceLimit;
+  return object;
+}
+
+/**
+ * @param {object} object
+ * @param {string} name
+ * @param {any} value
+ */
+function hide(object, name, value) {
+  Object.defineProperty(object, name, { value, writable: true, enumerable: false, configurable: true });
+}
+
+/**
+ * @param {Decoder} decoder
+ * @param {object} corrupt
+ */
+function boxed(decoder, corrupt) {
+  const place = decoder.references.length;
+  if (decoder.hasReferences) decoder.references.push(undefined);
+  const primitive = decoder.value();
+  if (primitive === null || primitive === undefined || typeof primitive === 'object') throw corrupt;
+  const object = Object(primitive);
+  if (decoder.hasReferences) decoder.references[place] = object;
+  return object;
+}
+
+/** @param {Decoder} decoder */
+function keyedArray(decoder) {
+  decoder.need(4);
+  const length = decoder.view.getUint32(decoder.position, true);
+  decoder.position += 4;
+  const count = decoder.count(2);
+  const array = remember(decoder, arrayOfLength(length));
+  decoder.pairs(array, count);
+  array.length = length;
+  return array;
+}
+
+/**
+ * An empty array of a length for which there need not be that many elements: a long one gets no storage.
+ * @param {number} length
+ */
+function arrayOfLength(length) {
+  if (length <= DENSE_LENGTH) return new Array(length);
+  /** @type {any[]} */
+  const array = [];
+  // An element far behind the end makes the array sparse; its length stays when the element goes.
+  array[Math.min(length, MAX_ARRAY_LENGTH) - 1] = undefined;
+  delete array[length - 1];
+  return array;
+}
+
+/** @param {Decoder} decoder */
+function dictionary(decoder) {
+  const count = decoder.count(2);
+  const object = remember(decoder, {});
+  decoder.pairs(object, count);
+  return object;
+}
+
+module.exports.readSpecial = readSpecial;

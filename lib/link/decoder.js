@@ -1,0 +1,225 @@
+'use strict';
+
+/**
+ * Decodes records. The memory can be written by the peer: each number read from it is checked before it is
+ * used, and nothing is allocated that the record has no bytes for. What does not hold throws CORRUPT.
+ */
+
+const { Buffer } = require('node:buffer');
+const { Flag, HEADER_BYTES } = require('./layout');
+const { readSpecial } = require('./decode-special');
+const { ShapeReader, defineName } = require('./shape-reader');
+const { ShortStrings } = require('./short-strings');
+const { Tag } = require('./tags');
+
+/** @typedef {import('./memory').Memory} Memory */
+
+const prototype = /** @type {any} */ (Buffer.prototype);
+/** @type {(start: number, end: number) => string} */
+const latin1Slice = prototype.latin1Slice;
+/** @type {(start: number, end: number) => string} */
+const ucs2Slice = prototype.ucs2Slice;
+
+/** Thrown for bytes that no encoder wrote. */
+const CORRUPT = Object.freeze({ corrupt: true });
+
+class Decoder {
+  /** @param {Memory} memory */
+  constructor(memory) {
+    this.memory = memory;
+    this.bytes = memory.bytes;
+    this.view = memory.view;
+    this.buffer = memory.buffer;
+    this.position = 0;
+    /** Where the payload ends. */
+    this.end = 0;
+    this.hasReferences = false;
+    /** @type {any[]} */
+    this.references = [];
+    this.bundle = '';
+    this.bundleAt = 0;
+    this.shortStrings = new ShortStrings();
+    this.shapes = new ShapeReader(this, CORRUPT);
+    /** For compiled shapes. */
+    this.read = () => this.value();
+  }
+
+  /** @param {Memory} memory */
+  use(memory) {
+    this.memory = memory;
+    this.bytes = memory.bytes;
+    this.view = memory.view;
+    this.buffer = memory.buffer;
+  }
+
+  /**
+   * Decodes the record at `start`, of `length` bytes that the caller knows to lie in the memory.
+   * @param {number} start
+   * @param {number} length
+   * @throws CORRUPT
+   */
+  decode(start, length) {
+    this.tables(start, length);
+    this.position = start + HEADER_BYTES;
+    let value;
+    try {
+      value = this.value();
+    } catch (error) {
+      throw error instanceof RangeError ? CORRUPT : error;
+    } finally {
+      if (this.references.length !== 0) this.references = [];
+    }
+    if (this.position > this.end) throw CORRUPT;
+    return value;
+  }
+
+  /**
+   * Reads what stands behind the payload of a record: its strings, and the definitions that later records need.
+   * @param {number} start
+   * @param {number} length
+   * @throws CORRUPT
+   */
+  tables(start, length) {
+    const flags = this.bytes[start + 5];
+    this.hasReferences = (flags & Flag.REFERENCES) !== 0;
+    this.end = start + length;
+    if ((flags & ~Flag.REFERENCES) === 0) return;
+    const tables = start + this.view.getUint32(start + 8, true);
+    if (tables < start + HEADER_BYTES || tables > this.end) throw CORRUPT;
+    this.position = tables;
+    if ((flags & (Flag.BUNDLE_ONE_BYTE | Flag.BUNDLE_TWO_BYTE)) !== 0) {
+      const at = this.position + 4;
+      const end = at + this.count(1);
+      const slice = (flags & Flag.BUNDLE_ONE_BYTE) !== 0 ? latin1Slice : ucs2Slice;
+      this.bundle = slice.call(this.buffer, at, end);
+      this.bundleAt = 0;
+      this.position = end;
+    }
+    if ((flags & Flag.SHAPES) !== 0) this.shapes.define();
+    this.end = tables;
+  }
+
+  /**
+   * Reads a count of things that take at least `bytesEach` bytes of the record.
+   * @param {number} bytesEach
+   */
+  count(bytesEach) {
+    if (this.end - this.position < 4) throw CORRUPT;
+    const count = this.view.getUint32(this.position, true);
+    this.position += 4;
+    if (count * bytesEach > this.end - this.position) throw CORRUPT;
+    return count;
+  }
+
+  /** Makes sure that `count` more bytes of the record are there. */
+  need(/** @type {number} */ count) {
+    if (count > this.end - this.position) throw CORRUPT;
+  }
+
+  /** @returns {any} */
+  value() {
+    // Past the end there are bytes of other records, or none: the check after the value finds out.
+    const tag = this.bytes[this.position++];
+    if (tag < 0x80) return tag;
+    if (tag >= Tag.SHORT_STRING) {
+      if (tag < Tag.SHORT_BUNDLED) return this.#shortString(tag & 15);
+      if (tag < Tag.SHORT_ARRAY) return this.#bundled(tag & 15);
+      if (tag < Tag.OBJECT) return this.#array(tag & 15);
+      if (tag === Tag.OBJECT) return this.shapes.read();
+    }
+    switch (tag) {
+      case Tag.INT32: {
+        this.position += 4;
+        return this.view.getInt32(this.position - 4, true);
+      }
+      case Tag.FLOAT64: {
+        this.position += 8;
+        return this.view.getFloat64(this.position - 8, true);
+      }
+      case Tag.NULL:
+        return null;
+      case Tag.UNDEFINED:
+        return undefined;
+      case Tag.TRUE:
+        return true;
+      case Tag.FALSE:
+        return false;
+      case Tag.STRING_BUNDLED: {
+        this.need(2);
+        this.position += 2;
+        return this.#bundled(this.view.getUint16(this.position - 2, true));
+      }
+      case Tag.STRING_ONE_BYTE:
+      case Tag.STRING_TWO_BYTE:
+        this.position--;
+        return this.longString();
+      case Tag.ARRAY:
+        return this.#array(this.count(1));
+    }
+    if (this.position > this.end) throw CORRUPT;
+    return readSpecial(this, tag, CORRUPT);
+  }
+
+  /** A string that is not in the bundle. */
+  longString() {
+    const tag = this.bytes[this.position++];
+    if (tag !== Tag.STRING_ONE_BYTE && tag !== Tag.STRING_TWO_BYTE) throw CORRUPT;
+    const length = this.count(1);
+    const start = this.position;
+    this.position = start + length;
+    return (tag === Tag.STRING_ONE_BYTE ? latin1Slice : ucs2Slice).call(this.buffer, start, start + length);
+  }
+
+  /** @param {number} length */
+  #shortString(length) {
+    if (length > 8) throw CORRUPT;
+    this.need(length);
+    const start = this.position;
+    this.position = start + length;
+    return this.shortStrings.read(this.bytes, start, length);
+  }
+
+  /** @param {number} length */
+  #bundled(length) {
+    const start = this.bundleAt;
+    this.bundleAt = start + length;
+    if (this.bundleAt > this.bundle.length) throw CORRUPT;
+    return this.bundle.substring(start, start + length);
+  }
+
+  /** @param {number} length */
+  #array(length) {
+    this.need(length);
+    const array = new Array(length);
+    if (this.hasReferences) this.references.push(array);
+    const { bytes } = this;
+    for (let i = 0; i < length; i++) {
+      const tag = bytes[this.position];
+      if (tag < 0x80) {
+        this.position++;
+        array[i] = tag;
+      } else if (tag === Tag.HOLE) {
+        this.position++;
+      } else {
+        array[i] = this.value();
+      }
+    }
+    return array;
+  }
+
+  /**
+   * Reads pairs of name and value into an object or array.
+   * @param {any} target
+   * @param {number} count
+   */
+  pairs(target, count) {
+    for (let i = 0; i < count; i++) {
+      const name = this.value();
+      if (typeof name !== 'string') throw CORRUPT;
+      defineName(target, name, this.value());
+    }
+  }
+}
+
+module.exports.Decoder = Decoder;
+module.exports.CORRUPT = CORRUPT;

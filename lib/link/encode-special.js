@@ -1,0 +1,226 @@
+'use strict';
+
+/** Encodes objects other than plain ones and arrays. */
+
+const intrinsics = require('./intrinsics');
+const { Tag, VIEW_NAMES, ERROR_NAMES, ErrorPart } = require('./tags');
+
+/** @typedef {import('./encoder').Encoder} Encoder */
+
+const { types, hasOwn } = intrinsics;
+
+/** Thrown for a value that only the platform's own channel may carry, or refuse. */
+const UNSUPPORTED = Object.freeze({ unsupported: true });
+
+const VIEW_KINDS = new Map(VIEW_NAMES.map((name, kind) => [name, kind]));
+const ERROR_KINDS = new Map(ERROR_NAMES.map((name, kind) => [name, kind]));
+
+/**
+ * Whether clones of an error keep its cause. Older versions of V8 drop it.
+ * @type {boolean}
+ */
+const clonesCause = structuredClone(new Error('', { cause: 1 })).cause === 1;
+
+/**
+ * @param {Encoder} encoder
+ * @param {any} object
+ * @param {object | null} prototype
+ */
+function encodeSpecial(encoder, object, prototype) {
+  if (ArrayBuffer.isView(object)) return view(encoder, object);
+  const encode = BY_PROTOTYPE.get(prototype);
+  if (encode !== undefined) return encode(encoder, object);
+  if (types.isMap(object)) return map(encoder, object);
+  if (types.isSet(object)) return set(encoder, object);
+  if (types.isDate(object)) return date(encoder, object);
+  if (types.isNativeError(object)) return error(encoder, object);
+  if (types.isRegExp(object)) return regExp(encoder, object);
+  if (types.isBoxedPrimitive(object)) return boxed(encoder, object);
+  if (types.isArrayBuffer(object)) return arrayBuffer(encoder, object);
+  throw UNSUPPORTED;
+}
+
+/**
+ * @param {(encoder: Encoder, object: any) => void} encode
+ * @param {(object: any) => boolean} is
+ * @returns {(encoder: Encoder, object: any) => void}
+ */
+function checked(encode, is) {
+  return (encoder, object) => {
+    // An heir without the internals, as Object.create(Map.prototype) is.
+    if (!is(object)) throw UNSUPPORTED;
+    encode(encoder, object);
+  };
+}
+
+const BY_PROTOTYPE = new Map(
+  /** @type {[object | null, (encoder: Encoder, object: any) => void][]} */ ([
+    [Map.prototype, checked(map, types.isMap)],
+    [Set.prototype, checked(set, types.isSet)],
+    [Date.prototype, checked(date, types.isDate)],
+    [RegExp.prototype, checked(regExp, types.isRegExp)],
+    [ArrayBuffer.prototype, checked(arrayBuffer, types.isArrayBuffer)],
+  ]),
+);
+
+/**
+ * @param {Encoder} encoder
+ * @param {Date} object
+ */
+function date(encoder, object) {
+  if (encoder.remember(object)) encoder.tagWithDouble(Tag.DATE, intrinsics.dateValue(object));
+}
+
+/**
+ * @param {Encoder} encoder
+ * @param {Map<any, any>} object
+ */
+function map(encoder, object) {
+  if (!encoder.remember(object)) return;
+  // A copy first: getters of the values may change the map.
+  /** @type {any[]} */
+  const entries = [];
+  intrinsics.mapForEach(object, (/** @type {any} */ value, /** @type {any} */ key) => {
+    entries.push(key, value);
+  });
+  encoder.tagWithCount(Tag.MAP, entries.length / 2);
+  encoder.depth++;
+  for (let i = 0; i < entries.length; i++) encoder.value(entries[i]);
+  encoder.depth--;
+}
+
+/**
+ * @param {Encoder} encoder
+ * @param {Set<any>} object
+ */
+function set(encoder, object) {
+  if (!encoder.remember(object)) return;
+  /** @type {any[]} */
+  const entries = [];
+  intrinsics.setForEach(object, (/** @type {any} */ value) => {
+    entries.push(value);
+  });
+  encoder.tagWithCount(Tag.SET, entries.length);
+  encoder.depth++;
+  for (let i = 0; i < entries.length; i++) encoder.value(entries[i]);
+  encoder.depth--;
+}
+
+/**
+ * @param {Encoder} encoder
+ * @param {RegExp} object
+ */
+function regExp(encoder, object) {
+  // Its source and flags are read through accessors that an own property could stand before.
+  if (hasOwn(object, 'source') || hasOwn(object, 'flags')) throw UNSUPPORTED;
+  if (!encoder.remember(object)) return;
+  encoder.tag(Tag.REGEXP);
+  encoder.string(intrinsics.regExpSource(object));
+  encoder.string(intrinsics.regExpFlags(object));
+}
+
+/**
+ * @param {Encoder} encoder
+ * @param {any} object
+ */
+function boxed(encoder, object) {
+  let primitive;
+  if (types.isNumberObject(object)) primitive = intrinsics.numberValue(object);
+  else if (types.isStringObject(object)) primitive = intrinsics.stringValue(object);
+  else if (types.isBooleanObject(object)) primitive = intrinsics.booleanValue(object);
+  else if (types.isBigIntObject(object)) primitive = intrinsics.bigintValue(object);
+  else throw UNSUPPORTED;
+  if (!encoder.remember(object)) return;
+  encoder.tag(Tag.BOXED);
+  encoder.value(primitive);
+}
+
+/**
+ * @param {Encoder} encoder
+ * @param {ArrayBuffer} object
+ */
+function arrayBuffer(encoder, object) {
+  const length = intrinsics.bufferByteLength(object);
+  // The length of a detached buffer is 0, too; the platform tells them apart.
+  if (length === 0 || intrinsics.bufferResizable(object)) {
+    if (length !== 0 || !isEmptyAndAttached(object)) throw UNSUPPORTED;
+  }
+  if (!encoder.remember(object)) return;
+  encoder.tagWithCount(Tag.ARRAY_BUFFER, length);
+  encoder.reserve(length);
+  encoder.bytes.set(new Uint8Array(object), encoder.position);
+  encoder.position += length;
+}
+
+/** @param {ArrayBuffer} buffer of length 0 */
+function isEmptyAndAttached(buffer) {
+  if (intrinsics.bufferResizable(buffer)) return false;
+  try {
+    // Throws for a detached buffer.
+    return new Uint8Array(buffer).length === 0;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * @param {Encoder} encoder
+ * @param {ArrayBufferView} object
+ */
+function view(encoder, object) {
+  const name = intrinsics.arrayName(object);
+  const kind = name === undefined ? 0 : VIEW_KINDS.get(name);
+  const isDataView = kind === 0;
+  const buffer = isDataView ? intrinsics.dataViewBuffer(object) : intrinsics.arrayBuffer(object);
+  // Views of resizable buffers may follow their length, which cannot be seen from outside.
+  if (kind === undefined || !types.isArrayBuffer(buffer) || intrinsics.bufferResizable(buffer)) {
+    throw UNSUPPORTED;
+  }
+  if (intrinsics.bufferByteLength(buffer) === 0 && !isEmptyAndAttached(buffer)) throw UNSUPPORTED;
+  const byteOffset = isDataView ? intrinsics.dataViewByteOffset(object) : intrinsics.arrayByteOffset(object);
+  const length = isDataView ? intrinsics.dataViewByteLength(object) : intrinsics.arrayLength(object);
+  if (!encoder.remember(object)) return;
+  encoder.tag(Tag.VIEW);
+  encoder.reserve(9);
+  encoder.bytes[encoder.position] = kind;
+  encoder.view.setUint32(encoder.position + 1, byteOffset, true);
+  encoder.view.setUint32(encoder.position + 5, length, true);
+  encoder.position += 9;
+  arrayBuffer(encoder, buffer);
+}
+
+/**
+ * An error as V8 clones it: the kind by its name, and message, stack and cause where they are what an error's
+ * own data properties usually are. Anything less usual is left to V8.
+ * @param {Encoder} encoder
+ * @param {any} object
+ */
+function error(encoder, object) {
+  const message = Object.getOwnPropertyDescriptor(object, 'message');
+  const cause = clonesCause ? Object.getOwnPropertyDescriptor(object, 'cause') : undefined;
+  const { name } = object;
+  const { stack } = object;
+  const usual =
+    typeof name === 'string' &&
+    typeof stack === 'string' &&
+    (message === undefined || typeof message.value === 'string') &&
+    (cause === undefined || hasOwn(cause, 'value'));
+  if (!usual) throw UNSUPPORTED;
+  if (!encoder.remember(object)) return;
+  encoder.tag(Tag.ERROR);
+  encoder.reserve(2);
+  encoder.bytes[encoder.position++] = ERROR_KINDS.get(name) ?? 0;
+  encoder.bytes[encoder.position++] =
+    ErrorPart.STACK |
+    (message === undefined ? 0 : ErrorPart.MESSAGE) |
+    (cause === undefined ? 0 : ErrorPart.CAUSE);
+  if (message !== undefined) encoder.string(message.value);
+  encoder.string(stack);
+  if (cause === undefined) return;
+  encoder.depth++;
+  encoder.value(cause.value);
+  encoder.depth--;
+}
+
+module.exports.encodeSpecial = encodeSpecial;
+module.exports.UNSUPPORTED = UNSUPPORTED;

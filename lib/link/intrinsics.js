@@ -1,0 +1,45 @@
+'use strict';
+
+/**
+ * Methods and getters as they were when this module was loaded, free of their receiver: values are read by
+ * what they are, whatever a program has put on its objects or on the built-in prototypes.
+ */
+
+const { types } = require('node:util');
+
+const { call } = Function.prototype;
+/** @type {(method: Function) => (receiver: any, ...details: any[]) => any} */
+const uncurry = /** @type {any} */ (call.bind).bind(call);
+
+/**
+ * @param {object} prototype
+ * @param {PropertyKey} name
+ */
+function getter(prototype, name) {
+  return uncurry(/** @type {any} */ (Object.getOwnPropertyDescriptor(prototype, name)).get);
+}
+
+const typedArray = Object.getPrototypeOf(Uint8Array.prototype);
+const hasResizable = Object.getOwnPropertyDescriptor(ArrayBuffer.prototype, 'resizable') !== undefined;
+
+module.exports.types = types;
+module.exports.hasOwn = Object.hasOwn;
+module.exports.mapForEach = uncurry(Map.prototype.forEach);
+module.exports.setForEach = uncurry(Set.prototype.forEach);
+module.exports.dateValue = uncurry(Date.prototype.getTime);
+module.exports.numberValue = uncurry(Number.prototype.valueOf);
+module.exports.stringValue = uncurry(String.prototype.valueOf);
+module.exports.booleanValue = uncurry(Boolean.prototype.valueOf);
+module.exports.bigintValue = uncurry(BigInt.prototype.valueOf);
+module.exports.regExpSource = getter(RegExp.prototype, 'source');
+module.exports.regExpFlags = getter(RegExp.prototype, 'flags');
+module.exports.bufferByteLength = getter(ArrayBuffer.prototype, 'byteLength');
+/** @type {(buffer: ArrayBuffer) => boolean} */
+module.exports.bufferResizable = hasResizable ? getter(ArrayBuffer.prototype, 'resizable') : () => false;
+module.exports.arrayName = getter(typedArray, Symbol.toStringTag);
+module.exports.arrayBuffer = getter(typedArray, 'buffer');
+module.exports.arrayByteOffset = getter(typedArray, 'byteOffset');
+module.exports.arrayLength = getter(typedArray, 'length');
+module.exports.dataViewBuffer = getter(DataView.prototype, 'buffer');
+module.exports.dataViewByteOffset = getter(DataView.prototype, 'byteOffset');
+module.exports.dataViewByteLength = getter(DataView.prototype, 'byteLength');

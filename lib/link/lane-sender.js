@@ -1,0 +1,159 @@
+'use strict';
+
+/**
+ * The publishing end of a lane. Records go into the ring; while it is full they go, in order, into the overflow,
+ * until the consumer has caught up with the ring. Nothing here blocks, and nothing is lost when this thread
+ * ends: both ring and overflow outlive it.
+ */
+
+const { Encoder, UNSUPPORTED } = require('./encoder');
+const { HEAD, TAIL, ASLEEP, CLOSED, BARE_RECORD_BYTES, Kind } = require('./layout');
+const { memoryOf } = require('./memory');
+
+/** Less room than this, and a record is not even begun in the ring. */
+const MIN_ROOM_BYTES = 64;
+/** As long as this much room is known to be left, the consumer's position is not looked up. */
+const COMFORTABLE_BYTES = 4096;
+
+class LaneSender {
+  #end;
+  #memory;
+  #words;
+  #ringOffset;
+  #capacity;
+  #head = 0;
+  /** The consumer's position when last looked up. */
+  #tail = 0;
+  #overflowing = false;
+  #encoder;
+
+  /**
+   * @param {import('../native/index').LaneSender} end
+   * @param {Encoder} [encoder] the rules by which values are encoded
+   */
+  constructor(end, encoder = new Encoder()) {
+    const arrayBuffer = /** @type {ArrayBuffer} */ (end.memory());
+    this.#end = end;
+    this.#memory = memoryOf(arrayBuffer);
+    this.#words = new Int32Array(arrayBuffer, 0, CLOSED + 1);
+    this.#ringOffset = end.ringOffset;
+    this.#capacity = end.capacity;
+    this.#encoder = encoder;
+  }
+
+  /**
+   * Sends a value. False when only the platform's own channel can carry it; nothing has been sent then.
+   * @param {any} value
+   * @throws what a getter of the value throws; nothing has been sent then
+   */
+  send(value) {
+    const encoder = this.#encoder;
+    this.#begin(encoder);
+    let length;
+    try {
+      length = encoder.encode(value);
+    } catch (error) {
+      if (error === UNSUPPORTED) return false;
+      throw error;
+    }
+    this.#hand(encoder, length);
+    return true;
+  }
+
+  /**
+   * Sends a record without payload.
+   * @param {number} kind
+   */
+  sendBare(kind) {
+    const encoder = this.#encoder;
+    this.#begin(encoder);
+    this.#hand(encoder, encoder.end(kind));
+  }
+
+  /** Bytes sent that the consumer has not consumed yet. */
+  get bufferedAmount() {
+    const tail = Atomics.load(this.#words, TAIL);
+    return ((this.#head - tail) | 0) + this.#end.overflowBytes;
+  }
+
+  /** Whether the consumer has closed its end: what is sent is dropped. */
+  get isClosed() {
+    return Atomics.load(this.#words, CLOSED) !== 0;
+  }
+
+  /** @param {Encoder} encoder */
+  #begin(encoder) {
+    const room = this.#overflowing ? this.#leaveOverflow() : this.#room();
+    if (room < MIN_ROOM_BYTES) return encoder.beginInScratch();
+    const start = this.#ringOffset + (this.#head & (this.#capacity - 1));
+    encoder.begin(this.#memory, start, start + room);
+  }
+
+  /** Bytes that a record may take, with those for the way into the overflow kept back. */
+  #room() {
+    let used = (this.#head - this.#tail) | 0;
+    if (this.#capacity - used < COMFORTABLE_BYTES) {
+      this.#tail = Atomics.load(this.#words, TAIL);
+      used = (this.#head - this.#tail) | 0;
+    }
+    // A consumer's position that cannot be is taken as no room at all.
+    return used < 0 ? 0 : this.#capacity - used - BARE_RECORD_BYTES;
+  }
+
+  /** Back to the ring once the consumer has passed all of it. Returns the room there. */
+  #leaveOverflow() {
+    this.#tail = Atomics.load(this.#words, TAIL);
+    if (this.#tail !== this.#head) return 0;
+    const encoder = this.#encoder;
+    encoder.beginInScratch();
+    // Definitions that wait for a record travel with this one, as with any.
+    encoder.end(Kind.RETURN);
+    this.#push(encoder);
+    this.#overflowing = false;
+    return this.#room();
+  }
+
+  /**
+   * @param {Encoder} encoder with a completed record
+   * @param {number} length
+   */
+  #hand(encoder, length) {
+    if (encoder.isIn(this.#memory)) {
+      encoder.commit();
+      this.#publish(length);
+      return;
+    }
+    if (!this.#overflowing) {
+      // The room kept back is there whenever the ring is not known to be overflowing.
+      this.#bareInRing(Kind.OVERFLOW);
+      this.#overflowing = true;
+    }
+    this.#push(encoder);
+  }
+
+  /** @param {Encoder} encoder with a completed record */
+  #push(encoder) {
+    if (!this.isClosed) this.#end.pushOverflow(encoder.record());
+    encoder.commit();
+  }
+
+  /** @param {number} kind */
+  #bareInRing(kind) {
+    const start = this.#ringOffset + (this.#head & (this.#capacity - 1));
+    const { view } = this.#memory;
+    view.setUint32(start, BARE_RECORD_BYTES, true);
+    view.setUint32(start + 4, kind, true);
+    view.setUint32(start + 8, 0, true);
+    this.#publish(BARE_RECORD_BYTES);
+  }
+
+  /** @param {number} length */
+  #publish(length) {
+    const words = this.#words;
+    this.#head = (this.#head + length) | 0;
+    Atomics.store(words, HEAD, this.#head);
+    if (Atomics.load(words, ASLEEP) === 1 && Atomics.exchange(words, ASLEEP, 0) === 1) this.#end.ring();
+  }
+}
+
+module.exports.LaneSender = LaneSender;

@@ -1,0 +1,105 @@
+'use strict';
+
+/** The first byte of an encoded value. Bytes below 0x80 are the numbers 0 to 127 themselves. */
+const Tag = Object.freeze({
+  NULL: 0x80,
+  UNDEFINED: 0x81,
+  TRUE: 0x82,
+  FALSE: 0x83,
+  /** i32 */
+  INT32: 0x84,
+  /** f64 */
+  FLOAT64: 0x85,
+  /** A missing element of an array. */
+  HOLE: 0x86,
+  /** u32: number of an object met before, in the order of first meetings */
+  REFERENCE: 0x87,
+  /** u32 length, characters of one byte */
+  STRING_ONE_BYTE: 0x88,
+  /** u32 length in bytes, characters of two bytes */
+  STRING_TWO_BYTE: 0x89,
+  /** u16 length: the next so many characters of the bundle */
+  STRING_BUNDLED: 0x8a,
+  /** u32 length, elements */
+  ARRAY: 0x8b,
+  /** u32 length, u32 count, pairs of key and value: sparse, or with named properties */
+  ARRAY_KEYED: 0x8c,
+  /** u32 count, pairs of key and value */
+  DICTIONARY: 0x8d,
+  /** f64 */
+  DATE: 0x8e,
+  /** u32 count, pairs of key and value */
+  MAP: 0x8f,
+  /** u32 count, values */
+  SET: 0x90,
+  /** i64 */
+  BIGINT64: 0x91,
+  /** u8 1 if negative, string of hexadecimal digits */
+  BIGINT: 0x92,
+  /** u32 length, bytes */
+  ARRAY_BUFFER: 0x93,
+  /** u8 kind of view, u32 offset in bytes, u32 length in elements, the buffer */
+  VIEW: 0x94,
+  /** two strings: source and flags */
+  REGEXP: 0x95,
+  /** u8 kind of error, u8 parts, message, stack, cause */
+  ERROR: 0x96,
+  /** the primitive */
+  BOXED: 0x97,
+  /** | length, up to 8: ASCII characters */
+  SHORT_STRING: 0xa0,
+  /** | length, up to 15: the next so many characters of the bundle */
+  SHORT_BUNDLED: 0xb0,
+  /** | length, up to 15: elements */
+  SHORT_ARRAY: 0xc0,
+  /** u16 number of the shape, values in the order of its keys */
+  OBJECT: 0xd0,
+  /** As OBJECT, then u32 count, pairs of key and value */
+  OBJECT_AND_MORE: 0xd1,
+});
+
+/** Strings up to this length are written in place. */
+const INLINE_STRING_LENGTH = 8;
+/** Strings up to this length go into the bundle of their message. */
+const BUNDLED_STRING_LENGTH = 2048;
+/** Values nested deeper are left to the platform, whose stack is not JavaScript's. */
+const MAX_DEPTH = 512;
+
+/** Kinds of views, by their number in a VIEW. Only ever append. */
+const VIEW_NAMES = Object.freeze([
+  'DataView',
+  'Int8Array',
+  'Uint8Array',
+  'Uint8ClampedArray',
+  'Int16Array',
+  'Uint16Array',
+  'Int32Array',
+  'Uint32Array',
+  'Float32Array',
+  'Float64Array',
+  'BigInt64Array',
+  'BigUint64Array',
+  'Float16Array',
+]);
+
+/** Kinds of errors, by their number in an ERROR. Only ever append. */
+const ERROR_NAMES = Object.freeze([
+  'Error',
+  'EvalError',
+  'RangeError',
+  'ReferenceError',
+  'SyntaxError',
+  'TypeError',
+  'URIError',
+]);
+
+/** Parts that an ERROR has. */
+const ErrorPart = Object.freeze({ MESSAGE: 1, STACK: 2, CAUSE: 4 });
+
+module.exports.Tag = Tag;
+module.exports.INLINE_STRING_LENGTH = INLINE_STRING_LENGTH;
+module.exports.BUNDLED_STRING_LENGTH = BUNDLED_STRING_LENGTH;
+module.exports.MAX_DEPTH = MAX_DEPTH;
+module.exports.VIEW_NAMES = VIEW_NAMES;
+module.exports.ERROR_NAMES = ERROR_NAMES;
+module.exports.ErrorPart = ErrorPart;

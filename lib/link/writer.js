@@ -1,0 +1,301 @@
+'use strict';
+
+/**
+ * Writes one record into the memory it is given, and moves on into memory of its own when that gets too small:
+ * nothing is ever encoded twice, for reading a value runs the getters in it.
+ */
+
+const { Buffer } = require('node:buffer');
+const { Flag, HEADER_BYTES } = require('./layout');
+const { memoryOf } = require('./memory');
+const { ShapeTable, keysOf } = require('./shapes');
+const { Tag, INLINE_STRING_LENGTH, BUNDLED_STRING_LENGTH } = require('./tags');
+
+/** @typedef {import('./memory').Memory} Memory */
+
+const SCRATCH_BYTES = 64 * 1024;
+/** Scratch memory that grew larger is let go after use. */
+const SCRATCH_KEPT_BYTES = 1024 * 1024;
+
+/**
+ * Room beyond one byte a character. A text that is not ASCII takes more bytes than it has characters, and even
+ * when it does not fit, at most three bytes stay free: what was written is longer than the text.
+ */
+const UTF8_SLACK = 4;
+
+// The methods under Buffer's `write` and `toString`: without their argument checks they cost half.
+const prototype = /** @type {any} */ (Buffer.prototype);
+/** @type {(text: string, at: number, maxBytes: number) => number} */
+const utf8Write = prototype.utf8Write;
+/** @type {(text: string, at: number, maxBytes: number) => number} */
+const ucs2Write = prototype.ucs2Write;
+
+class Writer {
+  constructor() {
+    /** @type {Memory} */
+    this.memory = memoryOf(new ArrayBuffer(0));
+    this.bytes = this.memory.bytes;
+    this.view = this.memory.view;
+    /** Where the record starts, where the next byte goes, and where the memory ends. */
+    this.start = 0;
+    this.position = 0;
+    this.limit = 0;
+    this.flags = 0;
+    this.bundle = '';
+    this.shapes = new ShapeTable();
+    /** @type {Memory | null} */
+    this.scratch = null;
+  }
+
+  /**
+   * Starts a record.
+   * @param {Memory} memory
+   * @param {number} start
+   * @param {number} limit
+   */
+  begin(memory, start, limit) {
+    this.use(memory);
+    this.start = start;
+    this.limit = limit;
+    this.position = start;
+    this.flags = 0;
+    this.bundle = '';
+    this.reserve(HEADER_BYTES);
+    this.position += HEADER_BYTES;
+  }
+
+  /** Starts a record in memory of its own. */
+  beginInScratch() {
+    this.scratch ??= memoryOf(new ArrayBuffer(SCRATCH_BYTES));
+    this.begin(this.scratch, 0, this.scratch.bytes.length);
+  }
+
+  /**
+   * Completes the record: tables behind the payload, then the header. Returns its length in bytes.
+   * @param {number} kind
+   */
+  end(kind) {
+    const tables = this.position - this.start;
+    if (this.bundle !== '') this.#writeBundle();
+    if (this.shapes.pending.length !== 0) this.#writeShapes();
+    const hasTables = (this.flags & ~Flag.REFERENCES) !== 0;
+    const padding = -(this.position - this.start) & 7;
+    this.reserve(padding);
+    this.position += padding;
+    const length = this.position - this.start;
+    const { start, view } = this;
+    view.setUint32(start, length, true);
+    this.bytes[start + 4] = kind;
+    this.bytes[start + 5] = this.flags;
+    view.setUint32(start + 8, hasTables ? tables : 0, true);
+    return length;
+  }
+
+  /** The record was handed over: its definitions are known to the reader. */
+  commit() {
+    if (this.shapes.pending.length !== 0) this.shapes.pending = [];
+    if (this.scratch !== null && this.scratch.bytes.length > SCRATCH_KEPT_BYTES) this.scratch = null;
+  }
+
+  /** Whether the record outgrew the memory it was begun in. */
+  isIn(/** @type {Memory} */ memory) {
+    return this.memory === memory;
+  }
+
+  /** The completed record. */
+  record() {
+    return this.bytes.subarray(this.start, this.position);
+  }
+
+  /** Makes room for `count` more bytes. */
+  reserve(/** @type {number} */ count) {
+    if (this.position + count > this.limit) this.#grow(count);
+  }
+
+  /** @param {Memory} memory */
+  use(memory) {
+    this.memory = memory;
+    this.bytes = memory.bytes;
+    this.view = memory.view;
+  }
+
+  /** @param {number} count */
+  #grow(count) {
+    const used = this.position - this.start;
+    let size = SCRATCH_BYTES;
+    while (size < (used + count) * 2) size *= 2;
+    const source = this.bytes.subarray(this.start, this.position);
+    const scratch =
+      this.scratch !== null && this.scratch !== this.memory && this.scratch.bytes.length >= size
+        ? this.scratch
+        : memoryOf(new ArrayBuffer(size));
+    scratch.bytes.set(source);
+    this.scratch = scratch;
+    this.use(scratch);
+    this.start = 0;
+    this.position = used;
+    this.limit = scratch.bytes.length;
+  }
+
+  /** @param {number} byte */
+  tag(byte) {
+    this.reserve(1);
+    this.bytes[this.position++] = byte;
+  }
+
+  /**
+   * @param {number} tag
+   * @param {number} count
+   */
+  tagWithCount(tag, count) {
+    this.reserve(5);
+    this.bytes[this.position] = tag;
+    this.view.setUint32(this.position + 1, count, true);
+    this.position += 5;
+  }
+
+  /**
+   * @param {number} tag
+   * @param {number} value
+   */
+  tagWithDouble(tag, value) {
+    this.reserve(9);
+    this.bytes[this.position] = tag;
+    this.view.setFloat64(this.position + 1, value, true);
+    this.position += 9;
+  }
+
+  /** @param {number} value */
+  number(value) {
+    if ((value | 0) !== value || (value === 0 && 1 / value < 0)) {
+      return this.tagWithDouble(Tag.FLOAT64, value);
+    }
+    this.reserve(5);
+    if (value >= 0 && value < 128) {
+      this.bytes[this.position++] = value;
+      return;
+    }
+    this.bytes[this.position] = Tag.INT32;
+    this.view.setInt32(this.position + 1, value, true);
+    this.position += 5;
+  }
+
+  /** @param {bigint} value */
+  bigint(value) {
+    if (BigInt.asIntN(64, value) === value) {
+      this.reserve(9);
+      this.bytes[this.position] = Tag.BIGINT64;
+      this.view.setBigInt64(this.position + 1, value, true);
+      this.position += 9;
+      return;
+    }
+    const negative = value < 0n;
+    this.reserve(2);
+    this.bytes[this.position++] = Tag.BIGINT;
+    this.bytes[this.position++] = negative ? 1 : 0;
+    this.longString((negative ? -value : value).toString(16));
+  }
+
+  /** @param {string} text */
+  string(text) {
+    const { length } = text;
+    if (length <= INLINE_STRING_LENGTH) {
+      this.reserve(1 + INLINE_STRING_LENGTH);
+      const { bytes } = this;
+      const at = this.position + 1;
+      let i = 0;
+      for (; i < length; i++) {
+        const code = text.charCodeAt(i);
+        if (code > 127) break;
+        bytes[at + i] = code;
+      }
+      if (i === length) {
+        bytes[at - 1] = Tag.SHORT_STRING | length;
+        this.position = at + length;
+        return;
+      }
+    }
+    if (length > BUNDLED_STRING_LENGTH) return this.longString(text);
+    this.reserve(3);
+    const { position } = this;
+    if (length < 16) {
+      this.bytes[position] = Tag.SHORT_BUNDLED | length;
+      this.position = position + 1;
+    } else {
+      this.bytes[position] = Tag.STRING_BUNDLED;
+      this.bytes[position + 1] = length;
+      this.bytes[position + 2] = length >> 8;
+      this.position = position + 3;
+    }
+    this.bundle += text;
+  }
+
+  /**
+   * One byte a character if all are ASCII, which UTF-8 tells by its length; else two.
+   * @param {string} text
+   */
+  longString(text) {
+    const { length } = text;
+    if (looksAscii(text)) {
+      this.reserve(5 + length + UTF8_SLACK);
+      const at = this.position;
+      if (utf8Write.call(this.memory.buffer, text, at + 5, length + UTF8_SLACK) === length) {
+        this.bytes[at] = Tag.STRING_ONE_BYTE;
+        this.view.setUint32(at + 1, length, true);
+        this.position = at + 5 + length;
+        return;
+      }
+    }
+    this.reserve(5 + length * 2);
+    const at = this.position;
+    this.bytes[at] = Tag.STRING_TWO_BYTE;
+    this.view.setUint32(at + 1, length * 2, true);
+    ucs2Write.call(this.memory.buffer, text, at + 5, length * 2);
+    this.position = at + 5 + length * 2;
+  }
+
+  #writeBundle() {
+    const text = this.bundle;
+    this.bundle = '';
+    const { length } = text;
+    this.reserve(4 + length + UTF8_SLACK);
+    let written = utf8Write.call(this.memory.buffer, text, this.position + 4, length + UTF8_SLACK);
+    if (written === length) {
+      this.flags |= Flag.BUNDLE_ONE_BYTE;
+    } else {
+      this.flags |= Flag.BUNDLE_TWO_BYTE;
+      this.reserve(4 + length * 2);
+      written = ucs2Write.call(this.memory.buffer, text, this.position + 4, length * 2);
+    }
+    this.view.setUint32(this.position, written, true);
+    this.position += 4 + written;
+  }
+
+  #writeShapes() {
+    this.flags |= Flag.SHAPES;
+    const { pending } = this.shapes;
+    this.reserve(4);
+    this.view.setUint32(this.position, pending.length, true);
+    this.position += 4;
+    for (const node of pending) {
+      const keys = keysOf(node);
+      this.reserve(4);
+      this.view.setUint16(this.position, node.id, true);
+      this.view.setUint16(this.position + 2, keys.length, true);
+      this.position += 4;
+      for (const key of keys) this.longString(key);
+    }
+  }
+}
+
+/**
+ * A guess from the beginning: whether trying one byte a character is worth it.
+ * @param {string} text
+ */
+function looksAscii(text) {
+  const end = text.length < 32 ? text.length : 32;
+  for (let i = 0; i < end; i++) if (text.charCodeAt(i) > 127) return false;
+  return true;
+}
+
+module.exports.Writer = Writer;

@@ -1,0 +1,276 @@
+'use strict';
+
+/**
+ * One side of the channel between a worker and its parent: two lanes, and Node's own port beside them.
+ *
+ * A side that starts to use its lane says so on the port: what was posted there before belongs before the lane,
+ * what is posted there after has its place in the order marked by a record in the lane. The parent waits with
+ * its lane until somebody in the worker listens; until then, and in a worker that never attached, the port
+ * serves alone and can be passed on as ever.
+ */
+
+const { receiveMessageOnPort } = require('node:worker_threads');
+const { Kind } = require('../link/layout');
+const { LaneReceiver } = require('../link/lane-receiver');
+const { LaneSender } = require('../link/lane-sender');
+const { runTicks } = require('./node-internals');
+
+/** As many messages as Node's ports deliver before the event loop has its turn. */
+const MESSAGES_PER_DRAIN = runTicks === undefined ? 1 : 1000;
+
+/**
+ * @typedef {object} PortMessage what came on Node's port
+ * @property {any} data
+ * @property {'message' | 'messageerror'} type
+ * @property {any} ports
+ */
+
+/**
+ * @typedef {object} Side what differs between worker and parent
+ * @property {any} port
+ * @property {(args: any[]) => void} postOnPort
+ * @property {(value: any) => void} deliver
+ * @property {(message: PortMessage) => void} deliverFromPort
+ * @property {boolean} needsPorts whether a message with ports must be delivered by Node, for its event's sake
+ */
+
+class Channel {
+  #reportUncaught;
+  #side;
+  #sender;
+  #receiver;
+  #token;
+  #sendsByLane = false;
+  /** The peer has started to use its lane. */
+  #isOpen = false;
+  #isStarted;
+  /** The marker at the front of the lane waits for its message. */
+  #isAwaiting = false;
+  /** Nothing more comes by the lane. */
+  #isOver = false;
+  /** Messages of the port whose markers have not been read yet. @type {PortMessage[]} */
+  #held = [];
+
+  /**
+   * @param {typeof import('../native/index')} addon
+   * @param {import('../native/index').ThreadLink} link
+   * @param {string} token what a side posts on the port when it starts to use its lane
+   * @param {Side} side
+   * @param {boolean} isStarted whether messages are delivered
+   */
+  constructor(addon, link, token, side, isStarted) {
+    this.#reportUncaught = addon.reportUncaught;
+    this.#side = side;
+    this.#token = token;
+    this.#isStarted = isStarted;
+    this.#sender = new LaneSender(link.takeSender());
+    this.#receiver = new LaneReceiver(link.takeReceiver());
+    this.#receiver.listen(() => this.#drain());
+  }
+
+  /**
+   * Posts a message, with what `postMessage` was called with.
+   * @param {any[]} args
+   */
+  post(args) {
+    if (!this.#sendsByLane) return this.#side.postOnPort(args);
+    const isPlain = args.length === 1 || (args.length === 2 && isEmptyTransfer(args[1]));
+    if (isPlain && this.#sender.send(args[0])) return;
+    // Throws for what cannot be cloned; then no marker is written.
+    this.#side.postOnPort(args);
+    this.#sender.sendBare(isPlain ? Kind.MARKER : Kind.MARKER_WITH_PORTS);
+  }
+
+  /** Sends by the lane from here on. */
+  sendByLane() {
+    if (this.#sendsByLane || this.#isOver) return;
+    this.#side.postOnPort([this.#token]);
+    this.#sendsByLane = true;
+  }
+
+  /** Lets the peer send by its lane. */
+  invite() {
+    this.sendByLane();
+    this.#sender.sendBare(Kind.READY);
+  }
+
+  /** Starts or stops delivering. */
+  setStarted(/** @type {boolean} */ on) {
+    if (this.#isStarted === on) return;
+    this.#isStarted = on;
+    this.#update();
+  }
+
+  /**
+   * Takes a message that Node delivers on the port.
+   * @param {PortMessage} message
+   */
+  receiveFromPort(message) {
+    if (!this.#isOpen && message.data === this.#token) return this.#open();
+    if (!this.#isOpen || this.#isOver) return this.#side.deliverFromPort(message);
+    this.#held.push(message);
+    if (!this.#isAwaiting) return;
+    this.#isAwaiting = false;
+    this.#side.deliverFromPort(/** @type {PortMessage} */ (this.#held.shift()));
+    this.#update();
+  }
+
+  /**
+   * The next message, whether or not anybody listens; undefined when there is none.
+   * @returns {{ message: any } | undefined}
+   */
+  receiveNow() {
+    while (!this.#isOpen) {
+      const message = receiveMessageOnPort(this.#side.port);
+      if (message === undefined || message.message !== this.#token) return message;
+      this.#open();
+    }
+    try {
+      while (this.#receiver.next()) {
+        const message = this.#takeNow();
+        if (message !== undefined) return message;
+      }
+    } finally {
+      this.#receiver.release();
+    }
+    return this.#isOver ? this.#takeFromPort() : undefined;
+  }
+
+  /** Delivers everything that is there, then leaves the port to itself: the peer has ended. */
+  finish() {
+    if (this.#isOver) return;
+    this.#sendsByLane = false;
+    for (;;) {
+      const message = this.#isOpen ? undefined : receiveMessageOnPort(this.#side.port);
+      if (message === undefined) break;
+      if (message.message === this.#token) this.#open();
+      else this.#side.deliver(message.message);
+    }
+    if (this.#isOpen) {
+      this.#isAwaiting = false;
+      while (this.#receiver.next()) this.#handle();
+    }
+    this.close();
+    for (const message of this.#held.splice(0)) this.#side.deliverFromPort(message);
+  }
+
+  /** Ends both lanes. What has been posted stays readable for the peer; what it posted is dropped. */
+  close() {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    if (this.#sendsByLane) this.#sender.sendBare(Kind.END);
+    this.#sendsByLane = false;
+    this.#receiver.close();
+  }
+
+  #open() {
+    this.#isOpen = true;
+    this.#update();
+  }
+
+  /** Tells native code whether to call `#drain`. */
+  #update() {
+    if (this.#isOpen && this.#isStarted && !this.#isAwaiting) this.#receiver.resume();
+    else this.#receiver.pause();
+  }
+
+  #drain() {
+    let budget = MESSAGES_PER_DRAIN;
+    try {
+      while (this.#isStarted && !this.#isAwaiting && this.#receiver.next()) {
+        this.#handle();
+        if (--budget === 0 || !this.#tick()) break;
+      }
+    } finally {
+      this.#receiver.release();
+    }
+  }
+
+  /**
+   * Runs ticks and microtasks between two messages; the native caller does it after the last. False when one
+   * of them threw, be it on behalf of a listener: the exception has been reported, as the runtime reports it.
+   */
+  #tick() {
+    if (runTicks === undefined) return true;
+    try {
+      runTicks();
+      return true;
+    } catch (error) {
+      // Thrown on, it would unwind past contexts that ticks have entered, and Node would give up the process.
+      this.#reportUncaught(error);
+      return false;
+    }
+  }
+
+  /** Handles the record that was read last. */
+  #handle() {
+    const receiver = this.#receiver;
+    switch (receiver.kind) {
+      case Kind.VALUE: {
+        const { value } = receiver;
+        receiver.value = undefined;
+        return this.#side.deliver(value);
+      }
+      case Kind.MARKER:
+      case Kind.MARKER_WITH_PORTS:
+        return this.#deliverMarked(receiver.kind === Kind.MARKER_WITH_PORTS && this.#side.needsPorts);
+      default:
+        this.#control(receiver.kind);
+    }
+  }
+
+  /** @param {boolean} byNode */
+  #deliverMarked(byNode) {
+    const held = this.#held.shift();
+    if (held !== undefined) return this.#side.deliverFromPort(held);
+    if (byNode) {
+      // It is on its way: the port calls for it.
+      this.#isAwaiting = true;
+      this.#update();
+      return;
+    }
+    let message;
+    try {
+      message = receiveMessageOnPort(this.#side.port);
+    } catch (error) {
+      return this.#side.deliverFromPort({ data: error, type: 'messageerror', ports: undefined });
+    }
+    if (message !== undefined) this.#side.deliver(message.message);
+  }
+
+  /** The message of the record that was read last, if it is one. */
+  #takeNow() {
+    const { kind, value } = this.#receiver;
+    if (kind === Kind.VALUE) {
+      this.#receiver.value = undefined;
+      return { message: value };
+    }
+    if (kind === Kind.MARKER || kind === Kind.MARKER_WITH_PORTS) return this.#takeFromPort();
+    this.#control(kind);
+    return undefined;
+  }
+
+  #takeFromPort() {
+    const held = this.#held.shift();
+    return held === undefined ? receiveMessageOnPort(this.#side.port) : { message: held.data };
+  }
+
+  /** @param {number} kind of a record that is not a message */
+  #control(kind) {
+    if (kind === Kind.READY) {
+      this.sendByLane();
+    } else if (kind === Kind.END) {
+      this.#isOver = true;
+      this.#sendsByLane = false;
+      this.#receiver.close();
+      for (const message of this.#held.splice(0)) this.#side.deliverFromPort(message);
+    }
+  }
+}
+
+/** @param {any} transfer */
+function isEmptyTransfer(transfer) {
+  return transfer === undefined || transfer === null || (Array.isArray(transfer) && transfer.length === 0);
+}
+
+module.exports.Channel = Channel;

@@ -1,0 +1,16 @@
+'use strict';
+
+const { syncBuiltinESMExports } = require('node:module');
+const workerThreads = require('node:worker_threads');
+const launch = require('./launch');
+const { Worker } = require('./worker');
+
+/** Replaces `Worker` on the built-in module in place, here and in the workers made from here. */
+function install() {
+  launch.state.isInstalled = true;
+  if (workerThreads.Worker === Worker) return;
+  /** @type {any} */ (workerThreads).Worker = Worker;
+  syncBuiltinESMExports();
+}
+
+module.exports.install = install;

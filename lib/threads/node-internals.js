@@ -1,0 +1,73 @@
+'use strict';
+
+/**
+ * The few places where Node's worker_threads can be taken over, found by the names they have had since Node 20.
+ * Where one is missing, nothing is taken over and Node's own messages serve.
+ */
+
+const workerThreads = require('node:worker_threads');
+
+/** Method through which a port delivers what it received: its one hook, registered for all contexts. */
+const kDispatch = Symbol.for('nodejs.internal.kHybridDispatch');
+/** Where a port keeps the ports that came with the message being delivered. */
+const kReceivedPorts = Symbol.for('nodejs.internal.kCurrentlyReceivingPorts');
+
+/**
+ * @param {object} object
+ * @param {string} description
+ * @returns {symbol | undefined}
+ */
+function symbolOf(object, description) {
+  return Object.getOwnPropertySymbols(object).find((symbol) => symbol.description === description);
+}
+
+const { Worker, MessagePort } = workerThreads;
+const kOnExit = symbolOf(Worker.prototype, 'kOnExit');
+const dispatch = /** @type {any} */ (MessagePort.prototype)[kDispatch];
+
+/** What of Node is as expected. */
+const supported =
+  kOnExit !== undefined &&
+  typeof dispatch === 'function' &&
+  typeof (/** @type {any} */ (Worker.prototype)[kOnExit]) === 'function';
+
+/**
+ * The port of a worker in its parent.
+ * @param {object} worker
+ * @returns {any} undefined when this Node keeps it elsewhere
+ */
+function publicPortOf(worker) {
+  const kPublicPort = symbolOf(worker, 'kPublicPort');
+  const port = kPublicPort === undefined ? undefined : /** @type {any} */ (worker)[kPublicPort];
+  return port instanceof MessagePort ? port : undefined;
+}
+
+/**
+ * The own methods of a port that Node calls when listeners come and go.
+ * @param {object} port
+ * @returns {{ added: symbol, removed: symbol } | undefined}
+ */
+function listenerHooksOf(port) {
+  const added = symbolOf(port, 'kNewListener');
+  const removed = symbolOf(port, 'kRemoveListener');
+  return added === undefined || removed === undefined ? undefined : { added, removed };
+}
+
+/**
+ * Runs `process.nextTick` callbacks and microtasks, as Node does between two messages. Undefined where it cannot
+ * be called: then each message takes a call from native code of its own.
+ * @type {(() => void) | undefined}
+ */
+const runTicks =
+  typeof (/** @type {any} */ (process)._tickCallback) === 'function'
+    ? /** @type {any} */ (process)._tickCallback
+    : undefined;
+
+module.exports.kDispatch = kDispatch;
+module.exports.kReceivedPorts = kReceivedPorts;
+module.exports.kOnExit = /** @type {any} */ (kOnExit);
+module.exports.dispatch = dispatch;
+module.exports.supported = supported;
+module.exports.publicPortOf = publicPortOf;
+module.exports.listenerHooksOf = listenerHooksOf;
+module.exports.runTicks = runTicks;

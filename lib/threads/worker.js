@@ -1,0 +1,125 @@
+'use strict';
+
+const { loadAddon } = require('../core/addon');
+const { Channel } = require('./channel');
+const launch = require('./launch');
+const { kDispatch, kOnExit, dispatch, supported, publicPortOf } = require('./node-internals');
+const NodeWorker = require('node:worker_threads').Worker;
+
+/**
+ * Makes the Worker class of this process: Node's own, with lanes under its messages. Node's own class itself
+ * where there are none.
+ */
+function makeWorkerClass() {
+  const loaded = supported ? loadAddon() : null;
+  if (loaded === null) return NodeWorker;
+  const addon = loaded;
+
+  const onExit = /** @type {any} */ (NodeWorker.prototype)[kOnExit];
+
+  class Worker extends NodeWorker {
+    /** @type {Channel | null} */
+    #channel = null;
+    /** @type {import('../native/index').ThreadLink | null} */
+    #link = null;
+
+    /**
+     * @param {string | URL} filename
+     * @param {import('node:worker_threads').WorkerOptions} [options]
+     */
+    constructor(filename, options) {
+      const prepared = launch.prepare(addon, options);
+      let made = false;
+      try {
+        super(filename, prepared === null ? options : prepared.options);
+        made = true;
+      } finally {
+        if (prepared !== null) {
+          launch.takeBack();
+          if (!made) prepared.link.close();
+        }
+      }
+      if (prepared !== null) this.#connect(prepared.link, prepared.token);
+    }
+
+    /**
+     * @param {import('../native/index').ThreadLink} link
+     * @param {string} token
+     */
+    #connect(link, token) {
+      const port = publicPortOf(this);
+      if (port === undefined) return link.close();
+      const channel = new Channel(addon, link, token, parentSide(this, port), true);
+      this.#channel = channel;
+      this.#link = link;
+      Object.defineProperty(port, kDispatch, {
+        configurable: true,
+        value(/** @type {any} */ data, /** @type {any} */ type, /** @type {any} */ event) {
+          const isMessage = event === undefined && (type === 'message' || type === 'messageerror');
+          if (!isMessage) return dispatch.call(port, data, type, event);
+          channel.receiveFromPort({ data, type, ports: undefined });
+        },
+      });
+      // As Node does with its port: the last listener's leave stops the delivery until the next one comes.
+      this.on('newListener', (name) => {
+        if (name === 'message' && this.listenerCount('message') === 0) channel.setStarted(true);
+      });
+      this.on('removeListener', (name) => {
+        if (name === 'message' && this.listenerCount('message') === 0) channel.setStarted(false);
+      });
+    }
+
+    /**
+     * @override
+     * @param {any[]} args
+     */
+    postMessage(...args) {
+      if (#channel in this && this.#channel !== null) this.#channel.post(args);
+      else Reflect.apply(super.postMessage, this, args);
+    }
+
+    /** @param {any[]} args */
+    [kOnExit](...args) {
+      const channel = this.#channel;
+      this.#channel = null;
+      channel?.finish();
+      // The worker may have ended before it took its side.
+      this.#link?.close();
+      return Reflect.apply(onExit, this, args);
+    }
+  }
+  return Worker;
+}
+
+/**
+ * @param {any} worker
+ * @param {any} port
+ * @returns {import('./channel').Side}
+ */
+function parentSide(worker, port) {
+  // Node's own listener on the port does more than emit when files are watched.
+  const isWatched = process.env.WATCH_REPORT_DEPENDENCIES !== undefined;
+  return {
+    port,
+    needsPorts: false,
+    postOnPort(args) {
+      port.postMessage(...args);
+    },
+    deliver(value) {
+      if (isWatched) return dispatch.call(port, value, 'message', undefined);
+      try {
+        worker.emit('message', value);
+      } catch (error) {
+        // As for listeners of a port: the next message is not held up.
+        process.nextTick(() => {
+          throw error;
+        });
+      }
+    },
+    deliverFromPort({ data, type }) {
+      dispatch.call(port, data, type, undefined);
+    },
+  };
+}
+
+module.exports.Worker = makeWorkerClass();

@@ -1,0 +1,346 @@
+//! The ends of lanes as JavaScript sees them. Encoding, publishing and decoding are JavaScript (`lib/link/`);
+//! here are the memory, the bell, the overflow, and the registry through which a worker finds its link.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::ffi::c_void;
+use std::ptr;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use manycore_core::ring::control::offset;
+use manycore_core::ring::doorbell::{Doorbell, Drained, Outcome};
+use manycore_core::ring::lane::{self, Memory, Receiver, Sender};
+use napi::bindgen_prelude::{Env, Error, Function, JsValue, Object, Result, Status, Unknown};
+use napi_derive::napi;
+use napi_sys as sys;
+
+use crate::callback::Callback;
+use crate::uv::{EventLoop, Handle};
+
+/// Worker ends of links that no worker has attached to yet.
+static WAITING: Mutex<Option<HashMap<u32, (Sender, Receiver)>>> = Mutex::new(None);
+static NEXT_LINK: AtomicU32 = AtomicU32::new(1);
+
+/// Byte offsets of the control words, which `lib/link/layout.js` must agree with.
+#[napi(object)]
+pub struct LaneLayout {
+    /// Position up to which records are published.
+    pub head: u32,
+    /// Position up to which they are consumed.
+    pub tail: u32,
+    /// 1: the consumer must be rung.
+    pub asleep: u32,
+    /// Records put into the overflow.
+    pub overflowed: u32,
+    /// Records taken from the overflow.
+    pub taken: u32,
+    /// 1: nobody reads any more.
+    pub closed: u32,
+}
+
+/// The layout compiled into the addon.
+#[napi]
+pub fn lane_layout() -> LaneLayout {
+    LaneLayout {
+        head: offset::HEAD as u32,
+        tail: offset::TAIL as u32,
+        asleep: offset::ASLEEP as u32,
+        overflowed: offset::OVERFLOWED as u32,
+        taken: offset::TAKEN as u32,
+        closed: offset::CLOSED as u32,
+    }
+}
+
+/// Reports an exception as uncaught, from within a call of the event loop into JavaScript. Returns if it is
+/// handled by the program.
+#[napi]
+pub fn report_uncaught(env: Env, error: Unknown<'_>) {
+    // SAFETY: both belong to the calling environment. Fails only while the environment ends.
+    let _status = unsafe { sys::napi_fatal_exception(env.raw(), error.raw()) };
+}
+
+/// Two lanes between this thread and a worker of it.
+#[napi]
+pub struct ThreadLink {
+    id: u32,
+    ends: Option<(Sender, Receiver)>,
+}
+
+#[napi]
+impl ThreadLink {
+    /// Makes both lanes and registers the worker's ends. Throws without memory or file descriptors.
+    #[napi(constructor)]
+    pub fn new(capacity_bytes: u32) -> Result<Self> {
+        let (to_worker, worker_receiver) = lane::lane(capacity_bytes as usize).map_err(io_error)?;
+        let (worker_sender, from_worker) = lane::lane(capacity_bytes as usize).map_err(io_error)?;
+        let id = NEXT_LINK.fetch_add(1, Ordering::Relaxed);
+        waiting()
+            .get_or_insert_default()
+            .insert(id, (worker_sender, worker_receiver));
+        Ok(Self {
+            id,
+            ends: Some((to_worker, from_worker)),
+        })
+    }
+
+    /// The worker's side of link `id`; once. Throws when there is none.
+    #[napi(factory)]
+    pub fn attach(id: u32) -> Result<Self> {
+        let ends = waiting().as_mut().and_then(|waiting| waiting.remove(&id));
+        let ends = ends.ok_or_else(|| Error::new(Status::InvalidArg, "no link waits under this id"))?;
+        Ok(Self { id, ends: Some(ends) })
+    }
+
+    /// What the worker attaches by.
+    #[napi(getter)]
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// The sending end; once.
+    #[napi]
+    pub fn take_sender(&self) -> Result<LaneSender> {
+        let (sender, _) = self.ends.as_ref().ok_or_else(closed)?;
+        Ok(LaneSender {
+            sender: sender.clone(),
+        })
+    }
+
+    /// The receiving end; once.
+    #[napi]
+    pub fn take_receiver(&self) -> Result<LaneReceiver> {
+        let (_, receiver) = self.ends.as_ref().ok_or_else(closed)?;
+        Ok(LaneReceiver {
+            receiver: receiver.clone(),
+            listening: None,
+        })
+    }
+
+    /// Forgets the worker's ends if no worker attached.
+    #[napi]
+    pub fn close(&mut self) {
+        self.ends = None;
+        let forgotten = waiting().as_mut().and_then(|waiting| waiting.remove(&self.id));
+        drop(forgotten);
+    }
+}
+
+/// The end of a lane that publishes.
+#[napi]
+pub struct LaneSender {
+    sender: Sender,
+}
+
+#[napi]
+impl LaneSender {
+    /// An ArrayBuffer over the lane. It must not be transferred.
+    #[napi]
+    pub fn memory<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
+        memory_object(env, self.sender.memory())
+    }
+
+    /// Where the ring begins in the memory.
+    #[napi(getter)]
+    pub fn ring_offset(&self) -> u32 {
+        self.sender.memory().ring_offset() as u32
+    }
+
+    /// Bytes of the ring, a power of two.
+    #[napi(getter)]
+    pub fn capacity(&self) -> u32 {
+        self.sender.memory().capacity() as u32
+    }
+
+    /// Rings the consumer, whose `asleep` flag the caller has taken back.
+    #[napi]
+    pub fn ring(&self) {
+        self.sender.ring();
+    }
+
+    /// Puts a record behind a full ring.
+    #[napi]
+    pub fn push_overflow(&self, record: &[u8]) {
+        self.sender.push_overflow(record);
+    }
+
+    /// Bytes waiting behind the ring.
+    #[napi(getter)]
+    pub fn overflow_bytes(&self) -> f64 {
+        self.sender.overflow_bytes() as f64
+    }
+}
+
+/// The end of a lane that consumes.
+#[napi]
+pub struct LaneReceiver {
+    receiver: Receiver,
+    listening: Option<(Handle, Rc<Listening>)>,
+}
+
+/// What the poll callback needs; it may outlive the class instance until libuv has closed the handle.
+struct Listening {
+    receiver: Receiver,
+    doorbell: RefCell<Doorbell>,
+    callback: Callback,
+    paused: Cell<bool>,
+}
+
+impl Listening {
+    fn answer(&self) {
+        self.receiver.clear_bell();
+        if self.paused.get() {
+            return;
+        }
+        let control = self.receiver.memory().control();
+        // The drain cannot come back here: the handle's callback is not re-entered.
+        let Ok(mut doorbell) = self.doorbell.try_borrow_mut() else {
+            return;
+        };
+        let outcome = doorbell.answer(control, || {
+            self.callback.call(&[]);
+            match self.paused.get() {
+                true => Drained::Pause,
+                false => Drained::Continue,
+            }
+        });
+        if outcome == Outcome::More {
+            self.receiver.ring();
+        }
+    }
+}
+
+#[napi]
+impl LaneReceiver {
+    /// An ArrayBuffer over the lane. It must not be transferred.
+    #[napi]
+    pub fn memory<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
+        memory_object(env, self.receiver.memory())
+    }
+
+    /// Where the ring begins in the memory.
+    #[napi(getter)]
+    pub fn ring_offset(&self) -> u32 {
+        self.receiver.memory().ring_offset() as u32
+    }
+
+    /// Bytes of the ring, a power of two.
+    #[napi(getter)]
+    pub fn capacity(&self) -> u32 {
+        self.receiver.memory().capacity() as u32
+    }
+
+    /// Calls `drain` on the event loop whenever there is something to consume, after `resume()`. Does not keep
+    /// the event loop alive.
+    #[napi]
+    pub fn listen(&mut self, env: Env, drain: Function<'_, (), ()>) -> Result<()> {
+        let event_loop = EventLoop::of(env.raw()).ok_or_else(closed)?;
+        let callback = Callback::new(env.raw(), drain.raw(), "MANYCORELANE").ok_or_else(closed)?;
+        let listening = Rc::new(Listening {
+            receiver: self.receiver.clone(),
+            doorbell: RefCell::default(),
+            callback,
+            paused: Cell::new(true),
+        });
+        let on_bell = Rc::clone(&listening);
+        let handle = event_loop
+            .poll(self.receiver.bell_fd(), move || on_bell.answer())
+            .ok_or_else(closed)?;
+        self.listening = Some((handle, listening));
+        Ok(())
+    }
+
+    /// No calls until `resume()`, not even when the bell rings.
+    #[napi]
+    pub fn pause(&self) {
+        if let Some((_, listening)) = &self.listening {
+            listening.paused.set(true);
+        }
+    }
+
+    /// Calls again, on a later turn of the event loop, if there is something.
+    #[napi]
+    pub fn resume(&self) {
+        if let Some((_, listening)) = &self.listening {
+            listening.paused.set(false);
+            self.receiver.ring();
+        }
+    }
+
+    /// The oldest chunk of records behind the ring, as an ArrayBuffer; null when there is none.
+    #[napi]
+    pub fn take_overflow<'env>(&self, env: &'env Env) -> Result<Option<Object<'env>>> {
+        let Some(chunk) = self.receiver.take_overflow() else {
+            return Ok(None);
+        };
+        let (address, len) = (chunk.as_ptr().cast_mut(), chunk.len());
+        external_buffer(env, address, len, Box::new(chunk)).map(Some)
+    }
+
+    /// Stops for good: the producer drops what it has for this end.
+    #[napi]
+    pub fn close(&mut self) {
+        self.pause();
+        self.listening = None;
+        self.receiver.close();
+    }
+}
+
+fn waiting() -> MutexGuard<'static, Option<HashMap<u32, (Sender, Receiver)>>> {
+    // A panic while it was held leaves the map whole.
+    WAITING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn memory_object<'env>(env: &'env Env, memory: &Arc<Memory>) -> Result<Object<'env>> {
+    external_buffer(
+        env,
+        memory.as_ptr(),
+        memory.mapped_len(),
+        Box::new(Arc::clone(memory)),
+    )
+}
+
+/// An ArrayBuffer over memory that `owner` keeps alive and nothing else on the JavaScript side refers to.
+fn external_buffer<'env, T>(
+    env: &'env Env,
+    address: *mut u8,
+    len: usize,
+    owner: Box<T>,
+) -> Result<Object<'env>> {
+    let owner = Box::into_raw(owner);
+    let mut value = ptr::null_mut();
+    // SAFETY: the memory stays valid until `drop_owner::<T>` runs, which N-API calls once.
+    let status = unsafe {
+        sys::napi_create_external_arraybuffer(
+            env.raw(),
+            address.cast(),
+            len,
+            Some(drop_owner::<T>),
+            owner.cast(),
+            &mut value,
+        )
+    };
+    if status != sys::Status::napi_ok {
+        // SAFETY: on failure the finalizer is not called, and the owner is still ours.
+        drop(unsafe { Box::from_raw(owner) });
+        return Err(Error::new(
+            Status::from(status),
+            "this runtime refuses external memory",
+        ));
+    }
+    Ok(Object::from_raw(env.raw(), value))
+}
+
+unsafe extern "C" fn drop_owner<T>(_env: sys::napi_env, _data: *mut c_void, owner: *mut c_void) {
+    // SAFETY: made by `Box::into_raw` in `external_buffer`, handed back once.
+    drop(unsafe { Box::from_raw(owner.cast::<T>()) });
+}
+
+fn closed() -> Error {
+    Error::new(Status::Closing, "the link is closed")
+}
+
+fn io_error(error: std::io::Error) -> Error {
+    Error::new(Status::GenericFailure, error.to_string())
+}
