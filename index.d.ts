@@ -4,25 +4,26 @@ import type { Server, Socket } from 'node:net';
 
 export * from 'node:worker_threads';
 
-/** How busy a cluster worker is, as the worker itself last reported it. */
+/** How busy a cluster worker is at the moment of asking. */
 export interface WorkerLoad {
   /** Open connections of its listening servers. */
   readonly connections: number;
   /** HTTP requests under way. */
   readonly requests: number;
-  /** How late its event loop runs, in milliseconds. */
+  /** For how long its event loop has been busy without a turn, in milliseconds. */
   readonly loopLagMs: number;
   /** Connections handed to it that it has not taken yet. */
   readonly unclaimed: number;
   /** Resident memory in bytes. */
   readonly rssBytes: number;
-  /** Processor use: 1 is one core. */
-  readonly cpu: number;
+  /** CPU time it has used so far, in microseconds. */
+  readonly cpu: { readonly user: number; readonly system: number };
 }
 
 /** A worker process of the cluster. */
 export interface ClusterWorker extends NodeClusterWorker {
-  readonly load: WorkerLoad;
+  /** In the primary, where the addon schedules. */
+  readonly load?: WorkerLoad;
 }
 
 /** A connection that waits for its worker to be chosen. */
@@ -48,7 +49,16 @@ export interface ClusterEvents {
   listening: [worker: ClusterWorker, address: Address];
   message: [worker: ClusterWorker, message: any, handle: Socket | Server];
   online: [worker: ClusterWorker];
+  /** A worker that had been reported as stalled takes connections again. */
+  recover: [worker: ClusterWorker];
+  /** A worker left connections waiting for too long; so many have gone to others. */
+  stall: [worker: ClusterWorker, info: { moved: number }];
   setup: [settings: ClusterSettings];
+}
+
+export interface PrimarySettings extends ClusterSettings {
+  /** How long a worker may leave connections waiting before they go to others, in milliseconds. Default: 50. */
+  stallLimitMs?: number;
 }
 
 type On<Self> = {
@@ -73,9 +83,9 @@ export interface Cluster extends EventEmitter {
 
   fork(env?: any): ClusterWorker;
   disconnect(callback?: () => void): void;
-  setupPrimary(settings?: ClusterSettings): void;
+  setupPrimary(settings?: PrimarySettings): void;
   /** @deprecated use `setupPrimary()` */
-  setupMaster(settings?: ClusterSettings): void;
+  setupMaster(settings?: PrimarySettings): void;
 
   on: On<this>;
   once: On<this>;

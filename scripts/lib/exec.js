@@ -10,6 +10,8 @@ const ROOT = path.join(__dirname, '..', '..');
 /** No command takes a fraction of this: one that does hangs. */
 const WATCHDOG_MS = 20 * 60_000;
 
+const SHOWN_CHARACTERS = 100;
+
 /** A check that failed for the reason its message gives; the output above it tells the rest. */
 class CheckError extends Error {}
 
@@ -32,7 +34,8 @@ class CheckError extends Error {}
  */
 function exec(command, args, options = {}) {
   const env = { ...process.env, ...options.env };
-  const shown = [path.basename(command), ...args].join(' ');
+  const line = [path.basename(command), ...args].join(' ');
+  const shown = line.length > SHOWN_CHARACTERS ? `${line.slice(0, SHOWN_CHARACTERS)}...` : line;
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       cwd: options.cwd ?? ROOT,
