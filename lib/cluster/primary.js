@@ -26,7 +26,7 @@ const native = { fork: builtin.fork, setupPrimary: builtin.setupPrimary };
 /** What the user set, or undefined; read once, at the first set-up, as Node does. */
 let chosenPolicy = /** @type {unknown} */ (undefined);
 const environmentPolicy = policies.initialPolicy(process.env.NODE_CLUSTER_SCHED_POLICY);
-/** @type {string | undefined} */
+/** @type {string | policies.Chooser | undefined} */
 let frozenPolicy;
 
 const listeners = new ListenerTable(() => frozenPolicy ?? environmentPolicy);
@@ -166,7 +166,7 @@ function stdioWith({ stdio, silent }, extra) {
  */
 function adopt(worker, link, scheduler) {
   const { process: child } = worker;
-  const client = { worker, token: link.token, acceptor: scheduler.acceptor };
+  const client = { worker, token: link.token, scheduler };
   scheduler.watch(link, worker);
 
   // Node's own listener for its cluster messages is the last one added, by the fork that has just returned.

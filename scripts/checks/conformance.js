@@ -42,8 +42,9 @@ async function runList(suite, list, more = []) {
   const failed = sum(stdout, FAILED);
   if (failed > 0) return { passed: 0, complaint: `${list}: ${failed} tests failed` };
   const passed = sum(stdout, PASSED);
-  if (code !== 0 || passed === 0)
-    {return { passed: 0, complaint: `${list}: no test passed (exit code ${code})` };}
+  if (code !== 0 || passed === 0) {
+    return { passed: 0, complaint: `${list}: no test passed (exit code ${code})` };
+  }
   return { passed, complaint: '' };
 }
 

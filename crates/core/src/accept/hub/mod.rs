@@ -27,7 +27,6 @@ use std::time::Duration;
 
 use rustix::event::{eventfd, EventfdFlags};
 
-use super::policy::Policy;
 use super::scoreboard::Scoreboard;
 pub use listener::ListenerOptions;
 pub use pending::Undecided;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{poll, PollFd, PollFlags};
 
 use super::*;
-use crate::accept::{Delivery, Inbox};
+use crate::accept::{Delivery, Inbox, Policy};
 
 /// Nothing here takes longer, unless it hangs.
 const WATCHDOG: Duration = Duration::from_secs(20);
