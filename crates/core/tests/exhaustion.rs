@@ -1,7 +1,7 @@
 //! Running out of descriptors: a test program of its own, since the limit is the process's.
 
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -66,6 +66,7 @@ fn accepting_pauses_without_descriptors_and_goes_on_with_them() {
     // The clients' ends are opened first; then there is room for none of the servers' ends.
     let clients: Vec<TcpStream> = (0..8).map(|_| TcpStream::connect(address).unwrap()).collect();
     set_limit(highest_fd() + 1);
+    let fillers: Vec<OwnedFd> = std::iter::from_fn(|| clients[0].as_fd().try_clone_to_owned().ok()).collect();
     hub.set_ready(listener, worker.token);
     let paused = until("a pause", || hub.next_event());
     let errno = rustix::io::Errno::MFILE.raw_os_error();
@@ -73,6 +74,7 @@ fn accepting_pauses_without_descriptors_and_goes_on_with_them() {
     assert_eq!(hub.stats().accepted, 0);
 
     set_limit(limit);
+    drop(fillers);
     until("the end of the pause", || {
         (hub.next_event()? == Event::Resumed { listener }).then_some(())
     });
