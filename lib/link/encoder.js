@@ -10,6 +10,7 @@ const { types } = require('./intrinsics');
 const { encodeSpecial, UNSUPPORTED } = require('./encode-special');
 const { Flag, Kind } = require('./layout');
 const { Tag, MAX_DEPTH } = require('./tags');
+const { marks } = require('./uncloneable');
 const { Writer } = require('./writer');
 
 const { getPrototypeOf, keys: keysOfObject, hasOwn } = Object;
@@ -82,7 +83,7 @@ class Encoder extends Writer {
 
   /** @param {any} object */
   object(object) {
-    if (isProxy(object)) throw UNSUPPORTED;
+    if (isProxy(object) || (marks.any && marks.has(object))) throw UNSUPPORTED;
     if (isArray(object)) return this.remember(object) ? this.#array(object) : undefined;
     const prototype = getPrototypeOf(object);
     if (prototype !== OBJECT_PROTOTYPE) {
