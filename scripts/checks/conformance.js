@@ -31,7 +31,7 @@ async function runList(suite, list, more = []) {
     `--list=${path.join(folder, `${list}.txt`)}`,
     `--out=${path.join(ROOT, 'target', 'conformance', `${list}.tsv`)}`,
     `--noise-ok=${path.join(folder, 'noise-ok-20.txt')}`,
-    `--expect-fail=${path.join(folder, 'preload-artifacts.txt')}`,
+    `--expect-fail=${path.join(folder, 'expected-failures.txt')}`,
     `--jobs=${Math.min(os.availableParallelism(), 4)}`,
     '--strict',
     '--timeout=60',
