@@ -89,7 +89,12 @@ impl EventLoop {
         unsafe { uv_backend_fd(self.raw.as_ptr()) }
     }
 
+<<<<<<< HEAD
     /// Calls back each time `fd` is readable. No handle keeps the loop alive. `fd` must stay open until the handle is closed.
+=======
+    /// Calls back each time `fd` is readable. The handle does not keep the loop alive.
+    /// `fd` must stay open until the handle is closed.
+>>>>>>> packaging
     pub fn poll(&self, fd: RawFd, callback: impl FnMut() + 'static) -> Option<Handle> {
         let handle = Handle::new(self, Kind::Poll, Box::new(callback), |uv_loop, raw| {
             // SAFETY: `raw` is memory of libuv's own size for a poll handle, not yet initialised.

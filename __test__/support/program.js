@@ -5,6 +5,7 @@
  */
 
 const { spawn } = require('node:child_process');
+const { readFileSync } = require('node:fs');
 
 /** After so long a wait has failed: far more than anything here takes, even on a loaded machine. */
 const WATCHDOG_MS = 120_000;
@@ -152,6 +153,21 @@ class Program {
 }
 
 /**
+ * Whether a process runs. One that has ended but has not been waited for does not.
+ * @param {number} pid
+ */
+function isRunning(pid) {
+  let stat;
+  try {
+    stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  } catch {
+    return false;
+  }
+  const state = stat[stat.lastIndexOf(')') + 2];
+  return state !== 'Z' && state !== 'X';
+}
+
+/**
  * Runs a program to its end.
  * @param {string[]} args
  * @param {ConstructorParameters<typeof Program>[1]} [options]
@@ -169,4 +185,5 @@ async function run(args, options) {
 
 module.exports.Program = Program;
 module.exports.run = run;
+module.exports.isRunning = isRunning;
 module.exports.WATCHDOG_MS = WATCHDOG_MS;
