@@ -4,38 +4,45 @@ import type { Server, Socket } from 'node:net';
 
 export * from 'node:worker_threads';
 
-/** How busy a cluster worker is, as the worker itself last reported it. */
+/** How busy a cluster worker is at the moment of asking. */
 export interface WorkerLoad {
   /** Open connections of its listening servers. */
   readonly connections: number;
   /** HTTP requests under way. */
   readonly requests: number;
-  /** How late its event loop runs, in milliseconds. */
+  /** For how long its event loop has been busy without a turn, in milliseconds. */
   readonly loopLagMs: number;
   /** Connections handed to it that it has not taken yet. */
   readonly unclaimed: number;
   /** Resident memory in bytes. */
   readonly rssBytes: number;
-  /** Processor use: 1 is one core. */
-  readonly cpu: number;
+  /** CPU time it has used so far, in microseconds. */
+  readonly cpu: { readonly user: number; readonly system: number };
 }
 
 /** A worker process of the cluster. */
 export interface ClusterWorker extends NodeClusterWorker {
-  readonly load: WorkerLoad;
+  /** In the primary, where the addon schedules. */
+  readonly load?: WorkerLoad;
 }
 
 /** A connection that waits for its worker to be chosen. */
 export interface IncomingConnection {
-  readonly remoteAddress?: string;
-  readonly remotePort?: number;
+  /** The client's address; empty on a Unix socket. */
+  readonly remoteAddress: string;
+  /** The client's port; 0 on a Unix socket. */
+  readonly remotePort: number;
+  readonly remoteFamily: 'IPv4' | 'IPv6' | undefined;
 }
 
-/** Chooses the worker for a connection. Runs in the primary. */
+/**
+ * Chooses one of the workers that serve the listener. Runs in the primary, for several connections in a row.
+ * Any other value, an exception, or no answer within the stall limit leaves the choice to round-robin.
+ */
 export type ScheduleCallback = (
   connection: IncomingConnection,
   workers: readonly ClusterWorker[],
-) => ClusterWorker;
+) => ClusterWorker | undefined;
 
 /** A constant of Node's (`SCHED_RR`, `SCHED_NONE`), the name of a policy, or a function of one's own. */
 export type SchedulingPolicy =
@@ -48,7 +55,30 @@ export interface ClusterEvents {
   listening: [worker: ClusterWorker, address: Address];
   message: [worker: ClusterWorker, message: any, handle: Socket | Server];
   online: [worker: ClusterWorker];
+  /** A worker that had been reported as stalled takes connections again. */
+  recover: [worker: ClusterWorker];
+  /** A worker left connections waiting for too long; so many have gone to others. */
+  stall: [worker: ClusterWorker, info: { moved: number }];
   setup: [settings: ClusterSettings];
+}
+
+export interface PrimarySettings extends ClusterSettings {
+  /** How long a worker may leave connections waiting before they go to others, in milliseconds. Default: 50. */
+  stallLimitMs?: number;
+  /**
+   * Whether connections begin with a PROXY protocol header (version 1 or 2), whose client address is then what
+   * `'ip-hash'` and a policy of one's own go by. The header stays for the server to read. Default: false.
+   */
+  proxyProtocol?: boolean;
+}
+
+declare module 'node:net' {
+  interface ListenOptions {
+    /** In a cluster worker: the policy of this listener alone. The first worker that listens decides. */
+    schedulingPolicy?: Exclude<SchedulingPolicy, ScheduleCallback>;
+    /** In a cluster worker: `proxyProtocol` of this listener alone. */
+    proxyProtocol?: boolean;
+  }
 }
 
 type On<Self> = {
@@ -73,9 +103,9 @@ export interface Cluster extends EventEmitter {
 
   fork(env?: any): ClusterWorker;
   disconnect(callback?: () => void): void;
-  setupPrimary(settings?: ClusterSettings): void;
+  setupPrimary(settings?: PrimarySettings): void;
   /** @deprecated use `setupPrimary()` */
-  setupMaster(settings?: ClusterSettings): void;
+  setupMaster(settings?: PrimarySettings): void;
 
   on: On<this>;
   once: On<this>;

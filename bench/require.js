@@ -1,55 +1,79 @@
 'use strict';
 
-/**
- * What `require('manycore')` costs a process: time and resident memory, each as the median over fresh
- * processes that load it minus the median over fresh processes that do not.
+/*
+ * What loading manycore costs a process: time, and resident memory beyond that of a process that loads nothing.
+ * The target is under 15 ms and under 3 MiB (3072 KiB).
  *
- *   node bench/require.js [rounds]     default 15, at least 11
+ *   node bench/run.js require --processes 15
  */
 
 const { execFileSync } = require('node:child_process');
 const path = require('node:path');
 
-const MIN_ROUNDS = 11;
-const LIMIT_MS = 15;
-const LIMIT_BYTES = 3 * 1024 * 1024;
+const { main, positive } = require('./lib/driver');
+const { median } = require('./lib/statistics');
 
-const SCRIPT = `
-const target = process.argv[1];
+const PACKAGE = JSON.stringify(path.join(__dirname, '..'));
+
+/** Flags would keep Node from using its code cache, so nothing is collected by force. */
+const program = (/** @type {string} */ load) => `
 const startNs = process.hrtime.bigint();
-if (target) require(target);
-const elapsedNs = process.hrtime.bigint() - startNs;
-console.log(JSON.stringify({ ms: Number(elapsedNs) / 1e6, rssBytes: process.memoryUsage.rss() }));
+${load};
+const ms = Number(process.hrtime.bigint() - startNs) / 1e6;
+console.log(JSON.stringify({ ms, rssKiB: process.memoryUsage.rss() / 1024 }));
 `;
 
-/** @param {string} target what to require, or '' */
-function measure(target) {
-  const args = ['-e', SCRIPT, '--', target];
-  return JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8' }));
+/**
+ * @param {string} node
+ * @param {string} load
+ * @returns {{ ms: number, rssKiB: number }}
+ */
+function runOnce(node, load) {
+  return JSON.parse(execFileSync(node, ['-e', program(load)], { encoding: 'utf8' }));
 }
 
-/** @param {number[]} values */
-function median(values) {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)];
-}
-
-function main() {
-  const rounds = Math.max(MIN_ROUNDS, Number(process.argv[2]) || 15);
-  const target = path.join(__dirname, '..');
-  const samples = { with: [], without: [] };
+/**
+ * @param {import('./lib/driver').Contender} contender
+ * @param {import('./lib/driver').Scenario} _scenario
+ * @param {import('./lib/driver').Options} options
+ */
+async function measure(contender, _scenario, { node, processes }) {
+  const loaded = [];
+  const empty = [];
   // Alternating, so that a change of the machine's load meets both alike.
-  for (let round = 0; round < rounds; round++) {
-    samples.without.push(measure(''));
-    samples.with.push(measure(target));
+  for (let index = 0; index < processes; index++) {
+    empty.push(runOnce(node, ''));
+    loaded.push(runOnce(node, contender.load));
   }
-  const of = (kind, field) => median(samples[kind].map((sample) => sample[field]));
-  const ms = of('with', 'ms') - of('without', 'ms');
-  const bytes = of('with', 'rssBytes') - of('without', 'rssBytes');
-  console.log(`require('manycore') on Node ${process.version}, medians of ${rounds} processes each`);
-  console.log(`time    ${ms.toFixed(2)} ms (limit ${LIMIT_MS})`);
-  console.log(`memory  ${(bytes / 1024).toFixed(0)} KiB (limit ${LIMIT_BYTES / 1024})`);
-  process.exitCode = ms < LIMIT_MS && bytes < LIMIT_BYTES ? 0 : 1;
+  const beyondEmpty = (/** @type {'ms' | 'rssKiB'} */ key) =>
+    median(loaded.map((sample) => sample[key])) - median(empty.map((sample) => sample[key]));
+  return { ms: beyondEmpty('ms'), rssKiB: beyondEmpty('rssKiB') };
 }
 
-main();
+/** @type {import('./lib/driver').Benchmark} */
+const benchmark = {
+  name: 'require',
+  title: "What require('manycore') costs, and what asking it for both of its halves costs",
+  peer: "node's own",
+  metrics: [
+    { key: 'ms', label: 'time, ms', better: 'lower', digits: 2 },
+    { key: 'rssKiB', label: 'memory, KiB', better: 'lower', digits: 0 },
+  ],
+  options: {
+    processes: { help: 'fresh processes each, of which the median counts', default: '11', parse: positive },
+  },
+  scenarios: () => [{ name: 'require' }],
+  contenders: () => [
+    { name: "node's own", load: "require('node:cluster'); require('node:worker_threads')" },
+    { name: 'manycore', load: `require(${PACKAGE})` },
+    {
+      name: 'manycore used',
+      load: `const { cluster, Worker } = require(${PACKAGE}); if (!cluster || !Worker) throw cluster`,
+    },
+  ],
+  measure,
+};
+
+module.exports = benchmark;
+
+if (require.main === module) main(benchmark);

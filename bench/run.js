@@ -8,8 +8,7 @@
 
 const fs = require('node:fs');
 const path = require('node:path');
-
-const { main } = require('./lib/driver');
+const { spawnSync } = require('node:child_process');
 
 const names = fs
   .readdirSync(__dirname)
@@ -18,7 +17,10 @@ const names = fs
 const [name, ...args] = process.argv.slice(2);
 
 if (names.includes(name)) {
-  main(require(`./${name}`), args);
+  const file = path.join(__dirname, `${name}.js`);
+  const { status, signal } = spawnSync(process.execPath, [file, ...args], { stdio: 'inherit' });
+  process.exitCode = status ?? 1;
+  if (signal) console.error(`${name} was ended by ${signal}`);
 } else {
   console.error(`Usage: node bench/run.js NAME [options]\nNAME is one of: ${names.join(', ')}`);
   process.exitCode = 2;

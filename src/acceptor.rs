@@ -4,7 +4,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::time::Duration;
 
-use manycore_core::accept::{Event, Hub, HubOptions, Policy};
+use manycore_core::accept::hub::Undecided;
+use manycore_core::accept::{Event, Hub, HubOptions, ListenerOptions, Policy};
 use manycore_core::sys::clock::monotonic_ns;
 use napi::bindgen_prelude::{Env, Error, Function, JsValue, Result};
 use napi_derive::napi;
@@ -31,6 +32,30 @@ pub struct ListenResult {
     pub errno: i32,
     /// The listener's id when `errno` is 0.
     pub listener: u32,
+}
+
+/// How a listener's connections find their workers.
+#[napi(object)]
+pub struct AcceptorListenOptions {
+    /// `rr`, `least-connections`, `p2c` or `ip-hash`.
+    pub policy: String,
+    /// JavaScript is asked first, see `takeUndecided`.
+    pub asks: bool,
+    /// The client's address is in a PROXY protocol header.
+    pub reads_proxy_header: bool,
+}
+
+/// A connection for JavaScript to choose a worker for.
+#[napi(object)]
+pub struct UndecidedConnection {
+    /// Names it in the answer.
+    pub id: u32,
+    /// The client's address; empty on a Unix socket.
+    pub address: String,
+    /// The client's port.
+    pub port: u32,
+    /// 4 or 6; 0 on a Unix socket.
+    pub family: u32,
 }
 
 /// A worker's load, read from the scoreboard.
@@ -86,7 +111,7 @@ impl Acceptor {
     }
 
     /// Calls `callback(kind, a, b)` for each event: 1 stalled (token, moved), 2 recovered (token),
-    /// 3 paused (listener, errno), 4 resumed (listener).
+    /// 3 paused (listener, errno), 4 resumed (listener), 5 undecided (listener).
     #[napi]
     pub fn on_event(&mut self, env: Env, callback: Function<'_>) -> Result<()> {
         let refused = || Error::from_reason("the event loop is closing");
@@ -101,6 +126,7 @@ impl Acceptor {
                     Event::Recovered { worker } => [2.0, worker.into(), 0.0],
                     Event::Paused { listener, errno } => [3.0, listener.into(), errno.into()],
                     Event::Resumed { listener } => [4.0, listener.into(), 0.0],
+                    Event::Undecided { listener } => [5.0, listener.into(), 0.0],
                 };
                 callback.call(&[kind, a, b]);
             }
@@ -146,10 +172,19 @@ impl Acceptor {
 
     /// Accepts on a bound socket, of which it makes its own descriptor.
     #[napi]
-    pub fn listen(&self, fd: i32, backlog: i32, policy: String) -> Result<ListenResult> {
+    pub fn listen(&self, fd: i32, backlog: i32, options: AcceptorListenOptions) -> Result<ListenResult> {
         let socket = duplicate(fd)?;
-        let policy = policy_of(&policy)?;
-        Ok(match self.hub.listen(socket, backlog, policy) {
+        let AcceptorListenOptions {
+            policy,
+            asks,
+            reads_proxy_header,
+        } = options;
+        let options = ListenerOptions {
+            policy: policy_of(&policy)?,
+            asks,
+            reads_proxy_header,
+        };
+        Ok(match self.hub.listen(socket, backlog, options) {
             Ok(listener) => ListenResult { errno: 0, listener },
             Err(error) => ListenResult {
                 errno: -error.raw_os_error().unwrap_or(1),
@@ -188,14 +223,43 @@ impl Acceptor {
         self.hub.close_listener(listener);
     }
 
+    /// Connections of a listener that asks, each once.
+    #[napi]
+    pub fn take_undecided(&self, listener: u32) -> Vec<UndecidedConnection> {
+        let describe = |undecided: Undecided| {
+            let Undecided { id, client } = undecided;
+            let family = client.map_or(0, |client| if client.is_ipv4() { 4 } else { 6 });
+            let address = client.map_or_else(String::new, |client| client.ip().to_string());
+            UndecidedConnection {
+                id,
+                address,
+                port: client.map_or(0, |client| client.port().into()),
+                family,
+            }
+        };
+        self.hub
+            .take_undecided(listener)
+            .into_iter()
+            .map(describe)
+            .collect()
+    }
+
+    /// Chooses workers by their tokens, 0 for the listener's policy, for connections by their ids.
+    #[napi]
+    pub fn decide(&self, ids: Vec<u32>, tokens: Vec<u32>) {
+        self.hub.decide(ids.into_iter().zip(tokens));
+    }
+
     /// A worker's load now.
     #[napi]
     pub fn load(&self, token: u32, slot: u32) -> WorkerLoad {
-        let load = self.hub.scoreboard().load(slot, monotonic_ns());
+        let board = self.hub.scoreboard();
+        let now_ns = monotonic_ns();
+        let load = board.load(slot, now_ns);
         WorkerLoad {
             connections: load.connections,
             requests: load.requests,
-            loop_lag_ms: load.loop_lag_ns as f64 / 1e6,
+            loop_lag_ms: board.loop_lag_ns(slot, now_ns) as f64 / 1e6,
             unclaimed: self.hub.unclaimed(token) as f64,
         }
     }

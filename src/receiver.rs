@@ -8,10 +8,10 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::sync::Arc;
 
-use manycore_core::accept::gate::{Gate, Step, Turn};
+use manycore_core::accept::gate::{Gate, Neighbours, Step};
 use manycore_core::accept::scoreboard::{Scoreboard, COUNTERS_BYTES, POLLING};
 use manycore_core::accept::{Delivery, Inbox};
-use manycore_core::sys::clock::monotonic_ns;
+use manycore_core::sys::clock::{monotonic_ns, thread_cpu_ns};
 use manycore_core::sys::epoll::Registration;
 use napi::bindgen_prelude::{Env, Error, Function, JsValue, Result, Unknown};
 use napi_derive::napi;
@@ -50,6 +50,7 @@ struct Shared {
     board: Arc<Scoreboard>,
     slot: u32,
     gates: RefCell<Vec<GatedSocket>>,
+    neighbours: RefCell<Neighbours>,
     /// Kept here so that callbacks can pause and arm them.
     poll: RefCell<Option<Handle>>,
     no_room: RefCell<Option<Handle>>,
@@ -86,12 +87,13 @@ impl Receiver {
         let control = inbox.as_fd().as_raw_fd();
         let shared = Rc::new(Shared {
             inbox: RefCell::new(inbox),
-            board,
             slot,
             gates: RefCell::new(Vec::new()),
+            neighbours: RefCell::new(Neighbours::new(Arc::clone(&board), slot)),
             poll: RefCell::new(None),
             no_room: RefCell::new(None),
             gate_timer: RefCell::new(None),
+            board,
         });
         let handle = |handle: Option<Handle>| handle.ok_or_else(closing);
         let on_poll = {
@@ -259,14 +261,18 @@ impl Shared {
     fn before_poll(&self) {
         let mut gates = self.gates.borrow_mut();
         if !gates.is_empty() {
-            let mut turn = Turn::new(Arc::clone(&self.board), self.slot, monotonic_ns());
+            let mut neighbours = self.neighbours.borrow_mut();
+            neighbours.turn(monotonic_ns());
             let mut closed = false;
             for gated in gates.iter_mut() {
                 match gated.stage {
                     Stage::New => gated.stage = Stage::BeforePoll,
                     Stage::BeforePoll => {}
                     Stage::Registered => {
-                        let step = turn.step(&mut gated.gate);
+                        let GatedSocket {
+                            registration, gate, ..
+                        } = gated;
+                        let step = neighbours.step(gate, || registration.has_waiting());
                         gated.apply(step);
                     }
                 }
@@ -280,7 +286,10 @@ impl Shared {
                 }
             });
         }
-        self.board.worker(self.slot).state.store(POLLING, Release);
+        let worker = self.board.worker(self.slot);
+        worker.cpu_ns.store(thread_cpu_ns(), Relaxed);
+        // Release: whoever sees the loop wait also sees the time above.
+        worker.state.store(POLLING, Release);
     }
 
     fn after_poll(&self) {

@@ -34,7 +34,6 @@ extern "C" {
     fn uv_handle_size(kind: c_int) -> usize;
     fn uv_handle_set_data(handle: *mut UvHandle, data: *mut c_void);
     fn uv_handle_get_data(handle: *const UvHandle) -> *mut c_void;
-    fn uv_ref(handle: *mut UvHandle);
     fn uv_unref(handle: *mut UvHandle);
     fn uv_close(handle: *mut UvHandle, callback: Option<HandleCb>);
     fn uv_backend_fd(uv_loop: *const UvLoop) -> c_int;
@@ -90,8 +89,8 @@ impl EventLoop {
         unsafe { uv_backend_fd(self.raw.as_ptr()) }
     }
 
-    /// Calls back each time `fd` is readable. The handle does not keep the loop alive until
-    /// [`Handle::set_ref`] says so. `fd` must stay open until the handle is closed.
+    /// Calls back each time `fd` is readable. The handle does not keep the loop alive.
+    /// `fd` must stay open until the handle is closed.
     pub fn poll(&self, fd: RawFd, callback: impl FnMut() + 'static) -> Option<Handle> {
         let handle = Handle::new(self, Kind::Poll, Box::new(callback), |uv_loop, raw| {
             // SAFETY: `raw` is memory of libuv's own size for a poll handle, not yet initialised.
@@ -182,20 +181,6 @@ impl Handle {
             inner.hook.set(hook);
         }
         Some(Self(inner))
-    }
-
-    /// Whether the handle keeps the event loop alive.
-    pub fn set_ref(&self, on: bool) {
-        if self.0.closing.get() {
-            return;
-        }
-        if on {
-            // SAFETY: the handle is open.
-            unsafe { uv_ref(self.0.raw.as_ptr()) }
-        } else {
-            // SAFETY: the handle is open.
-            unsafe { uv_unref(self.0.raw.as_ptr()) }
-        }
     }
 
     /// Starts watching again after [`Handle::pause`]. False when libuv refuses.

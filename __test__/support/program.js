@@ -5,6 +5,7 @@
  */
 
 const { spawn } = require('node:child_process');
+const { readFileSync } = require('node:fs');
 
 /** After so long a wait has failed: far more than anything here takes, even on a loaded machine. */
 const WATCHDOG_MS = 120_000;
@@ -107,6 +108,20 @@ class Program {
     });
   }
 
+  /**
+   * Waits for the next message of a program started with `ipc`.
+   * @returns {Promise<any>}
+   */
+  message() {
+    /** @type {{ message: any } | undefined} */
+    let received;
+    this.process.once('message', (message) => {
+      received = { message };
+      this.#notify();
+    });
+    return this.#until('a message', () => received).then(({ message }) => message);
+  }
+
   /** Waits for the program's end, and for the end of everything that holds its output open. */
   ended() {
     return this.#until('its end', () => this.#end);
@@ -138,6 +153,21 @@ class Program {
 }
 
 /**
+ * Whether a process runs. One that has ended but has not been waited for does not.
+ * @param {number} pid
+ */
+function isRunning(pid) {
+  let stat;
+  try {
+    stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  } catch {
+    return false;
+  }
+  const state = stat[stat.lastIndexOf(')') + 2];
+  return state !== 'Z' && state !== 'X';
+}
+
+/**
  * Runs a program to its end.
  * @param {string[]} args
  * @param {ConstructorParameters<typeof Program>[1]} [options]
@@ -155,4 +185,5 @@ async function run(args, options) {
 
 module.exports.Program = Program;
 module.exports.run = run;
+module.exports.isRunning = isRunning;
 module.exports.WATCHDOG_MS = WATCHDOG_MS;

@@ -23,15 +23,19 @@ for (const policy of policies) cluster.schedulingPolicy = policy;
 cluster.schedulingPolicy = 'fastest';
 
 if (manycore.cluster.isPrimary) {
+  manycore.cluster.setupPrimary({ args: [], stallLimitMs: 20 });
   const worker: manycore.ClusterWorker = manycore.cluster.fork({ ROLE: 'web' });
-  const { connections, requests, loopLagMs, unclaimed, rssBytes, cpu } = worker.load;
-  const numbers: number[] = [connections, requests, loopLagMs, unclaimed, rssBytes, cpu];
+  const load = worker.load;
+  if (load === undefined) throw new Error('no addon');
+  const { connections, requests, loopLagMs, unclaimed, rssBytes, cpu } = load;
+  const numbers: number[] = [connections, requests, loopLagMs, unclaimed, rssBytes, cpu.user, cpu.system];
   numbers.push(worker.id, worker.process.pid ?? 0);
   // @ts-expect-error the load is the worker's to report
-  worker.load.connections = 1;
+  load.connections = 1;
   manycore.cluster
-    .on('exit', (who, code, signal) => [who.load.cpu, code.toFixed(), signal.length])
+    .on('exit', (who, code, signal) => [who.load?.cpu, code.toFixed(), signal.length])
     .once('listening', (who, address: Address) => [who.id, address.port])
+    .on('stall', (who, { moved }) => [who.id, moved.toFixed()])
     .on('anything else', (...args) => args.length);
   // @ts-expect-error 'online' comes with the worker alone
   manycore.cluster.on('online', (...[who, code]: manycore.ClusterEvents['online']) => [who, code]);

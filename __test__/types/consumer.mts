@@ -10,8 +10,8 @@ cluster.schedulingPolicy = policy;
 clusterModule.schedulingPolicy = 'p2c';
 
 const forked: ClusterWorker = fork();
-const load: WorkerLoad = forked.load;
-const lagMs: number = load.loopLagMs;
+const load: WorkerLoad | undefined = forked.load;
+const lagMs: number = load?.loopLagMs ?? 0;
 cluster.workers?.[forked.id]?.send({ lagMs });
 
 const options: WorkerOptions = { eval: true };

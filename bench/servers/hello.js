@@ -11,7 +11,9 @@ const http = require('node:http');
 const net = require('node:net');
 
 const [source, workers, reusePort] = process.argv.slice(2);
-const cluster = source === 'manycore' ? require('manycore').cluster : require('node:cluster');
+/** @type {import('manycore').Cluster} */
+const cluster =
+  source === 'manycore' ? require('manycore').cluster : /** @type {any} */ (require('node:cluster'));
 
 if (cluster.isPrimary) primary();
 else worker();

@@ -17,7 +17,7 @@ const SIGNALS = /** @type {const} */ (['SIGINT', 'SIGTERM']);
 
 /**
  * Reports on all workers from the primary; stops them on SIGINT and SIGTERM.
- * @param {import('node:cluster').Cluster} cluster
+ * @param {import('manycore').Cluster} cluster
  */
 function primary(cluster) {
   /** @type {Map<number, number>} requests answered, by worker id */
@@ -62,7 +62,7 @@ function primary(cluster) {
 
 /**
  * Counts what this worker serves; leaves when the primary or a signal says so, or when it cannot listen.
- * @param {import('node:cluster').Cluster} cluster
+ * @param {import('manycore').Cluster} cluster
  * @param {import('node:http').Server} server
  */
 function worker(cluster, server) {

@@ -1,6 +1,9 @@
 'use strict';
 
+const { subscribe } = require('node:diagnostics_channel');
+
 const CONNECTIONS = 0;
+const REQUESTS = 1;
 const ACCEPTED = 2;
 
 /**
@@ -10,10 +13,25 @@ const ACCEPTED = 2;
 class ConnectionCounter {
   #board;
   #tracked = new WeakSet();
+  #countsRequests = false;
 
   /** @param {Int32Array} board this worker's counters; written from here only */
   constructor(board) {
     this.#board = board;
+  }
+
+  /** Counts HTTP requests from their headers' arrival to the end of the response, whatever ends it. */
+  trackRequests() {
+    if (this.#countsRequests) return;
+    this.#countsRequests = true;
+    const board = this.#board;
+    const onClose = () => {
+      board[REQUESTS]--;
+    };
+    subscribe('http.server.request.start', (/** @type {any} */ { response }) => {
+      board[REQUESTS]++;
+      response.once('close', onClose);
+    });
   }
 
   /**

@@ -10,6 +10,7 @@
 
 const net = require('node:net');
 const path = require('node:path');
+const builtin = require('./builtin');
 const { SHARED } = require('./policy');
 
 const [major] = process.versions.node.split('.').map(Number);
@@ -23,14 +24,15 @@ const UV_WRITABLE = 2;
 
 const DEFAULT_BACKLOG = 511;
 
-/** @typedef {{ worker: any, token: number, acceptor: import('../native/index').Acceptor }} Client */
+/** @typedef {{ worker: any, token: number, scheduler: import('./scheduler').Scheduler }} Client */
+/** @typedef {import('./policy').Chooser} Chooser */
 
 class ListenerTable {
   /** @type {Map<string, Listener>} */
   #listeners = new Map();
   #defaultPolicy;
 
-  /** @param {() => string} defaultPolicy */
+  /** @param {() => string | Chooser} defaultPolicy */
   constructor(defaultPolicy) {
     this.#defaultPolicy = defaultPolicy;
   }
@@ -76,7 +78,7 @@ class ListenerTable {
     const listener =
       known !== undefined && !known.has(client)
         ? known
-        : new Listener(message, message.manycore?.policy ?? this.#defaultPolicy(), client.acceptor);
+        : new Listener(message, message.manycore?.policy ?? this.#defaultPolicy(), client.scheduler);
     listener.data ??= message.data;
     if (listener.errno === 0) this.#listeners.set(key, listener);
     const { reply, handle } = listener.add(client, message.manycore !== undefined);
@@ -100,17 +102,19 @@ class Listener {
   #handle = /** @type {any} */ (null);
   /** @type {Map<number, Client>} */
   #clients = new Map();
+  #scheduler;
   #acceptor;
   #isHub = false;
   #id = -1;
 
   /**
    * @param {any} message
-   * @param {string} policy
-   * @param {import('../native/index').Acceptor} acceptor
+   * @param {string | Chooser} policy
+   * @param {import('./scheduler').Scheduler} scheduler
    */
-  constructor(message, policy, acceptor) {
-    this.#acceptor = acceptor;
+  constructor(message, policy, scheduler) {
+    this.#scheduler = scheduler;
+    this.#acceptor = scheduler.acceptor;
     const handle = bind(message);
     if (typeof handle === 'number') {
       this.errno = handle;
@@ -120,19 +124,46 @@ class Listener {
     // A shared Unix socket or one whose servers turn connections away is better served by one who decides.
     const isHub = policy !== SHARED || message.addressType === -1 || message.manycore?.limited === true;
     this.errno = isHub ? this.#startHub(message, policy === SHARED ? 'rr' : policy) : 0;
-    if (!isHub) this.#id = acceptor.share();
+    if (!isHub) this.#id = this.#acceptor.share();
     if (this.errno !== 0) this.#closeHandle();
   }
 
-  /** @param {any} message @param {string} policy */
+  /** @param {any} message @param {string | Chooser} policy */
   #startHub(message, policy) {
     const backlog = message.backlog > 0 ? message.backlog : DEFAULT_BACKLOG;
-    const { errno, listener } = this.#acceptor.listen(this.#handle.fd, backlog, policy);
-    if (errno === 0) {
-      this.#isHub = true;
-      this.#id = listener;
+    const asks = typeof policy === 'function';
+    const wantsAddress = asks || policy === 'ip-hash';
+    const proxyProtocol = message.manycore?.proxyProtocol ?? builtin.settings.proxyProtocol;
+    const { errno, listener } = this.#acceptor.listen(this.#handle.fd, backlog, {
+      policy: asks ? 'rr' : policy,
+      asks,
+      readsProxyHeader: wantsAddress && Boolean(proxyProtocol),
+    });
+    if (errno !== 0) return errno;
+    this.#isHub = true;
+    this.#id = listener;
+    if (asks) this.#scheduler.deciders.set(listener, () => this.#decide(policy));
+    return 0;
+  }
+
+  /** Asks the user's policy for a worker for each new connection. @param {Chooser} choose */
+  #decide(choose) {
+    const clients = [...this.#clients.values()];
+    const workers = clients.map((client) => client.worker);
+    const undecided = this.#acceptor.takeUndecided(this.#id);
+    /** @type {number[]} */
+    const tokens = new Array(undecided.length).fill(0);
+    try {
+      undecided.forEach(({ address, port, family }, index) => {
+        const remoteFamily = family === 0 ? undefined : family === 4 ? 'IPv4' : 'IPv6';
+        const chosen = choose({ remoteAddress: address, remotePort: port, remoteFamily }, workers);
+        tokens[index] = clients.find((client) => client.worker === chosen)?.token ?? 0;
+      });
+    } finally {
+      // Also when the policy throws: the rest goes in turn.
+      const ids = undecided.map((connection) => connection.id);
+      this.#acceptor.decide(ids, tokens);
     }
-    return errno;
   }
 
   /** @param {Client} client */
@@ -170,7 +201,10 @@ class Listener {
     if (!this.#clients.delete(client.token)) return false;
     this.#acceptor.detach(this.#id, client.token);
     if (this.#clients.size > 0) return false;
-    if (this.#isHub) this.#acceptor.closeListener(this.#id);
+    if (this.#isHub) {
+      this.#acceptor.closeListener(this.#id);
+      this.#scheduler.deciders.delete(this.#id);
+    }
     this.#closeHandle();
     return true;
   }

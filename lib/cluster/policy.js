@@ -4,7 +4,17 @@
  * `cluster.schedulingPolicy`: which values there are and how a listener is served under each.
  */
 
+const builtin = require('./builtin');
 const { makeError } = require('../core/errors');
+
+/**
+ * A policy of one's own: chooses one of the workers that serve the listener. Anything else than one of them
+ * leaves the choice to round-robin.
+ * @callback Chooser
+ * @param {{ remoteAddress: string, remotePort: number, remoteFamily: 'IPv4' | 'IPv6' | undefined }} connection
+ * @param {import('node:cluster').Worker[]} workers
+ * @returns {import('node:cluster').Worker | undefined}
+ */
 
 /** Node's constants, which its cluster object has in a primary only. */
 const SCHED_NONE = 1;
@@ -19,17 +29,22 @@ const HUB_POLICIES = new Set(['rr', 'least-connections', 'p2c', 'ip-hash']);
 /**
  * The name of a policy as the rest of the code knows it.
  * @param {unknown} value what a user set
- * @returns {string}
+ * @returns {string | Chooser}
  * @throws ERR_INVALID_ARG_VALUE
  */
 function policyName(value) {
   if (value === SCHED_NONE || value === SHARED) return SHARED;
   if (value === SCHED_RR) return 'rr';
   if (typeof value === 'string' && HUB_POLICIES.has(value)) return value;
+  if (typeof value === 'function' && builtin.isPrimary) return /** @type {Chooser} */ (value);
   const known = [SHARED, ...HUB_POLICIES].map((name) => `'${name}'`).join(', ');
   throw makeError(
     'ERR_INVALID_ARG_VALUE',
-    ['schedulingPolicy', value, `must be SCHED_RR, SCHED_NONE or one of ${known}`],
+    [
+      'schedulingPolicy',
+      value,
+      `must be SCHED_RR, SCHED_NONE, one of ${known} or, in the primary, a function`,
+    ],
     policyName,
   );
 }
@@ -43,7 +58,7 @@ function initialPolicy(fromEnvironment) {
 }
 
 /** The constant that Node's cluster knows for a policy. */
-function builtinPolicy(/** @type {string} */ name) {
+function builtinPolicy(/** @type {string | Chooser} */ name) {
   return name === SHARED ? SCHED_NONE : SCHED_RR;
 }
 

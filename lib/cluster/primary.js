@@ -9,7 +9,7 @@
  */
 
 const builtin = require('./builtin');
-const { loadAddon } = require('../core/addon');
+const { loadAddon, requireAddon } = require('../core/addon');
 const { makeError } = require('../core/errors');
 const { getScheduler } = require('./scheduler');
 const { ListenerTable } = require('./listeners');
@@ -26,7 +26,7 @@ const native = { fork: builtin.fork, setupPrimary: builtin.setupPrimary };
 /** What the user set, or undefined; read once, at the first set-up, as Node does. */
 let chosenPolicy = /** @type {unknown} */ (undefined);
 const environmentPolicy = policies.initialPolicy(process.env.NODE_CLUSTER_SCHED_POLICY);
-/** @type {string | undefined} */
+/** @type {string | policies.Chooser | undefined} */
 let frozenPolicy;
 
 const listeners = new ListenerTable(() => frozenPolicy ?? environmentPolicy);
@@ -46,12 +46,25 @@ const schedulingPolicy = {
  * @param {Record<string, any>} [options]
  */
 function setupPrimary(options) {
+  if (loadAddon() === null) {
+    adoptNodesPolicy();
+    native.setupPrimary.call(builtin, options);
+    return;
+  }
   if (frozenPolicy === undefined) {
     const policy = chosenPolicy === undefined ? environmentPolicy : policies.policyName(chosenPolicy);
     checkStallLimit(options?.stallLimitMs);
     frozenPolicy = policy;
   }
   withBuiltinPolicy(() => native.setupPrimary.call(builtin, options));
+}
+
+/** Without the addon Node schedules, which knows its own two policies. Untouched, the choice stays Node's. */
+function adoptNodesPolicy() {
+  if (chosenPolicy === undefined) return;
+  const name = policies.policyName(chosenPolicy);
+  if (name !== policies.SHARED && name !== 'rr') requireAddon(`cluster.schedulingPolicy = '${name}'`);
+  builtin.schedulingPolicy = policies.builtinPolicy(name);
 }
 
 /** @param {unknown} value */
@@ -89,7 +102,10 @@ function withBuiltinPolicy(/** @type {() => void} */ setUp) {
  */
 function fork(env) {
   const addon = loadAddon();
-  if (addon === null) return native.fork.call(builtin, env);
+  if (addon === null) {
+    adoptNodesPolicy();
+    return native.fork.call(builtin, env);
+  }
   const scheduler = getScheduler(addon, builtin.settings);
   const link = scheduler.addWorker();
   let worker;
@@ -150,7 +166,7 @@ function stdioWith({ stdio, silent }, extra) {
  */
 function adopt(worker, link, scheduler) {
   const { process: child } = worker;
-  const client = { worker, token: link.token, acceptor: scheduler.acceptor };
+  const client = { worker, token: link.token, scheduler };
   scheduler.watch(link, worker);
 
   // Node's own listener for its cluster messages is the last one added, by the fork that has just returned.

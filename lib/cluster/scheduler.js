@@ -12,6 +12,7 @@ const LINGER_MS = 0.1;
 
 const EVENT_STALLED = 1;
 const EVENT_RECOVERED = 2;
+const EVENT_UNDECIDED = 5;
 
 class Scheduler {
   /**
@@ -22,6 +23,8 @@ class Scheduler {
     this.acceptor = new addon.Acceptor(stallLimitMs, LINGER_MS);
     /** @type {Map<number, any>} */
     this.workers = new Map();
+    /** @type {Map<number, () => void>} what decides about a listener's connections */
+    this.deciders = new Map();
     this.acceptor.onEvent((/** @type {any[]} */ ...args) => this.#onEvent(args[0], args[1], args[2]));
   }
 
@@ -36,9 +39,14 @@ class Scheduler {
    * @param {any} worker
    */
   watch(link, worker) {
+    const { pid } = worker.process;
+    // Without a pid the process could not be started, and no 'exit' will tell of its end.
+    if (pid === undefined) {
+      this.removeWorker(link);
+      return;
+    }
     this.workers.set(link.token, worker);
-    // Without a pid the process could not be started: its 'exit' follows and tidies up.
-    if (worker.process.pid !== undefined) this.acceptor.watch(link.token, worker.process.pid);
+    this.acceptor.watch(link.token, pid);
   }
 
   /** @param {import('../native/index').AcceptorWorker} link */
@@ -53,9 +61,10 @@ class Scheduler {
     return this.acceptor.load(link.token, link.slot);
   }
 
-  /** @param {number} kind @param {number} token @param {number} moved */
-  #onEvent(kind, token, moved) {
-    const worker = this.workers.get(token);
+  /** @param {number} kind @param {number} subject a worker's token or a listener @param {number} moved */
+  #onEvent(kind, subject, moved) {
+    if (kind === EVENT_UNDECIDED) this.deciders.get(subject)?.();
+    const worker = kind === EVENT_STALLED || kind === EVENT_RECOVERED ? this.workers.get(subject) : undefined;
     if (worker === undefined) return;
     if (kind === EVENT_STALLED) {
       const info = { moved };

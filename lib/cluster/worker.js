@@ -7,6 +7,7 @@
  * workers share the socket, its handle accepts by itself and we gate it.
  */
 
+const net = require('node:net');
 const builtin = require('./builtin');
 const { loadAddon } = require('../core/addon');
 const { policyName } = require('./policy');
@@ -67,7 +68,8 @@ class Link {
    */
   getServer(getServer, server, options, callback) {
     if (typeof options.addressType === 'string') return getServer.call(builtin, server, options, callback);
-    const manycore = { limited: isLimit(server.maxConnections), policy: ownPolicy(server) };
+    const { maxConnections, proxyProtocol } = server;
+    const manycore = { limited: isLimit(maxConnections), policy: ownPolicy(server), proxyProtocol };
     getServer.call(
       builtin,
       server,
@@ -78,6 +80,7 @@ class Link {
         callback(errno, handle);
         // The server may have been closed meanwhile, or failed to take the handle.
         if (listener === undefined || !handle || server._handle !== handle) return;
+        this.#counter.trackRequests();
         this.#counter.track(server, (isFull) => {
           if (handle.fd !== undefined) this.#receiver.setFull(handle.fd, isFull);
         });
@@ -143,9 +146,29 @@ class Link {
   }
 }
 
-/** A server's own policy, set by `server.schedulingPolicy` before it listens. @param {any} server */
+/** A server's own policy, from its listen options. @param {any} server */
 function ownPolicy({ schedulingPolicy }) {
   return schedulingPolicy === undefined ? undefined : policyName(schedulingPolicy);
+}
+
+/**
+ * Lets `server.listen()` take `schedulingPolicy` and `proxyProtocol`, which Node drops on the way to the
+ * primary: they are kept as properties of the server, which may also be set directly.
+ */
+function acceptListenOptions() {
+  const { listen } = net.Server.prototype;
+  net.Server.prototype.listen = /** @type {any} */ (
+    /** @this {any} @param {any[]} args */
+    function listenWithOptions(...args) {
+      const [options] = args;
+      if (typeof options === 'object' && options !== null) {
+        if (options.schedulingPolicy !== undefined)
+          this.schedulingPolicy = policyName(options.schedulingPolicy);
+        if (options.proxyProtocol !== undefined) this.proxyProtocol = Boolean(options.proxyProtocol);
+      }
+      return Reflect.apply(listen, this, args);
+    }
+  );
 }
 
 /**
@@ -156,6 +179,7 @@ function install(inherited) {
   const addon = loadAddon();
   if (addon === null || !builtin.isWorker) return;
   const link = new Link(addon, inherited);
+  acceptListenOptions();
   const { _getServer: getServer } = builtin;
   builtin._getServer = function _getServer(
     /** @type {any} */ server,

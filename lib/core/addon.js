@@ -20,6 +20,8 @@ let unavailable;
 
 /** Codes with which Node refuses native code by its own settings. */
 const REFUSED = new Set(['ERR_DLOPEN_DISABLED', 'ERR_ACCESS_DENIED']);
+/** No file, so that asking for it can do nothing. */
+const NO_ADDON = `${__dirname}/none.node`;
 
 /**
  * The addon, or null where it cannot be had.
@@ -41,12 +43,12 @@ function loadAddon() {
   try {
     loaded = require('../native/index.js');
   } catch (error) {
-    const reason = rootCause(error);
-    if (REFUSED.has(reason.code)) {
-      unavailable = `Node refuses native addons (${reason.code})`;
+    const refusal = findRefusal();
+    if (refusal !== undefined) {
+      unavailable = `Node refuses native addons (${refusal})`;
       return null;
     }
-    throw makeError('ERR_MANYCORE_ADDON_MISSING', [reason.message], loadAddon);
+    throw makeError('ERR_MANYCORE_ADDON_MISSING', [firstFailure(error).message], loadAddon);
   }
   const addonVersion = loaded.version();
   if (addonVersion !== version) {
@@ -70,14 +72,26 @@ function requireAddon(feature) {
   return addon;
 }
 
-/** @param {any} error */
-function rootCause(error) {
-  for (let depth = 0; error?.cause && depth < 16; depth++) {
-    const { cause } = error;
-    if (Array.isArray(cause)) error = cause.find((each) => REFUSED.has(each?.code)) ?? cause[0];
-    else error = cause;
-    if (REFUSED.has(error?.code)) break;
+/**
+ * The code with which Node refuses every addon, if it does (`--no-addons`, the permission model). The
+ * generated loader reports the messages of its attempts without their codes, so Node is asked directly.
+ */
+function findRefusal() {
+  try {
+    process.dlopen({ exports: {} }, NO_ADDON);
+  } catch (error) {
+    const { code } = /** @type {NodeJS.ErrnoException} */ (error);
+    if (code !== undefined && REFUSED.has(code)) return code;
   }
+  return undefined;
+}
+
+/**
+ * The loader tries the file beside it first and chains what happens later in front of that.
+ * @param {any} error
+ */
+function firstFailure(error) {
+  while (error.cause instanceof Error) error = error.cause;
   return error;
 }
 

@@ -15,7 +15,7 @@ export declare class Acceptor {
   constructor(stallLimitMs: number, lingerMs: number)
   /**
    * Calls `callback(kind, a, b)` for each event: 1 stalled (token, moved), 2 recovered (token),
-   * 3 paused (listener, errno), 4 resumed (listener).
+   * 3 paused (listener, errno), 4 resumed (listener), 5 undecided (listener).
    */
   onEvent(callback: (arg?: unknown) => unknown): void
   /** The descriptor of the scoreboard, for workers to inherit. */
@@ -27,7 +27,7 @@ export declare class Acceptor {
   /** Forgets a worker; what waits for it goes to others. */
   removeWorker(token: number): void
   /** Accepts on a bound socket, of which it makes its own descriptor. */
-  listen(fd: number, backlog: number, policy: string): ListenResult
+  listen(fd: number, backlog: number, options: AcceptorListenOptions): ListenResult
   /** An id for a socket that workers share without the hub. */
   share(): number
   /** Lets a worker ask for the connections of a listener. */
@@ -38,6 +38,10 @@ export declare class Acceptor {
   detach(listener: number, token: number): void
   /** Stops accepting and closes the hub's descriptor. */
   closeListener(listener: number): void
+  /** Connections of a listener that asks, each once. */
+  takeUndecided(listener: number): Array<UndecidedConnection>
+  /** Chooses workers by their tokens, 0 for the listener's policy, for connections by their ids. */
+  decide(ids: Array<number>, tokens: Array<number>): void
   /** A worker's load now. */
   load(token: number, slot: number): WorkerLoad
   /** Counts since the start. */
@@ -127,6 +131,16 @@ export declare class ThreadLink {
   close(): void
 }
 
+/** How a listener's connections find their workers. */
+export interface AcceptorListenOptions {
+  /** `rr`, `least-connections`, `p2c` or `ip-hash`. */
+  policy: string
+  /** JavaScript is asked first, see `takeUndecided`. */
+  asks: boolean
+  /** The client's address is in a PROXY protocol header. */
+  readsProxyHeader: boolean
+}
+
 /** Counts since the start, as `Stats` of the core. */
 export interface AcceptorStats {
   /** Connections accepted. */
@@ -185,6 +199,18 @@ export interface ListenResult {
  * handled by the program.
  */
 export declare function reportUncaught(error: unknown): void
+
+/** A connection for JavaScript to choose a worker for. */
+export interface UndecidedConnection {
+  /** Names it in the answer. */
+  id: number
+  /** The client's address; empty on a Unix socket. */
+  address: string
+  /** The client's port. */
+  port: number
+  /** 4 or 6; 0 on a Unix socket. */
+  family: number
+}
 
 /** The version of the addon, which must equal that of the JavaScript beside it. */
 export declare function version(): string

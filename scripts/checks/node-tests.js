@@ -31,10 +31,13 @@ async function runFiles(binary, files) {
     `--test-timeout=${TIMEOUT_MS}`,
     ...files,
   ];
-  const { stdout } = await exec(binary, args, {
+  const { stdout, code } = await exec(binary, args, {
+    allowFailure: true,
     env: { PATH: `${path.dirname(binary)}:${process.env.PATH}`, NODE_OPTIONS: undefined, FORCE_COLOR: '0' },
   });
   const passed = sum(stdout, /^ℹ pass (\d+)$/gm);
+  const failed = sum(stdout, /^ℹ fail (\d+)$/gm);
+  if (code !== 0) throw new CheckError(`${failed} of ${passed + failed} tests failed (exit code ${code})`);
   if (passed < files.length) throw new CheckError(`${files.length} files, but only ${passed} tests passed`);
   return passed;
 }
@@ -47,11 +50,18 @@ async function nodeTests() {
 async function smoke() {
   const files = testFiles().filter((name) => SMOKE.test(name));
   let count = 0;
+  const failures = [];
   for (const major of OTHER_MAJORS) {
     const binary = await nodeBinary(major);
     await exec(binary, ['--version']);
-    count += await runFiles(binary, files);
+    try {
+      count += await runFiles(binary, files);
+    } catch (error) {
+      if (!(error instanceof CheckError)) throw error;
+      failures.push(`Node ${major}: ${error.message}`);
+    }
   }
+  if (failures.length > 0) throw new CheckError(failures.join(', '));
   return { count, unit: 'tests' };
 }
 

@@ -7,6 +7,11 @@ const path = require('node:path');
 
 const ROOT = path.join(__dirname, '..', '..');
 
+/** No command takes a fraction of this: one that does hangs. */
+const WATCHDOG_MS = 20 * 60_000;
+
+const SHOWN_CHARACTERS = 100;
+
 /** A check that failed for the reason its message gives; the output above it tells the rest. */
 class CheckError extends Error {}
 
@@ -29,7 +34,8 @@ class CheckError extends Error {}
  */
 function exec(command, args, options = {}) {
   const env = { ...process.env, ...options.env };
-  const shown = [path.basename(command), ...args].join(' ');
+  const line = [path.basename(command), ...args].join(' ');
+  const shown = line.length > SHOWN_CHARACTERS ? `${line.slice(0, SHOWN_CHARACTERS)}...` : line;
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       cwd: options.cwd ?? ROOT,
@@ -47,8 +53,19 @@ function exec(command, args, options = {}) {
       output += text;
       process.stdout.write(text);
     });
-    child.once('error', (error) => reject(new CheckError(`${shown}: ${error.message}`)));
+    const watchdog = setTimeout(() => {
+      child.kill('SIGKILL');
+      // What it started may hold the pipes open, and this process with them.
+      child.stdout.destroy();
+      child.stderr.destroy();
+      reject(new CheckError(`${shown} did not end within ${WATCHDOG_MS / 60_000} minutes`));
+    }, WATCHDOG_MS);
+    child.once('error', (error) => {
+      clearTimeout(watchdog);
+      reject(new CheckError(`${shown}: ${error.message}`));
+    });
     child.once('close', (code, signal) => {
+      clearTimeout(watchdog);
       if (code === 0 || (options.allowFailure && signal === null)) resolve({ code, stdout, output });
       else reject(new CheckError(`${shown} failed (${signal ?? `exit code ${code}`})`));
     });

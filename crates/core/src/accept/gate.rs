@@ -9,6 +9,11 @@
 //! - **Rotation**: registrations are exclusive (`EPOLLEXCLUSIVE`), which wakes the first in line; a worker
 //!   that has accepted while another one is idle goes to the end of the line.
 //!
+//! A loop that is stuck in an I/O callback still looks as if it waited for events: libuv tells when it is about
+//! to wait and when it has run the callbacks, nothing in between. So a worker that has looked idle for a while
+//! is only a suspect; when it alone keeps a gate closed and connections wait all the same, which an idle
+//! worker would have taken, it is stuck, until its loop turns again.
+//!
 //! Who may call: the worker's JavaScript thread. Others' counters are read as hints only.
 
 use std::sync::atomic::Ordering::Relaxed;
@@ -18,6 +23,9 @@ use super::scoreboard::{slots, Scoreboard, POLLING};
 
 /// A worker whose loop is busy and has not turned for this long does not hold others back.
 const STUCK_NS: u64 = 5_000_000;
+
+/// How long connections may wait for suspects.
+const PATIENCE_NS: u64 = 2_000_000;
 
 /// Connections a worker may be ahead of the least loaded one, at least.
 const SLACK: u32 = 2;
@@ -46,6 +54,8 @@ pub struct Gate {
     last_accepted: u32,
     /// Closed by its server: at its `maxConnections`.
     full: bool,
+    /// Since when connections wait although only suspects keep the gate closed.
+    waiting_since_ns: Option<u64>,
 }
 
 impl Gate {
@@ -56,6 +66,7 @@ impl Gate {
             armed: true,
             last_accepted: 0,
             full: false,
+            waiting_since_ns: None,
         }
     }
 
@@ -70,45 +81,62 @@ impl Gate {
     }
 }
 
-/// What a worker sees of the others, shared by the gates it looks at in one turn of its loop.
+/// What a worker knows about the others, from turn to turn of its loop.
 #[derive(Debug)]
-pub struct Turn {
+pub struct Neighbours {
     board: Arc<Scoreboard>,
     slot: u32,
+    /// Workers found stuck, with the beat they are stuck at.
+    stuck: Vec<(u32, u64)>,
+    /// The last set of workers looked at in this turn, and what was found.
+    seen: Option<(Set, Others)>,
     now_ns: u64,
-    /// The last set of workers looked at, and what was found.
-    seen: Option<([u64; 4], Others)>,
 }
 
-#[derive(Clone, Copy, Debug)]
+type Set = [u64; 4];
+
+#[derive(Clone, Copy, Debug, Default)]
 struct Others {
     /// Connections of the least loaded one that is not stuck.
     least: Option<u32>,
+    /// The same without suspects.
+    least_trusted: Option<u32>,
     /// Some other worker waits for events.
     idle: bool,
 }
 
-impl Turn {
-    /// A turn of the loop of the worker in `slot`.
-    pub fn new(board: Arc<Scoreboard>, slot: u32, now_ns: u64) -> Self {
+impl Neighbours {
+    /// Those of the worker in `slot`.
+    pub fn new(board: Arc<Scoreboard>, slot: u32) -> Self {
         Self {
             board,
             slot,
-            now_ns,
+            stuck: Vec::new(),
             seen: None,
+            now_ns: 0,
         }
     }
 
-    /// What to do for one gate. The caller does it.
-    pub fn step(&mut self, gate: &mut Gate) -> Step {
-        let others = self.others(self.board.serving(gate.row));
+    /// A new turn of the loop: looks afresh.
+    pub fn turn(&mut self, now_ns: u64) {
+        self.now_ns = now_ns;
+        self.seen = None;
+        let board = &self.board;
+        self.stuck
+            .retain(|&(slot, beat_ns)| board.worker(slot).beat_ns.load(Relaxed) == beat_ns);
+    }
+
+    /// What to do for one gate in this turn. The caller does it. `has_waiting` tells whether connections wait
+    /// in the socket's backlog; it is asked only when that matters.
+    pub fn step(&mut self, gate: &mut Gate, has_waiting: impl FnOnce() -> bool) -> Step {
+        let serving = self.board.serving(gate.row);
+        let others = self.others(serving);
         let me = self.board.worker(self.slot);
         let mine = me.connections.load(Relaxed).max(0).unsigned_abs();
-        let open = !gate.full
-            && others
-                .least
-                .is_none_or(|least| mine <= least + SLACK.max(least / SLACK_SHARE));
         let accepted = me.accepted.load(Relaxed);
+        let open = !gate.full
+            && (is_within(mine, others.least)
+                || is_within(mine, others.least_trusted) && self.convict(gate, serving, has_waiting()));
         let has_accepted = accepted != gate.last_accepted;
         gate.last_accepted = accepted;
         let step = match (open, gate.armed) {
@@ -121,30 +149,61 @@ impl Turn {
         step
     }
 
-    /// Most listeners are served by the same workers, so the last answer nearly always serves again.
-    fn others(&mut self, serving: [u64; 4]) -> Others {
-        if let Some((set, others)) = self.seen {
-            if set == serving {
-                return others;
-            }
+    /// Only suspects keep the gate closed. Once connections have waited long enough, they are stuck.
+    fn convict(&mut self, gate: &mut Gate, serving: Set, has_waiting: bool) -> bool {
+        if !has_waiting {
+            gate.waiting_since_ns = None;
+            return false;
         }
-        let mut others = Others {
-            least: None,
-            idle: false,
-        };
+        let since_ns = *gate.waiting_since_ns.get_or_insert(self.now_ns);
+        if self.now_ns - since_ns < PATIENCE_NS {
+            return false;
+        }
+        gate.waiting_since_ns = None;
+        let suspects: Vec<u32> = slots(serving).filter(|&slot| self.is_suspect(slot)).collect();
+        for slot in suspects {
+            self.stuck
+                .push((slot, self.board.worker(slot).beat_ns.load(Relaxed)));
+        }
+        self.seen = None;
+        true
+    }
+
+    /// Has looked idle for long.
+    fn is_suspect(&self, slot: u32) -> bool {
+        let worker = self.board.worker(slot);
+        slot != self.slot && self.now_ns.saturating_sub(worker.beat_ns.load(Relaxed)) > STUCK_NS
+    }
+
+    /// Most listeners are served by the same workers, so the last answer nearly always serves again.
+    fn others(&mut self, serving: Set) -> Others {
+        if let Some((_, others)) = self.seen.filter(|&(set, _)| set == serving) {
+            return others;
+        }
+        let mut others = Others::default();
         for slot in slots(serving).filter(|&slot| slot != self.slot) {
             let worker = self.board.worker(slot);
-            if worker.state.load(Relaxed) & POLLING != 0 {
-                others.idle = true;
-            } else if self.board.load(slot, self.now_ns).loop_lag_ns > STUCK_NS {
+            let is_polling = worker.state.load(Relaxed) & POLLING != 0;
+            let is_late = self.is_suspect(slot);
+            if is_late && (!is_polling || self.stuck.iter().any(|&(stuck, _)| stuck == slot)) {
                 continue;
             }
+            others.idle |= is_polling;
             let connections = worker.connections.load(Relaxed).max(0).unsigned_abs();
-            others.least = Some(others.least.map_or(connections, |least| least.min(connections)));
+            let lower = |least: Option<u32>| Some(least.map_or(connections, |least| least.min(connections)));
+            others.least = lower(others.least);
+            if !is_late {
+                others.least_trusted = lower(others.least_trusted);
+            }
         }
         self.seen = Some((serving, others));
         others
     }
+}
+
+/// Whether `mine` is not clearly more than the least.
+fn is_within(mine: u32, least: Option<u32>) -> bool {
+    least.is_none_or(|least| mine <= least + SLACK.max(least / SLACK_SHARE))
 }
 
 #[cfg(test)]
@@ -164,7 +223,9 @@ mod tests {
     }
 
     fn step(board: &Arc<Scoreboard>, slot: u32, gate: &mut Gate) -> Step {
-        Turn::new(Arc::clone(board), slot, NOW_NS).step(gate)
+        let mut neighbours = Neighbours::new(Arc::clone(board), slot);
+        neighbours.turn(NOW_NS);
+        neighbours.step(gate, || false)
     }
 
     #[test]
@@ -193,14 +254,44 @@ mod tests {
     }
 
     #[test]
-    fn a_stuck_worker_holds_nobody_back_but_an_idle_one_does() {
+    fn a_worker_that_is_busy_for_long_holds_nobody_back() {
         let (board, mut gate) = (board(), Gate::new(0));
         board.worker(0).connections.store(10, Relaxed);
         board.worker(1).connections.store(10, Relaxed);
         board.worker(2).beat_ns.store(NOW_NS - STUCK_NS - 1, Relaxed);
         assert_eq!(step(&board, 0, &mut gate), Step::Keep);
         board.worker(2).state.store(POLLING, Relaxed);
-        assert_eq!(step(&board, 0, &mut gate), Step::Disarm);
+        assert_eq!(step(&board, 0, &mut gate), Step::Disarm, "an idle one does");
+    }
+
+    #[test]
+    fn a_worker_that_only_looks_idle_is_found_out_when_connections_wait() {
+        let (board, mut gate) = (board(), Gate::new(0));
+        board.worker(0).connections.store(10, Relaxed);
+        board.worker(1).connections.store(10, Relaxed);
+        board.worker(2).beat_ns.store(NOW_NS - STUCK_NS - 1, Relaxed);
+        board.worker(2).state.store(POLLING, Relaxed);
+        let mut neighbours = Neighbours::new(Arc::clone(&board), 0);
+        let mut at = |after_ns: u64, has_waiting: bool| {
+            neighbours.turn(NOW_NS + after_ns);
+            board.worker(1).beat_ns.store(NOW_NS + after_ns, Relaxed);
+            neighbours.step(&mut gate, || has_waiting)
+        };
+        assert_eq!(at(0, true), Step::Disarm);
+        assert_eq!(at(PATIENCE_NS - 1, true), Step::Keep);
+        assert_eq!(at(PATIENCE_NS, false), Step::Keep, "what waited was taken");
+        assert_eq!(at(PATIENCE_NS + 1, true), Step::Keep);
+        assert_eq!(at(2 * PATIENCE_NS + 1, true), Step::Arm);
+        assert_eq!(at(2 * PATIENCE_NS + 2, false), Step::Keep, "it stays convicted");
+        board
+            .worker(2)
+            .beat_ns
+            .store(NOW_NS + 2 * PATIENCE_NS + 3, Relaxed);
+        assert_eq!(
+            at(2 * PATIENCE_NS + 3, false),
+            Step::Disarm,
+            "its loop has turned"
+        );
     }
 
     #[test]
@@ -232,9 +323,10 @@ mod tests {
         let board = board();
         board.set_serving(1, 0, true);
         board.worker(0).connections.store(50, Relaxed);
-        let mut turn = Turn::new(Arc::clone(&board), 0, NOW_NS);
+        let mut neighbours = Neighbours::new(Arc::clone(&board), 0);
+        neighbours.turn(NOW_NS);
         let (mut shared, mut own) = (Gate::new(0), Gate::new(1));
-        assert_eq!(turn.step(&mut shared), Step::Disarm);
-        assert_eq!(turn.step(&mut own), Step::Keep);
+        assert_eq!(neighbours.step(&mut shared, || false), Step::Disarm);
+        assert_eq!(neighbours.step(&mut own, || false), Step::Keep);
     }
 }

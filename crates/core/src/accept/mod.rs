@@ -12,7 +12,7 @@ pub mod message;
 pub mod policy;
 pub mod scoreboard;
 
-pub use hub::{Event, Hub, HubOptions};
+pub use hub::{Event, Hub, HubOptions, ListenerOptions};
 pub use inbox::{Delivery, Inbox};
 pub use policy::Policy;
 pub use scoreboard::Scoreboard;

@@ -12,6 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::Release};
 
 use crate::shm::segment::Segment;
+use crate::sys::clock::main_thread_cpu_ns;
 
 /// Workers a scoreboard has room for.
 pub const MAX_WORKERS: usize = 256;
@@ -22,6 +23,9 @@ pub const MAX_LISTENERS: usize = 256;
 const WORDS: usize = MAX_WORKERS / 64;
 
 const MAGIC: u64 = u64::from_ne_bytes(*b"mcboard\x01");
+
+/// CPU time that the callbacks of one turn may take before the loop counts as busy.
+const CALLBACK_NS: u64 = 1_000_000;
 
 /// Set in [`WorkerSlot::state`] while the worker's event loop waits for events.
 pub const POLLING: u32 = 1;
@@ -49,6 +53,8 @@ pub struct WorkerSlot {
     pub beat_ns: AtomicU64,
     /// Connections and pings it has taken from the hub.
     pub taken: AtomicU64,
+    /// CPU time its thread had used when its event loop last went to wait for events, in nanoseconds.
+    pub cpu_ns: AtomicU64,
 }
 
 #[repr(C, align(128))]
@@ -162,6 +168,25 @@ impl Scoreboard {
         }
     }
 
+    /// For how long a worker's loop has been busy without a turn, in nanoseconds, also when it is stuck in an
+    /// I/O callback. libuv does not tell when a loop has stopped waiting, but a thread that has used CPU time
+    /// since it went to wait does not wait any more. Reads a file: not for every connection.
+    pub fn loop_lag_ns(&self, slot: u32, now_ns: u64) -> u64 {
+        let worker = self.worker(slot);
+        if worker.state.load(Relaxed) & POLLING == 0 {
+            return self.load(slot, now_ns).loop_lag_ns;
+        }
+        let before_ns = worker.cpu_ns.load(Relaxed);
+        let used_ns = main_thread_cpu_ns(worker.pid.load(Relaxed))
+            .unwrap_or(0)
+            .saturating_sub(before_ns);
+        if used_ns > CALLBACK_NS {
+            used_ns
+        } else {
+            0
+        }
+    }
+
     /// Clears a slot for a new worker, or for nobody.
     pub fn clear(&self, slot: u32) {
         let worker = self.worker(slot);
@@ -171,6 +196,7 @@ impl Scoreboard {
         worker.connections.store(0, Relaxed);
         worker.requests.store(0, Relaxed);
         worker.beat_ns.store(0, Relaxed);
+        worker.cpu_ns.store(0, Relaxed);
         worker.taken.store(0, Release);
     }
 

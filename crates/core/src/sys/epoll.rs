@@ -3,6 +3,7 @@
 use std::os::fd::{BorrowedFd, RawFd};
 
 use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::event::{poll, PollFd, PollFlags, Timespec};
 
 /// libuv's registration of a listening socket in its epoll set, to be taken away and put back.
 ///
@@ -41,6 +42,19 @@ impl Registration {
             return;
         };
         let _deleted = epoll::delete(epoll, socket);
+    }
+
+    /// Whether connections wait to be accepted.
+    pub fn has_waiting(&self) -> bool {
+        let Some((_, socket)) = self.borrow() else {
+            return false;
+        };
+        let mut polled = [PollFd::from_borrowed_fd(socket, PollFlags::IN)];
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        matches!(poll(&mut polled, Some(&now)), Ok(1..))
     }
 
     fn borrow(&self) -> Option<(BorrowedFd<'_>, BorrowedFd<'_>)> {

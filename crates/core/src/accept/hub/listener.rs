@@ -1,7 +1,7 @@
 //! One listening socket and the workers that serve it.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
@@ -14,7 +14,7 @@ use super::super::policy::{Cursor, Policy};
 pub(super) struct Connection {
     pub fd: OwnedFd,
     /// Where it comes from, when the policy wants to know.
-    pub client: Option<IpAddr>,
+    pub client: Option<SocketAddr>,
     /// How many workers have refused it.
     pub hops: u32,
     /// The last of them, or 0.
@@ -25,7 +25,10 @@ impl Connection {
     /// Finds out the address of a connection that was taken back.
     pub fn find_client(&mut self) {
         if self.client.is_none() {
-            self.client = rustix::net::getpeername(&self.fd).ok().flatten().and_then(ip_of);
+            self.client = rustix::net::getpeername(&self.fd)
+                .ok()
+                .flatten()
+                .and_then(address_of);
         }
     }
 }
@@ -37,10 +40,31 @@ pub(super) struct Member {
     pub ready: bool,
 }
 
+/// How a listener's connections find their workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenerOptions {
+    /// Who gets a connection.
+    pub policy: Policy,
+    /// The primary's JavaScript is asked first; the policy decides where it does not answer in time.
+    pub asks: bool,
+    /// The client's address is the one in the PROXY protocol header that the connection begins with.
+    pub reads_proxy_header: bool,
+}
+
+impl From<Policy> for ListenerOptions {
+    fn from(policy: Policy) -> Self {
+        Self {
+            policy,
+            asks: false,
+            reads_proxy_header: false,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Listener {
     pub socket: OwnedFd,
-    pub policy: Policy,
+    pub options: ListenerOptions,
     pub cursor: Cursor,
     pub members: Vec<Member>,
     /// Accepted, but nobody could have them.
@@ -63,10 +87,10 @@ pub(super) enum Accepted {
 }
 
 impl Listener {
-    pub fn new(socket: OwnedFd, policy: Policy, seed: u64) -> Self {
+    pub fn new(socket: OwnedFd, options: ListenerOptions, seed: u64) -> Self {
         Self {
             socket,
-            policy,
+            options,
             cursor: Cursor::new(seed),
             members: Vec::new(),
             parked: VecDeque::new(),
@@ -78,10 +102,15 @@ impl Listener {
     /// Accepts up to `limit` connections into `batch`.
     pub fn accept(&self, limit: usize, batch: &mut Vec<Connection>) -> Accepted {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let wants_client = self.policy == Policy::IpHash;
+        let ListenerOptions {
+            policy,
+            asks,
+            reads_proxy_header,
+        } = self.options;
+        let wants_client = (policy == Policy::IpHash || asks) && !reads_proxy_header;
         for _ in 0..limit {
             let accepted = if wants_client {
-                acceptfrom_with(&self.socket, flags).map(|(fd, address)| (fd, address.and_then(ip_of)))
+                acceptfrom_with(&self.socket, flags).map(|(fd, address)| (fd, address.and_then(address_of)))
             } else {
                 accept_with(&self.socket, flags).map(|fd| (fd, None))
             };
@@ -112,8 +141,6 @@ impl Listener {
     }
 }
 
-fn ip_of(address: SocketAddrAny) -> Option<IpAddr> {
-    std::net::SocketAddr::try_from(address)
-        .ok()
-        .map(|address| address.ip())
+fn address_of(address: SocketAddrAny) -> Option<SocketAddr> {
+    SocketAddr::try_from(address).ok()
 }

@@ -14,6 +14,7 @@
 //! panics on input from a worker, whose messages and counters are checked before use.
 
 mod listener;
+mod pending;
 mod state;
 mod thread;
 mod worker;
@@ -26,8 +27,9 @@ use std::time::Duration;
 
 use rustix::event::{eventfd, EventfdFlags};
 
-use super::policy::Policy;
 use super::scoreboard::Scoreboard;
+pub use listener::ListenerOptions;
+pub use pending::Undecided;
 use state::State;
 pub use state::Stats;
 
@@ -72,6 +74,11 @@ pub enum Event {
         /// The system's error number.
         errno: i32,
     },
+    /// Connections wait for [`Hub::take_undecided`].
+    Undecided {
+        /// The listener.
+        listener: u32,
+    },
     /// Accepting goes on after a pause.
     Resumed {
         /// The listener.
@@ -97,7 +104,7 @@ pub struct Hub {
 
 #[derive(Debug)]
 struct Shared {
-    epoll: OwnedFd,
+    epoll: Arc<OwnedFd>,
     /// Wakes the thread: to end, or to look at its deadlines again.
     wake: OwnedFd,
     /// Readable while [`State::events`] has something.
@@ -127,15 +134,16 @@ impl Hub {
         use rustix::event::epoll;
         let board = Arc::new(Scoreboard::create()?);
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        let epoll = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?);
         let shared = Arc::new(Shared {
-            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             wake: eventfd(0, flags)?,
             events_ready: eventfd(0, flags)?,
-            state: Mutex::new(State::new(options, Arc::clone(&board))),
+            state: Mutex::new(State::new(options, Arc::clone(&board), Arc::clone(&epoll))),
+            epoll,
             board,
         });
         epoll::add(
-            &shared.epoll,
+            &*shared.epoll,
             &shared.wake,
             epoll::EventData::new_u64(thread::WAKE),
             epoll::EventFlags::IN,
@@ -178,7 +186,7 @@ impl Hub {
     /// # Errors
     /// `EMFILE`, `ENFILE`, `ENOMEM`.
     pub fn add_worker(&self) -> io::Result<Option<NewWorker>> {
-        self.shared.lock().add_worker(&self.shared.epoll)
+        self.shared.lock().add_worker()
     }
 
     /// Runs `with` on the socket that the worker's process inherits.
@@ -195,7 +203,7 @@ impl Hub {
     /// # Errors
     /// `ESRCH` when the process is gone already, `EMFILE`, `ENFILE`.
     pub fn watch(&self, token: u32, pid: u32) -> io::Result<()> {
-        self.shared.lock().watch(&self.shared.epoll, token, pid)
+        self.shared.lock().watch(token, pid)
     }
 
     /// Forgets a worker: what waits for it goes to others. Does nothing when it is forgotten already.
@@ -208,9 +216,9 @@ impl Hub {
     ///
     /// # Errors
     /// Those of `listen(2)`.
-    pub fn listen(&self, socket: OwnedFd, backlog: i32, policy: Policy) -> io::Result<u32> {
+    pub fn listen(&self, socket: OwnedFd, backlog: i32, options: ListenerOptions) -> io::Result<u32> {
         rustix::net::listen(&socket, backlog)?;
-        Ok(self.shared.lock().add_listener(socket, policy))
+        Ok(self.shared.lock().add_listener(socket, options))
     }
 
     /// A row of the scoreboard for workers that accept from a shared socket by themselves.
@@ -238,6 +246,22 @@ impl Hub {
     /// Stops accepting and closes the listening socket. Connections that no worker had are closed.
     pub fn close_listener(&self, listener: u32) {
         self.shared.lock().close_listener(listener);
+    }
+
+    /// Connections of a listener that asks, to be answered by [`Hub::decide`].
+    pub fn take_undecided(&self, listener: u32) -> Vec<Undecided> {
+        self.shared.lock().take_undecided(listener)
+    }
+
+    /// Chooses workers, by their tokens, for undecided connections, by their ids. A token of 0, or one whose
+    /// worker cannot take the connection, leaves the choice to the listener's policy.
+    pub fn decide(&self, choices: impl Iterator<Item = (u32, u32)>) {
+        let mut state = self.shared.lock();
+        for (id, token) in choices {
+            state.decide(id, token);
+        }
+        drop(state);
+        self.changed();
     }
 
     /// What has happened since the start.

@@ -11,7 +11,8 @@ use rustix::process::{pidfd_open, Pid, PidfdFlags};
 use super::super::message::{Kind, Message};
 use super::super::policy::{self, Candidate, Policy};
 use super::super::scoreboard::{Scoreboard, MAX_WORKERS};
-use super::listener::{Accepted, Connection, Listener, Member};
+use super::listener::{Accepted, Connection, Listener, ListenerOptions, Member};
+use super::pending::Pending;
 use super::thread::{control_token, listener_token, pidfd_token};
 use super::worker::{Health, Sent, Worker};
 use super::{Event, HubOptions, NewWorker};
@@ -51,6 +52,8 @@ pub(super) struct State {
     pub events: VecDeque<Event>,
     pub stats: Stats,
     pub ending: bool,
+    pub pending: Pending,
+    pub epoll: Arc<OwnedFd>,
     options: HubOptions,
     board: Arc<Scoreboard>,
     listeners: BTreeMap<u32, Listener>,
@@ -60,12 +63,14 @@ pub(super) struct State {
 }
 
 impl State {
-    pub fn new(options: HubOptions, board: Arc<Scoreboard>) -> Self {
+    pub fn new(options: HubOptions, board: Arc<Scoreboard>, epoll: Arc<OwnedFd>) -> Self {
         Self {
             workers: HashMap::new(),
             events: VecDeque::new(),
             stats: Stats::default(),
             ending: false,
+            pending: Pending::default(),
+            epoll,
             options,
             board,
             listeners: BTreeMap::new(),
@@ -78,7 +83,7 @@ impl State {
 
     // ---- workers
 
-    pub fn add_worker(&mut self, epoll: &OwnedFd) -> io::Result<Option<NewWorker>> {
+    pub fn add_worker(&mut self) -> io::Result<Option<NewWorker>> {
         let Some(slot) = self.free_slots.pop() else {
             return Ok(None);
         };
@@ -86,7 +91,7 @@ impl State {
         let token = self.next_token;
         let added = Worker::new(slot).and_then(|worker| {
             epoll::add(
-                epoll,
+                &*self.epoll,
                 worker.control(),
                 EventData::new_u64(control_token(token)),
                 EventFlags::IN,
@@ -106,7 +111,7 @@ impl State {
         }
     }
 
-    pub fn watch(&mut self, epoll: &OwnedFd, token: u32, pid: u32) -> io::Result<()> {
+    pub fn watch(&mut self, token: u32, pid: u32) -> io::Result<()> {
         let Some(worker) = self.workers.get_mut(&token) else {
             return Ok(());
         };
@@ -116,7 +121,7 @@ impl State {
             .ok_or(io::ErrorKind::InvalidInput)?;
         let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
         epoll::add(
-            epoll,
+            &*self.epoll,
             &pidfd,
             EventData::new_u64(pidfd_token(token)),
             EventFlags::IN,
@@ -208,10 +213,10 @@ impl State {
         id
     }
 
-    pub fn add_listener(&mut self, socket: OwnedFd, policy: Policy) -> u32 {
+    pub fn add_listener(&mut self, socket: OwnedFd, options: ListenerOptions) -> u32 {
         let id = self.next_listener_id();
         self.listeners
-            .insert(id, Listener::new(socket, policy, monotonic_ns()));
+            .insert(id, Listener::new(socket, options, monotonic_ns()));
         id
     }
 
@@ -240,12 +245,13 @@ impl State {
 
     pub fn close_listener(&mut self, id: u32) {
         if let Some(listener) = self.listeners.remove(&id) {
-            self.stats.closed_unserved += listener.parked.len() as u64;
+            let pending = self.drop_pending(id);
+            self.stats.closed_unserved += (listener.parked.len() + pending) as u64;
         }
     }
 
     /// Makes epoll watch exactly the listeners that may accept now.
-    pub fn arm(&mut self, epoll: &OwnedFd) {
+    pub fn arm(&mut self) {
         for (&id, listener) in &mut self.listeners {
             let wanted = listener.has_ready() && listener.paused_until_ns.is_none();
             if wanted == listener.armed {
@@ -253,9 +259,9 @@ impl State {
             }
             let changed = if wanted {
                 let data = EventData::new_u64(listener_token(id));
-                epoll::add(epoll, &listener.socket, data, EventFlags::IN)
+                epoll::add(&*self.epoll, &listener.socket, data, EventFlags::IN)
             } else {
-                epoll::delete(epoll, &listener.socket)
+                epoll::delete(&*self.epoll, &listener.socket)
             };
             if changed.is_ok() {
                 listener.armed = wanted;
@@ -285,7 +291,7 @@ impl State {
                     errno: error.raw_os_error(),
                 });
             }
-            self.hand_over(id, std::mem::take(&mut batch));
+            self.admit(id, std::mem::take(&mut batch));
             if outcome != Accepted::More {
                 return;
             }
@@ -305,7 +311,7 @@ impl State {
     }
 
     /// Gives connections to workers by the listener's policy; those that nobody can have are parked.
-    fn hand_over(&mut self, id: u32, mut connections: Vec<Connection>) {
+    pub fn hand_over(&mut self, id: u32, mut connections: Vec<Connection>) {
         // Each round that comes back has found one more worker full, so this ends.
         while !connections.is_empty() {
             let Some(listener) = self.listeners.get_mut(&id) else {
@@ -334,8 +340,27 @@ impl State {
         }
     }
 
+    pub fn listener_options(&self, id: u32) -> Option<ListenerOptions> {
+        self.listeners.get(&id).map(|listener| listener.options)
+    }
+
+    /// Whether a worker is ready for a listener's connections and in good health.
+    pub fn takes(&self, id: u32, token: u32) -> bool {
+        let is_ready = |listener: &Listener| {
+            listener
+                .members
+                .iter()
+                .any(|member| member.token == token && member.ready)
+        };
+        self.listeners.get(&id).is_some_and(is_ready)
+            && self
+                .workers
+                .get(&token)
+                .is_some_and(|worker| worker.health == Health::Good)
+    }
+
     /// Sends a worker its share; returns what did not fit.
-    fn send(&mut self, token: u32, id: u32, now_ns: u64, mut share: Vec<Connection>) -> Vec<Connection> {
+    pub fn send(&mut self, token: u32, id: u32, now_ns: u64, mut share: Vec<Connection>) -> Vec<Connection> {
         let Some(worker) = self.workers.get_mut(&token) else {
             return share;
         };
@@ -405,6 +430,9 @@ impl State {
         if self.tend_listeners(now_ns) {
             within(RETRY_NS);
         }
+        if let Some(ns) = self.tend_pending(now_ns, stall_ns) {
+            within(ns);
+        }
         sleep_ns
     }
 
@@ -460,7 +488,7 @@ impl State {
         self.redistribute(connections);
     }
 
-    fn tell(&mut self, event: Event) {
+    pub fn tell(&mut self, event: Event) {
         if self.events.len() == MAX_EVENTS {
             self.events.pop_front();
         }
@@ -531,7 +559,8 @@ fn assign(
     candidates: &mut [Candidate],
     mut connection: Connection,
 ) -> Result<(usize, Connection), Connection> {
-    if listener.policy == Policy::IpHash {
+    let policy = listener.options.policy;
+    if policy == Policy::IpHash {
         connection.find_client();
     }
     if connection.hops as usize >= candidates.len().max(1) {
@@ -542,10 +571,10 @@ fn assign(
         .flatten();
     let was_eligible = refuser.map(|index| std::mem::replace(&mut candidates[index].eligible, false));
     let chosen = policy::choose(
-        listener.policy,
+        policy,
         &mut listener.cursor,
         candidates,
-        connection.client,
+        connection.client.map(|client| client.ip()),
     );
     if let (Some(index), Some(eligible)) = (refuser, was_eligible) {
         candidates[index].eligible = eligible;

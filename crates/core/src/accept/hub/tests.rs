@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{poll, PollFd, PollFlags};
 
 use super::*;
-use crate::accept::{Delivery, Inbox};
+use crate::accept::{Delivery, Inbox, Policy};
 
 /// Nothing here takes longer, unless it hangs.
 const WATCHDOG: Duration = Duration::from_secs(20);
@@ -28,12 +28,13 @@ struct TestWorker {
 }
 
 impl Rig {
-    fn new(options: HubOptions, policy: Policy) -> Self {
-        let hub = Hub::start(options).unwrap();
+    fn new(hub_options: HubOptions, options: impl Into<ListenerOptions>) -> Self {
+        let options = options.into();
+        let hub = Hub::start(hub_options).unwrap();
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         socket.set_nonblocking(true).unwrap();
         let address = socket.local_addr().unwrap();
-        let listener = hub.listen(socket.into(), 511, policy).unwrap();
+        let listener = hub.listen(socket.into(), 511, options).unwrap();
         Self {
             hub,
             listener,
@@ -290,4 +291,120 @@ fn nonsense_from_a_worker_is_ignored() {
     worker.inbox.ready(rig.listener).unwrap();
     let _client = rig.connect(1);
     worker.take(1);
+}
+
+fn write_to(clients: &mut [TcpStream], text: impl Fn(usize) -> String) {
+    for (n, client) in clients.iter_mut().enumerate() {
+        std::io::Write::write_all(client, text(n).as_bytes()).unwrap();
+    }
+}
+
+#[test]
+fn the_address_in_a_proxy_header_counts_and_stays_readable() {
+    let options = ListenerOptions {
+        policy: Policy::IpHash,
+        asks: false,
+        reads_proxy_header: true,
+    };
+    let rig = Rig::new(HubOptions::default(), options);
+    let mut workers: Vec<TestWorker> = (0..4).map(|_| rig.ready_worker()).collect();
+    let mut clients = rig.connect(64);
+    write_to(&mut clients, |n| {
+        format!("PROXY TCP4 192.0.2.{} 192.0.2.1 1 2\r\n", n % 32)
+    });
+    rig.until(|stats| stats.handed_over == 64);
+    workers.iter_mut().for_each(TestWorker::take_waiting);
+    let mut worker_of: BTreeMap<String, usize> = BTreeMap::new();
+    for (index, worker) in workers.iter_mut().enumerate() {
+        for fd in worker.taken.drain(..) {
+            let mut bytes = [0; 64];
+            let length = TcpStream::from(fd).read(&mut bytes).unwrap();
+            let header = String::from_utf8_lossy(&bytes[..length]).into_owned();
+            assert!(header.starts_with("PROXY TCP4 192.0.2."));
+            assert_eq!(
+                *worker_of.entry(header).or_insert(index),
+                index,
+                "one client, two workers"
+            );
+        }
+    }
+    assert_eq!(worker_of.len(), 32);
+    let used: std::collections::BTreeSet<usize> = worker_of.into_values().collect();
+    assert!(used.len() > 1, "several clients, one worker");
+}
+
+#[test]
+fn a_client_that_sends_no_header_is_served_after_the_limit() {
+    let options = ListenerOptions {
+        policy: Policy::IpHash,
+        asks: false,
+        reads_proxy_header: true,
+    };
+    let limit = HubOptions {
+        stall_limit: Duration::from_millis(10),
+        ..HubOptions::default()
+    };
+    let rig = Rig::new(limit, options);
+    let mut worker = rig.ready_worker();
+    let _silent = rig.connect(2);
+    worker.take(2);
+}
+
+#[test]
+fn whoever_is_asked_decides() {
+    let options = ListenerOptions {
+        policy: Policy::RoundRobin,
+        asks: true,
+        reads_proxy_header: false,
+    };
+    let limit = HubOptions {
+        stall_limit: Duration::from_secs(3600),
+        ..HubOptions::default()
+    };
+    let rig = Rig::new(limit, options);
+    let mut workers: Vec<TestWorker> = (0..3).map(|_| rig.ready_worker()).collect();
+    let clients = rig.connect(6);
+    let mut undecided = Vec::new();
+    let start = Instant::now();
+    while undecided.len() < 6 {
+        assert!(start.elapsed() < WATCHDOG);
+        undecided.extend(rig.hub.take_undecided(rig.listener));
+    }
+    let theirs: Vec<_> = clients.iter().map(|client| client.local_addr().ok()).collect();
+    let ours: Vec<_> = undecided.iter().map(|undecided| undecided.client).collect();
+    assert_eq!(ours, theirs);
+    let second = workers[1].token;
+    rig.hub
+        .decide(undecided.iter().take(4).map(|undecided| (undecided.id, second)));
+    workers[1].take(4);
+    // Nobody, and a worker that does not exist: in turn.
+    rig.hub
+        .decide([(undecided[4].id, 0), (undecided[5].id, 999)].into_iter());
+    workers[0].take(1);
+    workers[1].take(5);
+}
+
+#[test]
+fn without_an_answer_it_goes_in_turn() {
+    let options = ListenerOptions {
+        policy: Policy::RoundRobin,
+        asks: true,
+        reads_proxy_header: false,
+    };
+    let limit = HubOptions {
+        stall_limit: Duration::from_millis(10),
+        ..HubOptions::default()
+    };
+    let rig = Rig::new(limit, options);
+    let mut workers: Vec<TestWorker> = (0..2).map(|_| rig.ready_worker()).collect();
+    let _clients = rig.connect(4);
+    for worker in &mut workers {
+        worker.take(2);
+    }
+    assert_eq!(
+        rig.hub.next_event(),
+        Some(Event::Undecided {
+            listener: rig.listener
+        })
+    );
 }

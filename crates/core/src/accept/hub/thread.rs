@@ -12,6 +12,7 @@ use super::Shared;
 const LISTENER: u64 = 1 << 32;
 const CONTROL: u64 = 2 << 32;
 const PIDFD: u64 = 3 << 32;
+const HEADER: u64 = 4 << 32;
 
 /// The data of the wake-up descriptor.
 pub(super) const WAKE: u64 = 0;
@@ -28,6 +29,10 @@ pub(super) fn pidfd_token(token: u32) -> u64 {
     PIDFD | u64::from(token)
 }
 
+pub(super) fn header_token(id: u32) -> u64 {
+    HEADER | u64::from(id)
+}
+
 const EVENTS: usize = 64;
 
 /// Runs until the hub is dropped.
@@ -37,7 +42,7 @@ pub(super) fn run(shared: &Shared, linger: Duration) {
     loop {
         events.clear();
         match epoll::wait(
-            &shared.epoll,
+            &*shared.epoll,
             rustix::buffer::spare_capacity(&mut events),
             timeout.as_ref(),
         ) {
@@ -58,6 +63,7 @@ pub(super) fn run(shared: &Shared, linger: Duration) {
                 CONTROL => state.worker_speaks(id),
                 PIDFD => state.remove_worker(id),
                 LISTENER => accepting = true,
+                HEADER => state.header_arrives(id),
                 _ => {
                     let mut count = [0; 8];
                     // Resets the wake-up; fails when another turn has done so.
@@ -74,7 +80,7 @@ pub(super) fn run(shared: &Shared, linger: Duration) {
             }
         }
         let sleep_ns = state.tend();
-        state.arm(&shared.epoll);
+        state.arm();
         if !state.events.is_empty() {
             Shared::signal(&shared.events_ready);
         }

@@ -1,0 +1,150 @@
+'use strict';
+
+/*
+ * Workers are killed, ended, frozen and blocked while connections come in: each connection is accounted for.
+ */
+
+const assert = require('node:assert/strict');
+const path = require('node:path');
+const { describe, test } = require('node:test');
+const { setTimeout: delay } = require('node:timers/promises');
+
+const { Connections } = require('./support/connections');
+const { Program, WATCHDOG_MS, isRunning } = require('./support/program');
+
+const SERVER = path.join(__dirname, 'fixtures', 'chaos-server.js');
+const WORKERS = 4;
+const RATE = 400;
+
+/** Both ways of scheduling: workers share the listening socket, or the primary hands connections over. */
+const POLICIES = ['none', 'rr', 'least-connections'];
+
+/**
+ * @param {import('node:test').TestContext} t
+ * @param {string} policy
+ */
+async function start(t, policy) {
+  const program = new Program([SERVER, String(WORKERS), policy], { ipc: true });
+  t.after(() => program.kill());
+  const { port, pids } = await program.message();
+  const ask = (/** @type {unknown} */ message) => {
+    const answer = program.message();
+    program.process.send(message);
+    return answer;
+  };
+  return { program, port, pids, ask };
+}
+
+/**
+ * Harms workers under load.
+ * @param {import('node:test').TestContext} t
+ * @param {string} policy
+ * @param {{ harm: string, everyMs: number, seconds: number }} chaos
+ */
+async function run(t, policy, { harm, everyMs, seconds }) {
+  const { program, port, ask } = await start(t, policy);
+  const { fds } = await ask('fds');
+  const connections = new Connections(port, RATE);
+  program.process.send({ harm, everyMs });
+  await delay(seconds * 1000); // How long the load lasts.
+  const calm = await ask('calm');
+  const stuck = await connections.finish(WATCHDOG_MS);
+  const { outcomes, opened } = connections;
+  const ended = (/** @type {string} */ end) => outcomes.filter((outcome) => outcome.end === end);
+  const counts = { stuck, refused: ended('refused').length, cut: ended('cut').length };
+  t.diagnostic(`${opened} connections, ${calm.harms.length} times harm: ${JSON.stringify(counts)}`);
+  assert.ok(opened >= RATE * seconds * 0.99, `enough connections: ${opened}`);
+  assert.ok(calm.harms.length >= 2, `enough harm: ${calm.harms.length}`);
+  assert.equal(outcomes.length + stuck, opened);
+  await sameDescriptors(ask, fds);
+  return { ...calm, ...counts, outcomes, cuts: ended('cut'), answered: ended('answered') };
+}
+
+/**
+ * The primary has as many descriptors open as at the start, once the kernel and its loop have closed the last.
+ * @param {(message: unknown) => Promise<any>} ask
+ * @param {number} before
+ */
+async function sameDescriptors(ask, before) {
+  const deadline = performance.now() + WATCHDOG_MS / 4;
+  let fds;
+  do ({ fds } = await ask('fds'));
+  while (fds !== before && performance.now() < deadline);
+  assert.equal(fds, before, 'descriptors of the primary');
+}
+
+for (const policy of POLICIES) {
+  describe(`policy ${policy}`, () => {
+    for (const [harm, seconds] of /** @type {const} */ ([
+      ['SIGKILL', 10],
+      ['SIGTERM', 5],
+    ])) {
+      test(`${harm}: only connections of the worker that died are cut`, async (t) => {
+        const result = await run(t, policy, { harm, everyMs: 250, seconds });
+        assert.deepEqual([result.stuck, result.refused], [0, 0]);
+        for (const { from, to } of result.cuts) {
+          const deaths = result.harms.filter((death) => from <= death.to && death.from <= to);
+          assert.ok(deaths.length > 0, 'a connection was cut while no worker died');
+        }
+        assert.ok(result.cut <= result.harms.length * RATE * 0.25, `${result.cut} cut`);
+        assert.equal(result.exits, result.harms.length);
+        assert.equal(result.disconnects, result.harms.length);
+      });
+    }
+
+    test('worker.disconnect(): every connection is answered', async (t) => {
+      const result = await run(t, policy, { harm: 'disconnect', everyMs: 250, seconds: 5 });
+      assert.deepEqual([result.stuck, result.refused, result.cut], [0, 0, 0]);
+      assert.equal(result.exits, result.harms.length);
+    });
+
+    test('frozen workers (SIGSTOP): new connections go elsewhere, every one is answered', async (t) => {
+      const result = await run(t, policy, { harm: 'freeze', everyMs: 500, seconds: 6 });
+      assert.deepEqual([result.stuck, result.refused, result.cut], [0, 0, 0]);
+      assert.equal(heldBack(result), 0);
+    });
+
+    test('a worker blocked for 2.5 s holds no new connection back', async (t) => {
+      const result = await run(t, policy, { harm: 'block', everyMs: 1000, seconds: 6 });
+      assert.deepEqual([result.stuck, result.refused, result.cut], [0, 0, 0]);
+      assert.equal(heldBack(result), 0);
+    });
+
+    test("the primary's loop blocked for 2.5 s: connections flow meanwhile", async (t) => {
+      const result = await run(t, policy, { harm: 'block the primary', everyMs: 1000, seconds: 6 });
+      assert.deepEqual([result.stuck, result.refused, result.cut], [0, 0, 0]);
+      const during = result.outcomes.filter(({ from, to }) =>
+        result.harms.some((block) => from > block.from && to < block.to),
+      );
+      assert.ok(during.length >= RATE, `answered meanwhile: ${during.length}`);
+    });
+
+    test('the primary killed: no worker stays behind', async (t) => {
+      const { program, port, pids } = await start(t, policy);
+      const connections = new Connections(port, RATE);
+      await delay(200); // Some load on the workers.
+      program.process.kill('SIGKILL');
+      const deadline = performance.now() + WATCHDOG_MS;
+      while (pids.some(isRunning) && performance.now() < deadline) await delay(5);
+      assert.deepEqual(pids.filter(isRunning), []);
+      assert.equal(await connections.finish(WATCHDOG_MS), 0);
+    });
+  });
+}
+
+/**
+ * How many connections were stuck behind a stalled worker: opened during the stall, answered by that very worker
+ * after it, and meanwhile overtaken by a second's worth of connections that were opened later. (Without being
+ * overtaken, a connection has only waited like all others.)
+ * @param {{ harms: { pid: number, from: number, to: number }[],
+ *   answered: import('./support/connections').Outcome[] }} result
+ */
+function heldBack({ harms, answered }) {
+  const late = answered.filter(({ worker, from, to }) =>
+    harms.some((stall) => stall.pid === worker && from > stall.from && from < stall.to && to > stall.to),
+  );
+  return late.filter((held) => {
+    const overtakers = answered.filter(({ from, to }) => from > held.from && to < held.to);
+    return overtakers.length >= RATE;
+  }).length;
+}

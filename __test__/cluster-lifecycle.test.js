@@ -1,0 +1,237 @@
+'use strict';
+
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+const { test } = require('node:test');
+const { play, playBoth } = require('./support/scenario');
+
+test('the life of a worker: the same events in the same order as in Node', async (t) => {
+  const { ours, nodes } = await playBoth(t, {
+    async primary({ cluster, get, once }) {
+      const seen = [];
+      for (const name of ['fork', 'online', 'listening', 'message', 'disconnect', 'exit']) {
+        cluster.on(name, (worker, ...rest) => {
+          seen.push(['cluster', name, worker.id, worker.state, worker.exitedAfterDisconnect, rest.length]);
+        });
+      }
+      const worker = cluster.fork();
+      for (const name of ['online', 'listening', 'message', 'disconnect', 'exit']) {
+        worker.on(name, (...rest) => seen.push(['worker', name, rest.length]));
+      }
+      const [{ port, ...info }] = await once(worker, 'listening');
+      const answer = await get(port);
+      worker.send('to the worker');
+      const [echo] = await once(worker, 'message');
+      worker.disconnect();
+      await once(worker, 'exit');
+      return { seen, info, answer, echo, workers: Object.keys(cluster.workers), isDead: worker.isDead() };
+    },
+    worker({ cluster, http }) {
+      const { isPrimary, isMaster, isWorker } = cluster;
+      const body = JSON.stringify({
+        isPrimary,
+        isMaster,
+        isWorker,
+        id: cluster.worker.id,
+        keys: process.execArgv,
+      });
+      http.createServer((request, response) => response.end(body)).listen(0, '127.0.0.1');
+      process.on('message', (message) => process.send(`got ${message}`));
+    },
+  });
+  assert.deepEqual(ours.result, nodes.result);
+  assert.equal(ours.result.echo, 'got to the worker');
+});
+
+const LISTEN_ERRORS = {
+  'a busy port': (net, busyPort) => net.createServer().listen(busyPort, '127.0.0.1'),
+  'an address of another machine': (net) => net.createServer().listen(8080, '192.0.2.1'),
+  'a Unix socket in a folder that is not there': (net) => net.createServer().listen('/nowhere/to/be/found'),
+  'a descriptor that is none': (net) => net.createServer().listen({ fd: 4242 }),
+};
+
+for (const policy of ['rr', 'none']) {
+  for (const [what, listen] of Object.entries(LISTEN_ERRORS)) {
+    test(`${policy}: ${what} is Node's own error`, async (t) => {
+      const { ours, nodes } = await playBoth(t, {
+        env: { NODE_CLUSTER_SCHED_POLICY: policy },
+        async primary({ cluster, net, once }) {
+          const busy = net.createServer().listen(0, '127.0.0.1');
+          await once(busy, 'listening');
+          const worker = cluster.fork({ BUSY_PORT: busy.address().port });
+          const [error] = await once(worker, 'message');
+          worker.send('end');
+          const exit = await once(worker, 'exit');
+          busy.close();
+          return { error, exit };
+        },
+        worker: new Function(`return ({ net, describeError }) => {
+          const server = (${listen})(net, Number(process.env.BUSY_PORT));
+          server.on('error', (error) => process.send(describeError(error)));
+          process.on('message', () => process.exit());
+        }`)(),
+      });
+      assert.deepEqual(ours.result, nodes.result);
+      assert.match(ours.result.error.code, /^E[A-Z]+$/);
+    });
+  }
+}
+
+test('after a busy port, the next attempt works', async (t) => {
+  const { result } = await play(t, {
+    async primary({ cluster, net, once, get }) {
+      const busy = net.createServer().listen(0, '127.0.0.1');
+      await once(busy, 'listening');
+      const { port } = busy.address();
+      const worker = cluster.fork({ PORT: port });
+      const [code] = await once(worker, 'message');
+      busy.close();
+      await once(busy, 'close');
+      worker.send('again');
+      await once(worker, 'listening');
+      return { code, answer: await get(port) };
+    },
+    worker({ http }) {
+      const server = http.createServer((request, response) => response.end('made it'));
+      const listen = () => server.listen(Number(process.env.PORT), '127.0.0.1');
+      server.on('error', ({ code }) => process.send(code));
+      process.on('message', listen);
+      listen();
+    },
+  });
+  assert.deepEqual(result, { code: 'EADDRINUSE', answer: 'made it' });
+});
+
+const BAD_STARTS = {
+  'an exec that is not there': { settings: { exec: '/nowhere/app.js' } },
+  'a cwd that is not there': { settings: { cwd: '/nowhere' } },
+  'a worker that throws at start': { env: { THROW: '1' } },
+  'a listener that is no function': { env: { LISTENER: '1' } },
+};
+
+for (const [what, { settings = {}, env = {} }] of Object.entries(BAD_STARTS)) {
+  test(`${what} ends the worker as in Node and leaves nothing behind`, async (t) => {
+    const { ours, nodes } = await playBoth(t, {
+      env: { SETTINGS: JSON.stringify(settings), WORKER_ENV: JSON.stringify(env) },
+      async primary({ cluster, once, require }) {
+        const { readdirSync } = require('node:fs');
+        cluster.setupPrimary({ ...JSON.parse(process.env.SETTINGS), silent: true });
+        const run = async () => {
+          const worker = cluster.fork(JSON.parse(process.env.WORKER_ENV));
+          let stderr = '';
+          worker.process.stderr?.on('data', (text) => (stderr += text));
+          // A process that could not be started has an error instead of an exit.
+          const end = await new Promise((resolve) => {
+            worker.on('exit', (...status) => resolve(status));
+            worker.on('error', ({ code, syscall }) => resolve({ code, syscall: syscall.split(' ')[0] }));
+          });
+          if (worker.isConnected()) await once(worker, 'disconnect');
+          const [name] = /\w*Error.*/.exec(stderr) ?? [''];
+          return { end, name: name.replace(/'[^']*'/, 'X') };
+        };
+        const first = await run();
+        const before = readdirSync('/proc/self/fd').length;
+        for (let i = 0; i < 3; i++) await run();
+        return {
+          first,
+          leaked: readdirSync('/proc/self/fd').length - before,
+          workers: Object.keys(cluster.workers),
+        };
+      },
+      worker({ http }) {
+        if (process.env.THROW) throw new RangeError('at start');
+        if (process.env.LISTENER) http.createServer().on('request', 'no function');
+      },
+    });
+    assert.deepEqual(ours.result, nodes.result);
+    assert.equal(ours.result.leaked, 0);
+  });
+}
+
+test('50 rounds of fork and kill leave no descriptor, process or worker', async (t) => {
+  const { result, stderr } = await play(t, {
+    async primary({ cluster, forkListening, once, get, require }) {
+      const { readdirSync } = require('node:fs');
+      const round = async (policy) => {
+        const { workers, port } = await forkListening(2);
+        await Promise.all([get(port), get(port)]);
+        const exits = workers.map((worker) => once(worker, 'exit'));
+        workers.forEach((worker) => worker.process.kill('SIGKILL'));
+        await Promise.all(exits);
+        return policy;
+      };
+      cluster.schedulingPolicy = 'rr';
+      await round();
+      const before = readdirSync('/proc/self/fd').length;
+      for (let i = 0; i < 50; i++) await round();
+      return { before, after: readdirSync('/proc/self/fd').length, workers: Object.keys(cluster.workers) };
+    },
+    worker: ({ http }) => http.createServer((request, response) => response.end()).listen(0, '127.0.0.1'),
+  });
+  assert.equal(stderr, '');
+  assert.equal(result.after, result.before);
+  assert.deepEqual(result.workers, []);
+});
+
+test('a Unix socket is served by all workers and removed at the end', async (t) => {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'mc-'));
+  t.after(() => fs.rmSync(folder, { recursive: true }));
+  const { result } = await play(t, {
+    env: { SOCKET: path.join(folder, 's') },
+    async primary({ forkListening, tally, require }) {
+      const socketPath = process.env.SOCKET;
+      await forkListening(3);
+      const mode = require('node:fs').statSync(socketPath).mode & 0o777;
+      return { answers: await tally({ socketPath }, 30, 3), mode };
+    },
+    worker: ({ cluster, http }) =>
+      http
+        .createServer((request, response) => response.end(String(cluster.worker.id)))
+        .listen({ path: process.env.SOCKET, readableAll: true, writableAll: true }),
+  });
+  assert.deepEqual(result.answers, { 1: 10, 2: 10, 3: 10 });
+  assert.equal(result.mode & 0o666, 0o666);
+  assert.deepEqual(fs.readdirSync(folder), []);
+});
+
+test("the builtin cluster knows the workers forked here, and its own fork stays Node's", async (t) => {
+  const { result } = await play(t, {
+    async primary({ cluster, once, require }) {
+      const builtin = require('node:cluster');
+      const ours = cluster.fork();
+      await once(ours, 'online');
+      const nodes = builtin.fork();
+      await once(nodes, 'online');
+      return {
+        sameWorkers: builtin.workers === cluster.workers,
+        ids: Object.keys(cluster.workers),
+        linked: ['load' in ours, 'load' in nodes],
+        isEmitter: cluster instanceof require('node:events'),
+      };
+    },
+    worker() {},
+  });
+  assert.deepEqual(result, { sameWorkers: true, ids: ['1', '2'], linked: [true, false], isEmitter: true });
+});
+
+test('with manycore/register, require and import of cluster give ours', async (t) => {
+  const { result } = await play(t, {
+    cluster: 'node:cluster',
+    nodeArgs: ['--require', path.join(__dirname, '..', 'register.js')],
+    async primary({ cluster, forkListening, tally }) {
+      const imported = await import('node:cluster');
+      const { port, workers } = await forkListening(2);
+      return {
+        isLinked: 'load' in workers[0],
+        isSame: imported.default === cluster && imported.fork === cluster.fork,
+        answers: await tally(port, 20, 1),
+        execArgv: cluster.settings.execArgv.length,
+      };
+    },
+    worker: ({ cluster, http }) =>
+      http.createServer((request, response) => response.end(String(cluster.isWorker))).listen(0, '127.0.0.1'),
+  });
+  assert.deepEqual(result, { isLinked: true, isSame: true, answers: { true: 20 }, execArgv: 2 });
+});

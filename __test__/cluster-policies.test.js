@@ -1,0 +1,160 @@
+'use strict';
+
+const assert = require('node:assert/strict');
+const { test } = require('node:test');
+const { play } = require('./support/scenario');
+
+const answerWithId = ({ cluster, http }) =>
+  http.createServer((request, response) => response.end(String(cluster.worker.id))).listen(0, '127.0.0.1');
+
+test('a policy of your own chooses by the address, and may leave the choice', async (t) => {
+  const { result: chosen } = await play(t, {
+    async primary({ cluster, forkListening, tally }) {
+      const seen = [];
+      cluster.schedulingPolicy = (connection, workers) => {
+        seen.push({ ...connection, remotePort: typeof connection.remotePort });
+        if (seen.length <= 10) return workers[2];
+        if (seen.length <= 20) return 'nobody';
+      };
+      cluster.setupPrimary({ stallLimitMs: 3_600_000 });
+      const { port } = await forkListening(3);
+      const first = await tally(port, 10, 1);
+      const rest = await tally(port, 30, 1);
+      return { first: Object.values(first), rest: Object.values(rest), seen };
+    },
+    worker: answerWithId,
+  });
+  assert.deepEqual(chosen.first, [10]);
+  assert.deepEqual(chosen.rest, [10, 10, 10]);
+  assert.equal(chosen.seen.length, 40);
+  for (const connection of chosen.seen) {
+    assert.deepEqual(connection, { remoteAddress: '127.0.0.1', remotePort: 'number', remoteFamily: 'IPv4' });
+  }
+});
+
+test('a policy that throws is an uncaught exception, and every connection is served all the same', async (t) => {
+  const { result } = await play(t, {
+    async primary({ cluster, forkListening, tally }) {
+      const uncaught = [];
+      process.on('uncaughtException', ({ message }) => uncaught.push(message));
+      cluster.schedulingPolicy = () => {
+        throw new Error('no idea');
+      };
+      const { port } = await forkListening(2);
+      const answers = await tally(port, 10, 1);
+      return { uncaught, served: Object.values(answers).reduce((sum, count) => sum + count) };
+    },
+    worker: answerWithId,
+  });
+  assert.deepEqual(result, { uncaught: Array(10).fill('no idea'), served: 10 });
+});
+
+test('a policy whose primary is blocked does not hold connections back', async (t) => {
+  const { result } = await play(t, {
+    async primary({ cluster, forkListening, require }) {
+      cluster.schedulingPolicy = (connection, workers) => workers[0];
+      cluster.setupPrimary({ stallLimitMs: 10 });
+      const { port } = await forkListening(2);
+      const { Worker } = require('node:worker_threads');
+      const done = new Int32Array(new SharedArrayBuffer(4));
+      const client = new Worker(
+        `const http = require('node:http');
+        const { workerData: { port, done } } = require('node:worker_threads');
+        http.get({ port, host: '127.0.0.1', agent: false }, (response) => {
+          response.resume().on('end', () => {
+            Atomics.store(done, 0, 1);
+            Atomics.notify(done, 0);
+          });
+        });`,
+        { eval: true, workerData: { port, done } },
+      );
+      const outcome = Atomics.wait(done, 0, 0, 60_000);
+      await client.terminate();
+      return outcome;
+    },
+    worker: answerWithId,
+  });
+  assert.notEqual(result, 'timed-out');
+});
+
+test('ip-hash goes by the address in a PROXY header when told so, and leaves the header to read', async (t) => {
+  const { result } = await play(t, {
+    async primary({ forkListening, net, once }) {
+      const { port } = await forkListening(4);
+      const ask = async (n) => {
+        const socket = net.connect(port, '127.0.0.1');
+        socket.write(`PROXY TCP4 192.0.2.${n} 192.0.2.250 1000 80\r\n`);
+        const [answer] = await once(socket, 'data');
+        socket.destroy();
+        return JSON.parse(answer);
+      };
+      const rounds = [];
+      for (let round = 0; round < 2; round++) {
+        const answers = [];
+        for (let n = 1; n <= 40; n++) answers.push(await ask(n));
+        rounds.push(answers);
+      }
+      return rounds;
+    },
+    worker({ cluster, net }) {
+      const server = net.createServer((socket) => {
+        socket.on('error', () => {});
+        socket.once('data', (data) => {
+          socket.write(JSON.stringify({ id: cluster.worker.id, header: String(data).trim() }));
+        });
+      });
+      server.listen({ port: 0, host: '127.0.0.1', schedulingPolicy: 'ip-hash', proxyProtocol: true });
+    },
+  });
+  const [first, second] = result;
+  assert.deepEqual(first, second);
+  assert.ok(new Set(first.map(({ id }) => id)).size > 1, 'clients are spread over workers');
+  first.forEach(({ header }, index) => {
+    assert.equal(header, `PROXY TCP4 192.0.2.${index + 1} 192.0.2.250 1000 80`);
+  });
+});
+
+test('worker.load counts HTTP requests in flight, also those that are aborted', async (t) => {
+  const { result } = await play(t, {
+    async primary({ forkListening, http, once, until }) {
+      const { workers, port } = await forkListening(1);
+      const [worker] = workers;
+      const requests = Array.from({ length: 3 }, () => http.get({ port, host: '127.0.0.1', agent: false }));
+      requests.forEach((request) => request.on('error', () => {}));
+      await until(() => worker.load.requests === 3);
+      requests[0].destroy();
+      await until(() => worker.load.requests === 2);
+      worker.send('answer');
+      await Promise.all(requests.slice(1).map((request) => once(request, 'response')));
+      await until(() => worker.load.requests === 0 && worker.load.connections === 0);
+      return 'all answered';
+    },
+    worker({ http }) {
+      const waiting = [];
+      http.createServer((request, response) => waiting.push(response)).listen(0, '127.0.0.1');
+      process.on('message', () => waiting.forEach((response) => response.end()));
+    },
+  });
+  assert.equal(result, 'all answered');
+});
+
+test('a policy of a listener that does not exist is refused where it is given', async (t) => {
+  const { result } = await play(t, {
+    async primary({ cluster, once }) {
+      const worker = cluster.fork();
+      const [codes] = await once(worker, 'message');
+      return codes;
+    },
+    worker({ net }) {
+      const codes = ['fastest', () => {}, 7].map((schedulingPolicy) => {
+        try {
+          net.createServer().listen({ port: 0, schedulingPolicy });
+        } catch ({ code }) {
+          return code;
+        }
+      });
+      process.send(codes);
+    },
+  });
+  assert.deepEqual(result, Array(3).fill('ERR_INVALID_ARG_VALUE'));
+});

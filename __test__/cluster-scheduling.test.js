@@ -1,0 +1,265 @@
+'use strict';
+
+const assert = require('node:assert/strict');
+const { test } = require('node:test');
+const { play } = require('./support/scenario');
+
+/** Each worker answers with its id. */
+const answerWithId = ({ cluster, http }) =>
+  http.createServer((request, response) => response.end(String(cluster.worker.id))).listen(0, '127.0.0.1');
+
+test('rr: 10,000 requests over 4 workers differ by at most one', async (t) => {
+  const { result } = await play(t, {
+    async primary({ cluster, forkListening, tally }) {
+      cluster.schedulingPolicy = 'rr';
+      // A machine under load may stop a worker for longer than the default limit.
+      cluster.setupPrimary({ stallLimitMs: 3_600_000 });
+      const { port } = await forkListening(4);
+      return tally(port, 10_000, 16);
+    },
+    worker: answerWithId,
+  });
+  assert.deepEqual(result, { 1: 2500, 2: 2500, 3: 2500, 4: 2500 });
+});
+
+for (const policy of ['cluster.SCHED_RR', "'least-connections'", "'p2c'", "'none'", 'cluster.SCHED_NONE']) {
+  test(`schedulingPolicy = ${policy}: every request is answered, by every worker`, async (t) => {
+    const { result } = await play(t, {
+      primary: new Function(`return async ({ cluster, forkListening, tally }) => {
+        cluster.schedulingPolicy = ${policy};
+        const { port } = await forkListening(3);
+        return tally(port, 600, 12);
+      }`)(),
+      worker: answerWithId,
+    });
+    assert.deepEqual(Object.keys(result), ['1', '2', '3']);
+    assert.equal(
+      Object.values(result).reduce((sum, count) => sum + count),
+      600,
+    );
+  });
+}
+
+test('by default, workers share the socket and all of them serve', async (t) => {
+  const { result } = await play(t, {
+    async primary({ cluster, forkListening, tally }) {
+      const { port } = await forkListening(4);
+      return { answers: await tally(port, 800, 8), policy: cluster.schedulingPolicy };
+    },
+    worker: answerWithId,
+  });
+  assert.deepEqual(Object.keys(result.answers), ['1', '2', '3', '4']);
+  assert.equal(result.policy, 2, 'reads as SCHED_RR, as in Node');
+});
+
+test('ip-hash: one client stays with one worker, also when another worker is replaced', async (t) => {
+  const { result } = await play(t, {
+    async primary({ cluster, forkListening, tally, once }) {
+      cluster.schedulingPolicy = 'ip-hash';
+      const { port, workers } = await forkListening(4);
+      const before = await tally(port, 100, 4);
+      const other = workers.find((worker) => before[worker.id] === undefined);
+      other.process.kill('SIGKILL');
+      await once(other, 'exit');
+      await forkListening(1);
+      return { before, after: await tally(port, 100, 4) };
+    },
+    worker: ({ cluster, http }) =>
+      http
+        .createServer((request, response) => response.end(String(cluster.worker.id)))
+        .listen(0, '127.0.0.1'),
+  });
+  assert.equal(Object.keys(result.before).length, 1);
+  assert.deepEqual(result.after, result.before);
+});
+
+test('a server can have a policy of its own', async (t) => {
+  const { result } = await play(t, {
+    async primary({ forkListening, tally }) {
+      const { port } = await forkListening(4);
+      return tally(port, 100, 4);
+    },
+    worker({ cluster, http }) {
+      const server = http.createServer((request, response) => response.end(String(cluster.worker.id)));
+      server.schedulingPolicy = 'ip-hash';
+      server.listen(0, '127.0.0.1');
+    },
+  });
+  assert.equal(Object.keys(result).length, 1);
+});
+
+test('a policy that does not exist is refused at the first fork', async (t) => {
+  const { result } = await play(t, {
+    primary({ cluster }) {
+      return ['fastest', 3, null, {}].map((value) => {
+        cluster.schedulingPolicy = value;
+        try {
+          cluster.fork();
+        } catch ({ name, code }) {
+          return { name, code };
+        }
+      });
+    },
+    worker() {},
+  });
+  const refused = { name: 'TypeError', code: 'ERR_INVALID_ARG_VALUE' };
+  assert.deepEqual(result, [refused, refused, refused, refused]);
+});
+
+for (const policy of ['rr', 'none']) {
+  test(`${policy}: connections avoid a worker whose loop is blocked`, async (t) => {
+    const { result } = await play(t, {
+      env: { NODE_CLUSTER_SCHED_POLICY: policy },
+      async primary({ forkListening, tally, until, once }) {
+        const { workers, port } = await forkListening(3);
+        const [blocked] = workers;
+        blocked.send('block');
+        await once(blocked, 'message');
+        await until(() => blocked.load.loopLagMs > 0);
+        const answers = await tally(port, 300, 6);
+        const isStillBlocked = blocked.load.loopLagMs > 0;
+        blocked.process.kill('SIGKILL');
+        return { answers, isStillBlocked };
+      },
+      worker({ cluster, http }) {
+        http
+          .createServer((request, response) => response.end(String(cluster.worker.id)))
+          .listen(0, '127.0.0.1');
+        process.on('message', () => {
+          process.send('blocking', () => {
+            for (;;);
+          });
+        });
+      },
+    });
+    assert.equal(result.isStillBlocked, true);
+    assert.equal(result.answers[2] + result.answers[3], 300);
+  });
+}
+
+test("a stalled worker is reported by 'stall', and by 'recover' when it is back", async (t) => {
+  const { result } = await play(t, {
+    async primary({ cluster, forkListening, get, once }) {
+      cluster.schedulingPolicy = 'rr';
+      cluster.setupPrimary({ stallLimitMs: 20 });
+      const { workers, port } = await forkListening(2);
+      const seen = [];
+      cluster.on('stall', (worker, info) => seen.push(['stall', worker.id, info]));
+      cluster.on('recover', (worker) => seen.push(['recover', worker.id]));
+      process.kill(workers[0].process.pid, 'SIGSTOP');
+      const answers = await Promise.all([get(port), get(port)]);
+      const recovered = once(workers[0], 'recover');
+      process.kill(workers[0].process.pid, 'SIGCONT');
+      await recovered;
+      return { answers, seen };
+    },
+    worker: answerWithId,
+  });
+  assert.deepEqual(result.answers, ['2', '2']);
+  assert.deepEqual(result.seen, [
+    ['stall', 1, { moved: 1 }],
+    ['recover', 1],
+  ]);
+});
+
+for (const policy of ['rr', 'none']) {
+  test(`${policy}: connections flow while the primary's loop is blocked`, async (t) => {
+    const { result } = await play(t, {
+      env: { NODE_CLUSTER_SCHED_POLICY: policy },
+      async primary({ forkListening, require }) {
+        const { port } = await forkListening(2);
+        const { Worker } = require('node:worker_threads');
+        const done = new Int32Array(new SharedArrayBuffer(4));
+        // The client is a thread of the primary: its JavaScript is not blocked with it.
+        const client = new Worker(
+          `const http = require('node:http');
+          const { workerData: { port, done } } = require('node:worker_threads');
+          let left = 200;
+          const next = () => http.get({ port, host: '127.0.0.1', agent: false }, (response) => {
+            response.resume().on('end', () => {
+              Atomics.add(done, 0, 1);
+              if (--left > 0) next();
+              else Atomics.notify(done, 0);
+            });
+          });
+          next();`,
+          { eval: true, workerData: { port, done } },
+        );
+        // Blocks here until all are answered.
+        while (Atomics.load(done, 0) < 200) Atomics.wait(done, 0, Atomics.load(done, 0), 50);
+        await client.terminate();
+        return Atomics.load(done, 0);
+      },
+      worker: answerWithId,
+    });
+    assert.equal(result, 200);
+  });
+}
+
+test('maxConnections: what one worker turns away another serves', async (t) => {
+  const { result } = await play(t, {
+    env: { NODE_CLUSTER_SCHED_POLICY: 'rr' },
+    async primary({ forkListening, net, once }) {
+      const { port } = await forkListening(2);
+      const ids = [];
+      const sockets = [];
+      for (let i = 0; i < 4; i++) {
+        const socket = net.connect(port, '127.0.0.1');
+        const [id] = await once(socket, 'data');
+        ids.push(String(id));
+        sockets.push(socket);
+      }
+      const closed = sockets.map((socket) => once(socket.destroy(), 'close'));
+      await Promise.all(closed);
+      return ids.sort();
+    },
+    worker({ cluster, net }) {
+      const server = net.createServer((socket) => {
+        socket.write(String(cluster.worker.id));
+        socket.on('error', () => {});
+      });
+      server.maxConnections = cluster.worker.id === 1 ? 1 : 100;
+      server.listen(0, '127.0.0.1');
+    },
+  });
+  assert.deepEqual(result, ['1', '2', '2', '2']);
+});
+
+test('worker.load tells connections, memory and CPU time, live while the loop is blocked', async (t) => {
+  const { result } = await play(t, {
+    async primary({ forkListening, net, once, until }) {
+      const { workers, port } = await forkListening(1);
+      const [worker] = workers;
+      const sockets = [net.connect(port, '127.0.0.1'), net.connect(port, '127.0.0.1')];
+      await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+      await until(() => worker.load.connections === 2);
+      worker.send('block');
+      await until(() => worker.load.loopLagMs > 100);
+      const { load } = worker;
+      worker.process.kill('SIGKILL');
+      await once(worker, 'exit');
+      sockets.forEach((socket) => socket.destroy());
+      return { load, dead: worker.load };
+    },
+    worker({ net }) {
+      net.createServer((socket) => socket.on('error', () => {})).listen(0, '127.0.0.1');
+      process.on('message', () => {
+        for (;;);
+      });
+    },
+  });
+  const { load, dead } = result;
+  assert.equal(load.connections, 2);
+  assert.ok(load.loopLagMs > 100);
+  assert.ok(load.rssBytes > 1e6);
+  assert.ok(load.cpu.user > 0);
+  const nothing = { user: 0, system: 0 };
+  assert.deepEqual(dead, {
+    connections: 0,
+    requests: 0,
+    loopLagMs: 0,
+    unclaimed: 0,
+    rssBytes: 0,
+    cpu: nothing,
+  });
+});

@@ -1,0 +1,80 @@
+'use strict';
+
+// An installation whose addon is missing or of another version, on a platform that should have it.
+
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
+const test = require('node:test');
+const { ROOT, runOk, scratchFolder } = require('./package-helpers');
+
+/** Copies what an installation has, with or without the addon. */
+function installation(t, { withAddon, version }) {
+  const folder = scratchFolder(t);
+  for (const name of ['index.js', 'package.json', 'lib']) {
+    fs.cpSync(path.join(ROOT, name), path.join(folder, name), {
+      recursive: true,
+      filter: (file) => withAddon || !file.endsWith('.node'),
+    });
+  }
+  if (version) {
+    const file = path.join(folder, 'package.json');
+    fs.writeFileSync(file, JSON.stringify({ ...JSON.parse(fs.readFileSync(file, 'utf8')), version }));
+  }
+  return folder;
+}
+
+const SCRIPT = `
+const root = process.argv[1];
+const manycore = require(root);
+const names = Object.keys(manycore).length;
+const { loadAddon, requireAddon } = require(root + '/lib/core/addon');
+const actions = [loadAddon, () => requireAddon('Pool')];
+if (process.argv[2] === 'fork') actions.push(() => manycore.cluster.fork());
+const failures = actions.map((action) => {
+  try {
+    action();
+    return null;
+  } catch (error) {
+    return { code: error.code, message: error.message };
+  }
+});
+console.log(JSON.stringify({ names, failures }));
+`;
+
+const inspect = async (folder, { env, fork = false } = {}) => {
+  const args = ['-e', SCRIPT, '--', folder, ...(fork ? ['fork'] : [])];
+  return JSON.parse(await runOk(process.execPath, args, { env, cwd: folder }));
+};
+
+test('a missing addon is an error at first use, with advice', async (t) => {
+  const { names, failures } = await inspect(installation(t, { withAddon: false }), { fork: true });
+  assert.ok(names > 10, 'requiring the package works');
+  assert.equal(failures.length, 3);
+  for (const failure of failures) {
+    assert.equal(failure.code, 'ERR_MANYCORE_ADDON_MISSING');
+    assert.match(failure.message, /npm rebuild manycore/);
+    assert.match(failure.message, /rustup\.rs/);
+    assert.match(failure.message, /Cannot find module/);
+  }
+});
+
+test('a missing addon is no error where none is wanted', async (t) => {
+  const folder = installation(t, { withAddon: false });
+  const { failures } = await inspect(folder, { env: { MANYCORE_FALLBACK: '1' } });
+  assert.equal(failures[0], null);
+  assert.equal(failures[1].code, 'ERR_FEATURE_UNAVAILABLE_ON_PLATFORM');
+});
+
+test('an addon of another version is refused', async (t) => {
+  const { failures } = await inspect(installation(t, { withAddon: true, version: '99.0.0' }));
+  for (const failure of failures) {
+    assert.equal(failure.code, 'ERR_MANYCORE_VERSION_MISMATCH');
+    assert.match(failure.message, /99\.0\.0/);
+  }
+});
+
+test('a complete copy works', async (t) => {
+  const { failures } = await inspect(installation(t, { withAddon: true }));
+  assert.deepEqual(failures, [null, null]);
+});

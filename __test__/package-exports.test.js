@@ -1,0 +1,97 @@
+'use strict';
+
+const assert = require('node:assert/strict');
+const nodeCluster = require('node:cluster');
+const test = require('node:test');
+const nodeThreads = require('node:worker_threads');
+const { runOk } = require('./package-helpers');
+
+const THREAD_NAMES = Object.keys(nodeThreads);
+// An event emitter's own fields and what depends on the process's role are no part of the module's surface.
+const CLUSTER_NAMES = Object.keys(nodeCluster).filter((name) => !name.startsWith('_'));
+
+/** Runs an ES module in this repository, where the package finds itself by its name. */
+const runModule = (source) => runOk(process.execPath, ['--input-type=module', '--eval', source]);
+
+/** A module that imports the names statically and compares each with what require() gives. */
+const importing = (names, specifier) => `
+import { createRequire } from 'node:module';
+import assert from 'node:assert/strict';
+import { ${names.map((name, index) => `${name} as v${index}`).join(', ')} } from '${specifier}';
+const required = createRequire(process.cwd() + '/x.js')('${specifier}');
+${names.map((name, index) => `assert.equal(v${index}, required.${name}, '${name}');`).join('\n')}
+console.log('compared', ${names.length});
+`;
+
+test('require() gives cluster and all of worker_threads', () => {
+  const manycore = require('manycore');
+  assert.equal(manycore.cluster, require('manycore/cluster'));
+  const threads = require('manycore/worker_threads');
+  for (const name of THREAD_NAMES) {
+    assert.ok(name in threads, `manycore/worker_threads lacks ${name}`);
+    assert.ok(name in manycore, `manycore lacks ${name}`);
+    assert.equal(manycore[name], threads[name], name);
+  }
+  for (const name of CLUSTER_NAMES) assert.ok(name in manycore.cluster, `cluster lacks ${name}`);
+});
+
+test('names of another Node than the running one are undefined', () => {
+  const manycore = require('manycore');
+  const foreign = Object.keys(manycore).filter((name) => /^(isInternalThread|locks|threadName)$/.test(name));
+  assert.equal(foreign.length, 3);
+  for (const name of foreign) assert.equal(manycore[name] === undefined, !(name in nodeThreads), name);
+});
+
+test('an export can be replaced, as test doubles do', async () => {
+  const script = `
+    const manycore = require('manycore');
+    const descriptor = Object.getOwnPropertyDescriptor(manycore, 'Worker');
+    Object.defineProperty(manycore, 'Worker', { ...descriptor, get: () => 'double' });
+    console.log(manycore.Worker);`;
+  assert.equal((await runOk(process.execPath, ['-e', script])).trim(), 'double');
+});
+
+test('require() loads nothing but the entry point until something is asked for', async () => {
+  const script = `
+    require('manycore');
+    const first = Object.keys(require.cache).length;
+    require('manycore').cluster;
+    console.log(first, Object.keys(require.cache).length > first);`;
+  assert.equal((await runOk(process.execPath, ['-e', script])).trim(), '1 true');
+});
+
+test('named imports work for each name of this Node', async () => {
+  const names = ['cluster', ...THREAD_NAMES];
+  assert.equal((await runModule(importing(names, 'manycore'))).trim(), `compared ${names.length}`);
+});
+
+test('named imports work from manycore/worker_threads', async () => {
+  const stdout = await runModule(importing(THREAD_NAMES, 'manycore/worker_threads'));
+  assert.equal(stdout.trim(), `compared ${THREAD_NAMES.length}`);
+});
+
+test('named imports work from manycore/cluster', async () => {
+  const stdout = await runModule(importing(CLUSTER_NAMES, 'manycore/cluster'));
+  assert.equal(stdout.trim(), `compared ${CLUSTER_NAMES.length}`);
+});
+
+test('names that only a later Node has do not fail the import', async () => {
+  const source = `import { locks, threadName } from 'manycore'; console.log(typeof locks, typeof threadName);`;
+  const expected = `${typeof nodeThreads.locks} ${typeof nodeThreads.threadName}`;
+  assert.equal((await runModule(source)).trim(), expected);
+});
+
+test('the default import is what require() gives', async () => {
+  const source = `
+    import { createRequire } from 'node:module';
+    import manycore from 'manycore';
+    import cluster from 'manycore/cluster';
+    const require = createRequire(process.cwd() + '/x.js');
+    console.log(manycore === require('manycore'), cluster === require('manycore/cluster'));`;
+  assert.equal((await runModule(source)).trim(), 'true true');
+});
+
+test('the inside of the package is not exported', () => {
+  assert.throws(() => require('manycore/lib/core/addon.js'), { code: 'ERR_PACKAGE_PATH_NOT_EXPORTED' });
+  assert.equal(require('manycore/package.json').name, 'manycore');
+});

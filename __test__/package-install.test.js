@@ -1,0 +1,147 @@
+'use strict';
+
+// Packs the package and installs it into empty projects, the way users get it. Nothing is downloaded: the
+// crates are in cargo's cache since the repository's own build.
+
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
+const test = require('node:test');
+const { addonFileName } = require('../scripts/lib/addon-file');
+const { ROOT, npmPack, run, runOk, scratchFolder } = require('./package-helpers');
+
+const { version } = require('manycore/package.json');
+// Kept between runs for the sake of the dependencies; ours are cleaned out of it.
+const CARGO_TARGET = path.join(ROOT, 'target', 'package-install');
+const INSTALL_WATCHDOG_MS = 540_000;
+const NPM_FLAGS = ['--offline', '--no-audit', '--no-fund', '--ignore-scripts=false'];
+
+/** Packs a folder. @returns {Promise<string>} the path of its tarball */
+async function pack(t, folder) {
+  const destination = scratchFolder(t);
+  const { filename } = await npmPack([folder, '--pack-destination', destination]);
+  return path.join(destination, filename);
+}
+
+function emptyProject(t) {
+  const project = scratchFolder(t);
+  fs.writeFileSync(path.join(project, 'package.json'), '{ "name": "consumer", "private": true }\n');
+  return project;
+}
+
+/** A PATH with Node and npm, but without Rust. */
+function pathWithoutRust(t) {
+  const folder = scratchFolder(t);
+  const npm = process.env.PATH.split(':')
+    .map((entry) => path.join(entry, 'npm'))
+    .find((file) => fs.existsSync(file));
+  fs.symlinkSync(process.execPath, path.join(folder, 'node'));
+  fs.symlinkSync(fs.realpathSync(npm), path.join(folder, 'npm'));
+  fs.symlinkSync('/bin/sh', path.join(folder, 'sh'));
+  return folder;
+}
+
+const npmInstall = (project, tarballs, env) =>
+  run('npm', ['install', ...NPM_FLAGS, ...tarballs], { cwd: project, env, watchdogMs: INSTALL_WATCHDOG_MS });
+
+const addonIn = (project) => path.join(project, 'node_modules/manycore/lib/native', addonFileName());
+
+/** Runs a script of the project. */
+async function runScript(project, name, text, flags = []) {
+  fs.writeFileSync(path.join(project, name), text);
+  return runOk(process.execPath, [...flags, name], { cwd: project });
+}
+
+const APP = fs.readFileSync(path.join(__dirname, 'fixtures', 'package-app.js'), 'utf8');
+const APP_ON_BUILTINS = APP.replace(
+  `const { cluster, Worker } = require('manycore');`,
+  `const cluster = require('cluster');\nconst { Worker } = require('worker_threads');`,
+);
+const APP_OUTPUT = 'cluster: Hello!\nworker exit: 0\nthread: Hello from Worker\n';
+
+async function assertUsable(project) {
+  assert.equal(await runScript(project, 'app.js', APP), APP_OUTPUT);
+  assert.notEqual(APP_ON_BUILTINS, APP);
+  const registered = await runScript(project, 'plain.js', APP_ON_BUILTINS, ['-r', 'manycore/register']);
+  assert.equal(registered, APP_OUTPUT);
+  const modules = `
+    import { cluster, Worker } from 'manycore';
+    import { createRequire } from 'node:module';
+    const require = createRequire(import.meta.url);
+    console.log(cluster === require('manycore/cluster'), Worker === require('manycore/worker_threads').Worker);`;
+  assert.equal(await runScript(project, 'modules.mjs', modules), 'true true\n');
+  const addon = `console.log(require('./node_modules/manycore/lib/core/addon.js').requireAddon('x').version())`;
+  assert.equal(await runScript(project, 'addon.js', addon), `${version}\n`);
+}
+
+test('builds from the sources in the tarball', async (t) => {
+  const tarball = await pack(t, ROOT);
+  const project = emptyProject(t);
+  const cargoEnv = { CARGO_TARGET_DIR: CARGO_TARGET, CARGO_NET_OFFLINE: 'true' };
+  const { code, stdout, stderr } = await npmInstall(project, [tarball], cargoEnv);
+  assert.equal(code, 0, `${stdout}\n${stderr}`);
+  assert.ok(fs.existsSync(addonIn(project)));
+  await assertUsable(project);
+  assert.deepEqual(fs.readdirSync(path.join(project, 'node_modules')).sort(), [
+    '.package-lock.json',
+    'manycore',
+  ]);
+  await runOk('cargo', ['clean', '--release', '-p', 'manycore', '-p', 'manycore-core'], { env: cargoEnv });
+
+  await t.test('once the addon is there, installing again needs no Rust', async (t2) => {
+    const before = fs.statSync(addonIn(project)).mtimeMs;
+    await runOk('npm', ['rebuild', '--ignore-scripts=false'], {
+      cwd: project,
+      env: { PATH: pathWithoutRust(t2) },
+    });
+    assert.equal(fs.statSync(addonIn(project)).mtimeMs, before);
+  });
+});
+
+test('takes a prebuilt package, without Rust', async (t) => {
+  const name = addonFileName().replace('.node', '').replace('.', '-');
+  const folder = scratchFolder(t);
+  fs.copyFileSync(path.join(ROOT, 'lib/native', addonFileName()), path.join(folder, addonFileName()));
+  const manifest = { name, version, main: addonFileName(), os: ['linux'], cpu: [process.arch] };
+  fs.writeFileSync(path.join(folder, 'package.json'), JSON.stringify(manifest));
+
+  const project = emptyProject(t);
+  const tarballs = [await pack(t, folder), await pack(t, ROOT)];
+  const { code, stdout, stderr } = await npmInstall(project, tarballs, { PATH: pathWithoutRust(t) });
+  assert.equal(code, 0, `${stdout}\n${stderr}`);
+  assert.ok(!fs.existsSync(addonIn(project)), 'nothing was built');
+  await assertUsable(project);
+});
+
+test('without Rust and prebuilt package, one message says what to do', async (t) => {
+  const project = emptyProject(t);
+  const { code, stderr } = await npmInstall(project, [await pack(t, ROOT)], { PATH: pathWithoutRust(t) });
+  assert.notEqual(code, 0);
+  const own = stderr.split('\n').filter((line) => /manycore: /.test(line));
+  assert.equal(own.length, 1, stderr);
+  assert.match(own[0], /no prebuilt addon .* no Rust .*https:\/\/rustup\.rs/);
+  assert.doesNotMatch(stderr, /^\s+at /m, 'no stack trace');
+});
+
+test('a build that fails says so and leaves nothing behind', async (t) => {
+  const folder = scratchFolder(t);
+  for (const name of ['package.json', 'lib', 'scripts']) {
+    fs.cpSync(path.join(ROOT, name), path.join(folder, name), {
+      recursive: true,
+      filter: (file) => !file.endsWith('.node'),
+    });
+  }
+  const bin = pathWithoutRust(t);
+  fs.writeFileSync(path.join(bin, 'cargo'), '#!/bin/sh\necho "error: no linker" >&2\nexit 101\n', {
+    mode: 0o755,
+  });
+  const { code, stderr } = await run(process.execPath, ['scripts/install.js'], {
+    cwd: folder,
+    env: { PATH: bin },
+  });
+  assert.equal(code, 1);
+  assert.match(stderr, /^manycore: building the addon failed\./);
+  assert.match(stderr, /error: no linker/);
+  assert.ok(!fs.existsSync(path.join(folder, 'target')));
+  assert.deepEqual(fs.readdirSync(path.join(folder, 'lib/native')).sort(), ['index.d.ts', 'index.js']);
+});

@@ -1,0 +1,83 @@
+'use strict';
+
+/*
+ * A stream of fresh connections, each with one request, and what became of each.
+ */
+
+const net = require('node:net');
+
+const REQUEST = 'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n';
+const TICK_MS = 2;
+
+/**
+ * @typedef {object} Outcome
+ * @property {'answered' | 'cut' | 'refused'} end `cut`: it was accepted by the kernel, and ended without an answer
+ * @property {number} worker the process that answered, 0 when none did
+ * @property {number} from when it was opened, in nanoseconds of the monotonic clock
+ * @property {number} to when it ended
+ */
+
+const now = () => Number(process.hrtime.bigint());
+
+class Connections {
+  /** @type {Outcome[]} */
+  outcomes = [];
+  opened = 0;
+  #port;
+  #ticker;
+  /** @type {Set<net.Socket>} */
+  #open = new Set();
+  #idle = () => {};
+
+  /**
+   * @param {number} port
+   * @param {number} rate connections per second
+   */
+  constructor(port, rate) {
+    this.#port = port;
+    const start = performance.now();
+    this.#ticker = setInterval(() => {
+      const due = Math.floor(((performance.now() - start) * rate) / 1000);
+      while (this.opened < due) this.#connect();
+    }, TICK_MS);
+  }
+
+  #connect() {
+    this.opened++;
+    const from = now();
+    let answer = '';
+    let connected = false;
+    const socket = net.connect(this.#port, '127.0.0.1', () => (connected = true));
+    this.#open.add(socket);
+    socket.setEncoding('latin1').on('data', (text) => (answer += text));
+    socket.on('error', () => {}); // 'close' follows.
+    socket.on('close', () => {
+      const worker = Number(/^HTTP\/1.1 200 OK\r\n[^]*worker (\d+) /.exec(answer)?.[1] ?? 0);
+      const end = worker ? 'answered' : connected ? 'cut' : 'refused';
+      this.outcomes.push({ end, worker, from, to: now() });
+      this.#open.delete(socket);
+      if (this.#open.size === 0) this.#idle();
+    });
+    socket.write(REQUEST);
+  }
+
+  /**
+   * Opens no more, and waits until all have ended.
+   * @param {number} limitMs after which those still open are given up
+   * @returns {Promise<number>} how many are stuck: neither answered nor ended
+   */
+  async finish(limitMs) {
+    clearInterval(this.#ticker);
+    if (this.#open.size > 0) {
+      await new Promise((resolve) => {
+        const limit = setTimeout(resolve, limitMs);
+        this.#idle = () => (clearTimeout(limit), resolve(undefined));
+      });
+    }
+    const stuck = this.#open.size;
+    for (const socket of this.#open) socket.destroy();
+    return stuck;
+  }
+}
+
+module.exports.Connections = Connections;

@@ -1,0 +1,282 @@
+//! Connections that are accepted but not yet to be handed over: their address is still to be read from a PROXY
+//! protocol header, or the primary's JavaScript is still to choose. Both wait for the stall limit at most;
+//! after that the socket's own address, and a turn of round-robin, will do.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+
+use ppp::{v1, v2, HeaderResult, PartialResult};
+use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::net::RecvFlags;
+
+use super::listener::Connection;
+use super::state::State;
+use super::thread::header_token;
+use super::Event;
+use crate::sys::clock::monotonic_ns;
+
+/// The longest header that is understood: version 1 has 107 bytes at most, version 2 with addresses only 52.
+const HEADER_BYTES: usize = 536;
+
+#[derive(Debug)]
+struct Held {
+    listener: u32,
+    connection: Connection,
+    since_ns: u64,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Its header has not arrived.
+    Header,
+    /// JavaScript has not been told.
+    Untold,
+    /// JavaScript chooses.
+    Told,
+}
+
+/// A connection for JavaScript to choose a worker for.
+#[derive(Clone, Copy, Debug)]
+pub struct Undecided {
+    /// Names it in the answer.
+    pub id: u32,
+    /// Where it comes from; `None` on a Unix socket.
+    pub client: Option<SocketAddr>,
+}
+
+/// The connections that are held, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    next_id: u32,
+    held: BTreeMap<u32, Held>,
+}
+
+impl State {
+    /// Hands over what a listener has accepted, or holds it as its options want.
+    pub fn admit(&mut self, id: u32, batch: Vec<Connection>) {
+        let Some(options) = self.listener_options(id) else {
+            return self.hand_over(id, batch);
+        };
+        if options.reads_proxy_header {
+            for connection in batch {
+                self.hold_for_header(id, connection);
+            }
+        } else if options.asks {
+            self.hold_for_choice(id, batch);
+        } else {
+            self.hand_over(id, batch);
+        }
+    }
+
+    fn hold(&mut self, listener: u32, connection: Connection, stage: Stage) -> u32 {
+        let id = self.pending.next_id;
+        self.pending.next_id = id.wrapping_add(1);
+        let since_ns = monotonic_ns();
+        self.pending.held.insert(
+            id,
+            Held {
+                listener,
+                connection,
+                since_ns,
+                stage,
+            },
+        );
+        id
+    }
+
+    fn hold_for_header(&mut self, listener: u32, connection: Connection) {
+        let id = self.hold(listener, connection, Stage::Header);
+        let Some(held) = self.pending.held.get(&id) else {
+            return;
+        };
+        let data = EventData::new_u64(header_token(id));
+        if epoll::add(
+            &*self.epoll,
+            &held.connection.fd,
+            data,
+            EventFlags::IN | EventFlags::ET,
+        )
+        .is_err()
+        {
+            self.release_header(id);
+        }
+    }
+
+    /// Something arrived on a connection whose header is waited for.
+    pub fn header_arrives(&mut self, id: u32) {
+        let Some(held) = self.pending.held.get_mut(&id) else {
+            return;
+        };
+        match read_header(&held.connection) {
+            Header::Partial => {}
+            Header::Client(client) => {
+                held.connection.client = Some(client);
+                self.release_header(id);
+            }
+            Header::None => self.release_header(id),
+        }
+    }
+
+    fn release_header(&mut self, id: u32) {
+        let Some(held) = self.pending.held.remove(&id) else {
+            return;
+        };
+        // Not registered when the registration failed; else it must not follow the socket to the worker.
+        let _unregistered = epoll::delete(&*self.epoll, &held.connection.fd);
+        let asks = self
+            .listener_options(held.listener)
+            .is_some_and(|options| options.asks);
+        if asks {
+            self.hold_for_choice(held.listener, vec![held.connection]);
+        } else {
+            self.hand_over(held.listener, vec![held.connection]);
+        }
+    }
+
+    fn hold_for_choice(&mut self, listener: u32, batch: Vec<Connection>) {
+        let is_told = |held: &Held| held.listener == listener && held.stage == Stage::Untold;
+        let was_empty = !self.pending.held.values().any(is_told);
+        let is_any = !batch.is_empty();
+        for connection in batch {
+            self.hold(listener, connection, Stage::Untold);
+        }
+        if was_empty && is_any {
+            self.tell(Event::Undecided { listener });
+        }
+    }
+
+    /// The connections of a listener that JavaScript is to choose for, each told once.
+    pub fn take_undecided(&mut self, listener: u32) -> Vec<Undecided> {
+        let untold = |held: &&mut Held| held.listener == listener && held.stage == Stage::Untold;
+        let mut taken = Vec::new();
+        for (&id, held) in &mut self.pending.held {
+            if untold(&held) {
+                held.stage = Stage::Told;
+                held.connection.find_client();
+                taken.push(Undecided {
+                    id,
+                    client: held.connection.client,
+                });
+            }
+        }
+        taken
+    }
+
+    /// JavaScript's choice for a connection: a worker's token, or 0 for round-robin. Comes too late for one
+    /// that has waited for too long.
+    pub fn decide(&mut self, id: u32, token: u32) {
+        let Some(held) = self.pending.held.remove(&id) else {
+            return;
+        };
+        let Held {
+            listener, connection, ..
+        } = held;
+        let now_ns = monotonic_ns();
+        let back = if self.takes(listener, token) {
+            self.send(token, listener, now_ns, vec![connection])
+        } else {
+            vec![connection]
+        };
+        if back.is_empty() {
+            self.stats.handed_over += 1;
+        }
+        self.hand_over(listener, back);
+    }
+
+    /// Hands over what has waited for too long. Returns for how long the oldest may wait still, if any.
+    pub fn tend_pending(&mut self, now_ns: u64, limit_ns: u64) -> Option<u64> {
+        loop {
+            let (&id, held) = self.pending.held.first_key_value()?;
+            let waited_ns = now_ns.saturating_sub(held.since_ns);
+            if waited_ns < limit_ns {
+                return Some(limit_ns - waited_ns);
+            }
+            match held.stage {
+                Stage::Header => self.release_header(id),
+                Stage::Untold | Stage::Told => self.decide(id, 0),
+            }
+        }
+    }
+
+    /// Closes what is held for a listener that is closed. Returns how many.
+    pub fn drop_pending(&mut self, listener: u32) -> usize {
+        let before = self.pending.held.len();
+        self.pending.held.retain(|_, held| held.listener != listener);
+        before - self.pending.held.len()
+    }
+}
+
+enum Header {
+    /// The address it tells.
+    Client(SocketAddr),
+    /// Not all of it is there.
+    Partial,
+    /// There is none, or it tells no address.
+    None,
+}
+
+/// Looks at the first bytes of a connection and leaves them for the application.
+fn read_header(connection: &Connection) -> Header {
+    let mut bytes = [0u8; HEADER_BYTES];
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    match rustix::net::recv(connection.fd.as_fd(), &mut bytes, flags) {
+        Ok((length, _)) if length > 0 => parse_header(&bytes[..length.min(HEADER_BYTES)]),
+        Err(rustix::io::Errno::AGAIN) => Header::Partial,
+        _ => Header::None,
+    }
+}
+
+fn parse_header(bytes: &[u8]) -> Header {
+    let result = HeaderResult::parse(bytes);
+    if result.is_incomplete() && bytes.len() < HEADER_BYTES {
+        return Header::Partial;
+    }
+    let client = match result {
+        HeaderResult::V1(Ok(header)) => match header.addresses {
+            v1::Addresses::Tcp4(four) => Some(SocketAddr::from((four.source_address, four.source_port))),
+            v1::Addresses::Tcp6(six) => Some(SocketAddr::from((six.source_address, six.source_port))),
+            v1::Addresses::Unknown => None,
+        },
+        HeaderResult::V2(Ok(header)) => match header.addresses {
+            v2::Addresses::IPv4(four) => Some(SocketAddr::from((four.source_address, four.source_port))),
+            v2::Addresses::IPv6(six) => Some(SocketAddr::from((six.source_address, six.source_port))),
+            _ => None,
+        },
+        _ => None,
+    };
+    client.map_or(Header::None, Header::Client)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(bytes: &[u8]) -> Option<String> {
+        match parse_header(bytes) {
+            Header::Client(address) => Some(address.to_string()),
+            Header::Partial => Some("partial".into()),
+            Header::None => None,
+        }
+    }
+
+    #[test]
+    fn understands_both_versions_and_waits_for_the_rest() {
+        let v1 = b"PROXY TCP4 192.0.2.1 192.0.2.2 4000 80\r\nGET / HTTP/1.1\r\n";
+        assert_eq!(client(v1).unwrap(), "192.0.2.1:4000");
+        assert_eq!(client(&v1[..20]).unwrap(), "partial");
+        assert_eq!(client(b"PROXY UNKNOWN\r\n"), None);
+        let mut v2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
+        v2.extend([192, 0, 2, 9, 192, 0, 2, 2, 0x0f, 0xa0, 0, 80]);
+        assert_eq!(client(&v2).unwrap(), "192.0.2.9:4000");
+        assert_eq!(client(&v2[..14]).unwrap(), "partial");
+    }
+
+    #[test]
+    fn what_is_no_header_is_none() {
+        assert_eq!(client(b"GET / HTTP/1.1\r\n"), None);
+        assert_eq!(client(&[0xff; HEADER_BYTES]), None);
+        assert_eq!(client(b"PROXY nonsense all the way\r\n"), None);
+    }
+}
