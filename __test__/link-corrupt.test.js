@@ -104,8 +104,9 @@ test('lengths and positions that cannot be', () => {
   for (const length of [0, 1, 8, 11, 12, 13, good.length + 8, CAPACITY, CAPACITY + 8, 2 ** 31, 2 ** 32 - 8]) {
     assert.ok(read(withLength(length)).isCorrupt, String(length));
   }
-  for (const head of [1, 8, -8, CAPACITY + 8, 2 ** 31 - 1, -(2 ** 31)])
+  for (const head of [1, 8, -8, CAPACITY + 8, 2 ** 31 - 1, -(2 ** 31)]) {
     assert.ok(read(good, head).isCorrupt, String(head));
+  }
   assert.deepEqual(read(good), { values: 1, isCorrupt: false });
 });
 

@@ -23,8 +23,9 @@ function pair(capacity = 4096) {
 /** What is there, without releasing it unless told. */
 function drain(receiver, isReleased = true) {
   const values = [];
-  while (receiver.next())
+  while (receiver.next()) {
     values.push(receiver.kind === Kind.VALUE ? receiver.value : { kind: receiver.kind });
+  }
   if (isReleased) receiver.release();
   return values;
 }
