@@ -268,3 +268,14 @@ test('nothing is polluted by names', () => {
     assert.equal(Object.getPrototypeOf(copy), Object.prototype);
   }
 });
+
+test('a class whose prototype has enumerable properties', () => {
+  function Old(x) {
+    this.x = x;
+  }
+  Old.prototype.method = () => 1;
+  Old.prototype.kind = 'old';
+  const codec = new Codec();
+  assert.ok(check(codec, [new Old(1), new Old(2)]));
+  assert.equal(codec.refused, 0);
+});

@@ -14,6 +14,9 @@ class Point {
   }
 }
 
+// As functions used as classes have their methods: enumerable.
+Point.prototype.inherited = 'stays behind';
+
 /** Strings of any 16-bit units, lone surrogates among them, and of one byte up to one character. */
 const text = fc.oneof(
   fc.string({ maxLength: 12 }),

@@ -32,7 +32,7 @@ function encodeSpecial(encoder, object, prototype) {
   const encode = BY_PROTOTYPE.get(prototype);
   if (encode !== undefined) return encode(encoder, object);
   if (prototype !== null && isKnownPlain(prototype)) {
-    if (encoder.remember(object)) encoder.plain(object);
+    if (encoder.remember(object)) encoder.plain(object, true);
     return;
   }
   if (types.isMap(object)) return map(encoder, object);
@@ -43,7 +43,7 @@ function encodeSpecial(encoder, object, prototype) {
   if (types.isBoxedPrimitive(object)) return boxed(encoder, object);
   if (types.isArrayBuffer(object)) return arrayBuffer(encoder, object);
   if (prototype === null || !isPlainClass(object, prototype)) throw UNSUPPORTED;
-  if (encoder.remember(object)) encoder.plain(object);
+  if (encoder.remember(object)) encoder.plain(object, true);
 }
 
 /**
