@@ -90,4 +90,3 @@ function reportMetrics() {
   const samples = Array.from({ length: SAMPLES }, (_, index) => index / 7);
   setInterval(() => process.send?.({ samples }), REPORT_MS);
 }
-}
