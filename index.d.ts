@@ -28,15 +28,21 @@ export interface ClusterWorker extends NodeClusterWorker {
 
 /** A connection that waits for its worker to be chosen. */
 export interface IncomingConnection {
-  readonly remoteAddress?: string;
-  readonly remotePort?: number;
+  /** The client's address; empty on a Unix socket. */
+  readonly remoteAddress: string;
+  /** The client's port; 0 on a Unix socket. */
+  readonly remotePort: number;
+  readonly remoteFamily: 'IPv4' | 'IPv6' | undefined;
 }
 
-/** Chooses the worker for a connection. Runs in the primary. */
+/**
+ * Chooses one of the workers that serve the listener. Runs in the primary, for several connections in a row.
+ * Any other value, an exception, or no answer within the stall limit leaves the choice to round-robin.
+ */
 export type ScheduleCallback = (
   connection: IncomingConnection,
   workers: readonly ClusterWorker[],
-) => ClusterWorker;
+) => ClusterWorker | undefined;
 
 /** A constant of Node's (`SCHED_RR`, `SCHED_NONE`), the name of a policy, or a function of one's own. */
 export type SchedulingPolicy =
@@ -59,6 +65,20 @@ export interface ClusterEvents {
 export interface PrimarySettings extends ClusterSettings {
   /** How long a worker may leave connections waiting before they go to others, in milliseconds. Default: 50. */
   stallLimitMs?: number;
+  /**
+   * Whether connections begin with a PROXY protocol header (version 1 or 2), whose client address is then what
+   * `'ip-hash'` and a policy of one's own go by. The header stays for the server to read. Default: false.
+   */
+  proxyProtocol?: boolean;
+}
+
+declare module 'node:net' {
+  interface ListenOptions {
+    /** In a cluster worker: the policy of this listener alone. The first worker that listens decides. */
+    schedulingPolicy?: Exclude<SchedulingPolicy, ScheduleCallback>;
+    /** In a cluster worker: `proxyProtocol` of this listener alone. */
+    proxyProtocol?: boolean;
+  }
 }
 
 type On<Self> = {

@@ -188,7 +188,9 @@ function error(decoder, corrupt) {
     throw corrupt;
   }
   const object = withoutStack(Constructor, message);
-  hide(object, 'stack', stack);
+  // An own property of the engine's making, which newer versions give accessors.
+  if (Object.hasOwn(object, 'stack')) object.stack = stack;
+  else hide(object, 'stack', stack);
   if (decoder.hasReferences) decoder.references[place] = object;
   if ((parts & ErrorPart.CAUSE) !== 0) hide(object, 'cause', decoder.value());
   return object;
@@ -200,11 +202,14 @@ function error(decoder, corrupt) {
  * @param {string | undefined} message
  */
 function withoutStack(Constructor, message) {
-  const { stackTraceLimit } = Error;
-  Error.stackTraceLimit = 0;
-  const object = message === undefined ? new Constructor() : new Constructor(message);
-  Error.stackTraceLimit = stackTraceLimit;
-  return object;
+  const limit = Object.getOwnPropertyDescriptor(Error, 'stackTraceLimit');
+  const canLimit = limit?.writable === true;
+  if (canLimit) Error.stackTraceLimit = 0;
+  try {
+    return message === undefined ? new Constructor() : new Constructor(message);
+  } finally {
+    if (canLimit) Error.stackTraceLimit = limit.value;
+  }
 }
 
 /**

@@ -3,6 +3,7 @@
 /** Encodes objects other than plain ones and arrays. */
 
 const intrinsics = require('./intrinsics');
+const { isKnownPlain, isPlainClass } = require('./plain-classes');
 const { Tag, VIEW_NAMES, ERROR_NAMES, ErrorPart } = require('./tags');
 
 /** @typedef {import('./encoder').Encoder} Encoder */
@@ -30,6 +31,10 @@ function encodeSpecial(encoder, object, prototype) {
   if (ArrayBuffer.isView(object)) return view(encoder, object);
   const encode = BY_PROTOTYPE.get(prototype);
   if (encode !== undefined) return encode(encoder, object);
+  if (prototype !== null && isKnownPlain(prototype)) {
+    if (encoder.remember(object)) encoder.plain(object, true);
+    return;
+  }
   if (types.isMap(object)) return map(encoder, object);
   if (types.isSet(object)) return set(encoder, object);
   if (types.isDate(object)) return date(encoder, object);
@@ -37,7 +42,8 @@ function encodeSpecial(encoder, object, prototype) {
   if (types.isRegExp(object)) return regExp(encoder, object);
   if (types.isBoxedPrimitive(object)) return boxed(encoder, object);
   if (types.isArrayBuffer(object)) return arrayBuffer(encoder, object);
-  throw UNSUPPORTED;
+  if (prototype === null || !isPlainClass(object, prototype)) throw UNSUPPORTED;
+  if (encoder.remember(object)) encoder.plain(object, true);
 }
 
 /**

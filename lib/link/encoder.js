@@ -6,10 +6,11 @@
  * posts the value on the platform's own channel instead.
  */
 
-const { types } = require('./intrinsics');
+const { types, isPolluted } = require('./intrinsics');
 const { encodeSpecial, UNSUPPORTED } = require('./encode-special');
 const { Flag, Kind } = require('./layout');
 const { Tag, MAX_DEPTH } = require('./tags');
+const { marks } = require('./uncloneable');
 const { Writer } = require('./writer');
 
 const { getPrototypeOf, keys: keysOfObject, hasOwn } = Object;
@@ -82,14 +83,14 @@ class Encoder extends Writer {
 
   /** @param {any} object */
   object(object) {
-    if (isProxy(object)) throw UNSUPPORTED;
+    if (isProxy(object) || (marks.any && marks.has(object))) throw UNSUPPORTED;
     if (isArray(object)) return this.remember(object) ? this.#array(object) : undefined;
     const prototype = getPrototypeOf(object);
     if (prototype !== OBJECT_PROTOTYPE) {
       if (prototype !== null) return encodeSpecial(this, object, prototype);
       if (HAS_SHARED_STRUCTS || types.isModuleNamespaceObject(object)) throw UNSUPPORTED;
     }
-    if (this.remember(object)) this.plain(object);
+    if (this.remember(object)) this.plain(object, this.polluted);
   }
 
   /**
@@ -129,10 +130,11 @@ class Encoder extends Writer {
    * The own enumerable properties of an object, by its shape: the values, and the number of the shape once all
    * names are known. Where the table of shapes is full, the names follow by themselves.
    * @param {any} object
+   * @param {boolean} isHeir whether for-in may show what is not its own
    */
-  plain(object) {
+  plain(object, isHeir) {
     const { shapes } = this;
-    if (this.polluted || shapes.isFull) return this.#dictionary(object);
+    if (shapes.isFull) return this.#dictionary(object);
     this.depth++;
     this.reserve(3);
     const at = this.position - this.start;
@@ -142,6 +144,7 @@ class Encoder extends Writer {
     let countAt = -1;
     let count = 0;
     for (const key in object) {
+      if (isHeir && !hasOwn(object, key)) continue;
       if (countAt < 0) {
         const next = node.firstKey === key ? node.firstChild : shapes.child(node, key);
         if (next !== null) {
@@ -149,24 +152,16 @@ class Encoder extends Writer {
           this.value(object[key]);
           continue;
         }
-        this.reserve(4);
-        countAt = this.position - this.start;
-        this.position += 4;
+        countAt = this.skipCount();
       }
       this.string(key);
       this.value(object[key]);
       count++;
     }
     this.depth--;
+    // What is not plain by its nature usually has no properties of its own.
     if (node === shapes.root && describe.call(object) !== '[object Object]') throw UNSUPPORTED;
-    const id = node.id < 0 ? shapes.define(node) : node.id;
-    const tagAt = this.start + at;
-    if (countAt >= 0) {
-      this.bytes[tagAt] = Tag.OBJECT_AND_MORE;
-      this.view.setUint32(this.start + countAt, count, true);
-    }
-    this.bytes[tagAt + 1] = id;
-    this.bytes[tagAt + 2] = id >> 8;
+    this.endShape(at, node, countAt, count);
   }
 
   /** @param {any} object */
@@ -229,12 +224,6 @@ class Encoder extends Writer {
     this.position += 4;
     this.#pairs(array, names);
   }
-}
-
-/** Whether for-in shows more of a plain object than its own properties. */
-function isPolluted() {
-  for (const name in OBJECT_PROTOTYPE) return name !== undefined;
-  return false;
 }
 
 /**

@@ -22,6 +22,13 @@ function getter(prototype, name) {
 const typedArray = Object.getPrototypeOf(Uint8Array.prototype);
 const hasResizable = Object.getOwnPropertyDescriptor(ArrayBuffer.prototype, 'resizable') !== undefined;
 
+/** Whether for-in shows more of a plain object than its own properties. */
+function isPolluted() {
+  for (const name in Object.prototype) return name !== undefined;
+  return false;
+}
+
+module.exports.isPolluted = isPolluted;
 module.exports.types = types;
 module.exports.hasOwn = Object.hasOwn;
 module.exports.mapForEach = uncurry(Map.prototype.forEach);

@@ -165,6 +165,32 @@ class Writer {
     this.position += 9;
   }
 
+  /** Leaves room for a count that is not known yet. Returns where, from the record's start. */
+  skipCount() {
+    this.reserve(4);
+    this.position += 4;
+    return this.position - 4 - this.start;
+  }
+
+  /**
+   * Completes an object whose values have been written: its tag, the number of its shape, and how many
+   * properties followed with their names.
+   * @param {number} at where it began, from the record's start
+   * @param {import('./shapes').ShapeNode} node where its shape ends
+   * @param {number} countAt -1: none followed
+   * @param {number} count
+   */
+  endShape(at, node, countAt, count) {
+    const id = node.id < 0 ? this.shapes.define(node) : node.id;
+    const tagAt = this.start + at;
+    if (countAt >= 0) {
+      this.bytes[tagAt] = Tag.OBJECT_AND_MORE;
+      this.view.setUint32(this.start + countAt, count, true);
+    }
+    this.bytes[tagAt + 1] = id;
+    this.bytes[tagAt + 2] = id >> 8;
+  }
+
   /** @param {number} value */
   number(value) {
     if ((value | 0) !== value || (value === 0 && 1 / value < 0)) {

@@ -43,28 +43,44 @@ let known;
  */
 function workerOptions(commandLine) {
   const of = commandLine.join('\0');
-  if (known?.of === of) return known.kept;
-  const kept = [];
-  for (let at = 0; at < commandLine.length;) {
-    let end = at + 1;
-    // What does not look like an option is the value of the one before.
-    while (end < commandLine.length && !commandLine[end].startsWith('-')) end++;
-    const option = commandLine.slice(at, end);
-    if (isWorkerOption(option)) kept.push(...option);
-    at = end;
-  }
-  known = { of, kept };
-  return kept;
+  if (known === undefined || known.of !== of)
+    known = { of, kept: isAccepted(commandLine) ? commandLine : accepted(commandLine) };
+  return known.kept;
 }
 
 /**
- * Asks Node, the only one who knows, by means of a worker that cannot be made: is only the impossible refused?
- * @param {string[]} option with its value
+ * Tries the options one by one, and those that were refused again: some need others.
+ * @param {string[]} commandLine
  */
-function isWorkerOption(option) {
+function accepted(commandLine) {
+  /** @type {string[][]} */
+  const options = [];
+  for (const word of commandLine) {
+    // What does not look like an option is the value of the one before.
+    if (word.startsWith('-') || options.length === 0) options.push([word]);
+    else options[options.length - 1].push(word);
+  }
+  /** @type {Set<string[]>} */
+  const kept = new Set();
+  const inOrder = () => options.filter((option) => kept.has(option)).flat();
+  for (let before = -1; kept.size !== before;) {
+    before = kept.size;
+    for (const option of options) {
+      if (!kept.has(option) && isAccepted([...inOrder(), ...option])) kept.add(option);
+    }
+  }
+  return inOrder();
+}
+
+/**
+ * Whether a worker may have these options. Only Node knows, and is asked by means of a worker that cannot be
+ * made: is only the impossible refused?
+ * @param {string[]} options
+ */
+function isAccepted(options) {
   const impossible = '--manycore-no-such-option';
   try {
-    new workerThreads.Worker('', { eval: true, execArgv: [impossible, ...option] });
+    new workerThreads.Worker('', { eval: true, execArgv: [impossible, ...options] });
     return false;
   } catch (error) {
     return String(/** @type {any} */ (error)?.message).endsWith(`: ${impossible}`);

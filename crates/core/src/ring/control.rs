@@ -97,7 +97,8 @@ impl Control {
 
     /// Consumer: gives up looking. False when something came in meanwhile: the consumer is awake again.
     pub fn transition_to_asleep(&self) -> bool {
-        self.sleep.0.flag.store(ASLEEP, Ordering::SeqCst);
+        // A swap, not a store: it comes after whatever the producer took back before, in every thread's eyes.
+        self.sleep.0.flag.swap(ASLEEP, Ordering::SeqCst);
         // SeqCst: pairs with the fence in `ring_needed`. Whichever of the two comes second sees the other's
         // store, so that either this thread sees the record or the producer sees the flag.
         fence(Ordering::SeqCst);
@@ -110,7 +111,7 @@ impl Control {
 
     /// Consumer: looks by itself from now on.
     pub fn transition_to_awake(&self) {
-        self.sleep.0.flag.store(AWAKE, Ordering::SeqCst);
+        self.sleep.0.flag.swap(AWAKE, Ordering::SeqCst);
     }
 
     /// Producer: makes the records before `position` visible.

@@ -4,7 +4,9 @@
 //! thread, so what a thread posted before it ended still arrives. The lock is held for a copy at most.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
+
+use crate::sync::{Mutex, MutexGuard};
 
 /// Records are gathered into chunks up to this size, so that a take moves many of them.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -47,7 +49,7 @@ impl Overflow {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

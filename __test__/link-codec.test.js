@@ -1,0 +1,281 @@
+'use strict';
+
+const assert = require('node:assert/strict');
+const test = require('node:test');
+const v8 = require('node:v8');
+const fc = require('fast-check');
+
+const { Codec } = require('./support/codec');
+const { difference } = require('./support/same');
+const { Point, cloneable } = require('./support/values');
+
+const RUNS = Number(process.env.MANYCORE_PROPERTY_RUNS ?? 100_000);
+const WATCHDOG = { timeout: 900_000 };
+
+/** Checks one value against what structuredClone makes of it. */
+function check(codec, value) {
+  const copy = codec.copy(value);
+  if (copy === undefined) return false;
+  const found = difference(copy.value, structuredClone(value));
+  if (found) throw new Error(found);
+  return true;
+}
+
+test(`${RUNS} values are cloned as structuredClone does`, WATCHDOG, () => {
+  let codec = new Codec();
+  let carried = 0;
+  fc.assert(
+    fc.property(cloneable, (value) => {
+      // A table of shapes fills up with thousands of random names; a new one now and then.
+      if (carried % 5000 === 0) codec = new Codec();
+      if (check(codec, value)) carried++;
+    }),
+    { numRuns: RUNS },
+  );
+  assert.ok(carried > RUNS * 0.9, `only ${carried} of ${RUNS} were carried`);
+});
+
+test('values are cloned as v8.serialize does', WATCHDOG, () => {
+  const codec = new Codec();
+  // Its views come without their buffers' other bytes, so they are left out.
+  const withoutViews = cloneable.filter((value) => !hasView(value));
+  fc.assert(
+    fc.property(withoutViews, (value) => {
+      const copy = codec.copy(value);
+      if (copy === undefined) return;
+      const found = difference(copy.value, v8.deserialize(v8.serialize(value)));
+      if (found) throw new Error(found);
+    }),
+    { numRuns: Math.ceil(RUNS / 10) },
+  );
+});
+
+/** @param {any} value */
+function hasView(value, seen = new Set()) {
+  if (typeof value !== 'object' || value === null || seen.has(value)) return false;
+  seen.add(value);
+  if (ArrayBuffer.isView(value)) return true;
+  const children =
+    value instanceof Map ? [...value].flat() : value instanceof Set ? [...value] : Object.values(value);
+  if (value.cause !== undefined) children.push(value.cause);
+  return children.some((child) => hasView(child, seen));
+}
+
+test('objects of all sizes', WATCHDOG, () => {
+  const codec = new Codec();
+  const wide = Object.fromEntries(Array.from({ length: 5000 }, (_, i) => [`key${i}`, i]));
+  assert.ok(check(codec, wide));
+  assert.ok(check(codec, { ...wide, first: { ...wide } }));
+  assert.ok(
+    check(
+      codec,
+      Array.from({ length: 100_000 }, (_, i) => i / 3),
+    ),
+  );
+  assert.ok(check(codec, new Array(100)));
+  assert.ok(check(codec, Object.assign([], { 4294967294: 'last', 4294967295: 'a name', 7: 'seven' })));
+  assert.ok(
+    check(
+      codec,
+      Array.from({ length: 300 }, (_, i) => ({ [`unique${i}`]: i })),
+    ),
+  );
+  assert.ok(check(codec, 'x'.repeat(1_000_000)));
+  assert.ok(check(codec, '字'.repeat(1_000_000)));
+});
+
+test('what nests too deeply for JavaScript is left to the platform', () => {
+  const codec = new Codec();
+  const nest = (depth) => {
+    let value = { end: true };
+    for (let i = 0; i < depth; i++) value = i % 2 === 0 ? [value] : { value };
+    return value;
+  };
+  assert.ok(check(codec, nest(500)));
+  assert.equal(codec.copy(nest(10_000)), undefined);
+  assert.ok(check(codec, { after: 1 }));
+});
+
+test('more shapes than there are numbers', WATCHDOG, () => {
+  const codec = new Codec();
+  for (let i = 0; i < 70_000; i++) {
+    const value = { [`a${i % 300}`]: 1, [`b${i % 251}`]: { c: i }, [`d${i}`]: i };
+    const copy = codec.copy(value);
+    if (i % 97 === 0 || i > 69_900) assert.deepEqual(copy.value, value);
+  }
+});
+
+test('getters run once, in order, and may throw', () => {
+  const codec = new Codec();
+  /** @type {string[]} */
+  const calls = [];
+  const value = {
+    get a() {
+      calls.push('a');
+      return { z: 'x'.repeat(3000) };
+    },
+    b: 1,
+    get c() {
+      calls.push('c');
+      return new Uint8Array(2000);
+    },
+  };
+  const copy = codec.copy(value);
+  assert.deepEqual(calls, ['a', 'c']);
+  assert.equal(copy.value.a.z.length, 3000);
+  assert.equal(copy.value.c.length, 2000);
+  const thrown = new Error('on purpose');
+  const throwing = {
+    quite: { new: 'shape' },
+    get b() {
+      throw thrown;
+    },
+  };
+  assert.throws(
+    () => codec.copy(throwing),
+    (error) => error === thrown,
+  );
+  // What the failed one defined is there for the next.
+  assert.ok(check(codec, { quite: { new: 'shape' } }));
+  assert.ok(check(codec, { quite: { new: 'shape' }, b: 2 }));
+});
+
+test('a getter may change what is being cloned', () => {
+  const codec = new Codec();
+  const make = () => {
+    const map = new Map([[1, 2]]);
+    const array = [1, 2, 3, 4];
+    return {
+      map,
+      array,
+      get change() {
+        delete this.gone;
+        this.come = 1;
+        map.set(3, 4);
+        array.pop();
+        return 1;
+      },
+      gone: 1,
+    };
+  };
+  assert.equal(difference(codec.copy(make()).value, structuredClone(make())), undefined);
+  const entries = () => {
+    const map = new Map();
+    map.set('a', {
+      get grow() {
+        map.set('b', 1);
+        return 1;
+      },
+    });
+    return map;
+  };
+  assert.equal(difference(codec.copy(entries()).value, structuredClone(entries())), undefined);
+});
+
+test('what cannot be cloned, or only by the platform, is refused', () => {
+  const codec = new Codec();
+  const { port1 } = new MessageChannel();
+  port1.close();
+  const detached = new ArrayBuffer(8);
+  const viewOfDetached = new Uint8Array(detached);
+  structuredClone(detached, { transfer: [detached] });
+  const refused = [
+    () => 1,
+    Symbol('s'),
+    Object(Symbol('s')),
+    new Proxy({}, {}),
+    new Proxy([], {}),
+    new WeakMap(),
+    new WeakSet(),
+    new WeakRef({}),
+    Promise.resolve(),
+    (function* generate() {})(),
+    [].values(),
+    new Map().entries(),
+    port1,
+    new Blob([]),
+    new SharedArrayBuffer(8),
+    new Uint8Array(new SharedArrayBuffer(8)),
+    new ArrayBuffer(8, { maxByteLength: 16 }),
+    new Uint8Array(new ArrayBuffer(8, { maxByteLength: 16 })),
+    detached,
+    viewOfDetached,
+    new AbortController().signal,
+    globalThis,
+    { deep: [[{ er: () => 1 }]] },
+  ];
+  for (const value of refused) {
+    assert.equal(codec.copy(value), undefined, String(Object.prototype.toString.call(value)));
+    assert.ok(check(codec, { after: [1] }));
+  }
+});
+
+test('values are read by what they are, not by what is put on them', () => {
+  const codec = new Codec();
+  const date = Object.assign(new Date(5), { getTime: () => 7, extra: 1 });
+  const map = new Map([[1, 2]]);
+  map.forEach = () => assert.fail('called');
+  map[Symbol.iterator] = () => assert.fail('called');
+  const bytes = new Uint8Array([1, 2, 3]);
+  Object.defineProperty(bytes, 'length', { value: 1 });
+  Object.defineProperty(bytes, 'buffer', { value: new ArrayBuffer(0) });
+  class List extends Array {}
+  class Dictionary extends Map {}
+  for (const value of [
+    date,
+    map,
+    bytes,
+    List.of(1, 2),
+    new Dictionary([[1, 2]]),
+    Object.setPrototypeOf([1], null),
+  ]) {
+    const copy = codec.copy(value);
+    assert.equal(difference(copy.value, structuredClone(value)), undefined);
+  }
+});
+
+test('inherited and hidden properties stay behind', (t) => {
+  const codec = new Codec();
+  const hidden = Object.defineProperty({ a: 1, [Symbol('s')]: 2 }, 'b', { value: 2, enumerable: false });
+  assert.ok(check(codec, hidden));
+  Object.prototype.polluted = 'no';
+  t.after(() => delete Object.prototype.polluted);
+  assert.deepEqual(Object.keys(codec.copy({ a: 1 }).value), ['a']);
+  assert.ok(check(codec, [{ a: [1] }, { a: 1 }]));
+});
+
+test('a class of the program is cloned by its properties, once it is known', () => {
+  const codec = new Codec();
+  assert.ok(check(codec, new Point(1)));
+  assert.ok(check(codec, [new Point(1), new Point(2)]));
+  assert.equal(codec.refused, 0);
+  class Lazy {
+    constructor() {
+      Object.defineProperty(this, 'value', { enumerable: true, configurable: true, get: () => 1 });
+    }
+  }
+  // Asking would run the accessor.
+  assert.equal(codec.copy(new Lazy()), undefined);
+});
+
+test('nothing is polluted by names', () => {
+  const codec = new Codec();
+  for (let i = 0; i < 10; i++) {
+    const value = JSON.parse('{"__proto__": {"polluted": 1}, "constructor": {"prototype": 1}}');
+    const copy = codec.copy(value).value;
+    assert.equal({}.polluted, undefined);
+    assert.ok(Object.hasOwn(copy, '__proto__'));
+    assert.equal(Object.getPrototypeOf(copy), Object.prototype);
+  }
+});
+
+test('a class whose prototype has enumerable properties', () => {
+  function Old(x) {
+    this.x = x;
+  }
+  Old.prototype.method = () => 1;
+  Old.prototype.kind = 'old';
+  const codec = new Codec();
+  assert.ok(check(codec, [new Old(1), new Old(2)]));
+  assert.equal(codec.refused, 0);
+});

@@ -1,0 +1,160 @@
+'use strict';
+
+/* Whatever a peer writes into a lane: a typed error or a value, and nothing else happens. */
+
+const assert = require('node:assert/strict');
+const test = require('node:test');
+const fc = require('fast-check');
+
+const { LaneReceiver } = require('../lib/link/lane-receiver');
+const { Codec } = require('./support/codec');
+const { makeLane } = require('./support/lane');
+const { cloneable } = require('./support/values');
+
+const RUNS = Number(process.env.MANYCORE_FUZZ_RUNS ?? 30_000);
+const WATCHDOG = { timeout: 900_000 };
+const CAPACITY = 16 * 1024;
+const PROTOTYPES = [Object, Array, Map, Set, Date, RegExp, Error, Function].map((C) => C.prototype);
+
+/** What of the built-in prototypes a decoder could have changed. */
+const snapshot = () => PROTOTYPES.map((prototype) => Reflect.ownKeys(prototype).length).join();
+
+/**
+ * Reads a lane whose ring begins with `bytes`, of which `head` are published. Returns what came out.
+ * @param {Uint8Array} bytes
+ * @param {number} [head]
+ */
+function read(bytes, head = bytes.length) {
+  const { lane, receiver } = makeLane(CAPACITY);
+  lane.ring.set(bytes.subarray(0, CAPACITY));
+  lane.words[0] = head;
+  const end = new LaneReceiver(receiver);
+  let values = 0;
+  try {
+    // Each record takes at least 16 bytes.
+    for (; values <= CAPACITY; values++) if (!end.next()) return { values, isCorrupt: false };
+  } catch (error) {
+    assert.equal(error.code, 'ERR_MANYCORE_LINK_CORRUPT', error.stack);
+    assert.ok(lane.isClosed);
+    assert.equal(end.next(), false);
+    return { values, isCorrupt: true };
+  }
+  return assert.fail('no end');
+}
+
+test('random bytes', WATCHDOG, () => {
+  const before = snapshot();
+  let corrupt = 0;
+  fc.assert(
+    fc.property(fc.uint8Array({ minLength: 12, maxLength: 200 }), fc.integer(), (bytes, head) => {
+      if (read(bytes, head).isCorrupt) corrupt++;
+    }),
+    { numRuns: RUNS },
+  );
+  assert.ok(corrupt > RUNS / 2);
+  assert.equal(snapshot(), before);
+});
+
+test('a record with a whole header and any payload', WATCHDOG, () => {
+  const before = snapshot();
+  const record = fc
+    .tuple(fc.nat(7), fc.nat(31), fc.nat(80), fc.uint8Array({ minLength: 4, maxLength: 120 }))
+    .map(([kind, flags, tables, payload]) => {
+      const length = (12 + payload.length + 7) & ~7;
+      const bytes = new Uint8Array(length);
+      const view = new DataView(bytes.buffer);
+      view.setUint32(0, length, true);
+      bytes[4] = kind;
+      bytes[5] = flags;
+      view.setUint32(8, tables, true);
+      bytes.set(payload, 12);
+      return bytes;
+    });
+  fc.assert(
+    fc.property(record, (bytes) => void read(bytes)),
+    { numRuns: RUNS },
+  );
+  assert.equal(snapshot(), before);
+});
+
+test('a good record with some bytes changed', WATCHDOG, () => {
+  const before = snapshot();
+  let survived = 0;
+  const changes = fc.array(fc.tuple(fc.nat(), fc.nat(255)), { minLength: 1, maxLength: 4 });
+  fc.assert(
+    fc.property(cloneable, changes, (value, edits) => {
+      const bytes = new Codec().encode(value);
+      if (bytes === undefined || bytes.length > CAPACITY) return;
+      for (const [at, byte] of edits) bytes[4 + (at % (bytes.length - 4))] = byte;
+      if (!read(bytes).isCorrupt) survived++;
+    }),
+    { numRuns: RUNS },
+  );
+  assert.ok(survived > 0 && survived < RUNS);
+  assert.equal(snapshot(), before);
+});
+
+test('lengths and positions that cannot be', () => {
+  const good = new Codec().encode({ a: 1 });
+  const withLength = (length) => {
+    const bytes = good.slice();
+    new DataView(bytes.buffer).setUint32(0, length, true);
+    return bytes;
+  };
+  for (const length of [0, 1, 8, 11, 12, 13, good.length + 8, CAPACITY, CAPACITY + 8, 2 ** 31, 2 ** 32 - 8]) {
+    assert.ok(read(withLength(length)).isCorrupt, String(length));
+  }
+  for (const head of [1, 8, -8, CAPACITY + 8, 2 ** 31 - 1, -(2 ** 31)]) {
+    assert.ok(read(good, head).isCorrupt, String(head));
+  }
+  assert.deepEqual(read(good), { values: 1, isCorrupt: false });
+});
+
+/** A record of this payload, with nothing behind it. */
+function recordOf(payload, flags = 0) {
+  const length = (12 + payload.length + 7) & ~7;
+  const bytes = new Uint8Array(length);
+  new DataView(bytes.buffer).setUint32(0, length, true);
+  bytes[4] = 1;
+  bytes[5] = flags;
+  bytes.set(payload, 12);
+  return bytes;
+}
+
+test('claims that the record has no bytes for allocate nothing', () => {
+  const before = process.memoryUsage();
+  const huge = [0xff, 0xff, 0xff, 0x7f];
+  const claims = [
+    [0x88, ...huge],
+    [0x89, ...huge],
+    [0x8b, ...huge],
+    [0x8d, ...huge],
+    [0x8f, ...huge],
+    [0x90, ...huge],
+    [0x93, ...huge],
+    [0x94, 2, 0, 0, 0, 0, ...huge, 0x93, 1, 0, 0, 0, 7],
+    [0x92, 0, 0x88, ...huge],
+    [0x87, ...huge],
+    [0xcf],
+  ];
+  for (const claim of claims) assert.ok(read(recordOf(claim)).isCorrupt, String(claim));
+  // A sparse array may be long; it takes no room.
+  for (let i = 0; i < 20; i++) read(recordOf([0x8c, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]));
+  const after = process.memoryUsage();
+  assert.ok(after.arrayBuffers + after.heapUsed - before.arrayBuffers - before.heapUsed < 100 * 2 ** 20);
+});
+
+test('nesting without end is corrupt, not a crash', () => {
+  assert.ok(read(recordOf(new Uint8Array(CAPACITY - 100).fill(0xc1))).isCorrupt);
+  // An array in which each element is the array: each reference stands for an object that is there.
+  assert.deepEqual(read(recordOf([0xc1, 0x87, 0, 0, 0, 0], 1)), { values: 1, isCorrupt: false });
+});
+
+test('hostile patterns and digits', () => {
+  const text = (s) => [0x88, s.length, 0, 0, 0, ...Buffer.from(s)];
+  assert.ok(read(recordOf([0x95, ...text('('), ...text('g')])).isCorrupt);
+  assert.ok(read(recordOf([0x95, ...text('a'), ...text('gg')])).isCorrupt);
+  assert.ok(read(recordOf([0x92, 0, ...text('12x')])).isCorrupt);
+  assert.ok(read(recordOf([0x97, 0x80])).isCorrupt);
+  assert.ok(read(recordOf([0x96, 9, 0])).isCorrupt);
+});

@@ -1,0 +1,111 @@
+'use strict';
+
+const assert = require('node:assert/strict');
+const test = require('node:test');
+const fc = require('fast-check');
+
+const { JsonEncoder } = require('../lib/link/json-encoder');
+const { Codec } = require('./support/codec');
+const { difference } = require('./support/same');
+const { jsonable } = require('./support/values');
+
+const RUNS = Number(process.env.MANYCORE_PROPERTY_RUNS ?? 100_000);
+const WATCHDOG = { timeout: 900_000 };
+
+/** @param {any} value */
+function viaJson(value) {
+  const text = JSON.stringify(value);
+  return text === undefined ? undefined : { value: JSON.parse(text) };
+}
+
+/** Checks one value against its way through JSON; false when it was refused. */
+function check(codec, value) {
+  const copy = codec.copy(value);
+  const expected = viaJson(value);
+  if (copy === undefined) return expected === undefined;
+  const found = difference(copy.value, expected.value);
+  if (found) throw new Error(found);
+  return true;
+}
+
+test(`${RUNS} values come out as they do of JSON`, WATCHDOG, () => {
+  let codec = new Codec(new JsonEncoder());
+  let runs = 0;
+  fc.assert(
+    fc.property(jsonable, (value) => {
+      if (runs++ % 5000 === 0) codec = new Codec(new JsonEncoder());
+      assert.ok(check(codec, value));
+    }),
+    { numRuns: RUNS },
+  );
+  assert.ok(runs >= RUNS);
+});
+
+test('what JSON drops, converts and keeps', () => {
+  const codec = new Codec(new JsonEncoder());
+  const values = [
+    -0,
+    NaN,
+    [undefined, () => 1, Symbol('s'), , -0, Infinity],
+    { a: undefined, b: () => 1, [Symbol('s')]: 1, c: null },
+    new Date(5),
+    new Date(NaN),
+    [Object(1), Object('s'), Object(false), Object(Symbol('s'))],
+    Object.assign(Object(1), { valueOf: () => 7 }),
+    Object.assign(Object('s'), { toString: () => 'other' }),
+    Buffer.from('bytes'),
+    new Uint8Array([1, 2]),
+    new Map([[1, 2]]),
+    /x/,
+    new Error('e'),
+    { toJSON: (key) => `top ${key}` },
+    { a: { toJSON: (key) => ({ key }) }, b: [{ toJSON: (key) => ({ key }) }] },
+    { toJSON: 'not a function' },
+    { a: { toJSON: () => undefined } },
+    Object.assign(() => 1, { toJSON: () => 'from a function' }),
+    Object.assign([1, 2], { named: 3 }),
+    Object.create({ inherited: 1 }, { own: { value: 2, enumerable: true }, hidden: { value: 3 } }),
+    JSON.parse('{"__proto__": {"a": 1}}'),
+    '\ud800 lone',
+    new Proxy({ a: 1, b: [2] }, {}),
+    new Proxy([1, { a: 2 }], {}),
+    Array.from({ length: 5000 }, (_, i) => ({ [`k${i}`]: i })),
+    new URL('http://a.example/'),
+  ];
+  for (const value of values) assert.ok(check(codec, value));
+});
+
+test('what JSON refuses is left to it', () => {
+  const codec = new Codec(new JsonEncoder());
+  const cycle = { a: [] };
+  cycle.a.push(cycle);
+  for (const value of [1n, { a: [Object(1n)] }, cycle, undefined, () => 1, Symbol('s')]) {
+    assert.equal(codec.copy(value), undefined);
+  }
+  if (JSON.rawJSON) assert.equal(codec.copy({ a: JSON.rawJSON('1') }), undefined);
+  const thrown = new Error('on purpose');
+  const throwing = {
+    toJSON() {
+      throw thrown;
+    },
+  };
+  assert.throws(
+    () => codec.copy({ new: { shape: 1 }, throwing }),
+    (error) => error === thrown,
+  );
+  assert.ok(check(codec, { new: { shape: 1 } }));
+});
+
+test('getters and toJSON run once', () => {
+  const codec = new Codec(new JsonEncoder());
+  const calls = [];
+  const value = {
+    get a() {
+      calls.push('a');
+      return { text: 'x'.repeat(2000), toJSON: () => (calls.push('toJSON'), 'y'.repeat(2000)) };
+    },
+    list: [{ toJSON: (key) => calls.push(key) }],
+  };
+  assert.equal(codec.copy(value).value.a.length, 2000);
+  assert.deepEqual(calls, ['a', 'toJSON', '0']);
+});

@@ -1,0 +1,133 @@
+'use strict';
+
+const assert = require('node:assert/strict');
+const test = require('node:test');
+const fc = require('fast-check');
+
+const { loadAddon } = require('../lib/core/addon');
+const layout = require('../lib/link/layout');
+const { LaneReceiver } = require('../lib/link/lane-receiver');
+const { LaneSender } = require('../lib/link/lane-sender');
+
+const { Kind } = layout;
+const addon = loadAddon();
+const WATCHDOG = { timeout: 300_000 };
+
+/** Both ends of a real lane in this thread. */
+function pair(capacity = 4096) {
+  const link = new addon.ThreadLink(capacity);
+  const other = addon.ThreadLink.attach(link.id);
+  return { sender: new LaneSender(link.takeSender()), receiver: new LaneReceiver(other.takeReceiver()) };
+}
+
+/** What is there, without releasing it unless told. */
+function drain(receiver, isReleased = true) {
+  const values = [];
+  while (receiver.next()) {
+    values.push(receiver.kind === Kind.VALUE ? receiver.value : { kind: receiver.kind });
+  }
+  if (isReleased) receiver.release();
+  return values;
+}
+
+test('the layout is that of the addon', () => {
+  const { head, tail, asleep, overflowed, taken, closed } = addon.laneLayout();
+  assert.deepEqual(
+    [layout.HEAD, layout.TAIL, layout.ASLEEP, layout.OVERFLOWED, layout.TAKEN, layout.CLOSED].map(
+      (at) => at * 4,
+    ),
+    [head, tail, asleep, overflowed, taken, closed],
+  );
+});
+
+test('a link is attached to once', () => {
+  const link = new addon.ThreadLink(4096);
+  addon.ThreadLink.attach(link.id);
+  assert.throws(() => addon.ThreadLink.attach(link.id), /no link/);
+  const forgotten = new addon.ThreadLink(4096);
+  forgotten.close();
+  assert.throws(() => addon.ThreadLink.attach(forgotten.id), /no link/);
+  assert.throws(() => forgotten.takeSender(), /closed/);
+  assert.throws(() => addon.ThreadLink.attach(0), /no link/);
+});
+
+test('records come out in order, however sends and drains alternate', WATCHDOG, () => {
+  const step = fc.oneof(
+    { weight: 5, arbitrary: fc.record({ send: fc.integer({ min: 0, max: 3000 }) }) },
+    { weight: 1, arbitrary: fc.record({ send: fc.integer({ min: 3000, max: 30_000 }) }) },
+    { weight: 2, arbitrary: fc.record({ drain: fc.boolean() }) },
+    { weight: 1, arbitrary: fc.record({ bare: fc.constantFrom(Kind.MARKER, Kind.READY) }) },
+    { weight: 1, arbitrary: fc.record({ refuse: fc.constant(true) }) },
+  );
+  let overflows = 0;
+  fc.assert(
+    fc.property(fc.array(step, { minLength: 1, maxLength: 120 }), (steps) => {
+      const { sender, receiver } = pair();
+      const expected = [];
+      const received = [];
+      let n = 0;
+      for (const { send, drain: isReleased, bare, refuse } of steps) {
+        if (send !== undefined) {
+          const value = {
+            n: n++,
+            [`key${n % 40}`]: 'x'.repeat(send % 2500),
+            bytes: new Uint8Array(send >> 1),
+          };
+          assert.ok(sender.send(value));
+          expected.push(value);
+        } else if (bare !== undefined) {
+          sender.sendBare(bare);
+          expected.push({ kind: bare });
+        } else if (refuse) {
+          // Defines a shape that only a later record can tell the reader.
+          assert.equal(sender.send({ [`late${n % 7}`]: { deep: 1 }, f: () => 1 }), false);
+          expected.push({ [`late${n % 7}`]: { deep: 1 } });
+          sender.send({ [`late${n % 7}`]: { deep: 1 } });
+        } else {
+          received.push(...drain(receiver, isReleased));
+        }
+        if (sender.bufferedAmount > 4096) overflows++;
+      }
+      received.push(...drain(receiver));
+      assert.deepEqual(received, expected);
+      drain(receiver);
+      assert.equal(sender.bufferedAmount, 0);
+    }),
+    { numRuns: 300 },
+  );
+  assert.ok(overflows > 100);
+});
+
+test('the ring is used again after an overflow', () => {
+  const { sender, receiver } = pair();
+  for (let round = 0; round < 50; round++) {
+    for (let i = 0; i < 300; i++) sender.send({ round, i });
+    assert.ok(sender.bufferedAmount > 4096);
+    assert.equal(drain(receiver).length, 300);
+    for (let i = 0; i < 3; i++) sender.send(i);
+    assert.deepEqual(drain(receiver), [0, 1, 2]);
+    assert.ok(sender.bufferedAmount < 100);
+  }
+});
+
+test('positions wrap around', WATCHDOG, () => {
+  const { sender, receiver } = pair(65_536);
+  const text = 'x'.repeat(60_000);
+  // Past 2^32 bytes, in records of nearly the whole ring.
+  for (let i = 0; i < 72_000; i++) {
+    sender.send(text);
+    if (!receiver.next() || receiver.value.length !== 60_000) assert.fail(`record ${i}`);
+    receiver.release();
+  }
+});
+
+test('a closed lane takes records and drops them', () => {
+  const { sender, receiver } = pair();
+  sender.send(1);
+  receiver.close();
+  receiver.close();
+  assert.equal(receiver.next(), false);
+  assert.ok(sender.isClosed);
+  for (let i = 0; i < 10_000; i++) sender.send({ i, text: 'some text that fills the ring' });
+  assert.ok(sender.bufferedAmount <= 4096);
+});

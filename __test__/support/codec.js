@@ -1,0 +1,54 @@
+'use strict';
+
+/* An encoder and a decoder face to face: what the one writes, the other reads. */
+
+const { Decoder } = require('../../lib/link/decoder');
+const { Encoder, UNSUPPORTED } = require('../../lib/link/encoder');
+const { memoryOf } = require('../../lib/link/memory');
+
+/** Small, so that records outgrow it often. */
+const MEMORY_BYTES = 512;
+
+class Codec {
+  /** @param {Encoder} [encoder] */
+  constructor(encoder = new Encoder()) {
+    this.encoder = encoder;
+    this.memory = memoryOf(new ArrayBuffer(MEMORY_BYTES));
+    this.decoder = new Decoder(this.memory);
+    /** Values that were left to the platform. */
+    this.refused = 0;
+  }
+
+  /**
+   * The bytes of a value's record, or undefined if it is not for the codec.
+   * @param {any} value
+   */
+  encode(value) {
+    const { encoder, memory } = this;
+    encoder.begin(memory, 8, memory.bytes.length);
+    try {
+      encoder.encode(value);
+    } catch (error) {
+      if (error !== UNSUPPORTED) throw error;
+      this.refused++;
+      return undefined;
+    }
+    const record = encoder.record().slice();
+    encoder.commit();
+    return record;
+  }
+
+  /** @param {Uint8Array} record */
+  decode(record) {
+    this.decoder.use(memoryOf(record.buffer));
+    return this.decoder.decode(0, record.length);
+  }
+
+  /** @param {any} value */
+  copy(value) {
+    const record = this.encode(value);
+    return record === undefined ? undefined : { value: this.decode(record) };
+  }
+}
+
+module.exports.Codec = Codec;

@@ -1,0 +1,44 @@
+'use strict';
+
+/* A lane in the memory of one thread, without the addon: what the ends need of it, and ways to tamper. */
+
+const CONTROL_BYTES = 4096;
+
+/** @param {number} capacity */
+function makeLane(capacity) {
+  // Not mirrored as a mapping is; a lane of this kind must not wrap. Twice the size keeps reads in bounds.
+  const arrayBuffer = new ArrayBuffer(CONTROL_BYTES + 2 * capacity);
+  /** @type {ArrayBuffer[]} */
+  const overflow = [];
+  const lane = {
+    bytes: new Uint8Array(arrayBuffer),
+    words: new Int32Array(arrayBuffer, 0, CONTROL_BYTES / 4),
+    ring: new Uint8Array(arrayBuffer, CONTROL_BYTES, capacity),
+    overflow,
+    rings: 0,
+    isClosed: false,
+  };
+  const shared = { memory: () => arrayBuffer, ringOffset: CONTROL_BYTES, capacity };
+  const sender = {
+    ...shared,
+    ring: () => lane.rings++,
+    pushOverflow(record) {
+      overflow.push(record.slice().buffer);
+      lane.words[96]++;
+    },
+    get overflowBytes() {
+      return overflow.reduce((sum, chunk) => sum + chunk.byteLength, 0);
+    },
+  };
+  const receiver = {
+    ...shared,
+    listen() {},
+    pause() {},
+    resume() {},
+    takeOverflow: () => overflow.shift() ?? null,
+    close: () => (lane.isClosed = true),
+  };
+  return { lane, sender, receiver };
+}
+
+module.exports.makeLane = makeLane;

@@ -1,0 +1,78 @@
+'use strict';
+
+/* Whether two values are the same to every look a program can take: the graph of their objects included. */
+
+const { types } = require('node:util');
+
+const INTERNALS = [
+  ['Date', types.isDate, (v) => [Date.prototype.getTime.call(v)]],
+  ['RegExp', types.isRegExp, (v) => [v.source, v.flags, v.lastIndex]],
+  ['Map', types.isMap, (v) => [...Map.prototype.entries.call(v)].flat()],
+  ['Set', types.isSet, (v) => [...Set.prototype.values.call(v)]],
+  [
+    'ArrayBuffer',
+    types.isAnyArrayBuffer,
+    (v) => [v.byteLength, v.resizable, v.maxByteLength, ...new Uint8Array(v)],
+  ],
+  ['view', ArrayBuffer.isView, (v) => [v.byteOffset, v.byteLength, v.buffer]],
+  ['boxed', types.isBoxedPrimitive, (v) => [v.valueOf()]],
+  ['error', types.isNativeError, () => []],
+  ['array', Array.isArray, () => []],
+];
+
+/**
+ * The path to the first difference, or undefined.
+ * @param {any} a
+ * @param {any} b
+ * @param {string} [path]
+ * @param {Map<object, object>} [pairs]
+ * @returns {string | undefined}
+ */
+function difference(a, b, path = 'value', pairs = new Map()) {
+  const isObject = typeof a === 'object' && a !== null;
+  if (!isObject || typeof b !== 'object' || b === null) {
+    return Object.is(a, b) ? undefined : `${path}: ${String(a)} is not ${String(b)}`;
+  }
+  if (pairs.has(a)) return pairs.get(a) === b ? undefined : `${path}: another object`;
+  pairs.set(a, b);
+  if (Object.getPrototypeOf(a) !== Object.getPrototypeOf(b)) return `${path}: prototypes`;
+  for (const [name, is, parts] of INTERNALS) {
+    if (is(a) !== is(b)) return `${path}: one is a ${name}`;
+    if (!is(a)) continue;
+    const found = differenceOfLists(parts(a), parts(b), `${path}<${name}>`, pairs);
+    if (found) return found;
+  }
+  // The indices of a view repeat what its buffer has.
+  return ArrayBuffer.isView(a) ? undefined : differenceOfProperties(a, b, path, pairs);
+}
+
+function differenceOfLists(a, b, path, pairs) {
+  if (a.length !== b.length) return `${path}: lengths ${a.length} and ${b.length}`;
+  for (let i = 0; i < a.length; i++) {
+    const found = difference(a[i], b[i], `${path}[${i}]`, pairs);
+    if (found) return found;
+  }
+  return undefined;
+}
+
+function differenceOfProperties(a, b, path, pairs) {
+  const names = Reflect.ownKeys(a);
+  const others = Reflect.ownKeys(b);
+  // Where an error keeps its stack is no matter of order.
+  if (types.isNativeError(a)) [names, others].forEach((list) => list.sort());
+  if (names.length !== others.length || names.some((name, i) => name !== others[i])) {
+    return `${path}: properties ${names.map(String)} and ${others.map(String)}`;
+  }
+  for (const name of names) {
+    const one = Object.getOwnPropertyDescriptor(a, name);
+    const other = Object.getOwnPropertyDescriptor(b, name);
+    for (const attribute of ['writable', 'enumerable', 'configurable']) {
+      if (one[attribute] !== other[attribute]) return `${path}.${String(name)}: ${attribute}`;
+    }
+    const found = difference(a[name], b[name], `${path}.${String(name)}`, pairs);
+    if (found) return found;
+  }
+  return undefined;
+}
+
+module.exports.difference = difference;

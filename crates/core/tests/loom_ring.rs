@@ -1,0 +1,186 @@
+//! The lane's protocol under every interleaving and every reordering that the memory model allows: no record is
+//! read before it is written, none is lost, and no consumer sleeps on one.
+#![cfg(loom)]
+// Loom's own cell, which is what the facade is for.
+#![allow(clippy::disallowed_types)]
+
+use std::collections::VecDeque;
+
+use loom::cell::UnsafeCell;
+use loom::sync::{Arc, Notify};
+use loom::thread;
+
+use manycore_core::ring::control::Control;
+use manycore_core::ring::overflow::Overflow;
+use manycore_core::sync::{AtomicU32, Ordering};
+
+/// A ring of this many records of one byte each: positions are record numbers.
+const SLOTS: usize = 2;
+
+/// What the addon has as memory, overflow and eventfd.
+struct Lane {
+    control: Control,
+    slots: [UnsafeCell<u8>; SLOTS],
+    overflow: Overflow,
+    bell: Notify,
+    /// Rings, to see that a consumer which looks by itself is left alone.
+    rings: AtomicU32,
+}
+
+impl Lane {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            control: Control::default(),
+            slots: [UnsafeCell::new(0), UnsafeCell::new(0)],
+            overflow: Overflow::default(),
+            bell: Notify::new(),
+            rings: AtomicU32::new(0),
+        })
+    }
+
+    fn ring_if_needed(&self) {
+        if self.control.ring_needed() {
+            self.rings.fetch_add(1, Ordering::Relaxed);
+            self.bell.notify();
+        }
+    }
+
+    /// Producer. False when the ring is full.
+    fn send(&self, record: u8) -> bool {
+        let head = self.control.head.0.load(Ordering::Relaxed);
+        // Acquire: pairs with the store in `receive`, which is done with the slot.
+        let tail = self.control.tail.0.load(Ordering::Acquire);
+        if head.wrapping_sub(tail) as usize == SLOTS {
+            return false;
+        }
+        // SAFETY: loom checks that the consumer does not read meanwhile.
+        self.slots[head as usize % SLOTS].with_mut(|slot| unsafe { *slot = record });
+        self.control.publish(head.wrapping_add(1));
+        self.ring_if_needed();
+        true
+    }
+
+    /// Producer.
+    fn send_behind(&self, record: u8) {
+        self.overflow.push(&[record]);
+        self.control.overflowed.0.fetch_add(1, Ordering::Release);
+        self.ring_if_needed();
+    }
+
+    /// Consumer: from the ring if it sees something there, else from the overflow.
+    fn receive(&self, chunk: &mut VecDeque<u8>) -> Option<u8> {
+        let tail = self.control.tail.0.load(Ordering::Relaxed);
+        if self.control.head.0.load(Ordering::Acquire) != tail {
+            // SAFETY: loom checks that the producer does not write meanwhile.
+            let record = self.slots[tail as usize % SLOTS].with(|slot| unsafe { *slot });
+            self.control.tail.0.store(tail.wrapping_add(1), Ordering::Release);
+            return Some(record);
+        }
+        if chunk.is_empty() {
+            chunk.extend(self.overflow.take()?);
+        }
+        self.control.taken.0.fetch_add(1, Ordering::Relaxed);
+        chunk.pop_front()
+    }
+
+    /// Consumer: receives `count` records, asleep in between whenever it finds none.
+    fn receive_all(&self, count: usize) -> Vec<u8> {
+        let mut received = Vec::new();
+        let mut chunk = VecDeque::new();
+        while received.len() < count {
+            match self.receive(&mut chunk) {
+                Some(record) => received.push(record),
+                None => {
+                    if self.control.transition_to_asleep() {
+                        self.bell.wait();
+                        self.control.transition_to_awake();
+                    } else {
+                        thread::yield_now();
+                    }
+                }
+            }
+        }
+        received
+    }
+}
+
+#[test]
+fn no_record_is_lost_and_no_wake_up() {
+    loom::model(|| {
+        let lane = Lane::new();
+        let producer = Arc::clone(&lane);
+        let thread = thread::spawn(move || {
+            assert!(producer.send(1));
+            assert!(producer.send(2));
+        });
+        assert_eq!(lane.receive_all(2), [1, 2]);
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn a_slot_is_used_again_only_after_it_was_read() {
+    loom::model(|| {
+        let lane = Lane::new();
+        let producer = Arc::clone(&lane);
+        let thread = thread::spawn(move || {
+            // A full ring ends this run; others go on.
+            (1..=3).take_while(|record| producer.send(*record)).count()
+        });
+        let mut chunk = VecDeque::new();
+        let mut received = Vec::new();
+        for _ in 0..2 {
+            received.extend(lane.receive(&mut chunk));
+        }
+        let sent = thread.join().unwrap();
+        received.extend(lane.receive_all(sent - received.len()));
+        assert_eq!(received, (1..=sent as u8).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn the_overflow_wakes_as_the_ring_does() {
+    loom::model(|| {
+        let lane = Lane::new();
+        let producer = Arc::clone(&lane);
+        let thread = thread::spawn(move || {
+            assert!(producer.send(1));
+            producer.send_behind(2);
+        });
+        // Which comes first is what records in the lane say, not this model.
+        let mut received = lane.receive_all(2);
+        received.sort_unstable();
+        assert_eq!(received, [1, 2]);
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn an_awake_consumer_is_not_rung() {
+    loom::model(|| {
+        let lane = Lane::new();
+        let producer = Arc::clone(&lane);
+        let thread = thread::spawn(move || producer.send(1));
+        let mut chunk = VecDeque::new();
+        let early = lane.receive(&mut chunk);
+        assert!(thread.join().unwrap());
+        assert_eq!(early.or_else(|| lane.receive(&mut chunk)), Some(1));
+        assert_eq!(lane.rings.load(Ordering::Relaxed), 0);
+    });
+}
+
+#[test]
+fn one_sleep_is_rung_once() {
+    loom::model(|| {
+        let lane = Lane::new();
+        assert!(lane.control.transition_to_asleep());
+        let producer = Arc::clone(&lane);
+        let thread = thread::spawn(move || {
+            assert!(producer.send(1));
+            assert!(producer.send(2));
+        });
+        lane.bell.wait();
+        thread.join().unwrap();
+        assert_eq!(lane.rings.load(Ordering::Relaxed), 1);
+    });
+}

@@ -1,0 +1,166 @@
+'use strict';
+
+/**
+ * Encodes values as they would come out of `JSON.parse(JSON.stringify(value))`, without the text in between.
+ * What JSON refuses (cycles, BigInts) is refused with `UNSUPPORTED`, so that JSON itself may throw.
+ */
+
+const { UNSUPPORTED } = require('./encode-special');
+const intrinsics = require('./intrinsics');
+const { Kind } = require('./layout');
+const { Tag, MAX_DEPTH } = require('./tags');
+const { Writer } = require('./writer');
+
+const { types, hasOwn } = intrinsics;
+const { getPrototypeOf, keys: keysOfObject } = Object;
+const { isArray } = Array;
+const OBJECT_PROTOTYPE = Object.prototype;
+
+/** Ready-made JSON text, in newer versions of V8. @type {(value: object) => boolean} */
+const isRawJson = /** @type {any} */ (JSON).isRawJSON ?? (() => false);
+
+class JsonEncoder extends Writer {
+  constructor() {
+    super();
+    this.depth = 0;
+  }
+
+  /**
+   * Encodes a value as a complete record. Returns its length.
+   * @param {any} value
+   * @throws UNSUPPORTED, or what a getter or toJSON of the value throws
+   */
+  encode(value) {
+    this.depth = 0;
+    const prepared = prepare(value, '');
+    if (isLeftOut(prepared)) throw UNSUPPORTED;
+    this.value(prepared);
+    return this.end(Kind.VALUE);
+  }
+
+  /** @param {any} value as `prepare` returned it */
+  value(value) {
+    switch (typeof value) {
+      case 'string':
+        return this.string(value);
+      case 'number':
+        // JSON has neither -0 nor anything beyond the finite.
+        return Number.isFinite(value) ? this.number(value + 0) : this.tag(Tag.NULL);
+      case 'boolean':
+        return this.tag(value ? Tag.TRUE : Tag.FALSE);
+      case 'object':
+        return value === null ? this.tag(Tag.NULL) : this.#object(value);
+      default:
+        throw UNSUPPORTED;
+    }
+  }
+
+  /** @param {any} object */
+  #object(object) {
+    // A cycle is met as nesting without end.
+    if (++this.depth > MAX_DEPTH) throw UNSUPPORTED;
+    if (isArray(object)) this.#array(object);
+    else if (types.isProxy(object) || this.shapes.isFull) this.#dictionary(object);
+    else this.#shaped(object);
+    this.depth--;
+  }
+
+  /** @param {any[]} array */
+  #array(array) {
+    const { length } = array;
+    if (length < 16) this.tag(Tag.SHORT_ARRAY | length);
+    else this.tagWithCount(Tag.ARRAY, length);
+    for (let i = 0; i < length; i++) {
+      const element = array[i];
+      if (typeof element === 'number') {
+        this.value(element);
+        continue;
+      }
+      const prepared = prepare(element, i);
+      if (isLeftOut(prepared)) this.tag(Tag.NULL);
+      else this.value(prepared);
+    }
+  }
+
+  /**
+   * As `Encoder` does it, without what is left out.
+   * @param {any} object
+   */
+  #shaped(object) {
+    const { shapes } = this;
+    if (getPrototypeOf(object) === null && isRawJson(object)) throw UNSUPPORTED;
+    this.reserve(3);
+    const at = this.position - this.start;
+    this.bytes[this.position] = Tag.OBJECT;
+    this.position += 3;
+    let node = shapes.root;
+    let countAt = -1;
+    let count = 0;
+    const isHeir = getPrototypeOf(object) !== OBJECT_PROTOTYPE || intrinsics.isPolluted();
+    for (const key in object) {
+      if (isHeir && !hasOwn(object, key)) continue;
+      const value = prepare(object[key], key);
+      if (isLeftOut(value)) continue;
+      if (countAt < 0) {
+        const next = node.firstKey === key ? node.firstChild : shapes.child(node, key);
+        if (next !== null) {
+          node = next;
+          this.value(value);
+          continue;
+        }
+        countAt = this.skipCount();
+      }
+      this.string(key);
+      this.value(value);
+      count++;
+    }
+    this.endShape(at, node, countAt, count);
+  }
+
+  /** @param {any} object */
+  #dictionary(object) {
+    this.tag(Tag.DICTIONARY);
+    const countAt = this.skipCount();
+    let count = 0;
+    for (const name of keysOfObject(object)) {
+      const value = prepare(object[name], name);
+      if (isLeftOut(value)) continue;
+      this.string(name);
+      this.value(value);
+      count++;
+    }
+    this.view.setUint32(this.start + countAt, count, true);
+  }
+}
+
+/**
+ * What stands for a value: what its toJSON gives, and the primitive in an object.
+ * @param {any} value
+ * @param {string | number} key
+ */
+function prepare(value, key) {
+  if (typeof value !== 'object' && typeof value !== 'bigint' && typeof value !== 'function') return value;
+  if (value === null) return value;
+  let prepared = value;
+  const { toJSON } = value;
+  if (typeof toJSON === 'function') prepared = toJSON.call(value, String(key));
+  if (typeof prepared !== 'object' || prepared === null) return prepared;
+  return types.isBoxedPrimitive(prepared) ? unboxed(prepared) : prepared;
+}
+
+/** @param {any} object */
+function unboxed(object) {
+  // As JSON does: by conversion for numbers and strings, which a program may have changed.
+  if (types.isNumberObject(object)) return Number(object);
+  if (types.isStringObject(object)) return String(object);
+  if (types.isBooleanObject(object)) return intrinsics.booleanValue(object);
+  if (types.isBigIntObject(object)) return intrinsics.bigintValue(object);
+  return object;
+}
+
+/** @param {any} value */
+function isLeftOut(value) {
+  return value === undefined || typeof value === 'function' || typeof value === 'symbol';
+}
+
+module.exports.JsonEncoder = JsonEncoder;
