@@ -18,7 +18,9 @@ test('everything of node:worker_threads is exported, with a Worker of our own', 
   assert.equal(threads.Worker.name, 'Worker');
   assert.ok(threads.Worker.prototype instanceof workerThreads.Worker);
   for (const name of Object.keys(threads)) {
-    if (name !== 'Worker') assert.equal(threads[name], workerThreads[name], name);
+    if (!['Worker', 'markAsUncloneable'].includes(name)) {
+      assert.equal(threads[name], workerThreads[name], name);
+    }
   }
 });
 
@@ -298,3 +300,22 @@ test('ticks and microtasks run between two messages', WATCHDOG, async (t) => {
   for (const message of [1, 2, 'report']) worker.postMessage(message);
   assert.deepEqual(await reported, [[1, 'tick', 'microtask', 2, 'tick', 'microtask']]);
 });
+
+test(
+  'what is marked as uncloneable does not slip through',
+  { ...WATCHDOG, skip: !threads.markAsUncloneable },
+  async (t) => {
+    const worker = start(
+      t,
+      `const { parentPort, markAsUncloneable } = require('worker_threads');
+     const marked = { a: 1 };
+     markAsUncloneable(marked);
+     try { parentPort.postMessage([marked]); } catch (error) { parentPort.postMessage(error.name); }
+     parentPort.on('message', () => parentPort.postMessage('came through'));`,
+    );
+    assert.deepEqual(await messages(worker, 1), ['DataCloneError']);
+    const marked = { deep: 1 };
+    threads.markAsUncloneable(marked);
+    assert.throws(() => worker.postMessage({ marked }), { name: 'DataCloneError' });
+  },
+);

@@ -43,8 +43,9 @@ let known;
  */
 function workerOptions(commandLine) {
   const of = commandLine.join('\0');
-  if (known === undefined || known.of !== of)
+  if (known === undefined || known.of !== of) {
     known = { of, kept: isAccepted(commandLine) ? commandLine : accepted(commandLine) };
+  }
   return known.kept;
 }
 
