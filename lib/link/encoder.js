@@ -7,10 +7,11 @@
  */
 
 const { types, isPolluted } = require('./intrinsics');
-const { encodeSpecial, UNSUPPORTED } = require('./encode-special');
+const { encodeSpecial } = require('./encode-special');
 const { Flag, Kind } = require('./layout');
 const { Tag, MAX_DEPTH } = require('./tags');
 const { marks } = require('./uncloneable');
+const { UNSUPPORTED } = require('./unsupported');
 const { Writer } = require('./writer');
 
 const { getPrototypeOf, keys: keysOfObject, hasOwn } = Object;
@@ -26,8 +27,9 @@ const HAS_SHARED_STRUCTS = 'SharedStructType' in globalThis;
 const LISTED_IDENTITIES = 16;
 
 class Encoder extends Writer {
-  constructor() {
-    super();
+  /** @param {number} [largeLength] see `Writer` */
+  constructor(largeLength) {
+    super(largeLength);
     this.depth = 0;
     /** Whether Object.prototype has enumerable properties, which for-in would show. */
     this.polluted = false;
@@ -245,4 +247,3 @@ function isIndex(name) {
 }
 
 module.exports.Encoder = Encoder;
-module.exports.UNSUPPORTED = UNSUPPORTED;

@@ -10,6 +10,7 @@ const { Flag, HEADER_BYTES } = require('./layout');
 const { memoryOf } = require('./memory');
 const { ShapeTable, keysOf } = require('./shapes');
 const { Tag, INLINE_STRING_LENGTH, BUNDLED_STRING_LENGTH } = require('./tags');
+const { UNSUPPORTED } = require('./unsupported');
 
 /** @typedef {import('./memory').Memory} Memory */
 
@@ -31,7 +32,9 @@ const utf8Write = prototype.utf8Write;
 const ucs2Write = prototype.ucs2Write;
 
 class Writer {
-  constructor() {
+  /** @param {number} [largeLength] strings and buffers from this length on are refused */
+  constructor(largeLength = Infinity) {
+    this.largeLength = largeLength;
     /** @type {Memory} */
     this.memory = memoryOf(new ArrayBuffer(0));
     this.bytes = this.memory.bytes;
@@ -262,6 +265,7 @@ class Writer {
    */
   longString(text) {
     const { length } = text;
+    if (length >= this.largeLength) throw UNSUPPORTED;
     if (looksAscii(text)) {
       this.reserve(5 + length + UTF8_SLACK);
       const at = this.position;

@@ -10,9 +10,11 @@
  */
 
 const { receiveMessageOnPort } = require('node:worker_threads');
+const { Encoder } = require('../link/encoder');
 const { Kind } = require('../link/layout');
 const { LaneReceiver } = require('../link/lane-receiver');
 const { LaneSender } = require('../link/lane-sender');
+const { LARGE_LENGTH } = require('../link/tags');
 const { runTicks } = require('./node-internals');
 
 /** As many messages as Node's ports deliver before the event loop has its turn. */
@@ -63,7 +65,7 @@ class Channel {
     this.#side = side;
     this.#token = token;
     this.#isStarted = isStarted;
-    this.#sender = new LaneSender(link.takeSender());
+    this.#sender = new LaneSender(link.takeSender(), new Encoder(LARGE_LENGTH));
     this.#receiver = new LaneReceiver(link.takeReceiver());
     this.#receiver.listen(() => this.#drain());
   }
