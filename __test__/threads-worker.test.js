@@ -319,3 +319,22 @@ test(
     assert.throws(() => worker.postMessage({ marked }), { name: 'DataCloneError' });
   },
 );
+
+test('a getter before something large runs once', WATCHDOG, async (t) => {
+  const worker = start(t, ECHO);
+  worker.postMessage(0);
+  await messages(worker, 1);
+  for (const large of ['x'.repeat(300_000), new Uint8Array(300_000)]) {
+    let calls = 0;
+    const echoed = messages(worker, 2);
+    worker.postMessage({
+      get first() {
+        return ++calls;
+      },
+      large,
+    });
+    worker.postMessage({ large });
+    assert.deepEqual(await echoed, [{ first: 1, large }, { large }]);
+    assert.equal(calls, 1);
+  }
+});

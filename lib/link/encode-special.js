@@ -149,7 +149,7 @@ function arrayBuffer(encoder, object) {
   if (length === 0 || intrinsics.bufferResizable(object)) {
     if (length !== 0 || !isEmptyAndAttached(object)) throw UNSUPPORTED;
   }
-  if (length >= encoder.largeLength) throw UNSUPPORTED;
+  if (length >= encoder.largeLength && encoder.isRepeatable()) throw UNSUPPORTED;
   if (!encoder.remember(object)) return;
   encoder.tagWithCount(Tag.ARRAY_BUFFER, length);
   encoder.reserve(length);

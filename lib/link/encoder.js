@@ -56,6 +56,13 @@ class Encoder extends Writer {
     }
   }
 
+  /** @override */
+  isRepeatable() {
+    if (this.mapped !== null) return false;
+    for (let i = 0; i < this.identities; i++) if (!isQuiet(this.listed[i])) return false;
+    return true;
+  }
+
   /** Lets go of the objects of a value. */
   #forget() {
     for (let i = 0; i < this.identities && i < LISTED_IDENTITIES; i++) this.listed[i] = this;
@@ -226,6 +233,18 @@ class Encoder extends Writer {
     this.position += 4;
     this.#pairs(array, names);
   }
+}
+
+/**
+ * Whether an object is small and has no accessors.
+ * @param {any} object
+ */
+function isQuiet(object) {
+  if (ArrayBuffer.isView(object)) return true;
+  if (isArray(object) && object.length > LISTED_IDENTITIES) return false;
+  const descriptors = Object.getOwnPropertyDescriptors(object);
+  for (const name in descriptors) if (!hasOwn(descriptors[name], 'value')) return false;
+  return true;
 }
 
 /**

@@ -110,6 +110,11 @@ class Writer {
     return this.bytes.subarray(this.start, this.position);
   }
 
+  /** Whether the value may be read once more: what was read of it so far has run no code. */
+  isRepeatable() {
+    return true;
+  }
+
   /** Makes room for `count` more bytes. */
   reserve(/** @type {number} */ count) {
     if (this.position + count > this.limit) this.#grow(count);
@@ -265,7 +270,7 @@ class Writer {
    */
   longString(text) {
     const { length } = text;
-    if (length >= this.largeLength) throw UNSUPPORTED;
+    if (length >= this.largeLength && this.isRepeatable()) throw UNSUPPORTED;
     if (looksAscii(text)) {
       this.reserve(5 + length + UTF8_SLACK);
       const at = this.position;
