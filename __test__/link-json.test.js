@@ -46,7 +46,7 @@ test('what JSON drops, converts and keeps', () => {
   const values = [
     -0,
     NaN,
-    [undefined, () => 1, Symbol('s'), , -0, Infinity],
+    Object.assign([undefined, () => 1, Symbol('s'), -0, Infinity], { length: 8 }),
     { a: undefined, b: () => 1, [Symbol('s')]: 1, c: null },
     new Date(5),
     new Date(NaN),

@@ -18,7 +18,9 @@ test('everything of node:worker_threads is exported, with a Worker of our own', 
   assert.equal(threads.Worker.name, 'Worker');
   assert.ok(threads.Worker.prototype instanceof workerThreads.Worker);
   for (const name of Object.keys(threads)) {
-    if (name !== 'Worker') assert.equal(threads[name], workerThreads[name], name);
+    if (!['Worker', 'markAsUncloneable'].includes(name)) {
+      assert.equal(threads[name], workerThreads[name], name);
+    }
   }
 });
 
@@ -297,4 +299,42 @@ test('ticks and microtasks run between two messages', WATCHDOG, async (t) => {
   const reported = messages(worker, 1);
   for (const message of [1, 2, 'report']) worker.postMessage(message);
   assert.deepEqual(await reported, [[1, 'tick', 'microtask', 2, 'tick', 'microtask']]);
+});
+
+test(
+  'what is marked as uncloneable does not slip through',
+  { ...WATCHDOG, skip: !threads.markAsUncloneable },
+  async (t) => {
+    const worker = start(
+      t,
+      `const { parentPort, markAsUncloneable } = require('worker_threads');
+     const marked = { a: 1 };
+     markAsUncloneable(marked);
+     try { parentPort.postMessage([marked]); } catch (error) { parentPort.postMessage(error.name); }
+     parentPort.on('message', () => parentPort.postMessage('came through'));`,
+    );
+    assert.deepEqual(await messages(worker, 1), ['DataCloneError']);
+    const marked = { deep: 1 };
+    threads.markAsUncloneable(marked);
+    assert.throws(() => worker.postMessage({ marked }), { name: 'DataCloneError' });
+  },
+);
+
+test('a getter before something large runs once', WATCHDOG, async (t) => {
+  const worker = start(t, ECHO);
+  worker.postMessage(0);
+  await messages(worker, 1);
+  for (const large of ['x'.repeat(300_000), new Uint8Array(300_000)]) {
+    let calls = 0;
+    const echoed = messages(worker, 2);
+    worker.postMessage({
+      get first() {
+        return ++calls;
+      },
+      large,
+    });
+    worker.postMessage({ large });
+    assert.deepEqual(await echoed, [{ first: 1, large }, { large }]);
+    assert.equal(calls, 1);
+  }
 });

@@ -12,7 +12,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use manycore_core::ring::control::offset;
 use manycore_core::ring::doorbell::{Doorbell, Drained, Outcome};
 use manycore_core::ring::lane::{self, Memory, Receiver, Sender};
-use napi::bindgen_prelude::{Env, Error, Function, JsValue, Object, Result, Status, Unknown};
+use manycore_core::ring::overflow::{Taken, CHUNK_BYTES};
+use napi::bindgen_prelude::{
+    Either, Env, Error, Function, JsValue, Object, Result, Status, Uint8Array, Unknown,
+};
 use napi_derive::napi;
 use napi_sys as sys;
 
@@ -231,6 +234,12 @@ impl LaneReceiver {
         self.receiver.memory().capacity() as u32
     }
 
+    /// Bytes that a chunk of records behind the ring has at most, unless a single record is larger.
+    #[napi(getter)]
+    pub fn overflow_chunk_bytes(&self) -> u32 {
+        CHUNK_BYTES as u32
+    }
+
     /// Calls `drain` on the event loop whenever there is something to consume, after `resume()`. Does not keep
     /// the event loop alive.
     #[napi]
@@ -268,14 +277,21 @@ impl LaneReceiver {
         }
     }
 
-    /// The oldest chunk of records behind the ring, as an ArrayBuffer; null when there is none.
+    /// Copies the oldest chunk of records behind the ring into `target`, which has `overflowChunkBytes`, and
+    /// returns how many bytes it has, 0 for none. A record larger than that comes as an ArrayBuffer of its own.
     #[napi]
-    pub fn take_overflow<'env>(&self, env: &'env Env) -> Result<Option<Object<'env>>> {
-        let Some(chunk) = self.receiver.take_overflow() else {
-            return Ok(None);
+    pub fn take_overflow<'env>(
+        &self,
+        env: &'env Env,
+        mut target: Uint8Array,
+    ) -> Result<Either<u32, Object<'env>>> {
+        // SAFETY: memory of this thread's JavaScript, which does not run meanwhile.
+        let chunk = match self.receiver.take_overflow(unsafe { target.as_mut() }) {
+            Taken::Copied(len) => return Ok(Either::A(len as u32)),
+            Taken::Whole(chunk) => chunk,
         };
         let (address, len) = (chunk.as_ptr().cast_mut(), chunk.len());
-        external_buffer(env, address, len, Box::new(chunk)).map(Some)
+        external_buffer(env, address, len, Box::new(chunk)).map(Either::B)
     }
 
     /// Stops for good: the producer drops what it has for this end.

@@ -3,8 +3,9 @@
 /* An encoder and a decoder face to face: what the one writes, the other reads. */
 
 const { Decoder } = require('../../lib/link/decoder');
-const { Encoder, UNSUPPORTED } = require('../../lib/link/encoder');
+const { Encoder } = require('../../lib/link/encoder');
 const { memoryOf } = require('../../lib/link/memory');
+const { UNSUPPORTED } = require('../../lib/link/unsupported');
 
 /** Small, so that records outgrow it often. */
 const MEMORY_BYTES = 512;

@@ -35,7 +35,13 @@ function makeLane(capacity) {
     listen() {},
     pause() {},
     resume() {},
-    takeOverflow: () => overflow.shift() ?? null,
+    overflowChunkBytes: 1024,
+    takeOverflow(target) {
+      const chunk = overflow.shift();
+      if (chunk === undefined || chunk.byteLength > target.length) return chunk ?? 0;
+      target.set(new Uint8Array(chunk));
+      return chunk.byteLength;
+    },
     close: () => (lane.isClosed = true),
   };
   return { lane, sender, receiver };

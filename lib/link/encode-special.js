@@ -5,13 +5,11 @@
 const intrinsics = require('./intrinsics');
 const { isKnownPlain, isPlainClass } = require('./plain-classes');
 const { Tag, VIEW_NAMES, ERROR_NAMES, ErrorPart } = require('./tags');
+const { UNSUPPORTED } = require('./unsupported');
 
 /** @typedef {import('./encoder').Encoder} Encoder */
 
 const { types, hasOwn } = intrinsics;
-
-/** Thrown for a value that only the platform's own channel may carry, or refuse. */
-const UNSUPPORTED = Object.freeze({ unsupported: true });
 
 const VIEW_KINDS = new Map(VIEW_NAMES.map((name, kind) => [name, kind]));
 const ERROR_KINDS = new Map(ERROR_NAMES.map((name, kind) => [name, kind]));
@@ -151,6 +149,7 @@ function arrayBuffer(encoder, object) {
   if (length === 0 || intrinsics.bufferResizable(object)) {
     if (length !== 0 || !isEmptyAndAttached(object)) throw UNSUPPORTED;
   }
+  if (length >= encoder.largeLength && encoder.isRepeatable()) throw UNSUPPORTED;
   if (!encoder.remember(object)) return;
   encoder.tagWithCount(Tag.ARRAY_BUFFER, length);
   encoder.reserve(length);
@@ -229,4 +228,3 @@ function error(encoder, object) {
 }
 
 module.exports.encodeSpecial = encodeSpecial;
-module.exports.UNSUPPORTED = UNSUPPORTED;

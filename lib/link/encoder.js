@@ -7,10 +7,11 @@
  */
 
 const { types, isPolluted } = require('./intrinsics');
-const { encodeSpecial, UNSUPPORTED } = require('./encode-special');
+const { encodeSpecial } = require('./encode-special');
 const { Flag, Kind } = require('./layout');
 const { Tag, MAX_DEPTH } = require('./tags');
 const { marks } = require('./uncloneable');
+const { UNSUPPORTED } = require('./unsupported');
 const { Writer } = require('./writer');
 
 const { getPrototypeOf, keys: keysOfObject, hasOwn } = Object;
@@ -26,8 +27,9 @@ const HAS_SHARED_STRUCTS = 'SharedStructType' in globalThis;
 const LISTED_IDENTITIES = 16;
 
 class Encoder extends Writer {
-  constructor() {
-    super();
+  /** @param {number} [largeLength] see `Writer` */
+  constructor(largeLength) {
+    super(largeLength);
     this.depth = 0;
     /** Whether Object.prototype has enumerable properties, which for-in would show. */
     this.polluted = false;
@@ -52,6 +54,13 @@ class Encoder extends Writer {
     } finally {
       this.#forget();
     }
+  }
+
+  /** @override */
+  isRepeatable() {
+    if (this.mapped !== null) return false;
+    for (let i = 0; i < this.identities; i++) if (!isQuiet(this.listed[i])) return false;
+    return true;
   }
 
   /** Lets go of the objects of a value. */
@@ -227,6 +236,18 @@ class Encoder extends Writer {
 }
 
 /**
+ * Whether an object is small and has no accessors.
+ * @param {any} object
+ */
+function isQuiet(object) {
+  if (ArrayBuffer.isView(object)) return true;
+  if (isArray(object) && object.length > LISTED_IDENTITIES) return false;
+  const descriptors = Object.getOwnPropertyDescriptors(object);
+  for (const name in descriptors) if (!hasOwn(descriptors[name], 'value')) return false;
+  return true;
+}
+
+/**
  * Of fewer names than the length: whether writing each hole is not worth it, or some name is not an index.
  * @param {string[]} names
  * @param {number} length
@@ -245,4 +266,3 @@ function isIndex(name) {
 }
 
 module.exports.Encoder = Encoder;
-module.exports.UNSUPPORTED = UNSUPPORTED;

@@ -5,10 +5,10 @@
  * What JSON refuses (cycles, BigInts) is refused with `UNSUPPORTED`, so that JSON itself may throw.
  */
 
-const { UNSUPPORTED } = require('./encode-special');
 const intrinsics = require('./intrinsics');
 const { Kind } = require('./layout');
 const { Tag, MAX_DEPTH } = require('./tags');
+const { UNSUPPORTED } = require('./unsupported');
 const { Writer } = require('./writer');
 
 const { types, hasOwn } = intrinsics;

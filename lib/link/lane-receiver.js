@@ -26,6 +26,9 @@ class LaneReceiver {
   /** A chunk of the overflow. @type {Memory | null} */
   #chunk = null;
   #chunkAt = 0;
+  #chunkEnd = 0;
+  /** Where chunks are copied to that are not too large. @type {Memory | undefined} */
+  #usual;
   #taken = 0;
   #isClosed = false;
 
@@ -110,20 +113,34 @@ class LaneReceiver {
   }
 
   #nextInOverflow() {
-    if (this.#chunk === null || this.#chunkAt === this.#chunk.bytes.length) {
+    if (this.#chunk === null) {
       // The way into the overflow has been consumed: the producer may come back to the ring.
       this.release();
-      const chunk = /** @type {ArrayBuffer | null} */ (this.#end.takeOverflow());
-      this.#chunk = chunk === null ? null : memoryOf(chunk);
-      this.#chunkAt = 0;
-      if (this.#chunk === null) return false;
+      if (!this.#takeChunk()) return false;
     }
-    const available = this.#chunk.bytes.length - this.#chunkAt;
-    const length = this.#read(this.#chunk, this.#chunkAt, available);
+    const chunk = /** @type {Memory} */ (this.#chunk);
+    const available = this.#chunkEnd - this.#chunkAt;
+    const length = this.#read(chunk, this.#chunkAt, available);
     this.#chunkAt += length;
-    if (this.#chunkAt === this.#chunk.bytes.length) this.#chunk = null;
+    if (this.#chunkAt === this.#chunkEnd) this.#chunk = null;
     this.#taken = (this.#taken + 1) | 0;
     Atomics.store(this.#words, TAKEN, this.#taken);
+    return true;
+  }
+
+  /** The next chunk of the overflow. False when there is none. */
+  #takeChunk() {
+    this.#usual ??= memoryOf(new ArrayBuffer(this.#end.overflowChunkBytes));
+    const taken = this.#end.takeOverflow(this.#usual.bytes);
+    if (taken === 0) return false;
+    this.#chunkAt = 0;
+    if (typeof taken === 'number') {
+      this.#chunk = this.#usual;
+      this.#chunkEnd = taken;
+    } else {
+      this.#chunk = memoryOf(/** @type {ArrayBuffer} */ (taken));
+      this.#chunkEnd = this.#chunk.bytes.length;
+    }
     return true;
   }
 

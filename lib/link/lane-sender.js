@@ -6,9 +6,10 @@
  * ends: both ring and overflow outlive it.
  */
 
-const { Encoder, UNSUPPORTED } = require('./encoder');
+const { Encoder } = require('./encoder');
 const { HEAD, TAIL, ASLEEP, CLOSED, BARE_RECORD_BYTES, Kind } = require('./layout');
 const { memoryOf } = require('./memory');
+const { UNSUPPORTED } = require('./unsupported');
 
 /** Less room than this, and a record is not even begun in the ring. */
 const MIN_ROOM_BYTES = 64;

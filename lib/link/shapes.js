@@ -98,6 +98,7 @@ function keysOf(node) {
   return keys;
 }
 
+module.exports.ShapeNode = ShapeNode;
 module.exports.ShapeTable = ShapeTable;
 module.exports.keysOf = keysOf;
 module.exports.MAX_SHAPES = MAX_SHAPES;

@@ -62,6 +62,11 @@ const Tag = Object.freeze({
 const INLINE_STRING_LENGTH = 8;
 /** Strings up to this length go into the bundle of their message. */
 const BUNDLED_STRING_LENGTH = 2048;
+/**
+ * Between threads, buffers and strings from this length on are left to the platform, which copies them once
+ * less, and does not push everything else out of the ring.
+ */
+const LARGE_LENGTH = 128 * 1024;
 /** Values nested deeper are left to the platform, whose stack is not JavaScript's. */
 const MAX_DEPTH = 512;
 
@@ -99,6 +104,7 @@ const ErrorPart = Object.freeze({ MESSAGE: 1, STACK: 2, CAUSE: 4 });
 module.exports.Tag = Tag;
 module.exports.INLINE_STRING_LENGTH = INLINE_STRING_LENGTH;
 module.exports.BUNDLED_STRING_LENGTH = BUNDLED_STRING_LENGTH;
+module.exports.LARGE_LENGTH = LARGE_LENGTH;
 module.exports.MAX_DEPTH = MAX_DEPTH;
 module.exports.VIEW_NAMES = VIEW_NAMES;
 module.exports.ERROR_NAMES = ERROR_NAMES;

@@ -10,6 +10,7 @@ const { Flag, HEADER_BYTES } = require('./layout');
 const { memoryOf } = require('./memory');
 const { ShapeTable, keysOf } = require('./shapes');
 const { Tag, INLINE_STRING_LENGTH, BUNDLED_STRING_LENGTH } = require('./tags');
+const { UNSUPPORTED } = require('./unsupported');
 
 /** @typedef {import('./memory').Memory} Memory */
 
@@ -31,7 +32,9 @@ const utf8Write = prototype.utf8Write;
 const ucs2Write = prototype.ucs2Write;
 
 class Writer {
-  constructor() {
+  /** @param {number} [largeLength] strings and buffers from this length on are refused */
+  constructor(largeLength = Infinity) {
+    this.largeLength = largeLength;
     /** @type {Memory} */
     this.memory = memoryOf(new ArrayBuffer(0));
     this.bytes = this.memory.bytes;
@@ -105,6 +108,11 @@ class Writer {
   /** The completed record. */
   record() {
     return this.bytes.subarray(this.start, this.position);
+  }
+
+  /** Whether the value may be read once more: what was read of it so far has run no code. */
+  isRepeatable() {
+    return true;
   }
 
   /** Makes room for `count` more bytes. */
@@ -262,6 +270,7 @@ class Writer {
    */
   longString(text) {
     const { length } = text;
+    if (length >= this.largeLength && this.isRepeatable()) throw UNSUPPORTED;
     if (looksAscii(text)) {
       this.reserve(5 + length + UTF8_SLACK);
       const at = this.position;

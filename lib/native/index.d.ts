@@ -56,6 +56,8 @@ export declare class LaneReceiver {
   get ringOffset(): number
   /** Bytes of the ring, a power of two. */
   get capacity(): number
+  /** Bytes that a chunk of records behind the ring has at most, unless a single record is larger. */
+  get overflowChunkBytes(): number
   /**
    * Calls `drain` on the event loop whenever there is something to consume, after `resume()`. Does not keep
    * the event loop alive.
@@ -65,8 +67,11 @@ export declare class LaneReceiver {
   pause(): void
   /** Calls again, on a later turn of the event loop, if there is something. */
   resume(): void
-  /** The oldest chunk of records behind the ring, as an ArrayBuffer; null when there is none. */
-  takeOverflow(): object | null
+  /**
+   * Copies the oldest chunk of records behind the ring into `target`, which has `overflowChunkBytes`, and
+   * returns how many bytes it has, 0 for none. A record larger than that comes as an ArrayBuffer of its own.
+   */
+  takeOverflow(target: Uint8Array): number | object
   /** Stops for good: the producer drops what it has for this end. */
   close(): void
 }

@@ -5,6 +5,7 @@
 const { syncBuiltinESMExports } = require('node:module');
 const workerThreads = require('node:worker_threads');
 const { Channel } = require('./channel');
+const marks = require('./marks');
 const { kDispatch, kReceivedPorts, dispatch, supported, listenerHooksOf } = require('./node-internals');
 
 const { MessagePort } = workerThreads;
@@ -137,6 +138,7 @@ function hookReceiveMessageOnPort(port, channel) {
     return from === port ? channel.receiveNow() : original(from);
   };
   /** @type {any} */ (workerThreads).receiveMessageOnPort = replacement;
+  marks.replaceBuiltin();
   syncBuiltinESMExports();
 }
 

@@ -9,11 +9,14 @@
  * serves alone and can be passed on as ever.
  */
 
+const { AsyncLocalStorage } = require('node:async_hooks');
 const { receiveMessageOnPort } = require('node:worker_threads');
+const { Encoder } = require('../link/encoder');
 const { Kind } = require('../link/layout');
 const { LaneReceiver } = require('../link/lane-receiver');
 const { LaneSender } = require('../link/lane-sender');
-const { runTicks } = require('./node-internals');
+const { LARGE_LENGTH } = require('../link/tags');
+const { keepsContextInFrames, runTicks } = require('./node-internals');
 
 /** As many messages as Node's ports deliver before the event loop has its turn. */
 const MESSAGES_PER_DRAIN = runTicks === undefined ? 1 : 1000;
@@ -36,6 +39,7 @@ const MESSAGES_PER_DRAIN = runTicks === undefined ? 1 : 1000;
 
 class Channel {
   #reportUncaught;
+  #handleInContext;
   #side;
   #sender;
   #receiver;
@@ -60,10 +64,13 @@ class Channel {
    */
   constructor(addon, link, token, side, isStarted) {
     this.#reportUncaught = addon.reportUncaught;
+    const handle = () => this.#handle();
+    const inContext = keepsContextInFrames ? AsyncLocalStorage.snapshot() : undefined;
+    this.#handleInContext = inContext === undefined ? handle : () => inContext(handle);
     this.#side = side;
     this.#token = token;
     this.#isStarted = isStarted;
-    this.#sender = new LaneSender(link.takeSender());
+    this.#sender = new LaneSender(link.takeSender(), new Encoder(LARGE_LENGTH));
     this.#receiver = new LaneReceiver(link.takeReceiver());
     this.#receiver.listen(() => this.#drain());
   }
@@ -178,7 +185,7 @@ class Channel {
     let budget = MESSAGES_PER_DRAIN;
     try {
       while (this.#isStarted && !this.#isAwaiting && this.#receiver.next()) {
-        this.#handle();
+        this.#handleInContext();
         if (--budget === 0 || !this.#tick()) break;
       }
     } finally {

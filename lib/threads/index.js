@@ -2,14 +2,18 @@
 
 /** Everything that `node:worker_threads` exports, with our `Worker`. */
 
-const workerThreads = require('node:worker_threads');
+const workerThreads = /** @type {any} */ (require('node:worker_threads'));
+const { markAsUncloneable } = require('./marks');
 const { Worker } = require('./worker');
+
+/** @type {Record<string, any>} */
+const ours = { Worker, markAsUncloneable };
 
 for (const name of Object.keys(workerThreads)) {
   // Looked up when asked for: the module's own values change when a worker starts, and some are made on demand.
   Object.defineProperty(module.exports, name, {
     configurable: true,
     enumerable: true,
-    get: () => (name === 'Worker' ? Worker : /** @type {any} */ (workerThreads)[name]),
+    get: () => (Object.hasOwn(ours, name) ? ours[name] : workerThreads[name]),
   });
 }

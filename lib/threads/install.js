@@ -3,6 +3,7 @@
 const { syncBuiltinESMExports } = require('node:module');
 const workerThreads = require('node:worker_threads');
 const launch = require('./launch');
+const marks = require('./marks');
 const { Worker } = require('./worker');
 
 /** Replaces `Worker` on the built-in module in place, here and in the workers made from here. */
@@ -10,6 +11,7 @@ function install() {
   launch.state.isInstalled = true;
   if (workerThreads.Worker === Worker) return;
   /** @type {any} */ (workerThreads).Worker = Worker;
+  marks.replaceBuiltin();
   syncBuiltinESMExports();
 }
 

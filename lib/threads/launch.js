@@ -43,8 +43,9 @@ let known;
  */
 function workerOptions(commandLine) {
   const of = commandLine.join('\0');
-  if (known === undefined || known.of !== of)
+  if (known === undefined || known.of !== of) {
     known = { of, kept: isAccepted(commandLine) ? commandLine : accepted(commandLine) };
+  }
   return known.kept;
 }
 
@@ -115,7 +116,11 @@ function prepare(addon, options) {
     isInstalled: state.isInstalled,
   };
   workerThreads.setEnvironmentData(ENVIRONMENT_KEY, ticket);
-  return { link, token, options: Object.create(options ?? null, { execArgv: { value: execArgv } }) };
+  return {
+    link,
+    token,
+    options: Object.create(options === undefined ? null : Object(options), { execArgv: { value: execArgv } }),
+  };
 }
 
 /** To be called when the worker has been made, or could not be. */

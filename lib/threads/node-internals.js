@@ -5,6 +5,7 @@
  * Where one is missing, nothing is taken over and Node's own messages serve.
  */
 
+const { AsyncLocalStorage } = require('node:async_hooks');
 const workerThreads = require('node:worker_threads');
 
 /** Method through which a port delivers what it received: its one hook, registered for all contexts. */
@@ -63,6 +64,13 @@ const runTicks =
     ? /** @type {any} */ (process)._tickCallback
     : undefined;
 
+/**
+ * Whether the values of an AsyncLocalStorage belong to the call, so that what one message's handler sets must be
+ * taken back before the next message. Older versions keep them at the port, where they stay.
+ */
+const keepsContextInFrames = !('_propagate' in AsyncLocalStorage.prototype);
+
+module.exports.keepsContextInFrames = keepsContextInFrames;
 module.exports.kDispatch = kDispatch;
 module.exports.kReceivedPorts = kReceivedPorts;
 module.exports.kOnExit = /** @type {any} */ (kOnExit);

@@ -11,7 +11,7 @@ use loom::sync::{Arc, Notify};
 use loom::thread;
 
 use manycore_core::ring::control::Control;
-use manycore_core::ring::overflow::Overflow;
+use manycore_core::ring::overflow::{Overflow, Taken};
 use manycore_core::sync::{AtomicU32, Ordering};
 
 /// A ring of this many records of one byte each: positions are record numbers.
@@ -77,10 +77,15 @@ impl Lane {
             return Some(record);
         }
         if chunk.is_empty() {
-            chunk.extend(self.overflow.take()?);
+            let mut target = [0; 4];
+            let Taken::Copied(len) = self.overflow.take_into(&mut target) else {
+                unreachable!()
+            };
+            chunk.extend(&target[..len]);
         }
+        let record = chunk.pop_front()?;
         self.control.taken.0.fetch_add(1, Ordering::Relaxed);
-        chunk.pop_front()
+        Some(record)
     }
 
     /// Consumer: receives `count` records, asleep in between whenever it finds none.

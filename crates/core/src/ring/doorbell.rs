@@ -93,12 +93,13 @@ impl Doorbell {
             for _ in 0..64 {
                 if control.is_pending() {
                     self.spin
-                        .observe(Duration::from_nanos(monotonic_ns().saturating_sub(idle_since)));
+                        .hit(Duration::from_nanos(monotonic_ns().saturating_sub(idle_since)));
                     return true;
                 }
                 std::hint::spin_loop();
             }
             if start.elapsed() > LIMIT {
+                self.spin.miss();
                 return false;
             }
         }

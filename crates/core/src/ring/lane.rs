@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::control::Control;
 use super::doorbell::stamp;
-use super::overflow::Overflow;
+use super::overflow::{Overflow, Taken};
 use crate::shm::segment::{page_size, Mapping, Segment};
 use crate::sync::Ordering;
 use crate::sys::eventfd::EventFd;
@@ -162,9 +162,10 @@ impl Receiver {
         self.shared.bell.signal();
     }
 
-    /// The oldest chunk of records from the overflow. The caller counts them in `taken` as it consumes them.
-    pub fn take_overflow(&self) -> Option<Vec<u8>> {
-        self.shared.overflow.take()
+    /// Takes the oldest chunk of records from the overflow, see [`Overflow::take_into`]. The caller counts them
+    /// in `taken` as it consumes them.
+    pub fn take_overflow(&self, target: &mut [u8]) -> Taken {
+        self.shared.overflow.take_into(target)
     }
 
     /// Nobody reads this lane any more: the producer may drop what it has.
@@ -201,7 +202,7 @@ mod tests {
             tv_nsec: 0,
         };
         assert_eq!(rustix::event::poll(&mut fds, Some(&timeout)).unwrap(), 1);
-        assert_eq!(receiver.take_overflow(), Some(vec![7; 16]));
+        assert_eq!(receiver.take_overflow(&mut [0; 16]), Taken::Copied(16));
     }
 
     #[test]
@@ -210,7 +211,7 @@ mod tests {
         sender.push_overflow(&[1; 8]);
         drop(sender);
         assert!(receiver.memory().control().is_pending());
-        assert_eq!(receiver.take_overflow(), Some(vec![1; 8]));
+        assert_eq!(receiver.take_overflow(&mut [0; 16]), Taken::Copied(8));
         let (sender, receiver) = lane(1).unwrap();
         receiver.close();
         drop(receiver);

@@ -9,42 +9,84 @@ use std::sync::PoisonError;
 use crate::sync::{Mutex, MutexGuard};
 
 /// Records are gathered into chunks up to this size, so that a take moves many of them.
-const CHUNK_BYTES: usize = 256 * 1024;
+pub const CHUNK_BYTES: usize = 256 * 1024;
+
+/// Chunks kept for use again: fresh memory costs more than what is copied into it.
+const KEPT_CHUNKS: usize = 4;
 
 /// Chunks of whole records, oldest first.
 #[derive(Debug, Default)]
-pub struct Overflow(Mutex<VecDeque<Vec<u8>>>);
+pub struct Overflow(Mutex<Chunks>);
+
+#[derive(Debug, Default)]
+struct Chunks {
+    full: VecDeque<Vec<u8>>,
+    empty: Vec<Vec<u8>>,
+}
+
+/// What [`Overflow::take_into`] took.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// So many bytes were copied; 0 when there was nothing.
+    Copied(usize),
+    /// The oldest chunk is larger than the target.
+    Whole(Vec<u8>),
+}
 
 impl Overflow {
     /// Appends the bytes of one record.
     pub fn push(&self, record: &[u8]) {
         let mut chunks = self.lock();
-        if let Some(last) = chunks.back_mut() {
+        if let Some(last) = chunks.full.back_mut() {
             if last.len() + record.len() <= CHUNK_BYTES {
                 last.extend_from_slice(record);
                 return;
             }
         }
-        chunks.push_back(record.to_vec());
+        let chunk = if record.len() > CHUNK_BYTES {
+            record.to_vec()
+        } else {
+            let mut chunk = chunks
+                .empty
+                .pop()
+                .unwrap_or_else(|| Vec::with_capacity(CHUNK_BYTES));
+            chunk.extend_from_slice(record);
+            chunk
+        };
+        chunks.full.push_back(chunk);
     }
 
-    /// The oldest chunk, with all its records.
-    pub fn take(&self) -> Option<Vec<u8>> {
-        self.lock().pop_front()
+    /// Takes the oldest chunk, with all its records. `target` has [`CHUNK_BYTES`], so that only a single record
+    /// can be too large for it.
+    pub fn take_into(&self, target: &mut [u8]) -> Taken {
+        let mut chunks = self.lock();
+        let Some(mut chunk) = chunks.full.pop_front() else {
+            return Taken::Copied(0);
+        };
+        let len = chunk.len();
+        let Some(target) = target.get_mut(..len) else {
+            return Taken::Whole(chunk);
+        };
+        target.copy_from_slice(&chunk);
+        if chunks.empty.len() < KEPT_CHUNKS {
+            chunk.clear();
+            chunks.empty.push(chunk);
+        }
+        Taken::Copied(len)
     }
 
     /// Bytes waiting.
     pub fn bytes(&self) -> usize {
-        self.lock().iter().map(Vec::len).sum()
+        self.lock().full.iter().map(Vec::len).sum()
     }
 
     /// Drops everything.
     pub fn clear(&self) {
-        self.lock().clear();
+        *self.lock() = Chunks::default();
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Vec<u8>>> {
-        // A panic while the lock is held leaves the queue whole: each step is one call into `VecDeque`.
+    fn lock(&self) -> MutexGuard<'_, Chunks> {
+        // A panic while the lock is held leaves the queue whole: each step is one call into a collection.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -53,27 +95,40 @@ impl Overflow {
 mod tests {
     use super::*;
 
+    fn take(overflow: &Overflow) -> Vec<u8> {
+        let mut target = vec![0; CHUNK_BYTES];
+        match overflow.take_into(&mut target) {
+            Taken::Copied(len) => target[..len].to_vec(),
+            Taken::Whole(chunk) => chunk,
+        }
+    }
+
     #[test]
     fn records_come_out_whole_and_in_order() {
         let overflow = Overflow::default();
-        let mut expected = Vec::new();
-        for number in 0u32..50_000 {
-            let record = [number.to_ne_bytes(), (!number).to_ne_bytes()].concat();
-            overflow.push(&record);
-            expected.extend_from_slice(&record);
+        for _round in 0..3 {
+            let mut expected = Vec::new();
+            for number in 0u32..50_000 {
+                let record = [number.to_ne_bytes(), (!number).to_ne_bytes()].concat();
+                overflow.push(&record);
+                expected.extend_from_slice(&record);
+            }
+            assert_eq!(overflow.bytes(), expected.len());
+            let mut taken = Vec::new();
+            let mut chunks = 0;
+            loop {
+                let chunk = take(&overflow);
+                if chunk.is_empty() {
+                    break;
+                }
+                assert_eq!(chunk.len() % 8, 0);
+                taken.extend_from_slice(&chunk);
+                chunks += 1;
+            }
+            assert_eq!(taken, expected);
+            assert!(chunks > 1);
+            assert_eq!(overflow.bytes(), 0);
         }
-        assert_eq!(overflow.bytes(), expected.len());
-        let mut taken = Vec::new();
-        let mut chunks = 0;
-        while let Some(chunk) = overflow.take() {
-            assert_eq!(chunk.len() % 8, 0);
-            assert!(chunk.len() <= CHUNK_BYTES);
-            taken.extend_from_slice(&chunk);
-            chunks += 1;
-        }
-        assert_eq!(taken, expected);
-        assert!(chunks > 1);
-        assert_eq!(overflow.bytes(), 0);
     }
 
     #[test]
@@ -82,10 +137,14 @@ mod tests {
         overflow.push(&[1; 8]);
         overflow.push(&vec![2; CHUNK_BYTES * 3]);
         overflow.push(&[3; 8]);
-        assert_eq!(overflow.take().map(|chunk| chunk.len()), Some(8));
-        assert_eq!(overflow.take().map(|chunk| chunk.len()), Some(CHUNK_BYTES * 3));
-        assert_eq!(overflow.take(), Some(vec![3; 8]));
-        assert_eq!(overflow.take(), None);
+        let mut target = vec![0; CHUNK_BYTES];
+        assert_eq!(overflow.take_into(&mut target), Taken::Copied(8));
+        assert!(
+            matches!(overflow.take_into(&mut target), Taken::Whole(chunk) if chunk.len() == CHUNK_BYTES * 3)
+        );
+        assert_eq!(overflow.take_into(&mut target), Taken::Copied(8));
+        assert_eq!(target[..8], [3; 8]);
+        assert_eq!(overflow.take_into(&mut target), Taken::Copied(0));
     }
 
     #[test]
@@ -93,6 +152,6 @@ mod tests {
         let overflow = Overflow::default();
         overflow.push(&[1; 8]);
         overflow.clear();
-        assert_eq!(overflow.take(), None);
+        assert!(take(&overflow).is_empty());
     }
 }

@@ -4,6 +4,9 @@
 //! next record is likely to come within about the time that a wake-up takes. So the gap between going idle
 //! and the next record is averaged, and the consumer looks on only while that average is below the limit.
 //! Every so often it looks on regardless, to notice that traffic became dense. Without traffic nothing runs.
+//!
+//! The average can mislead: where both sides share a processor, the other one runs only once this one sleeps,
+//! and then answers soon. So looking on in vain is paid for by sitting out, the longer the more often.
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,6 +19,9 @@ const LONGEST_GAP: Duration = Duration::from_millis(1);
 /// One idle in this many looks on although the average says no.
 const PROBE_EVERY: u32 = 32;
 
+/// At most two to the power of this many idles are sat out.
+const LONGEST_SIT_OUT_LOG2: u32 = 8;
+
 /// Consumers of this process that look on right now.
 static SPINNING: AtomicUsize = AtomicUsize::new(0);
 
@@ -24,6 +30,10 @@ static SPINNING: AtomicUsize = AtomicUsize::new(0);
 pub struct Adaptive {
     average_gap: Duration,
     idles: u32,
+    /// Times in a row that looking on found nothing.
+    misses: u32,
+    /// Idles to sit out for it.
+    sitting_out: u32,
 }
 
 impl Default for Adaptive {
@@ -31,6 +41,8 @@ impl Default for Adaptive {
         Self {
             average_gap: LONGEST_GAP,
             idles: 0,
+            misses: 0,
+            sitting_out: 0,
         }
     }
 }
@@ -41,9 +53,25 @@ impl Adaptive {
         self.average_gap = (self.average_gap * 3 + gap.min(LONGEST_GAP)) / 4;
     }
 
+    /// Looking on found a record after `gap`.
+    pub fn hit(&mut self, gap: Duration) {
+        self.misses = 0;
+        self.observe(gap);
+    }
+
+    /// Looking on found nothing.
+    pub fn miss(&mut self) {
+        self.misses = (self.misses + 1).min(LONGEST_SIT_OUT_LOG2);
+        self.sitting_out = 1 << self.misses;
+    }
+
     /// Called on going idle: whether to look on.
     pub fn should_spin(&mut self) -> bool {
         self.idles = self.idles.wrapping_add(1);
+        if self.sitting_out > 0 {
+            self.sitting_out -= 1;
+            return false;
+        }
         self.average_gap < LIMIT || self.idles.is_multiple_of(PROBE_EVERY)
     }
 }
@@ -108,6 +136,25 @@ mod tests {
         let mut spin = Adaptive::default();
         let spins = (0..PROBE_EVERY * 4).filter(|_| spin.should_spin()).count();
         assert_eq!(spins, 4);
+    }
+
+    #[test]
+    fn looking_on_in_vain_becomes_rare() {
+        let mut spin = Adaptive::default();
+        let mut spins = 0;
+        for _ in 0..10_000 {
+            spin.observe(Duration::from_micros(5));
+            if spin.should_spin() {
+                spins += 1;
+                spin.miss();
+            }
+        }
+        assert!((10..60).contains(&spins), "{spins}");
+        spin.hit(Duration::from_micros(5));
+        for _ in 0..=1 << LONGEST_SIT_OUT_LOG2 {
+            spin.should_spin();
+        }
+        assert!((0..100).all(|_| spin.should_spin()));
     }
 
     #[test]

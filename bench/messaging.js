@@ -1,0 +1,73 @@
+'use strict';
+
+/*
+ * What messages between a program and a worker thread of it cost: one way, there and back, many at a time.
+ *
+ *   node bench/run.js messaging --scenarios small,round-trip
+ */
+
+const path = require('node:path');
+const { execFile } = require('node:child_process');
+const { promisify } = require('node:util');
+
+const { main, positive } = require('./lib/driver');
+const { environment } = require('./lib/environment');
+
+const PROGRAM = path.join(__dirname, 'servers', 'messaging.js');
+const TIMEOUT_MS = 300_000;
+
+/** Name, and how many messages a round has at `--scale 1`. */
+const SCENARIOS = [
+  { name: 'small', count: 400_000 },
+  { name: 'object', count: 60_000 },
+  { name: 'text', count: 8000 },
+  { name: 'binary', count: 500 },
+  { name: 'round-trip', count: 20_000 },
+  { name: 'outstanding', count: 60_000 },
+];
+
+/** @param {import('./lib/driver').Options} options */
+function contenders({ node }) {
+  const { addon } = environment(node);
+  const unavailable = addon === 'loaded' ? {} : { unavailable: `no native addon: ${addon}` };
+  return [
+    { name: 'node', library: 'node' },
+    { name: 'manycore', library: 'manycore', ...unavailable },
+  ];
+}
+
+/** @type {import('./lib/driver').Benchmark['measure']} */
+async function measure({ library }, { name, count }, { node, scale }) {
+  const args = [PROGRAM, library, name, String(Math.max(1, Math.round(count * scale)))];
+  const { stdout } = await promisify(execFile)(node, args, { timeout: TIMEOUT_MS });
+  const { messages, elapsedNs, cpuUs } = JSON.parse(stdout);
+  return {
+    rate: (messages * 1e9) / elapsedNs,
+    eachUs: elapsedNs / 1000 / messages,
+    cpuUs: cpuUs / messages,
+  };
+}
+
+/** @type {import('./lib/driver').Benchmark} */
+const benchmark = {
+  name: 'messaging',
+  title:
+    'Messages to a worker thread: {id, op, v: [1, 2, 3]} (small), 907 bytes of JSON (object), 64 KiB of text, ' +
+    '1 MiB of bytes; small ones there and back, one at a time (round-trip) and 32 (outstanding)',
+  peer: 'node',
+  metrics: [
+    { key: 'rate', label: 'per second', better: 'higher', digits: 0 },
+    { key: 'eachUs', label: 'us each', better: 'lower', digits: 2 },
+    { key: 'cpuUs', label: 'CPU of both sides, us each', better: 'lower', digits: 2 },
+  ],
+  options: {
+    scale: { help: 'how many times the usual number of messages', default: '1', parse: positive },
+  },
+  scenarios: () => SCENARIOS,
+  contenders,
+  measure,
+};
+
+module.exports = benchmark;
+
+if (require.main === module) main(benchmark);
