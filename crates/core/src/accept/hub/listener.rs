@@ -136,6 +136,11 @@ impl Listener {
         self.members.iter().position(|member| member.token == token)
     }
 
+    /// Whether a client belongs to a worker, and waits for it rather than go to another that does not know it.
+    pub fn is_sticky(&self) -> bool {
+        self.options.policy == Policy::IpHash
+    }
+
     /// Whether the worker was one of its own.
     pub fn remove(&mut self, token: u32) -> bool {
         let Some(index) = self.index_of(token) else {

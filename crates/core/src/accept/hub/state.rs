@@ -343,6 +343,7 @@ impl State {
                 self.stats.closed_unserved += connections.len() as u64;
                 return;
             };
+            let is_sticky = listener.is_sticky();
             let now_ns = monotonic_ns();
             let mut candidates = candidates(listener, &self.workers, &self.board, now_ns);
             let mut shares: Vec<Vec<Connection>> = candidates.iter().map(|_| Vec::new()).collect();
@@ -360,8 +361,18 @@ impl State {
                 let count = share.len() as u64;
                 let back = self.send(token, id, now_ns, share);
                 self.stats.handed_over += count - back.len() as u64;
-                connections.extend(back);
+                if is_sticky {
+                    self.park(id, back);
+                } else {
+                    connections.extend(back);
+                }
             }
+        }
+    }
+
+    fn park(&mut self, id: u32, connections: Vec<Connection>) {
+        if let Some(listener) = self.listeners.get_mut(&id) {
+            listener.parked.extend(connections);
         }
     }
 
@@ -436,7 +447,8 @@ impl State {
                     self.stall(token, now_ns);
                     within(RETRY_NS);
                 }
-                Health::Full | Health::Stalled if seen.moved => {
+                // Nothing waiting: it was the kernel that refused, for all its sockets together.
+                Health::Full | Health::Stalled if seen.moved || seen.waiting_ns == 0 => {
                     if worker.health == Health::Stalled {
                         self.tell(Event::Recovered { worker: token });
                     }
@@ -510,10 +522,17 @@ impl State {
         };
         worker.health = Health::Stalled;
         worker.ping(&self.board, now_ns);
-        let moved = connections.len() as u32;
+        // Clients that belong to this worker wait for it.
+        let is_sticky = |id: &u32| self.listeners.get(id).is_some_and(Listener::is_sticky);
+        let (stay, go): (Vec<_>, Vec<_>) = connections.into_iter().partition(|(id, _)| is_sticky(id));
+        for (id, connection) in stay {
+            let back = self.send(token, id, now_ns, vec![connection]);
+            self.park(id, back);
+        }
+        let moved = go.len() as u32;
         self.stats.moved_from_stalled += u64::from(moved);
         self.tell(Event::Stalled { worker: token, moved });
-        self.redistribute(connections);
+        self.redistribute(go);
     }
 
     pub fn tell(&mut self, event: Event) {
@@ -534,7 +553,8 @@ impl State {
     }
 }
 
-/// The listener's workers as the policy sees them. When none is in good health, the living ones will do.
+/// The listener's workers as the policy sees them. When none is in good health, the living ones will do; where
+/// clients belong to workers, all the living ones always.
 fn candidates(
     listener: &Listener,
     workers: &HashMap<u32, Worker>,
@@ -558,6 +578,9 @@ fn candidates(
             loop_lag_ns: load.loop_lag_ns,
         }
     };
+    if listener.is_sticky() {
+        return listener.members.iter().map(|m| of(m, |_| true)).collect();
+    }
     let list: Vec<Candidate> = listener
         .members
         .iter()

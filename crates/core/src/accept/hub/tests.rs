@@ -436,3 +436,46 @@ fn workers_that_share_a_socket_are_pinged_when_connections_wait() {
         0
     );
 }
+
+#[test]
+fn clients_that_belong_to_a_stalled_worker_wait_for_it() {
+    let limit = HubOptions {
+        stall_limit: Duration::from_millis(5),
+        ..HubOptions::default()
+    };
+    let rig = Rig::new(limit, Policy::IpHash);
+    let mut workers: Vec<TestWorker> = (0..3).map(|_| rig.ready_worker()).collect();
+    let _first = rig.connect(3);
+    let start = Instant::now();
+    let Event::Stalled { worker, moved: 0 } = (loop {
+        if let Some(event) = rig.hub.next_event() {
+            break event;
+        }
+        assert!(start.elapsed() < WATCHDOG);
+    }) else {
+        panic!("another event");
+    };
+    let _second = rig.connect(2);
+    rig.until(|stats| stats.accepted == 5);
+    let theirs = workers.iter_mut().find(|each| each.token == worker).unwrap();
+    theirs.take(5);
+    // Dead, it cannot be waited for.
+    rig.hub.remove_worker(worker);
+    let _third = rig.connect(2);
+    rig.until(|stats| stats.accepted == 7);
+    let start = Instant::now();
+    let others = |workers: &mut Vec<TestWorker>| {
+        workers
+            .iter_mut()
+            .filter(|each| each.token != worker)
+            .for_each(TestWorker::take_waiting);
+        workers
+            .iter()
+            .filter(|each| each.token != worker)
+            .map(|each| each.taken.len())
+            .sum::<usize>()
+    };
+    while others(&mut workers) < 2 {
+        assert!(start.elapsed() < WATCHDOG);
+    }
+}
