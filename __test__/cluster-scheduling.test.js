@@ -162,6 +162,31 @@ test("a stalled worker is reported by 'stall', and by 'recover' when it is back"
   ]);
 });
 
+test('a connection that wakes a worker which is stopped right then goes to another', async (t) => {
+  const { result } = await play(t, {
+    async primary({ forkListening, get, once }) {
+      const { workers, port } = await forkListening(2);
+      const answers = [];
+      // Whichever is first in line gets the wake-up; after this one, the other is.
+      for (const stopped of workers) {
+        process.kill(stopped.process.pid, 'SIGSTOP');
+        for (let i = 0; i < 4; i++) answers.push((await get(port)) === String(stopped.id));
+        process.kill(stopped.process.pid, 'SIGCONT');
+        stopped.send('are you back?');
+        await once(stopped, 'message');
+      }
+      return answers;
+    },
+    worker({ cluster, http }) {
+      http
+        .createServer((request, response) => response.end(String(cluster.worker.id)))
+        .listen(0, '127.0.0.1');
+      process.on('message', () => process.send('yes'));
+    },
+  });
+  assert.deepEqual(result, Array(8).fill(false));
+});
+
 for (const policy of ['rr', 'none']) {
   test(`${policy}: connections flow while the primary's loop is blocked`, async (t) => {
     const { result } = await play(t, {

@@ -49,11 +49,12 @@ function contenders({ node }) {
 }
 
 /** @param {import('./lib/driver').Options} options */
-function scenarios({ rate }) {
+function scenarios({ rate, ipc }) {
   const all = [
-    { name: 'close', close: true },
-    { name: 'keep-alive', close: false },
+    { name: 'close', close: true, ipc: false },
+    { name: 'keep-alive', close: false, ipc: false },
   ];
+  if (ipc) all.push({ name: 'close + ipc', close: true, ipc: true });
   return rate ? [...all, { name: 'paced', rate }] : all;
 }
 
@@ -64,7 +65,11 @@ function scenarios({ rate }) {
  */
 async function measure(contender, scenario, options) {
   const args = [PROGRAM, ...contender.args, String(options.workers), contender.listen ?? ''];
-  const server = await Server.start(options.node, args, { NODE_CLUSTER_SCHED_POLICY: contender.policy });
+  const server = await Server.start(options.node, args, {
+    NODE_CLUSTER_SCHED_POLICY: contender.policy,
+    BENCH_LISTENERS: String(options.listeners),
+    BENCH_IPC: scenario.ipc ? '1' : undefined,
+  });
   try {
     const { port } = server;
     const { connections, threads } = options;
@@ -128,6 +133,12 @@ const benchmark = {
   ],
   options: {
     workers: { help: 'worker processes', default: String(os.availableParallelism()), parse: positive },
+    listeners: { help: 'servers in each worker, one of them loaded', default: '1', parse: positive },
+    ipc: {
+      help: '1 adds the scenario close + ipc: workers report metrics',
+      default: '0',
+      parse: wholeNumber,
+    },
     connections: { help: 'connections at a time', default: '64', parse: positive },
     threads: { help: "wrk's threads", default: '1', parse: positive },
     duration: { help: 'seconds measured', default: '5', parse: positive },

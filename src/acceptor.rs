@@ -193,10 +193,10 @@ impl Acceptor {
         })
     }
 
-    /// An id for a socket that workers share without the hub.
+    /// Keeps an eye on a bound socket that workers share. Returns its id.
     #[napi]
-    pub fn share(&self) -> u32 {
-        self.hub.share()
+    pub fn share(&self, fd: i32) -> Result<u32> {
+        Ok(self.hub.share(duplicate(fd)?))
     }
 
     /// Lets a worker ask for the connections of a listener.

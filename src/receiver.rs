@@ -1,6 +1,6 @@
 //! `Receiver`: a cluster worker's end of the hand-over and its gates, for `lib/cluster/worker`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::ptr;
@@ -50,6 +50,8 @@ struct Shared {
     board: Arc<Scoreboard>,
     slot: u32,
     gates: RefCell<Vec<GatedSocket>>,
+    /// Connections may wait that nothing has told this loop about: all sockets are to be registered anew.
+    recheck: Cell<bool>,
     neighbours: RefCell<Neighbours>,
     /// Kept here so that callbacks can pause and arm them.
     poll: RefCell<Option<Handle>>,
@@ -89,6 +91,7 @@ impl Receiver {
             inbox: RefCell::new(inbox),
             slot,
             gates: RefCell::new(Vec::new()),
+            recheck: Cell::new(false),
             neighbours: RefCell::new(Neighbours::new(Arc::clone(&board), slot)),
             poll: RefCell::new(None),
             no_room: RefCell::new(None),
@@ -231,6 +234,7 @@ impl Shared {
                     arguments.extend(fds.into_iter().map(|fd| f64::from(fd.into_raw_fd())));
                     callback.call(&arguments);
                 }
+                Delivery::Ping => self.recheck.set(true),
                 Delivery::Empty => return,
                 Delivery::NoRoom => {
                     self.with(&self.poll, Handle::pause);
@@ -263,6 +267,7 @@ impl Shared {
         if !gates.is_empty() {
             let mut neighbours = self.neighbours.borrow_mut();
             neighbours.turn(monotonic_ns());
+            let recheck = self.recheck.take();
             let mut closed = false;
             for gated in gates.iter_mut() {
                 match gated.stage {
@@ -272,7 +277,10 @@ impl Shared {
                         let GatedSocket {
                             registration, gate, ..
                         } = gated;
-                        let step = neighbours.step(gate, || registration.has_waiting());
+                        let mut step = neighbours.step(gate, || registration.has_waiting());
+                        if recheck && step == Step::Keep && gate.is_armed() {
+                            step = Step::Rotate;
+                        }
                         gated.apply(step);
                     }
                 }

@@ -13,6 +13,7 @@ const TICK_MS = 2;
  * @typedef {object} Outcome
  * @property {'answered' | 'cut' | 'refused'} end `cut`: it was accepted by the kernel, and ended without an answer
  * @property {number} worker the process that answered, 0 when none did
+ * @property {number} port the client's
  * @property {number} from when it was opened, in nanoseconds of the monotonic clock
  * @property {number} to when it ended
  */
@@ -46,15 +47,15 @@ class Connections {
     this.opened++;
     const from = now();
     let answer = '';
-    let connected = false;
-    const socket = net.connect(this.#port, '127.0.0.1', () => (connected = true));
+    let port = 0;
+    const socket = net.connect(this.#port, '127.0.0.1', () => (port = socket.localPort ?? 0));
     this.#open.add(socket);
     socket.setEncoding('latin1').on('data', (text) => (answer += text));
     socket.on('error', () => {}); // 'close' follows.
     socket.on('close', () => {
       const worker = Number(/^HTTP\/1.1 200 OK\r\n[^]*worker (\d+) /.exec(answer)?.[1] ?? 0);
-      const end = worker ? 'answered' : connected ? 'cut' : 'refused';
-      this.outcomes.push({ end, worker, from, to: now() });
+      const end = worker ? 'answered' : port ? 'cut' : 'refused';
+      this.outcomes.push({ end, worker, port, from, to: now() });
       this.#open.delete(socket);
       if (this.#open.size === 0) this.#idle();
     });

@@ -5,10 +5,16 @@
  * `cluster` comes from and, for SO_REUSEPORT, how it listens.
  *
  *   node hello.js node|manycore WORKERS [reuseport]
+ *
+ * BENCH_LISTENERS: servers in each worker, of which the first is loaded. BENCH_IPC: workers report metrics.
  */
 
 const http = require('node:http');
 const net = require('node:net');
+
+/** What each worker reports to the primary with BENCH_IPC set. */
+const SAMPLES = 20_000;
+const REPORT_MS = 100;
 
 const [source, workers, reusePort] = process.argv.slice(2);
 /** @type {import('manycore').Cluster} */
@@ -42,7 +48,14 @@ async function primary() {
  * @returns {Promise<any>} its next message
  */
 function answer(each) {
-  return new Promise((resolve) => each.once('message', resolve));
+  return new Promise((resolve) => {
+    const onMessage = (/** @type {any} */ message) => {
+      if (message.samples !== undefined) return;
+      each.off('message', onMessage);
+      resolve(message);
+    };
+    each.on('message', onMessage);
+  });
 }
 
 /** @returns {Promise<number>} */
@@ -66,4 +79,14 @@ function worker() {
     process.send?.({ listening: /** @type {net.AddressInfo} */ (server.address()).port });
   });
   process.on('message', () => process.send?.({ count }));
+  for (let n = 1; n < Number(process.env.BENCH_LISTENERS ?? 1); n++) {
+    http.createServer((request, response) => response.end()).listen(0, '127.0.0.1');
+  }
+  if (process.env.BENCH_IPC) reportMetrics();
+}
+
+/** Tells the primary what a metrics library would: ten times a second, many numbers. */
+function reportMetrics() {
+  const samples = Array.from({ length: SAMPLES }, (_, index) => index / 7);
+  setInterval(() => process.send?.({ samples }), REPORT_MS);
 }

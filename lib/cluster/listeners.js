@@ -124,7 +124,7 @@ class Listener {
     // A shared Unix socket or one whose servers turn connections away is better served by one who decides.
     const isHub = policy !== SHARED || message.addressType === -1 || message.manycore?.limited === true;
     this.errno = isHub ? this.#startHub(message, policy === SHARED ? 'rr' : policy) : 0;
-    if (!isHub) this.#id = this.#acceptor.share();
+    if (!isHub) this.#id = this.#acceptor.share(this.#handle.fd);
     if (this.errno !== 0) this.#closeHandle();
   }
 
@@ -201,10 +201,8 @@ class Listener {
     if (!this.#clients.delete(client.token)) return false;
     this.#acceptor.detach(this.#id, client.token);
     if (this.#clients.size > 0) return false;
-    if (this.#isHub) {
-      this.#acceptor.closeListener(this.#id);
-      this.#scheduler.deciders.delete(this.#id);
-    }
+    this.#acceptor.closeListener(this.#id);
+    this.#scheduler.deciders.delete(this.#id);
     this.#closeHandle();
     return true;
   }

@@ -162,8 +162,9 @@ function acceptListenOptions() {
     function listenWithOptions(...args) {
       const [options] = args;
       if (typeof options === 'object' && options !== null) {
-        if (options.schedulingPolicy !== undefined)
+        if (options.schedulingPolicy !== undefined) {
           this.schedulingPolicy = policyName(options.schedulingPolicy);
+        }
         if (options.proxyProtocol !== undefined) this.proxyProtocol = Boolean(options.proxyProtocol);
       }
       return Reflect.apply(listen, this, args);

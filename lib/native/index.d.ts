@@ -28,8 +28,8 @@ export declare class Acceptor {
   removeWorker(token: number): void
   /** Accepts on a bound socket, of which it makes its own descriptor. */
   listen(fd: number, backlog: number, options: AcceptorListenOptions): ListenResult
-  /** An id for a socket that workers share without the hub. */
-  share(): number
+  /** Keeps an eye on a bound socket that workers share. Returns its id. */
+  share(fd: number): number
   /** Lets a worker ask for the connections of a listener. */
   attach(listener: number, token: number): void
   /** Gives a worker connections of a listener from now on. */

@@ -1,5 +1,10 @@
 //! Running out of descriptors: a test program of its own, since the limit is the process's.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test program: its helpers panic as its tests do"
+)]
+
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;

@@ -29,6 +29,8 @@ pub enum Delivery {
         /// The connections.
         fds: Vec<OwnedFd>,
     },
+    /// A ping: sockets that are shared may have connections waiting.
+    Ping,
     /// Nothing is waiting.
     Empty,
     /// Something may be waiting, but the descriptor table is full. Try again later.
@@ -84,6 +86,9 @@ impl Inbox {
             let taken = u64::from(message.count.max(1));
             // Release: the hub that sees the count also sees what this thread did before.
             self.board.worker(self.slot).taken.fetch_add(taken, Release);
+            if message.kind == Kind::Ping {
+                return Delivery::Ping;
+            }
             if let Message {
                 kind: Kind::Connections,
                 listener,

@@ -136,6 +136,16 @@ impl Listener {
         self.members.iter().position(|member| member.token == token)
     }
 
+    /// Whether the worker was one of its own.
+    pub fn remove(&mut self, token: u32) -> bool {
+        let Some(index) = self.index_of(token) else {
+            return false;
+        };
+        self.members.remove(index);
+        self.cursor.removed(index);
+        true
+    }
+
     pub fn has_ready(&self) -> bool {
         self.members.iter().any(|member| member.ready)
     }

@@ -15,6 +15,7 @@
 
 mod listener;
 mod pending;
+mod shared;
 mod state;
 mod thread;
 mod worker;
@@ -221,14 +222,16 @@ impl Hub {
         Ok(self.shared.lock().add_listener(socket, options))
     }
 
-    /// A row of the scoreboard for workers that accept from a shared socket by themselves.
-    pub fn share(&self) -> u32 {
-        self.shared.lock().next_listener_id()
+    /// Keeps an eye on a bound socket that workers share and accept from by themselves. The id names it in
+    /// [`Hub::attach`], [`Hub::detach`] and [`Hub::close_listener`], and is its row on the scoreboard.
+    pub fn share(&self, socket: OwnedFd) -> u32 {
+        self.shared.lock().add_shared(socket)
     }
 
-    /// Lets a worker ask for the connections of a listener.
+    /// Lets a worker ask for the connections of a listener, or notes that it shares the socket.
     pub fn attach(&self, listener: u32, token: u32) {
         self.shared.lock().attach(listener, token);
+        self.changed();
     }
 
     /// Gives a worker connections of a listener it is attached to, as if it had asked for them.

@@ -13,6 +13,7 @@ use super::super::policy::{self, Candidate, Policy};
 use super::super::scoreboard::{Scoreboard, MAX_WORKERS};
 use super::listener::{Accepted, Connection, Listener, ListenerOptions, Member};
 use super::pending::Pending;
+use super::shared::SharedSocket;
 use super::thread::{control_token, listener_token, pidfd_token};
 use super::worker::{Health, Sent, Worker};
 use super::{Event, HubOptions, NewWorker};
@@ -54,8 +55,10 @@ pub(super) struct State {
     pub ending: bool,
     pub pending: Pending,
     pub epoll: Arc<OwnedFd>,
+    pub board: Arc<Scoreboard>,
+    pub shared: BTreeMap<u32, SharedSocket>,
+    pub looked_ns: u64,
     options: HubOptions,
-    board: Arc<Scoreboard>,
     listeners: BTreeMap<u32, Listener>,
     next_token: u32,
     next_listener: u32,
@@ -71,8 +74,10 @@ impl State {
             ending: false,
             pending: Pending::default(),
             epoll,
-            options,
             board,
+            shared: BTreeMap::new(),
+            looked_ns: 0,
+            options,
             listeners: BTreeMap::new(),
             next_token: 1,
             next_listener: 0,
@@ -141,7 +146,14 @@ impl State {
             return;
         };
         for (&id, listener) in &mut self.listeners {
-            remove_member(&self.board, id, listener, token, worker.slot);
+            if listener.remove(token) {
+                self.board.set_serving(id, worker.slot, false);
+            }
+        }
+        for (&id, shared) in &mut self.shared {
+            if shared.remove(token) {
+                self.board.set_serving(id, worker.slot, false);
+            }
         }
         // Out of descriptors here, the rest of the queue is closed with the socket.
         let connections = worker.take_back().unwrap_or_default();
@@ -213,6 +225,12 @@ impl State {
         id
     }
 
+    pub fn add_shared(&mut self, socket: OwnedFd) -> u32 {
+        let id = self.next_listener_id();
+        self.shared.insert(id, SharedSocket::new(socket));
+        id
+    }
+
     pub fn add_listener(&mut self, socket: OwnedFd, options: ListenerOptions) -> u32 {
         let id = self.next_listener_id();
         self.listeners
@@ -225,6 +243,9 @@ impl State {
             return;
         };
         self.board.set_serving(id, worker.slot, true);
+        if let Some(shared) = self.shared.get_mut(&id) {
+            shared.add(token);
+        }
         let Some(listener) = self.listeners.get_mut(&id) else {
             return;
         };
@@ -237,13 +258,17 @@ impl State {
         let Some(slot) = self.workers.get(&token).map(|worker| worker.slot) else {
             return;
         };
-        match self.listeners.get_mut(&id) {
-            Some(listener) => remove_member(&self.board, id, listener, token, slot),
-            None => self.board.set_serving(id, slot, false),
+        self.board.set_serving(id, slot, false);
+        if let Some(listener) = self.listeners.get_mut(&id) {
+            listener.remove(token);
+        }
+        if let Some(shared) = self.shared.get_mut(&id) {
+            shared.remove(token);
         }
     }
 
     pub fn close_listener(&mut self, id: u32) {
+        self.shared.remove(&id);
         if let Some(listener) = self.listeners.remove(&id) {
             let pending = self.drop_pending(id);
             self.stats.closed_unserved += (listener.parked.len() + pending) as u64;
@@ -430,6 +455,9 @@ impl State {
         if self.tend_listeners(now_ns) {
             within(RETRY_NS);
         }
+        if let Some(ns) = self.tend_shared(now_ns) {
+            within(ns);
+        }
         if let Some(ns) = self.tend_pending(now_ns, stall_ns) {
             within(ns);
         }
@@ -503,14 +531,6 @@ impl State {
                 let state = &self.board.worker(worker.slot).state;
                 state.load(std::sync::atomic::Ordering::Relaxed) & POLLING == 0
             })
-    }
-}
-
-fn remove_member(board: &Scoreboard, id: u32, listener: &mut Listener, token: u32, slot: u32) {
-    board.set_serving(id, slot, false);
-    if let Some(index) = listener.index_of(token) {
-        listener.members.remove(index);
-        listener.cursor.removed(index);
     }
 }
 

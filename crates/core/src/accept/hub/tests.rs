@@ -408,3 +408,31 @@ fn without_an_answer_it_goes_in_turn() {
         })
     );
 }
+
+#[test]
+fn workers_that_share_a_socket_are_pinged_when_connections_wait() {
+    let hub = Hub::start(HubOptions::default()).unwrap();
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let shared = hub.share(socket.as_fd().try_clone_to_owned().unwrap());
+    let worker = hub.add_worker().unwrap().unwrap();
+    hub.attach(shared, worker.token);
+    let theirs = hub
+        .worker_socket(worker.token, |fd| fd.try_clone_to_owned().unwrap())
+        .unwrap();
+    let mut inbox = Inbox::new(theirs, Arc::clone(hub.scoreboard()), worker.slot);
+    assert_eq!(
+        crate::accept::scoreboard::slots(hub.scoreboard().serving(shared)).collect::<Vec<_>>(),
+        [0]
+    );
+    let _client = TcpStream::connect(socket.local_addr().unwrap()).unwrap();
+    let start = Instant::now();
+    while !matches!(inbox.take(), Delivery::Ping) {
+        assert!(start.elapsed() < WATCHDOG);
+        std::thread::yield_now();
+    }
+    hub.remove_worker(worker.token);
+    assert_eq!(
+        crate::accept::scoreboard::slots(hub.scoreboard().serving(shared)).count(),
+        0
+    );
+}

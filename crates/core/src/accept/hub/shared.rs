@@ -1,0 +1,95 @@
+//! Listening sockets that workers share and accept from by themselves. The hub only keeps an eye on them.
+//!
+//! A connection wakes one of the workers that wait. Should that one get stuck, or die, before it accepts, the
+//! others sleep on although a connection waits: nothing wakes them until the next one comes. So the hub looks
+//! now and then; when connections have waited from one look to the next, it pings the workers, whose loops then
+//! register the socket anew, which tells those that are not stuck what waits.
+
+use std::os::fd::OwnedFd;
+
+use rustix::event::{poll, PollFd, PollFlags, Timespec};
+
+use super::state::State;
+
+/// How often sockets are looked at, in nanoseconds.
+const LOOK_NS: u64 = 25_000_000;
+
+/// A shared socket and the workers that serve it.
+#[derive(Debug)]
+pub(super) struct SharedSocket {
+    socket: OwnedFd,
+    members: Vec<u32>,
+    had_waiting: bool,
+}
+
+impl SharedSocket {
+    pub fn new(socket: OwnedFd) -> Self {
+        Self {
+            socket,
+            members: Vec::new(),
+            had_waiting: false,
+        }
+    }
+
+    pub fn add(&mut self, token: u32) {
+        if !self.members.contains(&token) {
+            self.members.push(token);
+        }
+    }
+
+    /// Whether the worker was one of its own.
+    pub fn remove(&mut self, token: u32) -> bool {
+        let before = self.members.len();
+        self.members.retain(|&member| member != token);
+        self.members.len() < before
+    }
+}
+
+impl State {
+    /// Looks at the shared sockets when it is time. Returns how long until the next look, if there are any.
+    pub fn tend_shared(&mut self, now_ns: u64) -> Option<u64> {
+        if self.shared.values().all(|shared| shared.members.is_empty()) {
+            return None;
+        }
+        let elapsed_ns = now_ns.saturating_sub(self.looked_ns);
+        if elapsed_ns < LOOK_NS {
+            return Some(LOOK_NS - elapsed_ns);
+        }
+        self.looked_ns = now_ns;
+        let mut polled: Vec<PollFd<'_>> = self
+            .shared
+            .values()
+            .map(|shared| PollFd::new(&shared.socket, PollFlags::IN))
+            .collect();
+        // Fails only for lack of memory; then the next look will tell.
+        let _ready = poll(
+            &mut polled,
+            Some(&Timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            }),
+        );
+        let waiting: Vec<bool> = polled
+            .iter()
+            .map(|socket| socket.revents().contains(PollFlags::IN))
+            .collect();
+        let mut woken: Vec<u32> = Vec::new();
+        for (shared, has_waiting) in self.shared.values_mut().zip(waiting) {
+            if has_waiting && shared.had_waiting {
+                woken.extend(&shared.members);
+            }
+            shared.had_waiting = has_waiting;
+        }
+        woken.sort_unstable();
+        woken.dedup();
+        for token in woken {
+            if let Some(worker) = self.workers.get_mut(&token) {
+                // One ping is enough: what is not taken yet will wake it all the same.
+                if worker.outstanding(&self.board) == 0 {
+                    worker.ping(&self.board, now_ns);
+                }
+            }
+        }
+        Some(LOOK_NS)
+    }
+}
