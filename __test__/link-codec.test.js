@@ -281,7 +281,10 @@ test('a class whose prototype has enumerable properties', () => {
 });
 
 test('a setter on Object.prototype gets nothing', (t) => {
-  Object.defineProperty(Object.prototype, 'trap', { set: () => assert.fail('called'), configurable: true });
+  const fail = () => {
+    assert.fail('called');
+  };
+  Object.defineProperty(Object.prototype, 'trap', { set: fail, configurable: true });
   t.after(() => delete Object.prototype.trap);
   const codec = new Codec();
   const own = (value) =>

@@ -90,6 +90,11 @@ class LaneSender {
     return ((this.#published - tail) | 0) + this.#end.overflowBytes;
   }
 
+  /** Lets go of the lane. What was sent stays readable for the consumer. */
+  close() {
+    this.#end.close();
+  }
+
   /** Whether the consumer has closed its end: what is sent is dropped. */
   get isClosed() {
     return Atomics.load(this.#words, CLOSED) !== 0;
