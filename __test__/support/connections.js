@@ -6,7 +6,6 @@
 
 const net = require('node:net');
 
-const REQUEST = 'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n';
 const TICK_MS = 2;
 
 /**
@@ -53,13 +52,13 @@ class Connections {
     socket.setEncoding('latin1').on('data', (text) => (answer += text));
     socket.on('error', () => {}); // 'close' follows.
     socket.on('close', () => {
-      const worker = Number(/^HTTP\/1.1 200 OK\r\n[^]*worker (\d+) /.exec(answer)?.[1] ?? 0);
+      const worker = Number(/^worker (\d+)\n$/.exec(answer)?.[1] ?? 0);
       const end = worker ? 'answered' : port ? 'cut' : 'refused';
       this.outcomes.push({ end, worker, port, from, to: now() });
       this.#open.delete(socket);
       if (this.#open.size === 0) this.#idle();
     });
-    socket.write(REQUEST);
+    socket.write('hello\n');
   }
 
   /**
