@@ -279,3 +279,21 @@ test('a class whose prototype has enumerable properties', () => {
   assert.ok(check(codec, [new Old(1), new Old(2)]));
   assert.equal(codec.refused, 0);
 });
+
+test('a setter on Object.prototype gets nothing', (t) => {
+  const fail = () => {
+    assert.fail('called');
+  };
+  Object.defineProperty(Object.prototype, 'trap', { set: fail, configurable: true });
+  t.after(() => delete Object.prototype.trap);
+  const codec = new Codec();
+  const own = (value) =>
+    Object.defineProperty({}, 'trap', { value, enumerable: true, writable: true, configurable: true });
+  for (let i = 0; i < 10; i++) {
+    const shared = own(i);
+    const copy = codec.copy([shared, shared]).value;
+    assert.deepEqual(Object.getOwnPropertyDescriptor(copy[1], 'trap').value, i);
+    assert.equal(copy[0], copy[1]);
+    assert.equal(codec.copy(own(i)).value.trap, i);
+  }
+});

@@ -58,7 +58,7 @@ test('random bytes', WATCHDOG, () => {
 test('a record with a whole header and any payload', WATCHDOG, () => {
   const before = snapshot();
   const record = fc
-    .tuple(fc.nat(7), fc.nat(31), fc.nat(80), fc.uint8Array({ minLength: 4, maxLength: 120 }))
+    .tuple(fc.nat(8), fc.nat(31), fc.nat(80), fc.uint8Array({ minLength: 4, maxLength: 120 }))
     .map(([kind, flags, tables, payload]) => {
       const length = (12 + payload.length + 7) & ~7;
       const bytes = new Uint8Array(length);

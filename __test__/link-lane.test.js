@@ -6,6 +6,8 @@ const fc = require('fast-check');
 
 const { loadAddon } = require('../lib/core/addon');
 const layout = require('../lib/link/layout');
+const { Encoder } = require('../lib/link/encoder');
+const { JsonEncoder } = require('../lib/link/json-encoder');
 const { LaneReceiver } = require('../lib/link/lane-receiver');
 const { LaneSender } = require('../lib/link/lane-sender');
 
@@ -14,10 +16,13 @@ const addon = loadAddon();
 const WATCHDOG = { timeout: 300_000 };
 
 /** Both ends of a real lane in this thread. */
-function pair(capacity = 4096) {
+function pair(capacity = 4096, encoder = new Encoder()) {
   const link = new addon.ThreadLink(capacity);
   const other = addon.ThreadLink.attach(link.id);
-  return { sender: new LaneSender(link.takeSender()), receiver: new LaneReceiver(other.takeReceiver()) };
+  return {
+    sender: new LaneSender(link.takeSender(), encoder),
+    receiver: new LaneReceiver(other.takeReceiver()),
+  };
 }
 
 /** What is there, without releasing it unless told. */
@@ -110,6 +115,42 @@ test('the ring is used again after an overflow', () => {
   }
 });
 
+test('light traffic stays at the start of a large ring', () => {
+  const { sender, receiver } = pair(1024 * 1024);
+  const expected = [];
+  const received = [];
+  let longest = 0;
+  for (let i = 0; i < 3000; i++) {
+    const burst = i % 500 === 499 ? 400 : 1;
+    for (let k = 0; k < burst; k++) {
+      const value = { i, k, text: 'x'.repeat((i * 7 + k) % 3000) };
+      sender.send(value);
+      expected.push(value);
+      // Refused right after going back to the start.
+      if (k % 5 === 0) {
+        assert.equal(
+          sender.send(() => 1),
+          false,
+        );
+      }
+    }
+    longest = Math.max(longest, sender.bufferedAmount);
+    received.push(...drain(receiver));
+    assert.equal(sender.bufferedAmount, 0);
+  }
+  assert.deepEqual(received, expected);
+  assert.ok(longest > 500_000);
+  for (let i = 0; i < 200; i++) {
+    sender.send('x'.repeat(1000));
+    drain(receiver);
+    assert.equal(
+      sender.send(() => 1),
+      false,
+    );
+    assert.equal(sender.bufferedAmount, 0);
+  }
+});
+
 test('positions wrap around', WATCHDOG, () => {
   const { sender, receiver } = pair(65_536);
   const text = 'x'.repeat(60_000);
@@ -131,3 +172,47 @@ test('a closed lane takes records and drops them', () => {
   for (let i = 0; i < 10_000; i++) sender.send({ i, text: 'some text that fills the ring' });
   assert.ok(sender.bufferedAmount <= 4096);
 });
+
+for (const [name, make] of [
+  ['structured clone', () => new Encoder()],
+  ['JSON', () => new JsonEncoder()],
+]) {
+  test(`a getter may send, and what it sends comes first (${name})`, () => {
+    const { sender, receiver } = pair(65_536, make());
+    let sent = 0;
+    const nested = (depth) => ({
+      [`before${depth}`]: { depth },
+      get now() {
+        if (depth < 3) assert.ok(sender.send(nested(depth + 1)));
+        sender.sendBare(Kind.MARKER);
+        sent++;
+        return depth;
+      },
+      [`after${depth}`]: 'x'.repeat(3000),
+    });
+    for (let round = 0; round < 20; round++) {
+      assert.ok(sender.send(nested(0)));
+      const values = drain(receiver);
+      assert.deepEqual(
+        values.map((value) => value.now ?? value.kind),
+        [Kind.MARKER, 3, Kind.MARKER, 2, Kind.MARKER, 1, Kind.MARKER, 0],
+      );
+      assert.deepEqual(values[7], { before0: { depth: 0 }, now: 0, after0: 'x'.repeat(3000) });
+      assert.deepEqual(values[1].before3, { depth: 3 });
+    }
+    assert.equal(sent, 80);
+    const thrown = new Error('on purpose');
+    const throwing = {
+      get a() {
+        sender.send({ sent: 'first' });
+        throw thrown;
+      },
+    };
+    assert.throws(
+      () => sender.send(throwing),
+      (error) => error === thrown,
+    );
+    sender.send({ sent: 'last' });
+    assert.deepEqual(drain(receiver), [{ sent: 'first' }, { sent: 'last' }]);
+  });
+}

@@ -2,6 +2,7 @@
 
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
+const fs = require('node:fs');
 const test = require('node:test');
 const workerThreads = require('node:worker_threads');
 
@@ -337,4 +338,14 @@ test('a getter before something large runs once', WATCHDOG, async (t) => {
     assert.deepEqual(await echoed, [{ first: 1, large }, { large }]);
     assert.equal(calls, 1);
   }
+});
+
+test('workers that ended leave no descriptors behind', WATCHDOG, async (t) => {
+  const open = () => fs.readdirSync('/proc/self/fd').length;
+  const run = () => untilExit(start(t, `${ECHO} parentPort.postMessage(1); parentPort.close();`));
+  await run();
+  const before = open();
+  for (let i = 0; i < 20; i++) await run();
+  // Handles are closed on a later turn of the event loop.
+  while (open() > before) await new Promise(setImmediate);
 });

@@ -107,7 +107,7 @@ impl ThreadLink {
     pub fn take_sender(&self) -> Result<LaneSender> {
         let (sender, _) = self.ends.as_ref().ok_or_else(closed)?;
         Ok(LaneSender {
-            sender: sender.clone(),
+            sender: Some(sender.clone()),
         })
     }
 
@@ -116,7 +116,7 @@ impl ThreadLink {
     pub fn take_receiver(&self) -> Result<LaneReceiver> {
         let (_, receiver) = self.ends.as_ref().ok_or_else(closed)?;
         Ok(LaneReceiver {
-            receiver: receiver.clone(),
+            receiver: Some(receiver.clone()),
             listening: None,
         })
     }
@@ -133,7 +133,14 @@ impl ThreadLink {
 /// The end of a lane that publishes.
 #[napi]
 pub struct LaneSender {
-    sender: Sender,
+    /// `None` once closed.
+    sender: Option<Sender>,
+}
+
+impl LaneSender {
+    fn open(&self) -> Result<&Sender> {
+        self.sender.as_ref().ok_or_else(closed)
+    }
 }
 
 #[napi]
@@ -141,44 +148,55 @@ impl LaneSender {
     /// An ArrayBuffer over the lane. It must not be transferred.
     #[napi]
     pub fn memory<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
-        memory_object(env, self.sender.memory())
+        memory_object(env, self.open()?.memory())
     }
 
     /// Where the ring begins in the memory.
     #[napi(getter)]
-    pub fn ring_offset(&self) -> u32 {
-        self.sender.memory().ring_offset() as u32
+    pub fn ring_offset(&self) -> Result<u32> {
+        Ok(self.open()?.memory().ring_offset() as u32)
     }
 
     /// Bytes of the ring, a power of two.
     #[napi(getter)]
-    pub fn capacity(&self) -> u32 {
-        self.sender.memory().capacity() as u32
+    pub fn capacity(&self) -> Result<u32> {
+        Ok(self.open()?.memory().capacity() as u32)
     }
 
     /// Rings the consumer, whose `asleep` flag the caller has taken back.
     #[napi]
     pub fn ring(&self) {
-        self.sender.ring();
+        if let Some(sender) = &self.sender {
+            sender.ring();
+        }
     }
 
     /// Puts a record behind a full ring.
     #[napi]
     pub fn push_overflow(&self, record: &[u8]) {
-        self.sender.push_overflow(record);
+        if let Some(sender) = &self.sender {
+            sender.push_overflow(record);
+        }
     }
 
     /// Bytes waiting behind the ring.
     #[napi(getter)]
     pub fn overflow_bytes(&self) -> f64 {
-        self.sender.overflow_bytes() as f64
+        self.sender.as_ref().map_or(0, Sender::overflow_bytes) as f64
+    }
+
+    /// Lets go of the lane; what was published stays readable for the consumer.
+    #[napi]
+    pub fn close(&mut self) {
+        self.sender = None;
     }
 }
 
 /// The end of a lane that consumes.
 #[napi]
 pub struct LaneReceiver {
-    receiver: Receiver,
+    /// `None` once closed.
+    receiver: Option<Receiver>,
     listening: Option<(Handle, Rc<Listening>)>,
 }
 
@@ -214,24 +232,30 @@ impl Listening {
     }
 }
 
+impl LaneReceiver {
+    fn open(&self) -> Result<&Receiver> {
+        self.receiver.as_ref().ok_or_else(closed)
+    }
+}
+
 #[napi]
 impl LaneReceiver {
     /// An ArrayBuffer over the lane. It must not be transferred.
     #[napi]
     pub fn memory<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
-        memory_object(env, self.receiver.memory())
+        memory_object(env, self.open()?.memory())
     }
 
     /// Where the ring begins in the memory.
     #[napi(getter)]
-    pub fn ring_offset(&self) -> u32 {
-        self.receiver.memory().ring_offset() as u32
+    pub fn ring_offset(&self) -> Result<u32> {
+        Ok(self.open()?.memory().ring_offset() as u32)
     }
 
     /// Bytes of the ring, a power of two.
     #[napi(getter)]
-    pub fn capacity(&self) -> u32 {
-        self.receiver.memory().capacity() as u32
+    pub fn capacity(&self) -> Result<u32> {
+        Ok(self.open()?.memory().capacity() as u32)
     }
 
     /// Bytes that a chunk of records behind the ring has at most, unless a single record is larger.
@@ -244,17 +268,18 @@ impl LaneReceiver {
     /// the event loop alive.
     #[napi]
     pub fn listen(&mut self, env: Env, drain: Function<'_, (), ()>) -> Result<()> {
+        let receiver = self.open()?.clone();
         let event_loop = EventLoop::of(env.raw()).ok_or_else(closed)?;
         let callback = Callback::new(env.raw(), drain.raw(), "MANYCORELANE").ok_or_else(closed)?;
         let listening = Rc::new(Listening {
-            receiver: self.receiver.clone(),
+            receiver: receiver.clone(),
             doorbell: RefCell::default(),
             callback,
             paused: Cell::new(true),
         });
         let on_bell = Rc::clone(&listening);
         let handle = event_loop
-            .poll(self.receiver.bell_fd(), move || on_bell.answer())
+            .poll(receiver.bell_fd(), move || on_bell.answer())
             .ok_or_else(closed)?;
         self.listening = Some((handle, listening));
         Ok(())
@@ -273,7 +298,7 @@ impl LaneReceiver {
     pub fn resume(&self) {
         if let Some((_, listening)) = &self.listening {
             listening.paused.set(false);
-            self.receiver.ring();
+            listening.receiver.ring();
         }
     }
 
@@ -286,7 +311,7 @@ impl LaneReceiver {
         mut target: Uint8Array,
     ) -> Result<Either<u32, Object<'env>>> {
         // SAFETY: memory of this thread's JavaScript, which does not run meanwhile.
-        let chunk = match self.receiver.take_overflow(unsafe { target.as_mut() }) {
+        let chunk = match self.open()?.take_overflow(unsafe { target.as_mut() }) {
             Taken::Copied(len) => return Ok(Either::A(len as u32)),
             Taken::Whole(chunk) => chunk,
         };
@@ -299,7 +324,9 @@ impl LaneReceiver {
     pub fn close(&mut self) {
         self.pause();
         self.listening = None;
-        self.receiver.close();
+        if let Some(receiver) = self.receiver.take() {
+            receiver.close();
+        }
     }
 }
 

@@ -26,6 +26,7 @@ function makeLane(capacity) {
       overflow.push(record.slice().buffer);
       lane.words[96]++;
     },
+    close() {},
     get overflowBytes() {
       return overflow.reduce((sum, chunk) => sum + chunk.byteLength, 0);
     },

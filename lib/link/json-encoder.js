@@ -20,8 +20,9 @@ const OBJECT_PROTOTYPE = Object.prototype;
 const isRawJson = /** @type {any} */ (JSON).isRawJSON ?? (() => false);
 
 class JsonEncoder extends Writer {
-  constructor() {
-    super();
+  /** @param {number} [largeLength] see `Writer` */
+  constructor(largeLength) {
+    super(largeLength);
     this.depth = 0;
   }
 

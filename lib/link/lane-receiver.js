@@ -85,7 +85,7 @@ class LaneReceiver {
         if (!(this.#overflowing ? this.#nextInOverflow() : this.#nextInRing())) return false;
         if (this.kind === Kind.OVERFLOW) this.#overflowing = true;
         else if (this.kind === Kind.RETURN) this.#overflowing = false;
-        else return true;
+        else if (this.kind !== Kind.SKIP) return true;
       }
     } catch (error) {
       this.close();
@@ -158,7 +158,7 @@ class LaneReceiver {
     const decoder = this.#decoder;
     if (decoder.memory !== memory) decoder.use(memory);
     if (this.kind === Kind.VALUE) this.value = decoder.decode(start, length);
-    else if (this.kind === 0 || this.kind > Kind.END) throw CORRUPT;
+    else if (this.kind === 0 || this.kind > Kind.SKIP) throw CORRUPT;
     else decoder.tables(start, length);
     return length;
   }

@@ -13,6 +13,11 @@ const { UNSUPPORTED } = require('./unsupported');
 
 /** Less room than this, and a record is not even begun in the ring. */
 const MIN_ROOM_BYTES = 64;
+/**
+ * Beyond this, the sender goes back to the start of the ring when the consumer has caught up: light traffic stays
+ * in memory that the processor has at hand, and the rest of a large ring is only for bursts.
+ */
+const REWIND_BYTES = 128 * 1024;
 /** As long as this much room is known to be left, the consumer's position is not looked up. */
 const COMFORTABLE_BYTES = 4096;
 
@@ -25,7 +30,12 @@ class LaneSender {
   #head = 0;
   /** The consumer's position when last looked up. */
   #tail = 0;
+  /** What the consumer has been told of it. */
+  #published = 0;
   #overflowing = false;
+  #isEncoding = false;
+  /** @type {Encoder[]} */
+  #suspended = [];
   #encoder;
 
   /**
@@ -48,17 +58,19 @@ class LaneSender {
    * @throws what a getter of the value throws; nothing has been sent then
    */
   send(value) {
-    const encoder = this.#encoder;
-    this.#begin(encoder);
-    let length;
+    const encoder = this.#enter();
     try {
-      length = encoder.encode(value);
+      this.#begin(encoder);
+      this.#hand(encoder, encoder.encode(value));
+      return true;
     } catch (error) {
+      // Not going back to the start of the ring either, if that was begun.
+      this.#head = this.#published;
       if (error === UNSUPPORTED) return false;
       throw error;
+    } finally {
+      this.#leave();
     }
-    this.#hand(encoder, length);
-    return true;
   }
 
   /**
@@ -66,15 +78,21 @@ class LaneSender {
    * @param {number} kind
    */
   sendBare(kind) {
-    const encoder = this.#encoder;
+    const encoder = this.#enter();
     this.#begin(encoder);
     this.#hand(encoder, encoder.end(kind));
+    this.#leave();
   }
 
   /** Bytes sent that the consumer has not consumed yet. */
   get bufferedAmount() {
     const tail = Atomics.load(this.#words, TAIL);
-    return ((this.#head - tail) | 0) + this.#end.overflowBytes;
+    return ((this.#published - tail) | 0) + this.#end.overflowBytes;
+  }
+
+  /** Lets go of the lane. What was sent stays readable for the consumer. */
+  close() {
+    this.#end.close();
   }
 
   /** Whether the consumer has closed its end: what is sent is dropped. */
@@ -82,10 +100,32 @@ class LaneSender {
     return Atomics.load(this.#words, CLOSED) !== 0;
   }
 
+  /** An encoder for a record. A getter that sends while its own object is being encoded gets one of its own. */
+  #enter() {
+    const encoder = this.#encoder;
+    if (!this.#isEncoding) {
+      this.#isEncoding = true;
+      return encoder;
+    }
+    // The place in the ring is for the record that is sent first.
+    encoder.leaveMemory(this.#memory);
+    this.#suspended.push(encoder);
+    this.#encoder = encoder.sibling();
+    return this.#encoder;
+  }
+
+  #leave() {
+    const suspended = this.#suspended.pop();
+    if (suspended === undefined) this.#isEncoding = false;
+    else this.#encoder = suspended;
+  }
+
   /** @param {Encoder} encoder */
   #begin(encoder) {
     const room = this.#overflowing ? this.#leaveOverflow() : this.#room();
     if (room < MIN_ROOM_BYTES) return encoder.beginInScratch();
+    const offset = this.#head & (this.#capacity - 1);
+    if (offset >= REWIND_BYTES && this.#mayRewind(offset)) return this.#rewind(encoder, offset);
     const start = this.#ringOffset + (this.#head & (this.#capacity - 1));
     encoder.begin(this.#memory, start, start + room);
   }
@@ -99,6 +139,25 @@ class LaneSender {
     }
     // A consumer's position that cannot be is taken as no room at all.
     return used < 0 ? 0 : this.#capacity - used - BARE_RECORD_BYTES;
+  }
+
+  /** @param {number} offset of the ring's first free byte */
+  #mayRewind(offset) {
+    const hasRoom = this.#capacity - offset >= BARE_RECORD_BYTES;
+    return hasRoom && Atomics.load(this.#words, TAIL) === this.#head;
+  }
+
+  /**
+   * Begins a record at the start of the ring, behind one that fills the rest of it. Both are published at once.
+   * @param {Encoder} encoder
+   * @param {number} offset of the ring's first free byte; all of the ring is free
+   */
+  #rewind(encoder, offset) {
+    const skipped = this.#capacity - offset;
+    this.#bare(offset, Kind.SKIP, skipped);
+    this.#tail = this.#head;
+    this.#head = (this.#head + skipped) | 0;
+    encoder.begin(this.#memory, this.#ringOffset, this.#ringOffset + this.#room());
   }
 
   /** Back to the ring once the consumer has passed all of it. Returns the room there. */
@@ -140,18 +199,28 @@ class LaneSender {
 
   /** @param {number} kind */
   #bareInRing(kind) {
-    const start = this.#ringOffset + (this.#head & (this.#capacity - 1));
+    this.#bare(this.#head & (this.#capacity - 1), kind, BARE_RECORD_BYTES);
+    this.#publish(BARE_RECORD_BYTES);
+  }
+
+  /**
+   * @param {number} offset
+   * @param {number} kind
+   * @param {number} length
+   */
+  #bare(offset, kind, length) {
+    const start = this.#ringOffset + offset;
     const { view } = this.#memory;
-    view.setUint32(start, BARE_RECORD_BYTES, true);
+    view.setUint32(start, length, true);
     view.setUint32(start + 4, kind, true);
     view.setUint32(start + 8, 0, true);
-    this.#publish(BARE_RECORD_BYTES);
   }
 
   /** @param {number} length */
   #publish(length) {
     const words = this.#words;
     this.#head = (this.#head + length) | 0;
+    this.#published = this.#head;
     Atomics.store(words, HEAD, this.#head);
     if (Atomics.load(words, ASLEEP) === 1 && Atomics.exchange(words, ASLEEP, 0) === 1) this.#end.ring();
   }

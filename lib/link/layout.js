@@ -35,6 +35,8 @@ const Kind = Object.freeze({
   READY: 6,
   /** The sender uses the platform's own channel from here on. */
   END: 7,
+  /** Nothing: the sender goes on at the start of the ring. */
+  SKIP: 8,
 });
 
 /** Bytes of a record without payload. */

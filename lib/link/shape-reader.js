@@ -105,13 +105,13 @@ function compile(shape) {
 }
 
 /**
- * Sets an own property, whatever its name is.
+ * Sets an own property, also where a prototype has a property or setter of this name.
  * @param {any} object
  * @param {string} name
  * @param {any} value
  */
 function defineName(object, name, value) {
-  if (name === '__proto__') {
+  if (name in object) {
     Object.defineProperty(object, name, { value, writable: true, enumerable: true, configurable: true });
   } else {
     object[name] = value;

@@ -67,6 +67,21 @@ class Writer {
     this.position += HEADER_BYTES;
   }
 
+  /** A writer for another record while this one's is not complete. */
+  sibling() {
+    const sibling = new /** @type {new (largeLength: number) => this} */ (this.constructor)(this.largeLength);
+    sibling.shapes = this.shapes;
+    return sibling;
+  }
+
+  /**
+   * Moves the record that is being written out of this memory.
+   * @param {Memory} memory
+   */
+  leaveMemory(memory) {
+    if (this.memory === memory) this.#grow(0);
+  }
+
   /** Starts a record in memory of its own. */
   beginInScratch() {
     this.scratch ??= memoryOf(new ArrayBuffer(SCRATCH_BYTES));

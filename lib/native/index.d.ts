@@ -90,6 +90,8 @@ export declare class LaneSender {
   pushOverflow(record: Uint8Array): void
   /** Bytes waiting behind the ring. */
   get overflowBytes(): number
+  /** Lets go of the lane; what was published stays readable for the consumer. */
+  close(): void
 }
 
 /** Receives connections from the primary and gates shared listening sockets. */

@@ -168,6 +168,7 @@ class Channel {
     if (this.#sendsByLane) this.#sender.sendBare(Kind.END);
     this.#sendsByLane = false;
     this.#receiver.close();
+    this.#sender.close();
   }
 
   #open() {
@@ -270,6 +271,7 @@ class Channel {
       this.#isOver = true;
       this.#sendsByLane = false;
       this.#receiver.close();
+      this.#sender.close();
       for (const message of this.#held.splice(0)) this.#side.deliverFromPort(message);
     }
   }

@@ -13,7 +13,8 @@ const { randomUUID } = require('node:crypto');
 const PRELOAD = path.join(__dirname, 'preload.js');
 const PRELOAD_OPTIONS = ['--require', PRELOAD];
 const ENVIRONMENT_KEY = 'manycore.link';
-const LANE_BYTES = 256 * 1024;
+/** Room for bursts; memory is taken as it is used. */
+const LANE_BYTES = 2 * 1024 * 1024;
 
 /**
  * @typedef {object} Ticket what a worker is told
