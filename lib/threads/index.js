@@ -4,10 +4,10 @@
 
 const workerThreads = /** @type {any} */ (require('node:worker_threads'));
 const { markAsUncloneable } = require('./marks');
-const { Worker } = require('./worker');
+const { Worker, hasLanes } = require('./worker');
 
 /** @type {Record<string, any>} */
-const ours = { Worker, markAsUncloneable };
+const ours = hasLanes ? { Worker, markAsUncloneable } : {};
 
 for (const name of Object.keys(workerThreads)) {
   // Looked up when asked for: the module's own values change when a worker starts, and some are made on demand.

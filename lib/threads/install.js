@@ -4,12 +4,12 @@ const { syncBuiltinESMExports } = require('node:module');
 const workerThreads = require('node:worker_threads');
 const launch = require('./launch');
 const marks = require('./marks');
-const { Worker } = require('./worker');
+const { Worker, hasLanes } = require('./worker');
 
 /** Replaces `Worker` on the built-in module in place, here and in the workers made from here. */
 function install() {
   launch.state.isInstalled = true;
-  if (workerThreads.Worker === Worker) return;
+  if (!hasLanes || workerThreads.Worker === Worker) return;
   /** @type {any} */ (workerThreads).Worker = Worker;
   marks.replaceBuiltin();
   syncBuiltinESMExports();

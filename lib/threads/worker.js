@@ -123,3 +123,5 @@ function parentSide(worker, port) {
 }
 
 module.exports.Worker = makeWorkerClass();
+/** False where Node's own class serves. */
+module.exports.hasLanes = module.exports.Worker !== NodeWorker;
