@@ -8,7 +8,7 @@ export * from 'node:worker_threads';
 export interface WorkerLoad {
   /** Open connections of its listening servers. */
   readonly connections: number;
-  /** HTTP requests under way. */
+  /** HTTP/1 requests under way, counted from the first time that `load` is read. */
   readonly requests: number;
   /** For how long its event loop has been busy without a turn, in milliseconds. */
   readonly loopLagMs: number;

@@ -116,9 +116,12 @@ test('ip-hash goes by the address in a PROXY header when told so, and leaves the
 
 test('worker.load counts HTTP requests in flight, also those that are aborted', async (t) => {
   const { result } = await play(t, {
-    async primary({ forkListening, http, once, until }) {
+    async primary({ forkListening, http, once, until, require }) {
+      const assert = require('node:assert');
       const { workers, port } = await forkListening(1);
       const [worker] = workers;
+      // Requests are counted from when somebody first looks.
+      assert.equal(worker.load.requests, 0);
       const requests = Array.from({ length: 3 }, () => http.get({ port, host: '127.0.0.1', agent: false }));
       requests.forEach((request) => request.on('error', () => {}));
       await until(() => worker.load.requests === 3);

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use manycore_core::accept::hub::Undecided;
 use manycore_core::accept::{Event, Hub, HubOptions, ListenerOptions, Policy};
-use manycore_core::sys::clock::monotonic_ns;
 use napi::bindgen_prelude::{Env, Error, Function, JsValue, Result};
 use napi_derive::napi;
 
@@ -252,15 +251,13 @@ impl Acceptor {
 
     /// A worker's load now.
     #[napi]
-    pub fn load(&self, token: u32, slot: u32) -> WorkerLoad {
-        let board = self.hub.scoreboard();
-        let now_ns = monotonic_ns();
-        let load = board.load(slot, now_ns);
+    pub fn load(&self, token: u32) -> WorkerLoad {
+        let load = self.hub.load(token);
         WorkerLoad {
             connections: load.connections,
             requests: load.requests,
-            loop_lag_ms: board.loop_lag_ns(slot, now_ns) as f64 / 1e6,
-            unclaimed: self.hub.unclaimed(token) as f64,
+            loop_lag_ms: load.loop_lag_ns as f64 / 1e6,
+            unclaimed: load.unclaimed as f64,
         }
     }
 

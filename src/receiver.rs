@@ -50,6 +50,8 @@ struct Shared {
     board: Arc<Scoreboard>,
     slot: u32,
     gates: RefCell<Vec<GatedSocket>>,
+    /// Told, once, that somebody looks at this worker's load.
+    on_watched: RefCell<Option<Callback>>,
     /// Connections may wait that nothing has told this loop about: all sockets are to be registered anew.
     recheck: Cell<bool>,
     neighbours: RefCell<Neighbours>,
@@ -72,7 +74,8 @@ pub struct Receiver {
 #[napi]
 impl Receiver {
     /// Takes over the two inherited descriptors. `callback(listener, hops, ...fds)` is called for each
-    /// message; the descriptors are its to open, refuse or discard.
+    /// message; the descriptors are its to open, refuse or discard. `onWatched()` is called once, when somebody
+    /// first looks at the worker's load.
     #[napi(constructor)]
     pub fn new(
         env: Env,
@@ -80,11 +83,13 @@ impl Receiver {
         scoreboard_fd: i32,
         slot: u32,
         callback: Function<'_>,
+        on_watched: Function<'_>,
     ) -> Result<Self> {
         let closing = || Error::from_reason("the event loop is closing");
         let board = Arc::new(Scoreboard::open(adopt(scoreboard_fd)?).map_err(to_js)?);
         let inbox = Inbox::new(adopt(control_fd)?, Arc::clone(&board), slot);
         let callback = Callback::new(env.raw(), callback.raw(), "MANYCORE").ok_or_else(closing)?;
+        let on_watched = Callback::new(env.raw(), on_watched.raw(), "MANYCORE").ok_or_else(closing)?;
         let event_loop = EventLoop::of(env.raw()).ok_or_else(closing)?;
         let control = inbox.as_fd().as_raw_fd();
         let shared = Rc::new(Shared {
@@ -92,6 +97,7 @@ impl Receiver {
             slot,
             gates: RefCell::new(Vec::new()),
             recheck: Cell::new(false),
+            on_watched: RefCell::new(Some(on_watched)),
             neighbours: RefCell::new(Neighbours::new(Arc::clone(&board), slot)),
             poll: RefCell::new(None),
             no_room: RefCell::new(None),
@@ -295,7 +301,9 @@ impl Shared {
             });
         }
         let worker = self.board.worker(self.slot);
-        worker.cpu_ns.store(thread_cpu_ns(), Relaxed);
+        if self.board.is_watched() {
+            worker.cpu_ns.store(thread_cpu_ns(), Relaxed);
+        }
         // Release: whoever sees the loop wait also sees the time above.
         worker.state.store(POLLING, Release);
     }
@@ -313,6 +321,11 @@ impl Shared {
         {
             gated.apply(Step::Rotate);
             gated.stage = Stage::Registered;
+        }
+        if self.board.is_watched() {
+            if let Some(callback) = self.on_watched.take() {
+                callback.call(&[]);
+            }
         }
     }
 }

@@ -13,17 +13,17 @@ const ACCEPTED = 2;
 class ConnectionCounter {
   #board;
   #tracked = new WeakSet();
-  #countsRequests = false;
 
   /** @param {Int32Array} board this worker's counters; written from here only */
   constructor(board) {
     this.#board = board;
   }
 
-  /** Counts HTTP requests from their headers' arrival to the end of the response, whatever ends it. */
+  /**
+   * Counts HTTP requests from their headers' arrival to the end of the response, whatever ends it. That costs
+   * each request something, so it begins when somebody first asks for the number.
+   */
   trackRequests() {
-    if (this.#countsRequests) return;
-    this.#countsRequests = true;
     const board = this.#board;
     const onClose = () => {
       board[REQUESTS]--;

@@ -58,7 +58,7 @@ class Scheduler {
   /** @param {import('../native/index').AcceptorWorker} link */
   load(link) {
     if (!this.workers.has(link.token)) return { connections: 0, requests: 0, loopLagMs: 0, unclaimed: 0 };
-    return this.acceptor.load(link.token, link.slot);
+    return this.acceptor.load(link.token);
   }
 
   /** @param {number} kind @param {number} subject a worker's token or a listener @param {number} moved */

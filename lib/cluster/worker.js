@@ -50,8 +50,12 @@ class Link {
    * @param {{ slot: number, controlFd: number, scoreboardFd: number }} link
    */
   constructor(addon, { slot, controlFd, scoreboardFd }) {
-    this.#receiver = new addon.Receiver(controlFd, scoreboardFd, slot, (/** @type {any[]} */ ...args) =>
-      this.#deliver(args[0], args[1], args.slice(2)),
+    this.#receiver = new addon.Receiver(
+      controlFd,
+      scoreboardFd,
+      slot,
+      (/** @type {any[]} */ ...args) => this.#deliver(args[0], args[1], args.slice(2)),
+      () => this.#counter.trackRequests(),
     );
     this.#counter = new ConnectionCounter(new Int32Array(this.#receiver.counters()));
     /** @type {NodeJS.EventEmitter} */ (process).prependListener('internalMessage', (message) => {
@@ -80,7 +84,6 @@ class Link {
         callback(errno, handle);
         // The server may have been closed meanwhile, or failed to take the handle.
         if (listener === undefined || !handle || server._handle !== handle) return;
-        this.#counter.trackRequests();
         this.#counter.track(server, (isFull) => {
           if (handle.fd !== undefined) this.#receiver.setFull(handle.fd, isFull);
         });

@@ -43,7 +43,7 @@ export declare class Acceptor {
   /** Chooses workers by their tokens, 0 for the listener's policy, for connections by their ids. */
   decide(ids: Array<number>, tokens: Array<number>): void
   /** A worker's load now. */
-  load(token: number, slot: number): WorkerLoad
+  load(token: number): WorkerLoad
   /** Counts since the start. */
   stats(): AcceptorStats
 }
@@ -98,9 +98,10 @@ export declare class LaneSender {
 export declare class Receiver {
   /**
    * Takes over the two inherited descriptors. `callback(listener, hops, ...fds)` is called for each
-   * message; the descriptors are its to open, refuse or discard.
+   * message; the descriptors are its to open, refuse or discard. `onWatched()` is called once, when somebody
+   * first looks at the worker's load.
    */
-  constructor(controlFd: number, scoreboardFd: number, slot: number, callback: (arg?: unknown) => unknown)
+  constructor(controlFd: number, scoreboardFd: number, slot: number, callback: (arg?: unknown) => unknown, onWatched: (arg?: unknown) => unknown)
   /** The worker's counters on the scoreboard as an `ArrayBuffer`: connections, requests, accepted. */
   counters(): ArrayBuffer
   /** Asks for connections of a listener. Returns 0 or a negative error number. */

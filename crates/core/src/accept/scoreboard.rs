@@ -33,6 +33,8 @@ pub const POLLING: u32 = 1;
 #[repr(C, align(128))]
 struct Header {
     magic: AtomicU64,
+    /// Not 0: somebody looks at loads, and workers publish what costs them something, too.
+    watched: AtomicU32,
 }
 
 /// What one worker publishes. The first four words are also written from JavaScript.
@@ -40,7 +42,7 @@ struct Header {
 pub struct WorkerSlot {
     /// Open connections of all its servers.
     pub connections: AtomicI32,
-    /// HTTP requests it has begun and not answered.
+    /// HTTP requests it has begun and not answered, counted from when somebody first looks.
     pub requests: AtomicI32,
     /// Connections it has got since it started; wraps.
     pub accepted: AtomicU32,
@@ -53,7 +55,8 @@ pub struct WorkerSlot {
     pub beat_ns: AtomicU64,
     /// Connections and pings it has taken from the hub.
     pub taken: AtomicU64,
-    /// CPU time its thread had used when its event loop last went to wait for events, in nanoseconds.
+    /// CPU time its thread had used when its event loop last went to wait for events, in nanoseconds; 0 as long
+    /// as nobody looks.
     pub cpu_ns: AtomicU64,
 }
 
@@ -177,6 +180,9 @@ impl Scoreboard {
             return self.load(slot, now_ns).loop_lag_ns;
         }
         let before_ns = worker.cpu_ns.load(Relaxed);
+        if before_ns == 0 {
+            return 0;
+        }
         let used_ns = main_thread_cpu_ns(worker.pid.load(Relaxed))
             .unwrap_or(0)
             .saturating_sub(before_ns);
@@ -185,6 +191,16 @@ impl Scoreboard {
         } else {
             0
         }
+    }
+
+    /// Whether workers are to publish all they can.
+    pub fn is_watched(&self) -> bool {
+        self.layout().header.watched.load(Relaxed) != 0
+    }
+
+    /// Makes workers publish all they can, from the next turn of their loops on. Returns whether they did.
+    pub fn watch(&self) -> bool {
+        self.layout().header.watched.swap(1, Relaxed) != 0
     }
 
     /// Clears a slot for a new worker, or for nobody.

@@ -29,6 +29,7 @@ use std::time::Duration;
 use rustix::event::{eventfd, EventfdFlags};
 
 use super::scoreboard::Scoreboard;
+use crate::sys::clock::monotonic_ns;
 pub use listener::ListenerOptions;
 pub use pending::Undecided;
 use state::State;
@@ -85,6 +86,19 @@ pub enum Event {
         /// The listener.
         listener: u32,
     },
+}
+
+/// A worker's load at an instant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WorkerLoad {
+    /// Open connections of its servers.
+    pub connections: u32,
+    /// HTTP requests in flight.
+    pub requests: u32,
+    /// For how long its loop has been busy without a turn, or has left its queue alone, in nanoseconds.
+    pub loop_lag_ns: u64,
+    /// Connections and pings handed to it that it has not taken.
+    pub unclaimed: u64,
 }
 
 /// What the primary needs to start a worker.
@@ -272,13 +286,28 @@ impl Hub {
         self.shared.lock().stats
     }
 
-    /// Connections and pings on their way to a worker.
-    pub fn unclaimed(&self, token: u32) -> u64 {
-        let state = self.shared.lock();
-        state
-            .workers
-            .get(&token)
-            .map_or(0, |worker| worker.outstanding(&self.shared.board))
+    /// A worker's load now, as the scoreboard and its queue tell. From the first call on, workers publish what
+    /// costs them something; until they have turned their loops once, that is missing.
+    pub fn load(&self, token: u32) -> WorkerLoad {
+        let board = &self.shared.board;
+        let now_ns = monotonic_ns();
+        let mut state = self.shared.lock();
+        if !board.watch() {
+            state.ping_all(now_ns);
+        }
+        let Some(worker) = state.workers.get_mut(&token) else {
+            return WorkerLoad::default();
+        };
+        let (slot, unclaimed) = (worker.slot, worker.outstanding(board));
+        let waiting_ns = worker.waiting_ns(board, now_ns);
+        drop(state);
+        let load = board.load(slot, now_ns);
+        WorkerLoad {
+            connections: load.connections,
+            requests: load.requests,
+            loop_lag_ns: board.loop_lag_ns(slot, now_ns).max(waiting_ns),
+            unclaimed,
+        }
     }
 
     fn changed(&self) {

@@ -171,6 +171,13 @@ impl State {
         self.free_slots.insert(at, slot);
     }
 
+    /// Makes every worker's loop turn once.
+    pub fn ping_all(&mut self, now_ns: u64) {
+        for worker in self.workers.values_mut() {
+            worker.ping(&self.board, now_ns);
+        }
+    }
+
     /// Works through what a worker says.
     pub fn worker_speaks(&mut self, token: u32) {
         let mut fds = Vec::new();

@@ -181,6 +181,17 @@ impl Worker {
         Observation { moved, waiting_ns }
     }
 
+    /// For how long something has waited without any being taken; 0 when nothing waits.
+    pub fn waiting_ns(&mut self, board: &Scoreboard, now_ns: u64) -> u64 {
+        let taken = board.worker(self.slot).taken.load(Acquire);
+        let moved = taken != self.last_taken;
+        if moved || self.outstanding(board) == 0 {
+            0
+        } else {
+            now_ns.saturating_sub(self.waiting_since_ns)
+        }
+    }
+
     /// The next message from the worker, with what it gives back.
     pub fn receive(&self, fds: &mut Vec<OwnedFd>) -> Option<Message> {
         loop {
