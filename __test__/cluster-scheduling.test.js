@@ -119,6 +119,7 @@ for (const policy of ['rr', 'none']) {
         const answers = await tally(port, 300, 6);
         const isStillBlocked = blocked.load.loopLagMs > 0;
         blocked.process.kill('SIGKILL');
+        await once(blocked, 'exit');
         return { answers, isStillBlocked };
       },
       worker({ cluster, http }) {
