@@ -40,7 +40,7 @@ mirrors() {
   sed -n 's/^URIs: *//p' /etc/apt/sources.list.d/*.sources 2>/dev/null | tr ' ' '\n' | grep -E '/debian/?$' | sed 's,/$,,'
   sed -nE 's/^deb (\[[^]]*\] )?([^ ]+).*/\2/p' /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null |
     grep -E '/debian/?$' | sed 's,/$,,'
-  echo http://deb.debian.org/debian
+  true
 }
 
 download() { # url sha256
