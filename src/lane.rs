@@ -345,7 +345,7 @@ fn memory_object<'env>(env: &'env Env, memory: &Arc<Memory>) -> Result<Object<'e
 }
 
 /// An ArrayBuffer over memory that `owner` keeps alive and nothing else on the JavaScript side refers to.
-fn external_buffer<'env, T>(
+pub(crate) fn external_buffer<'env, T>(
     env: &'env Env,
     address: *mut u8,
     len: usize,

@@ -1,9 +1,7 @@
 //! `Receiver`: a cluster worker's end of the hand-over and its gates, for `lib/cluster/worker`.
 
 use std::cell::{Cell, RefCell};
-use std::ffi::c_void;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
-use std::ptr;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::sync::Arc;
@@ -13,12 +11,12 @@ use manycore_core::accept::scoreboard::{Scoreboard, COUNTERS_BYTES, POLLING};
 use manycore_core::accept::{Delivery, Inbox};
 use manycore_core::sys::clock::{monotonic_ns, thread_cpu_ns};
 use manycore_core::sys::epoll::Registration;
-use napi::bindgen_prelude::{Env, Error, Function, JsValue, Result, Unknown};
+use napi::bindgen_prelude::{Env, Error, Function, JsValue, Object, Result};
 use napi_derive::napi;
-use napi_sys as sys;
 
 use crate::callback::{Callback, MAX_ARGUMENTS};
 use crate::error::to_js;
+use crate::lane::external_buffer;
 use crate::uv::{EventLoop, Handle};
 
 /// Messages taken before the event loop gets its turn.
@@ -139,29 +137,10 @@ impl Receiver {
 
     /// The worker's counters on the scoreboard as an `ArrayBuffer`: connections, requests, accepted.
     #[napi(ts_return_type = "ArrayBuffer")]
-    pub fn counters(&self, env: Env) -> Result<Unknown<'static>> {
+    pub fn counters<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         let board = Arc::clone(&self.shared.board);
         let address = board.counters(self.shared.slot);
-        let hint = Arc::into_raw(board).cast_mut().cast::<c_void>();
-        let mut buffer = ptr::null_mut();
-        // SAFETY: `hint` keeps the mapping, which has `COUNTERS_BYTES` at `address`, until the finalizer.
-        let status = unsafe {
-            sys::napi_create_external_arraybuffer(
-                env.raw(),
-                address.cast(),
-                COUNTERS_BYTES,
-                Some(release_board),
-                hint,
-                &mut buffer,
-            )
-        };
-        if status != sys::Status::napi_ok {
-            // SAFETY: no finalizer was registered, so the count is still ours.
-            drop(unsafe { Arc::from_raw(hint.cast_const().cast::<Scoreboard>()) });
-            return Err(Error::from_reason("no external ArrayBuffer"));
-        }
-        // SAFETY: a value just made in this environment and scope.
-        Ok(unsafe { Unknown::from_raw_unchecked(env.raw(), buffer) })
+        external_buffer(env, address, COUNTERS_BYTES, Box::new(board))
     }
 
     /// Asks for connections of a listener. Returns 0 or a negative error number.
@@ -356,9 +335,4 @@ fn adopt(fd: RawFd) -> Result<OwnedFd> {
 
 fn errno(result: std::io::Result<()>) -> i32 {
     result.err().map_or(0, |error| -error.raw_os_error().unwrap_or(1))
-}
-
-unsafe extern "C" fn release_board(_env: sys::napi_env, _address: *mut c_void, hint: *mut c_void) {
-    // SAFETY: the count given away by `counters`, taken back once.
-    drop(unsafe { Arc::from_raw(hint.cast_const().cast::<Scoreboard>()) });
 }

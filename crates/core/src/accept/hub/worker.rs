@@ -173,16 +173,12 @@ impl Worker {
             self.last_taken = taken;
             self.waiting_since_ns = now_ns;
         }
-        let waiting_ns = if self.outstanding(board) == 0 {
-            0
-        } else {
-            now_ns.saturating_sub(self.waiting_since_ns)
-        };
+        let waiting_ns = self.waiting_ns(board, now_ns);
         Observation { moved, waiting_ns }
     }
 
     /// For how long something has waited without any being taken; 0 when nothing waits.
-    pub fn waiting_ns(&mut self, board: &Scoreboard, now_ns: u64) -> u64 {
+    pub fn waiting_ns(&self, board: &Scoreboard, now_ns: u64) -> u64 {
         let taken = board.worker(self.slot).taken.load(Acquire);
         let moved = taken != self.last_taken;
         if moved || self.outstanding(board) == 0 {
