@@ -2,6 +2,7 @@
 //! and processes, and the shared memory under both.
 
 pub mod accept;
+pub mod liveness;
 pub mod ring;
 pub mod shm;
 pub mod sync;

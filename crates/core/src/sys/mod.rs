@@ -5,4 +5,5 @@
 pub mod clock;
 pub mod epoll;
 pub mod eventfd;
+pub mod futex;
 pub mod scm;

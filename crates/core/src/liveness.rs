@@ -1,0 +1,190 @@
+//! Who owns what lies in shared memory, and whether the owner still lives.
+//!
+//! An owner is a thread, named by its number, which is unique on the machine while it runs, and by when it
+//! started, which makes a later thread of the same number another owner. Both fit in one word, so a thread
+//! takes ownership with one compare-and-swap and nothing else has to be kept true:
+//!
+//! ```text
+//! bit 63            22 21         0
+//!     start, in ticks |  thread id       0: nobody
+//! ```
+//!
+//! Words come from memory that others write: any bits are safe to ask about, and what was never an owner is
+//! simply not alive. Thread numbers are those of the caller's PID namespace; processes of different namespaces
+//! must not share a segment, see [`pid_namespace`].
+
+use std::cell::Cell;
+use std::fs;
+use std::num::NonZeroU64;
+use std::os::unix::fs::MetadataExt;
+
+/// Linux gives out numbers below 2^22.
+const TID_BITS: u32 = 22;
+const TID_MASK: u64 = (1 << TID_BITS) - 1;
+
+/// A thread of this machine, dead or alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct OwnerId(NonZeroU64);
+
+thread_local! {
+    static CURRENT: Cell<Option<OwnerId>> = const { Cell::new(None) };
+}
+
+impl OwnerId {
+    /// The calling thread. Looked up once per thread.
+    pub fn current() -> Self {
+        CURRENT.get().unwrap_or_else(|| {
+            let tid = rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs();
+            // Without /proc nothing is known of others either: everybody is dead but oneself.
+            let start = look_up(tid).map_or(0, |thread| thread.start);
+            let owner = Self::new(tid, start);
+            CURRENT.set(Some(owner));
+            owner
+        })
+    }
+
+    fn new(tid: u32, start: u64) -> Self {
+        let word = (start << TID_BITS) | (u64::from(tid) & TID_MASK);
+        Self(NonZeroU64::new(word).unwrap_or(NonZeroU64::MAX))
+    }
+
+    /// From a word read from shared memory; `None` for 0, nobody.
+    pub fn from_word(word: u64) -> Option<Self> {
+        NonZeroU64::new(word).map(Self)
+    }
+
+    /// To be stored in shared memory. Never 0.
+    pub fn word(self) -> u64 {
+        self.0.get()
+    }
+
+    /// The thread's number.
+    pub fn tid(self) -> u32 {
+        (self.word() & TID_MASK) as u32
+    }
+
+    /// Whether the thread still runs. Reads a file of /proc: some 10 us, so ask only after waiting for a while.
+    /// A process that is dead but not yet waited for by its parent counts as dead.
+    pub fn is_alive(self) -> bool {
+        if CURRENT.get() == Some(self) {
+            return true;
+        }
+        look_up(self.tid()).is_some_and(|thread| thread.runs && Self::new(self.tid(), thread.start) == self)
+    }
+
+    /// The process it belongs to, as long as it lives.
+    pub fn pid(self) -> Option<u32> {
+        if !self.is_alive() {
+            return None;
+        }
+        let status = fs::read_to_string(format!("/proc/{}/status", self.tid())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?;
+        line.trim().parse().ok()
+    }
+}
+
+/// Tells the PID namespace of this process from others. 0 where the kernel does not say.
+pub fn pid_namespace() -> u64 {
+    fs::metadata("/proc/self/ns/pid").map_or(0, |metadata| metadata.ino())
+}
+
+struct Thread {
+    runs: bool,
+    /// Ticks from the machine's start to the thread's.
+    start: u64,
+}
+
+/// What the kernel knows of a thread; `None` when there is no such thread.
+fn look_up(tid: u32) -> Option<Thread> {
+    // The name in parentheses may be any bytes, so not read as text.
+    let stat = fs::read(format!("/proc/{tid}/stat")).ok()?;
+    let behind_name = stat.iter().rposition(|byte| *byte == b')')? + 1;
+    let mut fields = stat[behind_name..].split(|byte| *byte == b' ').skip(1);
+    let state = fields.next()?;
+    // Field 22 of the line; the state is the third.
+    let start = std::str::from_utf8(fields.nth(18)?).ok()?.parse().ok()?;
+    Some(Thread {
+        runs: !matches!(state, b"Z" | b"X" | b"x"),
+        start,
+    })
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+    use std::sync::mpsc;
+    use std::thread;
+
+    #[test]
+    fn the_calling_thread_lives() {
+        let me = OwnerId::current();
+        assert!(me.is_alive());
+        assert_eq!(me, OwnerId::current());
+        assert_eq!(OwnerId::from_word(me.word()), Some(me));
+        assert_eq!(me.pid(), Some(std::process::id()));
+    }
+
+    #[test]
+    fn a_thread_is_dead_once_it_has_ended() {
+        let (tell, told) = mpsc::channel();
+        let (end, ended) = mpsc::channel::<()>();
+        let thread = thread::spawn(move || {
+            tell.send(OwnerId::current()).unwrap();
+            // Ends when the sender is dropped.
+            assert!(ended.recv().is_err());
+        });
+        let owner = told.recv().unwrap();
+        assert!(owner.is_alive());
+        assert_ne!(owner, OwnerId::current());
+        assert_eq!(owner.pid(), Some(std::process::id()));
+        drop(end);
+        thread.join().unwrap();
+        // join() waits for the thread's last word; the kernel may still be putting it away.
+        while owner.is_alive() {
+            thread::yield_now();
+        }
+        assert_eq!(owner.pid(), None);
+    }
+
+    #[test]
+    fn a_killed_process_is_dead_even_before_it_was_waited_for() {
+        let mut child = Command::new("sleep")
+            .arg("600")
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let owner = OwnerId::new(child.id(), look_up(child.id()).unwrap().start);
+        assert!(owner.is_alive());
+        child.kill().unwrap();
+        while owner.is_alive() {
+            thread::yield_now();
+        }
+        child.wait().unwrap();
+        assert!(!owner.is_alive());
+    }
+
+    #[test]
+    fn another_start_is_another_owner() {
+        let me = OwnerId::current();
+        let start = me.word() >> TID_BITS;
+        assert!(!OwnerId::new(me.tid(), start + 1).is_alive());
+        assert!(!OwnerId::new(me.tid(), start - 1).is_alive());
+    }
+
+    #[test]
+    fn any_word_may_be_asked_about() {
+        assert_eq!(OwnerId::from_word(0), None);
+        for word in [1, TID_MASK, TID_MASK + 1, u64::MAX, 1 << 63] {
+            let owner = OwnerId::from_word(word).unwrap();
+            assert!(!owner.is_alive());
+            assert_eq!(owner.pid(), None);
+        }
+    }
+
+    #[test]
+    fn the_namespace_is_known() {
+        assert_ne!(pid_namespace(), 0);
+        assert_eq!(pid_namespace(), pid_namespace());
+    }
+}
