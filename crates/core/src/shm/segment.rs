@@ -1,4 +1,4 @@
-//! One sealed memfd and its mapping: the only place that maps memory.
+//! One sealed memfd and its mapping, with the mirror that rings need. Shared objects are in `object`.
 //!
 //! Who may call: any thread. A segment's memory can be written by every process that holds its descriptor at
 //! any time, so nothing in it may be borrowed as `&T`, other than atomics, and whatever is read from it must

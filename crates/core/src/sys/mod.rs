@@ -6,4 +6,5 @@ pub mod clock;
 pub mod epoll;
 pub mod eventfd;
 pub mod futex;
+pub mod memory;
 pub mod scm;

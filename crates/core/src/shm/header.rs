@@ -1,0 +1,216 @@
+//! The first page of a segment that holds a shared object: what it is, and whether it may be used.
+//!
+//! ```text
+//! word  0  magic
+//!       1  version       layout of the header << 32 | layout of the object; stored last, 0 until then
+//!       2  kind          eight letters
+//!       3  bytes         of the whole segment
+//!    4, 5  identity      random, so that a descriptor's number that was used again is not taken for it
+//!       6  namespace     of process numbers, see `liveness::pid_namespace`
+//!       7  created       milliseconds since 1970
+//!    16..  the object's own: parameters that do not change once the version is stored
+//! ```
+//!
+//! The maker initialises everything and then stores the version; an opener looks at the version first. All is
+//! untrusted: whoever may map the segment can write it.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::OpenError;
+use crate::liveness::pid_namespace;
+use crate::sync::{AtomicU64, Ordering};
+
+/// Bytes of the header. What follows is page-aligned where pages have 4 KiB.
+pub const HEADER_BYTES: usize = 4096;
+/// Where the words begin that are the object's own.
+const PARAMETERS_AT: usize = 16;
+/// How many words are the object's own.
+pub const PARAMETERS: usize = 64;
+
+const MAGIC: u64 = u64::from_le_bytes(*b"manycore");
+/// Raised when the words above PARAMETERS_AT change their meaning.
+const HEADER_LAYOUT: u32 = 1;
+
+/// What a segment holds. The layout number is raised when an object's words change their meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// Up to eight ASCII letters.
+    pub name: &'static str,
+    /// Of the object's words.
+    pub layout: u32,
+}
+
+impl Kind {
+    fn word(self) -> u64 {
+        let mut letters = [0; 8];
+        for (place, letter) in letters.iter_mut().zip(self.name.bytes()) {
+            *place = letter;
+        }
+        u64::from_le_bytes(letters)
+    }
+
+    fn version(self) -> u64 {
+        (u64::from(HEADER_LAYOUT) << 32) | u64::from(self.layout)
+    }
+}
+
+/// A random number, other each time.
+pub fn random() -> u64 {
+    // Keys from the system's randomness, changed with each use.
+    RandomState::new().build_hasher().finish()
+}
+
+/// The header of a mapped segment.
+#[derive(Clone, Copy, Debug)]
+pub struct Header<'a>(&'a [AtomicU64]);
+
+impl<'a> Header<'a> {
+    /// Of the words of a segment; `None` if there are too few.
+    pub fn of(words: &'a [AtomicU64]) -> Option<Self> {
+        words.get(..HEADER_BYTES / 8).map(Self)
+    }
+
+    /// The words that are the object's own.
+    pub fn parameters(self) -> &'a [AtomicU64] {
+        &self.0[PARAMETERS_AT..PARAMETERS_AT + PARAMETERS]
+    }
+
+    /// Maker: everything but the version. The segment is zeroed.
+    pub fn describe(self, kind: Kind, bytes: u64) {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+        let created = since_1970.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+        let fields = [
+            MAGIC,
+            0,
+            kind.word(),
+            bytes,
+            random(),
+            random(),
+            pid_namespace(),
+            created,
+        ];
+        for (word, value) in self.0.iter().zip(fields) {
+            word.store(value, Ordering::Relaxed);
+        }
+    }
+
+    /// Maker: the object is there.
+    pub fn publish(self, kind: Kind) {
+        // Release: pairs with the load in `check`.
+        self.0[1].store(kind.version(), Ordering::Release);
+    }
+
+    /// Opener: whether this is an object of that kind, in this layout, ready for use, of `bytes` bytes.
+    ///
+    /// # Errors
+    /// All of [`OpenError`] but those of the file system.
+    pub fn check(self, kind: Kind, bytes: u64) -> Result<(), OpenError> {
+        let word = |index: usize| self.0[index].load(Ordering::Relaxed);
+        // Acquire: pairs with the store in `publish`, all else is visible then.
+        let version = self.0[1].load(Ordering::Acquire);
+        if word(0) != MAGIC {
+            // Nothing but zeros is a segment whose maker has not begun.
+            return Err(match (word(0), version) {
+                (0, 0) => OpenError::NotInitialised,
+                _ => OpenError::Corrupt("it does not begin with the mark of a segment"),
+            });
+        }
+        if version == 0 {
+            return Err(OpenError::NotInitialised);
+        }
+        if version >> 32 != u64::from(HEADER_LAYOUT) {
+            return Err(OpenError::OtherVersion(version));
+        }
+        if word(2) != kind.word() {
+            return Err(OpenError::OtherKind(self.kind()));
+        }
+        if version != kind.version() {
+            return Err(OpenError::OtherVersion(version));
+        }
+        if word(6) != pid_namespace() {
+            return Err(OpenError::OtherNamespace);
+        }
+        if word(3) != bytes {
+            return Err(OpenError::Corrupt("its size is not what it says"));
+        }
+        Ok(())
+    }
+
+    /// The kind's name, whatever is written there.
+    pub fn kind(self) -> String {
+        let letters = self.0[2].load(Ordering::Relaxed).to_le_bytes();
+        let end = letters.iter().position(|letter| *letter == 0).unwrap_or(8);
+        String::from_utf8_lossy(&letters[..end]).into_owned()
+    }
+
+    /// Random, unlike any other segment's.
+    pub fn identity(self) -> u128 {
+        let half = |index: usize| u128::from(self.0[index].load(Ordering::Relaxed));
+        (half(4) << 64) | half(5)
+    }
+
+    /// Milliseconds since 1970.
+    pub fn created_ms(self) -> u64 {
+        self.0[7].load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    const KIND: Kind = Kind {
+        name: "test",
+        layout: 3,
+    };
+
+    fn zeroed() -> Vec<AtomicU64> {
+        (0..HEADER_BYTES / 8).map(|_| AtomicU64::new(0)).collect()
+    }
+
+    fn check(words: &[AtomicU64]) -> Result<(), OpenError> {
+        Header::of(words).unwrap().check(KIND, 8192)
+    }
+
+    #[test]
+    fn what_was_published_may_be_used() {
+        let words = zeroed();
+        let header = Header::of(&words).unwrap();
+        assert!(matches!(check(&words), Err(OpenError::NotInitialised)));
+        header.describe(KIND, 8192);
+        assert!(matches!(check(&words), Err(OpenError::NotInitialised)));
+        header.publish(KIND);
+        assert!(check(&words).is_ok());
+        assert_eq!(header.kind(), "test");
+        assert_ne!(header.identity(), 0);
+        assert!(header.created_ms() > 0);
+    }
+
+    #[test]
+    fn what_is_something_else_is_told_apart() {
+        let words = zeroed();
+        let header = Header::of(&words).unwrap();
+        header.describe(KIND, 8192);
+        header.publish(KIND);
+        let refused = |index: usize, value: u64| {
+            let before = words[index].swap(value, Ordering::Relaxed);
+            let error = check(&words).unwrap_err();
+            words[index].store(before, Ordering::Relaxed);
+            error
+        };
+        assert!(matches!(refused(0, 1), OpenError::Corrupt(_)));
+        assert!(matches!(refused(1, (2 << 32) | 3), OpenError::OtherVersion(_)));
+        assert!(matches!(refused(1, (1 << 32) | 4), OpenError::OtherVersion(_)));
+        assert!(matches!(refused(2, 7), OpenError::OtherKind(_)));
+        assert!(matches!(refused(3, 8193), OpenError::Corrupt(_)));
+        assert!(matches!(refused(6, 1), OpenError::OtherNamespace));
+        assert!(check(&words).is_ok());
+    }
+
+    #[test]
+    fn too_little_memory_has_no_header() {
+        assert!(Header::of(&zeroed()[1..]).is_none());
+    }
+}
