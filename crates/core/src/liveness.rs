@@ -109,7 +109,8 @@ fn look_up(tid: u32) -> Option<Thread> {
     })
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use super::*;
     use std::process::{Command, Stdio};

@@ -200,7 +200,8 @@ fn try_lock(file: &OwnedFd) -> io::Result<bool> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use super::*;
 

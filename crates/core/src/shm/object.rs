@@ -391,6 +391,7 @@ impl From<OpenError> for io::Error {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 #[path = "object_tests.rs"]
 mod tests;
