@@ -1,18 +1,25 @@
 'use strict';
 
 const { subscribe } = require('node:diagnostics_channel');
+const { isFull } = require('./limits');
 
 const CONNECTIONS = 0;
 const REQUESTS = 1;
 const ACCEPTED = 2;
 
+/** @typedef {{ count: number, isFull: boolean, onFull: (isFull: boolean) => void }} Tracked */
+
 /**
- * Keeps a worker's numbers on the scoreboard. `net.Server` counts its connections in `_connections`; we turn
- * that into an accessor which keeps the sum over all servers where the primary and the other workers see it.
+ * Keeps a worker's numbers on the scoreboard, where the primary and the other workers see them. `net.Server`
+ * counts its connections in `_connections`; we look at it after each change: when the listening handle has
+ * delivered a connection, and in `_emitCloseIfDrained`, which follows the end of each. (An accessor in place of
+ * `_connections` would be simpler, but makes V8 give up on the shape of the server object: that costs a
+ * connection a tenth more.)
  */
 class ConnectionCounter {
   #board;
-  #tracked = new WeakSet();
+  /** @type {WeakMap<any, Tracked>} */
+  #tracked = new WeakMap();
 
   /** @param {Int32Array} board this worker's counters; written from here only */
   constructor(board) {
@@ -35,28 +42,60 @@ class ConnectionCounter {
   }
 
   /**
+   * Follows a server that has begun to listen.
    * @param {any} server
+   * @param {any} handle what it listens with
    * @param {(isFull: boolean) => void} onFull told when the server reaches and leaves its `maxConnections`
    */
-  track(server, onFull) {
-    if (this.#tracked.has(server)) return;
-    this.#tracked.add(server);
+  track(server, handle, onFull) {
     const board = this.#board;
-    let count = server._connections;
-    let isFull = false;
-    board[CONNECTIONS] += count;
-    Object.defineProperty(server, '_connections', {
+    const known = this.#tracked.get(server);
+    const tracked = known ?? { count: 0, isFull: false, onFull };
+    tracked.onFull = onFull;
+    tracked.isFull = false;
+    if (known === undefined) this.#follow(server, tracked);
+    this.#update(server, tracked);
+    const update = () => this.#update(server, tracked);
+    const { onconnection } = handle;
+    handle.onconnection = function onConnection(/** @type {any[]} */ ...args) {
+      // At once: what listens for connections may block. The update below corrects it when there is none.
+      tracked.count++;
+      board[CONNECTIONS]++;
+      board[ACCEPTED]++;
+      try {
+        return Reflect.apply(onconnection, this, args);
+      } finally {
+        update();
+      }
+    };
+  }
+
+  /** @param {any} server @param {Tracked} tracked */
+  #follow(server, tracked) {
+    this.#tracked.set(server, tracked);
+    const update = () => this.#update(server, tracked);
+    const { _emitCloseIfDrained: emitCloseIfDrained } = server;
+    Object.defineProperty(server, '_emitCloseIfDrained', {
       configurable: true,
-      enumerable: true,
-      get: () => count,
-      set(value) {
-        board[CONNECTIONS] += value - count;
-        if (value > count) board[ACCEPTED] += value - count;
-        count = value;
-        const nowFull = server.maxConnections > 0 && count >= server.maxConnections;
-        if (nowFull !== isFull) onFull((isFull = nowFull));
+      enumerable: false,
+      writable: true,
+      /** @this {any} @param {any[]} args */
+      value(...args) {
+        update();
+        return Reflect.apply(emitCloseIfDrained, this, args);
       },
     });
+  }
+
+  /** @param {any} server @param {Tracked} tracked */
+  #update(server, tracked) {
+    const { _connections: count } = server;
+    if (count !== tracked.count) {
+      this.#board[CONNECTIONS] += count - tracked.count;
+      tracked.count = count;
+    }
+    const full = isFull(server);
+    if (full !== tracked.isFull) tracked.onFull((tracked.isFull = full));
   }
 }
 

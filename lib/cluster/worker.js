@@ -13,6 +13,7 @@ const { loadAddon } = require('../core/addon');
 const { policyName } = require('./policy');
 const { ConnectionCounter } = require('./counter');
 const { openHandle } = require('./handles');
+const { isFull, isLimit } = require('./limits');
 
 /** What is needed to deliver the connections of one listener. */
 class Entry {
@@ -22,19 +23,6 @@ class Entry {
     this.handle = handle;
     this.isUnix = isUnix;
   }
-
-  /** Whether its server turns a connection away, so that another worker should have it. */
-  isFull() {
-    const { maxConnections, dropMaxConnection, _connections: connections } = this.server;
-    return isLimit(maxConnections) && connections >= maxConnections && !dropMaxConnection;
-  }
-}
-
-const [major] = process.versions.node.split('.').map(Number);
-
-/** From Node 25 on, a `maxConnections` of 0 lets no connection in; before, it was no limit. */
-function isLimit(/** @type {unknown} */ maxConnections) {
-  return major >= 25 ? maxConnections !== undefined && maxConnections !== null : Boolean(maxConnections);
 }
 
 class Link {
@@ -84,12 +72,12 @@ class Link {
         callback(errno, handle);
         // The server may have been closed meanwhile, or failed to take the handle.
         if (listener === undefined || !handle || server._handle !== handle) return;
-        this.#counter.track(server, (isFull) => {
-          if (handle.fd !== undefined) this.#receiver.setFull(handle.fd, isFull);
+        const isShared = handle.fd !== undefined;
+        if (isShared) this.#gate(listener, handle);
+        this.#counter.track(server, handle, (full) => {
+          if (isShared && server._handle === handle) this.#receiver.setFull(handle.fd, full);
         });
-        if (handle.fd === undefined) {
-          this.#receive(listener, new Entry(server, handle, options.addressType === -1));
-        } else this.#gate(listener, handle);
+        if (!isShared) this.#receive(listener, new Entry(server, handle, options.addressType === -1));
       },
     );
   }
@@ -139,7 +127,7 @@ class Link {
   /** @param {number} listener @param {number} hops @param {number} fd */
   #open(listener, hops, fd) {
     const entry = this.#entries.get(listener);
-    if (entry === undefined || entry.isFull()) {
+    if (entry === undefined || isFull(entry.server)) {
       this.#receiver.refuse(listener, hops, fd);
       return;
     }
