@@ -5,7 +5,9 @@
 //! epoll registration of the socket right before its loop sleeps, never by declining a wake-up:
 //!
 //! - **Gate**: a worker with clearly more connections than the least loaded other one takes its registration
-//!   away until the others have caught up. Workers whose loop is stuck do not count.
+//!   away until the others have caught up. Workers whose loop is stuck do not count. What is clearly more
+//!   depends on how many connections come and go: where most are short, their number at an instant says little,
+//!   and a worker that waits for the others to catch up only wastes time.
 //! - **Rotation**: registrations are exclusive (`EPOLLEXCLUSIVE`), which wakes the first in line; a worker
 //!   that has had its turn while another one is idle goes to the end of the line.
 //!
@@ -31,11 +33,20 @@ const PATIENCE_NS: u64 = 2_000_000;
 /// calls, a tenth of what a connection costs in all.
 const TURN: u32 = 4;
 
+/// A worker that has waited for events for this long is idle. Under load a loop waits, too, but not so long.
+const IDLE_NS: u64 = 100_000;
+
 /// Connections a worker may be ahead of the least loaded one, at least.
 const SLACK: u32 = 2;
 
-/// One more connection ahead is allowed for each this many.
+/// One more connection ahead is allowed for each this many that the least loaded one has.
 const SLACK_SHARE: u32 = 8;
+
+/// One more connection ahead is allowed for each this many that the worker accepts in [`CHURN_NS`].
+const CHURN_SHARE: u32 = 4;
+
+/// The time over which accepted connections are counted.
+const CHURN_NS: u64 = 8_000_000;
 
 /// What to do with the registration of a listening socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +106,7 @@ pub struct Neighbours {
     stuck: Vec<(u32, u64)>,
     /// The last set of workers looked at in this turn, and what was found.
     seen: Option<(Set, Others)>,
+    churn: Churn,
     now_ns: u64,
 }
 
@@ -118,6 +130,7 @@ impl Neighbours {
             slot,
             stuck: Vec::new(),
             seen: None,
+            churn: Churn::default(),
             now_ns: 0,
         }
     }
@@ -127,6 +140,8 @@ impl Neighbours {
         self.now_ns = now_ns;
         self.seen = None;
         let board = &self.board;
+        self.churn
+            .observe(board.worker(self.slot).accepted.load(Relaxed), now_ns);
         self.stuck
             .retain(|&(slot, beat_ns)| board.worker(slot).beat_ns.load(Relaxed) == beat_ns);
     }
@@ -139,9 +154,11 @@ impl Neighbours {
         let me = self.board.worker(self.slot);
         let mine = me.connections.load(Relaxed).max(0).unsigned_abs();
         let accepted = me.accepted.load(Relaxed);
+        let churn = self.churn.accepted;
         let open = !gate.full
-            && (is_within(mine, others.least)
-                || is_within(mine, others.least_trusted) && self.convict(gate, serving, has_waiting()));
+            && (is_within(mine, others.least, churn)
+                || is_within(mine, others.least_trusted, churn)
+                    && self.convict(gate, serving, has_waiting()));
         let step = match (open, gate.armed) {
             (true, false) => Step::Arm,
             (false, true) => Step::Disarm,
@@ -177,8 +194,13 @@ impl Neighbours {
 
     /// Has looked idle for long.
     fn is_suspect(&self, slot: u32) -> bool {
-        let worker = self.board.worker(slot);
-        slot != self.slot && self.now_ns.saturating_sub(worker.beat_ns.load(Relaxed)) > STUCK_NS
+        slot != self.slot && self.beat_age_ns(slot) > STUCK_NS
+    }
+
+    /// How long ago a worker's loop has turned.
+    fn beat_age_ns(&self, slot: u32) -> u64 {
+        self.now_ns
+            .saturating_sub(self.board.worker(slot).beat_ns.load(Relaxed))
     }
 
     /// Most listeners are served by the same workers, so the last answer nearly always serves again.
@@ -194,7 +216,7 @@ impl Neighbours {
             if is_late && (!is_polling || self.stuck.iter().any(|&(stuck, _)| stuck == slot)) {
                 continue;
             }
-            others.idle |= is_polling;
+            others.idle |= is_polling && self.beat_age_ns(slot) > IDLE_NS;
             let connections = worker.connections.load(Relaxed).max(0).unsigned_abs();
             let lower = |least: Option<u32>| Some(least.map_or(connections, |least| least.min(connections)));
             others.least = lower(others.least);
@@ -207,9 +229,33 @@ impl Neighbours {
     }
 }
 
+/// How many connections this worker accepts in [`CHURN_NS`].
+#[derive(Debug, Default)]
+struct Churn {
+    accepted: u32,
+    since_ns: u64,
+    at_since: u32,
+}
+
+impl Churn {
+    fn observe(&mut self, accepted: u32, now_ns: u64) {
+        let elapsed_ns = now_ns.saturating_sub(self.since_ns);
+        if elapsed_ns < CHURN_NS {
+            return;
+        }
+        let count = u64::from(accepted.wrapping_sub(self.at_since));
+        self.accepted = u32::try_from(count * CHURN_NS / elapsed_ns).unwrap_or(u32::MAX);
+        self.since_ns = now_ns;
+        self.at_since = accepted;
+    }
+}
+
 /// Whether `mine` is not clearly more than the least.
-fn is_within(mine: u32, least: Option<u32>) -> bool {
-    least.is_none_or(|least| mine <= least + SLACK.max(least / SLACK_SHARE))
+fn is_within(mine: u32, least: Option<u32>, churn: u32) -> bool {
+    least.is_none_or(|least| {
+        let slack = SLACK.max(least / SLACK_SHARE).max(churn / CHURN_SHARE);
+        mine <= least.saturating_add(slack)
+    })
 }
 
 #[cfg(test)]
@@ -260,6 +306,27 @@ mod tests {
     }
 
     #[test]
+    fn slack_grows_with_the_connections_that_come_and_go() {
+        let (board, mut gate) = (board(), Gate::new(0));
+        let mut neighbours = Neighbours::new(Arc::clone(&board), 0);
+        let mut after = |connections: i32, accepted: u32, now_ns: u64| {
+            board.worker(0).connections.store(connections, Relaxed);
+            board.worker(0).accepted.store(accepted, Relaxed);
+            for slot in 1..3 {
+                board.worker(slot).beat_ns.store(now_ns, Relaxed);
+            }
+            neighbours.turn(now_ns);
+            neighbours.step(&mut gate, || false)
+        };
+        assert_eq!(after(0, 0, NOW_NS), Step::Keep);
+        let per_turn = 10 * CHURN_SHARE;
+        assert_eq!(after(10, per_turn, NOW_NS + CHURN_NS), Step::Keep);
+        assert_eq!(after(11, per_turn, NOW_NS + CHURN_NS + 1), Step::Disarm);
+        assert_eq!(after(10, per_turn, NOW_NS + CHURN_NS + 2), Step::Arm);
+        assert_eq!(after(3, per_turn, NOW_NS + 3 * CHURN_NS), Step::Disarm, "none came");
+    }
+
+    #[test]
     fn a_worker_that_is_busy_for_long_holds_nobody_back() {
         let (board, mut gate) = (board(), Gate::new(0));
         board.worker(0).connections.store(10, Relaxed);
@@ -306,6 +373,8 @@ mod tests {
         board.worker(0).accepted.store(TURN, Relaxed);
         assert_eq!(step(&board, 0, &mut gate), Step::Keep, "everybody is busy");
         board.worker(1).state.store(POLLING, Relaxed);
+        assert_eq!(step(&board, 0, &mut gate), Step::Keep, "it has just begun to wait");
+        board.worker(1).beat_ns.store(NOW_NS - IDLE_NS - 1, Relaxed);
         assert_eq!(step(&board, 0, &mut gate), Step::Rotate);
         board.worker(0).accepted.store(2 * TURN - 1, Relaxed);
         assert_eq!(step(&board, 0, &mut gate), Step::Keep, "still its turn");
