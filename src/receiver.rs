@@ -210,6 +210,7 @@ impl Receiver {
 
 impl Shared {
     fn receive(&self, callback: &Callback) {
+        self.turned();
         for _ in 0..MESSAGES_PER_TURN {
             let delivery = self.inbox.borrow_mut().take();
             match delivery {
@@ -287,11 +288,16 @@ impl Shared {
         worker.state.store(POLLING, Release);
     }
 
-    fn after_poll(&self) {
+    /// The loop waits no more. libuv tells so only after it has run the callbacks of what it waited for.
+    fn turned(&self) {
         let worker = self.board.worker(self.slot);
         worker.beat_ns.store(monotonic_ns(), Relaxed);
         // Release: whoever sees the loop busy also sees since when.
         worker.state.store(0, Release);
+    }
+
+    fn after_poll(&self) {
+        self.turned();
         for gated in self
             .gates
             .borrow_mut()
