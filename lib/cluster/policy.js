@@ -57,6 +57,16 @@ function initialPolicy(fromEnvironment) {
   return fromEnvironment !== undefined && HUB_POLICIES.has(fromEnvironment) ? fromEnvironment : SHARED;
 }
 
+/**
+ * What `cluster.schedulingPolicy` reads as when nothing was assigned to it: Node's constants for Node's policies.
+ * @param {string | undefined} fromEnvironment
+ */
+function readsAs(fromEnvironment) {
+  if (fromEnvironment === SHARED) return SCHED_NONE;
+  const name = initialPolicy(fromEnvironment);
+  return name === SHARED || name === 'rr' ? SCHED_RR : name;
+}
+
 /** The constant that Node's cluster knows for a policy. */
 function builtinPolicy(/** @type {string | Chooser} */ name) {
   return name === SHARED ? SCHED_NONE : SCHED_RR;
@@ -65,4 +75,5 @@ function builtinPolicy(/** @type {string | Chooser} */ name) {
 module.exports.SHARED = SHARED;
 module.exports.policyName = policyName;
 module.exports.initialPolicy = initialPolicy;
+module.exports.readsAs = readsAs;
 module.exports.builtinPolicy = builtinPolicy;

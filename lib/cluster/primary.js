@@ -31,10 +31,10 @@ let frozenPolicy;
 
 const listeners = new ListenerTable(() => frozenPolicy ?? environmentPolicy);
 
-/** Accessor for `cluster.schedulingPolicy`. Unset, it reads as SCHED_RR, as in Node. */
+/** Accessor for `cluster.schedulingPolicy`. Unset, it reads as what the environment says or SCHED_RR, as in Node. */
 const schedulingPolicy = {
   configurable: true,
-  get: () => chosenPolicy ?? builtin.SCHED_RR,
+  get: () => chosenPolicy ?? policies.readsAs(process.env.NODE_CLUSTER_SCHED_POLICY),
   set: (/** @type {unknown} */ value) => {
     chosenPolicy = value;
   },
@@ -128,35 +128,47 @@ function fork(env) {
  */
 function forkLinked(env, link, scoreboardFd) {
   const { setupPrimary: current } = builtin;
+  /** How many descriptors the worker has as the user sees it. */
+  let visible = 0;
   /** @type {any} */
   let settings;
   builtin.setupPrimary = () => {
     setupPrimary();
     settings = builtin.settings;
-    const stdio = stdioWith(settings, [link.fd, scoreboardFd]);
-    const at = stdio.length - 2;
+    const own = ownStdio(settings);
+    // What is none is Node's to refuse.
+    if (own === null) return;
+    const stdio = [...own, link.fd, scoreboardFd];
+    const at = (visible = own.length);
     linkedEnv[LINK_VARIABLE] = `${link.slot},${at},${at + 1}`;
     builtin.settings = { ...settings, stdio, execArgv: ['--require', PRELOAD, ...settings.execArgv] };
   };
   const linkedEnv = { ...env };
   try {
     // The variable is set by the time Node reads the environment, see above.
-    return native.fork.call(builtin, linkedEnv);
+    const worker = native.fork.call(builtin, linkedEnv);
+    // Absent when the process could not be started.
+    if (visible > 0 && worker.process.stdio) worker.process.stdio.length = visible;
+    return worker;
   } finally {
     builtin.setupPrimary = current;
     if (settings !== undefined) builtin.settings = settings;
   }
 }
 
+/** The words that Node knows for the stdio of a process. */
+const STDIO_WORDS = new Set(['pipe', 'inherit', 'ignore', 'overlapped']);
+
 /**
- * The worker's stdio with two more descriptors at its end.
+ * The worker's stdio as a list, as `fork` would make it; null when Node would refuse it.
  * @param {any} settings
- * @param {number[]} extra
+ * @returns {any[] | null}
  */
-function stdioWith({ stdio, silent }, extra) {
-  if (Array.isArray(stdio)) return [...stdio, ...extra];
+function ownStdio({ stdio, silent }) {
+  if (Array.isArray(stdio)) return stdio;
+  if (typeof stdio === 'string' && !STDIO_WORDS.has(stdio)) return null;
   const each = typeof stdio === 'string' ? stdio : silent ? 'pipe' : 'inherit';
-  return [each, each, each, 'ipc', ...extra];
+  return [each, each, each, 'ipc'];
 }
 
 /**

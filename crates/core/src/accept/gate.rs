@@ -323,7 +323,11 @@ mod tests {
         assert_eq!(after(10, per_turn, NOW_NS + CHURN_NS), Step::Keep);
         assert_eq!(after(11, per_turn, NOW_NS + CHURN_NS + 1), Step::Disarm);
         assert_eq!(after(10, per_turn, NOW_NS + CHURN_NS + 2), Step::Arm);
-        assert_eq!(after(3, per_turn, NOW_NS + 3 * CHURN_NS), Step::Disarm, "none came");
+        assert_eq!(
+            after(3, per_turn, NOW_NS + 3 * CHURN_NS),
+            Step::Disarm,
+            "none came"
+        );
     }
 
     #[test]
@@ -373,7 +377,11 @@ mod tests {
         board.worker(0).accepted.store(TURN, Relaxed);
         assert_eq!(step(&board, 0, &mut gate), Step::Keep, "everybody is busy");
         board.worker(1).state.store(POLLING, Relaxed);
-        assert_eq!(step(&board, 0, &mut gate), Step::Keep, "it has just begun to wait");
+        assert_eq!(
+            step(&board, 0, &mut gate),
+            Step::Keep,
+            "it has just begun to wait"
+        );
         board.worker(1).beat_ns.store(NOW_NS - IDLE_NS - 1, Relaxed);
         assert_eq!(step(&board, 0, &mut gate), Step::Rotate);
         board.worker(0).accepted.store(2 * TURN - 1, Relaxed);

@@ -1,0 +1,464 @@
+'use strict';
+
+/*
+ * The API of Node's cluster, played on ours and on Node's own: what a user sees is the same.
+ */
+
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+const { test } = require('node:test');
+const { play, playBoth } = require('./support/scenario');
+
+/** @param {import('node:test').TestContext} t */
+function temporaryFolder(t) {
+  const folder = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), 'mc-')));
+  t.after(() => fs.rmSync(folder, { recursive: true }));
+  return folder;
+}
+
+/**
+ * @param {import('node:test').TestContext} t
+ * @param {Parameters<typeof play>[1]} scenario
+ */
+async function same(t, scenario) {
+  const { ours, nodes } = await playBoth(t, scenario);
+  assert.deepEqual(ours.result, nodes.result);
+  assert.deepEqual(
+    { code: ours.code, stderr: ours.stderr.replaceAll(/\d{2,}/g, 'N') },
+    { code: nodes.code, stderr: nodes.stderr.replaceAll(/\d{2,}/g, 'N') },
+  );
+  return ours.result;
+}
+
+test('setupPrimary: exec, args, execArgv, cwd, serialization, silent, windowsHide, uid, gid', async (t) => {
+  const cwd = temporaryFolder(t);
+  const exec = path.join(cwd, 'app.js');
+  fs.writeFileSync(
+    exec,
+    `const { argv, execArgv, env } = process;
+    console.log('out');
+    console.error('err');
+    const at = argv.indexOf(env.EXEC);
+    process.send({ argv: argv.slice(1), execArgv, cwd: process.cwd(), own: env.OWN, more: env.MORE,
+      names: Object.keys(env).filter((name) => /MANYCORE/.test(name)), map: new Map([[1, 2n]]),
+      ids: [process.getuid(), process.getgid()], title: require('cluster').worker.id });`,
+  );
+  const result = await same(t, {
+    env: { EXEC: exec, OWN: 'outer' },
+    async primary({ cluster, once, require }) {
+      const path = require('node:path');
+      const setups = [];
+      cluster.on('setup', (settings) => setups.push({ ...settings, isOwn: settings === cluster.settings }));
+      cluster.setupPrimary({
+        exec: process.env.EXEC,
+        args: ['one', '--two'],
+        execArgv: ['--no-warnings', '--max-http-header-size=9000'],
+        cwd: path.dirname(process.env.EXEC),
+        serialization: 'advanced',
+        silent: true,
+        windowsHide: true,
+        uid: process.getuid(),
+        gid: process.getgid(),
+      });
+      const worker = cluster.fork({ OWN: 'inner', MORE: 7 });
+      const output = Promise.all([once(worker.process.stdout, 'data'), once(worker.process.stderr, 'data')]);
+      const [message] = await once(worker, 'message');
+      const [[out], [err]] = await output;
+      return { message, entries: String([...message.map]), out: String(out), err: String(err), setups };
+    },
+    worker() {},
+  });
+  assert.equal(result.message.cwd, cwd);
+  assert.deepEqual(result.message.names, []);
+  assert.deepEqual(result.message.execArgv, ['--no-warnings', '--max-http-header-size=9000']);
+});
+
+test('setupPrimary: settings add up, each is told by an event, and the old name is the same', async (t) => {
+  await same(t, {
+    async primary({ cluster, once }) {
+      const seen = [];
+      cluster.on('setup', (...args) => seen.push(args));
+      const before = { ...cluster.settings };
+      cluster.setupPrimary({ args: ['a'] });
+      cluster.setupMaster({ silent: true });
+      cluster.setupPrimary();
+      const given = cluster.settings;
+      await once(cluster, 'setup');
+      await new Promise(setImmediate);
+      const returned = cluster.setupPrimary({});
+      return { before, given, seen, returned: typeof returned, isSame: cluster.setupMaster.length };
+    },
+    worker() {},
+  });
+});
+
+for (const [what, stdio] of Object.entries({
+  'an array': ['ignore', 'pipe', 'inherit', 'ipc', 'pipe'],
+  'a word': 'pipe',
+  'an array without a channel': ['ignore', 'inherit', 'inherit'],
+  'a word that is none': 'teletype',
+  'an array of nonsense': ['ignore', 'pipe', 'telepathy', 'ipc'],
+})) {
+  test(`setupPrimary: stdio as ${what}`, async (t) => {
+    await same(t, {
+      env: { STDIO: JSON.stringify(stdio) },
+      async primary({ cluster, once }) {
+        cluster.setupPrimary({ stdio: JSON.parse(process.env.STDIO) });
+        let worker;
+        try {
+          worker = cluster.fork();
+        } catch ({ name, code, message }) {
+          return { name, code, message, workers: Object.keys(cluster.workers) };
+        }
+        const { stdio, stdout, stderr } = worker.process;
+        const chunks = await Promise.all([stdout, stdio[4]].map((s) => s && once(s, 'data')));
+        worker.send('end');
+        const exit = await once(worker, 'exit');
+        return {
+          chunks: chunks.map(String),
+          exit,
+          kinds: stdio.slice(0, 5).map((stream) => stream?.constructor.name),
+          isNull: stderr === null,
+        };
+      },
+      worker({ require }) {
+        const fs = require('node:fs');
+        process.on('message', () => process.disconnect());
+        fs.writeSync(1, 'to stdout');
+        // Whatever the worker finds beyond its own, the descriptor asked for is there.
+        if (process.env.STDIO.startsWith('[')) fs.writeSync(4, 'to four');
+      },
+    });
+  });
+}
+
+test('inspector ports: each worker has the next, a number or a function sets them', async (t) => {
+  const result = await same(t, {
+    async primary({ cluster, once }) {
+      const ask = async (settings) => {
+        cluster.setupPrimary({ execArgv: ['--inspect-port=20000'], ...settings });
+        let worker;
+        try {
+          worker = cluster.fork();
+        } catch ({ name, code }) {
+          return { name, code };
+        }
+        const [port] = await once(worker, 'message');
+        return port;
+      };
+      let calls = 0;
+      const base = process.debugPort;
+      const relative = (port) => port - base;
+      return {
+        first: relative(await ask({})),
+        second: relative(await ask({})),
+        number: await ask({ inspectPort: 23_456 }),
+        fromFunction: [
+          await ask({ inspectPort: () => 30_000 + ++calls }),
+          await ask({ inspectPort: () => 30_000 + ++calls }),
+        ],
+        calls,
+        bad: [
+          await ask({ inspectPort: null }),
+          await ask({ inspectPort: 70_000 }),
+          await ask({ inspectPort: 'seven' }),
+          await ask({ inspectPort: () => -1 }),
+        ],
+        after: relative(await ask({ inspectPort: undefined })),
+        settings: { ...cluster.settings, inspectPort: typeof cluster.settings.inspectPort },
+      };
+    },
+    worker() {
+      process.send(process.debugPort);
+    },
+  });
+  assert.deepEqual(result.fromFunction, [30_001, 30_002]);
+});
+
+test('--prof: each worker writes a file of its own', async (t) => {
+  const folders = [temporaryFolder(t), temporaryFolder(t)];
+  const scenario = {
+    async primary({ cluster, once, require }) {
+      cluster.setupPrimary({ execArgv: ['--prof'], cwd: process.env.FOLDER });
+      const exits = [];
+      const pids = [];
+      for (let i = 0; i < 2; i++) {
+        const worker = cluster.fork();
+        pids.push(worker.process.pid);
+        exits.push(once(worker, 'exit'));
+      }
+      await Promise.all(exits);
+      const files = require('node:fs').readdirSync(process.env.FOLDER);
+      return {
+        own: pids.map((pid) => files.filter((file) => file.includes(`v8-${pid}`)).length),
+        execArgv: cluster.settings.execArgv,
+      };
+    },
+    worker: () => process.disconnect(),
+  };
+  const ours = await play(t, { ...scenario, env: { FOLDER: folders[0] } });
+  const nodes = await play(t, { ...scenario, cluster: 'node:cluster', env: { FOLDER: folders[1] } });
+  assert.deepEqual(ours.result, nodes.result);
+  assert.deepEqual(ours.result.own, [1, 1]);
+});
+
+for (const value of ['rr', 'none', 'RR', '', undefined]) {
+  test(`NODE_CLUSTER_SCHED_POLICY=${value}: the policy reads as in Node`, async (t) => {
+    await same(t, {
+      env: { NODE_CLUSTER_SCHED_POLICY: value },
+      async primary({ cluster, once }) {
+        const { SCHED_NONE, SCHED_RR, schedulingPolicy } = cluster;
+        const worker = cluster.fork();
+        const [inWorker] = await once(worker, 'message');
+        return { SCHED_NONE, SCHED_RR, schedulingPolicy, after: cluster.schedulingPolicy, inWorker };
+      },
+      worker({ cluster }) {
+        const { SCHED_NONE, SCHED_RR, schedulingPolicy } = cluster;
+        process.send([SCHED_NONE, SCHED_RR, schedulingPolicy].map(String));
+      },
+    });
+  });
+}
+
+test('what cluster consists of, in the primary and in a worker', async (t) => {
+  await same(t, {
+    async primary({ cluster, once, require }) {
+      const names = Object.keys(cluster).filter((name) => !name.startsWith('_'));
+      const types = names.map((name) => [name, typeof cluster[name], String(cluster[name]?.length)]);
+      const worker = cluster.fork();
+      const own = ['send', 'kill', 'destroy', 'disconnect', 'isConnected', 'isDead'];
+      const [inWorker] = await once(worker, 'message');
+      return {
+        types: types.sort(),
+        inWorker,
+        worker: Object.keys(worker).filter((name) => !name.startsWith('_')),
+        methods: own.map((name) => typeof worker[name]),
+        isWorker: worker instanceof cluster.Worker,
+        isEmitter: worker instanceof require('node:events'),
+      };
+    },
+    worker({ cluster }) {
+      const names = Object.keys(cluster).filter((name) => !name.startsWith('_'));
+      const types = names.map((name) => [name, typeof cluster[name]]);
+      process.send({ types: types.sort(), isWorker: cluster.worker instanceof cluster.Worker });
+    },
+  });
+});
+
+test('new cluster.Worker(options)', async (t) => {
+  await same(t, {
+    async primary({ cluster, require }) {
+      const EventEmitter = require('node:events');
+      const describe = (worker) => ({
+        keys: Object.keys(worker).filter((name) => !name.startsWith('_')),
+        id: worker.id,
+        state: worker.state,
+        exited: String(worker.exitedAfterDisconnect),
+        hasProcess: worker.process !== undefined,
+        isWorker: worker instanceof cluster.Worker && worker instanceof EventEmitter,
+      });
+      const process = new EventEmitter();
+      const seen = [];
+      const full = new cluster.Worker({ id: 3, state: 'online', process });
+      full.on('error', (...args) => seen.push(['error', ...args]));
+      full.on('message', (...args) => seen.push(['message', ...args]));
+      process.emit('error', 17, 'more');
+      process.emit('message', { a: 1 }, 'handle');
+      return [
+        describe(new cluster.Worker()),
+        describe(new cluster.Worker({})),
+        describe(new cluster.Worker('nonsense')),
+        describe(cluster.Worker({ id: '5' })),
+        describe(full),
+        seen,
+        Object.keys(cluster.workers),
+      ];
+    },
+    worker() {},
+  });
+});
+
+/** Ways in which a worker comes to its end: in the primary, and in the worker when told so. */
+const ENDS = {
+  'worker.disconnect() in the primary': { primary: (worker) => worker.disconnect() },
+  'worker.disconnect() in the worker': { worker: (cluster) => cluster.worker.disconnect() },
+  'cluster.disconnect()': { primary: (worker, cluster) => cluster.disconnect() },
+  'worker.kill()': { primary: (worker) => worker.kill() },
+  "worker.kill('SIGKILL')": { primary: (worker) => worker.kill('SIGKILL') },
+  "worker.destroy('SIGINT')": { primary: (worker) => worker.destroy('SIGINT') },
+  'worker.kill() in the worker': { worker: (cluster) => cluster.worker.kill() },
+  'process.exit(7)': { worker: () => process.exit(7) },
+  'process.disconnect()': { worker: () => process.disconnect() },
+  'an uncaught exception': {
+    worker: () => {
+      setImmediate(() => {
+        process.stderr.write = () => true;
+        throw new Error('on purpose');
+      });
+    },
+  },
+};
+
+for (const [what, end] of Object.entries(ENDS)) {
+  test(`the end of a worker by ${what}: events, their arguments and order`, async (t) => {
+    await same(t, {
+      env: { WORKER_END: String(end.worker ?? '() => {}') },
+      primary: new Function(`return async ({ cluster, once, get }) => {
+        const end = ${end.primary ?? "(worker) => worker.send('end')"};
+        const seen = [];
+        cluster.setupPrimary({ silent: true });
+        const worker = cluster.fork();
+        for (const name of ['fork', 'online', 'listening', 'disconnect', 'exit']) {
+          cluster.on(name, (of, ...rest) => seen.push(['cluster', name, of.id, of.state,
+            String(of.exitedAfterDisconnect), of.isConnected(), of.isDead(), rest.length]));
+          worker.on(name, function (...rest) {
+            const args = name === 'listening' ? rest.map(({ port, ...info }) => info) : rest;
+            seen.push(['worker', name, this === worker, worker.state, args, Object.keys(cluster.workers)]);
+          });
+        }
+        const [{ port }] = await once(worker, 'listening');
+        await get(port);
+        const both = Promise.all([once(worker, 'exit'), once(worker, 'disconnect')]);
+        const returned = end(worker, cluster);
+        const left = Object.keys(cluster.workers);
+        await both;
+        const { exitedAfterDisconnect, state } = worker;
+        // Which of the two comes first is a matter of luck.
+        const order = seen.map(([who, name]) => who + ' ' + name);
+        const last = (name) => seen.filter(([, each]) => each === name).map((entry) => entry.slice(0, 3));
+        return { before: seen.slice(0, -4), order: order.slice(0, -4), ends: [last('disconnect'), last('exit')],
+          left, returned: returned === worker, exitedAfterDisconnect, state: typeof state,
+          exit: seen.find(([who, name]) => who === 'worker' && name === 'exit')[4],
+          connected: worker.isConnected(), dead: worker.isDead() };
+      }`)(),
+      worker: new Function(`return ({ cluster, http }) => {
+        http.createServer((request, response) => response.end()).listen(0, '127.0.0.1');
+        const end = ${end.worker ?? '() => {}'};
+        process.on('message', () => end(cluster));
+      }`)(),
+    });
+  });
+}
+
+test('cluster.disconnect(callback): also without workers, and with some that are going', async (t) => {
+  await same(t, {
+    async primary({ cluster, forkListening, once }) {
+      const ends = [];
+      const ended = () =>
+        new Promise((resolve) => {
+          const returned = cluster.disconnect((...args) => {
+            ends.push([String(returned), args.length, Object.keys(cluster.workers).length]);
+            resolve();
+          });
+        });
+      await ended();
+      const { workers } = await forkListening(3);
+      workers[0].process.kill('SIGKILL');
+      await once(workers[0], 'exit');
+      if (workers[0].isConnected()) await once(workers[0], 'disconnect');
+      workers[1].disconnect();
+      await ended();
+      return { ends, states: workers.map((worker) => worker.exitedAfterDisconnect) };
+    },
+    worker: ({ http }) => http.createServer().listen(0, '127.0.0.1'),
+  });
+});
+
+test("the channel: process.connected, process.channel, process.disconnect() and what they do to 'message'", async (t) => {
+  await same(t, {
+    async primary({ cluster, once }) {
+      const worker = cluster.fork();
+      const [first] = await once(worker, 'message');
+      const sent = worker.send({ a: [1] });
+      const echo = (await once(worker, 'message'))[0];
+      const connected = worker.isConnected();
+      worker.send('disconnect');
+      const [exit] = await Promise.all([once(worker, 'exit'), once(worker, 'disconnect')]);
+      const failure = await new Promise((resolve) => {
+        worker.on('error', ({ code }) => resolve({ event: code }));
+        const result = worker.send('late', (error) => resolve({ code: error?.code, result: String(result) }));
+      });
+      return { first, sent, echo, connected, exit, failure };
+    },
+    worker() {
+      const { channel, connected } = process;
+      const names = ['ref', 'unref'].map((name) => typeof channel[name]);
+      process.on('message', (message) => {
+        if (message === 'disconnect') {
+          process.on('disconnect', () => process.stdout.write(''));
+          process.disconnect();
+          const after = [process.connected, process.channel === undefined, typeof process.send];
+          try {
+            process.disconnect();
+          } catch ({ code }) {
+            after.push(code);
+          }
+          process.on('error', ({ code }) => after.push(code));
+          process.exitCode = after.length;
+        } else process.send({ message, fresh: process.listenerCount('message') });
+      });
+      process.send({
+        names,
+        connected,
+        env: 'NODE_CHANNEL_FD' in process.env,
+        unique: 'NODE_UNIQUE_ID' in process.env,
+      });
+    },
+  });
+});
+
+test('handles are passed both ways: sockets, servers, with a message of their own', async (t) => {
+  await same(t, {
+    async primary({ cluster, net, once }) {
+      const worker = cluster.fork();
+      await once(worker, 'online');
+      const server = net.createServer().listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      const { port } = server.address();
+      // A connection of the primary's, served by the worker.
+      const client = net.connect(port, '127.0.0.1');
+      const [socket] = await once(server, 'connection');
+      worker.send({ take: 'socket' }, socket);
+      const [fromSocket] = await once(client, 'data');
+      client.destroy();
+      // The server itself: the worker accepts.
+      worker.send({ take: 'server' }, server);
+      await once(worker, 'message');
+      server.close();
+      const second = net.connect(port, '127.0.0.1');
+      const [fromServer] = await once(second, 'data');
+      second.destroy();
+      // One that the worker made.
+      worker.send({ make: true });
+      const [message, theirs] = await once(worker, 'message');
+      const result = {
+        fromSocket: String(fromSocket),
+        fromServer: String(fromServer),
+        message,
+        kind: theirs?.constructor.name,
+        listening: theirs?.listening,
+      };
+      theirs?.close();
+      return result;
+    },
+    worker({ net }) {
+      process.on('message', (message, handle) => {
+        if (message.take === 'socket') handle.end(`socket in ${typeof process.pid}`);
+        if (message.take === 'server') {
+          handle.on('connection', (socket) => {
+            socket.end('accepted by the worker');
+            handle.close();
+          });
+          process.send('taken');
+        }
+        if (message.make) {
+          const server = net.createServer().listen({ port: 0, host: '127.0.0.1', exclusive: true }, () => {
+            process.send({ made: true }, server, () => server.close());
+          });
+        }
+      });
+    },
+  });
+});
