@@ -41,6 +41,8 @@ pub struct LaneLayout {
     pub taken: u32,
     /// 1: nobody reads any more.
     pub closed: u32,
+    /// 1: the producer must be told of room.
+    pub waiting: u32,
 }
 
 /// The layout compiled into the addon.
@@ -53,6 +55,7 @@ pub fn lane_layout() -> LaneLayout {
         overflowed: offset::OVERFLOWED as u32,
         taken: offset::TAKEN as u32,
         closed: offset::CLOSED as u32,
+        waiting: offset::WAITING as u32,
     }
 }
 
@@ -106,19 +109,14 @@ impl ThreadLink {
     #[napi]
     pub fn take_sender(&self) -> Result<LaneSender> {
         let (sender, _) = self.ends.as_ref().ok_or_else(closed)?;
-        Ok(LaneSender {
-            sender: Some(sender.clone()),
-        })
+        Ok(LaneSender::new(sender.clone()))
     }
 
     /// The receiving end; once.
     #[napi]
     pub fn take_receiver(&self) -> Result<LaneReceiver> {
         let (_, receiver) = self.ends.as_ref().ok_or_else(closed)?;
-        Ok(LaneReceiver {
-            receiver: Some(receiver.clone()),
-            listening: None,
-        })
+        Ok(LaneReceiver::new(receiver.clone()))
     }
 
     /// Forgets the worker's ends if no worker attached.
@@ -138,6 +136,10 @@ pub struct LaneSender {
 }
 
 impl LaneSender {
+    pub(crate) fn new(sender: Sender) -> Self {
+        Self { sender: Some(sender) }
+    }
+
     fn open(&self) -> Result<&Sender> {
         self.sender.as_ref().ok_or_else(closed)
     }
@@ -179,6 +181,14 @@ impl LaneSender {
         }
     }
 
+    /// Between processes: asks for a call of `onRoom`, having seen the consumer at `seenTail`. False when it has
+    /// moved on meanwhile.
+    #[napi]
+    pub fn wait_for_room(&self, seen_tail: i32) -> bool {
+        let sender = self.sender.as_ref();
+        sender.is_none_or(|sender| sender.wait_for_room(seen_tail.cast_unsigned()))
+    }
+
     /// Bytes waiting behind the ring.
     #[napi(getter)]
     pub fn overflow_bytes(&self) -> f64 {
@@ -198,6 +208,28 @@ pub struct LaneReceiver {
     /// `None` once closed.
     receiver: Option<Receiver>,
     listening: Option<(Handle, Rc<Listening>)>,
+    on_room: Rc<RoomWatch>,
+}
+
+/// What the same bell is rung for between processes: room in the lane the other way.
+#[derive(Default)]
+struct RoomWatch {
+    callback: RefCell<Option<Callback>>,
+    watching: Cell<bool>,
+}
+
+impl RoomWatch {
+    fn answer(&self) {
+        if !self.watching.get() {
+            return;
+        }
+        // Not called again from within, and set before it is watched for.
+        if let Ok(callback) = self.callback.try_borrow() {
+            if let Some(callback) = callback.as_ref() {
+                callback.call(&[]);
+            }
+        }
+    }
 }
 
 /// What the poll callback needs; it may outlive the class instance until libuv has closed the handle.
@@ -206,11 +238,13 @@ struct Listening {
     doorbell: RefCell<Doorbell>,
     callback: Callback,
     paused: Cell<bool>,
+    on_room: Rc<RoomWatch>,
 }
 
 impl Listening {
     fn answer(&self) {
         self.receiver.clear_bell();
+        self.on_room.answer();
         if self.paused.get() {
             return;
         }
@@ -233,6 +267,14 @@ impl Listening {
 }
 
 impl LaneReceiver {
+    pub(crate) fn new(receiver: Receiver) -> Self {
+        Self {
+            receiver: Some(receiver),
+            listening: None,
+            on_room: Rc::default(),
+        }
+    }
+
     fn open(&self) -> Result<&Receiver> {
         self.receiver.as_ref().ok_or_else(closed)
     }
@@ -276,6 +318,7 @@ impl LaneReceiver {
             doorbell: RefCell::default(),
             callback,
             paused: Cell::new(true),
+            on_room: Rc::clone(&self.on_room),
         });
         let on_bell = Rc::clone(&listening);
         let handle = event_loop
@@ -283,6 +326,34 @@ impl LaneReceiver {
             .ok_or_else(closed)?;
         self.listening = Some((handle, listening));
         Ok(())
+    }
+
+    /// Calls `callback` from the event loop whenever the bell rings while room is watched for, paused or not.
+    #[napi]
+    pub fn on_room(&self, env: Env, callback: Function<'_, (), ()>) -> Result<()> {
+        let callback = Callback::new(env.raw(), callback.raw(), "MANYCORELANE").ok_or_else(closed)?;
+        self.on_room.callback.replace(Some(callback));
+        Ok(())
+    }
+
+    /// Starts or stops watching for room in the lane the other way.
+    #[napi]
+    pub fn watch_room(&self, watching: bool) {
+        self.on_room.watching.set(watching);
+    }
+
+    /// Tells the producer, if another process, of room that it waits for.
+    #[napi]
+    pub fn give_room(&self) {
+        if let Some(receiver) = &self.receiver {
+            receiver.give_room();
+        }
+    }
+
+    /// Whether the producer is another process.
+    #[napi(getter)]
+    pub fn is_foreign(&self) -> Result<bool> {
+        Ok(self.open()?.is_foreign())
     }
 
     /// No calls until `resume()`, not even when the bell rings.
@@ -380,10 +451,10 @@ unsafe extern "C" fn drop_owner<T>(_env: sys::napi_env, _data: *mut c_void, owne
     drop(unsafe { Box::from_raw(owner.cast::<T>()) });
 }
 
-fn closed() -> Error {
+pub(crate) fn closed() -> Error {
     Error::new(Status::Closing, "the link is closed")
 }
 
-fn io_error(error: std::io::Error) -> Error {
+pub(crate) fn io_error(error: std::io::Error) -> Error {
     Error::new(Status::GenericFailure, error.to_string())
 }

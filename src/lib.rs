@@ -4,6 +4,7 @@ mod acceptor;
 mod callback;
 mod error;
 pub mod lane;
+pub mod process_link;
 mod receiver;
 mod uv;
 

@@ -1,6 +1,9 @@
 'use strict';
 
-/* Whether two values are the same to every look a program can take: the graph of their objects included. */
+/*
+ * Whether two values are the same to every look a program can take: the graph of their objects included. What views
+ * do not show of their buffers can be left out.
+ */
 
 const { types } = require('node:util');
 
@@ -20,15 +23,30 @@ const INTERNALS = [
   ['array', Array.isArray, () => []],
 ];
 
+const VIEW_ALONE = [
+  'view',
+  ArrayBuffer.isView,
+  (v) => [v.byteLength, ...new Uint8Array(v.buffer, v.byteOffset, v.byteLength)],
+];
+const VIEWS_ALONE = INTERNALS.map((each) => (each[0] === 'view' ? VIEW_ALONE : each));
+
 /**
  * The path to the first difference, or undefined.
  * @param {any} a
  * @param {any} b
- * @param {string} [path]
- * @param {Map<object, object>} [pairs]
  * @returns {string | undefined}
  */
-function difference(a, b, path = 'value', pairs = new Map()) {
+function difference(a, b) {
+  return differenceAt(a, b, 'value', { pairs: new Map(), internals: INTERNALS });
+}
+
+/** As `difference`, with views compared by the bytes they show. */
+function differenceButBuffers(a, b) {
+  return differenceAt(a, b, 'value', { pairs: new Map(), internals: VIEWS_ALONE });
+}
+
+function differenceAt(a, b, path, context) {
+  const { pairs, internals } = context;
   const isObject = typeof a === 'object' && a !== null;
   if (!isObject || typeof b !== 'object' || b === null) {
     return Object.is(a, b) ? undefined : `${path}: ${String(a)} is not ${String(b)}`;
@@ -36,26 +54,26 @@ function difference(a, b, path = 'value', pairs = new Map()) {
   if (pairs.has(a)) return pairs.get(a) === b ? undefined : `${path}: another object`;
   pairs.set(a, b);
   if (Object.getPrototypeOf(a) !== Object.getPrototypeOf(b)) return `${path}: prototypes`;
-  for (const [name, is, parts] of INTERNALS) {
+  for (const [name, is, parts] of internals) {
     if (is(a) !== is(b)) return `${path}: one is a ${name}`;
     if (!is(a)) continue;
-    const found = differenceOfLists(parts(a), parts(b), `${path}<${name}>`, pairs);
+    const found = differenceOfLists(parts(a), parts(b), `${path}<${name}>`, context);
     if (found) return found;
   }
   // The indices of a view repeat what its buffer has.
-  return ArrayBuffer.isView(a) ? undefined : differenceOfProperties(a, b, path, pairs);
+  return ArrayBuffer.isView(a) ? undefined : differenceOfProperties(a, b, path, context);
 }
 
-function differenceOfLists(a, b, path, pairs) {
+function differenceOfLists(a, b, path, context) {
   if (a.length !== b.length) return `${path}: lengths ${a.length} and ${b.length}`;
   for (let i = 0; i < a.length; i++) {
-    const found = difference(a[i], b[i], `${path}[${i}]`, pairs);
+    const found = differenceAt(a[i], b[i], `${path}[${i}]`, context);
     if (found) return found;
   }
   return undefined;
 }
 
-function differenceOfProperties(a, b, path, pairs) {
+function differenceOfProperties(a, b, path, context) {
   const names = Reflect.ownKeys(a);
   const others = Reflect.ownKeys(b);
   // Where an error keeps its stack is no matter of order.
@@ -69,10 +87,11 @@ function differenceOfProperties(a, b, path, pairs) {
     for (const attribute of ['writable', 'enumerable', 'configurable']) {
       if (one[attribute] !== other[attribute]) return `${path}.${String(name)}: ${attribute}`;
     }
-    const found = difference(a[name], b[name], `${path}.${String(name)}`, pairs);
+    const found = differenceAt(a[name], b[name], `${path}.${String(name)}`, context);
     if (found) return found;
   }
   return undefined;
 }
 
 module.exports.difference = difference;
+module.exports.differenceButBuffers = differenceButBuffers;

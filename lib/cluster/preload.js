@@ -12,6 +12,11 @@ const at = execArgv.indexOf(__filename);
 if (at > 0 && execArgv[at - 1] === '--require') execArgv.splice(at - 1, 2);
 
 if (link !== undefined && require('node:worker_threads').isMainThread) {
-  const [slot, controlFd, scoreboardFd] = link.split(',').map(Number);
-  require('./worker').install({ slot, controlFd, scoreboardFd });
+  const [slot, controlFd, scoreboardFd, lanesFd, format] = link.split(',');
+  require('./worker').install({
+    slot: Number(slot),
+    controlFd: Number(controlFd),
+    scoreboardFd: Number(scoreboardFd),
+  });
+  if (lanesFd !== undefined) require('./ipc-lanes').attachPrimary(Number(lanesFd), format);
 }

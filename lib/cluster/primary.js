@@ -15,10 +15,11 @@ const { getScheduler } = require('./scheduler');
 const { ListenerTable } = require('./listeners');
 const { readProcess } = require('./proc');
 const policies = require('./policy');
+const lanes = require('./ipc-lanes');
 
 const PRELOAD = require.resolve('./preload');
 
-/** How a worker's process learns about its link: slot and descriptors. Removed again when it has. */
+/** How a worker's process learns about its link: slot, descriptors, lanes. Removed again when it has. */
 const LINK_VARIABLE = 'MANYCORE_CLUSTER';
 
 const native = { fork: builtin.fork, setupPrimary: builtin.setupPrimary };
@@ -108,14 +109,19 @@ function fork(env) {
   }
   const scheduler = getScheduler(addon, builtin.settings);
   const link = scheduler.addWorker();
+  const processLink = lanes.create(addon);
   let worker;
   try {
-    worker = forkLinked(env, link, scheduler.acceptor.scoreboardFd());
+    worker = forkLinked(env, link, scheduler.acceptor.scoreboardFd(), processLink);
   } catch (error) {
     scheduler.removeWorker(link);
+    processLink?.close();
     throw error;
   }
   adopt(worker, link, scheduler);
+  if (processLink !== null) {
+    lanes.attachWorker(addon, processLink, worker, lanes.formatOf(builtin.settings));
+  }
   return worker;
 }
 
@@ -125,8 +131,9 @@ function fork(env) {
  * @param {any} env
  * @param {import('../native/index').AcceptorWorker} link
  * @param {number} scoreboardFd
+ * @param {import('../native/index').ProcessLink | null} processLink
  */
-function forkLinked(env, link, scoreboardFd) {
+function forkLinked(env, link, scoreboardFd, processLink) {
   const { setupPrimary: current } = builtin;
   /** How many descriptors the worker has as the user sees it. */
   let visible = 0;
@@ -138,9 +145,10 @@ function forkLinked(env, link, scoreboardFd) {
     const own = ownStdio(settings);
     // What is none is Node's to refuse.
     if (own === null) return;
-    const stdio = [...own, link.fd, scoreboardFd];
+    const stdio = [...own, link.fd, scoreboardFd, ...(processLink?.fds ?? [])];
     const at = (visible = own.length);
-    linkedEnv[LINK_VARIABLE] = `${link.slot},${at},${at + 1}`;
+    const lanesAt = processLink === null ? '' : `,${at + 2},${lanes.formatOf(settings)}`;
+    linkedEnv[LINK_VARIABLE] = `${link.slot},${at},${at + 1}${lanesAt}`;
     builtin.settings = { ...settings, stdio, execArgv: ['--require', PRELOAD, ...settings.execArgv] };
   };
   const linkedEnv = { ...env };

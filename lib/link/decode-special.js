@@ -2,7 +2,8 @@
 
 /** Decodes everything that is neither a primitive, a plain object of a shape nor a dense array. */
 
-const { Tag, VIEW_NAMES, ERROR_NAMES, ErrorPart } = require('./tags');
+const { Buffer } = require('node:buffer');
+const { Tag, BUFFER_KIND, VIEW_NAMES, ERROR_NAMES, ErrorPart } = require('./tags');
 
 /** @typedef {import('./decoder').Decoder} Decoder */
 
@@ -45,6 +46,8 @@ function readSpecial(decoder, tag, corrupt) {
       return arrayBuffer(decoder);
     case Tag.VIEW:
       return view(decoder, corrupt);
+    case Tag.OWN_VIEW:
+      return ownView(decoder, corrupt);
     case Tag.REGEXP:
       return regExp(decoder, corrupt);
     case Tag.ERROR:
@@ -150,6 +153,26 @@ function view(decoder, corrupt) {
   const object = new View(buffer, byteOffset, length);
   if (decoder.hasReferences) decoder.references[place] = object;
   return object;
+}
+
+/**
+ * @param {Decoder} decoder
+ * @param {object} corrupt
+ */
+function ownView(decoder, corrupt) {
+  decoder.need(5);
+  const kind = decoder.bytes[decoder.position++];
+  const byteLength = decoder.count(1);
+  const start = decoder.position;
+  decoder.position += byteLength;
+  // Not a part of the pool, and not zeroed before it is filled.
+  const copy = Buffer.allocUnsafeSlow(byteLength);
+  copy.set(decoder.bytes.subarray(start, start + byteLength));
+  if (kind === BUFFER_KIND) return remember(decoder, copy);
+  const View = VIEW_CONSTRUCTORS[kind];
+  const each = View?.BYTES_PER_ELEMENT ?? 1;
+  if (View === undefined || byteLength % each !== 0) throw corrupt;
+  return remember(decoder, new View(copy.buffer, 0, byteLength / each));
 }
 
 /**

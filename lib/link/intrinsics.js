@@ -46,6 +46,7 @@ module.exports.bufferResizable = hasResizable ? getter(ArrayBuffer.prototype, 'r
 module.exports.arrayName = getter(typedArray, Symbol.toStringTag);
 module.exports.arrayBuffer = getter(typedArray, 'buffer');
 module.exports.arrayByteOffset = getter(typedArray, 'byteOffset');
+module.exports.arrayByteLength = getter(typedArray, 'byteLength');
 module.exports.arrayLength = getter(typedArray, 'length');
 module.exports.dataViewBuffer = getter(DataView.prototype, 'buffer');
 module.exports.dataViewByteOffset = getter(DataView.prototype, 'byteOffset');

@@ -7,8 +7,22 @@
 
 const { Decoder, CORRUPT } = require('./decoder');
 const { makeError } = require('../core/errors');
-const { HEAD, TAIL, OVERFLOWED, TAKEN, CLOSED, HEADER_BYTES, Kind } = require('./layout');
+const {
+  HEAD,
+  TAIL,
+  OVERFLOWED,
+  TAKEN,
+  WAITING,
+  HEADER_BYTES,
+  FRAGMENT_HEADER_BYTES,
+  Kind,
+} = require('./layout');
 const { memoryOf } = require('./memory');
+
+/** As much memory is taken at first for a record that comes in fragments; more as it comes. */
+const ASSEMBLY_BYTES = 1024 * 1024;
+/** Records up to this length travel, header included. */
+const MAX_RECORD_BYTES = 0xfffffff8;
 
 /** @typedef {import('./memory').Memory} Memory */
 
@@ -31,6 +45,11 @@ class LaneReceiver {
   #usual;
   #taken = 0;
   #isClosed = false;
+  /** Whether the producer is another process. */
+  #isForeign;
+  /** A record that comes in fragments, and how much of it is there. @type {Uint8Array | null} */
+  #assembly = null;
+  #assembled = 0;
 
   /** What `next()` found: one of `Kind`, and the value of a VALUE. */
   kind = 0;
@@ -42,7 +61,8 @@ class LaneReceiver {
     const arrayBuffer = /** @type {ArrayBuffer} */ (end.memory());
     this.#end = end;
     this.#memory = memoryOf(arrayBuffer);
-    this.#words = new Int32Array(arrayBuffer, 0, CLOSED + 1);
+    this.#words = new Int32Array(arrayBuffer, 0, WAITING + 1);
+    this.#isForeign = end.isForeign;
     this.#ringOffset = end.ringOffset;
     this.#capacity = end.capacity;
     this.#decoder = new Decoder(this.#memory);
@@ -70,6 +90,7 @@ class LaneReceiver {
     this.#isClosed = true;
     this.value = undefined;
     this.#chunk = null;
+    this.#assembly = null;
     this.#end.close();
   }
 
@@ -85,7 +106,9 @@ class LaneReceiver {
         if (!(this.#overflowing ? this.#nextInOverflow() : this.#nextInRing())) return false;
         if (this.kind === Kind.OVERFLOW) this.#overflowing = true;
         else if (this.kind === Kind.RETURN) this.#overflowing = false;
-        else if (this.kind !== Kind.SKIP) return true;
+        else if (this.kind === Kind.FRAGMENT) {
+          if (this.#assembly === null) return true;
+        } else if (this.kind !== Kind.SKIP) return true;
       }
     } catch (error) {
       this.close();
@@ -98,6 +121,24 @@ class LaneReceiver {
     if (this.#isClosed || this.#released === this.#tail) return;
     this.#released = this.#tail;
     Atomics.store(this.#words, TAIL, this.#tail);
+    if (this.#isForeign && Atomics.load(this.#words, WAITING) === 1) this.#end.giveRoom();
+  }
+
+  /**
+   * Makes sure that a call for records, which found none, was for something: control words that cannot be would
+   * bring such calls for ever.
+   * @throws ERR_MANYCORE_LINK_CORRUPT
+   */
+  verify() {
+    if (this.#isClosed || !this.#isForeign) return;
+    const words = this.#words;
+    const isSound =
+      Atomics.load(words, TAIL) === this.#released &&
+      Atomics.load(words, OVERFLOWED) === 0 &&
+      Atomics.load(words, TAKEN) === 0;
+    if (isSound) return;
+    this.close();
+    throw makeError('ERR_MANYCORE_LINK_CORRUPT', [], this.verify);
   }
 
   #nextInRing() {
@@ -158,9 +199,41 @@ class LaneReceiver {
     const decoder = this.#decoder;
     if (decoder.memory !== memory) decoder.use(memory);
     if (this.kind === Kind.VALUE) this.value = decoder.decode(start, length);
-    else if (this.kind === 0 || this.kind > Kind.SKIP) throw CORRUPT;
+    else if (this.kind === 0 || this.kind > Kind.SERIALIZED) throw CORRUPT;
+    else if (this.kind === Kind.FRAGMENT) this.#assemble(memory, start, length);
+    else if (this.#isForeign && isOfOverflow(this.kind)) throw CORRUPT;
     else decoder.tables(start, length);
     return length;
+  }
+
+  /**
+   * Takes a part of a record; with the last one, the record is read.
+   * @param {Memory} memory
+   * @param {number} start
+   * @param {number} length
+   */
+  #assemble(memory, start, length) {
+    if (length < FRAGMENT_HEADER_BYTES) throw CORRUPT;
+    const total = memory.view.getUint32(start + 8, true);
+    const part = memory.bytes.subarray(start + FRAGMENT_HEADER_BYTES, start + length);
+    const assembled = this.#assembled + part.length;
+    if (assembled > total || total > MAX_RECORD_BYTES) throw CORRUPT;
+    let assembly = this.#assembly ?? new Uint8Array(Math.min(total, ASSEMBLY_BYTES));
+    if (assembly.length < assembled) {
+      const larger = new Uint8Array(Math.min(total, Math.max(assembled, assembly.length * 2)));
+      larger.set(assembly.subarray(0, this.#assembled));
+      assembly = larger;
+    }
+    assembly.set(part, this.#assembled);
+    this.#assembly = assembly;
+    this.#assembled = assembled;
+    if (assembled < total) return;
+    this.#assembly = null;
+    this.#assembled = 0;
+    const whole = memoryOf(/** @type {ArrayBuffer} */ (assembly.buffer));
+    if (this.#read(whole, 0, total) !== total || this.kind === Kind.FRAGMENT) throw CORRUPT;
+    // What it was made of is not the decoder's business any more.
+    this.#decoder.use(this.#memory);
   }
 
   /** Whether records are waiting. */
@@ -168,6 +241,11 @@ class LaneReceiver {
     const words = this.#words;
     return Atomics.load(words, HEAD) !== this.#tail || Atomics.load(words, OVERFLOWED) !== this.#taken;
   }
+}
+
+/** Kinds of records that only a lane with an overflow has. @param {number} kind */
+function isOfOverflow(kind) {
+  return kind === Kind.OVERFLOW || kind === Kind.RETURN;
 }
 
 module.exports.LaneReceiver = LaneReceiver;

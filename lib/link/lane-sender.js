@@ -4,11 +4,15 @@
  * The publishing end of a lane. Records go into the ring; while it is full they go, in order, into the overflow,
  * until the consumer has caught up with the ring. Nothing here blocks, and nothing is lost when this thread
  * ends: both ring and overflow outlive it.
+ *
+ * To another process there is no overflow that outlives the producer: records wait in its spill, and `flush()` moves
+ * them into the ring when there is room.
  */
 
 const { Encoder } = require('./encoder');
 const { HEAD, TAIL, ASLEEP, CLOSED, BARE_RECORD_BYTES, Kind } = require('./layout');
 const { memoryOf } = require('./memory');
+const { CHUNK_BYTES } = require('./spill');
 const { UNSUPPORTED } = require('./unsupported');
 
 /** Less room than this, and a record is not even begun in the ring. */
@@ -37,12 +41,15 @@ class LaneSender {
   /** @type {Encoder[]} */
   #suspended = [];
   #encoder;
+  /** @type {import('./spill').Spill | null} */
+  #spill;
 
   /**
    * @param {import('../native/index').LaneSender} end
    * @param {Encoder} [encoder] the rules by which values are encoded
+   * @param {import('./spill').Spill} [spill] where records wait for room; by default in the overflow
    */
-  constructor(end, encoder = new Encoder()) {
+  constructor(end, encoder = new Encoder(), spill = undefined) {
     const arrayBuffer = /** @type {ArrayBuffer} */ (end.memory());
     this.#end = end;
     this.#memory = memoryOf(arrayBuffer);
@@ -50,6 +57,7 @@ class LaneSender {
     this.#ringOffset = end.ringOffset;
     this.#capacity = end.capacity;
     this.#encoder = encoder;
+    this.#spill = spill ?? null;
   }
 
   /**
@@ -160,8 +168,43 @@ class LaneSender {
     encoder.begin(this.#memory, this.#ringOffset, this.#ringOffset + this.#room());
   }
 
+  /**
+   * Moves spilled records into the ring as far as there is room. False when some are left: the consumer tells of
+   * room then.
+   */
+  flush() {
+    const spill = this.#spill;
+    if (spill === null || !this.#overflowing) return true;
+    for (;;) {
+      this.#tail = Atomics.load(this.#words, TAIL);
+      const at = this.#ringOffset + (this.#head & (this.#capacity - 1));
+      const written = spill.move(this.#memory, at, this.#room(), this.#capacity);
+      if (written > 0) this.#publish(written);
+      if (spill.isEmpty) {
+        this.#overflowing = false;
+        return true;
+      }
+      if (this.#end.waitForRoom(this.#tail)) return false;
+    }
+  }
+
+  /** Whether records wait in the spill. */
+  get isSpilling() {
+    return this.#overflowing;
+  }
+
+  /** Whether the consumer's position is one that it cannot have: its process writes what it likes. */
+  get isCorrupt() {
+    const used = (this.#head - Atomics.load(this.#words, TAIL)) | 0;
+    return used < 0 || used > this.#capacity;
+  }
+
   /** Back to the ring once the consumer has passed all of it. Returns the room there. */
   #leaveOverflow() {
+    if (this.#spill !== null) {
+      if (Atomics.load(this.#words, TAIL) === this.#tail) return 0;
+      return this.flush() ? this.#room() : 0;
+    }
     this.#tail = Atomics.load(this.#words, TAIL);
     if (this.#tail !== this.#head) return 0;
     const encoder = this.#encoder;
@@ -183,12 +226,31 @@ class LaneSender {
       this.#publish(length);
       return;
     }
+    if (this.#spill !== null) return this.#spillRecord(this.#spill, encoder);
     if (!this.#overflowing) {
       // The room kept back is there whenever the ring is not known to be overflowing.
       this.#bareInRing(Kind.OVERFLOW);
       this.#overflowing = true;
     }
     this.#push(encoder);
+  }
+
+  /**
+   * @param {import('./spill').Spill} spill
+   * @param {Encoder} encoder with a completed record
+   */
+  #spillRecord(spill, encoder) {
+    const record = encoder.record();
+    const isLarge = record.length >= CHUNK_BYTES;
+    spill.push(record, isLarge);
+    // Its memory is the spill's now.
+    if (isLarge) encoder.scratch = null;
+    encoder.commit();
+    if (this.#overflowing) return;
+    this.#overflowing = true;
+    // What was skipped for the record that did not fit after all.
+    if (this.#head !== this.#published) this.#publish(0);
+    this.flush();
   }
 
   /** @param {Encoder} encoder with a completed record */

@@ -12,6 +12,7 @@ const ASLEEP = 256 / 4;
 const OVERFLOWED = 384 / 4;
 const TAKEN = 512 / 4;
 const CLOSED = 640 / 4;
+const WAITING = 768 / 4;
 
 /**
  * A record: u32 length in bytes (a multiple of 8, header included), u8 kind, u8 flags, u16 unused,
@@ -37,10 +38,17 @@ const Kind = Object.freeze({
   END: 7,
   /** Nothing: the sender goes on at the start of the ring. */
   SKIP: 8,
+  /** A part of a record that is larger than the ring should be filled with: u32 length of the whole, the bytes. */
+  FRAGMENT: 9,
+  /** The value of the next VALUE is the platform's own serialization of the message. */
+  SERIALIZED: 10,
 });
 
 /** Bytes of a record without payload. */
 const BARE_RECORD_BYTES = 16;
+
+/** Where the bytes of a FRAGMENT start. */
+const FRAGMENT_HEADER_BYTES = 16;
 
 /** Flags of a VALUE record. */
 const Flag = Object.freeze({
@@ -60,7 +68,9 @@ module.exports.ASLEEP = ASLEEP;
 module.exports.OVERFLOWED = OVERFLOWED;
 module.exports.TAKEN = TAKEN;
 module.exports.CLOSED = CLOSED;
+module.exports.WAITING = WAITING;
 module.exports.HEADER_BYTES = HEADER_BYTES;
 module.exports.BARE_RECORD_BYTES = BARE_RECORD_BYTES;
+module.exports.FRAGMENT_HEADER_BYTES = FRAGMENT_HEADER_BYTES;
 module.exports.Kind = Kind;
 module.exports.Flag = Flag;

@@ -46,6 +46,8 @@ const Tag = Object.freeze({
   ERROR: 0x96,
   /** the primitive */
   BOXED: 0x97,
+  /** u8 kind of view, u32 length in bytes, bytes: a view with a buffer of its own */
+  OWN_VIEW: 0x98,
   /** | length, up to 8: ASCII characters */
   SHORT_STRING: 0xa0,
   /** | length, up to 15: the next so many characters of the bundle */
@@ -87,6 +89,9 @@ const VIEW_NAMES = Object.freeze([
   'Float16Array',
 ]);
 
+/** In an OWN_VIEW: Node's Buffer. */
+const BUFFER_KIND = 0xff;
+
 /** Kinds of errors, by their number in an ERROR. Only ever append. */
 const ERROR_NAMES = Object.freeze([
   'Error',
@@ -107,5 +112,6 @@ module.exports.BUNDLED_STRING_LENGTH = BUNDLED_STRING_LENGTH;
 module.exports.LARGE_LENGTH = LARGE_LENGTH;
 module.exports.MAX_DEPTH = MAX_DEPTH;
 module.exports.VIEW_NAMES = VIEW_NAMES;
+module.exports.BUFFER_KIND = BUFFER_KIND;
 module.exports.ERROR_NAMES = ERROR_NAMES;
 module.exports.ErrorPart = ErrorPart;

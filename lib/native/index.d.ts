@@ -63,6 +63,14 @@ export declare class LaneReceiver {
    * the event loop alive.
    */
   listen(drain: () => void): void
+  /** Calls `callback` from the event loop whenever the bell rings while room is watched for, paused or not. */
+  onRoom(callback: () => void): void
+  /** Starts or stops watching for room in the lane the other way. */
+  watchRoom(watching: boolean): void
+  /** Tells the producer, if another process, of room that it waits for. */
+  giveRoom(): void
+  /** Whether the producer is another process. */
+  get isForeign(): boolean
   /** No calls until `resume()`, not even when the bell rings. */
   pause(): void
   /** Calls again, on a later turn of the event loop, if there is something. */
@@ -88,9 +96,35 @@ export declare class LaneSender {
   ring(): void
   /** Puts a record behind a full ring. */
   pushOverflow(record: Uint8Array): void
+  /**
+   * Between processes: asks for a call of `onRoom`, having seen the consumer at `seenTail`. False when it has
+   * moved on meanwhile.
+   */
+  waitForRoom(seenTail: number): boolean
   /** Bytes waiting behind the ring. */
   get overflowBytes(): number
   /** Lets go of the lane; what was published stays readable for the consumer. */
+  close(): void
+}
+
+/** Two lanes between this process and a child, or its parent. */
+export declare class ProcessLink {
+  /** Makes both lanes, for a child that is about to be spawned. Throws without memory or file descriptors. */
+  constructor(capacityBytes: number)
+  /**
+   * In the child: takes over the inherited descriptors, which start at `first`. Throws when they are not those
+   * of such a link; they are closed then.
+   */
+  static adopt(capacityBytes: number, first: number): ProcessLink
+  /** The descriptors to pass to the child, one after the other. */
+  get fds(): Array<number>
+  /** The child has been spawned, or will not be: its descriptors are closed here. */
+  passed(): void
+  /** The sending end; once. */
+  takeSender(): LaneSender
+  /** The receiving end; once. */
+  takeReceiver(): LaneReceiver
+  /** Lets go of what has not been taken. */
   close(): void
 }
 
@@ -192,6 +226,8 @@ export interface LaneLayout {
   taken: number
   /** 1: nobody reads any more. */
   closed: number
+  /** 1: the producer must be told of room. */
+  waiting: number
 }
 
 /** What `listen` did. */

@@ -838,6 +838,7 @@ module.exports = nativeBinding
 module.exports.Acceptor = nativeBinding.Acceptor
 module.exports.LaneReceiver = nativeBinding.LaneReceiver
 module.exports.LaneSender = nativeBinding.LaneSender
+module.exports.ProcessLink = nativeBinding.ProcessLink
 module.exports.Receiver = nativeBinding.Receiver
 module.exports.ThreadLink = nativeBinding.ThreadLink
 module.exports.laneLayout = nativeBinding.laneLayout

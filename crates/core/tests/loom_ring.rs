@@ -189,3 +189,35 @@ fn one_sleep_is_rung_once() {
         assert_eq!(lane.rings.load(Ordering::Relaxed), 1);
     });
 }
+
+/// Producer: as `send`, asleep whenever the ring is full until the consumer tells of room.
+fn send_patiently(lane: &Lane, room_bell: &Notify, record: u8) {
+    while !lane.send(record) {
+        let tail = lane.control.tail.0.load(Ordering::Acquire);
+        if lane.control.head.0.load(Ordering::Relaxed).wrapping_sub(tail) as usize == SLOTS
+            && lane.control.transition_to_waiting(tail)
+        {
+            room_bell.wait();
+        }
+    }
+}
+
+#[test]
+fn a_producer_that_waits_for_room_is_told_of_it() {
+    loom::model(|| {
+        let lane = Lane::new();
+        assert!(lane.send(1) && lane.send(2));
+        let room_bell = Arc::new(Notify::new());
+        let (producer, room) = (Arc::clone(&lane), Arc::clone(&room_bell));
+        let thread = thread::spawn(move || send_patiently(&producer, &room, 3));
+        let mut chunk = VecDeque::new();
+        for expected in [1, 2] {
+            assert_eq!(lane.receive(&mut chunk), Some(expected));
+            if lane.control.room_needed() {
+                room_bell.notify();
+            }
+        }
+        thread.join().unwrap();
+        assert_eq!(lane.receive(&mut chunk), Some(3));
+    });
+}

@@ -9,6 +9,7 @@
 //!    384  overflowed    producer   count of records put into the overflow
 //!    512  taken         consumer   count of records taken from it
 //!    640  closed        consumer   1: nobody reads this lane any more
+//!    768  waiting       both       1: the producer waits for room and must be told of it
 //! ```
 //!
 //! Positions are bytes, counted up without end and wrapping at 2^32. Each word has a line (two: processors
@@ -17,7 +18,8 @@
 //! Order. Publishing: the record's bytes, then a store of `head`. Consuming: a load of `head`, the bytes, then
 //! a store of `tail`. Sleeping: `asleep = 1`, then `head` is looked at once more. Ringing: `head` is stored,
 //! then `asleep` is looked at. The last two pairs need sequential consistency on both sides: else each could
-//! miss the other's store, and the consumer would sleep on a published record.
+//! miss the other's store, and the consumer would sleep on a published record. Waiting for room is the same the
+//! other way round: `waiting = 1`, then `tail` is looked at once more; `tail` is stored, then `waiting` is looked at.
 
 use crate::sync::{fence, AtomicU32, AtomicU64, Ordering};
 
@@ -42,6 +44,9 @@ pub const AWAKE: u32 = 0;
 /// The consumer waits for the doorbell.
 pub const ASLEEP: u32 = 1;
 
+/// The producer has records that the ring has no room for.
+pub const WAITING: u32 = 1;
+
 /// See the module's documentation.
 #[repr(C)]
 #[derive(Debug, Default)]
@@ -58,6 +63,8 @@ pub struct Control {
     pub taken: Line<AtomicU32>,
     /// 1 once nobody reads this lane any more.
     pub closed: Line<AtomicU32>,
+    /// [`WAITING`] while the producer waits for room; anything else counts as not waiting.
+    pub waiting: Line<AtomicU32>,
 }
 
 /// Byte offsets of the words, for JavaScript.
@@ -77,6 +84,8 @@ pub mod offset {
     pub const TAKEN: usize = offset_of!(Control, taken);
     /// Of `closed`.
     pub const CLOSED: usize = offset_of!(Control, closed);
+    /// Of `waiting`.
+    pub const WAITING: usize = offset_of!(Control, waiting);
 }
 
 #[cfg(not(loom))]
@@ -84,7 +93,8 @@ const _: () = {
     assert!(offset::HEAD == 0 && offset::TAIL == 128 && offset::ASLEEP == 256);
     assert!(std::mem::offset_of!(Sleep, signalled_at) == 8);
     assert!(offset::OVERFLOWED == 384 && offset::TAKEN == 512 && offset::CLOSED == 640);
-    assert!(size_of::<Control>() == 768);
+    assert!(offset::WAITING == 768);
+    assert!(size_of::<Control>() == 896);
 };
 
 impl Control {
@@ -126,5 +136,27 @@ impl Control {
         fence(Ordering::SeqCst);
         self.sleep.0.flag.load(Ordering::Relaxed) == ASLEEP
             && self.sleep.0.flag.swap(AWAKE, Ordering::SeqCst) == ASLEEP
+    }
+
+    /// Producer: asks to be told of room, having seen the consumer at `seen_tail`. False when the consumer has
+    /// moved on meanwhile: there may be room already.
+    pub fn transition_to_waiting(&self, seen_tail: u32) -> bool {
+        self.waiting.0.swap(WAITING, Ordering::SeqCst);
+        // SeqCst: pairs with the fence in `room_needed`. Whichever of the two comes second sees the other's
+        // store, so that either this thread sees the room or the consumer sees the flag.
+        fence(Ordering::SeqCst);
+        if self.tail.0.load(Ordering::Acquire) != seen_tail {
+            self.waiting.0.swap(0, Ordering::SeqCst);
+            return false;
+        }
+        true
+    }
+
+    /// Consumer, after storing `tail`: whether the producer must be told. True once per wait.
+    pub fn room_needed(&self) -> bool {
+        // SeqCst: pairs with the fence in `transition_to_waiting`.
+        fence(Ordering::SeqCst);
+        self.waiting.0.load(Ordering::Relaxed) == WAITING
+            && self.waiting.0.swap(0, Ordering::SeqCst) == WAITING
     }
 }

@@ -1,4 +1,5 @@
 //! A lane between two threads of this process: its memory mapped once for each end, its overflow and its bell.
+//! Ends of lanes between processes ([`super::process`]) are of the same types; their overflow stays empty.
 //!
 //! Who may call: each end belongs to one thread and may be sent there. Either end may go first; what was
 //! published stays readable for the consumer as long as its end lives.
@@ -19,6 +20,8 @@ use crate::sys::eventfd::EventFd;
 struct Shared {
     overflow: Overflow,
     bell: EventFd,
+    /// Between processes, what tells the producer of room.
+    room_bell: Option<EventFd>,
 }
 
 /// One end's mapping of the ring.
@@ -29,6 +32,10 @@ pub struct Memory {
 }
 
 impl Memory {
+    pub(super) fn new(mapping: Mapping, header_len: usize) -> Self {
+        Self { mapping, header_len }
+    }
+
     /// The first byte: the control words, then from [`Memory::ring_offset`] the ring and its mirror.
     pub fn as_ptr(&self) -> *mut u8 {
         self.mapping.as_ptr()
@@ -88,6 +95,7 @@ pub fn lane(capacity: usize) -> io::Result<(Sender, Receiver)> {
     let shared = Arc::new(Shared {
         overflow: Overflow::default(),
         bell: EventFd::new()?,
+        room_bell: None,
     });
     let sender_memory = Memory {
         mapping: first.into_mapping(),
@@ -110,9 +118,27 @@ pub fn lane(capacity: usize) -> io::Result<(Sender, Receiver)> {
 }
 
 /// Positions are 32 bits wide, and their difference must not be ambiguous.
-const MAX_CAPACITY: usize = 1 << 30;
+pub(super) const MAX_CAPACITY: usize = 1 << 30;
 
 impl Sender {
+    /// The end of a lane to another process. `bell` is the consumer's.
+    pub(super) fn new(memory: Memory, bell: EventFd) -> Self {
+        let shared = Shared {
+            overflow: Overflow::default(),
+            bell,
+            room_bell: None,
+        };
+        Self {
+            memory: Arc::new(memory),
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Asks to be told of room, see [`Control::transition_to_waiting`].
+    pub fn wait_for_room(&self, seen_tail: u32) -> bool {
+        self.memory.control().transition_to_waiting(seen_tail)
+    }
+
     /// This end's mapping.
     pub fn memory(&self) -> &Arc<Memory> {
         &self.memory
@@ -142,6 +168,33 @@ impl Sender {
 }
 
 impl Receiver {
+    /// The end of a lane from another process. `bell` is this process's, `room_bell` the producer's.
+    pub(super) fn new(memory: Memory, bell: EventFd, room_bell: EventFd) -> Self {
+        let shared = Shared {
+            overflow: Overflow::default(),
+            bell,
+            room_bell: Some(room_bell),
+        };
+        Self {
+            memory: Arc::new(memory),
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Whether the producer is another process.
+    pub fn is_foreign(&self) -> bool {
+        self.shared.room_bell.is_some()
+    }
+
+    /// Tells a producer that waits for it of room. To be called after `tail` was stored.
+    pub fn give_room(&self) {
+        if let Some(bell) = &self.shared.room_bell {
+            if self.memory.control().room_needed() {
+                bell.signal();
+            }
+        }
+    }
+
     /// This end's mapping.
     pub fn memory(&self) -> &Arc<Memory> {
         &self.memory

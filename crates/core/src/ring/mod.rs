@@ -7,4 +7,5 @@ pub mod control;
 pub mod doorbell;
 pub mod lane;
 pub mod overflow;
+pub mod process;
 pub mod spin;

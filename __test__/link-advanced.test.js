@@ -1,0 +1,75 @@
+'use strict';
+
+/* The rules of `serialization: 'advanced'`, against Node's own serializer with what its channel adds to it. */
+
+const assert = require('node:assert/strict');
+const test = require('node:test');
+const fc = require('fast-check');
+
+const { formats } = require('../lib/cluster/ipc-formats');
+const { AdvancedEncoder } = require('../lib/link/advanced-encoder');
+const { Codec } = require('./support/codec');
+const { differenceButBuffers } = require('./support/same');
+const { cloneable } = require('./support/values');
+
+const RUNS = Math.ceil(Number(process.env.MANYCORE_PROPERTY_RUNS ?? 100_000) / 5);
+const WATCHDOG = { timeout: 900_000 };
+const { serialize, deserialize } = formats.advanced;
+
+/** Checks one value against its way through Node's serializer; false when it was refused. */
+function check(codec, value) {
+  const copy = codec.copy(value);
+  if (copy === undefined) return false;
+  const found = differenceButBuffers(copy.value, deserialize(serialize(value)));
+  if (found) throw new Error(found);
+  return true;
+}
+
+test(`${RUNS} values are cloned as Node's channel does`, WATCHDOG, () => {
+  let codec = new Codec(new AdvancedEncoder());
+  let carried = 0;
+  fc.assert(
+    fc.property(cloneable, (value) => {
+      if (carried % 5000 === 0) codec = new Codec(new AdvancedEncoder());
+      if (check(codec, value)) carried++;
+    }),
+    { numRuns: RUNS },
+  );
+  assert.ok(carried > RUNS * 0.9, `only ${carried} of ${RUNS} were carried`);
+});
+
+test('views come by themselves, with the bytes they show', () => {
+  const codec = new Codec(new AdvancedEncoder());
+  const buffer = new ArrayBuffer(1000);
+  const view = new Uint16Array(buffer, 10, 3).fill(513);
+  const copy = codec.copy({ view, again: view, buffer, other: new DataView(buffer, 10, 6) }).value;
+  assert.equal(copy.view, copy.again);
+  assert.deepEqual(copy.view, new Uint16Array([513, 513, 513]));
+  assert.equal(copy.view.buffer.byteLength, 6);
+  assert.equal(copy.other.getUint16(0, true), 513);
+  assert.equal(copy.buffer.byteLength, 1000);
+  const pooled = Buffer.from('pooled');
+  assert.ok(check(codec, [pooled, pooled.subarray(2), Buffer.alloc(0), new Float64Array(0)]));
+  assert.ok(Buffer.isBuffer(codec.copy(pooled).value));
+  assert.ok(check(codec, new Uint8Array(new SharedArrayBuffer(8)).fill(3)));
+  assert.ok(check(codec, new (class Own extends Uint8Array {})(4)));
+  assert.ok(check(codec, Object.assign(Buffer.from('with a property'), { property: 1 })));
+});
+
+test('what is refused is serialized as Node does, or throws as it does', () => {
+  const codec = new Codec(new AdvancedEncoder());
+  const { port1 } = new MessageChannel();
+  port1.close();
+  for (const value of [new Blob([]), port1, new URL('http://a'), new (class extends Map {})([[1, 2]])]) {
+    const copy = codec.copy(value) ?? { value: deserialize(serialize(value)) };
+    assert.equal(differenceButBuffers(copy.value, deserialize(serialize(value))), undefined);
+  }
+  for (const value of [() => 1, { a: Symbol('s') }, new WeakMap(), new SharedArrayBuffer(8)]) {
+    assert.equal(codec.copy(value), undefined);
+    assert.throws(() => serialize(value), /could not be cloned/);
+  }
+  const detached = new Uint8Array(8);
+  structuredClone(detached.buffer, { transfer: [detached.buffer] });
+  assert.throws(() => codec.copy(detached), TypeError);
+  assert.throws(() => serialize(detached), TypeError);
+});

@@ -1,0 +1,179 @@
+//! A link between two processes: a lane each way, and a bell for each side.
+//!
+//! The parent makes the link and passes its descriptors on when it spawns the child, which adopts them. Each side
+//! maps both lanes and keeps both bells; nothing else of the other is needed, and either may die at any time:
+//! what was published stays readable, and the memory goes with the last mapping. A side's bell tells it both of
+//! records and of room for its own.
+//!
+//! Who may call: any thread; each side's ends belong to one.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+
+use rustix::io::FdFlags;
+
+use super::lane::{Memory, Receiver, Sender, MAX_CAPACITY};
+use crate::shm::segment::{page_size, Segment};
+use crate::sys::eventfd::EventFd;
+
+/// Descriptors that a child adopts.
+pub const PASSED: usize = 4;
+
+/// One side's ends.
+#[derive(Debug)]
+pub struct Ends {
+    /// Of the lane to the other side.
+    pub sender: Sender,
+    /// Of the lane from it.
+    pub receiver: Receiver,
+}
+
+/// What the child needs: its incoming lane, its outgoing lane, its bell, the parent's bell.
+#[derive(Debug)]
+pub struct Passed([OwnedFd; PASSED]);
+
+impl Passed {
+    /// The numbers to pass on, in the order that [`adopt`] takes them.
+    pub fn numbers(&self) -> [RawFd; PASSED] {
+        self.0.each_ref().map(AsRawFd::as_raw_fd)
+    }
+
+    #[cfg(test)]
+    fn into_fds(self) -> [OwnedFd; PASSED] {
+        self.0
+    }
+}
+
+/// Makes a link whose rings have `capacity` bytes each, a power of two of at least a page. Returns the parent's
+/// ends and what the child adopts.
+///
+/// # Errors
+/// `InvalidInput` for another capacity, EMFILE and ENFILE without descriptors left, ENOMEM without address space.
+pub fn create(capacity: usize) -> io::Result<(Ends, Passed)> {
+    let header_len = page_size();
+    check_capacity(capacity, header_len)?;
+    let outgoing = Segment::create_mirrored("manycore-link", header_len, capacity)?;
+    let incoming = Segment::create_mirrored("manycore-link", header_len, capacity)?;
+    let own_bell = EventFd::new()?;
+    let peer_bell = EventFd::new()?;
+    let passed = Passed([
+        outgoing.as_fd().try_clone_to_owned()?,
+        incoming.as_fd().try_clone_to_owned()?,
+        peer_bell.as_fd().try_clone_to_owned()?,
+        own_bell.as_fd().try_clone_to_owned()?,
+    ]);
+    Ok((ends(outgoing, incoming, own_bell, peer_bell)?, passed))
+}
+
+/// The child's ends, from inherited descriptors.
+///
+/// # Errors
+/// `InvalidInput` and `InvalidData` when a lane is not a sealed memfd of this capacity.
+pub fn adopt(
+    [incoming, outgoing, own_bell, peer_bell]: [OwnedFd; PASSED],
+    capacity: usize,
+) -> io::Result<Ends> {
+    let header_len = page_size();
+    check_capacity(capacity, header_len)?;
+    for bell in [&own_bell, &peer_bell] {
+        // Not for processes that this one starts.
+        rustix::io::fcntl_setfd(bell, FdFlags::CLOEXEC)?;
+    }
+    let outgoing = Segment::open_mirrored(outgoing, header_len, capacity)?;
+    let incoming = Segment::open_mirrored(incoming, header_len, capacity)?;
+    ends(
+        outgoing,
+        incoming,
+        EventFd::from_owned(own_bell),
+        EventFd::from_owned(peer_bell),
+    )
+}
+
+fn ends(outgoing: Segment, incoming: Segment, own_bell: EventFd, peer_bell: EventFd) -> io::Result<Ends> {
+    let room_bell = EventFd::from_owned(peer_bell.as_fd().try_clone_to_owned()?);
+    let memory = |segment: Segment| Memory::new(segment.into_mapping(), page_size());
+    Ok(Ends {
+        sender: Sender::new(memory(outgoing), peer_bell),
+        receiver: Receiver::new(memory(incoming), own_bell, room_bell),
+    })
+}
+
+fn check_capacity(capacity: usize, page: usize) -> io::Result<()> {
+    let fits = capacity.is_power_of_two() && (page..=MAX_CAPACITY).contains(&capacity);
+    fits.then_some(())
+        .ok_or_else(|| io::ErrorKind::InvalidInput.into())
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::sync::Ordering;
+
+    fn is_ringing(receiver: &Receiver) -> bool {
+        let mut fds = [rustix::event::PollFd::from_borrowed_fd(
+            // SAFETY: open as long as the receiver.
+            unsafe { std::os::fd::BorrowedFd::borrow_raw(receiver.bell_fd()) },
+            rustix::event::PollFlags::IN,
+        )];
+        rustix::event::poll(&mut fds, Some(&rustix::time::Timespec::default())).unwrap() == 1
+    }
+
+    fn link() -> (Ends, Ends) {
+        let capacity = page_size() * 2;
+        let (parent, passed) = create(capacity).unwrap();
+        (parent, adopt(passed.into_fds(), capacity).unwrap())
+    }
+
+    #[test]
+    fn each_side_reads_what_the_other_publishes() {
+        let (parent, child) = link();
+        parent.sender.memory().control().publish(8);
+        child.sender.memory().control().publish(16);
+        let head = |ends: &Ends| ends.receiver.memory().control().head.0.load(Ordering::Acquire);
+        assert_eq!((head(&child), head(&parent)), (8, 16));
+        assert!(parent.receiver.is_foreign());
+    }
+
+    #[test]
+    fn bells_ring_on_the_other_side() {
+        let (parent, child) = link();
+        parent.sender.ring();
+        assert!(is_ringing(&child.receiver) && !is_ringing(&parent.receiver));
+        child.sender.ring();
+        assert!(is_ringing(&parent.receiver));
+    }
+
+    #[test]
+    fn a_waiting_producer_is_told_of_room_once() {
+        let (parent, child) = link();
+        child.receiver.give_room();
+        assert!(!is_ringing(&parent.receiver));
+        assert!(parent.sender.wait_for_room(0));
+        child
+            .receiver
+            .memory()
+            .control()
+            .tail
+            .0
+            .store(8, Ordering::Release);
+        child.receiver.give_room();
+        assert!(is_ringing(&parent.receiver));
+        parent.receiver.clear_bell();
+        child.receiver.give_room();
+        assert!(!is_ringing(&parent.receiver));
+        assert!(!parent.sender.wait_for_room(0));
+    }
+
+    #[test]
+    fn what_is_not_such_a_lane_is_refused() {
+        let capacity = page_size();
+        let (_parent, passed) = create(capacity).unwrap();
+        assert!(adopt(passed.into_fds(), capacity * 2).is_err());
+        let (_parent, passed) = create(capacity).unwrap();
+        let [incoming, _, own_bell, peer_bell] = passed.into_fds();
+        let other = own_bell.try_clone().unwrap();
+        assert!(adopt([incoming, other, own_bell, peer_bell], capacity).is_err());
+        assert!(create(capacity + 1).is_err());
+        assert!(create(MAX_CAPACITY * 2).is_err());
+    }
+}

@@ -1,0 +1,59 @@
+'use strict';
+
+/**
+ * Encodes values as Node's channel between processes clones them under `serialization: 'advanced'`: as structured
+ * clone does, but each view by itself, with only the bytes that it shows, and Buffers as Buffers.
+ */
+
+const { Buffer } = require('node:buffer');
+const { Encoder } = require('./encoder');
+const intrinsics = require('./intrinsics');
+const { Tag, BUFFER_KIND, VIEW_NAMES } = require('./tags');
+const { UNSUPPORTED } = require('./unsupported');
+
+const VIEW_KINDS = new Map(VIEW_NAMES.map((name, kind) => [name, kind]));
+const DATA_VIEW_KIND = 0;
+
+class AdvancedEncoder extends Encoder {
+  /**
+   * @override
+   * @param {any} object
+   */
+  object(object) {
+    if (ArrayBuffer.isView(object)) this.#view(object);
+    else super.object(object);
+  }
+
+  /** @param {any} view */
+  #view(view) {
+    const name = intrinsics.arrayName(view);
+    const isBuffer = view.constructor === Buffer;
+    const kind = isBuffer ? BUFFER_KIND : name === undefined ? DATA_VIEW_KIND : VIEW_KINDS.get(name);
+    if (kind === undefined) throw UNSUPPORTED;
+    // Throws for a view of a detached buffer, as Node does.
+    const bytes = bytesOf(view, name === undefined);
+    if (!this.remember(view)) return;
+    const { length } = bytes;
+    this.reserve(6 + length);
+    this.bytes[this.position] = Tag.OWN_VIEW;
+    this.bytes[this.position + 1] = kind;
+    this.view.setUint32(this.position + 2, length, true);
+    this.bytes.set(bytes, this.position + 6);
+    this.position += 6 + length;
+  }
+}
+
+/**
+ * @param {any} view
+ * @param {boolean} isDataView
+ */
+function bytesOf(view, isDataView) {
+  if (isDataView) {
+    const buffer = intrinsics.dataViewBuffer(view);
+    return new Uint8Array(buffer, intrinsics.dataViewByteOffset(view), intrinsics.dataViewByteLength(view));
+  }
+  const buffer = intrinsics.arrayBuffer(view);
+  return new Uint8Array(buffer, intrinsics.arrayByteOffset(view), intrinsics.arrayByteLength(view));
+}
+
+module.exports.AdvancedEncoder = AdvancedEncoder;
