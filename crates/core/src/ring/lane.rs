@@ -205,9 +205,9 @@ impl Receiver {
         self.shared.bell.as_raw_fd()
     }
 
-    /// Quiets the bell.
-    pub fn clear_bell(&self) {
-        self.shared.bell.clear();
+    /// Quiets the bell. True when it rang.
+    pub fn clear_bell(&self) -> bool {
+        self.shared.bell.clear()
     }
 
     /// Rings for itself.
