@@ -2,8 +2,10 @@
 //! and processes, and the shared memory under both.
 
 pub mod accept;
+pub mod crash;
 pub mod liveness;
 pub mod ring;
 pub mod shm;
 pub mod sync;
 pub mod sys;
+pub mod table;

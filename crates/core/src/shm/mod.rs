@@ -1,9 +1,13 @@
 //! Memory shared between threads and processes.
 
+#[cfg(not(loom))]
+pub mod bell;
 pub mod directory;
 pub mod header;
 pub mod object;
+pub mod owner_lock;
 pub mod segment;
+pub mod words;
 
 use std::io;
 

@@ -1,0 +1,380 @@
+//! Memory for entries: blocks that lie one after the other, free neighbours joined at once, free blocks in lists
+//! by size.
+//!
+//! ```text
+//! word 0 of any block    size of the block before << 32 | size << 1 | 1 if free     (sizes in words)
+//! word 1 of a free one   previous in its list << 32 | next in its list
+//! ```
+//!
+//! Who may call: the holder of the shard's lock. Nothing here needs to survive a crash: the blocks in use are
+//! those that can be reached from the table, and [`Arena::rebuild`] makes everything else anew from them. It
+//! leans on one thing only: the size in a block that is in use never changes.
+
+use crate::shm::words::{Corrupt, Words};
+
+/// Sizes are multiples of this many words.
+const GRAIN: usize = 2;
+/// The least a block has.
+const MIN_BLOCK: usize = 4;
+/// Below this size, each size has its own list.
+const EXACT_BELOW: usize = 64;
+const EXACT_CLASSES: usize = EXACT_BELOW / GRAIN;
+/// Above it, each power of two has this many.
+const STEPS: usize = 4;
+const CLASSES: usize = EXACT_CLASSES + (31 - 6) * STEPS;
+const BITMAP_WORDS: usize = CLASSES.div_ceil(64);
+/// Of a list whose blocks may be too small, so many are looked at.
+const LOOKS: usize = 8;
+/// Words that the lists take.
+pub const LIST_WORDS: usize = BITMAP_WORDS + CLASSES;
+
+const LOW: u64 = 0xffff_ffff;
+
+/// The arena of a shard: lists at one place, blocks at another.
+#[derive(Clone, Copy, Debug)]
+pub struct Arena<'a> {
+    words: Words<'a>,
+    lists: usize,
+    start: usize,
+    end: usize,
+}
+
+impl<'a> Arena<'a> {
+    /// Over `words`, whose indices are what blocks are called by: the lists from `lists`, blocks from `start` to
+    /// `end`. The latter are even and less than 2^31 apart.
+    pub fn new(words: Words<'a>, lists: usize, start: usize, end: usize) -> Self {
+        Self {
+            words,
+            lists,
+            start,
+            end,
+        }
+    }
+
+    /// Words that blocks can take together.
+    pub fn capacity(self) -> usize {
+        self.end - self.start
+    }
+
+    /// The size of the block that an entry of `words` words gets.
+    pub fn block_size(words: usize) -> usize {
+        words.next_multiple_of(GRAIN).max(MIN_BLOCK)
+    }
+
+    /// The size of a block in use.
+    ///
+    /// # Errors
+    /// For what cannot be a block.
+    #[inline]
+    pub fn size(self, block: usize) -> Result<usize, Corrupt> {
+        self.sizes(block).map(|(size, _, _)| size)
+    }
+
+    /// Size, size of the block before (0: none), and whether it is free.
+    #[inline]
+    fn sizes(self, block: usize) -> Result<(usize, usize, bool), Corrupt> {
+        if block < self.start || !block.is_multiple_of(GRAIN) {
+            return Err(Corrupt);
+        }
+        let word = self.words.load(block)?;
+        let size = ((word & LOW) >> 1) as usize;
+        let before = (word >> 32) as usize;
+        if size < MIN_BLOCK || size > self.end - block.min(self.end) || before > block - self.start {
+            return Err(Corrupt);
+        }
+        Ok((size, before, word & 1 == 1))
+    }
+
+    fn store_sizes(self, block: usize, size: usize, before: usize, free: bool) -> Result<(), Corrupt> {
+        let word = ((before as u64) << 32) | ((size as u64) << 1) | u64::from(free);
+        self.words.store(block, word)
+    }
+
+    /// Tells the block at `block`, if there is one, how large the one before it is.
+    fn tell_before(self, block: usize, before: usize) -> Result<(), Corrupt> {
+        if block >= self.end {
+            return Ok(());
+        }
+        let word = self.words.load(block)?;
+        self.words.store(block, ((before as u64) << 32) | (word & LOW))
+    }
+
+    /// A block of at least `words` words, or `None` when there is no free one that large.
+    ///
+    /// # Errors
+    /// `Corrupt` when the lists are not what this module made.
+    pub fn allocate(self, words: usize) -> Result<Option<usize>, Corrupt> {
+        if words > self.capacity() {
+            return Ok(None);
+        }
+        let wanted = Self::block_size(words);
+        let Some(block) = self.find(wanted)? else {
+            return Ok(None);
+        };
+        let (size, before, _) = self.sizes(block)?;
+        self.take(block, size)?;
+        let rest = size - wanted;
+        let size = if rest >= MIN_BLOCK {
+            self.put(block + wanted, rest, wanted)?;
+            wanted
+        } else {
+            size
+        };
+        self.store_sizes(block, size, before, false)?;
+        Ok(Some(block))
+    }
+
+    /// Gives a block back.
+    ///
+    /// # Errors
+    /// As [`Arena::allocate`].
+    pub fn free(self, block: usize) -> Result<(), Corrupt> {
+        let (mut size, mut before, free) = self.sizes(block)?;
+        let mut block = block;
+        if free {
+            return Err(Corrupt);
+        }
+        let next = block + size;
+        if next < self.end {
+            let (next_size, _, next_free) = self.sizes(next)?;
+            if next_free {
+                self.take(next, next_size)?;
+                size += next_size;
+            }
+        }
+        if before > 0 {
+            let previous = block - before;
+            let (previous_size, previous_before, previous_free) = self.sizes(previous)?;
+            if previous_size != before {
+                return Err(Corrupt);
+            }
+            if previous_free {
+                self.take(previous, previous_size)?;
+                block = previous;
+                size += previous_size;
+                before = previous_before;
+            }
+        }
+        self.put(block, size, before)
+    }
+
+    /// Makes lists and free blocks anew around the blocks in use: index and size, sorted by index.
+    ///
+    /// # Errors
+    /// `Corrupt` when they overlap or leave gaps that no block could have.
+    pub fn rebuild(self, used: &[(usize, usize)]) -> Result<(), Corrupt> {
+        for index in 0..LIST_WORDS {
+            self.words.store(self.lists + index, 0)?;
+        }
+        let mut at = self.start;
+        let mut before = 0;
+        for &(block, size) in used.iter().chain([&(self.end, 0)]) {
+            let gap = block.checked_sub(at).ok_or(Corrupt)?;
+            if gap > 0 {
+                if gap < MIN_BLOCK {
+                    return Err(Corrupt);
+                }
+                self.put(at, gap, before)?;
+                before = gap;
+            }
+            if size > 0 {
+                self.store_sizes(block, size, before, false)?;
+                before = size;
+            }
+            at = block + size;
+        }
+        Ok(())
+    }
+
+    /// A free block of at least `wanted` words.
+    fn find(self, wanted: usize) -> Result<Option<usize>, Corrupt> {
+        let class = class_of(wanted);
+        let mut block = self.head(class)?;
+        for _ in 0..LOOKS {
+            if block == 0 {
+                break;
+            }
+            if self.sizes(block)?.0 >= wanted {
+                return Ok(Some(block));
+            }
+            block = (self.words.load(block + 1)? & LOW) as usize;
+        }
+        // Any block of a class above is large enough.
+        let mut from = class + 1;
+        while from < CLASSES {
+            let word = self.words.load(self.lists + from / 64)? >> (from % 64);
+            if word != 0 {
+                let found = self.head(from + word.trailing_zeros() as usize)?;
+                // The list says what size it has only as long as nobody meddled with it.
+                return if self.sizes(found)?.0 < wanted {
+                    Err(Corrupt)
+                } else {
+                    Ok(Some(found))
+                };
+            }
+            from = (from / 64 + 1) * 64;
+        }
+        Ok(None)
+    }
+
+    fn head(self, class: usize) -> Result<usize, Corrupt> {
+        if class >= CLASSES {
+            return Err(Corrupt);
+        }
+        Ok(self.words.load(self.lists + BITMAP_WORDS + class)? as usize)
+    }
+
+    fn set_head(self, class: usize, block: usize) -> Result<(), Corrupt> {
+        let bitmap = self.lists + class / 64;
+        let bit = 1u64 << (class % 64);
+        let bits = self.words.load(bitmap)?;
+        let bits = if block == 0 { bits & !bit } else { bits | bit };
+        self.words.store(bitmap, bits)?;
+        self.words.store(self.lists + BITMAP_WORDS + class, block as u64)
+    }
+
+    /// Makes a free block and puts it first in its list.
+    fn put(self, block: usize, size: usize, before: usize) -> Result<(), Corrupt> {
+        let class = class_of(size);
+        let next = self.head(class)?;
+        self.store_sizes(block, size, before, true)?;
+        self.words.store(block + 1, next as u64)?;
+        if next != 0 {
+            self.sizes(next)?;
+            let links = self.words.load(next + 1)?;
+            self.words
+                .store(next + 1, ((block as u64) << 32) | (links & LOW))?;
+        }
+        self.set_head(class, block)?;
+        self.tell_before(block + size, size)
+    }
+
+    /// Takes a free block out of its list.
+    fn take(self, block: usize, size: usize) -> Result<(), Corrupt> {
+        let links = self.words.load(block + 1)?;
+        let (next, previous) = ((links & LOW) as usize, (links >> 32) as usize);
+        if next != 0 {
+            self.sizes(next)?;
+            let links = self.words.load(next + 1)?;
+            self.words
+                .store(next + 1, ((previous as u64) << 32) | (links & LOW))?;
+        }
+        if previous == 0 {
+            return self.set_head(class_of(size), next);
+        }
+        self.sizes(previous)?;
+        let links = self.words.load(previous + 1)?;
+        self.words.store(previous + 1, (links & !LOW) | next as u64)
+    }
+}
+
+/// The list for blocks of a size. Grows with it.
+fn class_of(size: usize) -> usize {
+    if size < EXACT_BELOW {
+        return size / GRAIN;
+    }
+    let power = size.ilog2() as usize;
+    let step = (size >> (power - 2)) & (STEPS - 1);
+    EXACT_CLASSES + (power - 6) * STEPS + step
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+    use crate::sync::AtomicU64;
+    use proptest::prelude::*;
+
+    const START: usize = LIST_WORDS.next_multiple_of(GRAIN);
+    const WORDS: usize = START + 1000;
+
+    struct Memory(Vec<AtomicU64>);
+
+    impl Memory {
+        fn new() -> Self {
+            let memory = Self((0..WORDS).map(|_| AtomicU64::new(0)).collect());
+            memory.arena().rebuild(&[]).unwrap();
+            memory
+        }
+
+        fn arena(&self) -> Arena<'_> {
+            Arena::new(Words::new(&self.0), 0, START, WORDS)
+        }
+    }
+
+    #[test]
+    fn classes_grow_with_sizes() {
+        for size in (MIN_BLOCK..1 << 20).step_by(GRAIN) {
+            assert!(class_of(size) <= class_of(size + GRAIN));
+            assert!(class_of(size) < CLASSES);
+        }
+        assert!(class_of((1 << 31) - 2) < CLASSES);
+    }
+
+    #[test]
+    fn what_is_given_back_joins_its_neighbours() {
+        let memory = Memory::new();
+        let arena = memory.arena();
+        let blocks: Vec<_> = (0..10).map(|_| arena.allocate(100).unwrap().unwrap()).collect();
+        assert_eq!(arena.allocate(4).unwrap(), None);
+        for index in [1, 3, 2, 9, 0, 5, 7, 6, 8, 4] {
+            arena.free(blocks[index]).unwrap();
+        }
+        assert_eq!(arena.allocate(1000).unwrap(), Some(START));
+    }
+
+    #[test]
+    fn more_than_there_is_is_none() {
+        let memory = Memory::new();
+        assert_eq!(memory.arena().allocate(1001).unwrap(), None);
+        assert_eq!(memory.arena().allocate(usize::MAX).unwrap(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn blocks_never_overlap_and_all_comes_back(
+            actions in prop::collection::vec((0usize..200, any::<prop::sample::Index>()), 1..200),
+            rebuild_at in 0usize..200,
+        ) {
+            let memory = Memory::new();
+            let arena = memory.arena();
+            let mut used: Vec<(usize, usize)> = Vec::new();
+            for (turn, (words, which)) in actions.iter().enumerate() {
+                if turn == rebuild_at {
+                    used.sort_unstable();
+                    arena.rebuild(&used).unwrap();
+                }
+                if *words < 100 && !used.is_empty() {
+                    let (block, size) = used.swap_remove(which.index(used.len()));
+                    prop_assert_eq!(arena.size(block).unwrap(), size);
+                    arena.free(block).unwrap();
+                } else if let Some(block) = arena.allocate(*words).unwrap() {
+                    let size = arena.size(block).unwrap();
+                    prop_assert!(size >= *words && block >= START && block + size <= WORDS);
+                    for (other, other_size) in &used {
+                        prop_assert!(block + size <= *other || other + other_size <= block);
+                    }
+                    used.push((block, size));
+                }
+            }
+            for (block, _) in used {
+                arena.free(block).unwrap();
+            }
+            prop_assert_eq!(arena.allocate(1000).unwrap(), Some(START));
+        }
+
+        #[test]
+        fn any_bytes_are_an_error_at_most(
+            bytes in prop::collection::vec(any::<u64>(), WORDS),
+            small in any::<bool>(),
+            words in 0usize..300,
+            block in 0usize..WORDS + 10,
+        ) {
+            let narrow = |word: u64| if small { word & 0x0000_07ff_0000_07ff } else { word };
+            let memory = Memory(bytes.into_iter().map(|word| AtomicU64::new(narrow(word))).collect());
+            let _allocated = memory.arena().allocate(words);
+            let _freed = memory.arena().free(block);
+            let _size = memory.arena().size(block);
+        }
+    }
+}

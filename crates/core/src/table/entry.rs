@@ -1,0 +1,222 @@
+//! How an entry lies in its block, and what it is found by.
+//!
+//! ```text
+//! word 0   sizes of the block (`arena`)
+//!      1   tag, a part of the key's hash << 32 | next entry of the bucket, 0: none
+//!      2   version
+//!      3   expiring << 56 | kind of value << 52 | kind of key << 48 | bytes of key << 32 | bytes of value
+//!      4   when it expires, nanoseconds of the monotonic clock; only if it does
+//!          the key, then the value, each filled up to whole words with zeros
+//! ```
+//!
+//! An entry that can be reached does not change, but for its link: a new value is a new entry. So whoever finds
+//! one finds it whole, and one store makes the change.
+
+use super::arena::Arena;
+use crate::shm::words::{Corrupt, Words};
+use crate::sync::Ordering;
+
+/// Keys have at most this many bytes.
+pub const MAX_KEY_BYTES: usize = 2048;
+
+const HEADER_WORDS: usize = 4;
+const LOW: u64 = 0xffff_ffff;
+const EXPIRING: u64 = 1 << 56;
+/// Kinds of keys and values are below this.
+pub const KINDS: u8 = 16;
+
+/// A key, with its hash.
+#[derive(Clone, Copy, Debug)]
+pub struct Key<'a> {
+    /// What the bytes mean, below [`KINDS`]: keys of different kinds are different.
+    pub kind: u8,
+    /// At most [`MAX_KEY_BYTES`].
+    pub bytes: usize,
+    /// The bytes, filled up with zeros.
+    pub words: &'a [u64],
+    /// Of all of the above, see [`hash`].
+    pub hash: u64,
+}
+
+impl Key<'_> {
+    pub(super) fn tag(&self) -> u64 {
+        self.hash & LOW
+    }
+
+    fn meta(&self) -> u64 {
+        (u64::from(self.kind) << 48) | ((self.bytes as u64) << 32)
+    }
+}
+
+/// The hash of a key, of which an outsider who does not know the seeds cannot tell which keys collide.
+#[inline]
+pub fn hash(seeds: [u64; 2], kind: u8, bytes: usize, words: &[u64]) -> u64 {
+    let mut hash = fold(seeds[0] ^ (bytes as u64), seeds[1] ^ u64::from(kind));
+    for word in words {
+        hash = fold(hash ^ word, seeds[1]) ^ hash.rotate_left(29);
+    }
+    fold(hash, 0x9e37_79b9_7f4a_7c15)
+}
+
+#[inline]
+fn fold(one: u64, other: u64) -> u64 {
+    let product = u128::from(one) * u128::from(other);
+    (product as u64) ^ ((product >> 64) as u64)
+}
+
+/// A value to be stored.
+#[derive(Clone, Copy, Debug)]
+pub struct NewValue<'a> {
+    /// What the bytes mean, below [`KINDS`].
+    pub kind: u8,
+    /// Fewer than 2^32.
+    pub bytes: &'a [u8],
+}
+
+/// Where an entry lies and what it has, all of it within its block.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    pub block: usize,
+    /// Of the block, in words.
+    pub size: usize,
+    meta: u64,
+}
+
+impl Entry {
+    /// Looks at the entry in `block`.
+    #[inline]
+    pub fn at(words: Words<'_>, arena: Arena<'_>, block: usize) -> Result<Self, Corrupt> {
+        let size = arena.size(block)?;
+        let meta = words.load(block + 3)?;
+        let entry = Self { block, size, meta };
+        match entry.words() <= size {
+            true => Ok(entry),
+            false => Err(Corrupt),
+        }
+    }
+
+    /// What a meta word says, without a block.
+    pub fn of_meta(meta: u64) -> Self {
+        Self {
+            block: 0,
+            size: 0,
+            meta,
+        }
+    }
+
+    fn header_words(&self) -> usize {
+        HEADER_WORDS + usize::from(self.is_expiring())
+    }
+
+    pub fn is_expiring(&self) -> bool {
+        self.meta & EXPIRING != 0
+    }
+
+    pub fn key_kind(&self) -> u8 {
+        ((self.meta >> 48) & 15) as u8
+    }
+
+    pub fn key_bytes(&self) -> usize {
+        ((self.meta >> 32) & 0xffff) as usize
+    }
+
+    pub fn value_kind(&self) -> u8 {
+        ((self.meta >> 52) & 15) as u8
+    }
+
+    pub fn value_bytes(&self) -> usize {
+        (self.meta & LOW) as usize
+    }
+
+    pub fn meta(&self) -> u64 {
+        self.meta
+    }
+
+    pub fn key_at(&self) -> usize {
+        self.block + self.header_words()
+    }
+
+    pub fn value_at(&self) -> usize {
+        self.key_at() + self.key_bytes().div_ceil(8)
+    }
+
+    /// Words in use.
+    fn words(&self) -> usize {
+        self.header_words() + self.key_bytes().div_ceil(8) + self.value_bytes().div_ceil(8)
+    }
+
+    /// Bytes of key and value.
+    pub fn payload(&self) -> u64 {
+        (self.key_bytes() + self.value_bytes()) as u64
+    }
+
+    pub fn version(&self, words: Words<'_>) -> Result<u64, Corrupt> {
+        words.load(self.block + 2)
+    }
+
+    /// When it expires, if it does.
+    pub fn expires(&self, words: Words<'_>) -> Result<Option<u64>, Corrupt> {
+        match self.is_expiring() {
+            true => words.load(self.block + HEADER_WORDS).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// Whether this is the entry of a key.
+    #[inline]
+    pub fn has(&self, words: Words<'_>, key: &Key<'_>) -> Result<bool, Corrupt> {
+        if (self.meta ^ key.meta()) & (0xf_ffff << 32) != 0 {
+            return Ok(false);
+        }
+        let at = self.key_at();
+        for (index, word) in key.words.iter().enumerate() {
+            if words.load(at + index)? != *word {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Words that an entry will take.
+pub(super) fn words_needed(key: &Key<'_>, value: &NewValue<'_>, expires: Option<u64>) -> usize {
+    HEADER_WORDS + usize::from(expires.is_some()) + key.words.len() + value.bytes.len().div_ceil(8)
+}
+
+/// Fills in a block that nobody can reach yet.
+pub(super) fn write(
+    words: Words<'_>,
+    block: usize,
+    key: &Key<'_>,
+    value: &NewValue<'_>,
+    expires: Option<u64>,
+    version: u64,
+) -> Result<(), Corrupt> {
+    let expiring = if expires.is_some() { EXPIRING } else { 0 };
+    let meta = expiring | (u64::from(value.kind) << 52) | key.meta() | value.bytes.len() as u64;
+    words.store(block + 2, version)?;
+    words.store(block + 3, meta)?;
+    let mut at = block + HEADER_WORDS;
+    if let Some(expires) = expires {
+        words.store(at, expires)?;
+        at += 1;
+    }
+    for word in key.words {
+        words.store(at, *word)?;
+        at += 1;
+    }
+    words.copy_in(at, value.bytes)
+}
+
+/// The word that links an entry to the next of its bucket. Acquire: pairs with `Words::publish`.
+#[inline]
+pub(super) fn link(words: Words<'_>, block: usize) -> Result<(u64, usize), Corrupt> {
+    let word = words
+        .at(block.checked_add(1).ok_or(Corrupt)?)?
+        .load(Ordering::Acquire);
+    Ok((word >> 32, (word & LOW) as usize))
+}
+
+pub(super) fn link_word(tag: u64, next: usize) -> u64 {
+    (tag << 32) | (next as u64 & LOW)
+}

@@ -1,0 +1,39 @@
+//! A hash table in shared memory, for threads and processes that may die at any time.
+
+pub mod arena;
+pub mod entry;
+#[cfg(not(loom))]
+pub mod map;
+pub mod read;
+mod repair;
+pub mod shard;
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;
+
+use crate::shm::owner_lock::Stuck;
+
+/// Why a table does not do what it is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TableError {
+    /// There is no room, and nothing may go to make some.
+    #[error("the table is full")]
+    Full,
+    /// The value is not a number.
+    #[error("the value is not a number")]
+    NotANumber,
+    /// A writer lives, but does not go on.
+    #[error("a living writer does not go on")]
+    Stuck,
+    /// The memory holds what no writer of ours has written.
+    #[error("the table is corrupt")]
+    Corrupt,
+}
+
+impl From<Stuck> for TableError {
+    fn from(_: Stuck) -> Self {
+        Self::Stuck
+    }
+}

@@ -1,0 +1,664 @@
+//! One shard of a table: a lock for those who write, buckets of chained entries, and the arena they lie in.
+//!
+//! ```text
+//! word   0   lock         `OwnerLock`
+//!       16   reclaims     raised before a block that could be reached is used for anything else
+//!       32   version      of the last change
+//!       33   entries, 34 words of their blocks, 35 bytes of keys and values, 36 entries that expire
+//!       37   bucket to be looked through next for what has expired
+//!       38   entries evicted so far, 39 expired
+//!       48   lists of the arena, then the buckets (32 bits each), then the stamps (32 bits each), then the arena
+//! ```
+//!
+//! **Writing** needs the lock. A new entry is written into a free block, which nobody can reach; then one store,
+//! to a bucket or to the link of another entry, puts it in the place of the old one. Whoever dies before that
+//! store has changed nothing, and after it everything that counts: all else, the counts and the arena, is made
+//! anew from what can be reached ([`repair`](super::repair)) by the next to take the lock.
+//!
+//! **Reading** needs no lock, and does not wait for one, dead or alive. A reader notes `reclaims`, follows the
+//! links, copies, and looks at `reclaims` again: unchanged, nothing it saw was used for anything else meanwhile.
+//! Otherwise it reads again, and after some tries with the lock.
+//!
+//! Nothing in a shard is trusted: each index is checked against the memory, each length against its block, and
+//! chains have a limit.
+
+use super::arena::{Arena, LIST_WORDS};
+use super::entry::{self, link, link_word, Entry, Key, NewValue};
+use super::TableError;
+use crate::shm::owner_lock::{Acquired, Host, OwnerLock};
+use crate::shm::words::{Corrupt, Words};
+use crate::sync::{fence, Ordering};
+
+const LOCK: usize = 0;
+pub(super) const RECLAIMS: usize = 16;
+pub(super) const VERSION: usize = 32;
+pub(super) const ENTRIES: usize = 33;
+pub(super) const BLOCK_WORDS: usize = 34;
+pub(super) const PAYLOAD: usize = 35;
+pub(super) const EXPIRING: usize = 36;
+const HAND: usize = 37;
+const EVICTED: usize = 38;
+const EXPIRED: usize = 39;
+const LISTS: usize = 48;
+const BUCKETS: usize = (LISTS + LIST_WORDS).next_multiple_of(16);
+
+const LOW: u64 = 0xffff_ffff;
+/// No chain of ours comes near.
+pub(super) const MAX_CHAIN: usize = 1 << 14;
+/// Words of the arena that share a stamp.
+const STAMP_GRAIN: usize = 8;
+/// So many entries are compared to find the one that was used least recently.
+const CANDIDATES: usize = 24;
+/// Buckets looked through for what has expired, with each change.
+const SWEPT: usize = 2;
+
+/// Where things lie in the shards of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    /// A power of two.
+    pub buckets: usize,
+    /// Whether entries are evicted when there is no room.
+    pub evicts: bool,
+    stamps: usize,
+    arena: usize,
+    words: usize,
+}
+
+impl Geometry {
+    /// Of shards with `words` words. `None` when that leaves no room for entries, or is too much.
+    pub fn new(words: usize, buckets: usize, evicts: bool) -> Option<Self> {
+        if buckets < 2 || !buckets.is_power_of_two() || words > 1 << 30 {
+            return None;
+        }
+        let words = words & !1;
+        let stamps = BUCKETS.checked_add(buckets / 2)?;
+        let rest = words.checked_sub(stamps)?;
+        let stamp_words = if evicts {
+            rest / (2 * STAMP_GRAIN + 1) + 1
+        } else {
+            0
+        };
+        let arena = (stamps + stamp_words).next_multiple_of(2);
+        (words.checked_sub(arena)? >= 16).then_some(Self {
+            buckets,
+            evicts,
+            stamps,
+            arena,
+            words,
+        })
+    }
+
+    /// Bytes for blocks in each shard.
+    pub fn arena_bytes(&self) -> usize {
+        (self.words - self.arena) * 8
+    }
+}
+
+/// What must be so for a change to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// Nothing.
+    Always,
+    /// The entry has this version; 0: there is none.
+    Version(u64),
+}
+
+/// When an entry expires, in nanoseconds of the monotonic clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// Never.
+    Never,
+    /// Then.
+    At(u64),
+    /// When the one that it replaces would have.
+    Kept,
+}
+
+/// What became of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It was made; the entry's version.
+    Made(u64),
+    /// The condition was not met; the version there is, 0 for none.
+    Refused(u64),
+}
+
+/// Numbers of a shard or table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Entries, among them expired ones that nobody came across yet.
+    pub entries: u64,
+    /// Bytes of their blocks.
+    pub block_bytes: u64,
+    /// Bytes of their keys and values.
+    pub payload_bytes: u64,
+    /// Entries given up for want of room.
+    pub evicted: u64,
+    /// Expired entries removed.
+    pub expired: u64,
+    /// Bytes that blocks can have.
+    pub capacity_bytes: u64,
+}
+
+/// Where the index of an entry stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Link {
+    Bucket(usize),
+    Entry(usize),
+}
+
+/// An entry and where its index stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    pub link: Link,
+    pub entry: Entry,
+}
+
+/// A shard, over its words.
+#[derive(Clone, Copy, Debug)]
+pub struct Shard<'a> {
+    pub(super) words: Words<'a>,
+    pub(super) arena: Arena<'a>,
+    pub(super) geometry: Geometry,
+}
+
+impl<'a> Shard<'a> {
+    /// Over the words that `geometry` was made for.
+    ///
+    /// # Errors
+    /// When they are fewer.
+    pub fn new(words: Words<'a>, geometry: Geometry) -> Result<Self, Corrupt> {
+        let words = words.part(0, geometry.words)?;
+        let arena = Arena::new(words, LISTS, geometry.arena, geometry.words);
+        Ok(Self {
+            words,
+            arena,
+            geometry,
+        })
+    }
+
+    /// Maker: an empty shard in zeroed memory.
+    ///
+    /// # Errors
+    /// Never in memory that has its size.
+    pub fn initialise(self) -> Result<(), Corrupt> {
+        self.arena.rebuild(&[])
+    }
+
+    fn lock(self) -> Result<OwnerLock<'a>, Corrupt> {
+        Ok(OwnerLock::new(self.words.at(LOCK)?))
+    }
+
+    /// Runs `action` with the lock. Puts in order first what a dead holder left.
+    pub(super) fn locked<T>(
+        self,
+        host: &impl Host,
+        action: impl FnOnce() -> Result<T, TableError>,
+    ) -> Result<T, TableError> {
+        let lock = self.lock()?;
+        let in_order = match lock.acquire(host)? {
+            Acquired::Free => Ok(()),
+            Acquired::OwnerDied => self.repair(),
+        };
+        let outcome = in_order.map_err(TableError::from).and_then(|()| action());
+        let outcome = match outcome {
+            // Lists that somebody wrote into; what can be reached may still be whole.
+            Err(TableError::Corrupt) => self.repair().and(Err(Corrupt)).map_err(TableError::from),
+            outcome => outcome,
+        };
+        lock.release();
+        outcome
+    }
+
+    /// Puts in order what a dead writer left, if there is one.
+    ///
+    /// # Errors
+    /// As any change.
+    pub fn settle(self, host: &impl Host) -> Result<(), TableError> {
+        match self.lock()?.is_orphaned(host) {
+            true => self.locked(host, || Ok(())),
+            false => Ok(()),
+        }
+    }
+
+    pub(super) fn bucket_of(self, key: &Key<'_>) -> usize {
+        key.hash as usize & (self.geometry.buckets - 1)
+    }
+
+    /// The first entry of a bucket, 0: none. Acquire: pairs with `Words::publish`.
+    #[inline]
+    pub(super) fn head(self, bucket: usize) -> Result<usize, Corrupt> {
+        let word = self.words.at(BUCKETS + bucket / 2)?.load(Ordering::Acquire);
+        Ok(((word >> (bucket % 2 * 32)) & LOW) as usize)
+    }
+
+    /// Holder: lets a link point to another entry. The store that makes a change.
+    pub(super) fn set_link(self, at: Link, block: usize) -> Result<(), Corrupt> {
+        match at {
+            Link::Bucket(bucket) => {
+                let shift = bucket % 2 * 32;
+                let index = BUCKETS + bucket / 2;
+                let word = self.words.load(index)?;
+                self.words
+                    .publish(index, (word & !(LOW << shift)) | ((block as u64) << shift))
+            }
+            Link::Entry(entry) => {
+                let (tag, _) = link(self.words, entry)?;
+                self.words.publish(entry + 1, link_word(tag, block))
+            }
+        }
+    }
+
+    /// The entry of a key.
+    #[inline]
+    pub(super) fn find(self, key: &Key<'_>) -> Result<Option<Found>, Corrupt> {
+        let bucket = self.bucket_of(key);
+        let mut at = Link::Bucket(bucket);
+        let mut block = self.head(bucket)?;
+        for _ in 0..MAX_CHAIN {
+            if block == 0 {
+                return Ok(None);
+            }
+            let (tag, next) = link(self.words, block)?;
+            if tag == key.tag() {
+                let entry = Entry::at(self.words, self.arena, block)?;
+                if entry.has(self.words, key)? {
+                    return Ok(Some(Found { link: at, entry }));
+                }
+            }
+            at = Link::Entry(block);
+            block = next;
+        }
+        Err(Corrupt)
+    }
+
+    pub(super) fn has_expired(self, entry: &Entry, now: u64) -> Result<bool, Corrupt> {
+        Ok(entry.expires(self.words)?.is_some_and(|expires| expires <= now))
+    }
+
+    /// Stores a value if the condition is met. An expired entry counts as none.
+    ///
+    /// # Errors
+    /// `Full` when there is no room, `Stuck`, `Corrupt`.
+    pub fn set(
+        self,
+        host: &impl Host,
+        key: &Key<'_>,
+        value: &NewValue<'_>,
+        expiry: Expiry,
+        condition: Condition,
+        now: impl Fn() -> u64,
+    ) -> Result<Change, TableError> {
+        self.locked(host, || {
+            let found = self.find(key)?;
+            let current = self.current(found, &now)?;
+            if let (Condition::Version(wanted), version) = (condition, self.version_of(current)?) {
+                if wanted != version {
+                    return Ok(Change::Refused(version));
+                }
+            }
+            let expires = match (expiry, current) {
+                (Expiry::Never, _) | (Expiry::Kept, None) => None,
+                (Expiry::At(time), _) => Some(time),
+                (Expiry::Kept, Some(found)) => found.entry.expires(self.words)?,
+            };
+            self.replace(key, found, value, expires, &now).map(Change::Made)
+        })
+    }
+
+    /// Adds to a number, which is `by` if there is none yet. Returns the sum and the version.
+    ///
+    /// # Errors
+    /// `NotANumber` when the value's kind is not `kind`; and those of [`Shard::set`].
+    pub fn add(
+        self,
+        host: &impl Host,
+        key: &Key<'_>,
+        kind: u8,
+        by: f64,
+        expiry: Expiry,
+        now: impl Fn() -> u64,
+    ) -> Result<(f64, u64), TableError> {
+        self.locked(host, || {
+            let found = self.find(key)?;
+            let current = self.current(found, &now)?;
+            let (number, expires) = match current {
+                None => (0.0, None),
+                Some(Found { entry, .. }) => {
+                    if entry.value_kind() != kind || entry.value_bytes() != 8 {
+                        return Err(TableError::NotANumber);
+                    }
+                    let number = f64::from_bits(self.words.load(entry.value_at())?);
+                    (number, entry.expires(self.words)?)
+                }
+            };
+            let expires = match expiry {
+                Expiry::Never => None,
+                Expiry::At(time) => Some(time),
+                Expiry::Kept => expires,
+            };
+            let sum = number + by;
+            let bytes = sum.to_bits().to_le_bytes();
+            let value = NewValue { kind, bytes: &bytes };
+            let version = self.replace(key, found, &value, expires, &now)?;
+            Ok((sum, version))
+        })
+    }
+
+    /// Removes an entry if the condition is met. `Made(0)` when there was none.
+    ///
+    /// # Errors
+    /// `Stuck`, `Corrupt`.
+    pub fn delete(
+        self,
+        host: &impl Host,
+        key: &Key<'_>,
+        condition: Condition,
+        now: impl Fn() -> u64,
+    ) -> Result<Change, TableError> {
+        self.locked(host, || {
+            let found = self.find(key)?;
+            let version = self.version_of(self.current(found, &now)?)?;
+            if matches!(condition, Condition::Version(wanted) if wanted != version) {
+                return Ok(Change::Refused(version));
+            }
+            if let Some(found) = found {
+                self.words.store(VERSION, self.words.load(VERSION)? + 1)?;
+                self.remove(found)?;
+            }
+            Ok(Change::Made(version))
+        })
+    }
+
+    /// Removes all entries.
+    ///
+    /// # Errors
+    /// `Stuck`, `Corrupt`.
+    pub fn clear(self, host: &impl Host) -> Result<(), TableError> {
+        self.locked(host, || {
+            self.words.store(VERSION, self.words.load(VERSION)? + 1)?;
+            for index in 0..self.geometry.buckets / 2 {
+                self.words.publish(BUCKETS + index, 0)?;
+            }
+            self.repair()?;
+            Ok(())
+        })
+    }
+
+    /// # Errors
+    /// `Corrupt`.
+    pub fn stats(self) -> Result<Stats, Corrupt> {
+        Ok(Stats {
+            entries: self.words.load(ENTRIES)?,
+            block_bytes: self.words.load(BLOCK_WORDS)?.wrapping_mul(8),
+            payload_bytes: self.words.load(PAYLOAD)?,
+            evicted: self.words.load(EVICTED)?,
+            expired: self.words.load(EXPIRED)?,
+            capacity_bytes: self.geometry.arena_bytes() as u64,
+        })
+    }
+
+    /// What was found, unless it has expired.
+    fn current(self, found: Option<Found>, now: &impl Fn() -> u64) -> Result<Option<Found>, Corrupt> {
+        match found {
+            Some(found) if found.entry.is_expiring() && self.has_expired(&found.entry, now())? => Ok(None),
+            found => Ok(found),
+        }
+    }
+
+    fn version_of(self, found: Option<Found>) -> Result<u64, Corrupt> {
+        found.map_or(Ok(0), |found| found.entry.version(self.words))
+    }
+
+    /// Holder: puts an entry in the place of the one found, or first in its bucket.
+    fn replace(
+        self,
+        key: &Key<'_>,
+        found: Option<Found>,
+        value: &NewValue<'_>,
+        expires: Option<u64>,
+        now: &impl Fn() -> u64,
+    ) -> Result<u64, TableError> {
+        let (block, found) = self.allocate(key, found, entry::words_needed(key, value, expires), now)?;
+        let version = self.words.load(VERSION)?.wrapping_add(1);
+        self.words.store(VERSION, version)?;
+        entry::write(self.words, block, key, value, expires, version)?;
+        let (at, next) = match found {
+            Some(found) => (found.link, link(self.words, found.entry.block)?.1),
+            None => {
+                let bucket = self.bucket_of(key);
+                (Link::Bucket(bucket), self.head(bucket)?)
+            }
+        };
+        self.words.store(block + 1, link_word(key.tag(), next))?;
+        self.account(&Entry::at(self.words, self.arena, block)?, true)?;
+        self.stamp(block)?;
+        self.set_link(at, block)?;
+        if let Some(found) = found {
+            self.retire(&found.entry)?;
+        }
+        self.sweep(now)?;
+        Ok(version)
+    }
+
+    /// Holder: a block, for which others may have to go. The entry found may be among them.
+    fn allocate(
+        self,
+        key: &Key<'_>,
+        mut found: Option<Found>,
+        words: usize,
+        now: &impl Fn() -> u64,
+    ) -> Result<(usize, Option<Found>), TableError> {
+        if words > self.arena.capacity() {
+            return Err(TableError::Full);
+        }
+        loop {
+            if let Some(block) = self.arena.allocate(words)? {
+                return Ok((block, found));
+            }
+            let kept = found.map_or(0, |found| found.entry.block);
+            let made_room = match self.geometry.evicts {
+                true => self.evict(kept, now)?,
+                false => self.remove_expired(now)?,
+            };
+            if !made_room {
+                return Err(TableError::Full);
+            }
+            found = self.find(key)?;
+        }
+    }
+
+    /// Holder: removes the entry that was used least recently of some. False when there is none.
+    fn evict(self, kept: usize, now: &impl Fn() -> u64) -> Result<bool, TableError> {
+        let version = self.words.load(VERSION)?;
+        let now = if self.words.load(EXPIRING)? > 0 { now() } else { 0 };
+        let start = (version.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize;
+        let mut oldest: Option<(u32, Found)> = None;
+        let mut candidates = 0;
+        for bucket in 0..self.geometry.buckets {
+            let bucket = (start + bucket) & (self.geometry.buckets - 1);
+            for found in self.chain(bucket) {
+                let found = found?;
+                let expired = self.has_expired(&found.entry, now)?;
+                let age = match (found.entry.block == kept, expired) {
+                    // Only if there is no other.
+                    (true, _) => 0,
+                    (_, true) => u32::MAX,
+                    _ => (version as u32)
+                        .wrapping_sub(self.stamp_of(found.entry.block)?)
+                        .saturating_add(1),
+                };
+                if oldest.is_none_or(|(oldest, _)| age > oldest) {
+                    oldest = Some((age, found));
+                }
+                candidates += 1;
+            }
+            if candidates >= CANDIDATES {
+                break;
+            }
+        }
+        let Some((_, found)) = oldest else {
+            return Ok(false);
+        };
+        self.words
+            .store(EVICTED, self.words.load(EVICTED)?.wrapping_add(1))?;
+        self.remove(found)?;
+        Ok(true)
+    }
+
+    /// Holder: removes everything that has expired. False when there was nothing.
+    fn remove_expired(self, now: &impl Fn() -> u64) -> Result<bool, TableError> {
+        if self.words.load(EXPIRING)? == 0 {
+            return Ok(false);
+        }
+        let now = now();
+        let mut removed = false;
+        for bucket in 0..self.geometry.buckets {
+            removed |= self.remove_expired_of(bucket, now)?;
+        }
+        Ok(removed)
+    }
+
+    fn remove_expired_of(self, bucket: usize, now: u64) -> Result<bool, TableError> {
+        let mut removed = false;
+        'again: loop {
+            for found in self.chain(bucket) {
+                let found = found?;
+                if self.has_expired(&found.entry, now)? {
+                    self.words
+                        .store(EXPIRED, self.words.load(EXPIRED)?.wrapping_add(1))?;
+                    self.remove(found)?;
+                    removed = true;
+                    // The chain is another one now.
+                    continue 'again;
+                }
+            }
+            return Ok(removed);
+        }
+    }
+
+    /// Holder: looks through a few buckets for what has expired, others each time.
+    fn sweep(self, now: &impl Fn() -> u64) -> Result<(), TableError> {
+        if self.words.load(EXPIRING)? == 0 {
+            return Ok(());
+        }
+        let now = now();
+        let hand = self.words.load(HAND)? as usize;
+        for bucket in hand..hand.saturating_add(SWEPT) {
+            self.remove_expired_of(bucket & (self.geometry.buckets - 1), now)?;
+        }
+        self.words.store(HAND, hand.wrapping_add(SWEPT) as u64)?;
+        Ok(())
+    }
+
+    /// Holder: takes an entry out of its chain and gives its block back.
+    fn remove(self, found: Found) -> Result<(), Corrupt> {
+        let (_, next) = link(self.words, found.entry.block)?;
+        self.set_link(found.link, next)?;
+        self.retire(&found.entry)
+    }
+
+    /// Holder: gives a block back that can no longer be reached.
+    fn retire(self, entry: &Entry) -> Result<(), Corrupt> {
+        self.account(entry, false)?;
+        self.announce_reclaim()?;
+        self.arena.free(entry.block)
+    }
+
+    /// Holder: from here on, what could be reached before may be used for something else.
+    pub(super) fn announce_reclaim(self) -> Result<(), Corrupt> {
+        self.words
+            .store(RECLAIMS, self.words.load(RECLAIMS)?.wrapping_add(1))?;
+        // Release: pairs with the fence of readers. Who sees anything written from here on sees the new count.
+        fence(Ordering::Release);
+        Ok(())
+    }
+
+    /// Holder: counts an entry in or out.
+    fn account(self, entry: &Entry, enters: bool) -> Result<(), Corrupt> {
+        let counts = [
+            (ENTRIES, 1),
+            (BLOCK_WORDS, entry.size as u64),
+            (PAYLOAD, entry.payload()),
+            (EXPIRING, u64::from(entry.is_expiring())),
+        ];
+        for (index, count) in counts {
+            let before = self.words.load(index)?;
+            let after = if enters {
+                before.wrapping_add(count)
+            } else {
+                before.wrapping_sub(count)
+            };
+            if after != before {
+                self.words.store(index, after)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that an entry was used. Any thread, with or without the lock: a stamp is only ever a hint.
+    #[inline]
+    pub(super) fn stamp(self, block: usize) -> Result<(), Corrupt> {
+        if !self.geometry.evicts {
+            return Ok(());
+        }
+        let (index, shift) = self.stamp_place(block);
+        let now = self.words.load(VERSION)? & LOW;
+        let word = self.words.load(index)?;
+        if (word >> shift) & LOW != now {
+            self.words
+                .at(index)?
+                .store((word & !(LOW << shift)) | (now << shift), Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn stamp_of(self, block: usize) -> Result<u32, Corrupt> {
+        let (index, shift) = self.stamp_place(block);
+        Ok((self.words.load(index)? >> shift) as u32)
+    }
+
+    fn stamp_place(self, block: usize) -> (usize, usize) {
+        let number = block.saturating_sub(self.geometry.arena) / STAMP_GRAIN;
+        (self.geometry.stamps + number / 2, number % 2 * 32)
+    }
+
+    /// The entries of a bucket, in order.
+    pub(super) fn chain(self, bucket: usize) -> impl Iterator<Item = Result<Found, Corrupt>> + use<'a> {
+        let mut at = Link::Bucket(bucket);
+        let mut steps = 0;
+        let mut ended = false;
+        std::iter::from_fn(move || {
+            if ended {
+                return None;
+            }
+            let step = || {
+                let block = match at {
+                    Link::Bucket(bucket) => self.head(bucket)?,
+                    Link::Entry(block) => link(self.words, block)?.1,
+                };
+                if block == 0 {
+                    return Ok(None);
+                }
+                steps += 1;
+                if steps > MAX_CHAIN {
+                    return Err(Corrupt);
+                }
+                let entry = Entry::at(self.words, self.arena, block)?;
+                let found = Found { link: at, entry };
+                at = Link::Entry(block);
+                Ok(Some(found))
+            };
+            let mut step = step;
+            let found = step().transpose();
+            ended = !matches!(found, Some(Ok(_)));
+            found
+        })
+    }
+}
+
+impl From<Corrupt> for TableError {
+    fn from(_: Corrupt) -> Self {
+        Self::Corrupt
+    }
+}
