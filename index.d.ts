@@ -3,6 +3,7 @@ import type { EventEmitter } from 'node:events';
 import type { Server, Socket } from 'node:net';
 
 export * from 'node:worker_threads';
+export * from './types/shared';
 
 /** How busy a cluster worker is at the moment of asking. */
 export interface WorkerLoad {

@@ -55,6 +55,9 @@ lazy('cluster', () => require('./lib/cluster'));
 for (const name of THREAD_NAMES) {
   lazy(name, () => /** @type {Record<string, any>} */ (require('./lib/threads'))[name]);
 }
+for (const name of ['SharedBuffer', 'SharedMap', 'shared']) {
+  lazy(name, () => /** @type {Record<string, any>} */ (require('./lib/shared'))[name]);
+}
 
 // Tells Node's ESM loader the names to export.
 // eslint-disable-next-line no-constant-binary-expression
@@ -65,6 +68,9 @@ for (const name of THREAD_NAMES) {
     MessageChannel: null,
     MessagePort: null,
     SHARE_ENV: null,
+    SharedBuffer: null,
+    SharedMap: null,
+    shared: null,
     Worker: null,
     getEnvironmentData: null,
     isInternalThread: null,

@@ -6,6 +6,7 @@ mod error;
 pub mod lane;
 pub mod process_link;
 mod receiver;
+pub mod shared;
 mod uv;
 
 /// The version of the addon, which must equal that of the JavaScript beside it.

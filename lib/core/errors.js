@@ -30,9 +30,34 @@ const CODES = {
       'The native addon of manycore could not be loaded. Run `npm rebuild manycore` ' +
       `(needs Rust, see https://rustup.rs) or reinstall the package. Cause: ${cause}`,
   ],
+  ERR_MANYCORE_CLOSED: [Error, (subject) => `The shared object '${subject}' is closed`],
+  ERR_MANYCORE_FULL: [Error, (subject) => `There is no room left in the shared object '${subject}'`],
   ERR_MANYCORE_LINK_CORRUPT: [
     Error,
     () => 'The peer of a link wrote bytes that cannot be: the link is closed',
+  ],
+  ERR_MANYCORE_SEGMENT_CORRUPT: [
+    Error,
+    (subject) => `The shared memory of '${subject}' holds what no version of manycore writes`,
+  ],
+  ERR_MANYCORE_SEGMENT_EXISTS: [Error, (subject) => `A segment named '${subject}' exists`],
+  ERR_MANYCORE_SEGMENT_FOREIGN: [
+    Error,
+    (subject) => `The segment '${subject}' belongs to another user or another PID namespace`,
+  ],
+  ERR_MANYCORE_SEGMENT_KIND: [
+    Error,
+    (subject, found) => `The segment '${subject}' is of another kind than asked for: ${found}`,
+  ],
+  ERR_MANYCORE_SEGMENT_NOT_FOUND: [Error, (subject) => `There is no segment '${subject}'`],
+  ERR_MANYCORE_SEGMENT_NOT_READY: [Error, (subject) => `The segment '${subject}' is not initialised yet`],
+  ERR_MANYCORE_SEGMENT_VERSION: [
+    Error,
+    (subject) => `The segment '${subject}' was made by another version of manycore`,
+  ],
+  ERR_MANYCORE_STUCK: [
+    Error,
+    (subject) => `A living process is in the middle of a change of '${subject}' and does not go on`,
   ],
   ERR_MANYCORE_TOO_MANY_WORKERS: [
     Error,

@@ -48,6 +48,14 @@ export declare class Acceptor {
   stats(): AcceptorStats
 }
 
+/** Calls back on the event loop after a bell was rung, and now and then without. */
+export declare class BellWatcher {
+  /** Starts to call back; once. Does not keep the event loop alive. Throws without descriptors or threads. */
+  listen(callback: () => void): void
+  /** No more calls. */
+  close(): void
+}
+
 /** The end of a lane that consumes. */
 export declare class LaneReceiver {
   /** An ArrayBuffer over the lane. It must not be transferred. */
@@ -157,6 +165,40 @@ export declare class Receiver {
   ungate(fd: number): void
 }
 
+/** A segment of bytes. */
+export declare class SharedMemory {
+  /** Opens or makes one of `bytes` bytes. One that is there keeps its size. */
+  static open(source: SegmentSource, bytes: number): SharedMemory
+  /** A buffer over the memory, mapped for it alone: engines refuse two buffers over one address. */
+  buffer(): object
+  /** By which others open it. */
+  get handle(): string
+  /** Bytes of the buffer. */
+  get length(): number
+  /** Lets go of the segment. Buffers stay. */
+  close(): void
+}
+
+/** A table in a segment. */
+export declare class SharedTable {
+  /** Opens or makes one. */
+  static open(source: SegmentSource, options: TableOptions): SharedTable
+  /** Memory shared with the methods. */
+  scratch(): object
+  /** An object with the methods `get`, `has`, `set`, `setScratch`, `setBytes`, `delete`, `add`, `scan`, `watch`. */
+  methods(): object
+  /** By which others open it. */
+  get handle(): string
+  /** Rings after changes of watched keys. */
+  bell(): BellWatcher
+  /** Removes all entries. */
+  clear(): void
+  /** Numbers of it. */
+  stats(): TableStats
+  /** Lets go of the segment. */
+  close(): void
+}
+
 /** Two lanes between this thread and a worker of it. */
 export declare class ThreadLink {
   /** Makes both lanes and registers the worker's ends. Throws without memory or file descriptors. */
@@ -230,6 +272,22 @@ export interface LaneLayout {
   waiting: number
 }
 
+/** A segment that has a name. */
+export interface ListedSegment {
+  /** Its name. */
+  name: string
+  /** Whether only this process knows it. */
+  ofProcess: boolean
+  /** What it holds. */
+  kind: string
+  /** Bytes of it. */
+  bytes: number
+  /** Milliseconds since 1970. */
+  createdMs: number
+  /** Whether anybody has it open. */
+  used: boolean
+}
+
 /** What `listen` did. */
 export interface ListenResult {
   /** 0, or a negative error number as libuv's. */
@@ -238,11 +296,63 @@ export interface ListenResult {
   listener: number
 }
 
+/** The named segments that this process can open. */
+export declare function listSegments(): Array<ListedSegment>
+
+/** Removes this user's segments that nobody has open, and returns their names. */
+export declare function pruneSegments(): Array<string>
+
 /**
  * Reports an exception as uncaught, from within a call of the event loop into JavaScript. Returns if it is
  * handled by the program.
  */
 export declare function reportUncaught(error: unknown): void
+
+/** Where a segment is found: by a handle, by a name, or nowhere yet, without either. */
+export interface SegmentSource {
+  /** From `handle` of another. */
+  handle?: string
+  /** In the directory of this user, or known to this process only. */
+  name?: string
+  /** Whether only this process knows the name. */
+  ofProcess?: boolean
+  /** 0: it must be there, 1: it is made if it is not, 2: it must not be there. */
+  create?: number
+}
+
+/** What a table is made with. */
+export interface TableOptions {
+  /** Bytes for everything. */
+  capacityBytes: number
+  /** 0: by the capacity. */
+  shards: number
+  /** Bytes of an entry, on average. */
+  entryBytes: number
+  /** Whether the least recently used go when there is no room. */
+  evicts: boolean
+  /** Milliseconds after which entries expire; 0: never. */
+  ttlMs: number
+}
+
+/** Numbers of a table. */
+export interface TableStats {
+  /** Entries. */
+  entries: number
+  /** Bytes of their blocks. */
+  blockBytes: number
+  /** Bytes of their keys and values. */
+  payloadBytes: number
+  /** Entries that went for want of room. */
+  evicted: number
+  /** Expired ones that were removed. */
+  expired: number
+  /** Bytes that blocks can have together. */
+  capacityBytes: number
+  /** Bytes of the segment. */
+  segmentBytes: number
+  /** How many writers can be at work at once. */
+  shards: number
+}
 
 /** A connection for JavaScript to choose a worker for. */
 export interface UndecidedConnection {
@@ -255,6 +365,9 @@ export interface UndecidedConnection {
   /** 4 or 6; 0 on a Unix socket. */
   family: number
 }
+
+/** Takes a segment's name away. False when there is none of that name. */
+export declare function unlinkSegment(name: string, ofProcess: boolean): boolean
 
 /** The version of the addon, which must equal that of the JavaScript beside it. */
 export declare function version(): string

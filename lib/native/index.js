@@ -836,11 +836,17 @@ function __napiStampBindingTarget(exportsObject, target) {
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
 module.exports.Acceptor = nativeBinding.Acceptor
+module.exports.BellWatcher = nativeBinding.BellWatcher
 module.exports.LaneReceiver = nativeBinding.LaneReceiver
 module.exports.LaneSender = nativeBinding.LaneSender
 module.exports.ProcessLink = nativeBinding.ProcessLink
 module.exports.Receiver = nativeBinding.Receiver
+module.exports.SharedMemory = nativeBinding.SharedMemory
+module.exports.SharedTable = nativeBinding.SharedTable
 module.exports.ThreadLink = nativeBinding.ThreadLink
 module.exports.laneLayout = nativeBinding.laneLayout
+module.exports.listSegments = nativeBinding.listSegments
+module.exports.pruneSegments = nativeBinding.pruneSegments
 module.exports.reportUncaught = nativeBinding.reportUncaught
+module.exports.unlinkSegment = nativeBinding.unlinkSegment
 module.exports.version = nativeBinding.version

@@ -1,0 +1,334 @@
+'use strict';
+
+const assert = require('node:assert');
+const { once } = require('node:events');
+const test = require('node:test');
+const fc = require('fast-check');
+
+const { SharedMap } = require('..');
+const { WATCHDOG, nameFor, processPeer, threadPeer } = require('./support/shared');
+
+test('it keeps what can be cloned', () => {
+  const map = new SharedMap();
+  const cycle = { self: null };
+  cycle.self = cycle;
+  const values = [
+    'text',
+    '',
+    'ünï',
+    'two bytes: \u4f60',
+    '\ud800',
+    0,
+    -0,
+    1.5,
+    NaN,
+    -Infinity,
+    true,
+    false,
+    null,
+    undefined,
+    10n ** 30n,
+    { a: 1, b: { c: ['x', 2] }, ['__proto__']: 3 },
+    [],
+    new Map([['k', new Set([1, 2])]]),
+    new Date(5),
+    /x/gi,
+    cycle,
+    new Float64Array([1, 2]),
+    new Uint8Array([1, 2, 3]),
+    new ArrayBuffer(3),
+    'long '.repeat(50_000),
+    { long: 'x'.repeat(200_000) },
+    new Uint8Array(150_000).fill(7),
+  ];
+  values.forEach((value, index) => map.set(index, value));
+  values.forEach((value, index) => assert.deepStrictEqual(map.get(index), value));
+  const seen = new Map(map);
+  assert.strictEqual(seen.size, values.length);
+  values.forEach((value, index) => assert.deepStrictEqual(seen.get(index), value));
+});
+
+test('a Buffer comes back as the bytes it had', () => {
+  const map = new SharedMap();
+  map.set('a', Buffer.from('bytes'));
+  assert.deepStrictEqual(map.get('a'), new Uint8Array(Buffer.from('bytes')));
+});
+
+test('what cannot be cloned throws as structuredClone does, and changes nothing', () => {
+  const map = new SharedMap();
+  map.set('a', 1);
+  assert.throws(() => map.set('a', () => {}), { name: 'DataCloneError' });
+  assert.throws(() => map.set('a', { f: Symbol('x') }), { name: 'DataCloneError' });
+  assert.throws(() => map.set('a', new SharedArrayBuffer(1)), { code: 'ERR_INVALID_ARG_VALUE' });
+  const thrower = {
+    get x() {
+      throw new RangeError('mine');
+    },
+  };
+  assert.throws(() => map.set('a', thrower), { message: 'mine' });
+  assert.strictEqual(map.get('a'), 1);
+});
+
+test('a getter of a value may use the map meanwhile', () => {
+  const map = new SharedMap();
+  map.set('inner', { x: 'old' });
+  const value = {
+    before: 'text before it',
+    get inner() {
+      map.set('inner', { x: 'new' });
+      return map.get('inner');
+    },
+    after: 'text after it',
+  };
+  map.set('outer', value);
+  const expected = { before: 'text before it', inner: { x: 'new' }, after: 'text after it' };
+  assert.deepStrictEqual(map.get('outer'), expected);
+});
+
+test('keys are strings, numbers and bytes, and never taken for one another', () => {
+  const map = new SharedMap();
+  const keys = [
+    '1',
+    1,
+    Buffer.from('1'),
+    '',
+    Buffer.alloc(0),
+    'é',
+    'e\u0301',
+    '\u4f60',
+    '\ud800',
+    '\ufffd',
+    1.5,
+    NaN,
+  ];
+  keys.forEach((key, index) => map.set(key, index));
+  keys.forEach((key, index) => assert.strictEqual(map.get(key), index));
+  assert.strictEqual(map.size, keys.length);
+  map.set(0, 'zero');
+  assert.strictEqual(map.get(-0), 'zero');
+  const back = [...map.keys()].filter((key) => Buffer.isBuffer(key)).map(String);
+  assert.deepStrictEqual(back.sort(), ['', '1']);
+  for (const key of [undefined, null, {}, true, 1n, Symbol('x')]) {
+    assert.throws(() => map.get(key), { code: 'ERR_INVALID_ARG_TYPE' });
+    assert.throws(() => map.set(key, 1), { code: 'ERR_INVALID_ARG_TYPE' });
+  }
+  map.set('x'.repeat(1024), 1);
+  assert.throws(() => map.set('x'.repeat(1025), 1), { code: 'ERR_OUT_OF_RANGE' });
+  assert.throws(() => map.set(Buffer.alloc(2049), 1), { code: 'ERR_OUT_OF_RANGE' });
+});
+
+test('it is what a Map is, whatever is done to it', () => {
+  const key = fc.oneof(fc.integer({ min: 0, max: 20 }), fc.constantFrom('a', 'b', 'é', '\u4f60'));
+  const value = fc.oneof(fc.string(), fc.double(), fc.jsonValue(), fc.uint8Array());
+  const action = fc.oneof(
+    fc.tuple(fc.constant('set'), key, value),
+    fc.tuple(fc.constant('delete'), key),
+    fc.tuple(fc.constant('clear')),
+    fc.tuple(fc.constant('getOrInsert'), key, value),
+  );
+  fc.assert(
+    fc.property(fc.array(action, { maxLength: 60 }), (actions) => {
+      const map = new SharedMap({ capacityBytes: 1024 * 1024 });
+      const model = new Map();
+      for (const [name, key, value] of actions) {
+        if (name === 'set') assert.strictEqual(map.set(key, value), map) ?? model.set(key, value);
+        else if (name === 'delete') assert.strictEqual(map.delete(key), model.delete(key));
+        else if (name === 'clear') map.clear() ?? model.clear();
+        else {
+          if (!model.has(key)) model.set(key, value);
+          assert.deepStrictEqual(map.getOrInsert(key, value), model.get(key));
+        }
+        assert.strictEqual(map.size, model.size);
+      }
+      assert.deepStrictEqual(new Map(map), model);
+      for (const key of model.keys()) assert.ok(map.has(key));
+      map.close();
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test('versions tell whether an entry is still the same', () => {
+  const map = new SharedMap();
+  assert.strictEqual(map.getVersioned('a'), undefined);
+  assert.strictEqual(map.compareAndSet('a', 7, 'x'), 0);
+  const first = map.compareAndSet('a', 0, { n: 1 });
+  assert.ok(first > 0);
+  assert.deepStrictEqual(map.getVersioned('a'), { value: { n: 1 }, version: first });
+  assert.strictEqual(map.compareAndSet('a', 0, 'x'), 0);
+  const second = map.compareAndSet('a', first, 'y');
+  assert.ok(second > first);
+  assert.strictEqual(map.compareAndDelete('a', first), false);
+  assert.strictEqual(map.compareAndDelete('a', second), true);
+  assert.strictEqual(map.compareAndDelete('a', 0), false);
+  assert.throws(() => map.compareAndSet('a', undefined, 1), { code: 'ERR_INVALID_ARG_TYPE' });
+  assert.throws(() => map.compareAndSet('a', -1, 1), { code: 'ERR_OUT_OF_RANGE' });
+});
+
+test('update makes the new value of the old one, again when another was faster', () => {
+  const map = new SharedMap();
+  assert.strictEqual(
+    map.update('n', (n = 0) => n + 1),
+    1,
+  );
+  let calls = 0;
+  const value = map.update('n', (n) => {
+    if (calls++ === 0) map.set('n', 100);
+    return n + 1;
+  });
+  assert.deepStrictEqual([value, calls], [101, 2]);
+  assert.strictEqual(
+    map.update('n', () => undefined),
+    undefined,
+  );
+  assert.strictEqual(map.has('n'), false);
+  assert.throws(() => map.update('n', 5), { code: 'ERR_INVALID_ARG_TYPE' });
+});
+
+test('getOrInsertComputed computes only when there is nothing', () => {
+  const map = new SharedMap();
+  assert.deepStrictEqual(
+    map.getOrInsertComputed('k', (key) => [key]),
+    ['k'],
+  );
+  assert.deepStrictEqual(
+    map.getOrInsertComputed('k', () => assert.fail()),
+    ['k'],
+  );
+  // Of two at once, the first counts.
+  const value = map.getOrInsertComputed('race', () => {
+    map.set('race', 'theirs');
+    return 'mine';
+  });
+  assert.strictEqual(value, 'theirs');
+});
+
+test('incr adds, and only to numbers', () => {
+  const map = new SharedMap();
+  assert.strictEqual(map.incr('n'), 1);
+  assert.strictEqual(map.incr('n', 2.5), 3.5);
+  assert.strictEqual(map.get('n'), 3.5);
+  map.set('s', 'text');
+  assert.throws(() => map.incr('s'), { code: 'ERR_INVALID_ARG_VALUE' });
+  assert.throws(() => map.incr('n', '1'), { code: 'ERR_INVALID_ARG_TYPE' });
+});
+
+test('nothing that processes and threads add at once is lost', WATCHDOG, async (t) => {
+  const map = SharedMap.open(nameFor(t));
+  const add = ({ manycore }, posted, count) => {
+    const map = manycore.SharedMap.from(posted);
+    for (let i = 0; i < count; i++) {
+      map.incr('incr');
+      map.update('update', ({ n } = { n: 0 }) => ({ n: n + 1 }));
+    }
+  };
+  const peers = [processPeer(t), processPeer(t), threadPeer(t), threadPeer(t)];
+  await Promise.all(peers.map((peer) => peer.run(add, { handle: map.handle }, 5000)));
+  assert.strictEqual(map.get('incr'), 20_000);
+  assert.deepStrictEqual(map.get('update'), { n: 20_000 });
+});
+
+test('entries expire', async () => {
+  const map = new SharedMap({ ttlMs: 3_600_000 });
+  map.set('usual', 1);
+  map.set('short', 2, { ttlMs: 1 });
+  map.set('never', 3, { ttlMs: Infinity });
+  assert.ok(map.ttl('usual') > 3_500_000 && map.ttl('usual') <= 3_600_000);
+  assert.strictEqual(map.ttl('never'), Infinity);
+  while (map.has('short')) await new Promise(setImmediate);
+  assert.strictEqual(map.get('short'), undefined);
+  assert.strictEqual(map.ttl('short'), undefined);
+  assert.strictEqual(map.delete('short'), false);
+  assert.deepStrictEqual([...map.keys()].sort(), ['never', 'usual']);
+  map.update('usual', (value) => value + 1);
+  map.incr('usual');
+  assert.ok(map.ttl('usual') <= 3_600_000);
+  assert.throws(() => map.set('x', 1, { ttlMs: -1 }), { code: 'ERR_OUT_OF_RANGE' });
+});
+
+test('without room it is full, and what is there stays', () => {
+  const map = new SharedMap({ capacityBytes: 64 * 1024 });
+  const fill = () => {
+    for (let i = 0; ; i++) map.set(i, 'x'.repeat(1000));
+  };
+  assert.throws(fill, { code: 'ERR_MANYCORE_FULL' });
+  assert.ok(map.size > 20);
+  assert.strictEqual(map.get(0), 'x'.repeat(1000));
+  assert.throws(() => map.set('large', 'x'.repeat(100_000)), { code: 'ERR_MANYCORE_FULL' });
+  map.delete(0);
+  map.set('small', 1);
+  map.clear();
+  assert.strictEqual(map.size, 0);
+});
+
+test('or the least recently used go', () => {
+  const map = new SharedMap({ capacityBytes: 64 * 1024, evict: 'lru' });
+  for (let i = 0; i < 1000; i++) {
+    map.set(i, 'x'.repeat(500));
+    assert.ok(map.get(0) !== undefined);
+  }
+  assert.ok(map.has(999) && !map.has(1));
+  assert.ok(map.stats().evicted > 500);
+});
+
+test('what entries cost is told', () => {
+  const map = new SharedMap({ capacityBytes: 4 * 1024 * 1024 });
+  for (let i = 0; i < 1000; i++) map.set(`key:${i}`, 'x'.repeat(64));
+  const { size, usedBytes, payloadBytes, capacityBytes, segmentBytes, shards } = map.stats();
+  assert.strictEqual(size, 1000);
+  assert.ok((usedBytes - payloadBytes) / size <= 64);
+  assert.ok(capacityBytes < segmentBytes && shards === 4);
+});
+
+test('whoever iterates meets what is there all the time, once', () => {
+  const map = new SharedMap();
+  for (let i = 0; i < 3000; i++) map.set(`stays:${i}`, i);
+  const met = new Map();
+  for (const [key, value] of map) {
+    assert.ok(!met.has(key));
+    met.set(key, value);
+    map.delete(`new:${met.size - 1}`);
+    map.set(`new:${met.size}`, 1);
+  }
+  for (let i = 0; i < 3000; i++) assert.strictEqual(met.get(`stays:${i}`), i);
+  const values = [];
+  map.forEach((value, key, self) => self === map && key.startsWith('stays') && values.push(value));
+  assert.strictEqual(values.length, 3000);
+  assert.strictEqual([...map.values()].length, map.size);
+});
+
+test('a watcher is told of what others change', WATCHDOG, async (t) => {
+  const map = SharedMap.open(nameFor(t));
+  map.set('config', { level: 1 });
+  const watcher = map.watch('config');
+  t.after(() => watcher.close());
+  const peer = processPeer(t);
+  const change = ({ manycore, kept }, name, action, value) => {
+    kept.map ??= manycore.SharedMap.from(name);
+    kept.map.set('other', value);
+    kept.map[action]('config', value);
+  };
+  for (const [action, value] of [
+    ['set', { level: 2 }],
+    ['delete', undefined],
+    ['set', 'again'],
+  ]) {
+    const changed = once(watcher, 'change');
+    await peer.run(change, { handle: map.handle }, action, value);
+    const [seen, version] = await changed;
+    assert.deepStrictEqual(seen, value);
+    assert.strictEqual(version > 0, value !== undefined);
+  }
+  const closed = once(watcher, 'close');
+  map.close();
+  await closed;
+});
+
+test('a watcher sees an entry expire', WATCHDOG, async (t) => {
+  const map = new SharedMap();
+  map.set('session', 1, { ttlMs: 20 });
+  const watcher = map.watch('session');
+  t.after(() => watcher.close());
+  const [value, version] = await once(watcher, 'change');
+  assert.deepStrictEqual([value, version], [undefined, 0]);
+});

@@ -1,0 +1,58 @@
+'use strict';
+
+/** Waiting, without blocking, for what other threads and processes do to a shared object. */
+
+const FAR_MS = 2 ** 31 - 1;
+
+/** Keeps the event loop alive while it is held. */
+class KeepAlive {
+  /** @type {NodeJS.Timeout | undefined} */
+  #timer;
+
+  hold() {
+    this.#timer ??= setInterval(() => {}, FAR_MS);
+  }
+
+  release() {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+}
+
+/** Calls those who look whenever the bell of an object was rung, and listens only while there are any. */
+class Listeners {
+  #open;
+  /** @type {import('../native/index').BellWatcher | undefined} */
+  #watcher;
+  /** @type {Set<() => void>} */
+  #looks = new Set();
+
+  /** @param {() => import('../native/index').BellWatcher} open */
+  constructor(open) {
+    this.#open = open;
+  }
+
+  /** @param {() => void} look called on later turns, also when nothing has happened */
+  add(look) {
+    if (this.#watcher === undefined) {
+      this.#watcher = this.#open();
+      this.#watcher.listen(() => this.notify());
+    }
+    this.#looks.add(look);
+  }
+
+  /** @param {() => void} look */
+  delete(look) {
+    this.#looks.delete(look);
+    if (this.#looks.size > 0 || this.#watcher === undefined) return;
+    this.#watcher.close();
+    this.#watcher = undefined;
+  }
+
+  notify() {
+    for (const look of [...this.#looks]) if (this.#looks.has(look)) look();
+  }
+}
+
+module.exports.KeepAlive = KeepAlive;
+module.exports.Listeners = Listeners;

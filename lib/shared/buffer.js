@@ -1,0 +1,70 @@
+'use strict';
+
+const { guarded } = require('./failures');
+const { NOWHERE, addonFor, checkOptions, defineHandle, handed, named, numberOption } = require('./source');
+
+const KIND = 'buffer';
+const MAX_BYTES = 2 ** 40;
+
+/** Bytes in shared memory, see types/shared.d.ts. */
+class SharedBuffer {
+  #native;
+  #subject;
+  /** @type {SharedArrayBuffer | ArrayBuffer | undefined} */
+  #buffer;
+
+  /**
+   * @param {any} options
+   * @param {import('./source').Place} [place]
+   */
+  constructor(options, place = NOWHERE) {
+    const origin = new.target;
+    const opened = place !== NOWHERE;
+    const bytes = numberOption('options.byteLength', checkOptions(options, origin).byteLength, {
+      fallback: opened ? 0 : NaN,
+      min: 1,
+      max: MAX_BYTES,
+      origin,
+    });
+    // Without a length, one can only open what is there.
+    const missing = !(bytes > 0) && place.source.handle === undefined && place.source.create !== 0;
+    if (missing) numberOption('options.byteLength', NaN, { fallback: 0, min: 1, max: MAX_BYTES, origin });
+    const { SharedMemory } = addonFor('SharedBuffer');
+    this.#subject = place.subject;
+    this.#native = guarded(place.subject, origin, () => SharedMemory.open(place.source, bytes));
+    defineHandle(this, KIND, () => guarded(this.#subject, SharedBuffer, () => this.#native.handle));
+  }
+
+  /**
+   * @param {string} name
+   * @param {any} [options]
+   */
+  static open(name, options) {
+    return new SharedBuffer(options, named(name, options, SharedBuffer.open));
+  }
+
+  /** @param {unknown} handle */
+  static from(handle) {
+    return new SharedBuffer(undefined, handed(handle, KIND, SharedBuffer.from));
+  }
+
+  get byteLength() {
+    return this.#native.length;
+  }
+
+  get buffer() {
+    this.#buffer ??= /** @type {any} */ (guarded(this.#subject, SharedBuffer, () => this.#native.buffer()));
+    return /** @type {SharedArrayBuffer | ArrayBuffer} */ (this.#buffer);
+  }
+
+  close() {
+    this.#native.close();
+    this.#buffer = undefined;
+  }
+
+  [Symbol.dispose ?? Symbol.for('nodejs.dispose')]() {
+    this.close();
+  }
+}
+
+module.exports.SharedBuffer = SharedBuffer;

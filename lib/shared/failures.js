@@ -1,0 +1,103 @@
+'use strict';
+
+/** Turns what the addon says of a failure into an error. */
+
+const { getSystemErrorName } = require('node:util');
+const { makeError } = require('../core/errors');
+
+/** Why a method returned null: the twin of `Failure` in src/shared/segment.rs. */
+const METHOD_FAILURES = Object.freeze({
+  1: 'FULL',
+  2: 'NOT_A_NUMBER',
+  3: 'STUCK',
+  4: 'CORRUPT',
+  5: 'KEY_TYPE',
+  6: 'KEY_LENGTH',
+  7: 'CLOSED',
+  8: 'FULL',
+});
+
+/** The longest keys. */
+const MAX_KEY_UNITS = 1024;
+const MAX_KEY_BYTES = 2048;
+
+/** @type {Record<string, (subject: string, origin?: Function) => Error>} */
+const BY_CODE = {
+  NOT_FOUND: (subject, origin) => makeError('ERR_MANYCORE_SEGMENT_NOT_FOUND', [subject], origin),
+  EXISTS: (subject, origin) => makeError('ERR_MANYCORE_SEGMENT_EXISTS', [subject], origin),
+  NOT_READY: (subject, origin) => makeError('ERR_MANYCORE_SEGMENT_NOT_READY', [subject], origin),
+  VERSION: (subject, origin) => makeError('ERR_MANYCORE_SEGMENT_VERSION', [subject], origin),
+  FOREIGN: (subject, origin) => makeError('ERR_MANYCORE_SEGMENT_FOREIGN', [subject], origin),
+  CORRUPT: (subject, origin) => makeError('ERR_MANYCORE_SEGMENT_CORRUPT', [subject], origin),
+  STUCK: (subject, origin) => makeError('ERR_MANYCORE_STUCK', [subject], origin),
+  FULL: (subject, origin) => makeError('ERR_MANYCORE_FULL', [subject], origin),
+  CLOSED: (subject, origin) => makeError('ERR_MANYCORE_CLOSED', [subject], origin),
+  NAME: (subject, origin) =>
+    makeError('ERR_INVALID_ARG_VALUE', ['name', subject, 'is not a name or handle of a segment'], origin),
+};
+
+/**
+ * The error for one thrown by the addon, whose message begins with a code and an errno.
+ * @param {any} error
+ * @param {string} subject what it is about, to be named in the message
+ * @param {Function} [origin]
+ * @returns {Error}
+ */
+function fromAddon(error, subject, origin) {
+  const match = /^([A-Z_]+) (\d+) (.*)$/s.exec(error?.message ?? '');
+  if (match === null) return error;
+  const [, code, errno, text] = match;
+  if (code === 'KIND') return makeError('ERR_MANYCORE_SEGMENT_KIND', [subject, text], origin);
+  if (code !== 'IO') return BY_CODE[code]?.(subject, origin) ?? error;
+  const name = getSystemErrorName(-Number(errno));
+  const system = /** @type {NodeJS.ErrnoException} */ (new Error(`${name}: ${text}, '${subject}'`));
+  system.code = name;
+  system.errno = -Number(errno);
+  system.syscall = 'open';
+  if (origin) Error.captureStackTrace(system, origin);
+  return system;
+}
+
+/**
+ * Runs a call of the addon.
+ * @template T
+ * @param {string} subject
+ * @param {Function} origin
+ * @param {() => T} call
+ * @returns {T}
+ */
+function guarded(subject, origin, call) {
+  try {
+    return call();
+  } catch (error) {
+    throw fromAddon(error, subject, origin);
+  }
+}
+
+/**
+ * The error for a method that returned null.
+ * @param {number} failure
+ * @param {string} subject
+ * @param {unknown} key
+ * @param {Function} [origin]
+ * @returns {Error}
+ */
+function fromMethod(failure, subject, key, origin) {
+  const code = METHOD_FAILURES[/** @type {keyof typeof METHOD_FAILURES} */ (failure)] ?? 'CORRUPT';
+  switch (code) {
+    case 'KEY_TYPE':
+      return makeError('ERR_INVALID_ARG_TYPE', ['key', 'a string, a number or a Buffer', key], origin);
+    case 'KEY_LENGTH': {
+      const range = `at most ${MAX_KEY_UNITS} characters or ${MAX_KEY_BYTES} bytes long`;
+      return makeError('ERR_OUT_OF_RANGE', ['key', range, key], origin);
+    }
+    case 'NOT_A_NUMBER':
+      return makeError('ERR_INVALID_ARG_VALUE', ['key', key, 'has a value that is not a number'], origin);
+    default:
+      return BY_CODE[code](subject, origin);
+  }
+}
+
+module.exports.fromAddon = fromAddon;
+module.exports.fromMethod = fromMethod;
+module.exports.guarded = guarded;

@@ -1,0 +1,419 @@
+'use strict';
+
+const { guarded, fromMethod } = require('./failures');
+const { Kind, readEntries } = require('./entries');
+const { Listeners } = require('./bell');
+const { MapWatcher } = require('./watcher');
+const scratch = require('./scratch');
+const source = require('./source');
+const { ValueReader, ValueWriter } = require('./values');
+const { makeError } = require('../core/errors');
+
+/** @typedef {string | number | Uint8Array} Key */
+
+const KIND = 'map';
+const DEFAULT_CAPACITY_BYTES = 16 * 1024 * 1024;
+const MIN_CAPACITY_BYTES = 64 * 1024;
+const MAX_CAPACITY_BYTES = 2 ** 38;
+const DEFAULT_ENTRY_BYTES = 128;
+const MAX_TTL_MS = 2 ** 40;
+/** Expiry arguments of the addon. */
+const NEVER = 0;
+const KEPT = -1;
+
+/** A hash table in shared memory, see types/shared.d.ts. */
+class SharedMap {
+  #native;
+  #subject;
+  #numbers;
+  #bytes;
+  #arrayBuffer;
+  #reader;
+  #writer;
+  #methods;
+  #get;
+  #set;
+  #listeners;
+
+  /**
+   * @param {any} [options]
+   * @param {import('./source').Place} [place]
+   */
+  constructor(options, place = source.NOWHERE) {
+    const origin = new.target;
+    const tableOptions = readOptions(options, origin);
+    const { SharedTable } = source.addonFor('SharedMap');
+    this.#subject = place.subject;
+    this.#native = guarded(place.subject, origin, () => SharedTable.open(place.source, tableOptions));
+    this.#arrayBuffer = /** @type {ArrayBuffer} */ (this.#native.scratch());
+    this.#numbers = new Float64Array(this.#arrayBuffer, 0, scratch.READ_AT / 8);
+    this.#bytes = new Uint8Array(this.#arrayBuffer);
+    this.#reader = new ValueReader(this.#arrayBuffer);
+    this.#writer = new ValueWriter(this.#arrayBuffer, scratch.WRITE_AT, scratch.END);
+    this.#methods = /** @type {Record<string, (...args: any[]) => any>} */ (this.#native.methods());
+    this.#get = this.#methods.get;
+    this.#set = this.#methods.set;
+    this.#listeners = new Listeners(() => this.#guarded(() => this.#native.bell()));
+    source.defineHandle(this, KIND, () => this.#guarded(() => this.#native.handle));
+  }
+
+  /**
+   * @param {string} name
+   * @param {any} [options]
+   */
+  static open(name, options) {
+    return new SharedMap(options, source.named(name, options, SharedMap.open));
+  }
+
+  /** @param {unknown} handle */
+  static from(handle) {
+    return new SharedMap(undefined, source.handed(handle, KIND, SharedMap.from));
+  }
+
+  /** @param {Key} key */
+  get(key) {
+    const raw = this.#get(key);
+    if (typeof raw === 'string' || raw === undefined || typeof raw === 'number') return raw;
+    return this.#value(raw, key);
+  }
+
+  /** @param {Key} key */
+  getVersioned(key) {
+    const raw = this.#get(key);
+    if (raw === undefined) return undefined;
+    const version = this.#numbers[scratch.VERSION];
+    return { value: this.#value(raw, key), version };
+  }
+
+  /** @param {Key} key */
+  has(key) {
+    return this.#checked(this.#methods.has(key), key);
+  }
+
+  /** @param {Key} key */
+  ttl(key) {
+    return this.has(key) ? this.#numbers[scratch.EXTRA] : undefined;
+  }
+
+  /**
+   * @param {Key} key
+   * @param {any} value
+   * @param {any} [options]
+   */
+  set(key, value, options) {
+    if (options === undefined && (typeof value === 'string' || typeof value === 'number')) {
+      if (this.#set(key, value) === null) this.#fail(key);
+      return this;
+    }
+    this.#store(key, value, expiry(options, SharedMap.prototype.set), undefined);
+    return this;
+  }
+
+  /**
+   * @param {Key} key
+   * @param {number} version
+   * @param {any} value
+   * @param {any} [options]
+   */
+  compareAndSet(key, version, value, options) {
+    checkVersion(version, SharedMap.prototype.compareAndSet);
+    const made = this.#store(key, value, expiry(options, SharedMap.prototype.compareAndSet), version);
+    return made ? this.#numbers[scratch.VERSION] : 0;
+  }
+
+  /** @param {Key} key */
+  delete(key) {
+    this.#checked(this.#methods.delete(key), key);
+    return this.#numbers[scratch.VERSION] !== 0;
+  }
+
+  /**
+   * @param {Key} key
+   * @param {number} version
+   */
+  compareAndDelete(key, version) {
+    checkVersion(version, SharedMap.prototype.compareAndDelete);
+    return this.#checked(this.#methods.delete(key, version), key) && version !== 0;
+  }
+
+  /**
+   * @param {Key} key
+   * @param {any} value
+   * @param {any} [options]
+   */
+  getOrInsert(key, value, options) {
+    return this.#getOrInsert(key, () => value, expiry(options, SharedMap.prototype.getOrInsert));
+  }
+
+  /**
+   * @param {Key} key
+   * @param {(key: Key) => any} compute
+   * @param {any} [options]
+   */
+  getOrInsertComputed(key, compute, options) {
+    checkFunction('compute', compute, SharedMap.prototype.getOrInsertComputed);
+    return this.#getOrInsert(key, compute, expiry(options, SharedMap.prototype.getOrInsertComputed));
+  }
+
+  /**
+   * @param {Key} key
+   * @param {(key: Key) => any} compute
+   * @param {number | undefined} expires
+   */
+  #getOrInsert(key, compute, expires) {
+    let raw = this.#get(key);
+    if (raw !== undefined) return this.#value(raw, key);
+    const value = compute(key);
+    // Between being refused and looking, the other's entry may have gone.
+    while (!this.#store(key, value, expires, 0)) {
+      raw = this.#get(key);
+      if (raw !== undefined) return this.#value(raw, key);
+    }
+    return value;
+  }
+
+  /**
+   * @param {Key} key
+   * @param {(value: any) => any} change
+   * @param {any} [options]
+   */
+  update(key, change, options) {
+    checkFunction('change', change, SharedMap.prototype.update);
+    const expires = expiry(options, SharedMap.prototype.update) ?? KEPT;
+    for (;;) {
+      const current = this.getVersioned(key);
+      const version = current?.version ?? 0;
+      const value = change(current?.value);
+      if (value === undefined) {
+        if (version === 0 || this.#checked(this.#methods.delete(key, version), key)) return undefined;
+      } else if (this.#store(key, value, version === 0 && expires === KEPT ? undefined : expires, version)) {
+        return value;
+      }
+    }
+  }
+
+  /**
+   * @param {Key} key
+   * @param {number} [by]
+   * @param {any} [options]
+   */
+  incr(key, by = 1, options) {
+    if (typeof by !== 'number') throw makeError('ERR_INVALID_ARG_TYPE', ['by', 'a number', by], this.incr);
+    const expires = options === undefined ? undefined : expiry(options, SharedMap.prototype.incr);
+    return this.#checked(this.#methods.add(key, by, expires), key);
+  }
+
+  get size() {
+    return this.#guarded(() => this.#native.stats()).entries;
+  }
+
+  clear() {
+    this.#guarded(() => this.#native.clear());
+  }
+
+  *entries() {
+    let bucket = 0;
+    while (bucket >= 0) {
+      const next = this.#checked(this.#methods.scan(bucket), '');
+      const isApart = typeof next === 'object';
+      const memory = isApart ? next : this.#arrayBuffer;
+      const read = (/** @type {number} */ start, /** @type {number} */ length) =>
+        this.#reader.read(start, length, isApart ? next : undefined);
+      // All at once: what is in the memory changes with the next call.
+      yield* readEntries(memory, isApart ? 0 : scratch.READ_AT, this.#numbers[scratch.LENGTH], read);
+      bucket = isApart ? bucket + 1 : next;
+    }
+  }
+
+  *keys() {
+    for (const [key] of this.entries()) yield key;
+  }
+
+  *values() {
+    for (const [, value] of this.entries()) yield value;
+  }
+
+  [Symbol.iterator]() {
+    return this.entries();
+  }
+
+  /**
+   * @param {(value: any, key: Key, map: SharedMap) => void} callback
+   * @param {any} [thisArg]
+   */
+  forEach(callback, thisArg) {
+    for (const [key, value] of this.entries()) callback.call(thisArg, value, key, this);
+  }
+
+  /** @param {Key} key */
+  watch(key) {
+    this.#checked(this.#methods.watch(key), key);
+    return new MapWatcher(this, key, this.#listeners);
+  }
+
+  stats() {
+    const stats = this.#guarded(() => this.#native.stats());
+    return {
+      size: stats.entries,
+      usedBytes: stats.blockBytes,
+      payloadBytes: stats.payloadBytes,
+      capacityBytes: stats.capacityBytes,
+      segmentBytes: stats.segmentBytes,
+      shards: stats.shards,
+      evicted: stats.evicted,
+      expired: stats.expired,
+    };
+  }
+
+  close() {
+    this.#native.close();
+    this.#listeners.notify();
+  }
+
+  [Symbol.dispose ?? Symbol.for('nodejs.dispose')]() {
+    this.close();
+  }
+
+  /**
+   * Stores any value. False when the version is not the one asked for.
+   * @param {Key} key
+   * @param {any} value
+   * @param {number | undefined} expires
+   * @param {number | undefined} version
+   * @returns {boolean}
+   */
+  #store(key, value, expires, version) {
+    if (typeof value === 'string' || typeof value === 'number') {
+      return this.#checked(this.#set(key, value, expires, version), key);
+    }
+    const methods = this.#methods;
+    if (value instanceof Uint8Array && isPlainBytes(value)) {
+      return this.#checked(methods.setBytes(key, value, Kind.BYTES, expires, version), key);
+    }
+    return this.#writer.write(value, (length, bytes) => {
+      const made =
+        bytes === null
+          ? methods.setScratch(key, length, expires, version)
+          : methods.setBytes(key, bytes, Kind.RECORD, expires, version);
+      return this.#checked(made, key);
+    });
+  }
+
+  /**
+   * What `get` of the addon means.
+   * @param {any} raw
+   * @param {Key} key
+   */
+  #value(raw, key) {
+    if (typeof raw === 'string' || typeof raw === 'number') return raw;
+    const length = this.#numbers[scratch.LENGTH];
+    if (raw === true) return this.#reader.read(scratch.READ_AT, length);
+    if (raw === false) return this.#bytes.slice(scratch.READ_AT, scratch.READ_AT + length);
+    if (raw === null) return this.#fail(key);
+    const isRecord = this.#numbers[scratch.EXTRA] === Kind.RECORD;
+    return isRecord ? this.#reader.read(0, length, raw) : new Uint8Array(raw);
+  }
+
+  /**
+   * @param {any} result
+   * @param {unknown} key
+   */
+  #checked(result, key) {
+    return result === null ? this.#fail(key) : result;
+  }
+
+  /**
+   * @param {unknown} key
+   * @returns {never}
+   */
+  #fail(key) {
+    throw fromMethod(this.#numbers[scratch.FAILURE], this.#subject, key, this.#fail);
+  }
+
+  /**
+   * @template T
+   * @param {() => T} call
+   */
+  #guarded(call) {
+    return guarded(this.#subject, SharedMap, call);
+  }
+}
+
+/** Whether the bytes are all that there is to a value. */
+function isPlainBytes(/** @type {Uint8Array} */ value) {
+  return value.buffer instanceof ArrayBuffer;
+}
+
+/**
+ * @param {any} options
+ * @param {Function} origin
+ */
+function readOptions(options, origin) {
+  const given = source.checkOptions(options, origin);
+  const number = source.numberOption;
+  const { evict = 'none' } = given;
+  if (evict !== 'none' && evict !== 'lru') {
+    throw makeError('ERR_INVALID_ARG_VALUE', ['options.evict', evict, "must be 'none' or 'lru'"], origin);
+  }
+  return {
+    capacityBytes: number('options.capacityBytes', given.capacityBytes, {
+      fallback: DEFAULT_CAPACITY_BYTES,
+      min: MIN_CAPACITY_BYTES,
+      max: MAX_CAPACITY_BYTES,
+      origin,
+    }),
+    shards: number('options.shards', given.shards, { fallback: 0, min: 1, max: 1024, origin }),
+    entryBytes: number('options.averageEntryBytes', given.averageEntryBytes, {
+      fallback: DEFAULT_ENTRY_BYTES,
+      min: 16,
+      max: 2 ** 30,
+      origin,
+    }),
+    evicts: evict === 'lru',
+    ttlMs: ttlOption(given, origin) ?? 0,
+  };
+}
+
+/**
+ * @param {any} options
+ * @param {Function} origin
+ * @returns {number | undefined}
+ */
+function ttlOption(options, origin) {
+  if (options.ttlMs === undefined) return undefined;
+  if (options.ttlMs === Infinity) return NEVER;
+  const rules = { fallback: 0, min: Number.MIN_VALUE, max: MAX_TTL_MS, integer: false, origin };
+  return source.numberOption('options.ttlMs', options.ttlMs, rules);
+}
+
+/**
+ * @param {any} options
+ * @param {Function} origin
+ */
+function expiry(options, origin) {
+  return options === undefined ? undefined : ttlOption(source.checkOptions(options, origin), origin);
+}
+
+/**
+ * @param {unknown} version
+ * @param {Function} origin
+ */
+function checkVersion(version, origin) {
+  source.numberOption('version', version, { fallback: NaN, min: 0, max: Number.MAX_SAFE_INTEGER, origin });
+  if (version === undefined) {
+    throw makeError('ERR_INVALID_ARG_TYPE', ['version', 'a number', version], origin);
+  }
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} value
+ * @param {Function} origin
+ */
+function checkFunction(name, value, origin) {
+  if (typeof value !== 'function') {
+    throw makeError('ERR_INVALID_ARG_TYPE', [name, 'a function', value], origin);
+  }
+}
+
+module.exports.SharedMap = SharedMap;

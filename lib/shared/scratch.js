@@ -1,0 +1,21 @@
+'use strict';
+
+/** Indices of the numbers at the start of a scratch memory: the twin of `Number` in src/shared/segment.rs. */
+const LENGTH = 0;
+const VERSION = 1;
+const FAILURE = 2;
+const EXTRA = 3;
+
+/** Where the bytes begin that methods write, then those that JavaScript writes, and where they end. */
+const READ_AT = 64;
+const BYTES = 64 * 1024;
+const WRITE_AT = READ_AT + BYTES;
+const END = WRITE_AT + BYTES;
+
+module.exports.LENGTH = LENGTH;
+module.exports.VERSION = VERSION;
+module.exports.FAILURE = FAILURE;
+module.exports.EXTRA = EXTRA;
+module.exports.READ_AT = READ_AT;
+module.exports.WRITE_AT = WRITE_AT;
+module.exports.END = END;

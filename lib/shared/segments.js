@@ -1,0 +1,51 @@
+'use strict';
+
+/** The named segments themselves: what there is, and how it goes. */
+
+const { guarded } = require('./failures');
+const { addonFor, named } = require('./source');
+
+function list() {
+  const addon = addonFor('shared.list');
+  const listed = guarded('/dev/shm', list, () => addon.listSegments());
+  return listed.map(({ name, ofProcess, kind, bytes, createdMs, used }) => ({
+    name,
+    scope: ofProcess ? 'process' : 'host',
+    kind,
+    bytes,
+    createdAt: new Date(createdMs),
+    inUse: used,
+  }));
+}
+
+function stats() {
+  const segments = list();
+  const sum = (/** @type {typeof segments} */ some) => some.reduce((total, { bytes }) => total + bytes, 0);
+  const unused = segments.filter(({ inUse }) => !inUse);
+  return {
+    segments: segments.length,
+    bytes: sum(segments),
+    unusedSegments: unused.length,
+    unusedBytes: sum(unused),
+  };
+}
+
+/**
+ * @param {string} name
+ * @param {{ scope?: 'host' | 'process' }} [options]
+ */
+function unlink(name, options) {
+  const { source } = named(name, options, unlink);
+  const addon = addonFor('shared.unlink');
+  return guarded(name, unlink, () => addon.unlinkSegment(name, source.ofProcess === true));
+}
+
+function prune() {
+  const addon = addonFor('shared.prune');
+  return guarded('/dev/shm', prune, () => addon.pruneSegments());
+}
+
+module.exports.list = list;
+module.exports.stats = stats;
+module.exports.unlink = unlink;
+module.exports.prune = prune;

@@ -1,0 +1,134 @@
+'use strict';
+
+/** Where shared objects are found: the options that all of them have in common, and their handles. */
+
+const { requireAddon } = require('../core/addon');
+const { makeError } = require('../core/errors');
+
+/**
+ * @typedef {import('../native/index').SegmentSource} SegmentSource
+ * @typedef {{ create?: boolean | 'exclusive', scope?: 'host' | 'process' }} OpenOptions
+ */
+
+/** Before the handle of the segment, what it holds. */
+const HANDLE = /^manycore:([a-z]+):(.+)$/s;
+const NAME = /^[A-Za-z0-9_\-:@][A-Za-z0-9._\-:@]*$/;
+const MAX_NAME_LENGTH = 200;
+
+/** Given to constructors by `open` and `from`. */
+class Place {
+  /**
+   * @param {SegmentSource} source
+   * @param {string} subject what errors call it
+   */
+  constructor(source, subject) {
+    this.source = source;
+    this.subject = subject;
+  }
+}
+
+/**
+ * The place of a name.
+ * @param {unknown} name
+ * @param {any} options
+ * @param {Function} origin
+ */
+function named(name, options, origin) {
+  if (typeof name !== 'string') throw makeError('ERR_INVALID_ARG_TYPE', ['name', 'a string', name], origin);
+  if (!NAME.test(name) || name.length > MAX_NAME_LENGTH) {
+    const reason = `must have 1 to ${MAX_NAME_LENGTH} letters, digits and any of . _ - : @, not a dot first`;
+    throw makeError('ERR_INVALID_ARG_VALUE', ['name', name, reason], origin);
+  }
+  const { create = true, scope = 'host' } = checkOptions(options, origin);
+  if (create !== 'exclusive' && typeof create !== 'boolean') {
+    throw makeError(
+      'ERR_INVALID_ARG_VALUE',
+      ['options.create', create, "must be a boolean or 'exclusive'"],
+      origin,
+    );
+  }
+  if (scope !== 'host' && scope !== 'process') {
+    throw makeError('ERR_INVALID_ARG_VALUE', ['options.scope', scope, "must be 'host' or 'process'"], origin);
+  }
+  const mode = create === 'exclusive' ? 2 : Number(create);
+  return new Place({ name, ofProcess: scope === 'process', create: mode }, name);
+}
+
+/**
+ * The place of a handle, or of an object that has one.
+ * @param {unknown} handle
+ * @param {string} kind
+ * @param {Function} origin
+ */
+function handed(handle, kind, origin) {
+  const text = typeof handle === 'object' && handle !== null ? /** @type {any} */ (handle).handle : handle;
+  const match = typeof text === 'string' ? HANDLE.exec(text) : null;
+  if (match === null) {
+    throw makeError('ERR_INVALID_ARG_TYPE', ['handle', 'the handle of a shared object', handle], origin);
+  }
+  if (match[1] !== kind) {
+    throw makeError('ERR_MANYCORE_SEGMENT_KIND', [text, `the segment holds a ${match[1]}`], origin);
+  }
+  return new Place({ handle: match[2] }, text);
+}
+
+/** The place of an object without a name. */
+const NOWHERE = new Place({}, 'anonymous');
+
+/**
+ * Lets an object be posted: in place of itself, structured clone and JSON see an object with its handle, from which
+ * `from` makes another one of the same memory.
+ * @param {object} object
+ * @param {string} kind
+ * @param {() => string} handleOf
+ */
+function defineHandle(object, kind, handleOf) {
+  Object.defineProperty(object, 'handle', {
+    enumerable: true,
+    configurable: true,
+    get: () => `manycore:${kind}:${handleOf()}`,
+  });
+}
+
+/**
+ * @param {any} options
+ * @param {Function} origin
+ */
+function checkOptions(options, origin) {
+  if (options === undefined) return {};
+  if (typeof options !== 'object' || options === null) {
+    throw makeError('ERR_INVALID_ARG_TYPE', ['options', 'an object', options], origin);
+  }
+  return options;
+}
+
+/**
+ * A number of the options.
+ * @param {string} name
+ * @param {unknown} value
+ * @param {{ fallback: number, min: number, max: number, integer?: boolean, origin: Function }} rules
+ * @returns {number}
+ */
+function numberOption(name, value, { fallback, min, max, integer = true, origin }) {
+  if (value === undefined) return fallback;
+  if (typeof value !== 'number') throw makeError('ERR_INVALID_ARG_TYPE', [name, 'a number', value], origin);
+  if (!(value >= min && value <= max) || (integer && !Number.isInteger(value))) {
+    const range = `${integer ? 'an integer' : 'a number'} >= ${min} and <= ${max}`;
+    throw makeError('ERR_OUT_OF_RANGE', [name, range, value], origin);
+  }
+  return value;
+}
+
+/** @param {string} name */
+function addonFor(name) {
+  return requireAddon(name);
+}
+
+module.exports.Place = Place;
+module.exports.NOWHERE = NOWHERE;
+module.exports.named = named;
+module.exports.handed = handed;
+module.exports.defineHandle = defineHandle;
+module.exports.checkOptions = checkOptions;
+module.exports.numberOption = numberOption;
+module.exports.addonFor = addonFor;

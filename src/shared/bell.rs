@@ -1,0 +1,130 @@
+//! Waiting for a bell in shared memory without blocking JavaScript: a thread waits, and the event loop is told.
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use manycore_core::shm::bell::Bell;
+use manycore_core::sys::eventfd::EventFd;
+use napi::bindgen_prelude::{Env, Error, Function, JsValue, Result, Status};
+use napi_derive::napi;
+
+use crate::callback::Callback;
+use crate::uv::{EventLoop, Handle};
+
+/// Who rings may die before it does, and then JavaScript looks for itself.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Gives the bell, in memory that it keeps mapped, to whoever asks.
+type WithBell = dyn Fn(&mut dyn FnMut(Bell<'_>)) + Send + Sync;
+
+struct Shared {
+    with_bell: Box<WithBell>,
+    told: EventFd,
+    stopped: AtomicBool,
+}
+
+/// Calls back on the event loop after a bell was rung, and now and then without.
+#[napi]
+pub struct BellWatcher {
+    with_bell: Option<Box<WithBell>>,
+    running: Option<Running>,
+}
+
+struct Running {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+    _handle: Handle,
+}
+
+impl BellWatcher {
+    /// For the bell that the function gives.
+    pub fn new(with_bell: impl Fn(&mut dyn FnMut(Bell<'_>)) + Send + Sync + 'static) -> Self {
+        Self {
+            with_bell: Some(Box::new(with_bell)),
+            running: None,
+        }
+    }
+}
+
+#[napi]
+impl BellWatcher {
+    /// Starts to call back; once. Does not keep the event loop alive. Throws without descriptors or threads.
+    #[napi]
+    pub fn listen(&mut self, env: Env, callback: Function<'_, (), ()>) -> Result<()> {
+        let used = || Error::new(Status::InvalidArg, "IO 22 it listens already");
+        let with_bell = self.with_bell.take().ok_or_else(used)?;
+        let shared = Arc::new(Shared {
+            with_bell,
+            told: EventFd::new().map_err(io_error)?,
+            stopped: AtomicBool::new(false),
+        });
+        let ended = || Error::new(Status::Closing, "CLOSED 0 the environment is ending");
+        let event_loop = EventLoop::of(env.raw()).ok_or_else(ended)?;
+        let callback = Callback::new(env.raw(), callback.raw(), "MANYCOREBELL").ok_or_else(ended)?;
+        let callback = Rc::new(callback);
+        let on_told = Arc::clone(&shared);
+        let handle = event_loop.poll(shared.told.as_raw_fd(), move || {
+            on_told.told.clear();
+            // Kept for the length of the call, in which JavaScript may close this.
+            let callback = Rc::clone(&callback);
+            callback.call(&[]);
+        });
+        let handle = handle.ok_or_else(ended)?;
+        let waiting = Arc::clone(&shared);
+        let builder = thread::Builder::new().name("manycore-bell".to_owned());
+        let thread = builder.spawn(move || waiting.run()).map_err(io_error)?;
+        self.running = Some(Running {
+            shared,
+            thread: Some(thread),
+            _handle: handle,
+        });
+        Ok(())
+    }
+
+    /// No more calls.
+    #[napi]
+    pub fn close(&mut self) {
+        self.running = None;
+        self.with_bell = None;
+    }
+}
+
+impl Shared {
+    fn run(&self) {
+        let mut seen = None;
+        while !self.stopped.load(Ordering::Acquire) {
+            (self.with_bell)(&mut |bell| {
+                let before = seen.unwrap_or_else(|| bell.count());
+                // What came up since the last wait began is told of once more: better than not at all.
+                let waited = bell.wait(before, Some(LOOK_EVERY));
+                if waited.is_err() {
+                    thread::sleep(LOOK_EVERY);
+                }
+                seen = Some(bell.count());
+            });
+            self.told.signal();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.shared.stopped.store(true, Ordering::Release);
+        // Everybody who waits on it looks up; there is no other way to reach one of them.
+        (self.shared.with_bell)(&mut |bell| bell.ring());
+        if let Some(thread) = self.thread.take() {
+            // It did not panic, and if it did, nothing is left to be done.
+            let _ended = thread.join();
+        }
+    }
+}
+
+fn io_error(error: io::Error) -> Error {
+    let errno = error.raw_os_error().unwrap_or(22);
+    Error::new(Status::GenericFailure, format!("IO {errno} {error}"))
+}

@@ -1,0 +1,516 @@
+//! A table as JavaScript sees it. Which values are records of the codec, and what they say, is JavaScript's.
+//!
+//! Hot methods return what they found as far as it is a string or a number; a record or bytes are left in the
+//! scratch memory, and `null` says that the failure is there.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use manycore_core::sys::clock::monotonic_ns;
+use manycore_core::table::entry::{Key, NewValue};
+use manycore_core::table::map::{Options, Table};
+use manycore_core::table::read::{Read, Scan, Value as Found};
+use manycore_core::table::shard::{Change, Condition, Expiry};
+use manycore_core::table::TableError;
+use napi::bindgen_prelude::{Env, Error, JsValue, Object, Result, Status};
+use napi_derive::napi;
+
+use super::bell::BellWatcher;
+use super::keys::{kind, string_value, KeyBuffer, TextBuffer};
+use super::raw::{define, Call, Method, Value};
+use super::segment::{bytes_of, open_error, Failure, Number, Scratch, SegmentSource};
+
+const NS_PER_MS: f64 = 1e6;
+
+/// What a table is made with.
+#[napi(object)]
+pub struct TableOptions {
+    /// Bytes for everything.
+    pub capacity_bytes: f64,
+    /// 0: by the capacity.
+    pub shards: u32,
+    /// Bytes of an entry, on average.
+    pub entry_bytes: u32,
+    /// Whether the least recently used go when there is no room.
+    pub evicts: bool,
+    /// Milliseconds after which entries expire; 0: never.
+    pub ttl_ms: f64,
+}
+
+/// Numbers of a table.
+#[napi(object)]
+pub struct TableStats {
+    /// Entries.
+    pub entries: f64,
+    /// Bytes of their blocks.
+    pub block_bytes: f64,
+    /// Bytes of their keys and values.
+    pub payload_bytes: f64,
+    /// Entries that went for want of room.
+    pub evicted: f64,
+    /// Expired ones that were removed.
+    pub expired: f64,
+    /// Bytes that blocks can have together.
+    pub capacity_bytes: f64,
+    /// Bytes of the segment.
+    pub segment_bytes: f64,
+    /// How many writers can be at work at once.
+    pub shards: u32,
+}
+
+struct Owner {
+    /// `None` once closed.
+    table: RefCell<Option<Table>>,
+    key: RefCell<KeyBuffer>,
+    text: RefCell<TextBuffer>,
+    scratch: Rc<Scratch>,
+}
+
+/// A table in a segment.
+#[napi]
+pub struct SharedTable {
+    owner: Rc<Owner>,
+}
+
+#[napi]
+impl SharedTable {
+    /// Opens or makes one.
+    #[napi(factory)]
+    pub fn open(source: SegmentSource, options: TableOptions) -> Result<Self> {
+        let options = Options {
+            capacity_bytes: options.capacity_bytes as usize,
+            shards: options.shards as usize,
+            entry_bytes: options.entry_bytes as usize,
+            evicts: options.evicts,
+            ttl_ns: (options.ttl_ms * NS_PER_MS) as u64,
+        };
+        let table = Table::open(&options, |plan| source.open(plan)).map_err(open_error)?;
+        let owner = Owner {
+            table: RefCell::new(Some(table)),
+            key: RefCell::new(KeyBuffer::new()),
+            text: RefCell::default(),
+            scratch: Scratch::new()?,
+        };
+        Ok(Self {
+            owner: Rc::new(owner),
+        })
+    }
+
+    /// Memory shared with the methods.
+    #[napi]
+    pub fn scratch<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
+        self.owner.scratch.buffer(env)
+    }
+
+    /// An object with the methods `get`, `has`, `set`, `setScratch`, `setBytes`, `delete`, `add`, `scan`, `watch`.
+    #[napi]
+    pub fn methods<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
+        let object = Object::new(env)?;
+        let (raw, value) = (env.raw(), object.raw());
+        define::<Get>(raw, value, &self.owner)?;
+        define::<Has>(raw, value, &self.owner)?;
+        define::<Set>(raw, value, &self.owner)?;
+        define::<SetScratch>(raw, value, &self.owner)?;
+        define::<SetBytes>(raw, value, &self.owner)?;
+        define::<Delete>(raw, value, &self.owner)?;
+        define::<Add>(raw, value, &self.owner)?;
+        define::<ScanBuckets>(raw, value, &self.owner)?;
+        define::<Watch>(raw, value, &self.owner)?;
+        Ok(object)
+    }
+
+    /// By which others open it.
+    #[napi(getter)]
+    pub fn handle(&self) -> Result<String> {
+        self.with(|table| Ok(table.segment().handle()))
+    }
+
+    /// Rings after changes of watched keys.
+    #[napi]
+    pub fn bell(&self) -> Result<BellWatcher> {
+        self.with(|table| {
+            let table = table.clone();
+            Ok(BellWatcher::new(move |action| action(table.changes())))
+        })
+    }
+
+    /// Removes all entries.
+    #[napi]
+    pub fn clear(&self) -> Result<()> {
+        self.with(|table| table.clear().map_err(table_error))
+    }
+
+    /// Numbers of it.
+    #[napi]
+    pub fn stats(&self) -> Result<TableStats> {
+        self.with(|table| {
+            let stats = table.stats().map_err(table_error)?;
+            Ok(TableStats {
+                entries: stats.entries as f64,
+                block_bytes: stats.block_bytes as f64,
+                payload_bytes: stats.payload_bytes as f64,
+                evicted: stats.evicted as f64,
+                expired: stats.expired as f64,
+                capacity_bytes: stats.capacity_bytes as f64,
+                segment_bytes: table.segment().len() as f64,
+                shards: table.shards() as u32,
+            })
+        })
+    }
+
+    /// Lets go of the segment.
+    #[napi]
+    pub fn close(&self) {
+        if let Ok(mut table) = self.owner.table.try_borrow_mut() {
+            *table = None;
+        }
+    }
+}
+
+impl SharedTable {
+    fn with<T>(&self, action: impl FnOnce(&Table) -> Result<T>) -> Result<T> {
+        let closed = || Error::new(Status::Closing, "CLOSED 0 closed");
+        let table = self.owner.table.try_borrow().map_err(|_| closed())?;
+        action(table.as_ref().ok_or_else(closed)?)
+    }
+}
+
+impl Owner {
+    /// Runs `action` with the table and the key in the first argument.
+    #[inline]
+    fn with_key(
+        &self,
+        call: &Call,
+        action: impl FnOnce(&Table, &Key<'_>) -> std::result::Result<Value, Failure>,
+    ) -> Value {
+        let outcome = (|| {
+            let table = self.table.try_borrow().map_err(|_| Failure::Closed)?;
+            let table = table.as_ref().ok_or(Failure::Closed)?;
+            let mut buffer = self.key.try_borrow_mut().map_err(|_| Failure::Closed)?;
+            let key = buffer.read(call, 0)?;
+            action(table, &table.key(key.kind, key.bytes, key.words))
+        })();
+        outcome.unwrap_or_else(|failure| self.fail(call, failure))
+    }
+
+    #[cold]
+    fn fail(&self, call: &Call, failure: Failure) -> Value {
+        self.scratch.note(Number::Failure, f64::from(failure as u8));
+        call.null()
+    }
+
+    fn note(&self, found: &Found) {
+        self.scratch.note(Number::Length, found.bytes as f64);
+        self.scratch.note(Number::Version, found.version as f64);
+    }
+
+    /// The value in words: strings and numbers as such, true for a record and false for bytes in the scratch
+    /// memory, or an ArrayBuffer of what did not fit there.
+    #[inline]
+    fn value(&self, call: &Call, found: &Found, words: &[u64], fits: bool) -> Value {
+        match found.kind {
+            kind::LATIN1 | kind::UTF16 => string_value(call, found.kind, words, found.bytes),
+            kind::NUMBER => call.double(f64::from_bits(words.first().copied().unwrap_or(0))),
+            kind if fits => call.boolean(kind == kind::RECORD),
+            kind => {
+                self.scratch.note(Number::Extra, f64::from(kind));
+                call.array_buffer(bytes_of(words).get(..found.bytes).unwrap_or(&[]))
+            }
+        }
+    }
+
+    /// Stores a value; arguments from `rest` on say when it expires and what version there must be.
+    #[inline]
+    fn set(&self, call: &Call, value: &NewValue<'_>, rest: usize) -> Value {
+        self.with_key(call, |table, key| {
+            if value.bytes.len() >= u32::MAX as usize {
+                return Err(Failure::TooLarge);
+            }
+            let change = table.set(key, value, expiry(table, call, rest), condition(call, rest + 1));
+            self.change(call, change)
+        })
+    }
+
+    /// True when a change was made, false when the version was another; the version is noted.
+    #[inline]
+    fn change(
+        &self,
+        call: &Call,
+        change: std::result::Result<Change, TableError>,
+    ) -> std::result::Result<Value, Failure> {
+        let (made, version) = match change.map_err(failure)? {
+            Change::Made(version) => (true, version),
+            Change::Refused(version) => (false, version),
+        };
+        self.scratch.note(Number::Version, version as f64);
+        Ok(call.boolean(made))
+    }
+}
+
+/// Milliseconds from now; 0: never; without the argument, what the table says; negative: as the entry before.
+fn expiry(table: &Table, call: &Call, index: usize) -> Expiry {
+    match call.number(index) {
+        Some(0.0) => Expiry::Never,
+        Some(ms) if ms < 0.0 => Expiry::Kept,
+        Some(ms) => Expiry::At(monotonic_ns().saturating_add((ms * NS_PER_MS) as u64)),
+        None if table.ttl_ns > 0 => Expiry::At(monotonic_ns().saturating_add(table.ttl_ns)),
+        None => Expiry::Never,
+    }
+}
+
+fn condition(call: &Call, index: usize) -> Condition {
+    call.number(index)
+        .map_or(Condition::Always, |version| Condition::Version(version as u64))
+}
+
+fn failure(error: TableError) -> Failure {
+    match error {
+        TableError::Full => Failure::Full,
+        TableError::NotANumber => Failure::NotANumber,
+        TableError::Stuck => Failure::Stuck,
+        _ => Failure::Corrupt,
+    }
+}
+
+fn table_error(error: TableError) -> Error {
+    let code = match error {
+        TableError::Full => "FULL",
+        TableError::Stuck => "STUCK",
+        _ => "CORRUPT",
+    };
+    Error::new(Status::GenericFailure, format!("{code} 0 {error}"))
+}
+
+/// `get(key)`: undefined if there is nothing, else see [`Owner::value`].
+struct Get;
+
+impl Method for Get {
+    type Owner = Owner;
+    const NAME: &'static str = "get";
+
+    #[inline]
+    fn call(owner: &Owner, call: &Call) -> Value {
+        owner.with_key(call, |table, key| {
+            let found = owner.scratch.with_words(|words| match table.get(key, words) {
+                Ok(Read::Missing) => Ok(Err(call.undefined())),
+                Ok(Read::Found(found)) if found.bytes <= Scratch::BYTES => {
+                    owner.note(&found);
+                    Ok(Err(owner.value(call, &found, words, true)))
+                }
+                Ok(Read::Found(found)) => Ok(Ok(found)),
+                Err(error) => Err(failure(error)),
+            })?;
+            let mut found = match found {
+                Err(value) => return Ok(value),
+                Ok(found) => found,
+            };
+            // It may be another one, and longer, by the time there is room for it.
+            loop {
+                let mut words = vec![0; found.bytes.div_ceil(8)];
+                match table.get(key, &mut words).map_err(failure)? {
+                    Read::Missing => return Ok(call.undefined()),
+                    Read::Found(now) if now.bytes.div_ceil(8) <= words.len() => {
+                        owner.note(&now);
+                        return Ok(owner.value(call, &now, &words, false));
+                    }
+                    Read::Found(now) => found = now,
+                }
+            }
+        })
+    }
+}
+
+/// `has(key)`: whether there is something; its version and when it expires are noted.
+struct Has;
+
+impl Method for Has {
+    type Owner = Owner;
+    const NAME: &'static str = "has";
+
+    fn call(owner: &Owner, call: &Call) -> Value {
+        owner.with_key(call, |table, key| {
+            match table.get(key, &mut []).map_err(failure)? {
+                Read::Missing => Ok(call.boolean(false)),
+                Read::Found(found) => {
+                    owner.note(&found);
+                    let left = found
+                        .expires
+                        .map(|expires| expires.saturating_sub(monotonic_ns()) as f64 / NS_PER_MS);
+                    owner.scratch.note(Number::Extra, left.unwrap_or(f64::INFINITY));
+                    Ok(call.boolean(true))
+                }
+            }
+        })
+    }
+}
+
+/// `set(key, value, expiry?, version?)` of a string or a number; see [`Owner::change`]. Undefined for any other.
+struct Set;
+
+impl Method for Set {
+    type Owner = Owner;
+    const NAME: &'static str = "set";
+
+    #[inline]
+    fn call(owner: &Owner, call: &Call) -> Value {
+        if let Some(number) = call.number(1) {
+            let bytes = number.to_bits().to_le_bytes();
+            let value = NewValue {
+                kind: kind::NUMBER,
+                bytes: &bytes,
+            };
+            return owner.set(call, &value, 2);
+        }
+        let Ok(mut text) = owner.text.try_borrow_mut() else {
+            return owner.fail(call, Failure::Closed);
+        };
+        let set = text.with(call, 1, |kind, bytes| {
+            owner.set(call, &NewValue { kind, bytes }, 2)
+        });
+        set.unwrap_or_else(|| call.undefined())
+    }
+}
+
+/// `setScratch(key, bytes, expiry?, version?)`: a record of so many bytes in the scratch memory.
+struct SetScratch;
+
+impl Method for SetScratch {
+    type Owner = Owner;
+    const NAME: &'static str = "setScratch";
+
+    #[inline]
+    fn call(owner: &Owner, call: &Call) -> Value {
+        let length = call.number(1).unwrap_or(0.0) as usize;
+        owner.scratch.with_written(length, |bytes| {
+            let value = NewValue {
+                kind: kind::RECORD,
+                bytes,
+            };
+            owner.set(call, &value, 2)
+        })
+    }
+}
+
+/// `setBytes(key, bytes, kind, expiry?, version?)`.
+struct SetBytes;
+
+impl Method for SetBytes {
+    type Owner = Owner;
+    const NAME: &'static str = "setBytes";
+
+    fn call(owner: &Owner, call: &Call) -> Value {
+        let kind = call.number(2).map_or(kind::BYTES, |kind| kind as u8 & 15);
+        let set = call.bytes(1, |bytes| owner.set(call, &NewValue { kind, bytes }, 3));
+        set.unwrap_or_else(|| owner.fail(call, Failure::KeyType))
+    }
+}
+
+/// `delete(key, version?)`: see [`Owner::change`]; the version is 0 when there was nothing.
+struct Delete;
+
+impl Method for Delete {
+    type Owner = Owner;
+    const NAME: &'static str = "delete";
+
+    fn call(owner: &Owner, call: &Call) -> Value {
+        owner.with_key(call, |table, key| {
+            owner.change(call, table.delete(key, condition(call, 1)))
+        })
+    }
+}
+
+/// `add(key, by, expiry?)`: the sum.
+struct Add;
+
+impl Method for Add {
+    type Owner = Owner;
+    const NAME: &'static str = "add";
+
+    #[inline]
+    fn call(owner: &Owner, call: &Call) -> Value {
+        owner.with_key(call, |table, key| {
+            let by = call.number(1).unwrap_or(1.0);
+            // An entry that is there keeps its time, one that is made gets the table's.
+            let expiry = match call.number(2) {
+                Some(_) => expiry(table, call, 2),
+                None => Expiry::Kept,
+            };
+            let (sum, version) = table.add(key, kind::NUMBER, by, expiry).map_err(failure)?;
+            owner.scratch.note(Number::Version, version as f64);
+            Ok(call.double(sum))
+        })
+    }
+}
+
+/// `scan(bucket)`: the entries of as many buckets as the scratch memory has room for, from that one on. Returns
+/// the next bucket, -1 after the last, or an ArrayBuffer with the entries of a bucket that does not fit; how many
+/// entries there are is noted. Each is four words (version, meta, key, value) as `Shard::scan` copies them.
+struct ScanBuckets;
+
+impl Method for ScanBuckets {
+    type Owner = Owner;
+    const NAME: &'static str = "scan";
+
+    fn call(owner: &Owner, call: &Call) -> Value {
+        let outcome = owner.scratch.with_words(|words| {
+            let table = owner.table.try_borrow().map_err(|_| Failure::Closed)?;
+            let table = table.as_ref().ok_or(Failure::Closed)?;
+            let mut bucket = call.number(0).unwrap_or(0.0) as usize;
+            let mut at = 0;
+            let mut count = 0;
+            loop {
+                match table.scan(bucket, &mut words[at..]).map_err(failure)? {
+                    None => {
+                        owner.scratch.note(Number::Length, count as f64);
+                        return Ok(call.double(-1.0));
+                    }
+                    Some(Scan::Copied { entries, words }) => {
+                        at += words;
+                        count += entries;
+                        bucket += 1;
+                    }
+                    Some(Scan::NeedsWords(_)) if count > 0 => break,
+                    Some(Scan::NeedsWords(needed)) => return scan_apart(owner, call, table, bucket, needed),
+                }
+            }
+            owner.scratch.note(Number::Length, count as f64);
+            Ok(call.double(bucket as f64))
+        });
+        outcome.unwrap_or_else(|failure| owner.fail(call, failure))
+    }
+}
+
+fn scan_apart(
+    owner: &Owner,
+    call: &Call,
+    table: &Table,
+    bucket: usize,
+    mut needed: usize,
+) -> std::result::Result<Value, Failure> {
+    loop {
+        let mut words = vec![0; needed];
+        match table.scan(bucket, &mut words).map_err(failure)? {
+            Some(Scan::NeedsWords(now)) => needed = now,
+            Some(Scan::Copied { entries, words: used }) => {
+                owner.scratch.note(Number::Length, entries as f64);
+                return Ok(call.array_buffer(bytes_of(&words[..used])));
+            }
+            None => return Err(Failure::Corrupt),
+        }
+    }
+}
+
+/// `watch(key)`: from here on, changes of the key count.
+struct Watch;
+
+impl Method for Watch {
+    type Owner = Owner;
+    const NAME: &'static str = "watch";
+
+    fn call(owner: &Owner, call: &Call) -> Value {
+        owner.with_key(call, |table, key| {
+            table.watch(key);
+            Ok(call.undefined())
+        })
+    }
+}

@@ -1,0 +1,8 @@
+//! Shared objects: buffers, tables, counters and queues in segments that other threads and processes open, too.
+
+pub mod bell;
+pub mod buffer;
+mod keys;
+pub mod map;
+mod raw;
+pub mod segment;

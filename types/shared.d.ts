@@ -1,0 +1,218 @@
+/**
+ * Where a shared object lies, and what happens if there is one already or none.
+ */
+export interface SharedOpenOptions {
+  /**
+   * `true` makes the segment if there is none of the name, `false` throws `ERR_MANYCORE_SEGMENT_NOT_FOUND` then, and
+   * `'exclusive'` throws `ERR_MANYCORE_SEGMENT_EXISTS` if there is one. Default: true.
+   */
+  create?: boolean | 'exclusive';
+  /**
+   * Who can open it by its name: all processes of this user (`'host'`), or the threads of this process
+   * (`'process'`). Default: `'host'`.
+   */
+  scope?: 'host' | 'process';
+}
+
+/** A shared object, or what is left of one that was posted, or its handle. */
+export type SharedHandle = string | { readonly handle: string };
+
+/** What all shared objects have. */
+export interface SharedObject extends Disposable {
+  /**
+   * A text by which `from` of the same class opens the object in any thread or process of this user. Of an object
+   * without a name, or with the scope `'process'`, it is good as long as this object is open. It is an enumerable
+   * property, so an object that is posted, given as workerData or sent to a process arrives as `{ handle }`, which
+   * `from` takes as well.
+   */
+  readonly handle: string;
+  /** Lets go of the memory; what else is called then throws `ERR_MANYCORE_CLOSED`. Others keep it. */
+  close(): void;
+}
+
+export interface SharedBufferOptions {
+  /** Bytes, up to 2^40; zeroed. A buffer that is there keeps its own. */
+  byteLength: number;
+}
+
+/** Plain bytes in memory that threads and processes share. */
+export declare class SharedBuffer implements SharedObject {
+  /** A new one without a name. */
+  constructor(options: SharedBufferOptions);
+  /** Opens or makes the one of a name. `byteLength` may be left out with `create: false`. */
+  static open(name: string, options?: SharedOpenOptions & Partial<SharedBufferOptions>): SharedBuffer;
+  /** Opens another's. */
+  static from(handle: SharedHandle): SharedBuffer;
+  readonly handle: string;
+  readonly byteLength: number;
+  /**
+   * The memory, for typed views. Where Node can make a SharedArrayBuffer over foreign memory (24 and 26, late 22) it
+   * is one; else an ArrayBuffer, on which `Atomics` work, too, but for `wait`. Don't transfer an ArrayBuffer of it:
+   * post the SharedBuffer. `Atomics.wait` and `notify` do not reach other processes, or other buffers of the same
+   * memory.
+   */
+  readonly buffer: SharedArrayBuffer | ArrayBuffer;
+  /** Closes the object; `buffer` stays usable. */
+  close(): void;
+  [Symbol.dispose](): void;
+}
+
+/** Keys of different types are different, also `1` and `'1'`; Buffers are compared by their bytes. */
+export type SharedKey = string | number | Uint8Array;
+
+export interface SharedMapOptions {
+  /** Bytes for everything, taken at once. From 64 KiB to 2^38. Default: 16 MiB. */
+  capacityBytes?: number;
+  /**
+   * How many writers can be at work at the same time; each has its share of the capacity to itself, and no value can
+   * be larger than that. Rounded up to a power of two. Default: one per MiB of capacity, up to 64.
+   */
+  shards?: number;
+  /** What an entry takes, key, value and 40 bytes: decides how many hash buckets there are. Default: 128. */
+  averageEntryBytes?: number;
+  /**
+   * What happens when there is no room: `set` throws `ERR_MANYCORE_FULL` (`'none'`), or entries that were not used
+   * for long go (`'lru'`: of a sample of 24 the one used least recently). Default: `'none'`.
+   */
+  evict?: 'none' | 'lru';
+  /** How long entries live that are stored without a `ttlMs` of their own. Default: for ever. */
+  ttlMs?: number;
+}
+
+export interface SharedSetOptions {
+  /** How long the entry lives, in milliseconds; Infinity: for ever. Default: what the map was made with. */
+  ttlMs?: number;
+}
+
+export interface SharedMapStats {
+  /** Entries, among them expired ones that nobody came across yet. */
+  size: number;
+  /** Bytes that entries take. */
+  usedBytes: number;
+  /** Bytes of their keys and values alone. */
+  payloadBytes: number;
+  /** Bytes that entries can take. */
+  capacityBytes: number;
+  /** Bytes of the segment. */
+  segmentBytes: number;
+  shards: number;
+  /** Entries that went for want of room since the map was made. */
+  evicted: number;
+  /** Expired entries removed since the map was made. */
+  expired: number;
+}
+
+/** Emits `'change'` with the new value (undefined: deleted, expired or evicted) and its version (0 then). */
+export interface SharedMapWatcher<V> extends Disposable {
+  on(event: 'change', listener: (value: V | undefined, version: number) => void): this;
+  on(event: 'error', listener: (error: Error) => void): this;
+  on(event: 'close', listener: () => void): this;
+  once(event: 'change', listener: (value: V | undefined, version: number) => void): this;
+  once(event: 'error', listener: (error: Error) => void): this;
+  once(event: 'close', listener: () => void): this;
+  off(event: string, listener: (...args: any[]) => void): this;
+  /** Keeps the event loop alive, as it does from the beginning. */
+  ref(): this;
+  unref(): this;
+  close(): void;
+}
+
+/**
+ * A hash table in memory that threads and processes share. Values are whatever can be structured-cloned, but for
+ * what only Node can carry (ports, shared buffers, handles); Buffers come back as Uint8Arrays. Reading takes no lock.
+ * A process may be killed at any instruction: the others find each entry as it was before or after its change.
+ */
+export declare class SharedMap<K extends SharedKey = SharedKey, V = any> implements SharedObject {
+  /** A new one without a name. */
+  constructor(options?: SharedMapOptions);
+  /** Opens or makes the one of a name. One that is there keeps the options it was made with. */
+  static open<K extends SharedKey = SharedKey, V = any>(
+    name: string,
+    options?: SharedOpenOptions & SharedMapOptions,
+  ): SharedMap<K, V>;
+  /** Opens another's. */
+  static from<K extends SharedKey = SharedKey, V = any>(handle: SharedHandle): SharedMap<K, V>;
+  readonly handle: string;
+
+  get(key: K): V | undefined;
+  /** The value and the version of its entry, which no other entry of the key ever has. */
+  getVersioned(key: K): { value: V; version: number } | undefined;
+  has(key: K): boolean;
+  /** Milliseconds that the entry has left, Infinity if it does not expire, undefined if there is none. */
+  ttl(key: K): number | undefined;
+  /**
+   * @throws ERR_MANYCORE_FULL without room, DataCloneError for what cannot be cloned
+   */
+  set(key: K, value: V, options?: SharedSetOptions): this;
+  /** Stores if the entry still has this version; 0: if there is none. The new version, or 0 if nothing was done. */
+  compareAndSet(key: K, version: number, value: V, options?: SharedSetOptions): number;
+  /** Whether there was an entry. */
+  delete(key: K): boolean;
+  /** Deletes the entry if it still has this version. Whether it was deleted. */
+  compareAndDelete(key: K, version: number): boolean;
+  /** The value there is, or else this one, which is stored. */
+  getOrInsert(key: K, value: V, options?: SharedSetOptions): V;
+  /** As `getOrInsert`, of a value made when it is needed. Of several callers at once, one's value counts. */
+  getOrInsertComputed(key: K, compute: (key: K) => V, options?: SharedSetOptions): V;
+  /**
+   * Replaces the value by what `change` makes of it, atomically: if another changes the entry meanwhile, `change` is
+   * called again with the newer value. It gets undefined if there is none; what it returns is stored, undefined
+   * deletes. An entry that is there keeps its time to live unless `ttlMs` is given.
+   */
+  update(key: K, change: (value: V | undefined) => V | undefined, options?: SharedSetOptions): V | undefined;
+  /**
+   * Adds to a number, which begins at 0, and returns the sum. The entry keeps its time to live unless `ttlMs` is given.
+   * @throws ERR_INVALID_ARG_VALUE when the value is not a number
+   */
+  incr(key: K, by?: number, options?: SharedSetOptions): number;
+  /** Entries; expired ones count until somebody comes across them. Asks each shard. */
+  readonly size: number;
+  /** Removes everything, shard by shard. */
+  clear(): void;
+
+  /**
+   * All entries, in no particular order. An entry that is there from beginning to end is met once; one that is
+   * stored or deleted meanwhile may be met or not.
+   */
+  entries(): IterableIterator<[K, V]>;
+  keys(): IterableIterator<K>;
+  values(): IterableIterator<V>;
+  [Symbol.iterator](): IterableIterator<[K, V]>;
+  forEach(callback: (value: V, key: K, map: this) => void, thisArg?: any): void;
+
+  /**
+   * Tells of changes that any thread or process makes to one key. Several changes in a row may be told as one; an entry
+   * that expires is noticed within 250 ms.
+   */
+  watch(key: K): SharedMapWatcher<V>;
+  stats(): SharedMapStats;
+  close(): void;
+  [Symbol.dispose](): void;
+}
+
+export interface SharedSegment {
+  name: string;
+  scope: 'host' | 'process';
+  /** What it holds: `'buffer'`, `'map'` and so on. */
+  kind: string;
+  /** Bytes of memory. */
+  bytes: number;
+  createdAt: Date;
+  /** Whether any thread or process has it open. */
+  inUse: boolean;
+}
+
+/** The named segments themselves. */
+export declare const shared: {
+  /** Those that this process can open. */
+  list(): SharedSegment[];
+  /** How many there are, and how much memory they take. */
+  stats(): { segments: number; bytes: number; unusedSegments: number; unusedBytes: number };
+  /**
+   * Takes a name away: the next one to open it makes a new segment. Those who have the old one keep it. Whether there
+   * was one.
+   */
+  unlink(name: string, options?: { scope?: 'host' | 'process' }): boolean;
+  /** Removes the segments of this user that nobody has open, and returns their names. */
+  prune(): string[];
+};
