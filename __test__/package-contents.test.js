@@ -14,6 +14,7 @@ const ALLOWED = [
   /^(index|cluster|worker_threads|register)\.(js|d\.ts)$/,
   /^bin\/[\w-]+\.js$/,
   /^lib\/[\w/-]+\.(js|d\.ts)$/,
+  /^types\/[\w-]+\.d\.ts$/,
   /^scripts\/(install|lib\/addon-file)\.js$/,
   /^(build\.rs|Cargo\.(toml|lock))$/,
   /^src\/[\w/]+\.rs$/,
@@ -44,6 +45,7 @@ test('the tarball holds all that is needed to run and to build', async () => {
   const needed = [
     ...['LICENSE', 'README.md', 'CHANGELOG.md', 'Cargo.toml', 'Cargo.lock', 'build.rs', 'register.js'],
     ...sources('lib', '.js'),
+    ...sources('types', '.d.ts'),
     ...sources('src', '.rs'),
     ...sources('crates/core/src', '.rs'),
     'crates/core/Cargo.toml',
