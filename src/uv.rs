@@ -34,6 +34,7 @@ extern "C" {
     fn uv_handle_size(kind: c_int) -> usize;
     fn uv_handle_set_data(handle: *mut UvHandle, data: *mut c_void);
     fn uv_handle_get_data(handle: *const UvHandle) -> *mut c_void;
+    fn uv_ref(handle: *mut UvHandle);
     fn uv_unref(handle: *mut UvHandle);
     fn uv_close(handle: *mut UvHandle, callback: Option<HandleCb>);
     fn uv_backend_fd(uv_loop: *const UvLoop) -> c_int;
@@ -181,6 +182,20 @@ impl Handle {
             inner.hook.set(hook);
         }
         Some(Self(inner))
+    }
+
+    /// Whether the handle keeps the loop alive while it is active. At first it does not.
+    pub fn keep_alive(&self, keep: bool) {
+        if self.0.closing.get() {
+            return;
+        }
+        if keep {
+            // SAFETY: an open handle; asking twice is harmless.
+            unsafe { uv_ref(self.0.raw.as_ptr()) };
+        } else {
+            // SAFETY: as above.
+            unsafe { uv_unref(self.0.raw.as_ptr()) };
+        }
     }
 
     /// Starts watching again after [`Handle::pause`]. False when libuv refuses.

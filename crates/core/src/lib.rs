@@ -4,6 +4,7 @@
 pub mod accept;
 pub mod crash;
 pub mod liveness;
+pub mod lock;
 pub mod ring;
 pub mod shm;
 pub mod sync;

@@ -15,8 +15,12 @@
 
 use std::cell::Cell;
 use std::fs;
+use std::io;
 use std::num::NonZeroU64;
 use std::os::unix::fs::MetadataExt;
+
+use rustix::io::Errno;
+use rustix::process::{test_kill_process, Pid};
 
 /// Linux gives out numbers below 2^22.
 const TID_BITS: u32 = 22;
@@ -35,8 +39,11 @@ impl OwnerId {
     pub fn current() -> Self {
         CURRENT.get().unwrap_or_else(|| {
             let tid = rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs();
-            // Without /proc nothing is known of others either: everybody is dead but oneself.
-            let start = look_up(tid).map_or(0, |thread| thread.start);
+            // Without /proc threads are told apart by their numbers alone.
+            let start = match look_up(tid) {
+                LookUp::Found { start, .. } => start,
+                LookUp::Missing | LookUp::Refused => 0,
+            };
             let owner = Self::new(tid, start);
             CURRENT.set(Some(owner));
             owner
@@ -64,12 +71,17 @@ impl OwnerId {
     }
 
     /// Whether the thread still runs. Reads a file of /proc: some 10 us, so ask only after waiting for a while.
-    /// A process that is dead but not yet waited for by its parent counts as dead.
+    /// A process that is dead but not yet waited for by its parent counts as dead. In doubt, as without a free
+    /// descriptor to look with, it lives: what is taken from the living breaks more than what stays with the dead.
     pub fn is_alive(self) -> bool {
         if CURRENT.get() == Some(self) {
             return true;
         }
-        look_up(self.tid()).is_some_and(|thread| thread.runs && Self::new(self.tid(), thread.start) == self)
+        match look_up(self.tid()) {
+            LookUp::Found { runs, start } => runs && Self::new(self.tid(), start) == self,
+            LookUp::Missing => false,
+            LookUp::Refused => true,
+        }
     }
 
     /// The process it belongs to, as long as it lives.
@@ -88,22 +100,42 @@ pub fn pid_namespace() -> u64 {
     fs::metadata("/proc/self/ns/pid").map_or(0, |metadata| metadata.ino())
 }
 
-struct Thread {
-    runs: bool,
-    /// Ticks from the machine's start to the thread's.
-    start: u64,
+/// What the kernel tells of a thread.
+enum LookUp {
+    Found {
+        runs: bool,
+        /// Ticks from the machine's start to the thread's.
+        start: u64,
+    },
+    Missing,
+    /// No descriptor left, no /proc, or one that hides others.
+    Refused,
 }
 
-/// What the kernel knows of a thread; `None` when there is no such thread.
-fn look_up(tid: u32) -> Option<Thread> {
+fn look_up(tid: u32) -> LookUp {
     // The name in parentheses may be any bytes, so not read as text.
-    let stat = fs::read(format!("/proc/{tid}/stat")).ok()?;
+    match fs::read(format!("/proc/{tid}/stat")) {
+        Ok(stat) => parse(&stat).unwrap_or(LookUp::Refused),
+        // It ended between opening and reading.
+        Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => LookUp::Missing,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let pid = i32::try_from(tid).ok().and_then(Pid::from_raw);
+            match pid.map(test_kill_process) {
+                None | Some(Err(Errno::SRCH)) => LookUp::Missing,
+                Some(_) => LookUp::Refused,
+            }
+        }
+        Err(_) => LookUp::Refused,
+    }
+}
+
+fn parse(stat: &[u8]) -> Option<LookUp> {
     let behind_name = stat.iter().rposition(|byte| *byte == b')')? + 1;
     let mut fields = stat[behind_name..].split(|byte| *byte == b' ').skip(1);
     let state = fields.next()?;
     // Field 22 of the line; the state is the third.
     let start = std::str::from_utf8(fields.nth(18)?).ok()?.parse().ok()?;
-    Some(Thread {
+    Some(LookUp::Found {
         runs: !matches!(state, b"Z" | b"X" | b"x"),
         start,
     })
@@ -116,6 +148,13 @@ mod tests {
     use std::process::{Command, Stdio};
     use std::sync::mpsc;
     use std::thread;
+
+    fn start_of(tid: u32) -> u64 {
+        match look_up(tid) {
+            LookUp::Found { start, .. } => start,
+            LookUp::Missing | LookUp::Refused => panic!("{tid} is not there"),
+        }
+    }
 
     #[test]
     fn the_calling_thread_lives() {
@@ -155,7 +194,7 @@ mod tests {
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
-        let owner = OwnerId::new(child.id(), look_up(child.id()).unwrap().start);
+        let owner = OwnerId::new(child.id(), start_of(child.id()));
         assert!(owner.is_alive());
         child.kill().unwrap();
         while owner.is_alive() {
