@@ -4,6 +4,8 @@ import type { Server, Socket } from 'node:net';
 
 export * from 'node:worker_threads';
 export * from './types/shared';
+export * from './types/locks';
+export { locks } from './types/locks';
 
 /** How busy a cluster worker is at the moment of asking. */
 export interface WorkerLoad {

@@ -3,7 +3,8 @@
 /**
  * Entry point: wiring only. Each part is loaded when it is first asked for; so is node:worker_threads, whose
  * names are therefore written out here. They are those of every supported Node: one that the running Node does
- * not have yet is undefined. `manycore/worker_threads` has exactly the names that the running Node has.
+ * not have yet is undefined. `manycore/worker_threads` has exactly the names that the running Node has. Only
+ * `locks` is another one here: that of node:worker_threads reaches no further than its process.
  */
 
 const THREAD_NAMES = [
@@ -16,7 +17,6 @@ const THREAD_NAMES = [
   'isInternalThread',
   'isMainThread',
   'isMarkedAsUntransferable',
-  'locks',
   'markAsUncloneable',
   'markAsUntransferable',
   'moveMessagePortToContext',
@@ -28,6 +28,21 @@ const THREAD_NAMES = [
   'threadId',
   'threadName',
   'workerData',
+];
+
+const LOCK_NAMES = [
+  'Barrier',
+  'Condition',
+  'Lock',
+  'LockManager',
+  'Mutex',
+  'Once',
+  'RwLock',
+  'Semaphore',
+  'UnlockToken',
+  'leader',
+  'locks',
+  'runOnce',
 ];
 
 /**
@@ -52,6 +67,9 @@ function lazy(name, load) {
 }
 
 lazy('cluster', () => require('./lib/cluster'));
+for (const name of LOCK_NAMES) {
+  lazy(name, () => /** @type {Record<string, any>} */ (require('./lib/locks'))[name]);
+}
 for (const name of THREAD_NAMES) {
   lazy(name, () => /** @type {Record<string, any>} */ (require('./lib/threads'))[name]);
 }
@@ -64,6 +82,18 @@ for (const name of ['SharedBuffer', 'SharedMap', 'shared']) {
 0 &&
   (module.exports = {
     cluster: null,
+    Barrier: null,
+    Condition: null,
+    Lock: null,
+    LockManager: null,
+    Mutex: null,
+    Once: null,
+    RwLock: null,
+    Semaphore: null,
+    UnlockToken: null,
+    leader: null,
+    locks: null,
+    runOnce: null,
     BroadcastChannel: null,
     MessageChannel: null,
     MessagePort: null,
@@ -76,7 +106,6 @@ for (const name of ['SharedBuffer', 'SharedMap', 'shared']) {
     isInternalThread: null,
     isMainThread: null,
     isMarkedAsUntransferable: null,
-    locks: null,
     markAsUncloneable: null,
     markAsUntransferable: null,
     moveMessagePortToContext: null,

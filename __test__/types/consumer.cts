@@ -48,3 +48,29 @@ const port: threads.MessagePort | null = manycore.parentPort;
 port?.close();
 // @ts-expect-error no such export
 void manycore.nothing;
+
+async function lock(): Promise<number> {
+  const mutex = new manycore.Mutex({ maxRequests: 16 });
+  const same: manycore.Mutex = manycore.Mutex.from(mutex);
+  const token: manycore.UnlockToken = await same.lockAsync({ timeoutMs: 5, signal: AbortSignal.timeout(5) });
+  const condition = manycore.Condition.open('name', { create: 'exclusive', scope: 'process' });
+  const notified: boolean = condition.wait(token) || (await condition.waitForAsync(token, 5, () => true));
+  token.unlock();
+  // @ts-expect-error null when it is not available
+  mutex.lockIfAvailable().unlock();
+  new manycore.RwLock().lockShared().unlock();
+  manycore.Semaphore.open('permits', 3).acquireIfAvailable(2)?.unlock();
+  const last: boolean = new manycore.Barrier(2).wait();
+  const ran: boolean = new manycore.Once().run(({ ownerDied }) => void ownerDied);
+  // @ts-expect-error null when it is not available
+  await manycore.locks.request('a', { ifAvailable: true }, (held) => held.name);
+  const length: number = await manycore.locks.request('a', { mode: 'shared' }, (held) => held.name.length);
+  const { deadlocks } = await new manycore.LockManager({ namespace: 'app' }).query();
+  const led: string = await manycore.leader(
+    'mailer',
+    async ({ signal, name }) => `${name} ${signal.aborted}`,
+  );
+  const once = await manycore.runOnce('job', 1, ({ fencingToken }) => fencingToken);
+  return once.ran ? once.value + length + deadlocks.length : Number(led) + Number(last && ran && notified);
+}
+void lock;

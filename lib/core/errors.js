@@ -11,6 +11,7 @@ const CODES = {
     TypeError,
     (feature, reason) => `The feature ${feature} is unavailable here: ${reason}`,
   ],
+  ERR_ILLEGAL_CONSTRUCTOR: [TypeError, () => 'Illegal constructor'],
   ERR_INVALID_ARG_TYPE: [
     TypeError,
     (name, expected, actual) => `The "${name}" argument must be ${expected}. Received ${describe(actual)}`,
@@ -31,11 +32,17 @@ const CODES = {
       `(needs Rust, see https://rustup.rs) or reinstall the package. Cause: ${cause}`,
   ],
   ERR_MANYCORE_CLOSED: [Error, (subject) => `The shared object '${subject}' is closed`],
+  ERR_MANYCORE_DEADLOCK: [
+    Error,
+    () => 'Blocking here would be for ever: this thread itself holds what it would wait for',
+  ],
   ERR_MANYCORE_FULL: [Error, (subject) => `There is no room left in the shared object '${subject}'`],
   ERR_MANYCORE_LINK_CORRUPT: [
     Error,
     () => 'The peer of a link wrote bytes that cannot be: the link is closed',
   ],
+  ERR_MANYCORE_LOCK_TIMEOUT: [Error, (timeoutMs) => `The lock was not granted within ${timeoutMs} ms`],
+  ERR_MANYCORE_NOT_LOCKED: [Error, () => 'The token holds no lock: it was unlocked before'],
   ERR_MANYCORE_SEGMENT_CORRUPT: [
     Error,
     (subject) => `The shared memory of '${subject}' holds what no version of manycore writes`,

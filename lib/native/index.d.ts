@@ -115,6 +115,40 @@ export declare class LaneSender {
   close(): void
 }
 
+/** A table of requests. */
+export declare class LockTable {
+  /** Opens or makes a table. A new one has `slots` and `limit`. */
+  static open(source: SegmentSource, kind: number, slots: number, limit: number): LockTable
+  /** What another thread or process opens it by, as long as this one has it open. */
+  get handle(): string
+  /** Permits of a semaphore, parties of a barrier. */
+  get limit(): number
+  /** The frequent calls as functions of their own, and what they leave. */
+  calls(): { results: ArrayBuffer, request: (flags: number, permits: number) => number, tryExclusive: () => number, release: (index: number, serial: number) => number, standing: (index: number, serial: number) => number, wait: (index: number, serial: number, sliceMs: number) => number, cancel: (index: number, serial: number) => number, nothing: (index?: number, serial?: number) => number }
+  /**
+   * `request` for a named lock: flags, name, parent, and a number of the caller's own that `query` shows.
+   * Returns the status.
+   */
+  requestName(flags: number, name: string, parent: number, mark: number): number
+  /** Notifies the `count` that have waited longest, and returns how many there were. */
+  notify(count: number): number
+  /** Whether the once is done. */
+  get isDone(): boolean
+  /** Says that the once is done. */
+  setDone(): void
+  /** Whether a run was done. */
+  isRunDone(run: string): boolean
+  /** Notes that a run was done. */
+  noteRun(run: string): void
+  /** All requests, oldest first. Those of dead owners are put in order first. */
+  query(): Array<LockRequest>
+  /**
+   * Tells the listener under `number` when the request does not wait (`pending`), or not hold, any more. False
+   * when there is no event loop any more.
+   */
+  watch(number: number, index: number, serial: number, pending: boolean): boolean
+}
+
 /** Two lanes between this process and a child, or its parent. */
 export declare class ProcessLink {
   /** Makes both lanes, for a child that is about to be spawned. Throws without memory or file descriptors. */
@@ -298,6 +332,36 @@ export interface ListenResult {
 
 /** The named segments that this process can open. */
 export declare function listSegments(): Array<ListedSegment>
+
+/** `listener(...numbers)` is called on the event loop when requests that this thread watches have changed. */
+export declare function lockListen(listener: () => void): void
+
+/** One request, see `LockTable.query`. */
+export interface LockRequest {
+  /** Of a named lock. */
+  name: string
+  /** Of a lock: goes together with others that share. */
+  shared: boolean
+  /** Granted; otherwise it waits. */
+  held: boolean
+  /** Blocks its thread. */
+  blocking: boolean
+  /** Of a semaphore; of a named lock, the caller's own mark. */
+  permits: number
+  /** Kernel's number of the thread. */
+  thread: number
+  /** The thread's process. */
+  pid: number
+  /** Place in the queue. */
+  ticket: number
+  /** Ticket of the request within which this one was made, or 0. */
+  parent: number
+  /** Fencing token, once granted. */
+  fence: number
+}
+
+/** Ends what `watch` began. */
+export declare function lockUnwatch(number: number): void
 
 /** Removes this user's segments that nobody has open, and returns their names. */
 export declare function pruneSegments(): Array<string>

@@ -4,5 +4,5 @@ pub mod bell;
 pub mod buffer;
 mod keys;
 pub mod map;
-mod raw;
+pub(crate) mod raw;
 pub mod segment;

@@ -1,0 +1,125 @@
+'use strict';
+
+const assert = require('node:assert/strict');
+const { spawn } = require('node:child_process');
+const { once } = require('node:events');
+const path = require('node:path');
+const test = require('node:test');
+const { leader, runOnce } = require('manycore');
+const { startProcess, startThread, within } = require('./support/peers');
+
+const unique = (what) => `${what} ${process.pid} ${Math.random()}`;
+
+test('one leads at a time, and the next one when it dies', async (t) => {
+  const name = unique('leader');
+  const peers = [await startProcess(t), await startThread(t)];
+  const lead = ({ leader }, name, tell) =>
+    leader(name, ({ fencingToken, ownerDied }) => {
+      tell({ fencingToken, ownerDied });
+      return new Promise(() => {});
+    });
+  const first = await peers[0].start(lead, name);
+  assert.equal(first.ownerDied, false);
+  const second = peers[1].start(lead, name);
+  const here = leader(name, ({ fencingToken, ownerDied }) => ({ fencingToken, ownerDied }));
+  await peers[0].kill();
+  const successors = [];
+  // Whichever of the two asked first.
+  await within(
+    Promise.race([second.then((led) => successors.push(led)), here.then((led) => successors.push(led))]),
+    'a successor',
+  );
+  assert.equal(successors[0].ownerDied, true);
+  assert.ok(successors[0].fencingToken > first.fencingToken);
+  await second;
+  await peers[1].kill();
+  assert.ok((await within(here, 'leadership')).fencingToken > first.fencingToken);
+});
+
+test('a leader that is told to stop returns, and one that waits rejects', async () => {
+  const name = unique('leader');
+  const controller = new AbortController();
+  const { signal } = controller;
+  const leading = leader(name, ({ signal }) => once(signal, 'abort').then(() => 'stopped'), { signal });
+  const waiting = leader(name, () => assert.fail(), { signal });
+  controller.abort();
+  assert.equal(await leading, 'stopped');
+  await assert.rejects(waiting, { name: 'AbortError' });
+  assert.equal(await leader(name, () => 'next'), 'next');
+});
+
+test('a key is run once by all processes together', async (t) => {
+  const name = unique('job');
+  const peers = await Promise.all([startProcess(t), startProcess(t), startThread(t)]);
+  const run = ({ runOnce }, [name, key]) => runOnce(name, key, (run) => `${run.name} ${run.key}`);
+  let last = 0;
+  for (const key of ['monday', 'tuesday', 3]) {
+    const results = await Promise.all([
+      ...peers.map((peer) => peer.run(run, [name, key])),
+      runOnce(name, key, (run) => `${run.name} ${run.key}`),
+    ]);
+    const ran = results.filter((result) => result.ran);
+    assert.deepEqual(
+      ran.map(({ value }) => value),
+      [`${name} ${key}`],
+    );
+    assert.ok(ran[0].fencingToken > last);
+    last = ran[0].fencingToken;
+    assert.deepEqual(await runOnce(name, key, assert.fail), { ran: false });
+  }
+  // Another name's keys are others.
+  assert.equal((await runOnce(unique('job'), 'monday', () => {})).ran, true);
+});
+
+test('a run that fails or whose process dies is run by the next', async (t) => {
+  const name = unique('job');
+  await assert.rejects(
+    runOnce(name, 1, () => Promise.reject(new Error('mine'))),
+    { message: 'mine' },
+  );
+  const peer = await startProcess(t);
+  await peer.start(
+    ({ runOnce }, name, tell) =>
+      runOnce(name, 1, () => {
+        tell('runs');
+        return new Promise(() => {});
+      }),
+    name,
+  );
+  const waiting = runOnce(name, 1, ({ ownerDied }) => ownerDied);
+  await peer.kill();
+  const { ran, value } = await within(waiting, 'the run');
+  assert.deepEqual([ran, value], [true, true]);
+});
+
+test('arguments are checked', async () => {
+  const type = { code: 'ERR_INVALID_ARG_TYPE' };
+  await assert.rejects(
+    leader(7, () => {}),
+    type,
+  );
+  await assert.rejects(leader('a', 7), type);
+  await assert.rejects(
+    leader('a', () => {}, { signal: 7 }),
+    type,
+  );
+  await assert.rejects(
+    runOnce('a', {}, () => {}),
+    type,
+  );
+  await assert.rejects(runOnce('a', 'b', 7), type);
+});
+
+test('the example runs each job once, in whichever worker', async () => {
+  const example = path.join(__dirname, '..', 'examples', 'cron.js');
+  const child = spawn(process.execPath, [example, '--jobs', '4', '--every', '200'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let output = '';
+  child.stdout.setEncoding('utf8').on('data', (text) => (output += text));
+  const [code] = await within(once(child, 'exit'), 'the example');
+  assert.equal(code, 0, output);
+  const jobs = [...output.matchAll(/job (\S+) run by worker \d+/g)].map(([, key]) => key);
+  assert.equal(jobs.length, 4, output);
+  assert.equal(new Set(jobs).size, 4, output);
+});

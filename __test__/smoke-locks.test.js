@@ -1,0 +1,61 @@
+'use strict';
+
+const assert = require('node:assert/strict');
+const test = require('node:test');
+const { Condition, LockManager, Mutex, locks } = require('manycore');
+const { startProcess, startThread, within } = require('./support/peers');
+
+test('locks reach threads and processes and survive their death', async (t) => {
+  const [mutex, condition] = [new Mutex(), new Condition()];
+  for (const start of [startThread, startProcess]) {
+    const peer = await start(t);
+    const hold = ({ Mutex, Condition }, [mutex, condition], tell) => {
+      globalThis.token = Mutex.from(mutex).lock();
+      tell('holds');
+      Condition.from(condition).wait(globalThis.token);
+      tell('holds again');
+    };
+    assert.equal(await peer.start(hold, [mutex.handle, condition.handle]), 'holds');
+    const token = await mutex.lockAsync({ timeoutMs: 60_000 });
+    assert.equal(condition.notify(), 1);
+    token.unlock();
+    assert.equal(await peer.told(), 'holds again');
+    const waiting = mutex.lockAsync({ timeoutMs: 60_000 });
+    await peer.kill();
+    const next = await waiting;
+    assert.equal(next.ownerDied, true);
+    next.unlock();
+  }
+});
+
+test('named locks reach threads and processes', async (t) => {
+  const name = `smoke ${process.pid} ${Math.random()}`;
+  const attempt = ({ locks }, name) =>
+    locks.request(name, { ifAvailable: true }, (lock) => lock?.name ?? null);
+  for (const start of [startThread, startProcess]) {
+    const peer = await start(t);
+    await locks.request(name, async () => assert.equal(await peer.run(attempt, name), null));
+    assert.equal(await peer.run(attempt, name), name);
+  }
+});
+
+test('the manager of a process answers as that of worker_threads does', async (t) => {
+  const own = require('node:worker_threads').locks;
+  if (own === undefined) return t.skip('not in this Node');
+  for (const manager of [own, new LockManager({ scope: 'process' })]) {
+    const name = `smoke ${process.pid} ${Math.random()}`;
+    const result = await within(
+      manager.request(name, { mode: 'shared' }, async (lock) => {
+        const there = await manager.request(name, { ifAvailable: true }, (lock) => lock);
+        const { held } = await manager.query();
+        return [lock.name, lock.mode, there, held.filter((info) => info.name === name).length];
+      }),
+      'the request',
+    );
+    assert.deepEqual(result, [name, 'shared', null, 1]);
+    await assert.rejects(
+      manager.request('-a', () => {}),
+      { name: 'NotSupportedError' },
+    );
+  }
+});

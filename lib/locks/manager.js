@@ -1,0 +1,268 @@
+'use strict';
+
+/**
+ * Web Locks (`request`, `query`) over one table for all names of a scope. The request within whose callback another
+ * is made is noted with it, so that `query` can tell who waits for whom, across processes.
+ */
+
+const { AsyncLocalStorage } = require('node:async_hooks');
+const { threadId } = require('node:worker_threads');
+
+const { makeError } = require('../core/errors');
+const { named } = require('../shared/source');
+const { deadlocksOfNames, deadlocksOfObjects } = require('./deadlocks');
+const { Flag, Kind, Status, watch } = require('./native');
+const { checkFunction, checkSignal, checkString, record, waitOptions } = require('./options');
+const { registered } = require('./registry');
+const { Table } = require('./table');
+
+/** Requests that can be held or pending at once, of all processes. */
+const MAX_REQUESTS = 1024;
+const MAX_NAME_BYTES = 252;
+const SEGMENT = 'manycore.locks';
+const kConstruct = Symbol('construct');
+
+/** A named lock that is held, for as long as the callback runs. */
+class Lock {
+  #name;
+  #mode;
+  #fencingToken;
+  #ownerDied;
+
+  /**
+   * @param {symbol} construct
+   * @param {string} name
+   * @param {string} mode
+   * @param {number} fencingToken
+   * @param {boolean} ownerDied
+   */
+  constructor(construct, name, mode, fencingToken, ownerDied) {
+    if (construct !== kConstruct) throw makeError('ERR_ILLEGAL_CONSTRUCTOR', [], Lock);
+    this.#name = name;
+    this.#mode = mode;
+    this.#fencingToken = fencingToken;
+    this.#ownerDied = ownerDied;
+  }
+
+  get name() {
+    return this.#name;
+  }
+
+  get mode() {
+    return this.#mode;
+  }
+
+  get fencingToken() {
+    return this.#fencingToken;
+  }
+
+  get ownerDied() {
+    return this.#ownerDied;
+  }
+}
+
+/**
+ * @typedef {object} Wanted
+ * @property {'exclusive' | 'shared'} mode
+ * @property {boolean} ifAvailable
+ * @property {boolean} steal
+ * @property {number} timeoutMs
+ * @property {AbortSignal | undefined} signal
+ */
+
+class LockManager {
+  #options;
+  /** @type {Table | undefined} */
+  #opened;
+  /** Ticket of the request within whose callback the program is. @type {AsyncLocalStorage<number>} */
+  #within = new AsyncLocalStorage();
+
+  /** @param {{ scope?: 'host' | 'process', namespace?: string }} [options] */
+  constructor(options) {
+    const { scope = 'host', namespace } = record('options', options);
+    if (scope !== 'host' && scope !== 'process') {
+      throw makeError(
+        'ERR_INVALID_ARG_VALUE',
+        ['options.scope', scope, "must be 'host' or 'process'"],
+        LockManager,
+      );
+    }
+    if (namespace !== undefined) checkString('options.namespace', namespace);
+    this.#options = { scope, name: namespace === undefined ? SEGMENT : `${SEGMENT}.${namespace}` };
+  }
+
+  /** Opened with the first request. */
+  get #table() {
+    const { scope, name } = this.#options;
+    this.#opened ??= Table.open(Kind.NAMES, named(name, { scope }, LockManager), MAX_REQUESTS, 0);
+    return this.#opened;
+  }
+
+  /**
+   * @param {string} name
+   * @param {any} options
+   * @param {any} [callback]
+   * @returns {Promise<any>}
+   */
+  async request(name, options, callback) {
+    if (callback === undefined) {
+      callback = options;
+      options = undefined;
+    }
+    checkFunction('callback', callback);
+    // As in the Web Locks API, anything becomes a string.
+    name = `${name}`;
+    const wanted = checkWanted(options);
+    if (name.startsWith('-')) throw notSupported("Lock names may not begin with '-'");
+    return this.requestNamed(name, wanted, callback);
+  }
+
+  /**
+   * `request` without a check of the name.
+   * @param {string} name
+   * @param {Wanted} wanted
+   * @param {(lock: Lock | null, lost: AbortSignal) => any} callback
+   */
+  async requestNamed(name, wanted, callback) {
+    if (Buffer.byteLength(name) > MAX_NAME_BYTES) {
+      throw makeError(
+        'ERR_OUT_OF_RANGE',
+        ['name', `at most ${MAX_NAME_BYTES} bytes long`, name],
+        this.request,
+      );
+    }
+    const table = this.#table;
+    const parent = this.#within.getStore() ?? 0;
+    let flags = wanted.mode === 'shared' ? Flag.SHARED : Flag.EXCLUSIVE;
+    if (!wanted.ifAvailable) flags |= Flag.BELL;
+    if (wanted.steal) flags |= Flag.STEAL;
+    const status = table.guarded(() => table.native.requestName(flags, name, parent, threadId));
+    if (status === Status.UNAVAILABLE) return callback(null, new AbortController().signal);
+    if (status !== Status.HELD && status !== Status.PENDING) throw table.refused(status);
+    const { index, serial, ticket } = table.requested();
+    const end =
+      status === Status.PENDING ? await table.waitOn(index, serial, wanted.timeoutMs, wanted.signal) : status;
+    if (end === Status.PENDING) {
+      throw makeError('ERR_MANYCORE_LOCK_TIMEOUT', [wanted.timeoutMs], this.request);
+    }
+    // Others may have used the results since.
+    const now = table.calls.standing(index, serial);
+    if (now === Status.LOST) {
+      // Stolen before its callback could begin.
+      table.release(index, serial);
+      throw stolen();
+    }
+    const { fencingToken, ownerDied } = table.granted(now, index, serial);
+    const lock = new Lock(kConstruct, name, wanted.mode, fencingToken, ownerDied);
+    return this.#hold(table, { index, serial, ticket }, lock, callback);
+  }
+
+  /**
+   * Runs the callback while the lock is held; rejects at once when it is stolen.
+   * @param {Table} table
+   * @param {{ index: number, serial: number, ticket: number }} request
+   * @param {Lock} lock
+   * @param {(lock: Lock | null, lost: AbortSignal) => any} callback
+   */
+  async #hold(table, { index, serial, ticket }, lock, callback) {
+    const controller = new AbortController();
+    /** @type {(error: unknown) => void} */
+    let reject = () => {};
+    const loss = new Promise((_resolve, onLoss) => (reject = onLoss));
+    // Nobody may be waiting for it when it comes.
+    loss.catch(() => {});
+    const unwatch = watch(table.native, index, serial, false, () => {
+      const error = stolen();
+      controller.abort(error);
+      reject(error);
+    });
+    const run = async () => {
+      try {
+        return await this.#within.run(ticket, callback, lock, controller.signal);
+      } finally {
+        unwatch();
+        table.release(index, serial);
+      }
+    };
+    return Promise.race([run(), loss]);
+  }
+
+  /** What is held and what waits, in all processes of the scope. */
+  async query() {
+    const all = this.#table.guarded(() => this.#table.native.query());
+    const infos = all.map((request) => ({ request, info: infoOf(request) }));
+    const shown = infos.filter(({ request }) => !request.name.startsWith('-'));
+    const only = (/** @type {boolean} */ held) =>
+      shown.filter(({ request }) => request.held === held).map(({ info }) => info);
+    return {
+      held: only(true),
+      pending: only(false),
+      deadlocks: [...deadlocksOfNames(infos), ...deadlocksOfObjects(registered())],
+    };
+  }
+
+  /** @param {string} run */
+  isRunDone(run) {
+    return this.#table.guarded(() => this.#table.native.isRunDone(run));
+  }
+
+  /** @param {string} run */
+  noteRun(run) {
+    this.#table.guarded(() => this.#table.native.noteRun(run));
+  }
+}
+
+/** @param {import('../native/index').LockRequest} request */
+function infoOf({ name, shared, pid, permits, fence, held }) {
+  return {
+    name,
+    mode: shared ? 'shared' : 'exclusive',
+    clientId: `node-${pid}-${permits}`,
+    pid,
+    threadId: permits,
+    ...(held ? { fencingToken: fence } : {}),
+  };
+}
+
+/**
+ * @param {unknown} options
+ * @returns {Wanted}
+ */
+function checkWanted(options) {
+  const { mode = 'exclusive', ifAvailable, steal, signal, timeoutMs } = record('options', options ?? {});
+  if (mode !== 'exclusive' && mode !== 'shared') {
+    throw makeError(
+      'ERR_INVALID_ARG_VALUE',
+      ['options.mode', mode, "must be 'exclusive' or 'shared'"],
+      checkWanted,
+    );
+  }
+  checkSignal(signal);
+  if (steal && ifAvailable) throw notSupported('ifAvailable and steal exclude each other');
+  if (steal && mode === 'shared') throw notSupported('Only an exclusive lock can be stolen');
+  if (signal !== undefined && (steal || ifAvailable)) {
+    throw notSupported('signal goes with neither steal nor ifAvailable');
+  }
+  return {
+    mode,
+    ifAvailable: Boolean(ifAvailable),
+    steal: Boolean(steal),
+    ...waitOptions({ timeoutMs, signal }),
+  };
+}
+
+/** @param {string} message */
+function notSupported(message) {
+  return new DOMException(message, 'NotSupportedError');
+}
+
+function stolen() {
+  return new DOMException('The lock was stolen by another request', 'AbortError');
+}
+
+/** The threads of all processes of this user on this machine. */
+const locks = new LockManager();
+
+module.exports.Lock = Lock;
+module.exports.LockManager = LockManager;
+module.exports.locks = locks;

@@ -1,0 +1,66 @@
+'use strict';
+
+const { Flag, Kind, Status } = require('./native');
+const { LockObject, kKind, kName, kTable } = require('./object');
+const { register } = require('./registry');
+const { UnlockToken } = require('./token');
+
+/** A lock that one holds. */
+class Mutex extends LockObject {
+  /** @override */
+  static [kKind] = Kind.LOCK;
+  /** @override */
+  static [kName] = 'mutex';
+  #tryExclusive;
+
+  /**
+   * @param {any} [options]
+   * @param {import('../shared/source').Place} [place]
+   */
+  constructor(options, place) {
+    super(options, place);
+    this.#tryExclusive = this[kTable].calls.tryExclusive;
+    register(this, this[kTable], new.target.name);
+  }
+
+  /** @param {object} [options] */
+  lock(options) {
+    return UnlockToken.of(this[kTable], this[kTable].block(Flag.EXCLUSIVE, 1, options));
+  }
+
+  /** @param {object} [options] */
+  async lockAsync(options) {
+    return UnlockToken.of(this[kTable], await this[kTable].wait(Flag.EXCLUSIVE, 1, options));
+  }
+
+  lockIfAvailable() {
+    const status = this.#tryExclusive();
+    if (status === Status.HELD) return new UnlockToken(this[kTable]);
+    if (status === Status.UNAVAILABLE) return null;
+    throw this[kTable].refused(status);
+  }
+}
+
+/** A lock that one writer holds, or many readers. */
+class RwLock extends Mutex {
+  /** @override */
+  static [kName] = 'rwlock';
+
+  /** @param {object} [options] */
+  lockShared(options) {
+    return UnlockToken.of(this[kTable], this[kTable].block(Flag.SHARED, 1, options), Flag.SHARED);
+  }
+
+  /** @param {object} [options] */
+  async lockSharedAsync(options) {
+    return UnlockToken.of(this[kTable], await this[kTable].wait(Flag.SHARED, 1, options), Flag.SHARED);
+  }
+
+  lockSharedIfAvailable() {
+    const grant = this[kTable].tryNow(Flag.SHARED, 1);
+    return grant && UnlockToken.of(this[kTable], grant, Flag.SHARED);
+  }
+}
+
+module.exports.Mutex = Mutex;
+module.exports.RwLock = RwLock;

@@ -1,0 +1,117 @@
+'use strict';
+
+/** Arguments of locks, checked. */
+
+const { makeError } = require('../core/errors');
+
+const DEFAULT_REQUESTS = 128;
+const MOST_REQUESTS = 65_536;
+
+/**
+ * @typedef {object} WaitOptions
+ * @property {number} [timeoutMs]
+ * @property {AbortSignal} [signal]
+ */
+
+/**
+ * @param {string} name
+ * @param {unknown} value
+ * @param {number} least
+ * @param {number} most
+ * @returns {number}
+ */
+function wholeNumber(name, value, least, most) {
+  if (typeof value !== 'number') {
+    throw makeError('ERR_INVALID_ARG_TYPE', [name, 'of type number', value], wholeNumber);
+  }
+  if (!Number.isInteger(value) || value < least || value > most) {
+    const range = `an integer >= ${least} && <= ${most}`;
+    throw makeError('ERR_OUT_OF_RANGE', [name, range, value], wholeNumber);
+  }
+  return value;
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} value
+ * @returns {Record<string, any>}
+ */
+function record(name, value) {
+  if (value === undefined) return {};
+  if (typeof value !== 'object' || value === null) {
+    throw makeError('ERR_INVALID_ARG_TYPE', [name, 'of type object', value], record);
+  }
+  return value;
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} value
+ * @returns {asserts value is Function}
+ */
+function checkFunction(name, value) {
+  if (typeof value !== 'function') {
+    throw makeError('ERR_INVALID_ARG_TYPE', [name, 'of type function', value], checkFunction);
+  }
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} value
+ * @returns {asserts value is string}
+ */
+function checkString(name, value) {
+  if (typeof value !== 'string') {
+    throw makeError('ERR_INVALID_ARG_TYPE', [name, 'of type string', value], checkString);
+  }
+}
+
+/**
+ * How long a wait may take, and what ends it early. Throws what an aborted signal says.
+ * @param {unknown} value
+ */
+function waitOptions(value) {
+  if (value === undefined) return { timeoutMs: Infinity, signal: undefined };
+  const { timeoutMs = Infinity, signal } = record('options', value);
+  if (typeof timeoutMs !== 'number') {
+    throw makeError('ERR_INVALID_ARG_TYPE', ['options.timeoutMs', 'of type number', timeoutMs], waitOptions);
+  }
+  if (!(timeoutMs >= 0)) {
+    throw makeError('ERR_OUT_OF_RANGE', ['options.timeoutMs', '>= 0', timeoutMs], waitOptions);
+  }
+  checkSignal(signal);
+  signal?.throwIfAborted();
+  return { timeoutMs, signal: /** @type {AbortSignal | undefined} */ (signal) };
+}
+
+/**
+ * @param {unknown} signal
+ * @returns {asserts signal is AbortSignal | undefined}
+ */
+function checkSignal(signal) {
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw makeError(
+      'ERR_INVALID_ARG_TYPE',
+      ['options.signal', 'an instance of AbortSignal', signal],
+      checkSignal,
+    );
+  }
+}
+
+/**
+ * How many requests a lock has room for.
+ * @param {unknown} options
+ * @returns {number}
+ */
+function maxRequests(options) {
+  const { maxRequests: most = DEFAULT_REQUESTS } = record('options', options);
+  return wholeNumber('options.maxRequests', most, 1, MOST_REQUESTS);
+}
+
+module.exports.wholeNumber = wholeNumber;
+module.exports.record = record;
+module.exports.checkFunction = checkFunction;
+module.exports.checkString = checkString;
+module.exports.checkSignal = checkSignal;
+module.exports.waitOptions = waitOptions;
+module.exports.maxRequests = maxRequests;
