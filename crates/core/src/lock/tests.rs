@@ -177,6 +177,14 @@ fn whoever_waits_is_told_of_a_death() {
 }
 
 #[test]
+fn the_last_slot_tells_of_a_death_too() {
+    let memory = memory(Kind::Lock, 1, 0);
+    in_a_thread(|| held(&memory, &ask(Waiting::Never)));
+    reap(&memory);
+    assert!(lock(&memory, &ask(Waiting::Never)).1.owner_died);
+}
+
+#[test]
 fn a_dead_reader_just_leaves() {
     let memory = memory(Kind::Lock, 8, 0);
     let shared = || Ask {

@@ -90,11 +90,16 @@ impl<'t, 'a> Turn<'t, 'a> {
             return Err(Refusal::Deadlock);
         }
         let index = self.take_slot()?;
+        let reused = &table.storage.slots[index];
+        let succeeds_dead = reused.code() == code::ORPHAN && table.belongs_to(index, reused, lock);
         if ask.steal {
             self.steal(lock);
         }
         let ticket = self.fill(index, ask);
-        let slot = &table.storage.slots[index];
+        let slot = reused;
+        if succeeds_dead {
+            slot.flags.fetch_or(flag::OWNER_DIED, Ordering::Relaxed);
+        }
         crash::point("lock-request-filled");
         let state = slot.transition_to_used(code::PENDING);
         crash::point("lock-request-pending");
