@@ -10,15 +10,19 @@ const { test } = require('node:test');
 
 const { Program, WATCHDOG_MS } = require('./support/program');
 
+const { io } = require('socket.io-client');
+
 const file = path.join(__dirname, '..', 'examples', 'cluster.js');
+const sticky = path.join(__dirname, '..', 'examples', 'sticky.js');
 const cores = os.cpus().length;
 
 /**
  * Starts the example on a free port and waits until all its workers listen.
  * @param {import('node:test').TestContext} t
+ * @param {string} [example]
  */
-async function start(t) {
-  const program = new Program([file], { env: { PORT: '0' } });
+async function start(t, example = file) {
+  const program = new Program([example], { env: { PORT: '0' } });
   t.after(() => program.kill());
   await program.printed(/ready, Ctrl-C to stop/);
   const port = Number((await program.printed(/^http:\/\/localhost:(\d+) /))[1]);
@@ -105,4 +109,25 @@ test('cluster.js: a busy port is reported once, as Node reports it, and ends the
   assert.match(program.stderr, /code: 'EADDRINUSE'/);
   assert.match(program.stderr, new RegExp(`port: ${port}`));
   assert.equal(program.leftBehind, false);
+});
+
+test('sticky.js: clients that poll find the worker that knows them, and Ctrl-C ends all', async (t) => {
+  const { program, port, workers } = await start(t, sticky);
+  const met = new Set();
+  for (let n = 1; n <= 12; n++) {
+    const agent = new http.Agent({ localAddress: `127.0.0.${n}` });
+    const options = { agent, forceNew: true, reconnection: false, transports: ['polling'] };
+    const socket = io(`http://127.0.0.1:${port}`, /** @type {any} */ (options));
+    t.after(() => socket.disconnect());
+    const hello = () => socket.timeout(WATCHDOG_MS).emitWithAck('hello', n);
+    const answers = [await hello(), await hello(), await hello()];
+    const [, pid] = /^Hello \d+, from worker (\d+)$/.exec(answers[0]);
+    assert.deepEqual(answers, Array(3).fill(answers[0]));
+    assert.ok(workers.includes(Number(pid)));
+    met.add(pid);
+  }
+  assert.ok(cores === 1 || met.size > 1, 'addresses are spread over workers');
+  program.signalGroup('SIGINT');
+  assert.deepEqual(await program.ended(), { code: 0, signal: null });
+  assert.equal(program.stderr, '');
 });

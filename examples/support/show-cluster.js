@@ -64,8 +64,9 @@ function primary(cluster) {
  * Counts what this worker serves; leaves when the primary or a signal says so, or when it cannot listen.
  * @param {import('manycore').Cluster} cluster
  * @param {import('node:http').Server} server
+ * @param {() => void} [letGo] ends connections that would not end by themselves
  */
-function worker(cluster, server) {
+function worker(cluster, server, letGo = () => {}) {
   let served = 0;
   let leaving = false;
   /** @param {{ served: number } | { failed: string }} lastWord */
@@ -74,7 +75,10 @@ function worker(cluster, server) {
     if (leaving) return;
     leaving = true;
     // Whatever is being answered is finished first, and counted.
-    const finish = () => server.close(() => leave({ served }));
+    const finish = () => {
+      server.close(() => leave({ served }));
+      letGo();
+    };
     if (server.listening) finish();
     else server.once('listening', finish);
   };

@@ -13,6 +13,8 @@
 //! Who dies: a worker, see above; the primary, then the workers see their socket closed; this thread never
 //! panics on input from a worker, whose messages and counters are checked before use.
 
+mod deadlines;
+mod hand_over;
 mod listener;
 mod pending;
 mod shared;

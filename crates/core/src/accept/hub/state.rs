@@ -1,4 +1,5 @@
-//! What the hub knows, and each step it takes on it. Nothing here blocks.
+//! What the hub knows: workers, listeners and who serves which. The steps it takes on them are here and in
+//! `hand_over`, `deadlines`, `pending` and `shared`. Nothing blocks.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
@@ -9,13 +10,13 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::process::{pidfd_open, Pid, PidfdFlags};
 
 use super::super::message::{Kind, Message};
-use super::super::policy::{self, Candidate, Policy};
+
 use super::super::scoreboard::{Scoreboard, MAX_WORKERS};
 use super::listener::{Accepted, Connection, Listener, ListenerOptions, Member};
 use super::pending::Pending;
 use super::shared::SharedSocket;
 use super::thread::{control_token, listener_token, pidfd_token};
-use super::worker::{Health, Sent, Worker};
+use super::worker::Worker;
 use super::{Event, HubOptions, NewWorker};
 use crate::sys::clock::monotonic_ns;
 
@@ -25,8 +26,6 @@ const BATCH: usize = 64;
 const BATCHES_PER_TURN: usize = 4;
 /// How long accepting pauses when there are no descriptors.
 const PAUSE_NS: u64 = 20_000_000;
-/// How often parked connections, full and stalled workers are looked at.
-const RETRY_NS: u64 = 5_000_000;
 /// Events kept for a primary that does not read them.
 const MAX_EVENTS: usize = 1024;
 
@@ -58,8 +57,8 @@ pub(super) struct State {
     pub board: Arc<Scoreboard>,
     pub shared: BTreeMap<u32, SharedSocket>,
     pub looked_ns: u64,
-    options: HubOptions,
-    listeners: BTreeMap<u32, Listener>,
+    pub options: HubOptions,
+    pub listeners: BTreeMap<u32, Listener>,
     next_token: u32,
     next_listener: u32,
     free_slots: Vec<u32>,
@@ -282,6 +281,10 @@ impl State {
         }
     }
 
+    pub fn listener_options(&self, id: u32) -> Option<ListenerOptions> {
+        self.listeners.get(&id).map(|listener| listener.options)
+    }
+
     /// Makes epoll watch exactly the listeners that may accept now.
     pub fn arm(&mut self) {
         for (&id, listener) in &mut self.listeners {
@@ -330,218 +333,6 @@ impl State {
         }
     }
 
-    // ---- hand-over
-
-    fn redistribute(&mut self, connections: Vec<(u32, Connection)>) {
-        let mut by_listener: BTreeMap<u32, Vec<Connection>> = BTreeMap::new();
-        for (id, connection) in connections {
-            by_listener.entry(id).or_default().push(connection);
-        }
-        for (id, connections) in by_listener {
-            self.hand_over(id, connections);
-        }
-    }
-
-    /// Gives connections to workers by the listener's policy; those that nobody can have are parked.
-    pub fn hand_over(&mut self, id: u32, mut connections: Vec<Connection>) {
-        // Each round that comes back has found one more worker full, so this ends.
-        while !connections.is_empty() {
-            let Some(listener) = self.listeners.get_mut(&id) else {
-                self.stats.closed_unserved += connections.len() as u64;
-                return;
-            };
-            let is_sticky = listener.is_sticky();
-            let now_ns = monotonic_ns();
-            let mut candidates = candidates(listener, &self.workers, &self.board, now_ns);
-            let mut shares: Vec<Vec<Connection>> = candidates.iter().map(|_| Vec::new()).collect();
-            for connection in connections.drain(..) {
-                match assign(listener, &mut candidates, connection) {
-                    Ok((index, connection)) => shares[index].push(connection),
-                    Err(connection) => listener.parked.push_back(connection),
-                }
-            }
-            let tokens: Vec<u32> = listener.members.iter().map(|member| member.token).collect();
-            for (token, share) in tokens.into_iter().zip(shares) {
-                if share.is_empty() {
-                    continue;
-                }
-                let count = share.len() as u64;
-                let back = self.send(token, id, now_ns, share);
-                self.stats.handed_over += count - back.len() as u64;
-                if is_sticky {
-                    self.park(id, back);
-                } else {
-                    connections.extend(back);
-                }
-            }
-        }
-    }
-
-    fn park(&mut self, id: u32, connections: Vec<Connection>) {
-        if let Some(listener) = self.listeners.get_mut(&id) {
-            listener.parked.extend(connections);
-        }
-    }
-
-    pub fn listener_options(&self, id: u32) -> Option<ListenerOptions> {
-        self.listeners.get(&id).map(|listener| listener.options)
-    }
-
-    /// Whether a worker is ready for a listener's connections and in good health.
-    pub fn takes(&self, id: u32, token: u32) -> bool {
-        let is_ready = |listener: &Listener| {
-            listener
-                .members
-                .iter()
-                .any(|member| member.token == token && member.ready)
-        };
-        self.listeners.get(&id).is_some_and(is_ready)
-            && self
-                .workers
-                .get(&token)
-                .is_some_and(|worker| worker.health == Health::Good)
-    }
-
-    /// Sends a worker its share; returns what did not fit.
-    pub fn send(&mut self, token: u32, id: u32, now_ns: u64, mut share: Vec<Connection>) -> Vec<Connection> {
-        let Some(worker) = self.workers.get_mut(&token) else {
-            return share;
-        };
-        // A message carries one hop count; nearly always they are all zero.
-        share.sort_by_key(|connection| connection.hops);
-        while !share.is_empty() {
-            let hops = share[0].hops;
-            let rest = share.split_off(share.partition_point(|connection| connection.hops == hops));
-            if let Sent::Full(mut unsent) = worker.send(&self.board, now_ns, id, share) {
-                unsent.extend(rest);
-                return unsent;
-            }
-            share = rest;
-        }
-        share
-    }
-
-    fn unpark(&mut self, id: u32) {
-        let Some(listener) = self.listeners.get_mut(&id) else {
-            return;
-        };
-        let mut parked: Vec<Connection> = listener.parked.drain(..).collect();
-        for connection in &mut parked {
-            connection.hops = 0;
-            connection.refused_by = 0;
-        }
-        self.hand_over(id, parked);
-    }
-
-    // ---- deadlines
-
-    /// Looks at every deadline that may have passed; returns how long the thread may sleep, in nanoseconds.
-    pub fn tend(&mut self) -> Option<u64> {
-        let now_ns = monotonic_ns();
-        let mut sleep_ns: Option<u64> = None;
-        let mut within = |ns: u64| sleep_ns = Some(sleep_ns.map_or(ns, |least| least.min(ns)));
-        let stall_ns = u64::try_from(self.options.stall_limit.as_nanos()).unwrap_or(u64::MAX);
-        let tokens: Vec<u32> = self.workers.keys().copied().collect();
-        for token in tokens {
-            let Some(worker) = self.workers.get_mut(&token) else {
-                continue;
-            };
-            let seen = worker.observe(&self.board, now_ns);
-            match worker.health {
-                Health::Good if seen.waiting_ns == 0 => {}
-                Health::Good if seen.waiting_ns < stall_ns => within(stall_ns - seen.waiting_ns),
-                Health::Good => {
-                    self.stall(token, now_ns);
-                    within(RETRY_NS);
-                }
-                // Nothing waiting: it was the kernel that refused, for all its sockets together.
-                Health::Full | Health::Stalled if seen.moved || seen.waiting_ns == 0 => {
-                    if worker.health == Health::Stalled {
-                        self.tell(Event::Recovered { worker: token });
-                    }
-                    if let Some(worker) = self.workers.get_mut(&token) {
-                        worker.health = Health::Good;
-                    }
-                    within(0);
-                }
-                Health::Full if seen.waiting_ns >= stall_ns => {
-                    self.stall(token, now_ns);
-                    within(RETRY_NS);
-                }
-                Health::Full | Health::Stalled => within(RETRY_NS),
-            }
-        }
-        if self.tend_listeners(now_ns) {
-            within(RETRY_NS);
-        }
-        if let Some(ns) = self.tend_shared(now_ns) {
-            within(ns);
-        }
-        if let Some(ns) = self.tend_pending(now_ns, stall_ns) {
-            within(ns);
-        }
-        sleep_ns
-    }
-
-    /// Returns whether some listener needs another look soon.
-    fn tend_listeners(&mut self, now_ns: u64) -> bool {
-        let mut again = false;
-        let ids: Vec<u32> = self.listeners.keys().copied().collect();
-        for id in ids {
-            let Some(listener) = self.listeners.get_mut(&id) else {
-                continue;
-            };
-            let resumed = listener
-                .paused_until_ns
-                .is_some_and(|until_ns| until_ns <= now_ns);
-            if resumed {
-                listener.paused_until_ns = None;
-            }
-            let has_parked = !listener.parked.is_empty();
-            if resumed {
-                self.tell(Event::Resumed { listener: id });
-            }
-            if has_parked {
-                self.unpark(id);
-            }
-            again |= self
-                .listeners
-                .get(&id)
-                .is_some_and(|listener| !listener.parked.is_empty() || listener.paused_until_ns.is_some());
-        }
-        again
-    }
-
-    /// Takes a stalled worker's queue back and leaves it out, as long as someone else is there.
-    fn stall(&mut self, token: u32, now_ns: u64) {
-        let others = self
-            .workers
-            .iter()
-            .any(|(&id, other)| id != token && other.health == Health::Good);
-        let Some(worker) = self.workers.get_mut(&token) else {
-            return;
-        };
-        if !others {
-            return;
-        }
-        let Some(connections) = worker.take_back() else {
-            return;
-        };
-        worker.health = Health::Stalled;
-        worker.ping(&self.board, now_ns);
-        // Clients that belong to this worker wait for it.
-        let is_sticky = |id: &u32| self.listeners.get(id).is_some_and(Listener::is_sticky);
-        let (stay, go): (Vec<_>, Vec<_>) = connections.into_iter().partition(|(id, _)| is_sticky(id));
-        for (id, connection) in stay {
-            let back = self.send(token, id, now_ns, vec![connection]);
-            self.park(id, back);
-        }
-        let moved = go.len() as u32;
-        self.stats.moved_from_stalled += u64::from(moved);
-        self.tell(Event::Stalled { worker: token, moved });
-        self.redistribute(go);
-    }
-
     pub fn tell(&mut self, event: Event) {
         if self.events.len() == MAX_EVENTS {
             self.events.pop_front();
@@ -557,83 +348,5 @@ impl State {
                 let state = &self.board.worker(worker.slot).state;
                 state.load(std::sync::atomic::Ordering::Relaxed) & POLLING == 0
             })
-    }
-}
-
-/// The listener's workers as the policy sees them. When none is in good health, the living ones will do; where
-/// clients belong to workers, all the living ones always.
-fn candidates(
-    listener: &Listener,
-    workers: &HashMap<u32, Worker>,
-    board: &Scoreboard,
-    now_ns: u64,
-) -> Vec<Candidate> {
-    let of = |member: &Member, acceptable: fn(Health) -> bool| {
-        let Some(worker) = workers.get(&member.token) else {
-            return Candidate {
-                slot: 0,
-                eligible: false,
-                connections: 0,
-                loop_lag_ns: 0,
-            };
-        };
-        let load = board.load(worker.slot, now_ns);
-        Candidate {
-            slot: worker.slot,
-            eligible: member.ready && acceptable(worker.health),
-            connections: u64::from(load.connections) + worker.outstanding(board),
-            loop_lag_ns: load.loop_lag_ns,
-        }
-    };
-    if listener.is_sticky() {
-        return listener.members.iter().map(|m| of(m, |_| true)).collect();
-    }
-    let list: Vec<Candidate> = listener
-        .members
-        .iter()
-        .map(|m| of(m, |h| h == Health::Good))
-        .collect();
-    if list.iter().any(|candidate| candidate.eligible) {
-        return list;
-    }
-    listener
-        .members
-        .iter()
-        .map(|m| of(m, |h| h != Health::Full))
-        .collect()
-}
-
-/// Chooses for one connection. A worker that has just refused it is left out; once all have, it is for later.
-fn assign(
-    listener: &mut Listener,
-    candidates: &mut [Candidate],
-    mut connection: Connection,
-) -> Result<(usize, Connection), Connection> {
-    let policy = listener.options.policy;
-    if policy == Policy::IpHash {
-        connection.find_client();
-    }
-    if connection.hops as usize >= candidates.len().max(1) {
-        return Err(connection);
-    }
-    let refuser = (connection.refused_by != 0)
-        .then(|| listener.index_of(connection.refused_by))
-        .flatten();
-    let was_eligible = refuser.map(|index| std::mem::replace(&mut candidates[index].eligible, false));
-    let chosen = policy::choose(
-        policy,
-        &mut listener.cursor,
-        candidates,
-        connection.client.map(|client| client.ip()),
-    );
-    if let (Some(index), Some(eligible)) = (refuser, was_eligible) {
-        candidates[index].eligible = eligible;
-    }
-    match chosen {
-        Some(index) => {
-            candidates[index].connections += 1;
-            Ok((index, connection))
-        }
-        None => Err(connection),
     }
 }

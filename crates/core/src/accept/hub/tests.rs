@@ -224,6 +224,8 @@ fn refused_connections_go_to_another_worker_and_wait_when_all_refuse() {
     let mut picky = rig.ready_worker();
     let mut other = rig.ready_worker();
     let _clients = rig.connect(4);
+    // Or a refused one would take the turn of one that is yet to come.
+    rig.until(|stats| stats.handed_over == 4);
     picky.take(2);
     for fd in picky.taken.drain(..) {
         picky.inbox.refuse(rig.listener, 0, fd).unwrap();

@@ -1,0 +1,187 @@
+//! Giving connections to workers: who gets which, and what becomes of those that nobody can have.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::super::policy::{self, Candidate, Policy};
+use super::super::scoreboard::Scoreboard;
+use super::listener::{Connection, Listener, Member};
+use super::state::State;
+use super::worker::{Health, Sent, Worker};
+use crate::sys::clock::monotonic_ns;
+
+impl State {
+    pub fn redistribute(&mut self, connections: Vec<(u32, Connection)>) {
+        let mut by_listener: BTreeMap<u32, Vec<Connection>> = BTreeMap::new();
+        for (id, connection) in connections {
+            by_listener.entry(id).or_default().push(connection);
+        }
+        for (id, connections) in by_listener {
+            self.hand_over(id, connections);
+        }
+    }
+
+    /// Gives connections to workers by the listener's policy; those that nobody can have are parked.
+    pub fn hand_over(&mut self, id: u32, mut connections: Vec<Connection>) {
+        // Each round that comes back has found one more worker full, so this ends.
+        while !connections.is_empty() {
+            let Some(listener) = self.listeners.get_mut(&id) else {
+                self.stats.closed_unserved += connections.len() as u64;
+                return;
+            };
+            let is_sticky = listener.is_sticky();
+            let now_ns = monotonic_ns();
+            let mut candidates = candidates(listener, &self.workers, &self.board, now_ns);
+            let mut shares: Vec<Vec<Connection>> = candidates.iter().map(|_| Vec::new()).collect();
+            for connection in connections.drain(..) {
+                match assign(listener, &mut candidates, connection) {
+                    Ok((index, connection)) => shares[index].push(connection),
+                    Err(connection) => listener.parked.push_back(connection),
+                }
+            }
+            let tokens: Vec<u32> = listener.members.iter().map(|member| member.token).collect();
+            for (token, share) in tokens.into_iter().zip(shares) {
+                if share.is_empty() {
+                    continue;
+                }
+                let count = share.len() as u64;
+                let back = self.send(token, id, now_ns, share);
+                self.stats.handed_over += count - back.len() as u64;
+                if is_sticky {
+                    self.park(id, back);
+                } else {
+                    connections.extend(back);
+                }
+            }
+        }
+    }
+
+    pub fn park(&mut self, id: u32, connections: Vec<Connection>) {
+        if let Some(listener) = self.listeners.get_mut(&id) {
+            listener.parked.extend(connections);
+        }
+    }
+
+    /// Whether a worker is ready for a listener's connections and in good health.
+    pub fn takes(&self, id: u32, token: u32) -> bool {
+        let is_ready = |listener: &Listener| {
+            listener
+                .members
+                .iter()
+                .any(|member| member.token == token && member.ready)
+        };
+        self.listeners.get(&id).is_some_and(is_ready)
+            && self
+                .workers
+                .get(&token)
+                .is_some_and(|worker| worker.health == Health::Good)
+    }
+
+    /// Sends a worker its share; returns what did not fit.
+    pub fn send(&mut self, token: u32, id: u32, now_ns: u64, mut share: Vec<Connection>) -> Vec<Connection> {
+        let Some(worker) = self.workers.get_mut(&token) else {
+            return share;
+        };
+        // A message carries one hop count; nearly always they are all zero.
+        share.sort_by_key(|connection| connection.hops);
+        while !share.is_empty() {
+            let hops = share[0].hops;
+            let rest = share.split_off(share.partition_point(|connection| connection.hops == hops));
+            if let Sent::Full(mut unsent) = worker.send(&self.board, now_ns, id, share) {
+                unsent.extend(rest);
+                return unsent;
+            }
+            share = rest;
+        }
+        share
+    }
+
+    pub fn unpark(&mut self, id: u32) {
+        let Some(listener) = self.listeners.get_mut(&id) else {
+            return;
+        };
+        let mut parked: Vec<Connection> = listener.parked.drain(..).collect();
+        for connection in &mut parked {
+            connection.hops = 0;
+            connection.refused_by = 0;
+        }
+        self.hand_over(id, parked);
+    }
+}
+
+/// The listener's workers as the policy sees them. When none is in good health, the living ones will do; where
+/// clients belong to workers, all the living ones always.
+fn candidates(
+    listener: &Listener,
+    workers: &HashMap<u32, Worker>,
+    board: &Scoreboard,
+    now_ns: u64,
+) -> Vec<Candidate> {
+    let of = |member: &Member, acceptable: fn(Health) -> bool| {
+        let Some(worker) = workers.get(&member.token) else {
+            return Candidate {
+                slot: 0,
+                eligible: false,
+                connections: 0,
+                loop_lag_ns: 0,
+            };
+        };
+        let load = board.load(worker.slot, now_ns);
+        Candidate {
+            slot: worker.slot,
+            eligible: member.ready && acceptable(worker.health),
+            connections: u64::from(load.connections) + worker.outstanding(board),
+            loop_lag_ns: load.loop_lag_ns,
+        }
+    };
+    if listener.is_sticky() {
+        return listener.members.iter().map(|m| of(m, |_| true)).collect();
+    }
+    let list: Vec<Candidate> = listener
+        .members
+        .iter()
+        .map(|m| of(m, |h| h == Health::Good))
+        .collect();
+    if list.iter().any(|candidate| candidate.eligible) {
+        return list;
+    }
+    listener
+        .members
+        .iter()
+        .map(|m| of(m, |h| h != Health::Full))
+        .collect()
+}
+
+/// Chooses for one connection. A worker that has just refused it is left out; once all have, it is for later.
+fn assign(
+    listener: &mut Listener,
+    candidates: &mut [Candidate],
+    mut connection: Connection,
+) -> Result<(usize, Connection), Connection> {
+    let policy = listener.options.policy;
+    if policy == Policy::IpHash {
+        connection.find_client();
+    }
+    if connection.hops as usize >= candidates.len().max(1) {
+        return Err(connection);
+    }
+    let refuser = (connection.refused_by != 0)
+        .then(|| listener.index_of(connection.refused_by))
+        .flatten();
+    let was_eligible = refuser.map(|index| std::mem::replace(&mut candidates[index].eligible, false));
+    let chosen = policy::choose(
+        policy,
+        &mut listener.cursor,
+        candidates,
+        connection.client.map(|client| client.ip()),
+    );
+    if let (Some(index), Some(eligible)) = (refuser, was_eligible) {
+        candidates[index].eligible = eligible;
+    }
+    match chosen {
+        Some(index) => {
+            candidates[index].connections += 1;
+            Ok((index, connection))
+        }
+        None => Err(connection),
+    }
+}
