@@ -95,22 +95,26 @@ async function listenInWays(t, policy, ways) {
 
 /** Each makes a server that fails to listen. */
 const FAILURES = {
-  'listening twice': (net) => {
-    const server = net.createServer().listen(0);
-    server.listen(0);
+  'listening again while it listens': (net) => {
+    const server = net.createServer();
+    server.listen(0, () => {
+      try {
+        server.listen(0);
+      } catch (error) {
+        server.emit('error', error);
+      }
+    });
     return server;
   },
-  'a host that is none': (net) => net.createServer().listen(0, 'no.such.host.invalid'),
   'a port out of range': (net) => net.createServer().listen(70_000),
   'options that say nothing': (net) => net.createServer().listen({}),
-  'a path that is too long': (net) => net.createServer().listen(`/tmp/${'x'.repeat(200)}`),
   'a path that is a folder': (net) => net.createServer().listen('/tmp'),
   'a descriptor that is no socket': (net) => net.createServer().listen({ fd: 0 }),
-  'an address of no family': (net) => net.createServer().listen(0, '256.1.1.1'),
   'an address of another machine': (net) => net.createServer().listen({ port: 8080, host: '192.0.2.1' }),
   'a port that another server of the worker has for itself': (net) => {
     const second = net.createServer();
     const first = net.createServer().listen({ port: 0, host: '127.0.0.1', exclusive: true }, () => {
+      first.unref();
       second.listen({ port: first.address().port, host: '127.0.0.1', exclusive: true });
     });
     return second;
@@ -327,6 +331,7 @@ for (const policy of ['rr', 'none']) {
               try {
                 const server = new Function(`return ${source}`)()(net);
                 server.on('error', tell('event'));
+                server.on('listening', () => server.close(() => resolve({ how: 'it can' })));
               } catch (error) {
                 tell('thrown')(error);
               }
@@ -370,12 +375,14 @@ for (const policy of ['rr', 'none']) {
             const socket = dgram.createSocket('udp4');
             socket.on('message', (text, { port, address }) => socket.send(`got ${text}`, port, address));
             socket.bind(options);
+            // It is not cluster's to close.
+            if (options.exclusive) socket.unref();
             return once(socket, 'listening').then(() => socket.address().port);
           };
           (async () => {
             const shared = await make({ port: 0, address: '127.0.0.1' });
             const exclusive = await make({ port: 0, address: '127.0.0.1', exclusive: true });
-            const bad = dgram.createSocket('udp4').bind({ fd: 4242 });
+            const bad = dgram.createSocket('udp4').bind({ fd: 4242 }).unref();
             const [{ code, syscall }] = await once(bad, 'error');
             process.send({ shared, exclusive, error: { code, syscall } });
           })();
