@@ -10,7 +10,7 @@
 const os = require('node:os');
 const path = require('node:path');
 
-const { UsageError, main, positive } = require('./lib/driver');
+const { UsageError, define, positive } = require('./lib/driver');
 const { ask, environment } = require('./lib/environment');
 const { paced } = require('./lib/paced');
 const { Server } = require('./lib/processes');
@@ -157,6 +157,4 @@ function wholeNumber(text) {
   return Number(text);
 }
 
-module.exports = benchmark;
-
-if (require.main === module) main(benchmark);
+define(benchmark, module);

@@ -10,7 +10,7 @@ const path = require('node:path');
 const { execFile } = require('node:child_process');
 const { promisify } = require('node:util');
 
-const { main, positive } = require('./lib/driver');
+const { define, positive } = require('./lib/driver');
 const { environment } = require('./lib/environment');
 
 const PROGRAM = path.join(__dirname, 'servers', 'messaging.js');
@@ -68,6 +68,4 @@ const benchmark = {
   measure,
 };
 
-module.exports = benchmark;
-
-if (require.main === module) main(benchmark);
+define(benchmark, module);

@@ -10,7 +10,7 @@
 const { execFileSync } = require('node:child_process');
 const path = require('node:path');
 
-const { main, positive } = require('./lib/driver');
+const { define, positive } = require('./lib/driver');
 const { median } = require('./lib/statistics');
 
 const PACKAGE = JSON.stringify(path.join(__dirname, '..'));
@@ -74,6 +74,4 @@ const benchmark = {
   measure,
 };
 
-module.exports = benchmark;
-
-if (require.main === module) main(benchmark);
+define(benchmark, module);

@@ -70,23 +70,6 @@ pub struct WorkerLoad {
     pub unclaimed: f64,
 }
 
-/// Counts since the start, as `Stats` of the core.
-#[napi(object)]
-pub struct AcceptorStats {
-    /// Connections accepted.
-    pub accepted: f64,
-    /// Connections put into a worker's queue.
-    pub handed_over: f64,
-    /// Connections that workers gave back.
-    pub refused: f64,
-    /// Connections taken back from stalled workers.
-    pub moved_from_stalled: f64,
-    /// Connections taken back from dead workers.
-    pub moved_from_dead: f64,
-    /// Connections closed with their listener.
-    pub closed_unserved: f64,
-}
-
 /// Accepts connections on a thread of the primary and hands them to workers.
 #[napi]
 pub struct Acceptor {
@@ -258,20 +241,6 @@ impl Acceptor {
             requests: load.requests,
             loop_lag_ms: load.loop_lag_ns as f64 / 1e6,
             unclaimed: load.unclaimed as f64,
-        }
-    }
-
-    /// Counts since the start.
-    #[napi]
-    pub fn stats(&self) -> AcceptorStats {
-        let stats = self.hub.stats();
-        AcceptorStats {
-            accepted: stats.accepted as f64,
-            handed_over: stats.handed_over as f64,
-            refused: stats.refused as f64,
-            moved_from_stalled: stats.moved_from_stalled as f64,
-            moved_from_dead: stats.moved_from_dead as f64,
-            closed_unserved: stats.closed_unserved as f64,
         }
     }
 }

@@ -81,6 +81,16 @@ async function main(benchmark, args = process.argv.slice(2)) {
   }
 }
 
+/**
+ * Makes a file a benchmark: what it exports, and what it does when it is run.
+ * @param {Benchmark} benchmark
+ * @param {NodeModule} file its `module`
+ */
+function define(benchmark, file) {
+  file.exports = benchmark;
+  if (require.main === file) main(benchmark);
+}
+
 /** @param {Benchmark} benchmark */
 function usage(benchmark) {
   const rows = Object.entries({ ...benchmark.options, ...COMMON }).map(
@@ -195,5 +205,6 @@ async function alternate(benchmark, scenario, contenders, options) {
 module.exports.UsageError = UsageError;
 module.exports.positive = positive;
 module.exports.main = main;
+module.exports.define = define;
 module.exports.run = run;
 module.exports.readOptions = readOptions;
