@@ -170,6 +170,8 @@ for (const policy of ['rr', 'none']) {
             const server = http.createServer((request, response) => response.end(String(cluster.worker.id)));
             const options = { port: Number(process.env.PORT), host: '127.0.0.1', reusePort: true };
             server.listen(options, () => process.send(server.address()));
+            // It is not cluster's to close.
+            server.unref();
           },
         });
         assert.deepEqual(ours.result, nodes.result);

@@ -135,7 +135,8 @@ impl Receiver {
         })
     }
 
-    /// The worker's counters on the scoreboard as an `ArrayBuffer`: connections, requests, accepted.
+    /// The worker's counters on the scoreboard as an `ArrayBuffer`: connections, requests, accepted,
+    /// accepted from.
     #[napi(ts_return_type = "ArrayBuffer")]
     pub fn counters<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         let board = Arc::clone(&self.shared.board);
@@ -254,11 +255,16 @@ impl Shared {
             let mut neighbours = self.neighbours.borrow_mut();
             neighbours.turn(monotonic_ns());
             let recheck = self.recheck.take();
+            let accepted_from = self.board.worker(self.slot).accepted_from.swap(0, Relaxed);
             let mut closed = false;
             for gated in gates.iter_mut() {
+                if accepted_from != 0 && gated.registration.fd() == accepted_from as i32 - 1 {
+                    gated.gate.note_accepted();
+                }
                 match gated.stage {
                     Stage::New => gated.stage = Stage::BeforePoll,
                     Stage::BeforePoll => {}
+                    Stage::Registered if gated.gate.is_quiet() && !recheck => {}
                     Stage::Registered => {
                         let GatedSocket {
                             registration, gate, ..

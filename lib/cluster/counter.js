@@ -6,6 +6,7 @@ const { isFull } = require('./limits');
 const CONNECTIONS = 0;
 const REQUESTS = 1;
 const ACCEPTED = 2;
+const ACCEPTED_FROM = 3;
 
 /** @typedef {{ count: number, isFull: boolean, onFull: (isFull: boolean) => void }} Tracked */
 
@@ -56,12 +57,15 @@ class ConnectionCounter {
     if (known === undefined) this.#follow(server, tracked);
     this.#update(server, tracked);
     const update = () => this.#update(server, tracked);
-    const { onconnection } = handle;
+    const { onconnection, fd } = handle;
+    // For the socket's gate; handles that the hub feeds have no descriptor.
+    const from = fd === undefined ? 0 : fd + 1;
     handle.onconnection = function onConnection(/** @type {any[]} */ ...args) {
       // At once: what listens for connections may block. The update below corrects it when there is none.
       tracked.count++;
       board[CONNECTIONS]++;
       board[ACCEPTED]++;
+      board[ACCEPTED_FROM] = from;
       try {
         return Reflect.apply(onconnection, this, args);
       } finally {

@@ -44,8 +44,6 @@ export declare class Acceptor {
   decide(ids: Array<number>, tokens: Array<number>): void
   /** A worker's load now. */
   load(token: number): WorkerLoad
-  /** Counts since the start. */
-  stats(): AcceptorStats
 }
 
 /** Calls back on the event loop after a bell was rung, and now and then without. */
@@ -178,7 +176,10 @@ export declare class Receiver {
    * first looks at the worker's load.
    */
   constructor(controlFd: number, scoreboardFd: number, slot: number, callback: (arg?: unknown) => unknown, onWatched: (arg?: unknown) => unknown)
-  /** The worker's counters on the scoreboard as an `ArrayBuffer`: connections, requests, accepted. */
+  /**
+   * The worker's counters on the scoreboard as an `ArrayBuffer`: connections, requests, accepted,
+   * accepted from.
+   */
   counters(): ArrayBuffer
   /** Asks for connections of a listener. Returns 0 or a negative error number. */
   ready(listener: number): number
@@ -257,22 +258,6 @@ export interface AcceptorListenOptions {
   asks: boolean
   /** The client's address is in a PROXY protocol header. */
   readsProxyHeader: boolean
-}
-
-/** Counts since the start, as `Stats` of the core. */
-export interface AcceptorStats {
-  /** Connections accepted. */
-  accepted: number
-  /** Connections put into a worker's queue. */
-  handedOver: number
-  /** Connections that workers gave back. */
-  refused: number
-  /** Connections taken back from stalled workers. */
-  movedFromStalled: number
-  /** Connections taken back from dead workers. */
-  movedFromDead: number
-  /** Connections closed with their listener. */
-  closedUnserved: number
 }
 
 /** A worker that the hub has made room for. */

@@ -66,8 +66,8 @@ pub enum Step {
 pub struct Gate {
     row: u32,
     armed: bool,
-    /// Connections accepted when it went to the end of the line.
-    turn_began_at: u32,
+    /// Connections accepted since it was opened or went to the end of the line.
+    accepted: u32,
     /// Closed by its server: at its `maxConnections`.
     full: bool,
     /// Since when connections wait although only suspects keep the gate closed.
@@ -80,7 +80,7 @@ impl Gate {
         Self {
             row,
             armed: true,
-            turn_began_at: 0,
+            accepted: 0,
             full: false,
             waiting_since_ns: None,
         }
@@ -89,6 +89,17 @@ impl Gate {
     /// Whether the socket is registered.
     pub fn is_armed(&self) -> bool {
         self.armed
+    }
+
+    /// A connection was accepted from the socket.
+    pub fn note_accepted(&mut self) {
+        self.accepted = self.accepted.saturating_add(1);
+    }
+
+    /// Whether nothing can be to do: open, and nothing came through since. A worker that is ahead closes only the
+    /// gates that connections come through, so that listeners which nobody connects to cost nothing.
+    pub fn is_quiet(&self) -> bool {
+        self.armed && !self.full && self.accepted == 0
     }
 
     /// Keeps the gate closed while the server can take no more.
@@ -149,11 +160,13 @@ impl Neighbours {
     /// What to do for one gate in this turn. The caller does it. `has_waiting` tells whether connections wait
     /// in the socket's backlog; it is asked only when that matters.
     pub fn step(&mut self, gate: &mut Gate, has_waiting: impl FnOnce() -> bool) -> Step {
+        if gate.is_quiet() {
+            return Step::Keep;
+        }
         let serving = self.board.serving(gate.row);
         let others = self.others(serving);
         let me = self.board.worker(self.slot);
         let mine = me.connections.load(Relaxed).max(0).unsigned_abs();
-        let accepted = me.accepted.load(Relaxed);
         let churn = self.churn.accepted;
         let open = !gate.full
             && (is_within(mine, others.least, churn)
@@ -162,11 +175,11 @@ impl Neighbours {
         let step = match (open, gate.armed) {
             (true, false) => Step::Arm,
             (false, true) => Step::Disarm,
-            (true, true) if others.idle && accepted.wrapping_sub(gate.turn_began_at) >= TURN => Step::Rotate,
+            (true, true) if others.idle && gate.accepted >= TURN => Step::Rotate,
             _ => Step::Keep,
         };
         if step != Step::Keep {
-            gate.turn_began_at = accepted;
+            gate.accepted = 0;
         }
         gate.armed = open;
         step
@@ -274,6 +287,13 @@ mod tests {
         board
     }
 
+    /// A gate that a connection has just come through.
+    fn used_gate(row: u32) -> Gate {
+        let mut gate = Gate::new(row);
+        gate.note_accepted();
+        gate
+    }
+
     fn step(board: &Arc<Scoreboard>, slot: u32, gate: &mut Gate) -> Step {
         let mut neighbours = Neighbours::new(Arc::clone(board), slot);
         neighbours.turn(NOW_NS);
@@ -282,7 +302,7 @@ mod tests {
 
     #[test]
     fn closes_when_ahead_of_the_least_loaded_and_opens_again() {
-        let (board, mut gate) = (board(), Gate::new(0));
+        let (board, mut gate) = (board(), used_gate(0));
         board.worker(0).connections.store(2, Relaxed);
         assert_eq!(step(&board, 0, &mut gate), Step::Keep);
         board.worker(0).connections.store(3, Relaxed);
@@ -296,7 +316,7 @@ mod tests {
 
     #[test]
     fn slack_grows_with_load() {
-        let (board, mut gate) = (board(), Gate::new(0));
+        let (board, mut gate) = (board(), used_gate(0));
         board.worker(1).connections.store(800, Relaxed);
         board.worker(2).connections.store(900, Relaxed);
         board.worker(0).connections.store(900, Relaxed);
@@ -307,7 +327,7 @@ mod tests {
 
     #[test]
     fn slack_grows_with_the_connections_that_come_and_go() {
-        let (board, mut gate) = (board(), Gate::new(0));
+        let (board, mut gate) = (board(), used_gate(0));
         let mut neighbours = Neighbours::new(Arc::clone(&board), 0);
         let mut after = |connections: i32, accepted: u32, now_ns: u64| {
             board.worker(0).connections.store(connections, Relaxed);
@@ -316,6 +336,7 @@ mod tests {
                 board.worker(slot).beat_ns.store(now_ns, Relaxed);
             }
             neighbours.turn(now_ns);
+            gate.note_accepted();
             neighbours.step(&mut gate, || false)
         };
         assert_eq!(after(0, 0, NOW_NS), Step::Keep);
@@ -332,7 +353,7 @@ mod tests {
 
     #[test]
     fn a_worker_that_is_busy_for_long_holds_nobody_back() {
-        let (board, mut gate) = (board(), Gate::new(0));
+        let (board, mut gate) = (board(), used_gate(0));
         board.worker(0).connections.store(10, Relaxed);
         board.worker(1).connections.store(10, Relaxed);
         board.worker(2).beat_ns.store(NOW_NS - STUCK_NS - 1, Relaxed);
@@ -343,7 +364,7 @@ mod tests {
 
     #[test]
     fn a_worker_that_only_looks_idle_is_found_out_when_connections_wait() {
-        let (board, mut gate) = (board(), Gate::new(0));
+        let (board, mut gate) = (board(), used_gate(0));
         board.worker(0).connections.store(10, Relaxed);
         board.worker(1).connections.store(10, Relaxed);
         board.worker(2).beat_ns.store(NOW_NS - STUCK_NS - 1, Relaxed);
@@ -352,6 +373,7 @@ mod tests {
         let mut at = |after_ns: u64, has_waiting: bool| {
             neighbours.turn(NOW_NS + after_ns);
             board.worker(1).beat_ns.store(NOW_NS + after_ns, Relaxed);
+            gate.note_accepted();
             neighbours.step(&mut gate, || has_waiting)
         };
         assert_eq!(at(0, true), Step::Disarm);
@@ -374,20 +396,30 @@ mod tests {
     #[test]
     fn goes_to_the_end_of_the_line_after_its_turn_while_another_is_idle() {
         let (board, mut gate) = (board(), Gate::new(0));
-        board.worker(0).accepted.store(TURN, Relaxed);
+        (0..TURN).for_each(|_| gate.note_accepted());
         assert_eq!(step(&board, 0, &mut gate), Step::Keep, "everybody is busy");
         board.worker(1).state.store(POLLING, Relaxed);
-        assert_eq!(
-            step(&board, 0, &mut gate),
-            Step::Keep,
-            "it has just begun to wait"
-        );
+        let just = "it has just begun to wait";
+        assert_eq!(step(&board, 0, &mut gate), Step::Keep, "{just}");
         board.worker(1).beat_ns.store(NOW_NS - IDLE_NS - 1, Relaxed);
         assert_eq!(step(&board, 0, &mut gate), Step::Rotate);
-        board.worker(0).accepted.store(2 * TURN - 1, Relaxed);
+        (1..TURN).for_each(|_| gate.note_accepted());
         assert_eq!(step(&board, 0, &mut gate), Step::Keep, "still its turn");
-        board.worker(0).accepted.store(2 * TURN, Relaxed);
+        gate.note_accepted();
         assert_eq!(step(&board, 0, &mut gate), Step::Rotate);
+    }
+
+    #[test]
+    fn a_listener_that_nobody_connects_to_stays_as_it_is() {
+        let (board, mut gate) = (board(), Gate::new(0));
+        board.worker(0).connections.store(50, Relaxed);
+        assert_eq!(step(&board, 0, &mut gate), Step::Keep);
+        gate.note_accepted();
+        assert_eq!(step(&board, 0, &mut gate), Step::Disarm);
+        board.worker(0).connections.store(0, Relaxed);
+        assert_eq!(step(&board, 0, &mut gate), Step::Arm);
+        board.worker(0).connections.store(50, Relaxed);
+        assert_eq!(step(&board, 0, &mut gate), Step::Keep, "quiet again");
     }
 
     #[test]
@@ -410,7 +442,7 @@ mod tests {
         board.worker(0).connections.store(50, Relaxed);
         let mut neighbours = Neighbours::new(Arc::clone(&board), 0);
         neighbours.turn(NOW_NS);
-        let (mut shared, mut own) = (Gate::new(0), Gate::new(1));
+        let (mut shared, mut own) = (used_gate(0), used_gate(1));
         assert_eq!(neighbours.step(&mut shared, || false), Step::Disarm);
         assert_eq!(neighbours.step(&mut own, || false), Step::Keep);
     }

@@ -46,7 +46,8 @@ pub struct WorkerSlot {
     pub requests: AtomicI32,
     /// Connections it has got since it started; wraps.
     pub accepted: AtomicU32,
-    _reserved: AtomicU32,
+    /// The shared listening socket that the worker accepted from last, plus 1; 0 when it has been noted.
+    pub accepted_from: AtomicU32,
     /// [`POLLING`] or 0.
     pub state: AtomicU32,
     /// Its process id; 0 in a free slot.
@@ -77,6 +78,7 @@ const _: () = {
     assert!(offset_of!(WorkerSlot, connections) == 4 * CONNECTIONS_INDEX);
     assert!(offset_of!(WorkerSlot, requests) == 4 * REQUESTS_INDEX);
     assert!(offset_of!(WorkerSlot, accepted) == 4 * ACCEPTED_INDEX);
+    assert!(offset_of!(WorkerSlot, accepted_from) == 4 * ACCEPTED_FROM_INDEX);
 };
 
 /// Index of `connections` in the 32-bit words of a slot, as JavaScript sees it.
@@ -85,6 +87,8 @@ pub const CONNECTIONS_INDEX: usize = 0;
 pub const REQUESTS_INDEX: usize = 1;
 /// Index of `accepted`.
 pub const ACCEPTED_INDEX: usize = 2;
+/// Index of `accepted_from`.
+pub const ACCEPTED_FROM_INDEX: usize = 3;
 /// Bytes of a slot that JavaScript sees.
 pub const COUNTERS_BYTES: usize = 16;
 
@@ -206,7 +210,12 @@ impl Scoreboard {
     /// Clears a slot for a new worker, or for nobody.
     pub fn clear(&self, slot: u32) {
         let worker = self.worker(slot);
-        for word in [&worker.accepted, &worker.state, &worker.pid] {
+        for word in [
+            &worker.accepted,
+            &worker.accepted_from,
+            &worker.state,
+            &worker.pid,
+        ] {
             word.store(0, Relaxed);
         }
         worker.connections.store(0, Relaxed);
