@@ -6,6 +6,7 @@ export * from 'node:worker_threads';
 export * from './types/shared';
 export * from './types/locks';
 export { locks } from './types/locks';
+export type { CallOptions, RequestContext, RequestHandler, RequestOptions, Requests } from './types/requests';
 
 /** How busy a cluster worker is at the moment of asking. */
 export interface WorkerLoad {

@@ -1,1 +1,3 @@
+import './types/requests';
+
 export * from 'node:worker_threads';

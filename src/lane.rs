@@ -26,6 +26,11 @@ use crate::uv::{EventLoop, Handle};
 static WAITING: Mutex<Option<HashMap<u32, (Sender, Receiver)>>> = Mutex::new(None);
 static NEXT_LINK: AtomicU32 = AtomicU32::new(1);
 
+/// A number that no other link of this process has.
+pub(crate) fn next_link() -> u32 {
+    NEXT_LINK.fetch_add(1, Ordering::Relaxed)
+}
+
 /// Byte offsets of the control words, which `lib/link/layout.js` must agree with.
 #[napi(object)]
 pub struct LaneLayout {
@@ -81,7 +86,7 @@ impl ThreadLink {
     pub fn new(capacity_bytes: u32) -> Result<Self> {
         let (to_worker, worker_receiver) = lane::lane(capacity_bytes as usize).map_err(io_error)?;
         let (worker_sender, from_worker) = lane::lane(capacity_bytes as usize).map_err(io_error)?;
-        let id = NEXT_LINK.fetch_add(1, Ordering::Relaxed);
+        let id = next_link();
         waiting()
             .get_or_insert_default()
             .insert(id, (worker_sender, worker_receiver));
@@ -370,6 +375,14 @@ impl LaneReceiver {
         if let Some((_, listening)) = &self.listening {
             listening.paused.set(false);
             listening.receiver.ring();
+        }
+    }
+
+    /// Whether listening keeps the event loop alive. It does not at first.
+    #[napi]
+    pub fn set_ref(&self, on: bool) {
+        if let Some((handle, _)) = &self.listening {
+            handle.set_ref(on);
         }
     }
 

@@ -1,6 +1,7 @@
 //! N-API binding of manycore: converts, calls the core once, converts back.
 
 mod acceptor;
+mod call;
 mod callback;
 mod error;
 pub mod lane;

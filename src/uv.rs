@@ -214,6 +214,15 @@ impl Handle {
         }
     }
 
+    /// Whether the handle keeps its loop alive. It does not at first.
+    pub fn set_ref(&self, on: bool) {
+        let change = if on { uv_ref } else { uv_unref };
+        if !self.0.closing.get() {
+            // SAFETY: an open handle; both may be called any number of times.
+            unsafe { change(self.0.raw.as_ptr()) };
+        }
+    }
+
     /// Fires the timer after `delay_ms` and then every `repeat_ms` (0: once).
     pub fn arm(&self, delay_ms: u64, repeat_ms: u64) {
         debug_assert_eq!(self.0.kind, Kind::Timer);

@@ -74,3 +74,12 @@ async function lock(): Promise<number> {
   return once.ran ? once.value + length + deadlocks.length : Number(led) + Number(last && ran && notified);
 }
 void lock;
+const asked = new threads.Worker('./worker.js');
+asked
+  .request({ id: 1 }, { timeoutMs: 5, signal: AbortSignal.timeout(5), transferList: [] })
+  .then((answer) => answer);
+asked.call('x', { timeoutMs: 5 });
+threads.parentPort?.onRequest((value, { signal }) => (signal.aborted ? null : value));
+new threads.MessageChannel().port1.onRequest(null).request();
+// @ts-expect-error a blocked thread cannot abort
+asked.call('x', { signal: AbortSignal.timeout(5) });

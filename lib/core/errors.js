@@ -20,6 +20,7 @@ const CODES = {
     TypeError,
     (name, actual, reason) => `The argument '${name}' ${reason}. Received ${describe(actual)}`,
   ],
+  ERR_INVALID_THIS: [TypeError, (expected) => `Value of "this" must be ${expected}`],
   ERR_OUT_OF_RANGE: [
     RangeError,
     (name, range, actual) =>
@@ -66,6 +67,11 @@ const CODES = {
     Error,
     (subject) => `A living process is in the middle of a change of '${subject}' and does not go on`,
   ],
+  ERR_MANYCORE_PEER_GONE: [
+    Error,
+    () => 'The other side has closed its end, passed it on or ended, and does not answer any more',
+  ],
+  ERR_MANYCORE_TIMEOUT: [Error, (timeoutMs) => `There was no answer within ${timeoutMs} ms`],
   ERR_MANYCORE_TOO_MANY_WORKERS: [
     Error,
     (count) =>

@@ -10,6 +10,7 @@ const { makeError } = require('../core/errors');
 const {
   HEAD,
   TAIL,
+  ASLEEP,
   OVERFLOWED,
   TAKEN,
   WAITING,
@@ -82,6 +83,26 @@ class LaneReceiver {
 
   resume() {
     if (!this.#isClosed) this.#end.resume();
+  }
+
+  /**
+   * Whether listening keeps the event loop alive. It does not at first.
+   * @param {boolean} on
+   */
+  setRef(on) {
+    if (!this.#isClosed) this.#end.setRef(on);
+  }
+
+  /** Keeps the producer from ringing, as long as the caller looks by itself. */
+  stayAwake() {
+    Atomics.store(this.#words, ASLEEP, 0);
+  }
+
+  /** The opposite: what comes from here on, and what is there, is for the event loop. */
+  allowSleep() {
+    if (this.#isClosed) return;
+    Atomics.store(this.#words, ASLEEP, 1);
+    if (this.isPending) this.#end.resume();
   }
 
   /** Stops reading for good; the producer drops what it has. */

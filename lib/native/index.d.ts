@@ -54,6 +54,33 @@ export declare class BellWatcher {
   close(): void
 }
 
+/** One side's lanes of requests and replies. */
+export declare class CallEnd {
+  /** The sending end. */
+  sender(): LaneSender
+  /** The receiving end. */
+  receiver(): LaneReceiver
+  /** Looks on for a record, at most so many microseconds. True when there is one. */
+  lookOn(limitUs: number): boolean
+  /**
+   * Blocks the thread until something comes, the other side goes, or the time is over. May return for no
+   * reason. A thread that blocks here cannot be terminated: the limit is to be short.
+   */
+  park(limitMs: number): void
+  /** Tells the other side that nobody is here any more. */
+  close(): void
+}
+
+/** A side's place where the two sides of calls find each other. Its thread's end takes it along. */
+export declare class CallPoint {
+  /** Without an id: the owner, under an id of its own. With one: the owner or the guest of that id. */
+  constructor(id?: number | undefined | null, isGuest?: boolean | undefined | null)
+  /** What the other side joins by. */
+  get id(): number
+  /** This side's end; once. Closed already when the other side is gone. Throws without memory or descriptors. */
+  open(capacityBytes: number): CallEnd
+}
+
 /** The end of a lane that consumes. */
 export declare class LaneReceiver {
   /** An ArrayBuffer over the lane. It must not be transferred. */
@@ -81,6 +108,8 @@ export declare class LaneReceiver {
   pause(): void
   /** Calls again, on a later turn of the event loop, if there is something. */
   resume(): void
+  /** Whether listening keeps the event loop alive. It does not at first. */
+  setRef(on: boolean): void
   /**
    * Copies the oldest chunk of records behind the ring into `target`, which has `overflowChunkBytes`, and
    * returns how many bytes it has, 0 for none. A record larger than that comes as an ArrayBuffer of its own.

@@ -4,8 +4,12 @@
 
 const { syncBuiltinESMExports } = require('node:module');
 const workerThreads = require('node:worker_threads');
+const { PointEndpoint } = require('./call-point');
+const { makerOf } = require('./call-port');
+const { givePortsMethods, setEndpoint } = require('./calls');
 const { Channel } = require('./channel');
 const marks = require('./marks');
+const receive = require('./receive');
 const { kDispatch, kReceivedPorts, dispatch, supported, listenerHooksOf } = require('./node-internals');
 
 const { MessagePort } = workerThreads;
@@ -25,7 +29,39 @@ function attach(addon, ticket) {
   hookDelivery(port, channel);
   hookListeners(port, hooks, channel, isStarted);
   hookMethods(port, channel);
-  hookReceiveMessageOnPort(port, channel);
+  receive.takeBy(port, () => channel.receiveNow());
+  answerRequests(addon, ticket, port, channel);
+  receive.replaceBuiltin();
+  marks.replaceBuiltin();
+  syncBuiltinESMExports();
+}
+
+/**
+ * @param {typeof import('../native/index')} addon
+ * @param {import('./launch').Ticket} ticket
+ * @param {any} port
+ * @param {Channel} channel
+ */
+function answerRequests(addon, ticket, port, channel) {
+  givePortsMethods(makerOf(addon));
+  // Kept by the port: its end, with that of the thread, tells the parent.
+  const endpoint = new PointEndpoint(addon, new addon.CallPoint(ticket.id, true), channel, true);
+  setEndpoint(port, endpoint);
+  for (const [name, on] of /** @type {const} */ ([
+    ['ref', true],
+    ['unref', false],
+  ])) {
+    const original = port[name];
+    hide(port, name, () => {
+      endpoint.setHold(on);
+      return Reflect.apply(original, port, []);
+    });
+  }
+  const { close } = port;
+  hide(port, 'close', (/** @type {any[]} */ ...args) => {
+    endpoint.close();
+    return Reflect.apply(close, port, args);
+  });
 }
 
 /**
@@ -126,20 +162,6 @@ function hookMethods(port, channel) {
     channel.close();
     return Reflect.apply(close, port, args);
   });
-}
-
-/**
- * @param {any} port
- * @param {Channel} channel
- */
-function hookReceiveMessageOnPort(port, channel) {
-  const original = workerThreads.receiveMessageOnPort;
-  const replacement = function receiveMessageOnPort(/** @type {any} */ from) {
-    return from === port ? channel.receiveNow() : original(from);
-  };
-  /** @type {any} */ (workerThreads).receiveMessageOnPort = replacement;
-  marks.replaceBuiltin();
-  syncBuiltinESMExports();
 }
 
 /**

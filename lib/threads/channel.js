@@ -16,10 +16,14 @@ const { Kind } = require('../link/layout');
 const { LaneReceiver } = require('../link/lane-receiver');
 const { LaneSender } = require('../link/lane-sender');
 const { LARGE_LENGTH } = require('../link/tags');
+const { portsIn } = require('./call-transport');
 const { keepsContextInFrames, runTicks } = require('./node-internals');
 
 /** As many messages as Node's ports deliver before the event loop has its turn. */
 const MESSAGES_PER_DRAIN = runTicks === undefined ? 1 : 1000;
+
+/** Begins a message that belongs to a request or an answer: `[token, kind, id, value]`. */
+const BESIDE = 'manycore:beside:0b6f6c1e-9d5c-4b57-8a52-7a2f1f3f9f0a';
 
 /**
  * @typedef {object} PortMessage what came on Node's port
@@ -54,6 +58,11 @@ class Channel {
   #isOver = false;
   /** Messages of the port whose markers have not been read yet. @type {PortMessage[]} */
   #held = [];
+  /** What has been taken off the port before its turn. @type {PortMessage[]} */
+  #early = [];
+  #isFlushing = false;
+  /** What belongs to requests and answers, by kind and id. @type {Map<string, any>} */
+  #beside = new Map();
 
   /**
    * @param {typeof import('../native/index')} addon
@@ -106,6 +115,7 @@ class Channel {
     if (this.#isStarted === on) return;
     this.#isStarted = on;
     this.#update();
+    this.#flushSoon();
   }
 
   /**
@@ -113,6 +123,14 @@ class Channel {
    * @param {PortMessage} message
    */
   receiveFromPort(message) {
+    if (this.#keepBeside(message.data)) return;
+    if (this.#early.length === 0) return this.#receiveInTurn(message);
+    this.#early.push(message);
+    this.#flushSoon();
+  }
+
+  /** @param {PortMessage} message */
+  #receiveInTurn(message) {
     if (!this.#isOpen && message.data === this.#token) return this.#open();
     if (!this.#isOpen || this.#isOver) return this.#side.deliverFromPort(message);
     this.#held.push(message);
@@ -128,7 +146,7 @@ class Channel {
    */
   receiveNow() {
     while (!this.#isOpen) {
-      const message = receiveMessageOnPort(this.#side.port);
+      const message = this.#receiveOnPort();
       if (message === undefined || message.message !== this.#token) return message;
       this.#open();
     }
@@ -148,7 +166,7 @@ class Channel {
     if (this.#isOver) return;
     this.#sendsByLane = false;
     for (;;) {
-      const message = this.#isOpen ? undefined : receiveMessageOnPort(this.#side.port);
+      const message = this.#isOpen ? undefined : this.#receiveOnPort();
       if (message === undefined) break;
       if (message.message === this.#token) this.#open();
       else this.#side.deliver(message.message);
@@ -239,7 +257,7 @@ class Channel {
     }
     let message;
     try {
-      message = receiveMessageOnPort(this.#side.port);
+      message = this.#receiveOnPort();
     } catch (error) {
       return this.#side.deliverFromPort({ data: error, type: 'messageerror', ports: undefined });
     }
@@ -260,7 +278,69 @@ class Channel {
 
   #takeFromPort() {
     const held = this.#held.shift();
-    return held === undefined ? receiveMessageOnPort(this.#side.port) : { message: held.data };
+    return held === undefined ? this.#receiveOnPort() : { message: held.data };
+  }
+
+  /** The next message of the port that is for the program. */
+  #receiveOnPort() {
+    const early = this.#early.shift();
+    if (early !== undefined) return { message: early.data };
+    for (;;) {
+      const message = receiveMessageOnPort(this.#side.port);
+      if (message === undefined || !this.#keepBeside(message.message)) return message;
+    }
+  }
+
+  /**
+   * Posts what belongs to a request or an answer and only the port can carry.
+   * @param {[kind: number, id: number, value: any]} entry
+   * @param {any[]} transferList
+   */
+  postBeside(entry, transferList) {
+    this.#side.postOnPort([[BESIDE, ...entry], transferList]);
+  }
+
+  /**
+   * The value that was posted so, which the port has by now. What lies before it there keeps its turn.
+   * @param {number} kind
+   * @param {number} id
+   */
+  takeBeside(kind, id) {
+    const key = `${kind}:${id}`;
+    while (!this.#beside.has(key)) {
+      const message = receiveMessageOnPort(this.#side.port);
+      if (message === undefined) return undefined;
+      const data = message.message;
+      if (this.#keepBeside(data)) continue;
+      /** @type {PortMessage} */
+      const early = { data, type: 'message', ports: portsIn(data) };
+      if (this.#early.length === 0 && (this.#isOpen || data === this.#token)) this.#receiveInTurn(early);
+      else this.#early.push(early);
+    }
+    const value = this.#beside.get(key);
+    this.#beside.delete(key);
+    this.#flushSoon();
+    return value;
+  }
+
+  /** @param {any} data */
+  #keepBeside(data) {
+    if (!Array.isArray(data) || data[0] !== BESIDE) return false;
+    const [, kind, id, value] = data;
+    this.#beside.set(`${kind}:${id}`, value);
+    return true;
+  }
+
+  /** Delivers what was taken too early, one by one as the port would have. */
+  #flushSoon() {
+    if (this.#early.length === 0 || !this.#isStarted || this.#isFlushing) return;
+    this.#isFlushing = true;
+    setImmediate(() => {
+      this.#isFlushing = false;
+      const message = this.#isStarted ? this.#early.shift() : undefined;
+      this.#flushSoon();
+      if (message !== undefined) this.#receiveInTurn(message);
+    });
   }
 
   /** @param {number} kind of a record that is not a message */

@@ -4,6 +4,7 @@ const { syncBuiltinESMExports } = require('node:module');
 const workerThreads = require('node:worker_threads');
 const launch = require('./launch');
 const marks = require('./marks');
+const receive = require('./receive');
 const { Worker, hasLanes } = require('./worker');
 
 /** Replaces `Worker` on the built-in module in place, here and in the workers made from here. */
@@ -12,6 +13,7 @@ function install() {
   if (!hasLanes || workerThreads.Worker === Worker) return;
   /** @type {any} */ (workerThreads).Worker = Worker;
   marks.replaceBuiltin();
+  receive.replaceBuiltin();
   syncBuiltinESMExports();
 }
 

@@ -1,6 +1,9 @@
 'use strict';
 
 const { loadAddon } = require('../core/addon');
+const { PointEndpoint } = require('./call-point');
+const { makerOf } = require('./call-port');
+const { giveMethods, givePortsMethods, setEndpoint } = require('./calls');
 const { Channel } = require('./channel');
 const launch = require('./launch');
 const { kDispatch, kOnExit, dispatch, supported, publicPortOf } = require('./node-internals');
@@ -22,6 +25,8 @@ function makeWorkerClass() {
     #channel = null;
     /** @type {import('../native/index').ThreadLink | null} */
     #link = null;
+    /** @type {PointEndpoint | null} */
+    #calls = null;
 
     /**
      * @param {string | URL} filename
@@ -52,6 +57,8 @@ function makeWorkerClass() {
       const channel = new Channel(addon, link, token, parentSide(this, port), true);
       this.#channel = channel;
       this.#link = link;
+      this.#calls = new PointEndpoint(addon, new addon.CallPoint(link.id), channel, false);
+      setEndpoint(this, this.#calls);
       Object.defineProperty(port, kDispatch, {
         configurable: true,
         value(/** @type {any} */ data, /** @type {any} */ type, /** @type {any} */ event) {
@@ -82,12 +89,15 @@ function makeWorkerClass() {
     [kOnExit](...args) {
       const channel = this.#channel;
       this.#channel = null;
+      this.#calls?.close();
       channel?.finish();
       // The worker may have ended before it took its side.
       this.#link?.close();
       return Reflect.apply(onExit, this, args);
     }
   }
+  giveMethods(Worker.prototype);
+  givePortsMethods(makerOf(addon));
   return Worker;
 }
 

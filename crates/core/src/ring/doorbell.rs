@@ -102,6 +102,8 @@ impl Doorbell {
                 self.spin.miss();
                 return false;
             }
+            // The producer may wait for this very processor: a thread that is woken is often put beside its waker.
+            std::thread::yield_now();
         }
     }
 }

@@ -7,6 +7,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::control::Control;
 use super::doorbell::stamp;
@@ -208,6 +209,11 @@ impl Receiver {
     /// Quiets the bell. True when it rang.
     pub fn clear_bell(&self) -> bool {
         self.shared.bell.clear()
+    }
+
+    /// Sleeps until the bell rings or the time is over.
+    pub fn wait_for_bell(&self, limit: Duration) {
+        self.shared.bell.wait(limit);
     }
 
     /// Rings for itself.

@@ -2,8 +2,10 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::Duration;
 
-use rustix::event::EventfdFlags;
+use rustix::event::{EventfdFlags, PollFd, PollFlags};
+use rustix::time::Timespec;
 
 /// A non-blocking eventfd. Closed when dropped.
 #[derive(Debug)]
@@ -30,6 +32,17 @@ impl EventFd {
     pub fn signal(&self) {
         // EAGAIN means that the counter is full and so signalled already; EBADF cannot be.
         let _written = rustix::io::write(&self.0, &1u64.to_ne_bytes());
+    }
+
+    /// Sleeps until the descriptor is readable or the time is over; returns early when a signal interrupts it.
+    pub fn wait(&self, limit: Duration) {
+        let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
+        let timeout = Timespec {
+            tv_sec: limit.as_secs().try_into().unwrap_or(i64::MAX),
+            tv_nsec: limit.subsec_nanos().into(),
+        };
+        // EINTR is a reason to return like any other; nothing else can go wrong with one valid descriptor.
+        let _ready = rustix::event::poll(&mut fds, Some(&timeout));
     }
 
     /// Makes it not readable again. True when it was.

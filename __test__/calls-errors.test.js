@@ -1,0 +1,121 @@
+'use strict';
+
+const assert = require('node:assert/strict');
+const test = require('node:test');
+
+const { describeError, rebuildError } = require('../lib/link/call-errors');
+const { WATCHDOG, start } = require('./support/worker');
+
+/* What a handler throws reaches the one who asked as it was. */
+
+/** @param {any} thrown */
+const passed = (thrown) => rebuildError(structuredClone(describeError(thrown)));
+
+/** What the caller of a worker catches. */
+function caught(worker, value) {
+  try {
+    worker.call(value);
+  } catch (error) {
+    return error;
+  }
+  throw new assert.AssertionError({ message: 'nothing was thrown' });
+}
+
+test('class, message, code, cause, own properties and stack', WATCHDOG, (t) => {
+  const worker = start(
+    t,
+    `const { parentPort } = require('worker_threads');
+     parentPort.onRequest(function failing() {
+       const error = new RangeError('too far', { cause: new TypeError('inside', { cause: 'a text' }) });
+       throw Object.assign(error, { code: 'E_FAR', details: { limit: 3, at: new Date(7) } });
+     });`,
+  );
+  const error = caught(worker, 1);
+  assert.ok(error instanceof RangeError);
+  assert.equal(error.message, 'too far');
+  assert.equal(error.code, 'E_FAR');
+  assert.deepEqual(error.details, { limit: 3, at: new Date(7) });
+  assert.ok(error.cause instanceof TypeError);
+  assert.equal(error.cause.cause, 'a text');
+  assert.match(error.stack, /^RangeError: too far\n.*failing/);
+  assert.deepEqual(Object.keys(error), ['code', 'details']);
+});
+
+test("errors of Node's keep their codes", WATCHDOG, async (t) => {
+  const worker = start(
+    t,
+    `const { parentPort } = require('worker_threads'); const fs = require('fs');
+     parentPort.onRequest(async (path) => path === null ? Buffer.alloc('x') : fs.promises.readFile(path));`,
+  );
+  await assert.rejects(worker.request('/does/not/exist'), {
+    name: 'Error',
+    code: 'ENOENT',
+    errno: -2,
+    syscall: 'open',
+    path: '/does/not/exist',
+  });
+  await assert.rejects(worker.request(null), { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' });
+});
+
+test('values that are no errors', () => {
+  for (const value of [
+    undefined,
+    null,
+    0,
+    'text',
+    { class: 'Error', list: 1 },
+    [1, { a: 2 }],
+    new Map([[1, 2]]),
+  ]) {
+    assert.deepEqual(passed(value), value);
+  }
+  assert.equal(passed(Symbol('s')), 'Symbol(s)');
+  assert.equal(
+    passed(() => {}),
+    '() => {}',
+  );
+});
+
+test('classes of the program become the class they extend, under their name', () => {
+  class HttpError extends TypeError {
+    name = 'HttpError';
+    status = 404;
+  }
+  const error = passed(new HttpError('gone'));
+  assert.ok(error instanceof TypeError);
+  assert.deepEqual([error.name, error.message, error.status], ['HttpError', 'gone', 404]);
+  class Inherited extends Error {}
+  Inherited.prototype.name = 'Inherited';
+  assert.equal(passed(new Inherited('x')).toString(), 'Inherited: x');
+});
+
+test('aggregates, DOMExceptions and cycles', () => {
+  const aggregate = passed(new AggregateError([new RangeError('one'), 'two'], 'both'));
+  assert.ok(aggregate instanceof AggregateError);
+  assert.ok(aggregate.errors[0] instanceof RangeError);
+  assert.equal(aggregate.errors[1], 'two');
+  const exception = passed(new DOMException('no', 'NotSupportedError'));
+  assert.ok(exception instanceof DOMException);
+  assert.deepEqual([exception.name, exception.code, exception.message], ['NotSupportedError', 9, 'no']);
+  const first = new Error('first');
+  first.cause = new Error('second', { cause: first });
+  const cycle = passed(first);
+  assert.equal(cycle.cause.cause, cycle);
+  assert.equal(cycle.cause.message, 'second');
+});
+
+test('what of an error cannot be cloned does not keep the rest from arriving', () => {
+  const error = new Error('whole', { cause: { method() {} } });
+  error.handle = () => {};
+  error.list = [() => {}];
+  Object.defineProperty(error, 'bad', {
+    get() {
+      throw new Error('getter');
+    },
+  });
+  const copy = passed(error);
+  assert.equal(copy.message, 'whole');
+  assert.equal(copy.handle, undefined);
+  assert.match(copy.cause, /could not be cloned/);
+  assert.match(copy.list, /could not be cloned/);
+});

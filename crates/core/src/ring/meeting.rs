@@ -1,0 +1,257 @@
+//! Where the two ends of a pair of lanes find each other, by a number that both parties know.
+//!
+//! The first party owns the number. Whoever opens first makes both lanes; what the other's end is sent waits
+//! there until it opens. An end that goes, opened or not, closes what it received by and rings the other, so
+//! that nobody waits for a party that is gone.
+//!
+//! Who may call: any thread of the process; each point and each end belongs to one thread.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::lane::{lane, Receiver, Sender};
+
+static MEETINGS: Mutex<BTreeMap<u32, Meeting>> = Mutex::new(BTreeMap::new());
+
+/// Which party of a meeting.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Party {
+    /// The one that owns the number: with it, the meeting ends.
+    Owner,
+    /// The other one.
+    Guest,
+}
+
+#[derive(Debug, Default)]
+struct Meeting {
+    is_open: bool,
+    is_guest_gone: bool,
+    /// Not taken yet.
+    owner: Option<End>,
+    guest: Option<End>,
+}
+
+/// A party's place in a meeting. It is gone when this is dropped.
+#[derive(Debug)]
+pub struct Point {
+    id: u32,
+    party: Party,
+}
+
+/// One party's end of both lanes. Dropping it closes them.
+#[derive(Debug)]
+pub struct End {
+    sender: Sender,
+    receiver: Receiver,
+}
+
+impl Point {
+    /// Takes a party's place. The owner must choose a number that no other meeting has.
+    pub fn new(id: u32, party: Party) -> Self {
+        if party == Party::Owner {
+            meetings().entry(id).or_default();
+        }
+        Self { id, party }
+    }
+
+    /// This party's end, once. Where the other party is gone, an end that is closed already.
+    ///
+    /// # Errors
+    /// Those of [`lane`]; `AlreadyExists` when the end has been taken.
+    pub fn open(&self, capacity: usize) -> io::Result<End> {
+        let mut meetings = meetings();
+        let Some(meeting) = meetings.get_mut(&self.id) else {
+            drop(meetings);
+            let (_gone, end) = pair(capacity)?;
+            return Ok(end);
+        };
+        if !meeting.is_open {
+            let (owner, guest) = pair(capacity)?;
+            meeting.owner = Some(owner);
+            meeting.guest = (!meeting.is_guest_gone).then_some(guest);
+            meeting.is_open = true;
+        }
+        let end = match self.party {
+            Party::Owner => meeting.owner.take(),
+            Party::Guest => meeting.guest.take(),
+        };
+        end.ok_or_else(|| io::ErrorKind::AlreadyExists.into())
+    }
+}
+
+impl Drop for Point {
+    fn drop(&mut self) {
+        let mut meetings = meetings();
+        let dropped = match self.party {
+            Party::Owner => meetings.remove(&self.id).and_then(|meeting| meeting.guest),
+            Party::Guest => meetings.get_mut(&self.id).and_then(|meeting| {
+                meeting.is_guest_gone = true;
+                meeting.guest.take()
+            }),
+        };
+        drop(meetings);
+        // Outside of the lock: it rings.
+        drop(dropped);
+    }
+}
+
+impl End {
+    /// The end that publishes.
+    pub fn sender(&self) -> &Sender {
+        &self.sender
+    }
+
+    /// The end that consumes.
+    pub fn receiver(&self) -> &Receiver {
+        &self.receiver
+    }
+
+    /// Consumer: looks on for a record, at most so long. True when there is one.
+    pub fn look_on(&self, limit: Duration) -> bool {
+        let control = self.receiver.memory().control();
+        let start = Instant::now();
+        loop {
+            for _ in 0..64 {
+                if control.is_pending() {
+                    return true;
+                }
+                std::hint::spin_loop();
+            }
+            if start.elapsed() > limit {
+                return false;
+            }
+            // The peer may wait for this very processor: a thread that is woken is often put beside its waker.
+            std::thread::yield_now();
+        }
+    }
+
+    /// Consumer: sleeps until there is something to consume, the other party rings (as it does when it goes), or
+    /// the time is over. May return for no reason.
+    pub fn park(&self, limit: Duration) {
+        let control = self.receiver.memory().control();
+        if !control.transition_to_asleep() {
+            return;
+        }
+        self.receiver.wait_for_bell(limit);
+        self.receiver.clear_bell();
+        control.transition_to_awake();
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.receiver.close();
+        self.sender.ring();
+    }
+}
+
+fn pair(capacity: usize) -> io::Result<(End, End)> {
+    let (to_guest, guest_receiver) = lane(capacity)?;
+    let (guest_sender, from_guest) = lane(capacity)?;
+    let owner = End {
+        sender: to_guest,
+        receiver: from_guest,
+    };
+    let guest = End {
+        sender: guest_sender,
+        receiver: guest_receiver,
+    };
+    Ok((owner, guest))
+}
+
+fn meetings() -> MutexGuard<'static, BTreeMap<u32, Meeting>> {
+    // A panic while it was held leaves the map whole.
+    MEETINGS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::sync::Ordering;
+
+    const CAPACITY: usize = 4096;
+
+    fn is_closed(end: &End) -> bool {
+        end.sender().memory().control().closed.0.load(Ordering::Acquire) == 1
+    }
+
+    #[test]
+    fn what_was_sent_before_the_other_opens_waits_for_it() {
+        let owner = Point::new(1_000_001, Party::Owner);
+        let guest = Point::new(1_000_001, Party::Guest);
+        let first = guest.open(CAPACITY).unwrap();
+        first.sender().push_overflow(&[1; 16]);
+        let second = owner.open(CAPACITY).unwrap();
+        assert!(second.receiver().memory().control().is_pending());
+        assert!(!is_closed(&first) && !is_closed(&second));
+    }
+
+    #[test]
+    fn an_end_is_taken_once() {
+        let owner = Point::new(1_000_002, Party::Owner);
+        let _end = owner.open(CAPACITY).unwrap();
+        assert_eq!(
+            owner.open(CAPACITY).unwrap_err().kind(),
+            io::ErrorKind::AlreadyExists
+        );
+    }
+
+    #[test]
+    fn an_end_that_goes_closes_and_wakes_the_other() {
+        let owner = Point::new(1_000_003, Party::Owner);
+        let guest = Point::new(1_000_003, Party::Guest);
+        let waiting = owner.open(CAPACITY).unwrap();
+        let going = guest.open(CAPACITY).unwrap();
+        let waiter = std::thread::spawn(move || {
+            while !is_closed(&waiting) {
+                waiting.park(Duration::from_secs(60));
+            }
+        });
+        drop(going);
+        waiter.join().unwrap();
+    }
+
+    #[test]
+    fn a_guest_that_goes_before_it_opens_is_gone() {
+        let owner = Point::new(1_000_004, Party::Owner);
+        drop(Point::new(1_000_004, Party::Guest));
+        assert!(is_closed(&owner.open(CAPACITY).unwrap()));
+        let owner = Point::new(1_000_005, Party::Owner);
+        let guest = Point::new(1_000_005, Party::Guest);
+        let end = owner.open(CAPACITY).unwrap();
+        assert!(!is_closed(&end));
+        drop(guest);
+        assert!(is_closed(&end));
+    }
+
+    #[test]
+    fn with_the_owner_the_meeting_ends() {
+        let owner = Point::new(1_000_006, Party::Owner);
+        let guest = Point::new(1_000_006, Party::Guest);
+        let end = owner.open(CAPACITY).unwrap();
+        drop(owner);
+        drop(end);
+        assert!(is_closed(&guest.open(CAPACITY).unwrap()));
+        assert!(!meetings().contains_key(&1_000_006));
+    }
+
+    #[test]
+    fn parking_ends_when_a_record_comes_and_when_the_time_is_over() {
+        let owner = Point::new(1_000_007, Party::Owner);
+        let guest = Point::new(1_000_007, Party::Guest);
+        let (consumer, producer) = (owner.open(CAPACITY).unwrap(), guest.open(CAPACITY).unwrap());
+        consumer.park(Duration::from_millis(1));
+        assert!(!consumer.look_on(Duration::from_micros(1)));
+        let sending = std::thread::spawn(move || {
+            producer.sender().push_overflow(&[1; 16]);
+            producer
+        });
+        while !consumer.receiver().memory().control().is_pending() {
+            consumer.park(Duration::from_secs(60));
+        }
+        assert!(consumer.look_on(Duration::ZERO));
+        sending.join().unwrap();
+    }
+}

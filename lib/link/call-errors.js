@@ -1,0 +1,171 @@
+'use strict';
+
+/**
+ * Errors on their way to another thread or process. Structured clone keeps the class, the message, the stack
+ * and the cause of an error and drops the rest; here its code and all else of its own goes along.
+ */
+
+/** Classes that are the same on both sides. @type {Map<string, any>} */
+const CLASSES = new Map(
+  [Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError, AggregateError].map(
+    (constructor) => [constructor.name, constructor],
+  ),
+);
+const BY_PROTOTYPE = new Map([...CLASSES].map(([name, { prototype }]) => [prototype, name]));
+const DOM_EXCEPTION = 'DOMException';
+
+/**
+ * @typedef {object} Description of an error, or of another value
+ * @property {string} [class] nearest class that both sides have; none: it is no error
+ * @property {any} [value]
+ * @property {Description[]} [list] of an array with errors in it
+ * @property {string} [message]
+ * @property {string} [name] of a DOMException
+ * @property {[name: string, isEnumerable: boolean, value: Description][]} [properties]
+ */
+
+/**
+ * What of a thrown value is sent: plain, and cloneable in any case.
+ * @param {any} thrown
+ * @returns {Description}
+ */
+function describeError(thrown) {
+  return describe(thrown, new Map());
+}
+
+/**
+ * @param {any} thrown
+ * @param {Map<object, Description>} seen
+ * @returns {Description}
+ */
+function describe(thrown, seen) {
+  if (!(thrown instanceof Error)) return describeValue(thrown, seen);
+  const known = seen.get(thrown);
+  if (known !== undefined) return known;
+  const name = classOf(thrown);
+  /** @type {Description} */
+  const description = { class: name, message: text(thrown, 'message') };
+  seen.set(thrown, description);
+  if (name === DOM_EXCEPTION) description.name = text(thrown, 'name');
+  description.properties = propertiesOf(thrown, name, seen);
+  return description;
+}
+
+/**
+ * @param {any} value
+ * @param {Map<object, Description>} seen
+ * @returns {Description}
+ */
+function describeValue(value, seen) {
+  if (typeof value === 'function' || typeof value === 'symbol') return { value: String(value) };
+  if (Array.isArray(value) && value.some((each) => each instanceof Error)) {
+    return { list: value.map((each) => describe(each, seen)) };
+  }
+  try {
+    return { value: structuredClone(value) };
+  } catch (error) {
+    // The reason why it cannot be cloned says more than nothing.
+    return seen.size > 0 ? { value: text(error, 'message') } : describe(error, seen);
+  }
+}
+
+/**
+ * @param {Error} error
+ * @param {string} className
+ * @param {Map<object, Description>} seen
+ */
+function propertiesOf(error, className, seen) {
+  /** @type {[string, boolean, Description][]} */
+  const properties = [];
+  const names = new Set(Object.getOwnPropertyNames(error));
+  names.delete('message');
+  // An accessor elsewhere in some versions.
+  names.add('stack');
+  // Set by a class of the program's own, which the other side does not have.
+  if (className !== DOM_EXCEPTION && text(error, 'name') !== className) names.add('name');
+  for (const name of names) {
+    let value;
+    try {
+      value = /** @type {any} */ (error)[name];
+    } catch {
+      continue;
+    }
+    if (typeof value === 'function' || typeof value === 'symbol') continue;
+    const isEnumerable = Object.prototype.propertyIsEnumerable.call(error, name);
+    properties.push([name, isEnumerable, describe(value, seen)]);
+  }
+  return properties;
+}
+
+/** @param {Error} error */
+function classOf(error) {
+  if (error instanceof DOMException) return DOM_EXCEPTION;
+  for (let at = Object.getPrototypeOf(error); at !== null; at = Object.getPrototypeOf(at)) {
+    const name = BY_PROTOTYPE.get(at);
+    if (name !== undefined) return name;
+  }
+  return 'Error';
+}
+
+/**
+ * @param {any} object
+ * @param {string} name
+ */
+function text(object, name) {
+  try {
+    return String(object[name]);
+  } catch {
+    return '';
+  }
+}
+
+/**
+ * The error that a description is of.
+ * @param {any} description
+ * @returns {any}
+ */
+function rebuildError(description) {
+  return rebuild(description, new Map());
+}
+
+/**
+ * @param {any} description
+ * @param {Map<object, any>} seen
+ * @returns {any}
+ */
+function rebuild(description, seen) {
+  if (typeof description !== 'object' || description === null) return description;
+  const { class: className, list, properties } = description;
+  if (Array.isArray(list)) return list.map((each) => rebuild(each, seen));
+  if (typeof className !== 'string') return description.value;
+  const known = seen.get(description);
+  if (known !== undefined) return known;
+  const error = make(description);
+  seen.set(description, error);
+  if (!Array.isArray(properties)) return error;
+  for (const [name, isEnumerable, value] of properties) {
+    define(error, String(name), rebuild(value, seen), Boolean(isEnumerable));
+  }
+  return error;
+}
+
+/** @param {Description} description */
+function make({ class: className = 'Error', message = '', name }) {
+  if (className === DOM_EXCEPTION) return new DOMException(message, name);
+  const error = Object.setPrototypeOf(new Error(), (CLASSES.get(className) ?? Error).prototype);
+  define(error, 'message', String(message), false);
+  return error;
+}
+
+/**
+ * @param {object} error
+ * @param {string} name
+ * @param {any} value
+ * @param {boolean} enumerable
+ */
+function define(error, name, value, enumerable) {
+  Object.defineProperty(error, name, { configurable: true, writable: true, enumerable, value });
+}
+
+module.exports.describeError = describeError;
+module.exports.rebuildError = rebuildError;

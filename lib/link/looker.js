@@ -1,0 +1,51 @@
+'use strict';
+
+/**
+ * Looks on for a record for a while, which is quicker than being told of it. It costs a processor; where it was in
+ * vain it is sat out, the longer the more often.
+ */
+
+const os = require('node:os');
+
+/** So often in a row it may be in vain: the peer's collector ran, say. */
+const TOLERATED_MISSES = 3;
+/** At most two to the power of this many waits are sat out. */
+const LONGEST_SIT_OUT_LOG2 = 8;
+
+/** With a single processor the peer cannot run meanwhile. */
+const MAY_LOOK = os.availableParallelism() > 1;
+
+class Looker {
+  #lookOn;
+  #limitUs;
+  #misses = 0;
+  #sittingOut = 0;
+
+  /**
+   * @param {(limitUs: number) => boolean} lookOn true when there is a record
+   * @param {number} limitUs how long it looks
+   */
+  constructor(lookOn, limitUs) {
+    this.#lookOn = lookOn;
+    this.#limitUs = limitUs;
+  }
+
+  /** True when something came. */
+  look() {
+    if (!MAY_LOOK) return false;
+    if (this.#sittingOut > 0) {
+      this.#sittingOut--;
+      return false;
+    }
+    if (this.#lookOn(this.#limitUs)) {
+      this.#misses = 0;
+      return true;
+    }
+    this.#misses++;
+    const beyond = this.#misses - TOLERATED_MISSES;
+    if (beyond > 0) this.#sittingOut = 1 << Math.min(beyond, LONGEST_SIT_OUT_LOG2);
+    return false;
+  }
+}
+
+module.exports.Looker = Looker;

@@ -1,0 +1,77 @@
+'use strict';
+
+const { MessagePort } = require('node:worker_threads');
+const { CallLink } = require('../link/call-link');
+const { LaneReceiver } = require('../link/lane-receiver');
+const { LaneSender } = require('../link/lane-sender');
+const { runTicks } = require('./node-internals');
+
+/** Room for bursts; memory is taken as it is used. */
+const LANE_BYTES = 256 * 1024;
+
+/**
+ * @typedef {Pick<import('../link/call-link').Transport, 'postBeside' | 'takeBeside' | 'assist'>} Beside
+ */
+
+/**
+ * A link over the lanes of a point, with the platform's channel beside them.
+ * @param {typeof import('../native/index')} addon
+ * @param {import('../native/index').CallPoint} point
+ * @param {Beside & { close?: () => void }} beside
+ */
+function openLink(addon, point, beside) {
+  const end = point.open(LANE_BYTES);
+  return new CallLink({
+    ...beside,
+    sender: new LaneSender(end.sender()),
+    receiver: new LaneReceiver(end.receiver()),
+    lookOn: (limitUs) => end.lookOn(limitUs),
+    park: (limitMs) => end.park(limitMs),
+    close() {
+      end.close();
+      beside.close?.();
+    },
+    tick: () => tick(addon),
+  });
+}
+
+/**
+ * Runs ticks and microtasks. False where that cannot be done, or one of them threw: it has been reported.
+ * @param {typeof import('../native/index')} addon
+ */
+function tick(addon) {
+  if (runTicks === undefined) return false;
+  try {
+    runTicks();
+    return true;
+  } catch (error) {
+    addon.reportUncaught(error);
+    return false;
+  }
+}
+
+/**
+ * The ports in a message: what `receiveMessageOnPort` does not tell.
+ * @param {any} value
+ * @returns {MessagePort[]}
+ */
+function portsIn(value) {
+  /** @type {Set<any>} */
+  const seen = new Set();
+  /** @type {MessagePort[]} */
+  const ports = [];
+  const waiting = [value];
+  while (waiting.length > 0) {
+    const each = waiting.pop();
+    if (typeof each !== 'object' || each === null || seen.has(each)) continue;
+    seen.add(each);
+    if (each instanceof MessagePort) ports.push(each);
+    else if (each instanceof Map) waiting.push(...each.keys(), ...each.values());
+    else if (each instanceof Set) waiting.push(...each);
+    else if (!ArrayBuffer.isView(each)) waiting.push(...Object.values(each).reverse());
+  }
+  return ports;
+}
+
+module.exports.openLink = openLink;
+module.exports.portsIn = portsIn;

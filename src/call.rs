@@ -1,0 +1,97 @@
+//! The lanes of requests and replies (`lib/link/call-link.js`), and how the two sides find each other.
+
+use std::time::Duration;
+
+use manycore_core::ring::meeting::{End, Party, Point};
+use napi::bindgen_prelude::{Error, Result, Status};
+use napi_derive::napi;
+
+use crate::lane::{next_link, LaneReceiver, LaneSender};
+
+/// A side's place where the two sides of calls find each other. Its thread's end takes it along.
+#[napi]
+pub struct CallPoint {
+    id: u32,
+    point: Point,
+}
+
+#[napi]
+impl CallPoint {
+    /// Without an id: the owner, under an id of its own. With one: the owner or the guest of that id.
+    #[napi(constructor)]
+    pub fn new(id: Option<u32>, is_guest: Option<bool>) -> Self {
+        let id = id.unwrap_or_else(next_link);
+        let party = if is_guest == Some(true) {
+            Party::Guest
+        } else {
+            Party::Owner
+        };
+        Self {
+            id,
+            point: Point::new(id, party),
+        }
+    }
+
+    /// What the other side joins by.
+    #[napi(getter)]
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// This side's end; once. Closed already when the other side is gone. Throws without memory or descriptors.
+    #[napi]
+    pub fn open(&self, capacity_bytes: u32) -> Result<CallEnd> {
+        let end = self.point.open(capacity_bytes as usize);
+        let end = end.map_err(|error| Error::new(Status::GenericFailure, error.to_string()))?;
+        Ok(CallEnd { end: Some(end) })
+    }
+}
+
+/// One side's lanes of requests and replies.
+#[napi]
+pub struct CallEnd {
+    /// `None` once closed.
+    end: Option<End>,
+}
+
+#[napi]
+impl CallEnd {
+    /// The sending end.
+    #[napi]
+    pub fn sender(&self) -> Result<LaneSender> {
+        Ok(LaneSender::new(self.open()?.sender().clone()))
+    }
+
+    /// The receiving end.
+    #[napi]
+    pub fn receiver(&self) -> Result<LaneReceiver> {
+        Ok(LaneReceiver::new(self.open()?.receiver().clone()))
+    }
+
+    /// Looks on for a record, at most so many microseconds. True when there is one.
+    #[napi]
+    pub fn look_on(&self, limit_us: u32) -> bool {
+        let limit = Duration::from_micros(limit_us.into());
+        self.end.as_ref().is_some_and(|end| end.look_on(limit))
+    }
+
+    /// Blocks the thread until something comes, the other side goes, or the time is over. May return for no
+    /// reason. A thread that blocks here cannot be terminated: the limit is to be short.
+    #[napi]
+    pub fn park(&self, limit_ms: u32) {
+        if let Some(end) = &self.end {
+            end.park(Duration::from_millis(limit_ms.into()));
+        }
+    }
+
+    /// Tells the other side that nobody is here any more.
+    #[napi]
+    pub fn close(&mut self) {
+        self.end = None;
+    }
+
+    fn open(&self) -> Result<&End> {
+        let closed = || Error::new(Status::Closing, "the link is closed");
+        self.end.as_ref().ok_or_else(closed)
+    }
+}
