@@ -74,6 +74,10 @@ async function lock(): Promise<number> {
   return once.ran ? once.value + length + deadlocks.length : Number(led) + Number(last && ran && notified);
 }
 void lock;
+new manycore.BroadcastChannel('news', { scope: 'host' }).postMessage(1);
+// @ts-expect-error no such scope
+new threads.BroadcastChannel('news', { scope: 'world' });
+
 const asked = new threads.Worker('./worker.js');
 asked
   .request({ id: 1 }, { timeoutMs: 5, signal: AbortSignal.timeout(5), transferList: [] })

@@ -16,6 +16,7 @@ const { ListenerTable } = require('./listeners');
 const { readProcess } = require('./proc');
 const policies = require('./policy');
 const lanes = require('./ipc-lanes');
+const relay = require('../threads/broadcast-relay');
 
 const PRELOAD = require.resolve('./preload');
 
@@ -193,11 +194,15 @@ function adopt(worker, link, scheduler) {
   const [nodeListener] = child.listeners('internalMessage').slice(-1);
   child.removeListener('internalMessage', nodeListener);
   child.on('internalMessage', (/** @type {any} */ message, /** @type {any} */ handle) => {
+    if (relay.takeFromWorker(worker, message)) return;
     if (!listeners.handle(client, message)) nodeListener.call(child, message, handle);
   });
 
   // Before Node's own, so that its events find things tidied up.
-  child.prependOnceListener('disconnect', () => listeners.removeWorker(client));
+  child.prependOnceListener('disconnect', () => {
+    relay.forget(worker);
+    listeners.removeWorker(client);
+  });
   child.prependOnceListener('exit', () => {
     scheduler.removeWorker(link);
     listeners.removeWorker(client);

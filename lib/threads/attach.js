@@ -4,6 +4,8 @@
 
 const { syncBuiltinESMExports } = require('node:module');
 const workerThreads = require('node:worker_threads');
+const broadcast = require('./broadcast');
+const relay = require('./broadcast-relay');
 const { PointEndpoint } = require('./call-point');
 const { makerOf } = require('./call-port');
 const { givePortsMethods, setEndpoint } = require('./calls');
@@ -31,6 +33,8 @@ function attach(addon, ticket) {
   hookMethods(port, channel);
   receive.takeBy(port, () => channel.receiveNow());
   answerRequests(addon, ticket, port, channel);
+  relay.setParent((entry) => channel.postBroadcast(entry));
+  broadcast.replaceBuiltin();
   receive.replaceBuiltin();
   marks.replaceBuiltin();
   syncBuiltinESMExports();

@@ -16,6 +16,7 @@ const { Kind } = require('../link/layout');
 const { LaneReceiver } = require('../link/lane-receiver');
 const { LaneSender } = require('../link/lane-sender');
 const { LARGE_LENGTH } = require('../link/tags');
+const relay = require('./broadcast-relay');
 const { portsIn } = require('./call-transport');
 const { keepsContextInFrames, runTicks } = require('./node-internals');
 
@@ -24,6 +25,9 @@ const MESSAGES_PER_DRAIN = runTicks === undefined ? 1 : 1000;
 
 /** Begins a message that belongs to a request or an answer: `[token, kind, id, value]`. */
 const BESIDE = 'manycore:beside:0b6f6c1e-9d5c-4b57-8a52-7a2f1f3f9f0a';
+
+/** Begins what a worker says about channels of the whole host: `[token, ...entry]`. */
+const BROADCAST = 'manycore:broadcast:8d1c6f3b-6a5e-4a36-9f0c-1f6f2f0b7c55';
 
 /**
  * @typedef {object} PortMessage what came on Node's port
@@ -175,6 +179,7 @@ class Channel {
       this.#isAwaiting = false;
       while (this.#receiver.next()) this.#handle();
     }
+    relay.forget(this);
     this.close();
     for (const message of this.#held.splice(0)) this.#side.deliverFromPort(message);
   }
@@ -323,9 +328,25 @@ class Channel {
     return value;
   }
 
-  /** @param {any} data */
+  /**
+   * Tells the parent about channels of the whole host.
+   * @param {any[]} entry
+   */
+  postBroadcast(entry) {
+    this.#side.postOnPort([[BROADCAST, ...entry]]);
+  }
+
+  /**
+   * Takes what is not for the program.
+   * @param {any} data
+   */
   #keepBeside(data) {
-    if (!Array.isArray(data) || data[0] !== BESIDE) return false;
+    if (!Array.isArray(data)) return false;
+    if (data[0] === BROADCAST) {
+      relay.receive(this, data.slice(1));
+      return true;
+    }
+    if (data[0] !== BESIDE) return false;
     const [, kind, id, value] = data;
     this.#beside.set(`${kind}:${id}`, value);
     return true;

@@ -2,6 +2,7 @@
 
 const { syncBuiltinESMExports } = require('node:module');
 const workerThreads = require('node:worker_threads');
+const broadcast = require('./broadcast');
 const launch = require('./launch');
 const marks = require('./marks');
 const receive = require('./receive');
@@ -14,6 +15,7 @@ function install() {
   /** @type {any} */ (workerThreads).Worker = Worker;
   marks.replaceBuiltin();
   receive.replaceBuiltin();
+  broadcast.replaceBuiltin();
   syncBuiltinESMExports();
 }
 
