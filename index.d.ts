@@ -3,6 +3,7 @@ import type { EventEmitter } from 'node:events';
 import type { Server, Socket } from 'node:net';
 
 export * from 'node:worker_threads';
+export * from './types/links';
 export * from './types/shared';
 export * from './types/locks';
 export { locks } from './types/locks';
