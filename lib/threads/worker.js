@@ -6,6 +6,7 @@ const { makerOf } = require('./call-port');
 const { giveMethods, givePortsMethods, setEndpoint } = require('./calls');
 const { Channel } = require('./channel');
 const launch = require('./launch');
+const settings = require('../link/settings');
 const { kDispatch, kOnExit, dispatch, supported, publicPortOf } = require('./node-internals');
 const NodeWorker = require('node:worker_threads').Worker;
 
@@ -56,6 +57,7 @@ function makeWorkerClass() {
       if (port === undefined) return link.close();
       const channel = new Channel(addon, link, token, parentSide(this, port), true);
       this.#channel = channel;
+      settings.register(this, channel);
       this.#link = link;
       this.#calls = new PointEndpoint(addon, new addon.CallPoint(link.id), channel, false);
       setEndpoint(this, this.#calls);
@@ -78,11 +80,15 @@ function makeWorkerClass() {
 
     /**
      * @override
-     * @param {any[]} args
+     * @param {any} value
+     * @param {any} [_transfer]
      */
-    postMessage(...args) {
-      if (#channel in this && this.#channel !== null) this.#channel.post(args);
-      else Reflect.apply(super.postMessage, this, args);
+    postMessage(value, _transfer) {
+      const channel = #channel in this ? this.#channel : null;
+      // Almost all messages: rest parameters would make an array for each.
+      if (arguments.length === 1 && channel !== null && channel.post(value)) return;
+      if (channel !== null) channel.postWithArguments(arguments);
+      else Reflect.apply(super.postMessage, this, arguments);
     }
 
     /** @param {any[]} args */
@@ -113,7 +119,7 @@ function parentSide(worker, port) {
     port,
     needsPorts: false,
     postOnPort(args) {
-      port.postMessage(...args);
+      Reflect.apply(port.postMessage, port, args);
     },
     deliver(value) {
       if (isWatched) return dispatch.call(port, value, 'message', undefined);
