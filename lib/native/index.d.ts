@@ -398,6 +398,12 @@ export interface SegmentSource {
   create?: number
 }
 
+/** Keeps a copy of `bytes` for good, unless another thread was first. */
+export declare function shareCode(bytes: Uint8Array): void
+
+/** What was kept, as an ArrayBuffer that must not be written to; null if nothing. */
+export declare function sharedCode(): object | null
+
 /** What a table is made with. */
 export interface TableOptions {
   /** Bytes for everything. */

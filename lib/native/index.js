@@ -853,5 +853,7 @@ module.exports.lockListen = nativeBinding.lockListen
 module.exports.lockUnwatch = nativeBinding.lockUnwatch
 module.exports.pruneSegments = nativeBinding.pruneSegments
 module.exports.reportUncaught = nativeBinding.reportUncaught
+module.exports.shareCode = nativeBinding.shareCode
+module.exports.sharedCode = nativeBinding.sharedCode
 module.exports.unlinkSegment = nativeBinding.unlinkSegment
 module.exports.version = nativeBinding.version
