@@ -6,6 +6,14 @@ export * from 'node:worker_threads';
 export { BroadcastChannel, type BroadcastChannelOptions } from './types/broadcast';
 export * from './types/links';
 export * from './types/shared';
+export {
+  Worker,
+  isInternalThread,
+  isMarkedAsUntransferable,
+  markAsUncloneable,
+  threadName,
+} from './types/threads';
+export type { WorkerOptions } from './types/threads';
 export * from './types/locks';
 export { locks } from './types/locks';
 export type { CallOptions, RequestContext, RequestHandler, RequestOptions, Requests } from './types/requests';

@@ -38,7 +38,8 @@ for (const { name, env, flags, optionalFlags = [], reason } of MODES) {
     assert.deepEqual(surface.otherClusterNames, []);
     assert.equal(surface.policy, SCHED_RR);
     assert.deepEqual(surface.nodesPolicy, [SCHED_NONE, SCHED_NONE], "Node's policies are passed on to it");
-    assert.deepEqual(surface.otherThreadNames, []);
+    // Node's class, with a `warm` that keeps nothing.
+    assert.deepEqual(surface.otherThreadNames, ['Worker']);
     assert.ok(surface.threadNames > 10);
   });
 

@@ -3,6 +3,7 @@
 mod acceptor;
 mod call;
 mod callback;
+pub mod code;
 mod error;
 pub mod lane;
 pub mod lock;

@@ -2,6 +2,11 @@
 
 /** Objects that a program has marked as not to be cloned; the mark that Node puts on them cannot be seen. */
 
+const { types } = require('node:util');
+
+const { entries: MapEntries } = Map.prototype;
+const { values: SetValues } = Set.prototype;
+
 /** @type {WeakSet<object>} */
 const marked = new WeakSet();
 
@@ -25,5 +30,31 @@ function noticing(mark) {
   };
 }
 
+/**
+ * Throws if a marked object is among what would be cloned with `value`. Runs no code of the program's.
+ * @param {any} value
+ */
+function refuseMarked(value) {
+  if (!marks.any) return;
+  const seen = new Set();
+  const waiting = [value];
+  while (waiting.length > 0) {
+    const next = waiting.pop();
+    if (typeof next !== 'object' || next === null || seen.has(next) || types.isProxy(next)) continue;
+    if (marked.has(next)) {
+      throw new DOMException('Cannot clone object of unsupported type.', 'DataCloneError');
+    }
+    seen.add(next);
+    if (types.isMap(next)) for (const entry of MapEntries.call(next)) waiting.push(...entry);
+    else if (types.isSet(next)) for (const member of SetValues.call(next)) waiting.push(member);
+    else if (!ArrayBuffer.isView(next)) {
+      for (const descriptor of Object.values(Object.getOwnPropertyDescriptors(next))) {
+        if (descriptor.enumerable) waiting.push(descriptor.value);
+      }
+    }
+  }
+}
+
 module.exports.marks = marks;
+module.exports.refuseMarked = refuseMarked;
 module.exports.noticing = noticing;

@@ -429,6 +429,11 @@ export interface SegmentSource {
  * 1 balanced, 2 low.
  */
 export declare function setProcessLatency(level: number): void
+/** Keeps a copy of `bytes` for good, unless another thread was first. */
+export declare function shareCode(bytes: Uint8Array): void
+
+/** What was kept, as an ArrayBuffer that must not be written to; null if nothing. */
+export declare function sharedCode(): object | null
 
 /** What a table is made with. */
 export interface TableOptions {

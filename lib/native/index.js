@@ -856,5 +856,7 @@ module.exports.lockUnwatch = nativeBinding.lockUnwatch
 module.exports.pruneSegments = nativeBinding.pruneSegments
 module.exports.reportUncaught = nativeBinding.reportUncaught
 module.exports.setProcessLatency = nativeBinding.setProcessLatency
+module.exports.shareCode = nativeBinding.shareCode
+module.exports.sharedCode = nativeBinding.sharedCode
 module.exports.unlinkSegment = nativeBinding.unlinkSegment
 module.exports.version = nativeBinding.version

@@ -6,6 +6,7 @@ const { syncBuiltinESMExports } = require('node:module');
 const workerThreads = require('node:worker_threads');
 const broadcast = require('./broadcast');
 const relay = require('./broadcast-relay');
+const { refuseMarked } = require('../link/uncloneable');
 const { PointEndpoint } = require('./call-point');
 const { makerOf } = require('./call-port');
 const { givePortsMethods, setEndpoint } = require('./calls');
@@ -80,6 +81,7 @@ function workerSide(port) {
     port,
     needsPorts: true,
     postOnPort(args) {
+      refuseMarked(args[0]);
       Reflect.apply(postMessage, port, args);
     },
     deliver(value) {

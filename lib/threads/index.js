@@ -1,17 +1,11 @@
 'use strict';
 
-/** Everything that `node:worker_threads` exports, with our `Worker`. */
+/** Everything that `node:worker_threads` exports, or a later Node's, with our `Worker`. */
 
 const workerThreads = /** @type {any} */ (require('node:worker_threads'));
-const { BroadcastChannel } = require('./broadcast');
-const { markAsUncloneable } = require('./marks');
-const { receiveMessageOnPort } = require('./receive');
-const { Worker, hasLanes } = require('./worker');
+const { ours } = require('./ours');
 
-/** @type {Record<string, any>} */
-const ours = hasLanes ? { BroadcastChannel, Worker, markAsUncloneable, receiveMessageOnPort } : {};
-
-for (const name of Object.keys(workerThreads)) {
+for (const name of new Set([...Object.keys(workerThreads), ...Object.keys(ours)])) {
   // Looked up when asked for: the module's own values change when a worker starts, and some are made on demand.
   Object.defineProperty(module.exports, name, {
     configurable: true,

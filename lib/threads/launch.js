@@ -8,7 +8,6 @@
 
 const path = require('node:path');
 const workerThreads = require('node:worker_threads');
-const { randomUUID } = require('node:crypto');
 
 const PRELOAD = path.join(__dirname, 'preload.js');
 const PRELOAD_OPTIONS = ['--require', PRELOAD];
@@ -22,6 +21,9 @@ const LANE_BYTES = 2 * 1024 * 1024;
  * @property {string} token see `Channel`
  * @property {string[] | null} execArgv what `process.execArgv` is to be; null: the worker's own options
  * @property {string[]} commandLine options of the process, from which workers without their own start
+ * @property {string | undefined} addonFile
+ * @property {string} name of the worker
+ * @property {Int32Array | undefined} wakeUp for a spare: where it waits until it is taken
  * @property {boolean} isInstalled whether the built-in module is replaced in this process
  */
 
@@ -29,6 +31,8 @@ const state = {
   /** Options of the process; a worker is told by its parent. */
   commandLine: [...process.execArgv],
   isInstalled: false,
+  /** This thread's name. */
+  name: '',
 };
 
 /** Tells the messages by which sides announce their lanes from those of users. */
@@ -89,13 +93,27 @@ function isAccepted(options) {
   }
 }
 
+/** @type {string | undefined} */
+let addonFile;
+
+/**
+ * The file of the addon, as `require` knows it.
+ * @param {typeof import('../native/index')} addon
+ */
+function addonFileOf(addon) {
+  return Object.keys(require.cache).find((file) => {
+    return file.endsWith('.node') && require.cache[file]?.exports?.ThreadLink === addon.ThreadLink;
+  });
+}
+
 /**
  * Prepares the link of a worker to be made with `options`. Null when the worker is better made by Node alone:
  * options that Node will refuse, or no means left for a link.
  * @param {typeof import('../native/index')} addon
  * @param {any} options
+ * @param {Int32Array} [wakeUp] for a spare
  */
-function prepare(addon, options) {
+function prepare(addon, options, wakeUp) {
   const own = options?.execArgv;
   if (options === null || (own && !Array.isArray(own))) return null;
   let link;
@@ -105,7 +123,7 @@ function prepare(addon, options) {
     // No file descriptors or memory left for lanes: Node's port does without.
     return null;
   }
-  if (tokenPrefix === '') tokenPrefix = `manycore:${randomUUID()}:`;
+  if (tokenPrefix === '') tokenPrefix = `manycore:${process.hrtime.bigint()}:${Math.random()}:`;
   const token = tokenPrefix + link.id;
   const execArgv = [...PRELOAD_OPTIONS, ...(own ? own : workerOptions(state.commandLine))];
   /** @type {Ticket} */
@@ -115,11 +133,15 @@ function prepare(addon, options) {
     execArgv: own ? null : [...process.execArgv],
     commandLine: state.commandLine,
     isInstalled: state.isInstalled,
+    addonFile: (addonFile ??= addonFileOf(addon)),
+    name: options?.name ? String(options.name).trim() : '',
+    wakeUp,
   };
   workerThreads.setEnvironmentData(ENVIRONMENT_KEY, ticket);
   return {
     link,
     token,
+    name: ticket.name,
     options: Object.create(options === undefined ? null : Object(options), { execArgv: { value: execArgv } }),
   };
 }
@@ -142,6 +164,8 @@ function redeem() {
   if (ticket.execArgv === null) execArgv.splice(0, PRELOAD_OPTIONS.length);
   else execArgv.splice(0, Infinity, ...ticket.execArgv);
   state.commandLine = ticket.commandLine;
+  state.name = ticket.name;
+  addonFile = ticket.addonFile;
   return ticket;
 }
 

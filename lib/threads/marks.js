@@ -1,18 +1,86 @@
 'use strict';
 
-/** `markAsUncloneable`, where Node has it: what it marks must not go through a lane either. */
+/**
+ * The marks that keep objects from being cloned or transferred: Node's own, noticed, because what must not be cloned
+ * must not go through a lane either; and on versions that lack them, made up for.
+ */
 
+const { types } = require('node:util');
 const workerThreads = /** @type {any} */ (require('node:worker_threads'));
-const { noticing } = require('../link/uncloneable');
+const { marks, noticing, refuseMarked } = require('../link/uncloneable');
 
-const original = workerThreads.markAsUncloneable;
-/** @type {((object: any) => void) | undefined} */
-const markAsUncloneable = original === undefined ? undefined : noticing(original);
+const { MessagePort } = workerThreads;
+const markAsUncloneable = noticing(workerThreads.markAsUncloneable ?? refuseFromNowOn);
 
-/** Replaces it on the built-in module, whose live bindings the caller then refreshes. */
-function replaceBuiltin() {
-  if (markAsUncloneable !== undefined) workerThreads.markAsUncloneable = markAsUncloneable;
+/** Node's cloning does not know the mark: what it is given by this thread is looked through first. */
+function refuseFromNowOn() {
+  if (marks.any) return;
+  const { postMessage } = MessagePort.prototype;
+  replaceMethod(MessagePort.prototype, 'postMessage', function (/** @type {any[]} */ ...args) {
+    refuseMarked(args[0]);
+    return Reflect.apply(postMessage, this, args);
+  });
+  const { structuredClone } = globalThis;
+  replaceMethod(globalThis, 'structuredClone', function (/** @type {any[]} */ ...args) {
+    refuseMarked(args[0]);
+    return Reflect.apply(structuredClone, this, args);
+  });
 }
 
-module.exports.markAsUncloneable = markAsUncloneable;
-module.exports.replaceBuiltin = replaceBuiltin;
+/**
+ * @param {any} object
+ * @param {string} name
+ * @param {(this: any, ...args: any[]) => any} value
+ */
+function replaceMethod(object, name, value) {
+  const { enumerable, configurable } = /** @type {PropertyDescriptor} */ (
+    Object.getOwnPropertyDescriptor(object, name)
+  );
+  Object.defineProperty(value, 'name', { value: name, configurable: true });
+  Object.defineProperty(value, 'length', { value: object[name].length, configurable: true });
+  Object.defineProperty(object, name, { enumerable, configurable, writable: true, value });
+}
+
+/** @type {WeakSet<object>} */
+const untransferable = new WeakSet();
+
+const nodesMarkAsUntransferable = workerThreads.markAsUntransferable;
+
+/** @param {any} object */
+function markAsUntransferable(object) {
+  nodesMarkAsUntransferable(object);
+  if (isObject(object)) untransferable.add(object);
+}
+
+/** @param {any} object */
+function isMarkedAsUntransferable(object) {
+  if (!isObject(object)) return false;
+  if (untransferable.has(object)) return true;
+  if (!types.isArrayBuffer(object) && !(object instanceof MessagePort)) return false;
+  try {
+    // Node passes over what is marked, even twice; anything else must not be listed twice, and stays where it is.
+    structuredClone(undefined, { transfer: /** @type {any[]} */ ([object, object]) });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** @param {unknown} value */
+function isObject(value) {
+  return (typeof value === 'object' && value !== null) || typeof value === 'function';
+}
+
+const knowsMarks = workerThreads.isMarkedAsUntransferable !== undefined;
+
+/** @type {Record<string, (object: any) => any>} exports of worker_threads that are ours on this Node */
+module.exports.exports = knowsMarks
+  ? { markAsUncloneable }
+  : { markAsUncloneable, markAsUntransferable, isMarkedAsUntransferable };
+
+const isNodes = typeof workerThreads.markAsUncloneable === 'function';
+
+/** Replaces it on the built-in module, whose live bindings the caller then refreshes. */
+module.exports.replaceBuiltin = () => {
+  if (isNodes) workerThreads.markAsUncloneable = markAsUncloneable;
+};

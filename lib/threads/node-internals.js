@@ -24,6 +24,7 @@ function symbolOf(object, description) {
 
 const { Worker, MessagePort } = workerThreads;
 const kOnExit = symbolOf(Worker.prototype, 'kOnExit');
+const kOnMessage = symbolOf(Worker.prototype, 'kOnMessage');
 const dispatch = /** @type {any} */ (MessagePort.prototype)[kDispatch];
 
 /** What of Node is as expected. */
@@ -74,6 +75,7 @@ module.exports.keepsContextInFrames = keepsContextInFrames;
 module.exports.kDispatch = kDispatch;
 module.exports.kReceivedPorts = kReceivedPorts;
 module.exports.kOnExit = /** @type {any} */ (kOnExit);
+module.exports.kOnMessage = /** @type {any} */ (kOnMessage);
 module.exports.dispatch = dispatch;
 module.exports.supported = supported;
 module.exports.publicPortOf = publicPortOf;

@@ -8,7 +8,20 @@ const { Channel } = require('./channel');
 const launch = require('./launch');
 const settings = require('../link/settings');
 const { kDispatch, kOnExit, dispatch, supported, publicPortOf } = require('./node-internals');
+const spares = require('./spares');
 const NodeWorker = require('node:worker_threads').Worker;
+
+/** Node's own class, for where there are no lanes: all starts are cold. */
+class PlainWorker extends NodeWorker {
+  /**
+   * @param {number} count
+   * @param {import('node:worker_threads').WorkerOptions} [options]
+   */
+  static warm(count, options) {
+    return spares.warm(count, options);
+  }
+}
+Object.defineProperty(PlainWorker, 'name', { value: 'Worker' });
 
 /**
  * Makes the Worker class of this process: Node's own, with lanes under its messages. Node's own class itself
@@ -16,7 +29,7 @@ const NodeWorker = require('node:worker_threads').Worker;
  */
 function makeWorkerClass() {
   const loaded = supported ? loadAddon() : null;
-  if (loaded === null) return NodeWorker;
+  if (loaded === null) return PlainWorker;
   const addon = loaded;
 
   const onExit = /** @type {any} */ (NodeWorker.prototype)[kOnExit];
@@ -29,12 +42,40 @@ function makeWorkerClass() {
     /** @type {PointEndpoint | null} */
     #calls = null;
 
+    #name = '';
+
+    static {
+      if (!('threadName' in NodeWorker.prototype)) {
+        Object.defineProperty(this.prototype, 'threadName', {
+          configurable: true,
+          /** @this {Worker} */
+          get() {
+            return this.threadId === -1 ? null : this.#name;
+          },
+        });
+      }
+      if (!(Symbol.asyncDispose in NodeWorker.prototype)) {
+        Object.defineProperty(this.prototype, Symbol.asyncDispose, {
+          configurable: true,
+          writable: true,
+          async value() {
+            await this.terminate();
+          },
+        });
+      }
+    }
+
     /**
      * @param {string | URL} filename
      * @param {import('node:worker_threads').WorkerOptions} [options]
      */
     constructor(filename, options) {
-      const prepared = launch.prepare(addon, options);
+      const taken = spares.take(filename, options);
+      if (taken !== null) {
+        if (new.target !== Worker) Object.setPrototypeOf(taken, new.target.prototype);
+        return taken;
+      }
+      const prepared = launch.prepare(addon, options, spares.wakeUpOfBooting());
       let made = false;
       try {
         super(filename, prepared === null ? options : prepared.options);
@@ -45,7 +86,19 @@ function makeWorkerClass() {
           if (!made) prepared.link.close();
         }
       }
-      if (prepared !== null) this.#connect(prepared.link, prepared.token);
+      if (prepared === null) return;
+      this.#name = prepared.name;
+      this.#connect(prepared.link, prepared.token);
+    }
+
+    /**
+     * Keeps so many spares for workers made with `{ warm: true }` and, but for that, the same options.
+     * @param {number} count
+     * @param {import('node:worker_threads').WorkerOptions} [options]
+     * @returns {Promise<void>}
+     */
+    static warm(count, options) {
+      return spares.warm(count, options);
     }
 
     /**
@@ -102,6 +155,7 @@ function makeWorkerClass() {
       return Reflect.apply(onExit, this, args);
     }
   }
+  spares.useClass(Worker);
   giveMethods(Worker.prototype);
   givePortsMethods(makerOf(addon));
   return Worker;
@@ -140,4 +194,4 @@ function parentSide(worker, port) {
 
 module.exports.Worker = makeWorkerClass();
 /** False where Node's own class serves. */
-module.exports.hasLanes = module.exports.Worker !== NodeWorker;
+module.exports.hasLanes = module.exports.Worker !== PlainWorker;

@@ -1,0 +1,192 @@
+'use strict';
+
+/* Everything that the running Node's worker_threads has is there, and what a later one has is made up for. */
+
+const assert = require('node:assert/strict');
+const path = require('node:path');
+const { once } = require('node:events');
+const test = require('node:test');
+const nodeThreads = require('node:worker_threads');
+
+const threads = require('manycore/worker_threads');
+const { runOk } = require('./package-helpers');
+const { WATCHDOG, start, messages } = require('./support/worker');
+
+const ROOT = path.join(__dirname, '..');
+const LIBRARY = JSON.stringify(path.join(ROOT, 'worker_threads.js'));
+/** Names of ours; all else is Node's own object. */
+const OURS = ['Worker', 'markAsUncloneable', 'receiveMessageOnPort', 'locks', 'BroadcastChannel'];
+const SINCE = ['isInternalThread', 'isMarkedAsUntransferable', 'markAsUncloneable', 'threadName'];
+
+test('every export is there, and is of the same kind', () => {
+  for (const name of Object.keys(nodeThreads)) {
+    assert.equal(typeof threads[name], typeof nodeThreads[name], name);
+    if (typeof threads[name] === 'function') {
+      assert.equal(threads[name].name, nodeThreads[name].name);
+      assert.equal(threads[name].length, name === 'Worker' ? 2 : nodeThreads[name].length, name);
+    }
+    const replaced =
+      OURS.includes(name) || (name === 'markAsUntransferable' && !nodeThreads.isMarkedAsUntransferable);
+    if (!replaced) assert.equal(threads[name], nodeThreads[name], name);
+  }
+  for (const name of SINCE) assert.notEqual(threads[name], undefined, name);
+});
+
+test('Worker has all that Node has on it, and is one', async (t) => {
+  const { Worker } = threads;
+  assert.ok(Worker.prototype instanceof nodeThreads.Worker);
+  assert.equal(Worker.name, 'Worker');
+  const names = Reflect.ownKeys(nodeThreads.Worker.prototype).filter((name) => name !== 'constructor');
+  for (const name of names) assert.ok(name in Worker.prototype, String(name));
+  const theirs = new nodeThreads.Worker('', { eval: true });
+  const ours = start(t, '');
+  assert.ok(ours instanceof nodeThreads.Worker);
+  assert.deepEqual(Object.keys(ours), Object.keys(theirs));
+  assert.equal(Object.prototype.toString.call(ours), Object.prototype.toString.call(theirs));
+  await Promise.all([once(theirs, 'exit'), once(ours, 'exit')]);
+  for (const worker of [theirs, ours]) {
+    assert.equal(worker.threadId, -1);
+    assert.equal(await worker.terminate(), undefined);
+    assert.doesNotThrow(() => [worker.ref(), worker.unref(), worker.postMessage(1)]);
+  }
+});
+
+test('methods of a running worker answer', WATCHDOG, async (t) => {
+  const worker = start(t, "require('node:worker_threads').parentPort.on('message', () => {})");
+  await once(worker, 'online');
+  assert.equal(typeof worker.performance.eventLoopUtilization().utilization, 'number');
+  let snapshot = '';
+  for await (const chunk of await worker.getHeapSnapshot()) snapshot += chunk;
+  assert.ok(JSON.parse(snapshot).nodes.length > 0);
+  assert.ok(worker.stdout.readable && worker.stderr.readable);
+  assert.equal(worker.stdin, null);
+  if ('getHeapStatistics' in nodeThreads.Worker.prototype) {
+    assert.ok((await worker.getHeapStatistics()).total_heap_size > 0);
+  }
+  if ('cpuUsage' in nodeThreads.Worker.prototype) assert.ok((await worker.cpuUsage()).user >= 0);
+});
+
+test('a worker disposes of itself asynchronously', WATCHDOG, async (t) => {
+  const worker = start(t, 'setInterval(() => {}, 1e6)');
+  const exit = once(worker, 'exit');
+  await worker[Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')]();
+  await exit;
+  assert.equal(worker.threadId, -1);
+});
+
+test('a worker has a name', WATCHDOG, async (t) => {
+  const source = `const { parentPort } = require('node:worker_threads');
+    parentPort.postMessage(require(${LIBRARY}).threadName);`;
+  const named = start(t, source, { name: ' its name ' });
+  const unnamed = start(t, source);
+  assert.equal(named.threadName, 'its name');
+  const expected = [['its name'], [unnamed.threadName]];
+  assert.deepEqual(await Promise.all([messages(named, 1), messages(unnamed, 1)]), expected);
+  await named.terminate();
+  assert.equal(named.threadName, null);
+  assert.equal(threads.threadName, '');
+  assert.equal(threads.isInternalThread, false);
+});
+
+test('what is marked as untransferable is known', () => {
+  const { markAsUntransferable, isMarkedAsUntransferable } = threads;
+  const { port1 } = new MessageChannel();
+  const objects = [new ArrayBuffer(8), {}, port1];
+  for (const object of objects) {
+    assert.equal(isMarkedAsUntransferable(object), false);
+    markAsUntransferable(object);
+    assert.equal(isMarkedAsUntransferable(object), true);
+  }
+  port1.close();
+  const kept = new ArrayBuffer(8);
+  assert.equal(isMarkedAsUntransferable(kept), false);
+  assert.equal(kept.byteLength, 8);
+  assert.equal(isMarkedAsUntransferable(Buffer.from('pooled').buffer), true);
+  for (const primitive of [null, undefined, 5, 'x']) assert.equal(isMarkedAsUntransferable(primitive), false);
+});
+
+test('what is marked as uncloneable is cloned by nothing', WATCHDOG, async (t) => {
+  const worker = start(t, "require('node:worker_threads').parentPort.on('message', () => {})");
+  const marked = { a: 1 };
+  threads.markAsUncloneable(marked);
+  for (const primitive of [null, undefined, 5]) {
+    assert.doesNotThrow(() => threads.markAsUncloneable(primitive));
+  }
+  const { port1, port2 } = new MessageChannel();
+  const ways = [
+    (value) => worker.postMessage(value),
+    (value) => port1.postMessage(value),
+    (value) => structuredClone(value),
+    (value) => new threads.Worker('', { eval: true, workerData: value }),
+  ];
+  for (const way of ways) {
+    for (const value of [marked, [marked], { deep: { marked } }, new Map([[1, marked]]), new Set([marked])]) {
+      assert.throws(() => way(value), { name: 'DataCloneError', message: /clone/ });
+    }
+  }
+  const loop = { again: null, fine: [1, new Date(0), new Uint8Array(2)] };
+  loop.again = loop;
+  assert.equal(structuredClone(loop).fine.length, 3);
+  port1.close();
+  port2.close();
+});
+
+test(
+  'threads that are not parent and child exchange messages',
+  { ...WATCHDOG, skip: !nodeThreads.postMessageToThread },
+  async (t) => {
+    const { postMessageToThread } = threads;
+    const library = `const { Worker, parentPort, postMessageToThread, threadId } = require(${LIBRARY});`;
+    const grandchild = `${library}
+    process.on('workerMessage', (value, source) => {
+      if (value === 'throw') throw new Error('on purpose');
+      if (value === 'block') for (;;);
+      if (value.port) return value.port.postMessage('by the port');
+      postMessageToThread(source, ['from ' + threadId, value]);
+    });
+    setInterval(() => {}, 1e6);
+    parentPort.postMessage(threadId);`;
+    const child = start(
+      t,
+      `${library}
+    const inner = new Worker(${JSON.stringify(grandchild)}, { eval: true });
+    inner.on('message', (id) => parentPort.postMessage(id));`,
+    );
+    const [id] = await messages(child, 1);
+    const answer = once(process, 'workerMessage');
+    await postMessageToThread(id, { to: 'a grandchild' });
+    assert.deepEqual(await answer, [[`from ${id}`, { to: 'a grandchild' }], id]);
+    const { port1, port2 } = new MessageChannel();
+    const arrived = once(port1, 'message');
+    await postMessageToThread(id, { port: port2 }, [port2]);
+    assert.deepEqual(await arrived, ['by the port']);
+    port1.close();
+    await assert.rejects(postMessageToThread(0, 'x'), { code: 'ERR_WORKER_MESSAGING_SAME_THREAD' });
+    await assert.rejects(postMessageToThread(1e6, 'x'), { code: 'ERR_WORKER_MESSAGING_FAILED' });
+    await assert.rejects(postMessageToThread(child.threadId, 'x'), { code: 'ERR_WORKER_MESSAGING_FAILED' });
+    await assert.rejects(postMessageToThread(id, 'throw'), { code: 'ERR_WORKER_MESSAGING_ERRORED' });
+    await assert.rejects(postMessageToThread(id, 'block', [], 100), { code: 'ERR_WORKER_MESSAGING_TIMEOUT' });
+  },
+);
+
+test('under manycore/register the built-in module has all of it, in workers too', async () => {
+  const script = `
+    const threads = require('node:worker_threads');
+    const here = [typeof threads.Worker.warm, typeof threads.markAsUncloneable, threads.threadName, threads.isInternalThread];
+    const worker = new threads.Worker(\`
+      const threads = require('node:worker_threads');
+      import('node:worker_threads').then((module) => threads.parentPort.postMessage(
+        [typeof threads.Worker.warm, typeof threads.markAsUncloneable, threads.threadName, threads.isInternalThread,
+          module.Worker === threads.Worker, module.parentPort === threads.parentPort]));\`, { eval: true, name: 'n' });
+    worker.on('message', (there) => console.log(JSON.stringify({ here, there })));`;
+  const printed = await runOk(process.execPath, [
+    '--require',
+    path.join(ROOT, 'register.js'),
+    '--eval',
+    script,
+  ]);
+  assert.deepEqual(JSON.parse(printed), {
+    here: ['function', 'function', '', false],
+    there: ['function', 'function', 'n', false, true, true],
+  });
+});

@@ -1,0 +1,57 @@
+'use strict';
+
+/*
+ * What workers cost: from `new Worker` to the first message, cold and with a spare at hand; memory of one that has
+ * exchanged a few messages, and of one that has lanes; how long terminate() takes. And, with lanes, how long it takes a
+ * worker to set them up, with and without the code cache.
+ *
+ *   node bench/run.js threads --scenarios cold,warm,memory,lanes,terminate
+ */
+
+const path = require('node:path');
+const { execFile } = require('node:child_process');
+const { promisify } = require('node:util');
+
+const { main, positive } = require('./lib/driver');
+const { environment } = require('./lib/environment');
+
+const PROGRAM = path.join(__dirname, 'servers', 'threads.js');
+const TIMEOUT_MS = 120_000;
+
+/** @param {import('./lib/driver').Options} options */
+function contenders({ node }) {
+  const { addon } = environment(node);
+  const unavailable = addon === 'loaded' ? {} : { unavailable: `no native addon: ${addon}` };
+  return [
+    { name: 'node', library: 'node' },
+    { name: 'manycore', library: 'manycore', ...unavailable },
+  ];
+}
+
+/** @type {import('./lib/driver').Benchmark['measure']} */
+async function measure({ library }, { name }, { node, workers }) {
+  const args = ['--expose-gc', PROGRAM, library, name, String(workers)];
+  const { stdout } = await promisify(execFile)(node, args, { timeout: TIMEOUT_MS });
+  return { figure: JSON.parse(stdout).figure };
+}
+
+/** @type {import('./lib/driver').Benchmark} */
+const benchmark = {
+  name: 'threads',
+  title:
+    'Workers: ms from new Worker to the first message, cold or (for manycore) with a spare at hand, of a file and of ' +
+    'source; KiB of resident memory per idle worker, without and with 100 messages each way; ms of terminate()',
+  peer: 'node',
+  metrics: [{ key: 'figure', label: 'ms or KiB', better: 'lower', digits: 2 }],
+  options: {
+    workers: { help: 'workers a sample, of which the median counts', default: '15', parse: positive },
+  },
+  scenarios: () =>
+    ['cold', 'warm', 'warm-eval', 'memory', 'memory-lanes', 'terminate'].map((name) => ({ name })),
+  contenders,
+  measure,
+};
+
+module.exports = benchmark;
+
+if (require.main === module) main(benchmark);

@@ -1,0 +1,374 @@
+'use strict';
+
+/**
+ * Spares: workers that have booted and wait for what they are to run. A program asks for them; one that runs a
+ * program's code is a worker like any other and never becomes a spare again.
+ *
+ * A spare's thread blocks in Node's own start of the script, right before the script is looked up
+ * (`spare.js`), so that everything from there on is Node's. The job is posted on the worker's port, with
+ * the transfer list of the program, and the thread is woken.
+ */
+
+const { AsyncLocalStorage } = require('node:async_hooks');
+const path = require('node:path');
+const { fileURLToPath } = require('node:url');
+const vm = require('node:vm');
+const { MessagePort, SHARE_ENV } = require('node:worker_threads');
+const { makeError } = require('../core/errors');
+const launch = require('./launch');
+const { kOnMessage, publicPortOf } = require('./node-internals');
+const { bootUnnoticed, announce } = require('./unnoticed');
+
+const SPARE = path.join(__dirname, 'spare.js');
+const MAX_SPARES = 1024;
+/** New spares must not take the processor from the worker that has just begun. */
+const REPLENISH_AFTER_MS = 20;
+
+/** Options that can be given to a spare that runs; all others must be those it was booted with. */
+const GIVEN_LATER = new Set(['warm', 'argv', 'eval', 'workerData', 'transferList', 'env']);
+/** @type {Record<string, (value: any) => any>} */
+const FIXED_AT_BOOT = {
+  execArgv: (value) => value || null,
+  name: (value) => (value ? String(value).trim() : ''),
+  resourceLimits: (value) => (value ? Object.entries(value).sort() : []),
+  stdin: Boolean,
+  stdout: Boolean,
+  stderr: Boolean,
+  trackUnmanagedFds: (value) => Boolean(value ?? true),
+};
+/** Variables that Node looks at while it boots. */
+const LOOKED_AT_BY_NODE = /^(NODE_(?!ENV$|TEST_|UNIQUE_ID$)|WATCH_REPORT_DEPENDENCIES$)/;
+
+const mayImportInEval = /** @type {any} */ (vm).constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER !== undefined;
+
+/**
+ * @typedef {object} Spare
+ * @property {any} worker
+ * @property {Int32Array} wakeUp
+ * @property {Record<string, string>} env what it was booted with
+ * @property {Map<any, any>} environmentData of this thread, as it is now
+ * @property {any[]} environmentKeys those it was booted with
+ * @property {any} online the message by which it said that it runs, not passed on yet
+ */
+
+/**
+ * @typedef {object} Kind spares that were booted with the same options
+ * @property {any} options
+ * @property {number} wanted
+ * @property {Spare[]} idle ready to be taken
+ * @property {Set<Spare>} booting
+ * @property {((error?: Error) => void)[]} waiting settled when there are enough, or there can't be
+ * @property {boolean} isDue whether replenishing is under way
+ */
+
+/** @type {Map<string, Kind>} */
+const kinds = new Map();
+
+/** What the worker being made is to be woken by: only while a spare boots. @type {Int32Array | undefined} */
+let wakeUpOfBooting;
+
+/** Not set where all starts are cold. @type {(new (filename: string, options?: any) => any) | undefined} */
+let WorkerClass;
+
+/**
+ * What spares for these options have in common; undefined for options that no spare can have.
+ * @param {any} options
+ */
+function keyOf(options) {
+  if (options !== undefined && (typeof options !== 'object' || options === null)) return undefined;
+  for (const name in options) {
+    if (!GIVEN_LATER.has(name) && !Object.hasOwn(FIXED_AT_BOOT, name)) return undefined;
+  }
+  const { env } = options ?? {};
+  if (env !== SHARE_ENV && env !== undefined && typeof env !== 'object') return undefined;
+  const fixed = Object.entries(FIXED_AT_BOOT).map(([name, normal]) => normal(options?.[name]));
+  return JSON.stringify([env === SHARE_ENV, launch.state.isInstalled, launch.state.commandLine, ...fixed]);
+}
+
+/**
+ * `Worker.warm`: keeps `count` spares for workers made with `{ warm: true }` and these options.
+ * @param {number} count
+ * @param {any} [options]
+ * @returns {Promise<void>} fulfilled when they have booted; with 0, when they have gone
+ */
+async function warm(count, options) {
+  if (typeof count !== 'number') {
+    throw makeError('ERR_INVALID_ARG_TYPE', ['count', 'of type number', count], warm);
+  }
+  if (!Number.isInteger(count) || count < 0 || count > MAX_SPARES) {
+    throw makeError('ERR_OUT_OF_RANGE', ['count', `an integer >= 0 && <= ${MAX_SPARES}`, count], warm);
+  }
+  if (count === 0 && options === undefined) {
+    await Promise.all([...kinds.values()].map(letGo));
+    return;
+  }
+  const key = keyOf(options);
+  if (key === undefined) {
+    throw makeError('ERR_INVALID_ARG_VALUE', ['options', options, 'are not those of a worker'], warm);
+  }
+  if (WorkerClass === undefined) return;
+  let kind = kinds.get(key);
+  if (count === 0) return kind && letGo(kind);
+  if (kind === undefined) {
+    kind = { options: { ...options }, wanted: 0, idle: [], booting: new Set(), waiting: [], isDue: false };
+    for (const name of GIVEN_LATER) delete kind.options[name];
+    if (options?.env === SHARE_ENV) kind.options.env = SHARE_ENV;
+    kinds.set(key, kind);
+  }
+  kind.wanted = count;
+  const surplus = kind.idle.splice(count);
+  await Promise.all(surplus.map(({ worker }) => worker.terminate()));
+  if (kind.idle.length < count) await enough(kind);
+}
+
+/** @param {Kind} kind */
+function enough(kind) {
+  return new Promise((resolve, reject) => {
+    kind.waiting.push((error) => (error === undefined ? resolve(undefined) : reject(error)));
+    for (const { worker } of kind.booting) worker.ref();
+    replenish(kind);
+  });
+}
+
+/** @param {Kind} kind */
+async function letGo(kind) {
+  kind.wanted = 0;
+  const workers = [...kind.idle.splice(0), ...kind.booting].map(({ worker }) => worker);
+  await Promise.all(workers.map((worker) => worker.terminate()));
+  settle(kind);
+}
+
+/** @param {Kind} kind */
+function settle(kind, /** @type {Error | undefined} */ error = undefined) {
+  if (error === undefined && kind.idle.length < kind.wanted) return;
+  for (const done of kind.waiting.splice(0)) done(error);
+}
+
+/** @param {Kind} kind */
+function replenish(kind) {
+  while (kind.idle.length + kind.booting.size < kind.wanted) {
+    try {
+      boot(kind);
+    } catch (error) {
+      fail(kind, /** @type {Error} */ (error));
+    }
+  }
+}
+
+/**
+ * No spares of a kind that does not boot: workers start cold.
+ * @param {Kind} kind
+ * @param {Error} error
+ */
+function fail(kind, error) {
+  kind.wanted = 0;
+  settle(kind, error);
+}
+
+/** @param {Kind} kind */
+function boot(kind) {
+  const wakeUp = new Int32Array(new SharedArrayBuffer(4));
+  wakeUpOfBooting = wakeUp;
+  let booted;
+  try {
+    booted = bootUnnoticed(() => new /** @type {any} */ (WorkerClass)(SPARE, kind.options));
+  } finally {
+    wakeUpOfBooting = undefined;
+  }
+  const { worker, environmentData } = booted;
+  /** @type {Spare} */
+  const spare = {
+    worker,
+    wakeUp,
+    env: { .../** @type {Record<string, string>} */ (process.env) },
+    environmentData,
+    environmentKeys: [...environmentData.keys()],
+    online: undefined,
+  };
+  kind.booting.add(spare);
+  if (kind.waiting.length === 0) worker.unref();
+  const onEnd = (/** @type {any} */ reason) => {
+    kind.idle = kind.idle.filter((other) => other !== spare);
+    if (!kind.booting.delete(spare) || kind.wanted === 0) return;
+    fail(kind, reason instanceof Error ? reason : new Error(`A spare ended with exit code ${reason}`));
+  };
+  worker.once('error', onEnd).once('exit', onEnd);
+  const receive = worker[kOnMessage];
+  own(worker, kOnMessage, (/** @type {any} */ message) => {
+    if (message.type !== 'upAndRunning') return receive.call(worker, message);
+    spare.online = message;
+    kind.booting.delete(spare);
+    kind.idle.push(spare);
+    worker.unref();
+    settle(kind);
+  });
+}
+
+/**
+ * A worker that has taken over a spare, if the program wants one and there is one.
+ * @param {any} filename
+ * @param {any} options
+ */
+function take(filename, options) {
+  if (options?.warm !== true) return null;
+  const kind = kinds.get(keyOf(options) ?? '');
+  const spare = kind?.idle[0];
+  const job = spare === undefined ? null : jobOf(filename, options, spare);
+  if (kind === undefined || spare === undefined || job === null) return null;
+  const port = publicPortOf(spare.worker);
+  // Throws what cannot be cloned back at the caller, and the spare stays one.
+  MessagePort.prototype.postMessage.call(port, job, [...(options.transferList ?? [])]);
+  kind.idle.shift();
+  become(spare);
+  Atomics.store(spare.wakeUp, 0, 1);
+  Atomics.notify(spare.wakeUp, 0);
+  if (!kind.isDue) {
+    kind.isDue = true;
+    setTimeout(() => {
+      kind.isDue = false;
+      replenish(kind);
+    }, REPLENISH_AFTER_MS).unref();
+  }
+  return spare.worker;
+}
+
+/**
+ * @typedef {object} Job what a spare is told
+ * @property {string} filename the script, or its source
+ * @property {boolean} eval
+ * @property {string[]} argv
+ * @property {any} workerData
+ * @property {Record<string, string> | null} env null: as booted
+ * @property {Map<any, any>} environmentData
+ * @property {any[]} dropped keys of environment data that are no more
+ */
+
+/**
+ * Null for what is better started cold: what Node refuses, or what only its own start can run.
+ * @param {any} filename
+ * @param {any} options
+ * @param {Spare} spare
+ * @returns {Job | null}
+ */
+function jobOf(filename, options, spare) {
+  const script = options.eval ? evaluable(filename) : scriptOf(filename);
+  const { argv, env } = options;
+  if (script === null || (argv && !Array.isArray(argv)) || inspectorIsActive()) return null;
+  let given = null;
+  if (env !== SHARE_ENV) {
+    given = variablesOf(env ?? process.env);
+    const changed = differing(given, spare.env);
+    if (changed.some((name) => LOOKED_AT_BY_NODE.test(name))) return null;
+    if (changed.length === 0) given = null;
+  }
+  const { environmentData } = spare;
+  return {
+    filename: script,
+    eval: Boolean(options.eval),
+    argv: argv ? argv.map(String) : [],
+    workerData: options.workerData,
+    env: given,
+    environmentData,
+    dropped: spare.environmentKeys.filter((key) => !environmentData.has(key)),
+  };
+}
+
+/** @param {any} filename */
+function scriptOf(filename) {
+  if (filename instanceof URL) return filename.protocol === 'file:' ? fileURLToPath(filename) : null;
+  if (typeof filename !== 'string') return null;
+  return path.isAbsolute(filename) || /^\.\.?[\\/]/.test(filename) ? path.resolve(filename) : null;
+}
+
+/**
+ * Source that is a script. Modules and TypeScript are Node's to run, and errors of syntax its to report.
+ * @param {any} source
+ */
+function evaluable(source) {
+  if (typeof source !== 'string' || !mayImportInEval) return null;
+  if (launch.state.commandLine.some((word) => /^--(input-type|experimental-default-type)/.test(word))) {
+    return null;
+  }
+  try {
+    new vm.Script(source, { filename: '[worker eval]' });
+    return source;
+  } catch {
+    return null;
+  }
+}
+
+/** An inspector has been told of the spare as what it was booted as. */
+function inspectorIsActive() {
+  try {
+    return require('node:inspector').url() !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+/** @param {any} env */
+function variablesOf(env) {
+  return Object.fromEntries(Object.entries(env).map(([name, value]) => [name, `${value}`]));
+}
+
+/**
+ * @param {Record<string, string>} some
+ * @param {Record<string, string>} others
+ */
+function differing(some, others) {
+  return Object.keys({ ...others, ...some }).filter((name) => some[name] !== others[name]);
+}
+
+/**
+ * From here on it is the worker that the program has just made.
+ * @param {Spare} spare
+ */
+function become({ worker, online }) {
+  worker.removeAllListeners('error');
+  worker.removeAllListeners('exit');
+  worker.ref();
+  const { [kOnMessage]: onMessage } = Object.getPrototypeOf(worker);
+  delete worker[kOnMessage];
+  // Its events belong to where it was made, not to where the spare was booted.
+  const inContext = AsyncLocalStorage.snapshot();
+  const { emit } = worker;
+  own(worker, 'emit', (/** @type {any[]} */ ...args) => inContext(() => emit.apply(worker, args)));
+  process.nextTick(() => {
+    onMessage.call(worker, online);
+    countFromNow(worker);
+  });
+  announce(worker);
+}
+
+/**
+ * Leaves the time as a spare out of the worker's utilization.
+ * @param {any} worker
+ */
+function countFromNow(worker) {
+  const { eventLoopUtilization: original } = worker.performance;
+  const base = original();
+  worker.performance.eventLoopUtilization = (/** @type {any} */ one, /** @type {any} */ other) => {
+    if (one !== undefined && other !== undefined) return original(one, other);
+    const now = original();
+    if (now.idle + now.active === 0) return original();
+    const idle = now.idle - base.idle - (one?.idle ?? 0);
+    const active = now.active - base.active - (one?.active ?? 0);
+    return { idle, active, utilization: active / (idle + active) };
+  };
+}
+
+/**
+ * @param {any} object
+ * @param {PropertyKey} name
+ * @param {Function} value
+ */
+function own(object, name, value) {
+  Object.defineProperty(object, name, { configurable: true, writable: true, value });
+}
+
+module.exports.warm = warm;
+module.exports.take = take;
+module.exports.wakeUpOfBooting = () => wakeUpOfBooting;
+module.exports.useClass = (/** @type {typeof WorkerClass} */ Class) => {
+  WorkerClass = Class;
+};
