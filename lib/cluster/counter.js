@@ -14,8 +14,8 @@ const ACCEPTED_FROM = 3;
  * Keeps a worker's numbers on the scoreboard, where the primary and the other workers see them. `net.Server`
  * counts its connections in `_connections`; we look at it after each change: when the listening handle has
  * delivered a connection, and in `_emitCloseIfDrained`, which follows the end of each. (An accessor in place of
- * `_connections` would be simpler, but makes V8 give up on the shape of the server object: that costs a
- * connection a tenth more.)
+ * `_connections` would be simpler, but makes V8 give up on the shape of the server object, which slows down each
+ * use of it.)
  */
 class ConnectionCounter {
   #board;
