@@ -45,6 +45,17 @@ const LOCK_NAMES = [
   'runOnce',
 ];
 
+const SHARED_NAMES = [
+  'Channel',
+  'RateLimiter',
+  'SharedBuffer',
+  'SharedCounter',
+  'SharedHistogram',
+  'SharedMap',
+  'Topic',
+  'shared',
+];
+
 /**
  * @param {string} name
  * @param {() => any} load
@@ -77,6 +88,7 @@ for (const name of ['configureLink', 'configureLinks', 'linkStatus']) {
   lazy(name, () => /** @type {Record<string, any>} */ (require('./lib/link/settings'))[name]);
 }
 for (const name of ['SharedBuffer', 'SharedMap', 'shared']) {
+for (const name of SHARED_NAMES) {
   lazy(name, () => /** @type {Record<string, any>} */ (require('./lib/shared'))[name]);
 }
 
@@ -98,11 +110,16 @@ for (const name of ['SharedBuffer', 'SharedMap', 'shared']) {
     locks: null,
     runOnce: null,
     BroadcastChannel: null,
+    Channel: null,
     MessageChannel: null,
     MessagePort: null,
     SHARE_ENV: null,
+    RateLimiter: null,
     SharedBuffer: null,
+    SharedCounter: null,
+    SharedHistogram: null,
     SharedMap: null,
+    Topic: null,
     shared: null,
     configureLink: null,
     configureLinks: null,
