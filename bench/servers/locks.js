@@ -1,21 +1,23 @@
 'use strict';
 
 /*
- * One process of bench/locks.js: takes and gives back a lock so many times, and says how long that took.
+ * One process of bench/locks.js: takes and gives back a lock for so long, and says how often.
  *
- *   node locks.js LIBRARY COUNT PLACE    PLACE: a handle, or a folder
+ *   node locks.js LIBRARY MS PLACE    PLACE: a handle, or a folder
  */
 
 const fs = require('node:fs');
 const path = require('node:path');
 
-const [library, count, place] = process.argv.slice(2);
+const [library, ms, place] = process.argv.slice(2);
+/** Between two looks at the clock. */
+const ROUNDS = 20;
 
 /** A round of each, or a promise of it. @type {Record<string, () => () => any>} */
 const rounds = {
   calls() {
     const { loadAddon } = require('../../lib/core/addon');
-    const { nothing } = /** @type {any} */ (loadAddon()).LockTable.anonymous(1, 1, 0).calls();
+    const { nothing } = /** @type {any} */ (loadAddon()).LockTable.open({}, 1, 1, 0).calls();
     return () => nothing() + nothing(1, 2);
   },
   manycore() {
@@ -41,11 +43,23 @@ const rounds = {
 };
 
 const round = rounds[library]();
-for (let index = 0; index < Number(count) / 10; index++) round();
+/** @param {number} forMs */
+function run(forMs) {
+  const startNs = process.hrtime.bigint();
+  const endNs = startNs + BigInt(Math.round(forMs * 1e6));
+  let rounds = 0;
+  let nowNs = startNs;
+  while (nowNs < endNs) {
+    for (let index = 0; index < ROUNDS; index++) round();
+    rounds += ROUNDS;
+    nowNs = process.hrtime.bigint();
+  }
+  return { rounds, elapsedNs: Number(nowNs - startNs) };
+}
+
+run(Number(ms) / 10);
 process.send?.('ready');
 process.once('message', () => {
-  const startNs = process.hrtime.bigint();
-  for (let index = 0; index < Number(count); index++) round();
-  const elapsedNs = Number(process.hrtime.bigint() - startNs);
-  process.send?.({ elapsedNs }, () => process.disconnect());
+  const result = run(Number(ms));
+  process.send?.(result, () => process.disconnect());
 });
