@@ -45,6 +45,23 @@ const LOCK_NAMES = [
   'runOnce',
 ];
 
+const POOL_NAMES = [
+  'ArrayTaskQueue',
+  'FixedQueue',
+  'Piscina',
+  'Pool',
+  'Transfer',
+  'isWorkerThread',
+  'move',
+  'queueOptionsSymbol',
+  'taskSignal',
+  'transferableSymbol',
+  'valueSymbol',
+  'worker',
+  'workerEmit',
+  'workerId',
+];
+
 /**
  * @param {string} name
  * @param {() => any} load
@@ -75,6 +92,10 @@ for (const name of THREAD_NAMES) {
 }
 for (const name of ['SharedBuffer', 'SharedMap', 'shared']) {
   lazy(name, () => /** @type {Record<string, any>} */ (require('./lib/shared'))[name]);
+}
+
+for (const name of POOL_NAMES) {
+  lazy(name, () => /** @type {Record<string, any>} */ (require('./lib/pool'))[name]);
 }
 
 // Tells Node's ESM loader the names to export.
@@ -117,4 +138,18 @@ for (const name of ['SharedBuffer', 'SharedMap', 'shared']) {
     threadId: null,
     threadName: null,
     workerData: null,
+    ArrayTaskQueue: null,
+    FixedQueue: null,
+    Piscina: null,
+    Pool: null,
+    Transfer: null,
+    isWorkerThread: null,
+    move: null,
+    queueOptionsSymbol: null,
+    taskSignal: null,
+    transferableSymbol: null,
+    valueSymbol: null,
+    worker: null,
+    workerEmit: null,
+    workerId: null,
   });

@@ -1,10 +1,11 @@
 //! The logic of manycore, free of Node: accepting and scheduling connections, lanes between threads
-//! and processes, and the shared memory under both.
+//! and processes, the shared memory under both, and the queue of a pool of threads.
 
 pub mod accept;
 pub mod crash;
 pub mod liveness;
 pub mod lock;
+pub mod queue;
 pub mod ring;
 pub mod shm;
 pub mod sync;

@@ -8,4 +8,5 @@ pub mod epoll;
 pub mod eventfd;
 pub mod futex;
 pub mod memory;
+pub mod nice;
 pub mod scm;
