@@ -54,6 +54,21 @@ const SHARED_NAMES = [
   'SharedMap',
   'Topic',
   'shared',
+const POOL_NAMES = [
+  'ArrayTaskQueue',
+  'FixedQueue',
+  'Piscina',
+  'Pool',
+  'Transfer',
+  'isWorkerThread',
+  'move',
+  'queueOptionsSymbol',
+  'taskSignal',
+  'transferableSymbol',
+  'valueSymbol',
+  'worker',
+  'workerEmit',
+  'workerId',
 ];
 
 /**
@@ -90,6 +105,10 @@ for (const name of ['configureLink', 'configureLinks', 'linkStatus']) {
 for (const name of ['SharedBuffer', 'SharedMap', 'shared']) {
 for (const name of SHARED_NAMES) {
   lazy(name, () => /** @type {Record<string, any>} */ (require('./lib/shared'))[name]);
+}
+
+for (const name of POOL_NAMES) {
+  lazy(name, () => /** @type {Record<string, any>} */ (require('./lib/pool'))[name]);
 }
 
 // Tells Node's ESM loader the names to export.
@@ -140,4 +159,18 @@ for (const name of SHARED_NAMES) {
     threadId: null,
     threadName: null,
     workerData: null,
+    ArrayTaskQueue: null,
+    FixedQueue: null,
+    Piscina: null,
+    Pool: null,
+    Transfer: null,
+    isWorkerThread: null,
+    move: null,
+    queueOptionsSymbol: null,
+    taskSignal: null,
+    transferableSymbol: null,
+    valueSymbol: null,
+    worker: null,
+    workerEmit: null,
+    workerId: null,
   });

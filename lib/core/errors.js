@@ -45,6 +45,10 @@ const CODES = {
   ],
   ERR_MANYCORE_LOCK_TIMEOUT: [Error, (timeoutMs) => `The lock was not granted within ${timeoutMs} ms`],
   ERR_MANYCORE_NOT_LOCKED: [Error, () => 'The token holds no lock: it was unlocked before'],
+  ERR_MANYCORE_NOT_IN_TASK: [
+    Error,
+    (name) => `${name}() must be called by the code of a task, in a worker of a pool`,
+  ],
   ERR_MANYCORE_SEGMENT_CORRUPT: [
     Error,
     (subject) => `The shared memory of '${subject}' holds what no version of manycore writes`,
@@ -73,6 +77,7 @@ const CODES = {
     () => 'The other side has closed its end, passed it on or ended, and does not answer any more',
   ],
   ERR_MANYCORE_TIMEOUT: [Error, (timeoutMs) => `There was no answer within ${timeoutMs} ms`],
+  ERR_MANYCORE_TASK_TIMED_OUT: [Error, (what, timeoutMs) => `${what} was not over within ${timeoutMs} ms`],
   ERR_MANYCORE_TOO_MANY_WORKERS: [
     Error,
     (count) =>

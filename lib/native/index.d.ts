@@ -249,6 +249,107 @@ export declare class NativeLimiter {
   /** By which others open it. */
   get handle(): string
   /** Lets go of the segment. */
+/** The caller's side of a queue. Belongs to the thread that made it. */
+export declare class PoolQueue {
+  /**
+   * A queue for workers that have up to `concurrency` tasks in hand and retire after `tasks` (0: never).
+   * Throws without memory or file descriptors.
+   */
+  constructor(concurrency: number, tasks: number)
+  /** What workers attach by. */
+  get id(): number
+  /** The words of calls, as an ArrayBuffer. It must not be transferred, nor the two below. */
+  words(): object
+  /** Where the record of `push()` is read from. */
+  record(): object
+  /** Where `take()` copies reports to. */
+  batch(): object
+  /** A function that queues the task described by the words. It returns 0 when its worker is gone. */
+  pushFunction(): () => number
+  /** Queues the task described by the words, with a record of any size. */
+  pushLarge(record: Uint8Array): number
+  /**
+   * A function that copies reports. It returns the bytes copied, 0 for none, or the negative size of a report
+   * that needs a buffer of its own.
+   */
+  takeFunction(): () => number
+  /** As the function, into a buffer. */
+  takeLarge(target: Uint8Array): number
+  /** Takes a task out that no worker has begun: -1 when it worked, -2 when the task is over, else its worker. */
+  cancel(slot: number): number
+  /** Asks the worker of a task to abort it. The worker's number, or -1 when none has begun it. */
+  abort(slot: number): number
+  /** Sends a notice to a worker about a task. False when it is gone. */
+  notify(worker: number, kind: number, slot: number): boolean
+  /** Makes room for a worker. Its number. Throws without file descriptors. */
+  addWorker(): number
+  /** Lets a worker take no more tasks. False when it has some, unless `force`. */
+  retire(worker: number, force: boolean): boolean
+  /** Gives what an ended worker had not begun to others. The tasks it had begun. */
+  abandon(worker: number): Array<number>
+  /** Sends a task of an ended worker once more. False when it was not kept. */
+  retry(slot: number): boolean
+  /** Lets go of a task of an ended worker. */
+  forget(slot: number): void
+  /** The tasks that a worker has begun. */
+  begun(worker: number): Array<number>
+  /** For how many milliseconds a task has been running; -1 when no worker has begun it. */
+  runningMs(slot: number): number
+  /** Adds something that workers must know to read later records. How many there are now. */
+  define(definition: Uint8Array): number
+  /** Tasks that wait for any worker. */
+  get waiting(): number
+  /** How busy each worker is. */
+  loads(): Array<PoolWorkerLoad>
+  /** How long tasks waited. */
+  waitTimes(): PoolTimes
+  /** How long tasks ran. */
+  runTimes(): PoolTimes
+  /** Forgets how long tasks waited. */
+  resetWaitTimes(): void
+  /** Forgets how long tasks ran. */
+  resetRunTimes(): void
+  /** Blocks until there is something to take, at most so many milliseconds. False when there is nothing. */
+  wait(timeoutMs: number): boolean
+  /** Leaves waiting to the event loop again, after `wait()`. */
+  rest(): void
+  /** Calls `drain` on the event loop whenever there is something to take. */
+  listen(drain: () => void): void
+  /** Lets the queue keep the event loop alive, or not. */
+  keepAlive(on: boolean): void
+  /** No more calls of `drain`. */
+  close(): void
+}
+
+/** A worker's side of a queue. Belongs to the worker's thread; its end is reported when that thread ends. */
+export declare class PoolWorker {
+  /** Takes the place with this number in the queue with this id. Throws when there is none. */
+  constructor(queue: number, number: number)
+  /** The words of calls, as an ArrayBuffer. It must not be transferred, nor the two below. */
+  words(): object
+  /** Where `pull()` copies a record to. */
+  input(): object
+  /** Where the record of `report()` is read from. */
+  output(): object
+  /** A function that takes the next task or notice. It returns the length of the record, or -1 for nothing. */
+  pullFunction(): () => number
+  /** The record that the last pull had no room for. */
+  takeHeld(target: Uint8Array): void
+  /** A function that reports what the words describe. */
+  reportFunction(): () => number
+  /** As the function, with a record of any size. */
+  reportLarge(record: Uint8Array): number
+  /** The definition of this number, or null when there is none. */
+  definition(number: number): Uint8Array | null
+  /** Whether a task in hand is to be aborted. */
+  isAborted(slot: number): boolean
+  /** Takes no more tasks. */
+  retire(): void
+  /** Calls `drain` on the event loop whenever there is something to pull. Keeps the event loop alive. */
+  listen(drain: () => void): void
+  /** Has `drain` called on a later turn of the event loop if there is something to pull. */
+  wake(): void
+  /** Stops listening, so that nothing keeps the event loop alive. */
   close(): void
 }
 
@@ -507,6 +608,42 @@ export interface LockRequest {
 
 /** Ends what `watch` began. */
 export declare function lockUnwatch(number: number): void
+
+/** Adds to the nice value of the calling thread, and returns the new one. Throws without the privilege. */
+export declare function poolNice(increment: number): number
+
+/** The percentiles that `PoolTimes` has. */
+export declare function poolPercentiles(): Array<number>
+
+/** A summary of durations, in microseconds. */
+export interface PoolTimes {
+  /** Durations recorded. */
+  count: number
+  /** Their mean. */
+  mean: number
+  /** Their standard deviation. */
+  stddev: number
+  /** The shortest. */
+  min: number
+  /** The longest. */
+  max: number
+  /** Of `poolPercentiles()`, in the same order. */
+  percentiles: Array<number>
+}
+
+/** How busy a worker is. */
+export interface PoolWorkerLoad {
+  /** Its number. */
+  worker: number
+  /** Tasks it has begun. */
+  inHand: number
+  /** Tasks that wait for it alone. */
+  pinned: number
+  /** Tasks it has completed. */
+  completed: number
+  /** Milliseconds that those ran. */
+  busyMs: number
+}
 
 /** Removes this user's segments that nobody has open, and returns their names. */
 export declare function pruneSegments(): Array<string>

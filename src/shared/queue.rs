@@ -4,8 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use manycore_core::queue::ring::{Cursor, QueueError, Taken};
-use manycore_core::queue::shared::{Queue, CHANNEL, TOPIC};
+use manycore_core::channel::ring::{Cursor, QueueError, Taken};
+use manycore_core::channel::shared::{Queue, CHANNEL, TOPIC};
 use napi::bindgen_prelude::{Env, Error, JsValue, Object, Result, Status};
 use napi_derive::napi;
 

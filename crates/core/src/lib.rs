@@ -1,7 +1,8 @@
 //! The logic of manycore, free of Node: accepting and scheduling connections, lanes between threads
-//! and processes, and the shared memory under both.
+//! and processes, the shared memory under both, and the queue of a pool of threads.
 
 pub mod accept;
+pub mod channel;
 #[cfg(not(loom))]
 pub mod counter;
 pub mod crash;

@@ -10,10 +10,10 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+use manycore_core::channel::ring::{QueueError, Taken};
+use manycore_core::channel::shared::{Queue, CHANNEL};
 use manycore_core::crash;
 use manycore_core::limit::limiter::{Limiter, Rules};
-use manycore_core::queue::ring::{QueueError, Taken};
-use manycore_core::queue::shared::{Queue, CHANNEL};
 use manycore_core::shm::object::{ObjectSegment, Plan};
 use manycore_core::shm::OpenError;
 use manycore_core::table::entry::NewValue;

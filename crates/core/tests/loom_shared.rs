@@ -7,8 +7,8 @@
 use loom::sync::Arc;
 use loom::thread;
 
+use manycore_core::channel::ring::{Cursor, Ring, Taken, CONTROL_WORDS};
 use manycore_core::limit::slots::{Meaning, Slots, PLACES, SET_WORDS};
-use manycore_core::queue::ring::{Cursor, Ring, Taken, CONTROL_WORDS};
 use manycore_core::shm::owner_lock::{Acquired, Host, OwnerLock, Patience};
 use manycore_core::shm::words::Words;
 use manycore_core::sync::{AtomicU64, Ordering};

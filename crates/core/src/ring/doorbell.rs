@@ -11,7 +11,45 @@ use crate::sync::Ordering;
 use crate::sys::clock::monotonic_ns;
 
 /// Longest stay in one turn of the event loop while records keep coming; others need their turn, too.
-const LONGEST_TURN: Duration = Duration::from_millis(2);
+pub const LONGEST_TURN: Duration = Duration::from_millis(2);
+
+/// Who waits for something: what a [`Doorbell`] asks of it.
+pub trait Consumer {
+    /// Whether there is something to consume.
+    fn is_pending(&self) -> bool;
+    /// Gives up looking. False when something came in meanwhile: the consumer is awake again.
+    fn transition_to_asleep(&self) -> bool;
+    /// Looks by itself from now on.
+    fn transition_to_awake(&self);
+    /// When the producer rang last, [`monotonic_ns`].
+    fn signalled_at(&self) -> u64;
+    /// Whether nothing else waits for the event loop.
+    fn may_look_on(&self) -> bool {
+        true
+    }
+    /// Begins to look on.
+    fn begin_search(&self) {}
+    /// No longer looks on.
+    fn end_search(&self) {}
+}
+
+impl Consumer for Control {
+    fn is_pending(&self) -> bool {
+        Control::is_pending(self)
+    }
+
+    fn transition_to_asleep(&self) -> bool {
+        Control::transition_to_asleep(self)
+    }
+
+    fn transition_to_awake(&self) {
+        Control::transition_to_awake(self);
+    }
+
+    fn signalled_at(&self) -> u64 {
+        self.sleep.0.signalled_at.load(Ordering::Relaxed)
+    }
+}
 
 /// What the consumer wants after a drain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,14 +83,14 @@ impl Doorbell {
     /// Drains until there is nothing left, the turn is over, or the drain asks to pause.
     pub fn answer(
         &mut self,
-        control: &Control,
+        consumer: &impl Consumer,
         latency: Latency,
         mut drain: impl FnMut() -> Drained,
     ) -> Outcome {
-        self.wake(control);
+        self.wake(consumer);
         let turn = Instant::now();
         loop {
-            if control.is_pending() {
+            if consumer.is_pending() {
                 if drain() == Drained::Pause {
                     return Outcome::Paused;
                 }
@@ -62,22 +100,22 @@ impl Doorbell {
                 continue;
             }
             let idle_since = monotonic_ns();
-            if self.look_on(control, latency, idle_since) {
+            if self.look_on(consumer, latency, idle_since) {
                 continue;
             }
-            if control.transition_to_asleep() {
+            if consumer.transition_to_asleep() {
                 self.asleep_since = idle_since;
                 return Outcome::Asleep;
             }
         }
     }
 
-    fn wake(&mut self, control: &Control) {
-        control.transition_to_awake();
+    fn wake(&mut self, consumer: &impl Consumer) {
+        consumer.transition_to_awake();
         let asleep_since = std::mem::take(&mut self.asleep_since);
         if asleep_since != 0 {
             // Untrusted, and older than the sleep when something else woke us: both only misjudge the gap.
-            let signalled_at = control.sleep.0.signalled_at.load(Ordering::Relaxed);
+            let signalled_at = consumer.signalled_at();
             if signalled_at > asleep_since {
                 self.spin
                     .observe(Duration::from_nanos(signalled_at - asleep_since));
@@ -86,30 +124,41 @@ impl Doorbell {
     }
 
     /// True when a record came in.
-    fn look_on(&mut self, control: &Control, latency: Latency, idle_since: u64) -> bool {
-        if !self.spin.should_spin(latency) {
+    fn look_on(&mut self, consumer: &impl Consumer, latency: Latency, idle_since: u64) -> bool {
+        if !consumer.may_look_on() || !self.spin.should_spin(latency) {
             return false;
         }
         let Some(_permit) = Permit::acquire() else {
             return false;
         };
-        let start = Instant::now();
-        loop {
-            for _ in 0..64 {
-                if control.is_pending() {
-                    self.spin
-                        .hit(Duration::from_nanos(monotonic_ns().saturating_sub(idle_since)));
-                    return true;
-                }
-                std::hint::spin_loop();
-            }
-            if start.elapsed() > latency.limit() {
-                self.spin.miss();
-                return false;
-            }
-            // The producer may wait for this very processor: a thread that is woken is often put beside its waker.
-            std::thread::yield_now();
+        consumer.begin_search();
+        let found = is_soon_pending(consumer, latency);
+        consumer.end_search();
+        match found {
+            true => self
+                .spin
+                .hit(Duration::from_nanos(monotonic_ns().saturating_sub(idle_since))),
+            false => self.spin.miss(),
         }
+        found
+    }
+}
+
+/// Looks on for as long as `latency` allows. True when there is something.
+pub fn is_soon_pending(consumer: &impl Consumer, latency: Latency) -> bool {
+    let start = Instant::now();
+    loop {
+        for _ in 0..64 {
+            if consumer.is_pending() {
+                return true;
+            }
+            std::hint::spin_loop();
+        }
+        if start.elapsed() > latency.limit() {
+            return false;
+        }
+        // The producer may wait for this very processor: a thread that is woken is often put beside its waker.
+        std::thread::yield_now();
     }
 }
 

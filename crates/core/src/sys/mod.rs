@@ -9,4 +9,5 @@ pub mod eventfd;
 pub mod futex;
 pub mod heap;
 pub mod memory;
+pub mod nice;
 pub mod scm;

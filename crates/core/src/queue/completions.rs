@@ -1,0 +1,219 @@
+//! What workers report, as bytes: a worker appends entries to its own outbox, the caller copies whole batches.
+
+use crate::sync::{Mutex, MutexGuard};
+
+/// Memory that an outbox keeps between batches.
+const KEPT_BYTES: usize = 1 << 20;
+
+/// Bytes before an entry's record.
+pub const ENTRY_BYTES: usize = 32;
+
+/// What an entry reports.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Kind {
+    /// The task returned; the record is its result.
+    Result = 1,
+    /// It threw; the record is the error.
+    Error = 2,
+    /// It returned; the result lies on the worker's own port.
+    ParcelResult = 3,
+    /// It threw; the error lies on the worker's own port.
+    ParcelError = 4,
+    /// It tells something and goes on; the record is what.
+    Event = 5,
+    /// As `Event`, by the worker's own port.
+    ParcelEvent = 6,
+    /// The worker asks for the argument of a `Ticket`.
+    Claim = 7,
+    /// A cancelled task was found, and its number may be used again.
+    Dropped = 8,
+    /// The worker has started and takes tasks.
+    Ready = 9,
+    /// The worker takes no more tasks and has none in hand.
+    Retired = 10,
+    /// The worker's thread ends.
+    Ended = 11,
+}
+
+impl Kind {
+    /// The kind of a number from JavaScript.
+    pub fn from_number(number: u32) -> Option<Self> {
+        [
+            Self::Result,
+            Self::Error,
+            Self::ParcelResult,
+            Self::ParcelError,
+            Self::Event,
+            Self::ParcelEvent,
+            Self::Claim,
+            Self::Dropped,
+            Self::Ready,
+            Self::Retired,
+            Self::Ended,
+        ]
+        .into_iter()
+        .find(|kind| *kind as u32 == number)
+    }
+
+    /// Whether the task is over with it.
+    pub fn is_final(self) -> bool {
+        matches!(
+            self,
+            Self::Result | Self::Error | Self::ParcelResult | Self::ParcelError
+        )
+    }
+}
+
+/// The words before a record: length of both, kind, slot, worker, then two times in microseconds.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Entry {
+    /// What it reports.
+    pub kind: Kind,
+    /// Of which task.
+    pub slot: u32,
+    /// By which worker.
+    pub worker: u32,
+    /// How long the task waited, in microseconds.
+    pub wait_us: f64,
+    /// How long it ran, in microseconds.
+    pub run_us: f64,
+}
+
+impl Entry {
+    fn header(&self, len: u32) -> [u8; ENTRY_BYTES] {
+        let mut header = [0; ENTRY_BYTES];
+        for (at, word) in [len, self.kind as u32, self.slot, self.worker]
+            .into_iter()
+            .enumerate()
+        {
+            header[at * 4..at * 4 + 4].copy_from_slice(&word.to_le_bytes());
+        }
+        header[16..24].copy_from_slice(&self.wait_us.to_le_bytes());
+        header[24..32].copy_from_slice(&self.run_us.to_le_bytes());
+        header
+    }
+}
+
+/// A worker's reports that the caller has not taken yet.
+#[derive(Debug, Default)]
+pub struct Outbox(Mutex<Batch>);
+
+#[derive(Debug, Default)]
+struct Batch {
+    bytes: Vec<u8>,
+    /// What the caller has taken.
+    taken: usize,
+}
+
+impl Outbox {
+    /// Worker: appends an entry. Its record is padded to 8 bytes.
+    pub fn push(&self, entry: Entry, record: &[u8]) {
+        let padding = record.len().wrapping_neg() & 7;
+        let len = ENTRY_BYTES + record.len() + padding;
+        let mut batch = self.lock();
+        batch.bytes.reserve(len);
+        batch.bytes.extend_from_slice(&entry.header(len as u32));
+        batch.bytes.extend_from_slice(record);
+        batch.bytes.extend_from_slice(&[0; 7][..padding]);
+    }
+
+    /// Caller: copies as many whole entries as there is room for, and hands each to `see`. Returns the bytes
+    /// copied, or the size of the first entry when that alone does not fit.
+    pub fn take(&self, target: &mut [u8], mut see: impl FnMut(u32, &[u8])) -> Result<usize, usize> {
+        let mut batch = self.lock();
+        let waiting = &batch.bytes[batch.taken..];
+        let mut end = 0;
+        while let Some(len) = entry_len(&waiting[end..]) {
+            if end + len > target.len() {
+                break;
+            }
+            see(word(&waiting[end..], 1), &waiting[end..end + len]);
+            end += len;
+        }
+        if end == 0 {
+            return entry_len(waiting).map_or(Ok(0), Err);
+        }
+        target[..end].copy_from_slice(&waiting[..end]);
+        batch.taken += end;
+        if batch.taken == batch.bytes.len() {
+            batch.taken = 0;
+            batch.bytes.clear();
+            batch.bytes.shrink_to(KEPT_BYTES);
+        }
+        Ok(end)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Batch> {
+        // Only an allocation can fail while it is held, and then the process ends.
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+fn entry_len(bytes: &[u8]) -> Option<usize> {
+    (bytes.len() >= ENTRY_BYTES).then(|| word(bytes, 0) as usize)
+}
+
+fn word(bytes: &[u8], at: usize) -> u32 {
+    let mut word = [0; 4];
+    word.copy_from_slice(&bytes[at * 4..at * 4 + 4]);
+    u32::from_le_bytes(word)
+}
+
+/// The times of an entry: waited and ran, in microseconds.
+pub fn times(entry: &[u8]) -> (f64, f64) {
+    let time = |at: usize| {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&entry[at..at + 8]);
+        f64::from_le_bytes(bytes)
+    };
+    (time(16), time(24))
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn entry(slot: u32) -> Entry {
+        Entry {
+            kind: Kind::Result,
+            slot,
+            worker: 2,
+            wait_us: 1.5,
+            run_us: 0.25,
+        }
+    }
+
+    #[test]
+    fn whole_entries_are_taken_in_order() {
+        let outbox = Outbox::default();
+        for slot in 0..10 {
+            outbox.push(entry(slot), &[slot as u8; 3]);
+        }
+        let mut target = [0; ENTRY_BYTES * 4];
+        let mut slots = Vec::new();
+        loop {
+            let taken = outbox.take(&mut target, |kind, bytes| {
+                assert_eq!((kind, bytes.len()), (Kind::Result as u32, ENTRY_BYTES + 8));
+                assert_eq!(times(bytes), (1.5, 0.25));
+                slots.push(word(bytes, 2));
+            });
+            if taken == Ok(0) {
+                break;
+            }
+            assert_eq!(taken.unwrap() % (ENTRY_BYTES + 8), 0);
+        }
+        assert_eq!(slots, (0..10).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn an_entry_that_does_not_fit_tells_its_size() {
+        let outbox = Outbox::default();
+        outbox.push(entry(1), &[7; 1000]);
+        let mut small = [0; 100];
+        let size = outbox.take(&mut small, |_, _| ()).unwrap_err();
+        let mut large = vec![0; size];
+        assert_eq!(outbox.take(&mut large, |_, _| ()), Ok(size));
+        assert_eq!(&large[ENTRY_BYTES..ENTRY_BYTES + 1000], [7; 1000]);
+    }
+}

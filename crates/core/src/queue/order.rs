@@ -1,0 +1,100 @@
+//! Tasks of other than the ordinary priority: higher first, in order of arrival among equals.
+
+use std::cmp::Ordering as Order;
+use std::collections::BinaryHeap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::task::{Priority, Task};
+use crate::sync::{AtomicU32, Ordering};
+
+/// A heap of tasks; any thread may push and pop.
+#[derive(Debug, Default)]
+pub struct Ranked {
+    /// Whether looking under the lock is worth it.
+    count: AtomicU32,
+    heap: Mutex<Heap>,
+}
+
+#[derive(Debug, Default)]
+struct Heap {
+    tasks: BinaryHeap<Entry>,
+    arrivals: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    priority: Priority,
+    arrival: u64,
+    task: Task,
+}
+
+impl Ranked {
+    /// Adds a task.
+    pub fn push(&self, task: Task, priority: Priority) {
+        let mut heap = self.lock();
+        heap.arrivals += 1;
+        let arrival = heap.arrivals;
+        heap.tasks.push(Entry {
+            priority,
+            arrival,
+            task,
+        });
+        // Release: pairs with the load in `pop`, which may skip the lock.
+        self.count.fetch_add(1, Ordering::Release);
+    }
+
+    /// Takes the first.
+    pub fn pop(&self) -> Option<Task> {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let entry = self.lock().tasks.pop()?;
+        self.count.fetch_sub(1, Ordering::Release);
+        Some(entry.task)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Heap> {
+        // Nothing panics while it is held.
+        self.heap.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> Order {
+        self.priority
+            .total_cmp(&other.priority)
+            .then(other.arrival.cmp(&self.arrival))
+    }
+}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<Order> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Order::Equal
+    }
+}
+
+impl Eq for Entry {}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::super::task::TaskKind;
+    use super::*;
+
+    #[test]
+    fn higher_first_and_in_order_among_equals() {
+        let ranked = Ranked::default();
+        for (slot, priority) in [(1, 2.0), (2, 5.0), (3, 2.0), (4, -1.0), (5, 0.5)] {
+            ranked.push(Task::new(TaskKind::Call, slot, &[]), priority);
+        }
+        let order: Vec<u32> = std::iter::from_fn(|| ranked.pop())
+            .map(|task| task.slot)
+            .collect();
+        assert_eq!(order, [2, 1, 3, 5, 4]);
+    }
+}

@@ -1,0 +1,483 @@
+//! The caller's side of the queue.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use super::completions::{times, Entry, Kind};
+use super::histogram::Histogram;
+use super::order::Ranked;
+use super::sleepers::Sleepers;
+use super::slots::{Place, Slots};
+use super::station::{settle, InHand, Limits, Lot, Station};
+use super::task::{Priority, Target, Task, TaskKind};
+use crate::ring::doorbell::{is_soon_pending, Consumer};
+use crate::ring::spin::Latency;
+use crate::sync::{fence, AtomicU32, AtomicU64, Ordering};
+use crate::sys::clock::monotonic_ns;
+use crate::sys::eventfd::EventFd;
+
+/// See [`super`].
+pub struct Queue {
+    limits: Limits,
+    pub(super) slots: Slots,
+    pub(super) sleepers: Sleepers,
+    /// Tasks that any worker may take, wherever they are: in the four lots below or in a worker's deque.
+    pub(super) waiting: AtomicU32,
+    pub(super) returned: Lot,
+    pub(super) urgent: Ranked,
+    pub(super) injector: crossbeam::deque::Injector<Task>,
+    pub(super) relaxed: Ranked,
+    /// Tasks that must be alone, where workers may have several; their number.
+    pub(super) alone: Ranked,
+    pub(super) waiting_alone: AtomicU32,
+    stations: RwLock<Vec<Option<Arc<Station>>>>,
+    /// What workers must know to read records, in the order in which it was defined.
+    definitions: Mutex<Vec<Arc<[u8]>>>,
+    caller: Caller,
+    /// Tasks whose worker ended, kept for another try.
+    lost: Mutex<HashMap<u32, Task>>,
+    /// Of waiting and of running.
+    times: Mutex<(Histogram, Histogram)>,
+}
+
+/// How the caller is told that there is something to take.
+struct Caller {
+    bell: EventFd,
+    asleep: AtomicU32,
+    /// Stations with reports.
+    reports: AtomicU32,
+    signalled_at: AtomicU64,
+}
+
+/// What became of an attempt to cancel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cancelled {
+    /// It will not run.
+    Queued,
+    /// A worker has it in hand.
+    Running(u32),
+    /// Its completion is on the way, or there is no such task.
+    Over,
+}
+
+/// How busy a worker is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Load {
+    /// Its number.
+    pub worker: u32,
+    /// Tasks it has begun.
+    pub in_hand: u32,
+    /// Tasks that wait for it in particular.
+    pub pinned: u32,
+    /// Tasks it has completed.
+    pub completed: u64,
+    /// Microseconds that those ran.
+    pub busy_us: u64,
+}
+
+impl Queue {
+    /// A queue without workers.
+    ///
+    /// # Errors
+    /// EMFILE and ENFILE without descriptors left.
+    pub fn new(limits: Limits) -> io::Result<Self> {
+        Ok(Self {
+            limits,
+            slots: Slots::default(),
+            sleepers: Sleepers::default(),
+            waiting: AtomicU32::new(0),
+            returned: Lot::default(),
+            urgent: Ranked::default(),
+            injector: crossbeam::deque::Injector::new(),
+            relaxed: Ranked::default(),
+            alone: Ranked::default(),
+            waiting_alone: AtomicU32::new(0),
+            stations: RwLock::default(),
+            definitions: Mutex::default(),
+            caller: Caller {
+                bell: EventFd::new()?,
+                asleep: AtomicU32::new(0),
+                reports: AtomicU32::new(0),
+                signalled_at: AtomicU64::new(0),
+            },
+            lost: Mutex::default(),
+            times: Mutex::default(),
+        })
+    }
+
+    /// Queues a task. False when the caller's number for it is out of range, or its worker is gone.
+    pub fn push(&self, mut task: Task, target: Target, priority: Priority) -> bool {
+        if !self.slots.transition_to_queued(task.slot) {
+            return false;
+        }
+        task.created_ns = monotonic_ns();
+        match target {
+            Target::Worker(worker) => return self.push_to(worker, task, |station| &station.pinned),
+            Target::Alone if self.limits.concurrency > 1 => {
+                task.alone = true;
+                self.push_alone(task, priority);
+            }
+            Target::Any | Target::Alone => {
+                self.waiting.fetch_add(1, Ordering::SeqCst);
+                if priority > 0.0 {
+                    self.urgent.push(task, priority);
+                } else if priority < 0.0 {
+                    self.relaxed.push(task, priority);
+                } else {
+                    self.injector.push(task);
+                }
+                self.wake_one(false);
+            }
+        }
+        true
+    }
+
+    fn push_alone(&self, task: Task, priority: Priority) {
+        self.waiting_alone.fetch_add(1, Ordering::SeqCst);
+        self.alone.push(task, priority);
+        self.wake_one(true);
+    }
+
+    /// Tells a worker something about a task that it has in hand. False when the worker is gone.
+    pub fn notify(&self, worker: u32, notice: Task) -> bool {
+        self.push_to(worker, notice, |station| &station.notices)
+    }
+
+    fn push_to(&self, worker: u32, task: Task, lot: impl FnOnce(&Station) -> &Lot) -> bool {
+        let Some(station) = self.station(worker) else {
+            return false;
+        };
+        lot(&station).push(task);
+        // SeqCst: pairs with the fence in `Worker::transition_to_asleep`.
+        fence(Ordering::SeqCst);
+        Self::ring(&station);
+        true
+    }
+
+    /// Any thread: sees to it that somebody finds the task that was made visible just now.
+    pub(super) fn wake_one(&self, alone: bool) {
+        if let Some(station) = self
+            .sleepers
+            .to_wake(alone)
+            .and_then(|number| self.station(number))
+        {
+            Self::ring(&station);
+        }
+    }
+
+    fn ring(station: &Station) {
+        if station.asleep.load(Ordering::Relaxed) == 1 && station.asleep.swap(0, Ordering::SeqCst) == 1 {
+            station.signalled_at.store(monotonic_ns(), Ordering::Relaxed);
+            station.bell.signal();
+        }
+    }
+
+    /// Takes a task out that no worker has in hand. Its number is free once [`Kind::Dropped`] reports it.
+    pub fn cancel(&self, slot: u32) -> Cancelled {
+        if self.slots.cancel(slot) {
+            return Cancelled::Queued;
+        }
+        match self.slots.place(slot) {
+            Place::Taken { worker, .. } => Cancelled::Running(worker),
+            _ => Cancelled::Over,
+        }
+    }
+
+    /// Asks the worker that has a task in hand to abort it. The worker, or `None` when none has it.
+    pub fn abort(&self, slot: u32) -> Option<u32> {
+        let worker = self.slots.abort(slot)?;
+        let notice = Task::new(TaskKind::Abort, slot, &[]);
+        self.notify(worker, notice).then_some(worker)
+    }
+
+    /// Makes room for a worker, and returns its number.
+    ///
+    /// # Errors
+    /// EMFILE and ENFILE without descriptors left.
+    pub fn add_worker(&self) -> io::Result<u32> {
+        let bell = EventFd::new()?;
+        let mut stations = self.write_stations();
+        let number = stations
+            .iter()
+            .position(Option::is_none)
+            .unwrap_or(stations.len());
+        let station = Some(Arc::new(Station::new(number as u32, self.limits, bell)));
+        match stations.get_mut(number) {
+            Some(free) => *free = station,
+            None => stations.push(station),
+        }
+        Ok(number as u32)
+    }
+
+    /// Lets a worker take no more tasks. False when it has some in hand or waiting for it alone, unless `force`.
+    pub fn retire(&self, worker: u32, force: bool) -> bool {
+        let Some(station) = self.station(worker) else {
+            return true;
+        };
+        let mut hands = station.hands();
+        let is_idle = hands.tasks.is_empty() && station.pinned.is_empty();
+        hands.retired |= is_idle || force;
+        is_idle || force
+    }
+
+    /// A worker has ended, with its last report taken: what it had not begun goes to others, and the numbers of
+    /// what it had begun are returned.
+    pub fn abandon(&self, worker: u32) -> Vec<u32> {
+        let station = {
+            let mut stations = self.write_stations();
+            stations.get_mut(worker as usize).and_then(Option::take)
+        };
+        let Some(station) = station else {
+            return Vec::new();
+        };
+        self.sleepers.transition_to_awake(worker);
+        if station.reported.swap(0, Ordering::SeqCst) == 1 {
+            self.caller.reports.fetch_sub(1, Ordering::SeqCst);
+        }
+        if let Some(stealer) = station.stealer.get() {
+            while let Some(task) = settle(|| stealer.steal()) {
+                // Counted as waiting already.
+                self.returned.push(task);
+                self.wake_one(false);
+            }
+        }
+        while let Some(task) = station.pinned.pop() {
+            self.unpin(&station, task);
+        }
+        let begun = std::mem::take(&mut station.hands().tasks);
+        let mut lost = self.lost();
+        begun
+            .into_iter()
+            .map(|task| {
+                self.slots.transition_to_free(task.slot);
+                if let Some(kept) = task.kept {
+                    lost.insert(task.slot, kept);
+                }
+                task.slot
+            })
+            .collect()
+    }
+
+    /// Gives a task to the others that waited for a worker which has ended.
+    fn unpin(&self, station: &Station, task: Task) {
+        if task.kind != TaskKind::Parcel {
+            return self.give_back(task);
+        }
+        // Its argument went with the worker's port: as lost as if it had been begun, unless it was cancelled,
+        // and then there is nobody left to report that its number is free.
+        let taken = self.slots.transition_to_taken(task.slot, station.number);
+        station.hands().tasks.push(InHand {
+            slot: task.slot,
+            created_ns: task.created_ns,
+            started_ns: task.created_ns,
+            kept: None,
+        });
+        debug_assert!(taken || self.slots.place(task.slot) == Place::Nowhere);
+    }
+
+    /// Any worker may take the task, before those that were never given to one.
+    fn give_back(&self, task: Task) {
+        if task.alone {
+            return self.push_alone(task, Priority::MAX);
+        }
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        self.returned.push(task);
+        self.wake_one(false);
+    }
+
+    /// Sends a task once more whose worker ended while it ran. False when it was not kept.
+    pub fn retry(&self, slot: u32) -> bool {
+        let kept = self.lost().remove(&slot);
+        let Some(task) = kept else {
+            return false;
+        };
+        if !self.slots.transition_to_queued(slot) {
+            return false;
+        }
+        self.give_back(task);
+        true
+    }
+
+    /// Lets go of a task whose worker ended while it ran.
+    pub fn forget(&self, slot: u32) {
+        self.lost().remove(&slot);
+    }
+
+    fn lost(&self) -> MutexGuard<'_, HashMap<u32, Task>> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds something that workers must know to read later records. Returns how many there are now.
+    pub fn define(&self, definition: &[u8]) -> u32 {
+        let mut definitions = self.definitions();
+        definitions.push(definition.into());
+        definitions.len() as u32
+    }
+
+    /// Any thread: the definition of this number, from 0.
+    pub fn definition(&self, number: u32) -> Option<Arc<[u8]>> {
+        self.definitions().get(number as usize).cloned()
+    }
+
+    fn definitions(&self) -> MutexGuard<'_, Vec<Arc<[u8]>>> {
+        self.definitions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tasks that wait for any worker.
+    pub fn waiting(&self) -> u32 {
+        self.waiting.load(Ordering::SeqCst) + self.waiting_alone.load(Ordering::SeqCst)
+    }
+
+    /// How busy each worker is.
+    pub fn loads(&self) -> Vec<Load> {
+        let load = |station: &Arc<Station>| Load {
+            worker: station.number,
+            in_hand: station.in_hand.load(Ordering::SeqCst),
+            pinned: station.pinned.len(),
+            completed: station.completed.load(Ordering::Relaxed),
+            busy_us: station.busy_us.load(Ordering::Relaxed),
+        };
+        self.stations().iter().flatten().map(load).collect()
+    }
+
+    /// The numbers of the tasks that a worker has begun.
+    pub fn begun(&self, worker: u32) -> Vec<u32> {
+        let slots = |station: Arc<Station>| station.hands().tasks.iter().map(|task| task.slot).collect();
+        self.station(worker).map(slots).unwrap_or_default()
+    }
+
+    /// For how long a task has been running, or `None` when no worker has it in hand.
+    pub fn running_for(&self, slot: u32) -> Option<Duration> {
+        let Place::Taken { worker, .. } = self.slots.place(slot) else {
+            return None;
+        };
+        let station = self.station(worker)?;
+        let hands = station.hands();
+        let task = hands.tasks.iter().find(|task| task.slot == slot)?;
+        Some(Duration::from_nanos(
+            monotonic_ns().saturating_sub(task.started_ns),
+        ))
+    }
+
+    /// Copies reports into `target`: whole entries, as many as fit. Returns the bytes copied, 0 for none.
+    ///
+    /// # Errors
+    /// The size of an entry that does not fit by itself.
+    pub fn take(&self, target: &mut [u8]) -> Result<usize, usize> {
+        let mut filled = 0;
+        let mut histograms = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        for station in self.stations().iter().flatten() {
+            if station.reported.swap(0, Ordering::SeqCst) == 0 {
+                continue;
+            }
+            self.caller.reports.fetch_sub(1, Ordering::SeqCst);
+            loop {
+                let taken = station.outbox.take(&mut target[filled..], |kind, entry| {
+                    if Kind::from_number(kind).is_some_and(Kind::is_final) {
+                        let (wait_us, run_us) = times(entry);
+                        histograms.0.record(wait_us as u64);
+                        histograms.1.record(run_us as u64);
+                    }
+                });
+                match taken {
+                    Ok(0) => break,
+                    Ok(bytes) => filled += bytes,
+                    Err(size) => {
+                        self.announce(station);
+                        return if filled > 0 { Ok(filled) } else { Err(size) };
+                    }
+                }
+            }
+        }
+        Ok(filled)
+    }
+
+    /// The histograms of how long tasks waited and ran, in microseconds.
+    pub fn with_times<T>(&self, read: impl FnOnce(&mut Histogram, &mut Histogram) -> T) -> T {
+        let mut histograms = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        let (wait, run) = &mut *histograms;
+        read(wait, run)
+    }
+
+    /// A worker's thread: reports, and rings the caller if it sleeps.
+    pub(super) fn report(&self, station: &Station, entry: Entry, record: &[u8]) {
+        station.outbox.push(entry, record);
+        self.announce(station);
+        // SeqCst: pairs with the fence in `transition_to_asleep`.
+        fence(Ordering::SeqCst);
+        let caller = &self.caller;
+        if caller.asleep.load(Ordering::Relaxed) == 1 && caller.asleep.swap(0, Ordering::SeqCst) == 1 {
+            caller.signalled_at.store(monotonic_ns(), Ordering::Relaxed);
+            caller.bell.signal();
+        }
+    }
+
+    fn announce(&self, station: &Station) {
+        if station.reported.swap(1, Ordering::SeqCst) == 0 {
+            self.caller.reports.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// The bell that the caller's event loop watches.
+    pub fn bell(&self) -> &EventFd {
+        &self.caller.bell
+    }
+
+    /// Blocks until there is something to take, or so long. False when there is nothing.
+    pub fn wait(&self, timeout: Duration) -> bool {
+        if is_soon_pending(self, Latency::of_process()) || !self.transition_to_asleep() {
+            return true;
+        }
+        self.caller.bell.wait(timeout);
+        self.caller.bell.clear();
+        self.transition_to_awake();
+        self.is_pending()
+    }
+
+    /// Leaves waiting to the event loop again, after [`Queue::wait`].
+    pub fn rest(&self) {
+        if !self.transition_to_asleep() {
+            self.caller.bell.signal();
+        }
+    }
+
+    pub(super) fn station(&self, worker: u32) -> Option<Arc<Station>> {
+        self.stations().get(worker as usize).cloned().flatten()
+    }
+
+    pub(super) fn stations(&self) -> RwLockReadGuard<'_, Vec<Option<Arc<Station>>>> {
+        self.stations.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_stations(&self) -> RwLockWriteGuard<'_, Vec<Option<Arc<Station>>>> {
+        self.stations.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The caller's event loop, waiting for reports.
+impl Consumer for Queue {
+    fn is_pending(&self) -> bool {
+        self.caller.reports.load(Ordering::SeqCst) != 0
+    }
+
+    fn transition_to_asleep(&self) -> bool {
+        self.caller.asleep.swap(1, Ordering::SeqCst);
+        // SeqCst: pairs with the fence in `report`.
+        fence(Ordering::SeqCst);
+        if self.is_pending() {
+            self.transition_to_awake();
+            return false;
+        }
+        true
+    }
+
+    fn transition_to_awake(&self) {
+        self.caller.asleep.swap(0, Ordering::SeqCst);
+    }
+
+    fn signalled_at(&self) -> u64 {
+        self.caller.signalled_at.load(Ordering::Relaxed)
+    }
+}

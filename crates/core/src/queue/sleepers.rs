@@ -1,0 +1,137 @@
+//! Which workers sleep, and whether one must be woken for a task.
+//!
+//! Waking a thread costs the waker several microseconds, so it happens only when nobody would find the task
+//! otherwise: no worker is looking for one, and one sleeps. A worker that stops looking because it found
+//! something passes the search on if there is more. No wake-up is lost, because each side stores before it looks:
+//! the caller makes the task visible, then looks for searchers and sleepers; a worker stops searching, counts
+//! itself among the sleepers, then looks for tasks once more.
+
+use crate::sync::{fence, AtomicU32, Mutex, MutexGuard, Ordering};
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub struct Sleepers {
+    searching: AtomicU32,
+    count: AtomicU32,
+    /// The latest last: its memory is the most likely to be at hand.
+    asleep: Mutex<Vec<Sleeper>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Sleeper {
+    worker: u32,
+    /// Nothing in hand: tasks that must be alone may come.
+    idle: bool,
+}
+
+impl Sleepers {
+    /// Worker: looks for tasks by itself from now on.
+    pub fn begin_search(&self) {
+        self.searching.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Worker: stops looking. True when it was the last that did.
+    pub fn end_search(&self) -> bool {
+        self.searching.fetch_sub(1, Ordering::SeqCst) == 1
+    }
+
+    /// Worker: goes to sleep, unless `has_work` says otherwise once everybody can see that it sleeps.
+    pub fn transition_to_asleep(&self, worker: u32, idle: bool, has_work: impl FnOnce() -> bool) -> bool {
+        {
+            let mut asleep = self.lock();
+            asleep.push(Sleeper { worker, idle });
+            self.count.fetch_add(1, Ordering::SeqCst);
+        }
+        // SeqCst: pairs with the fence in `to_wake`.
+        fence(Ordering::SeqCst);
+        if has_work() {
+            self.transition_to_awake(worker);
+            return false;
+        }
+        true
+    }
+
+    /// Worker: awake, for whatever reason.
+    pub fn transition_to_awake(&self, worker: u32) {
+        if self.count.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        let mut asleep = self.lock();
+        if let Some(at) = asleep.iter().position(|sleeper| sleeper.worker == worker) {
+            asleep.remove(at);
+            self.count.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Any thread, after making a task visible: the worker to ring, if one must be. It counts as awake.
+    pub fn to_wake(&self, alone: bool) -> Option<u32> {
+        // SeqCst: pairs with the fence in `transition_to_asleep`. Whichever comes second sees the other's store.
+        fence(Ordering::SeqCst);
+        if self.count.load(Ordering::Relaxed) == 0 || self.searching.load(Ordering::Relaxed) != 0 {
+            return None;
+        }
+        let mut asleep = self.lock();
+        let at = asleep.iter().rposition(|sleeper| sleeper.idle || !alone)?;
+        self.count.fetch_sub(1, Ordering::SeqCst);
+        Some(asleep.remove(at).worker)
+    }
+
+    /// Any thread, after making something visible for one worker: whether to ring it.
+    pub fn must_wake(&self, worker: u32) -> bool {
+        fence(Ordering::SeqCst);
+        if self.count.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
+        let mut asleep = self.lock();
+        let at = asleep.iter().position(|sleeper| sleeper.worker == worker);
+        at.is_some_and(|at| {
+            asleep.remove(at);
+            self.count.fetch_sub(1, Ordering::SeqCst);
+            true
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Sleeper>> {
+        // Nothing panics while it is held.
+        self.asleep
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_woken_while_somebody_looks() {
+        let sleepers = Sleepers::default();
+        assert_eq!(sleepers.to_wake(false), None);
+        assert!(sleepers.transition_to_asleep(1, true, || false));
+        assert!(sleepers.transition_to_asleep(2, true, || false));
+        sleepers.begin_search();
+        assert_eq!(sleepers.to_wake(false), None);
+        assert!(sleepers.end_search());
+        assert_eq!(sleepers.to_wake(false), Some(2));
+        assert_eq!(sleepers.to_wake(false), Some(1));
+        assert_eq!(sleepers.to_wake(false), None);
+    }
+
+    #[test]
+    fn work_that_came_meanwhile_keeps_a_worker_awake() {
+        let sleepers = Sleepers::default();
+        assert!(!sleepers.transition_to_asleep(1, true, || true));
+        assert_eq!(sleepers.to_wake(false), None);
+    }
+
+    #[test]
+    fn who_has_something_in_hand_is_not_woken_for_a_task_that_must_be_alone() {
+        let sleepers = Sleepers::default();
+        assert!(sleepers.transition_to_asleep(1, false, || false));
+        assert_eq!(sleepers.to_wake(true), None);
+        assert!(sleepers.transition_to_asleep(2, true, || false));
+        assert_eq!(sleepers.to_wake(true), Some(2));
+        assert!(sleepers.must_wake(1));
+        assert!(!sleepers.must_wake(1));
+    }
+}

@@ -1,0 +1,294 @@
+//! A worker's side of the queue.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use crossbeam::deque::Worker as Deque;
+
+use super::completions::{Entry, Kind};
+use super::pool::Queue;
+use super::slots::Place;
+use super::station::{settle, Hands, InHand, Station};
+use super::task::Task;
+use crate::ring::doorbell::Consumer;
+use crate::sync::{fence, Ordering};
+use crate::sys::clock::monotonic_ns;
+use crate::sys::eventfd::EventFd;
+
+/// A worker takes several tasks at once into its deque only while its tasks run shorter than this ...
+const BRIEF_US: f64 = 20.0;
+/// ... and so many for each worker wait that order between them hardly matters.
+const DEEP: u32 = 64;
+/// How many then.
+const BATCH: usize = 16;
+
+/// Belongs to the worker's thread. Dropped when the thread ends, which the caller is told.
+pub struct Worker {
+    queue: Arc<Queue>,
+    station: Arc<Station>,
+    deque: Deque<Task>,
+    /// How long its tasks run on average, in microseconds.
+    average_us: Cell<f64>,
+    /// Whether the last task had to be alone: next time the others come first.
+    was_alone: Cell<bool>,
+}
+
+impl Worker {
+    /// Takes the place that [`Queue::add_worker`] made. `None` when there is none, or it is taken.
+    pub fn attach(queue: Arc<Queue>, number: u32) -> Option<Self> {
+        let station = queue.station(number)?;
+        let deque = Deque::new_fifo();
+        station.stealer.set(deque.stealer()).ok()?;
+        Some(Self {
+            queue,
+            station,
+            deque,
+            average_us: Cell::new(f64::MAX),
+            was_alone: Cell::new(false),
+        })
+    }
+
+    /// Its own number.
+    pub fn number(&self) -> u32 {
+        self.station.number
+    }
+
+    /// The queue it works for.
+    pub fn queue(&self) -> &Arc<Queue> {
+        &self.queue
+    }
+
+    /// The bell that its event loop watches.
+    pub fn bell(&self) -> &EventFd {
+        &self.station.bell
+    }
+
+    /// The next notice or task. A task is in its hands then.
+    pub fn pull(&self) -> Option<Task> {
+        if let Some(notice) = self.station.notices.pop() {
+            return Some(notice);
+        }
+        let mut hands = self.station.hands();
+        loop {
+            let task = self.find(&hands)?;
+            if self.queue.slots.transition_to_taken(task.slot, self.number()) {
+                self.begin(&mut hands, &task);
+                drop(hands);
+                if self.queue.waiting.load(Ordering::SeqCst) > 0 {
+                    self.queue.wake_one(false);
+                }
+                return Some(task);
+            }
+            self.report(Kind::Dropped, task.slot, (0.0, 0.0), &[]);
+        }
+    }
+
+    fn begin(&self, hands: &mut Hands, task: &Task) {
+        self.was_alone.set(task.alone);
+        hands.alone = task.alone;
+        hands.taken += 1;
+        hands.retired |= hands.taken == self.station.limits.tasks;
+        hands.tasks.push(InHand {
+            slot: task.slot,
+            created_ns: task.created_ns,
+            started_ns: monotonic_ns(),
+            kept: task.keep.then(|| task.clone()),
+        });
+        self.station.in_hand.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn find(&self, hands: &Hands) -> Option<Task> {
+        if !hands.have_room(self.station.limits) {
+            return None;
+        }
+        if let Some(task) = self.station.pinned.pop() {
+            return Some(task);
+        }
+        if self.queue.waiting_alone.load(Ordering::SeqCst) == 0 {
+            return self.find_ordinary();
+        }
+        // A worker with others in hand finishes those first, so that the lonely ones get their turn.
+        if !hands.tasks.is_empty() {
+            return None;
+        }
+        match self.was_alone.get() {
+            true => self.find_ordinary().or_else(|| self.find_alone()),
+            false => self.find_alone().or_else(|| self.find_ordinary()),
+        }
+    }
+
+    fn find_alone(&self) -> Option<Task> {
+        let task = self.queue.alone.pop()?;
+        self.queue.waiting_alone.fetch_sub(1, Ordering::SeqCst);
+        Some(task)
+    }
+
+    fn find_ordinary(&self) -> Option<Task> {
+        let queue = &self.queue;
+        if queue.waiting.load(Ordering::SeqCst) == 0 {
+            return None;
+        }
+        let task = queue
+            .returned
+            .pop()
+            .or_else(|| queue.urgent.pop())
+            .or_else(|| self.deque.pop())
+            .or_else(|| self.steal_new())
+            .or_else(|| queue.relaxed.pop())
+            .or_else(|| self.steal_from_others())?;
+        queue.waiting.fetch_sub(1, Ordering::SeqCst);
+        Some(task)
+    }
+
+    fn steal_new(&self) -> Option<Task> {
+        let injector = &self.queue.injector;
+        let is_deep = || {
+            let workers = self.queue.stations().len() as u32;
+            self.queue.waiting.load(Ordering::Relaxed) > DEEP * workers
+        };
+        if self.average_us.get() < BRIEF_US && is_deep() {
+            return settle(|| injector.steal_batch_with_limit_and_pop(&self.deque, BATCH));
+        }
+        settle(|| injector.steal())
+    }
+
+    fn steal_from_others(&self) -> Option<Task> {
+        let stations = self.queue.stations();
+        let after = self.station.number as usize + 1;
+        (0..stations.len())
+            .map(|i| (after + i) % stations.len())
+            .filter_map(|at| stations.get(at)?.as_ref()?.stealer.get())
+            .find_map(|stealer| settle(|| stealer.steal()))
+    }
+
+    /// Reports the end of a task. False when this worker does not have it in hand.
+    pub fn complete(&self, kind: Kind, slot: u32, record: &[u8]) -> bool {
+        let mut hands = self.station.hands();
+        let Some(at) = hands.tasks.iter().position(|task| task.slot == slot) else {
+            return false;
+        };
+        let task = hands.tasks.swap_remove(at);
+        hands.alone = false;
+        let is_last = hands.retired && hands.tasks.is_empty();
+        self.station.in_hand.fetch_sub(1, Ordering::SeqCst);
+        drop(hands);
+        let us = |from: u64, to: u64| to.saturating_sub(from) as f64 / 1000.0;
+        let wait_us = us(task.created_ns, task.started_ns);
+        let run_us = us(task.started_ns, monotonic_ns());
+        self.average_us.set(match self.average_us.get() {
+            f64::MAX => run_us,
+            average => (average * 3.0 + run_us) / 4.0,
+        });
+        self.station.completed.fetch_add(1, Ordering::Relaxed);
+        self.station.busy_us.fetch_add(run_us as u64, Ordering::Relaxed);
+        self.queue.slots.transition_to_free(slot);
+        self.report(kind, slot, (wait_us, run_us), record);
+        if is_last {
+            self.tell(Kind::Retired, 0, &[]);
+        }
+        true
+    }
+
+    /// Reports something that ends no task.
+    pub fn tell(&self, kind: Kind, slot: u32, record: &[u8]) {
+        self.report(kind, slot, (0.0, 0.0), record);
+    }
+
+    /// Takes no more tasks; [`Kind::Retired`] follows once none is in hand.
+    pub fn retire(&self) {
+        let is_over = {
+            let mut hands = self.station.hands();
+            hands.retired = true;
+            hands.tasks.is_empty()
+        };
+        if is_over {
+            self.tell(Kind::Retired, 0, &[]);
+        }
+    }
+
+    fn report(&self, kind: Kind, slot: u32, (wait_us, run_us): (f64, f64), record: &[u8]) {
+        let entry = Entry {
+            kind,
+            slot,
+            worker: self.station.number,
+            wait_us,
+            run_us,
+        };
+        self.queue.report(&self.station, entry, record);
+    }
+
+    /// Whether a task that this worker has in hand is to be aborted.
+    pub fn is_aborted(&self, slot: u32) -> bool {
+        matches!(self.queue.slots.place(slot), Place::Taken { aborted: true, .. })
+    }
+
+    fn has_tasks(&self, hands: &Hands) -> bool {
+        if !hands.have_room(self.station.limits) {
+            return false;
+        }
+        let is_idle = hands.tasks.is_empty();
+        let alone = self.queue.waiting_alone.load(Ordering::SeqCst) > 0;
+        let any = self.queue.waiting.load(Ordering::SeqCst) > 0;
+        !self.station.pinned.is_empty() || if is_idle { alone || any } else { any && !alone }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // What the deque still holds stays with its stealer, for `Queue::abandon`.
+        self.tell(Kind::Ended, 0, &[]);
+    }
+}
+
+/// The worker's event loop, waiting for tasks.
+impl Consumer for Worker {
+    fn is_pending(&self) -> bool {
+        !self.station.notices.is_empty() || self.has_tasks(&self.station.hands())
+    }
+
+    fn transition_to_asleep(&self) -> bool {
+        let station = &self.station;
+        station.asleep.swap(1, Ordering::SeqCst);
+        // SeqCst: pairs with the fence in `Queue::push_to`.
+        fence(Ordering::SeqCst);
+        let (has_room, is_idle) = {
+            let hands = station.hands();
+            (hands.have_room(station.limits), hands.tasks.is_empty())
+        };
+        let is_pending = || Consumer::is_pending(self);
+        let is_asleep = match has_room {
+            true => self
+                .queue
+                .sleepers
+                .transition_to_asleep(station.number, is_idle, is_pending),
+            // Not one that could be woken for a task: its own completions wake it.
+            false => !is_pending(),
+        };
+        if !is_asleep {
+            station.asleep.swap(0, Ordering::SeqCst);
+        }
+        is_asleep
+    }
+
+    fn transition_to_awake(&self) {
+        self.station.asleep.swap(0, Ordering::SeqCst);
+        self.queue.sleepers.transition_to_awake(self.station.number);
+    }
+
+    fn signalled_at(&self) -> u64 {
+        self.station.signalled_at.load(Ordering::Relaxed)
+    }
+
+    /// Tasks in hand wait for the event loop.
+    fn may_look_on(&self) -> bool {
+        self.station.in_hand.load(Ordering::SeqCst) == 0
+    }
+
+    fn begin_search(&self) {
+        self.queue.sleepers.begin_search();
+    }
+
+    fn end_search(&self) {
+        self.queue.sleepers.end_search();
+    }
+}

@@ -1,0 +1,156 @@
+'use strict';
+
+/** What code in a worker of a pool can ask about where it runs, and tell its caller. */
+
+const { AsyncLocalStorage } = require('node:async_hooks');
+const { makeError } = require('../core/errors');
+
+/**
+ * @typedef {object} Runner
+ * @property {(slot: number) => boolean} isAborted
+ * @property {(slot: number, payload: any) => void} emit
+ */
+
+const NOBODY = -1;
+
+const context = {
+  isWorkerThread: false,
+  /** @type {any} */
+  workerData: undefined,
+  /** 1 and up; 0 outside of workers. */
+  workerId: 0,
+};
+
+/** @type {Runner | null} */
+let runner = null;
+/** The task being run, where there is only one at a time. */
+let current = NOBODY;
+/** Where a worker has several tasks in hand. @type {AsyncLocalStorage<number> | null} */
+let storage = null;
+/** Made when asked for. @type {Map<number, AbortController>} */
+const controllers = new Map();
+/** By name, from `worker()`. @type {Map<string, Function>} */
+const methods = new Map();
+/** @type {((code?: number) => any)[]} */
+const terminators = [];
+
+/**
+ * @param {Runner} theRunner
+ * @param {boolean} hasCompany whether tasks overlap
+ */
+function enterWorker(theRunner, hasCompany) {
+  runner = theRunner;
+  if (hasCompany) storage = new AsyncLocalStorage();
+}
+
+/**
+ * Calls a handler on behalf of a task.
+ * @param {number} slot
+ * @param {(value: any) => any} call
+ * @param {any} value
+ */
+function runTask(slot, call, value) {
+  if (storage !== null) return storage.run(slot, call, value);
+  current = slot;
+  return call(value);
+}
+
+/** @param {number} slot of a task that is over */
+function leaveTask(slot) {
+  if (current === slot) current = NOBODY;
+  if (controllers.size !== 0) controllers.delete(slot);
+}
+
+function currentTask() {
+  return storage === null ? current : (storage.getStore() ?? NOBODY);
+}
+
+/**
+ * The signal of the task that the calling code belongs to. It is aborted when the caller's is, or when the time
+ * for the task has run out. `aborted` tells at once, also within code that never yields.
+ * @returns {AbortSignal}
+ */
+function taskSignal() {
+  const slot = currentTask();
+  if (runner === null || slot === NOBODY) {
+    throw makeError('ERR_MANYCORE_NOT_IN_TASK', ['taskSignal'], taskSignal);
+  }
+  let controller = controllers.get(slot);
+  if (controller === undefined) {
+    controller = makeController(slot, runner);
+    controllers.set(slot, controller);
+  }
+  return controller.signal;
+}
+
+/**
+ * @param {number} slot
+ * @param {Runner} theRunner
+ */
+function makeController(slot, theRunner) {
+  const controller = new AbortController();
+  const { signal } = controller;
+  const look = () => {
+    const known = Reflect.get(AbortSignal.prototype, 'aborted', signal);
+    if (!known && controllers.get(slot) === controller && theRunner.isAborted(slot)) controller.abort();
+    return Reflect.get(AbortSignal.prototype, 'aborted', signal);
+  };
+  Object.defineProperty(signal, 'aborted', { configurable: true, get: look });
+  Object.defineProperty(signal, 'throwIfAborted', {
+    configurable: true,
+    writable: true,
+    value() {
+      if (look()) throw signal.reason;
+    },
+  });
+  return controller;
+}
+
+/** @param {number} slot of a task that is to be aborted */
+function abortTask(slot) {
+  controllers.get(slot)?.abort();
+}
+
+/**
+ * Tells the caller of the current task something, while it goes on: its `onProgress`, or `on` of `exec()`.
+ * @param {any} payload
+ */
+function workerEmit(payload) {
+  const slot = currentTask();
+  if (runner === null || slot === NOBODY) {
+    throw makeError('ERR_MANYCORE_NOT_IN_TASK', ['workerEmit'], workerEmit);
+  }
+  if (payload instanceof Promise) return payload.then((value) => workerEmitFor(slot, value));
+  workerEmitFor(slot, payload);
+}
+
+/**
+ * @param {number} slot
+ * @param {any} payload
+ */
+function workerEmitFor(slot, payload) {
+  runner?.emit(slot, payload);
+}
+
+/**
+ * Makes functions known by name to `exec()` and `proxy()`.
+ * @param {Record<string, Function>} [functions]
+ * @param {{ onTerminate?: (code?: number) => any }} [options]
+ */
+function worker(functions = {}, options = {}) {
+  for (const name of Object.keys(functions)) {
+    if (typeof functions[name] === 'function') methods.set(name, functions[name]);
+  }
+  if (options.onTerminate !== undefined) terminators.push(options.onTerminate);
+}
+
+module.exports.context = context;
+module.exports.methods = methods;
+module.exports.terminators = terminators;
+module.exports.enterWorker = enterWorker;
+module.exports.runTask = runTask;
+module.exports.leaveTask = leaveTask;
+module.exports.abortTask = abortTask;
+module.exports.taskSignal = taskSignal;
+module.exports.worker = worker;
+module.exports.workerEmit = workerEmit;

@@ -1,0 +1,318 @@
+'use strict';
+
+/** The workers of a pool: when they are started, replaced and let go. */
+
+const { Errors } = require('./errors');
+const { summaryOfHistogram } = require('./histogram');
+const { Member } = require('./member');
+const { TaskKind } = require('./page');
+
+const kMember = Symbol('member');
+
+/**
+ * @typedef {object} Owner what a crew needs of its pool
+ * @property {(event: string, ...args: any[]) => void} emit
+ * @property {() => number} outstanding tasks
+ * @property {() => void} drain takes what workers have reported
+ * @property {(slots: number[], error: any) => number} onLost how many of the tasks somebody waited for
+ * @property {(error: any) => boolean} onStuck no worker can be started; whether somebody waited
+ * @property {(member: Member) => void} onAvailable
+ */
+
+class Crew {
+  #options;
+  #native;
+  #memory;
+  #owner;
+  /** By place in the queue. @type {(Member | undefined)[]} */
+  #places = [];
+  /** In the order in which they were started. @type {Set<Member>} */
+  #members = new Set();
+  /** @type {Set<Member>} */
+  #leaving = new Set();
+  #readyCount = 0;
+  #failsToStart = false;
+  #isClosed = false;
+  /** @type {NodeJS.Timeout | null} */
+  #idleTimer = null;
+  /** @type {NodeJS.Timeout | null} */
+  #ageTimer = null;
+
+  /**
+   * @param {Record<string, any>} options
+   * @param {import('../native/index').PoolQueue} native
+   * @param {import('../link/memory').Memory} memory of its reports
+   * @param {Owner} owner
+   */
+  constructor(options, native, memory, owner) {
+    this.#options = options;
+    this.#native = native;
+    this.#memory = memory;
+    this.#owner = owner;
+    this.#ensureMinimum(true);
+    if (options.maxWorkerAgeMs > 0) {
+      const period = Math.max(Math.min(options.maxWorkerAgeMs / 4, 1000), 1);
+      this.#ageTimer = setInterval(() => this.#replaceOld(), period).unref();
+    }
+  }
+
+  get size() {
+    return this.#members.size;
+  }
+
+  get readyCount() {
+    return this.#readyCount;
+  }
+
+  /** Tasks that workers which are ready can have in hand. */
+  get capacity() {
+    return this.#readyCount * this.#options.concurrentTasksPerWorker;
+  }
+
+  /** Tasks that workers which start can have in hand. */
+  get pendingCapacity() {
+    return (this.#members.size - this.#readyCount) * this.#options.concurrentTasksPerWorker;
+  }
+
+  /** Those that start first, then those that are ready. */
+  *[Symbol.iterator]() {
+    for (const member of this.#members) if (!member.isReady) yield member;
+    for (const member of this.#members) if (member.isReady) yield member;
+  }
+
+  /** @param {number} place */
+  at(place) {
+    return this.#places[place];
+  }
+
+  /** One more worker, if there may be more. */
+  grow() {
+    if (!this.#isClosed && this.#members.size < this.#options.maxThreads) this.#add(false);
+  }
+
+  /** What `resize()` asks for. */
+  adjust() {
+    this.#ensureMinimum(false);
+    this.settle();
+  }
+
+  /** @param {boolean} isFirst */
+  #ensureMinimum(isFirst) {
+    if (this.#isClosed) return;
+    const { minThreads, maxThreads, warmSpares } = this.#options;
+    const wanted = Math.min(minThreads + warmSpares, Math.max(maxThreads, minThreads));
+    while (this.#members.size < wanted) this.#add(isFirst);
+  }
+
+  /** @param {boolean} isFirst whether tasks may count on it from the start */
+  #add(isFirst) {
+    const number = this.#native.addWorker();
+    let member;
+    try {
+      member = new Member(this.#options, this.#native.id, number, this.#memory, {
+        onMessage: (_, message) => this.#owner.emit('message', message),
+        onExit: (gone, code) => this.onExit(gone, code),
+      });
+    } catch (error) {
+      this.#native.abandon(number);
+      throw error;
+    }
+    this.#members.add(member);
+    this.#places[number] = member;
+    if (this.#options.emitStdStreams) forwardStreams(member, this.#owner.emit);
+    if (!isFirst) return;
+    this.#markReady(member);
+    const created = member;
+    queueMicrotask(() => this.#owner.emit('workerCreate', this.interfaceOf(created)));
+  }
+
+  /** @param {Member} member */
+  #markReady(member) {
+    if (member.isReady || member.isLeaving) return;
+    member.isReady = true;
+    this.#readyCount++;
+  }
+
+  /** A worker takes tasks. @param {Member} member */
+  onStarted(member) {
+    member.hasStarted = true;
+    if (!member.isReady && !member.isLeaving) {
+      this.#markReady(member);
+      this.#owner.emit('workerCreate', this.interfaceOf(member));
+    }
+    this.#owner.emit('ready', this.interfaceOf(member));
+    this.#owner.onAvailable(member);
+    this.settle();
+  }
+
+  /** A worker has none in hand and takes no more. @param {Member} member */
+  onRetired(member) {
+    if (member.isLeaving) return;
+    this.#owner.emit('workerRecycle', this.interfaceOf(member));
+    this.leave(member);
+    this.replenish();
+  }
+
+  /**
+   * Lets a worker go. Tasks that it has in hand are rejected with the cause.
+   * @param {Member} member
+   * @param {any} [cause]
+   */
+  leave(member, cause = Errors.threadTermination()) {
+    if (!this.#members.delete(member)) return;
+    if (member.isReady) this.#readyCount--;
+    this.#leaving.add(member);
+    member.isLeaving = true;
+    this.#native.retire(member.number, true);
+    const isGraceful = this.#isTornDown(member) && this.#native.begun(member.number).length === 0;
+    if (isGraceful && member.hasStarted) {
+      member.cause ??= cause;
+      member.worker.ref();
+      this.#native.notify(member.number, TaskKind.RETIRE, 0);
+      setTimeout(() => member.terminate(cause), this.#options.terminateTimeout).unref();
+    } else {
+      member.terminate(cause);
+    }
+    this.#owner.emit('workerDestroy', this.interfaceOf(member));
+  }
+
+  /** Whether a worker has something to do before it ends. @param {Member} _member */
+  #isTornDown(_member) {
+    return this.#options.teardown !== null || this.#options.onTerminateWorker !== undefined;
+  }
+
+  /** As many workers as there should be. */
+  replenish() {
+    if (this.#isClosed) return;
+    if (!this.#failsToStart) this.#ensureMinimum(false);
+    const { concurrentTasksPerWorker, maxThreads } = this.#options;
+    const isShort = () => this.#owner.outstanding() > this.#members.size * concurrentTasksPerWorker;
+    while (this.#members.size < maxThreads && isShort()) {
+      this.#add(false);
+      if (this.#failsToStart) break;
+    }
+  }
+
+  /**
+   * @param {Member} member
+   * @param {number | null} code null while the event loop is held up, and its exit cannot be heard of
+   */
+  onExit(member, code) {
+    if (this.#places[member.number] !== member) return;
+    const wasExpected = member.isLeaving;
+    const { cause } = member;
+    const error = cause ?? new Error(code === null ? 'worker exited' : `worker exited with code: ${code}`);
+    if (code !== null) this.#owner.drain();
+    if (this.#members.delete(member)) {
+      if (member.isReady) this.#readyCount--;
+      this.#owner.emit('workerDestroy', this.interfaceOf(member));
+    }
+    this.#leaving.delete(member);
+    this.#places[member.number] = undefined;
+    const affected = this.#owner.onLost(this.#native.abandon(member.number), error);
+    this.#options.onTerminateWorker?.({ ...member.settings, workerId: member.workerId });
+    if (this.#isClosed) return;
+    if (wasExpected) return this.replenish();
+    if (!member.hasStarted) return this.#onFailedStart(error, cause !== undefined);
+    this.replenish();
+    if (cause !== undefined && affected === 0) this.#owner.emit('error', error);
+  }
+
+  /**
+   * Workers that cannot even start are not started over and over.
+   * @param {any} error
+   * @param {boolean} isReported whether it is an error of its own
+   */
+  #onFailedStart(error, isReported) {
+    this.#failsToStart = true;
+    const hasOthers = this.#members.size > 0;
+    if (!hasOthers && this.#owner.onStuck(error)) return;
+    if (isReported) this.#owner.emit('error', error);
+  }
+
+  /** Lets workers go that have nothing to do, after a while. */
+  settle() {
+    const { minThreads, warmSpares, idleTimeout } = this.#options;
+    if (this.#members.size <= minThreads + warmSpares || idleTimeout === Infinity) return;
+    if (this.#idleTimer !== null || this.#isClosed) return;
+    const before = new Map(this.#native.loads().map((load) => [load.worker, load.completed]));
+    this.#idleTimer = setTimeout(() => {
+      this.#idleTimer = null;
+      this.#dismissIdle(before);
+    }, idleTimeout).unref();
+  }
+
+  /** @param {Map<number, number>} before how many tasks each had completed */
+  #dismissIdle(before) {
+    const least = this.#options.minThreads + this.#options.warmSpares;
+    for (const load of this.#native.loads()) {
+      if (this.#members.size <= least) return;
+      const member = this.#places[load.worker];
+      if (member === undefined || !member.isReady || member.isLeaving) continue;
+      if (load.inHand !== 0 || before.get(load.worker) !== load.completed) continue;
+      if (this.#owner.outstanding() >= this.capacity) return;
+      if (member.usage === 0 && this.#native.retire(load.worker, false)) this.leave(member);
+    }
+    this.settle();
+  }
+
+  #replaceOld() {
+    const oldest = performance.now() - this.#options.maxWorkerAgeMs;
+    for (const member of [...this.#members]) {
+      if (!member.hasStarted || member.startedAt > oldest) continue;
+      if (this.#native.retire(member.number, false)) this.onRetired(member);
+    }
+  }
+
+  /** Lets all workers go. Resolves when they have ended. @param {any} [cause] */
+  async close(cause) {
+    this.#isClosed = true;
+    if (this.#idleTimer !== null) clearTimeout(this.#idleTimer);
+    if (this.#ageTimer !== null) clearInterval(this.#ageTimer);
+    for (const member of [...this.#members]) this.leave(member, cause);
+    await Promise.all([...this.#leaving].map((member) => member.exited));
+  }
+
+  /**
+   * What users see of a worker.
+   * @param {Member} member
+   */
+  interfaceOf(member) {
+    const native = this.#native;
+    return {
+      get id() {
+        return member.worker.threadId;
+      },
+      get currentUsage() {
+        if (this.isRunningAbortableTask) return Infinity;
+        return member.usage || native.begun(member.number).length;
+      },
+      get isRunningAbortableTask() {
+        return member.abortable === 1 && member.usage === 1;
+      },
+      get histogram() {
+        return member.histogram === null ? null : summaryOfHistogram(member.histogram);
+      },
+      get terminating() {
+        return member.isLeaving && !member.isGone;
+      },
+      get destroyed() {
+        return member.isLeaving || member.isGone;
+      },
+      [kMember]: member,
+    };
+  }
+}
+
+/**
+ * @param {Member} member
+ * @param {(event: string, ...args: any[]) => void} emit
+ */
+function forwardStreams(member, emit) {
+  for (const name of /** @type {const} */ (['stdout', 'stderr'])) {
+    member.worker[name].on('data', (chunk) => emit(name, String(chunk), member.workerId));
+  }
+}
+
+module.exports.Crew = Crew;
+module.exports.kMember = kMember;

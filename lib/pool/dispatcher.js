@@ -1,0 +1,184 @@
+'use strict';
+
+/**
+ * Scheduling in JavaScript, for pools with a queue or a balancer of the program's own: a task leaves the queue
+ * when the balancer names a worker for it.
+ */
+
+const { kMember } = require('./crew');
+const { Errors } = require('./errors');
+const { queueOptionsSymbol } = require('./transfer');
+
+/** @typedef {import('./engine').Engine} Engine */
+
+let taskIds = 0;
+
+class TaskInfo {
+  taskId = taskIds++;
+  created = performance.now();
+  aborted = false;
+  /** Whether a worker has it. */
+  isSent = false;
+  #task;
+
+  /**
+   * @param {any} task
+   * @param {string | null} filename
+   * @param {string} name
+   * @param {boolean} isAbortable
+   * @param {(place: number) => void} send
+   * @param {(error: any) => void} reject
+   */
+  constructor(task, filename, name, isAbortable, send, reject) {
+    this.#task = task;
+    this.filename = filename;
+    this.name = name;
+    this.isAbortable = isAbortable;
+    this.send = send;
+    this.reject = reject;
+  }
+
+  get [queueOptionsSymbol]() {
+    return this.#task?.[queueOptionsSymbol] ?? null;
+  }
+
+  /** As tinypool's queues expect. */
+  cancel() {
+    this.aborted = true;
+    this.reject(new Error('The task has been cancelled'));
+  }
+
+  /** What a balancer sees. */
+  get interface() {
+    const { taskId, filename, name, created, isAbortable } = this;
+    return { taskId, filename, name, created, isAbortable, [queueOptionsSymbol]: this[queueOptionsSymbol] };
+  }
+}
+
+class Dispatcher {
+  #engine;
+  #options;
+  #balance;
+  #queue;
+  /** Tasks with a signal that were sent back. @type {TaskInfo[]} */
+  #skipped = [];
+
+  /**
+   * @param {Engine} engine
+   * @param {Record<string, any>} options
+   */
+  constructor(engine, options) {
+    this.#engine = engine;
+    this.#options = options;
+    this.#queue = options.taskQueue;
+    this.#balance = options.loadBalancer ?? leastBusy(options.concurrentTasksPerWorker);
+    engine.onAvailable = () => this.#distributeAll();
+    engine.onOver = (_slot, info, member) => {
+      if (member !== null && info !== null && info !== undefined) {
+        member.usage--;
+        if (info.isAbortable) member.abortable--;
+      }
+      this.#distributeAll();
+    };
+  }
+
+  get size() {
+    return this.#queue.size + this.#skipped.length;
+  }
+
+  /** @param {TaskInfo} info */
+  submit(info) {
+    const { crew } = this.#engine;
+    const { maxQueue } = this.#options;
+    if (this.#queue.size > 0) {
+      if (this.#queue.size >= maxQueue + crew.pendingCapacity) {
+        info.reject(maxQueue === 0 ? Errors.noTaskQueueAvailable() : Errors.taskQueueAtLimit());
+      } else {
+        this.#queue.push(info);
+        crew.grow();
+      }
+      return;
+    }
+    if (this.#distribute(info)) return;
+    crew.grow();
+    if (maxQueue <= 0 && crew.pendingCapacity === 0) {
+      this.remove(info);
+      info.reject(Errors.noTaskQueueAvailable());
+    }
+  }
+
+  /** @param {TaskInfo} info that waits */
+  remove(info) {
+    const at = this.#skipped.indexOf(info);
+    if (at >= 0) this.#skipped.splice(at, 1);
+    else this.#queue.remove(info);
+  }
+
+  /** Rejects what waits. @param {any} error */
+  rejectWaiting(error) {
+    for (const info of this.#skipped.splice(0)) info.reject(error);
+    while (this.#queue.size > 0) this.#queue.shift()?.reject(error);
+  }
+
+  #distributeAll() {
+    const { crew } = this.#engine;
+    while (this.size > 0) {
+      const info = this.#skipped.shift() ?? this.#queue.shift();
+      if (info === null || info === undefined || this.#distribute(info)) continue;
+      if (crew.size < this.#options.maxThreads) crew.grow();
+      break;
+    }
+  }
+
+  /** @param {TaskInfo} info */
+  #distribute(info) {
+    if (info.aborted) return true;
+    const { crew } = this.#engine;
+    const workers = [...crew].filter((member) => member.isReady).map((member) => crew.interfaceOf(member));
+    const member = this.#balance(info.interface, workers)?.[kMember];
+    if (member === undefined) {
+      this.#putBack(info);
+      return false;
+    }
+    member.usage++;
+    if (info.isAbortable) member.abortable++;
+    info.isSent = true;
+    info.send(member.number);
+    return true;
+  }
+
+  /** @param {TaskInfo} info that no worker is free for */
+  #putBack(info) {
+    const isLast = !this.#options.stricterFIFO;
+    if (info.isAbortable) {
+      if (isLast) this.#skipped.push(info);
+      else this.#skipped.unshift(info);
+    } else if (isLast || this.#queue.unshift === undefined) {
+      this.#queue.push(info);
+    } else {
+      this.#queue.unshift(info);
+    }
+  }
+}
+
+/**
+ * A worker without tasks, else the one with the fewest; none with `concurrency` tasks, nor one whose task may be
+ * aborted, which ends all of that worker's.
+ * @param {number} concurrency
+ */
+function leastBusy(concurrency) {
+  return (/** @type {any} */ task, /** @type {any[]} */ workers) => {
+    let chosen = null;
+    let least = concurrency;
+    for (const worker of workers) {
+      if (worker.currentUsage === 0) return worker;
+      if (task.isAbortable || worker.isRunningAbortableTask || worker.currentUsage >= least) continue;
+      chosen = worker;
+      least = worker.currentUsage;
+    }
+    return chosen;
+  };
+}
+
+module.exports.Dispatcher = Dispatcher;
+module.exports.TaskInfo = TaskInfo;

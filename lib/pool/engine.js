@@ -1,0 +1,697 @@
+'use strict';
+
+/**
+ * The caller's side of a pool: tasks go into the native queue, reports of the workers come out of it.
+ *
+ * What the queue cannot carry goes by the worker's own port. If some worker has nothing to do, it gets the task
+ * at once; else a ticket waits in the queue like any other task, and the worker that takes it asks for the rest.
+ */
+
+const { memoryOf } = require('../link/memory');
+const { UNSUPPORTED } = require('../link/unsupported');
+const { requireAddon } = require('../core/addon');
+const { receiveMessageOnPort } = require('node:worker_threads');
+const { Crew } = require('./crew');
+const { Definitions, TaskEncoder } = require('./definitions');
+const { Errors, TimeoutError } = require('./errors');
+const { ENTRY_BYTES, Report, Target, TaskKind } = require('./page');
+const { Tasks } = require('./tasks');
+const { unpack } = require('./transfer');
+const { restoreError } = require('./whole-errors');
+
+/** Words that the native side reads whenever it likes. */
+const OUTSTANDING = 15;
+const KEPT = 14;
+/** How long a blocking wait goes on before this thread can be terminated. */
+const SLICE_MS = 50;
+
+/**
+ * @typedef {object} Grace
+ * @property {number} until
+ * @property {NodeJS.Timeout | null} timer
+ * @property {() => void} end
+ */
+
+/**
+ * @typedef {object} TaskOptions
+ * @property {any[]} [transferList]
+ * @property {any} [signal]
+ * @property {number} [timeoutMs]
+ * @property {number} [priority]
+ * @property {number} [retries]
+ * @property {((payload: any) => void) | null} [onEvent]
+ * @property {number} [place] of the worker that must take it
+ * @property {any} [info] of a task that JavaScript schedules
+ */
+
+class Engine {
+  #options;
+  #emit;
+  #native;
+  #words;
+  #priority;
+  #record;
+  #batch;
+  #push;
+  #take;
+  #definitions;
+  /** @type {import('../link/encoder').Encoder} */
+  #encoder;
+  #isEncoding = false;
+  #tasks = new Tasks();
+  #crew;
+  #needsDrain = false;
+  #isFull = false;
+  /** Of tasks that go on: told after the batch, for they may call back into the pool. */
+  /** @type {(() => void)[]} */
+  #events = [];
+  /** Told when a task that JavaScript schedules is over. @type {((slot: number, info: any, member: any) => void) | null} */
+  onOver = null;
+  /** @type {((member: any) => void) | null} */
+  onAvailable = null;
+  /** @type {(() => void)[]} */
+  #whenIdle = [];
+  /** For workers that have been asked to stop. @type {Set<Grace>} */
+  #graces = new Set();
+  #isBlocking = false;
+
+  /**
+   * @param {Record<string, any>} options
+   * @param {(event: string, ...args: any[]) => void} emit
+   */
+  constructor(options, emit) {
+    const addon = requireAddon('Pool');
+    this.#options = options;
+    this.#emit = emit;
+    const concurrency = Math.min(options.concurrentTasksPerWorker, 0x7fffffff);
+    const native = new addon.PoolQueue(concurrency, options.maxTasksPerWorker);
+    this.#native = native;
+    const words = /** @type {ArrayBuffer} */ (native.words());
+    this.#words = new Int32Array(words);
+    this.#priority = new Float64Array(words, 32, 1);
+    this.#record = memoryOf(/** @type {ArrayBuffer} */ (native.record()));
+    this.#batch = memoryOf(/** @type {ArrayBuffer} */ (native.batch()));
+    this.#push = native.pushFunction();
+    this.#take = native.takeFunction();
+    this.#definitions = new Definitions(native);
+    this.#encoder = new TaskEncoder(this.#definitions);
+    this.#crew = new Crew(options, native, this.#batch, {
+      emit,
+      outstanding: () => this.#tasks.outstanding,
+      drain: () => {
+        while (this.#drain());
+      },
+      onLost: (slots, error) => this.#onLost(slots, error),
+      onStuck: (error) => this.#onStuck(error),
+      onAvailable: (member) => this.onAvailable?.(member),
+    });
+    native.listen(() => void this.#drain());
+  }
+
+  get crew() {
+    return this.#crew;
+  }
+
+  get native() {
+    return this.#native;
+  }
+
+  get completed() {
+    return this.#tasks.completed;
+  }
+
+  get outstanding() {
+    return this.#tasks.outstanding;
+  }
+
+  /** Tasks that no worker is free for. */
+  get waiting() {
+    return Math.max(this.#tasks.outstanding - this.#crew.capacity, 0);
+  }
+
+  get needsDrain() {
+    return this.#needsDrain;
+  }
+
+  /**
+   * The number of a handler, for `run()`.
+   * @param {string | null} filename
+   * @param {string} name
+   * @param {boolean} [isSpread]
+   * @param {string | null} [source]
+   */
+  handler(filename, name, isSpread = false, source = null) {
+    return this.#definitions.handler(filename, name, isSpread, source);
+  }
+
+  /**
+   * Makes sure that there is room for one more task, and a worker to come. The error if there is none.
+   * @returns {Error | null}
+   */
+  admit() {
+    const { outstanding } = this.#tasks;
+    const { capacity } = this.#crew;
+    if (outstanding < capacity) return null;
+    const { maxQueue } = this.#options;
+    const refusal = () => (maxQueue === 0 ? Errors.noTaskQueueAvailable() : Errors.taskQueueAtLimit());
+    const waiting = outstanding - capacity;
+    if (waiting > 0) {
+      if (waiting >= maxQueue + this.#crew.pendingCapacity) return refusal();
+      this.#crew.grow();
+      return null;
+    }
+    this.#crew.grow();
+    return maxQueue <= 0 && this.#crew.pendingCapacity === 0 ? refusal() : null;
+  }
+
+  /**
+   * Queues a task.
+   * @param {number} handler
+   * @param {any} value
+   * @param {TaskOptions | null} options
+   * @param {(value: any) => void} resolve
+   * @param {(error: any) => void} reject
+   * @returns {number} its number; -1 when it could not be queued, and has been rejected
+   */
+  submit(handler, value, options, resolve, reject) {
+    const moved = unpack(value);
+    let transferList = options?.transferList;
+    if (moved !== null) {
+      transferList = (transferList ?? []).concat(moved.transferList);
+      value = moved.value;
+    }
+    const slot = this.#tasks.add(resolve, reject);
+    if (options !== null) this.#prepare(slot, options);
+    this.#keepAlive();
+    try {
+      const isByPort = transferList !== undefined && transferList.length > 0;
+      const sent =
+        (!isByPort && this.#pushRecord(slot, handler, value, options)) ||
+        this.#pushByPort(slot, handler, value, transferList ?? [], options);
+      if (!sent) throw Errors.threadTermination();
+    } catch (error) {
+      this.#tasks.reject(slot, error);
+      this.#tasks.free(slot);
+      this.#released();
+      return -1;
+    }
+    if (this.#tasks.outstanding >= this.#options.maxThreads * this.#options.concurrentTasksPerWorker) {
+      this.#checkDrain();
+    }
+    return slot;
+  }
+
+  /**
+   * @param {number} slot
+   * @param {TaskOptions} options
+   */
+  #prepare(slot, { retries = 0, onEvent = null, timeoutMs = 0, info = null }) {
+    if (retries === 0 && onEvent === null && timeoutMs === 0 && info === null) return;
+    const extra = this.#tasks.extra(slot);
+    extra.retries = retries;
+    extra.onEvent = onEvent;
+    extra.timeoutMs = timeoutMs;
+    extra.info = info;
+    if (timeoutMs > 0) this.#watch(slot, timeoutMs);
+  }
+
+  /**
+   * False when only the port can carry the value.
+   * @param {number} slot
+   * @param {number} handler
+   * @param {any} value
+   * @param {TaskOptions | null} options
+   */
+  #pushRecord(slot, handler, value, options) {
+    // A getter of the value may run another task.
+    const isNested = this.#isEncoding;
+    const encoder = isNested ? this.#encoder.sibling() : this.#encoder;
+    if (isNested) encoder.beginInScratch();
+    else encoder.begin(this.#record, 0, this.#record.bytes.length);
+    this.#isEncoding = true;
+    let length;
+    try {
+      length = encoder.encode(value);
+    } catch (error) {
+      if (error === UNSUPPORTED) return false;
+      throw error;
+    } finally {
+      this.#isEncoding = isNested;
+    }
+    this.#describe(TaskKind.CALL, slot, handler, options);
+    this.#words[6] = length;
+    const pushed = encoder.isIn(this.#record) ? this.#push() : this.#native.pushLarge(encoder.record());
+    encoder.commit();
+    if (pushed !== 1) throw Errors.threadTermination();
+    return true;
+  }
+
+  /**
+   * @param {number} slot
+   * @param {number} handler
+   * @param {any} value
+   * @param {any[]} transferList
+   * @param {TaskOptions | null} options
+   */
+  #pushByPort(slot, handler, value, transferList, options) {
+    // What was posted to a worker is gone with it.
+    const isKept = (options?.retries ?? 0) > 0 && transferList.length === 0;
+    const place = options?.place ?? (isKept ? -1 : this.#idlePlace());
+    if (place >= 0) {
+      const member = this.#crew.at(place);
+      if (member === undefined) return false;
+      member.port.postMessage([slot, value], transferList);
+      if (options?.retries) this.#tasks.extra(slot).retries = 0;
+      this.#describe(TaskKind.PARCEL, slot, handler, { ...options, retries: 0, place });
+    } else {
+      const extra = this.#tasks.extra(slot);
+      extra.value = value;
+      extra.transferList = transferList;
+      if (!isKept) extra.retries = 0;
+      this.#describe(TaskKind.TICKET, slot, handler, options);
+    }
+    this.#words[6] = 0;
+    return this.#push() === 1;
+  }
+
+  /** The place of a worker that has nothing to do while nothing waits, or -1. */
+  #idlePlace() {
+    const native = this.#native;
+    if (native.waiting > 0) return -1;
+    for (const load of native.loads()) {
+      const member = this.#crew.at(load.worker);
+      if (load.inHand + load.pinned === 0 && member?.hasStarted && !member.isLeaving) return load.worker;
+    }
+    return -1;
+  }
+
+  /**
+   * @param {number} kind
+   * @param {number} slot
+   * @param {number} handler
+   * @param {TaskOptions | null} options
+   */
+  #describe(kind, slot, handler, options) {
+    const words = this.#words;
+    words[0] = kind;
+    words[1] = slot;
+    words[2] = handler;
+    words[3] = this.#definitions.count;
+    words[4] = Target.ANY;
+    words[7] = 0;
+    this.#priority[0] = 0;
+    if (options === null) return;
+    if (options.place !== undefined && options.place >= 0) {
+      words[4] = Target.WORKER;
+      words[5] = options.place;
+    } else if (options.signal || options.timeoutMs) {
+      words[4] = Target.ALONE;
+    }
+    words[7] = options.retries ? 1 : 0;
+    this.#priority[0] = options.priority ?? 0;
+  }
+
+  /** Takes a batch of reports. False when there was none. */
+  #drain() {
+    let memory = this.#batch;
+    let bytes = this.#take();
+    if (bytes < 0) {
+      memory = memoryOf(new ArrayBuffer(-bytes));
+      bytes = this.#native.takeLarge(memory.bytes);
+    }
+    if (bytes <= 0) return false;
+    this.#read(memory, bytes);
+    this.#words[OUTSTANDING] = this.#tasks.outstanding;
+    if (this.#needsDrain || this.#isFull) this.#checkDrain();
+    if (this.#tasks.outstanding === 0 && this.#whenIdle.length > 0) this.#tellIdle();
+    this.#crew.settle();
+    while (this.#events.length > 0) /** @type {() => void} */ (this.#events.shift())();
+    return true;
+  }
+
+  /**
+   * @param {import('../link/memory').Memory} memory
+   * @param {number} bytes
+   */
+  #read(memory, bytes) {
+    const words = new Int32Array(memory.bytes.buffer, 0, bytes >> 2);
+    for (let at = 0; at < bytes;) {
+      const i = at >> 2;
+      const length = words[i];
+      const slot = words[i + 2];
+      const member = /** @type {import('./member').Member} */ (this.#crew.at(words[i + 3]));
+      if (words[i + 1] === Report.RESULT) {
+        const { decoder } = member;
+        if (decoder.memory !== memory) decoder.use(memory);
+        const value = decoder.decode(at + ENTRY_BYTES, length - ENTRY_BYTES);
+        if (this.onOver !== null || member.histogram !== null) this.#over(slot, member, memory, at);
+        this.#tasks.resolve(slot, value);
+        this.#tasks.free(slot);
+      } else {
+        this.#handle(words[i + 1], slot, member, memory, at, length);
+      }
+      at += length;
+    }
+  }
+
+  /**
+   * @param {number} kind
+   * @param {number} slot
+   * @param {import('./member').Member} member
+   * @param {import('../link/memory').Memory} memory
+   * @param {number} at
+   * @param {number} length
+   */
+  #handle(kind, slot, member, memory, at, length) {
+    const tasks = this.#tasks;
+    const decode = () => {
+      if (member.decoder.memory !== memory) member.decoder.use(memory);
+      return member.decoder.decode(at + ENTRY_BYTES, length - ENTRY_BYTES);
+    };
+    switch (kind) {
+      case Report.ERROR: {
+        const error = restoreError(decode());
+        this.#over(slot, member, memory, at);
+        tasks.reject(slot, error);
+        if (this.#emitsTaskErrors) this.#events.push(() => this.#emit('taskError', error));
+        return tasks.free(slot);
+      }
+      case Report.PARCEL_RESULT:
+        this.#over(slot, member, memory, at);
+        this.#settleByPort(slot, member, false);
+        return tasks.free(slot);
+      case Report.PARCEL_ERROR:
+        this.#over(slot, member, memory, at);
+        this.#settleByPort(slot, member, true);
+        return tasks.free(slot);
+      case Report.EVENT:
+        return this.#tell(slot, decode());
+      case Report.PARCEL_EVENT:
+        return this.#tell(slot, receiveMessageOnPort(member.port)?.message);
+      case Report.CLAIM:
+        return this.#deliver(slot, member);
+      case Report.DROPPED:
+        return tasks.free(slot);
+      case Report.READY:
+        return this.#crew.onStarted(member);
+      case Report.RETIRED:
+        return this.#crew.onRetired(member);
+      case Report.ENDED:
+        // Else its exit is an event of its own, which tells more.
+        if (this.#isBlocking) this.#crew.onExit(member, null);
+    }
+  }
+
+  /** Whether somebody listens for `taskError`. */
+  #emitsTaskErrors = false;
+
+  /** @param {boolean} on */
+  set emitsTaskErrors(on) {
+    this.#emitsTaskErrors = on;
+  }
+
+  /**
+   * @param {number} slot
+   * @param {import('./member').Member} member
+   * @param {boolean} isError
+   */
+  #settleByPort(slot, member, isError) {
+    let value;
+    try {
+      value = receiveMessageOnPort(member.port)?.message;
+    } catch (error) {
+      // It cannot be read here: something in it was not to be cloned.
+      return this.#tasks.reject(slot, error);
+    }
+    if (isError) this.#tasks.reject(slot, restoreError(value));
+    else this.#tasks.resolve(slot, value);
+  }
+
+  /**
+   * @param {number} slot
+   * @param {import('./member').Member} member
+   * @param {import('../link/memory').Memory} memory
+   * @param {number} at
+   */
+  #over(slot, member, memory, at) {
+    if (member.histogram !== null) {
+      member.histogram.record(Math.max(1, Math.trunc(memory.view.getFloat64(at + 24, true))));
+    }
+    if (this.onOver === null) return;
+    const { onOver } = this;
+    const info = this.#tasks.peek(slot)?.info;
+    this.#events.push(() => onOver(slot, info, member));
+  }
+
+  /**
+   * @param {number} slot
+   * @param {any} payload
+   */
+  #tell(slot, payload) {
+    const onEvent = this.#tasks.peek(slot)?.onEvent;
+    if (onEvent) this.#events.push(() => onEvent(payload));
+  }
+
+  /**
+   * A worker asks for the value of a ticket.
+   * @param {number} slot
+   * @param {import('./member').Member} member
+   */
+  #deliver(slot, member) {
+    const extra = this.#tasks.peek(slot);
+    if (extra === undefined) {
+      member.port.postMessage([slot]);
+    } else {
+      const { value, transferList } = extra;
+      if (extra.retries === 0) extra.value = undefined;
+      try {
+        member.port.postMessage([slot, value], transferList);
+      } catch (error) {
+        this.#tasks.reject(slot, error);
+        member.port.postMessage([slot]);
+      }
+    }
+    this.#native.notify(member.number, TaskKind.DELIVERY, slot);
+  }
+
+  /**
+   * @param {number[]} slots that an ended worker had in hand
+   * @param {any} error
+   */
+  #onLost(slots, error) {
+    const tasks = this.#tasks;
+    let affected = 0;
+    for (const slot of slots) {
+      const extra = tasks.peek(slot);
+      if (extra !== undefined && extra.retries > 0) {
+        extra.retries--;
+        if (tasks.isOpen(slot) && this.#native.retry(slot)) {
+          affected++;
+          continue;
+        }
+      }
+      this.#native.forget(slot);
+      if (tasks.isOpen(slot)) affected++;
+      const info = extra?.info;
+      if (this.onOver !== null && info) this.onOver(slot, info, null);
+      tasks.reject(slot, error);
+      tasks.free(slot);
+    }
+    this.#released();
+    return affected;
+  }
+
+  /**
+   * No worker is left, and none can be started.
+   * @param {any} error
+   */
+  #onStuck(error) {
+    if (this.#tasks.outstanding === 0) return false;
+    for (const slot of this.#tasks.open()) this.cancel(slot, error);
+    return true;
+  }
+
+  /**
+   * Answers a task before its time: it will not run, or is asked to stop.
+   * @param {number} slot
+   * @param {any} error
+   * @param {number} [graceMs] how long it may take to stop
+   */
+  cancel(slot, error, graceMs = this.#options.abortGraceMs) {
+    const info = this.#tasks.peek(slot)?.info ?? null;
+    this.#tasks.reject(slot, error);
+    const place = this.#native.cancel(slot);
+    if (place >= 0) this.#stop(slot, place, graceMs);
+    this.#released();
+    return { place, info };
+  }
+
+  /**
+   * @param {number} slot
+   * @param {number} place
+   * @param {number} graceMs
+   */
+  #stop(slot, place, graceMs) {
+    const member = this.#crew.at(place);
+    if (member === undefined || this.#native.abort(slot) < 0) return;
+    /** @type {Grace} */
+    const grace = { until: performance.now() + graceMs, timer: null, end: () => {} };
+    grace.end = () => {
+      if (grace.timer !== null) clearTimeout(grace.timer);
+      this.#graces.delete(grace);
+      if (member.isLeaving || !this.#native.begun(place).includes(slot)) return;
+      this.#crew.leave(member);
+      this.#crew.replenish();
+    };
+    if (graceMs <= 0) return grace.end();
+    this.#graces.add(grace);
+    grace.timer = setTimeout(grace.end, graceMs).unref();
+  }
+
+  /**
+   * Has a signal cancel a task.
+   * @param {number} slot
+   * @param {any} signal
+   * @param {() => void} onAbort
+   */
+  follow(slot, signal, onAbort) {
+    const extra = this.#tasks.extra(slot);
+    if ('addEventListener' in signal) {
+      signal.addEventListener('abort', onAbort, { once: true });
+      extra.release = () => signal.removeEventListener('abort', onAbort);
+    } else {
+      signal.once('abort', onAbort);
+      extra.release = () => signal.removeListener('abort', onAbort);
+    }
+  }
+
+  /**
+   * Ends a task that runs for too long. Waiting does not count.
+   * @param {number} slot
+   * @param {number} timeoutMs
+   */
+  #watch(slot, timeoutMs) {
+    const extra = this.#tasks.extra(slot);
+    const look = () => {
+      const ranMs = this.#native.runningMs(slot);
+      if (ranMs >= timeoutMs) {
+        this.cancel(slot, new TimeoutError(`The task has run for more than ${timeoutMs} ms`));
+        return;
+      }
+      extra.timer = setTimeout(look, ranMs < 0 ? timeoutMs : Math.max(timeoutMs - ranMs, 1)).unref();
+    };
+    extra.timer = setTimeout(look, timeoutMs).unref();
+  }
+
+  /**
+   * Limits how long a task may run, from now on.
+   * @param {number} slot
+   * @param {number} timeoutMs
+   */
+  limit(slot, timeoutMs) {
+    if (this.#tasks.isOpen(slot)) this.#watch(slot, timeoutMs);
+  }
+
+  /**
+   * Runs tasks to their end without turning the event loop, until the given one is over.
+   * @param {number} slot
+   * @param {number} timeoutMs
+   * @returns {boolean} false when the time has run out
+   */
+  waitFor(slot, timeoutMs) {
+    const end = timeoutMs === Infinity ? Infinity : performance.now() + timeoutMs;
+    const wasBlocking = this.#isBlocking;
+    this.#isBlocking = true;
+    try {
+      return this.#waitUntil(slot, end);
+    } finally {
+      this.#isBlocking = wasBlocking;
+      this.#native.rest();
+    }
+  }
+
+  /**
+   * @param {number} slot
+   * @param {number} end
+   */
+  #waitUntil(slot, end) {
+    while (this.#tasks.isOpen(slot)) {
+      const left = end - performance.now();
+      if (left <= 0) return false;
+      if (this.#native.wait(Math.ceil(Math.min(left, SLICE_MS)))) this.#drain();
+      // Neither timers nor exits of workers are told meanwhile.
+      for (const grace of this.#graces) if (grace.until <= performance.now()) grace.end();
+    }
+    this.#released();
+    return true;
+  }
+
+  /** Rejects all tasks. @param {any} error */
+  rejectAll(error) {
+    for (const slot of this.#tasks.open()) {
+      this.#native.cancel(slot);
+      this.#tasks.reject(slot, error);
+    }
+    this.#released();
+  }
+
+  /** Rejects the tasks that no worker has begun. @param {any} error */
+  rejectWaiting(error) {
+    for (const slot of this.#tasks.open()) {
+      if (this.#native.cancel(slot) === -1) this.#tasks.reject(slot, error);
+    }
+    this.#released();
+  }
+
+  /** Resolves when nobody waits for a task. */
+  whenIdle() {
+    if (this.#tasks.outstanding === 0) return Promise.resolve();
+    return /** @type {Promise<void>} */ (new Promise((resolve) => this.#whenIdle.push(resolve)));
+  }
+
+  #tellIdle() {
+    for (const tell of this.#whenIdle.splice(0)) tell();
+  }
+
+  /** Ends all workers. @param {any} error */
+  async destroy(error) {
+    this.rejectAll(error);
+    await this.#crew.close(error);
+    this.#native.close();
+  }
+
+  /** The process stays while somebody waits. */
+  #keepAlive() {
+    const words = this.#words;
+    words[OUTSTANDING] = this.#tasks.outstanding;
+    if (words[KEPT] === 0) this.#native.keepAlive(true);
+  }
+
+  #released() {
+    this.#words[OUTSTANDING] = this.#tasks.outstanding;
+    if (this.#tasks.outstanding !== 0) return;
+    if (this.#words[KEPT] === 1) this.#native.keepAlive(false);
+    this.#tellIdle();
+    if (this.#needsDrain || this.#isFull) this.#checkDrain();
+  }
+
+  #checkDrain() {
+    const { maxThreads, concurrentTasksPerWorker } = this.#options;
+    const most = maxThreads * concurrentTasksPerWorker;
+    const usage = Math.min(this.#tasks.outstanding, this.#crew.capacity);
+    if (usage === most) {
+      this.#needsDrain = true;
+      queueMicrotask(() => this.#emit('needsDrain'));
+    } else if (usage < most && this.#needsDrain) {
+      this.#needsDrain = false;
+      queueMicrotask(() => this.#emit('drain'));
+    }
+    const isFull = this.waiting >= this.#options.maxQueue;
+    if (isFull === this.#isFull) return;
+    this.#isFull = isFull;
+    this.#emit(isFull ? 'full' : 'backPressureEnd');
+    if (isFull) this.#emit('backPressure');
+  }
+}
+
+module.exports.Engine = Engine;

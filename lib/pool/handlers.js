@@ -1,0 +1,113 @@
+'use strict';
+
+/** In a worker: the functions that tasks call, loaded when first needed. */
+
+const { pathToFileURL } = require('node:url');
+const { methods } = require('./context');
+
+/**
+ * @typedef {object} Handler
+ * @property {string | null} filename
+ * @property {string} name
+ * @property {boolean} isSpread whether the argument is a list of arguments
+ * @property {string | null} source of a function that was sent by itself
+ * @property {((...args: any[]) => any) | null} call null until it is loaded
+ * @property {Promise<void> | null} loading
+ */
+
+/** Name of the handler that lists what `proxy()` offers. */
+const METHODS = 'methods';
+
+/**
+ * @param {any[]} definition see `Definitions`
+ * @returns {Handler}
+ */
+function makeHandler([filename, name, isSpread, source]) {
+  return { filename, name, isSpread, source, call: null, loading: null };
+}
+
+/** @param {Handler} handler */
+function load(handler) {
+  handler.loading ??= find(handler).then(
+    (found) => {
+      if (found === null) throw new Error(`No handler function exported from ${handler.filename}`);
+      const { isSpread } = handler;
+      handler.call = isSpread ? (args) => found(...args) : (task) => found(task);
+      if (!isSpread) handler.call = /** @type {any} */ (found);
+    },
+    (error) => {
+      // The file may be there the next time.
+      handler.loading = null;
+      throw error;
+    },
+  );
+  return handler.loading;
+}
+
+/**
+ * @param {Handler} handler
+ * @returns {Promise<((...args: any[]) => any) | null>}
+ */
+async function find({ filename, name, isSpread, source }) {
+  if (source !== null) return compile(source);
+  if (filename !== null) {
+    const exported = await findExported(filename, name);
+    if (exported !== null) return exported;
+  }
+  const method = /** @type {any} */ (methods.get(name));
+  if (method !== undefined) return method;
+  if (isSpread && name === METHODS) return () => listMethods(filename);
+  if (isSpread) throw new Error(`Unknown method "${name}"`);
+  return null;
+}
+
+/** @param {string} source */
+function compile(source) {
+  const made = new Function(`return (${source});`)();
+  if (typeof made !== 'function') throw new TypeError('the source of the function is not that of a function');
+  return made;
+}
+
+/**
+ * @param {string} filename
+ * @param {string} name
+ */
+async function findExported(filename, name) {
+  try {
+    const found = await pick(require(filename), name);
+    if (typeof found === 'function') return found;
+  } catch {
+    // An ES module, or one that cannot be loaded: `import` tells.
+  }
+  const module = await import(pathToFileURL(filename).href);
+  const found = typeof module === 'function' ? module : await module[name];
+  return typeof found === 'function' ? found : null;
+}
+
+/**
+ * The export of a CommonJS module under a name, `default` being the whole.
+ * @param {any} exported
+ * @param {string} name
+ */
+function pick(exported, name) {
+  if (exported?.__esModule || name !== 'default') return exported?.[name];
+  return exported;
+}
+
+/** @param {string | null} filename */
+async function listMethods(filename) {
+  const names = new Set(methods.keys());
+  if (filename !== null) {
+    const module = await import(pathToFileURL(filename).href);
+    for (const exported of [module, module.default]) {
+      if (exported === undefined || exported === null) continue;
+      for (const name of Object.keys(exported)) if (typeof exported[name] === 'function') names.add(name);
+    }
+  }
+  names.delete('default');
+  return [...names];
+}
+
+module.exports.METHODS = METHODS;
+module.exports.makeHandler = makeHandler;
+module.exports.load = load;

@@ -1,0 +1,58 @@
+'use strict';
+
+/** Durations as users see them: in milliseconds, summarised as piscina does. */
+
+const PERCENTILES = [0.001, 0.01, 0.1, 1, 2.5, 10, 25, 50, 75, 90, 97.5, 99, 99.9, 99.99, 99.999];
+const NAMES = PERCENTILES.map((percentile) => `p${String(percentile).replace('.', '_')}`);
+
+/**
+ * @param {{ mean: number, stddev: number, min: number, max: number }} moments in microseconds
+ * @param {(i: number) => number} percentile of the percentile with this index
+ */
+function summary({ mean, stddev, min, max }, percentile) {
+  /** @type {Record<string, number>} */
+  const result = {
+    average: mean / 1000,
+    mean: mean / 1000,
+    stddev: stddev / 1000,
+    min: min / 1000,
+    max: max / 1000,
+  };
+  NAMES.forEach((name, i) => {
+    result[name] = percentile(i) / 1000;
+  });
+  return result;
+}
+
+/** @param {import('../native/index').PoolTimes} times */
+const summaryOfTimes = (times) => summary(times, (i) => times.percentiles[i]);
+
+/** @param {import('node:perf_hooks').RecordableHistogram} histogram of Node's own, over microseconds */
+const summaryOfHistogram = (histogram) => summary(histogram, (i) => histogram.percentile(PERCENTILES[i]));
+
+/**
+ * @param {() => import('../native/index').PoolQueue} queue
+ * @param {boolean} isRecording
+ */
+function makeHistogram(queue, isRecording) {
+  return {
+    /** How long tasks ran; undefined without `recordTiming`. */
+    get runTime() {
+      return isRecording ? summaryOfTimes(queue().runTimes()) : undefined;
+    },
+    /** How long tasks waited; undefined without `recordTiming`. */
+    get waitTime() {
+      return isRecording ? summaryOfTimes(queue().waitTimes()) : undefined;
+    },
+    resetRunTime() {
+      queue().resetRunTimes();
+    },
+    resetWaitTime() {
+      queue().resetWaitTimes();
+    },
+  };
+}
+
+module.exports.PERCENTILES = PERCENTILES;
+module.exports.makeHistogram = makeHistogram;
+module.exports.summaryOfHistogram = summaryOfHistogram;

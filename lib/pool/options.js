@@ -1,0 +1,165 @@
+'use strict';
+
+/** The options of a pool: checked, with the names of other pools translated and the defaults filled in. */
+
+const { availableParallelism } = require('node:os');
+const { fileURLToPath } = require('node:url');
+const { ArrayTaskQueue, LifoTaskQueue, isTaskQueue } = require('./task-queues');
+
+const parallelism = availableParallelism();
+
+const DEFAULTS = {
+  filename: null,
+  name: 'default',
+  minThreads: Math.max(Math.floor(parallelism / 2), 1),
+  maxThreads: parallelism * 1.5,
+  idleTimeout: 0,
+  maxQueue: Infinity,
+  concurrentTasksPerWorker: 1,
+  atomics: 'sync',
+  niceIncrement: 0,
+  trackUnmanagedFds: true,
+  closeTimeout: 30_000,
+  recordTiming: true,
+  stricterFIFO: false,
+  workerHistogram: false,
+  runtime: 'threads',
+  abortGraceMs: 100,
+  taskTimeoutMs: 0,
+  maxRetries: 0,
+  maxTasksPerWorker: 0,
+  maxWorkerAgeMs: 0,
+  maxMemoryLimitBeforeRecycle: 0,
+  warmSpares: 0,
+  teardown: null,
+  terminateTimeout: 1000,
+  emitStdStreams: false,
+};
+
+/**
+ * Tests by name; the messages are those that piscina's users know.
+ * @type {[string, (value: any) => boolean, string][]}
+ */
+const TESTS = [
+  ['filename', (v) => typeof v === 'string' || v === null, 'must be a string or null'],
+  ['name', (v) => typeof v === 'string' || v === null, 'must be a string or null'],
+  ['minThreads', (v) => typeof v === 'number' && v >= 0, 'must be a non-negative integer'],
+  ['maxThreads', (v) => typeof v === 'number' && v >= 1, 'must be a positive integer'],
+  ['idleTimeout', (v) => typeof v === 'number' && v >= 0, 'must be a non-negative integer'],
+  ['maxQueue', (v) => v === 'auto' || (typeof v === 'number' && v >= 0), 'must be a non-negative integer'],
+  ['concurrentTasksPerWorker', (v) => typeof v === 'number' && v >= 1, 'must be a positive integer'],
+  [
+    'atomics',
+    (v) => v === null || ['sync', 'async', 'disabled'].includes(v),
+    'should be a value of sync, sync or disabled.',
+  ],
+  ['resourceLimits', (v) => typeof v === 'object' && v !== null, 'must be an object'],
+  ['taskQueue', isTaskQueue, 'must be a TaskQueue object'],
+  ['niceIncrement', (v) => typeof v === 'number' && v >= 0, 'must be a non-negative integer on Unix systems'],
+  ['trackUnmanagedFds', (v) => typeof v === 'boolean', 'must be a boolean value'],
+  ['closeTimeout', (v) => typeof v === 'number' && v >= 0, 'must be a non-negative integer'],
+  [
+    'loadBalancer',
+    (v) => typeof v === 'function' && v.length >= 1,
+    'must be a function with at least two args',
+  ],
+  ['workerHistogram', (v) => typeof v === 'boolean', 'must be a boolean'],
+  ['stricterFIFO', (v) => typeof v === 'boolean', 'must be a boolean'],
+  ['recordTiming', (v) => typeof v === 'boolean', 'must be a boolean'],
+  ['runtime', (v) => RUNTIMES.includes(v), `must be 'threads'`],
+  ...[
+    'abortGraceMs',
+    'taskTimeoutMs',
+    'maxWorkerAgeMs',
+    'maxMemoryLimitBeforeRecycle',
+    'terminateTimeout',
+  ].map(
+    (name) =>
+      /** @type {[string, (value: any) => boolean, string]} */ ([
+        name,
+        (v) => typeof v === 'number' && v >= 0,
+        'must be a non-negative number',
+      ]),
+  ),
+  ...['maxRetries', 'maxTasksPerWorker', 'warmSpares'].map(
+    (name) =>
+      /** @type {[string, (value: any) => boolean, string]} */ ([
+        name,
+        (v) => Number.isInteger(v) && v >= 0,
+        'must be a non-negative integer',
+      ]),
+  ),
+  ['isolateWorkers', (v) => typeof v === 'boolean', 'must be a boolean'],
+  ['teardown', (v) => typeof v === 'string' || v === null, 'must be a string or null'],
+  ['emitStdStreams', (v) => typeof v === 'boolean', 'must be a boolean'],
+  ['onCreateWorker', (v) => typeof v === 'function', 'must be a function'],
+  ['onTerminateWorker', (v) => typeof v === 'function', 'must be a function'],
+];
+
+/** What threads are called, here and elsewhere. */
+const RUNTIMES = ['threads', 'worker_threads'];
+
+/** workerpool's `workerType`. @type {Record<string, string>} */
+const WORKER_TYPES = { auto: 'threads', thread: 'threads' };
+
+/**
+ * Options under the names of workerpool, as ours.
+ * @param {Record<string, any>} given
+ */
+function translate(given) {
+  const options = Object.assign(Object.create(null), given);
+  const rename = (
+    /** @type {string} */ from,
+    /** @type {string} */ to,
+    /** @type {any} */ value = options[from],
+  ) => {
+    if (options[from] !== undefined && options[to] === undefined) options[to] = value;
+  };
+  rename('maxWorkers', 'maxThreads');
+  const atMost = options.maxThreads ?? Math.max(parallelism - 1, 1);
+  rename('minWorkers', 'minThreads', options.minWorkers === 'max' ? atMost : options.minWorkers);
+  rename('maxQueueSize', 'maxQueue');
+  rename('workerTerminateTimeout', 'terminateTimeout');
+  rename('workerType', 'runtime', WORKER_TYPES[options.workerType] ?? options.workerType);
+  const { queueStrategy } = options;
+  if (queueStrategy === 'lifo') rename('queueStrategy', 'taskQueue', new LifoTaskQueue());
+  else if (typeof queueStrategy === 'object') rename('queueStrategy', 'taskQueue');
+  if (options.isolateWorkers === true) options.maxTasksPerWorker = 1;
+  return options;
+}
+
+/**
+ * @param {Record<string, any>} given
+ * @throws TypeError, RangeError
+ */
+function resolve(given) {
+  const options = translate(given);
+  for (const [name, test, message] of TESTS) {
+    const value = options[name];
+    if (value === undefined || (value === null && name === 'taskQueue')) continue;
+    if (!test(value)) throw new TypeError(`options.${name} ${message}`);
+  }
+  const { minThreads, maxThreads } = options;
+  if (minThreads !== undefined && maxThreads !== undefined && minThreads > maxThreads) {
+    throw new RangeError('options.minThreads and options.maxThreads must not conflict');
+  }
+  const filled = Object.assign(Object.create(null), DEFAULTS, { taskQueue: new ArrayTaskQueue() }, options);
+  filled.filename = toPath(options.filename ?? null);
+  filled.name ??= 'default';
+  if (maxThreads !== undefined && filled.minThreads >= maxThreads) filled.minThreads = maxThreads;
+  if (minThreads !== undefined && filled.maxThreads <= minThreads) filled.maxThreads = minThreads;
+  filled.maxQueue = options.maxQueue === 'auto' ? filled.maxThreads ** 2 : (options.maxQueue ?? Infinity);
+  filled.runtime = 'threads';
+  return filled;
+}
+
+/**
+ * @template {string | null} T
+ * @param {T} filename
+ */
+function toPath(filename) {
+  return filename !== null && filename.startsWith('file:') ? fileURLToPath(filename) : filename;
+}
+
+module.exports.resolve = resolve;
+module.exports.toPath = toPath;

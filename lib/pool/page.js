@@ -1,0 +1,32 @@
+'use strict';
+
+/** The words through which calls of the native queue get their arguments: the twin of `src/pool*.rs`. */
+
+/** What a task asks of its worker, as in `queue::TaskKind`. */
+const TaskKind = Object.freeze({ CALL: 1, PARCEL: 2, TICKET: 3, ABORT: 4, DELIVERY: 5, RETIRE: 6 });
+
+/** What a worker reports, as in `queue::Kind`. */
+const Report = Object.freeze({
+  RESULT: 1,
+  ERROR: 2,
+  PARCEL_RESULT: 3,
+  PARCEL_ERROR: 4,
+  EVENT: 5,
+  PARCEL_EVENT: 6,
+  CLAIM: 7,
+  DROPPED: 8,
+  READY: 9,
+  RETIRED: 10,
+  ENDED: 11,
+});
+
+/** Who may take a task. */
+const Target = Object.freeze({ ANY: 0, ALONE: 1, WORKER: 2 });
+
+/** Bytes before the record of a report. */
+const ENTRY_BYTES = 32;
+
+module.exports.TaskKind = TaskKind;
+module.exports.Report = Report;
+module.exports.Target = Target;
+module.exports.ENTRY_BYTES = ENTRY_BYTES;

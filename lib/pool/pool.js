@@ -1,0 +1,621 @@
+'use strict';
+
+const { EventEmitterAsyncResource } = require('node:events');
+const { setTimeout: delay } = require('node:timers/promises');
+const { makeError } = require('../core/errors');
+const { version } = require('../../package.json');
+const { CancellablePromise } = require('./cancellable');
+const { context, taskSignal, worker, workerEmit } = require('./context');
+const { Dispatcher, TaskInfo } = require('./dispatcher');
+const { AbortError, Errors } = require('./errors');
+const { Engine } = require('./engine');
+const { flow, runAll } = require('./flow');
+const { makeHistogram } = require('./histogram');
+const { resolve: resolveOptions, toPath } = require('./options');
+const { chooseByKey } = require('./affinity');
+const { ArrayTaskQueue, FixedQueue } = require('./task-queues');
+const transfer = require('./transfer');
+
+/** Tasks of `map()` and `stream()` under way for each that can run: enough that no worker waits for the next. */
+const AHEAD = 16;
+
+/** A pool of workers that run tasks. */
+class Pool extends EventEmitterAsyncResource {
+  #options;
+  /** @type {Engine | null} */
+  #engine = null;
+  /** @type {Dispatcher | null} */
+  #dispatcher = null;
+  #defaultHandler = -1;
+  #isPlain;
+  #isManaged;
+  #isClosing = false;
+  #completedBefore = 0;
+  #startedAt = performance.now();
+  /** @type {any} */
+  #histogram = null;
+
+  /** @param {any} [options] */
+  constructor(options = {}) {
+    if (typeof options === 'string') options = { filename: options };
+    super({ ...options, name: 'Piscina' });
+    this.#options = resolveOptions(options);
+    this.#isManaged = hasOwnScheduling(this.#options, options);
+    const { taskTimeoutMs, maxRetries, computeWorkerKey } = this.#options;
+    this.#isPlain = !this.#isManaged && taskTimeoutMs === 0 && maxRetries === 0 && !computeWorkerKey;
+    this.on('newListener', (name) => {
+      if (name === 'taskError' && this.#engine !== null) this.#engine.emitsTaskErrors = true;
+    });
+    this.#start();
+  }
+
+  #start() {
+    const engine = new Engine(this.#options, (event, ...args) => void this.emit(event, ...args));
+    engine.emitsTaskErrors = this.listenerCount('taskError') > 0;
+    this.#engine = engine;
+    this.#dispatcher = this.#isManaged ? new Dispatcher(engine, this.#options) : null;
+    this.#defaultHandler = -1;
+    return engine;
+  }
+
+  #running() {
+    return this.#engine ?? this.#start();
+  }
+
+  /**
+   * Runs a task.
+   * @param {any} [task] the argument of the handler
+   * @param {any} [options]
+   * @returns {Promise<any>}
+   */
+  run(task, options) {
+    if (options === undefined && this.#isPlain && !this.#isClosing && this.#defaultHandler >= 0) {
+      const engine = /** @type {Engine} */ (this.#engine);
+      const refusal = engine.admit();
+      if (refusal !== null) return Promise.reject(refusal);
+      return new Promise((resolve, reject) => {
+        engine.submit(this.#defaultHandler, task, null, resolve, reject);
+      });
+    }
+    const error = checkRunOptions(options);
+    if (error !== null) return Promise.reject(error);
+    return new Promise((resolve, reject) => void this.#submit(task, options ?? {}, resolve, reject));
+  }
+
+  /**
+   * @param {any} task
+   * @param {any} options
+   * @param {(value: any) => void} resolve
+   * @param {(error: any) => void} reject
+   * @returns {{ engine: Engine, slot: number, cancel: (error: any) => void } | null} null when it was rejected
+   */
+  #submit(task, options, resolve, reject) {
+    const filename = options.filename ?? this.#options.filename;
+    const name = options.name ?? this.#options.name;
+    const { handler: own, isFileless = false } = options;
+    if (typeof filename !== 'string' && !isFileless) {
+      reject(Errors.filenameNotProvided());
+      return null;
+    }
+    if (this.#isClosing) {
+      reject(new AbortError('queue is being terminated'));
+      return null;
+    }
+    const signal = options.signal ?? null;
+    if (signal?.aborted) {
+      reject(new AbortError(signal.reason));
+      return null;
+    }
+    const engine = this.#running();
+    let handler;
+    if (own !== undefined) {
+      handler = engine.handler(own.filename, own.name, own.isSpread, own.source);
+    } else {
+      handler = engine.handler(toPath(filename), name);
+      if ((options.filename ?? options.name ?? null) === null) this.#defaultHandler = handler;
+    }
+    const settings = this.#settingsOf(task, options, engine);
+    if (this.#dispatcher !== null && settings.place === undefined) {
+      return this.#dispatch(engine, handler, task, { filename, name, signal }, settings, resolve, reject);
+    }
+    const refusal = settings.isForced ? null : engine.admit();
+    if (refusal !== null) {
+      reject(refusal);
+      return null;
+    }
+    const slot = engine.submit(handler, task, settings, resolve, reject);
+    if (slot < 0) return null;
+    const cancel = (/** @type {any} */ error) => void engine.cancel(slot, error);
+    if (signal !== null) engine.follow(slot, signal, () => cancel(new AbortError(signal.reason)));
+    return { engine, slot, cancel };
+  }
+
+  /**
+   * @param {any} task
+   * @param {any} options
+   * @param {Engine} engine
+   */
+  #settingsOf(task, options, engine) {
+    const key =
+      options.key ?? this.#options.computeWorkerKey?.(options.name ?? this.#options.name, task) ?? null;
+    return {
+      transferList: options.transferList,
+      signal: options.signal ?? options.isCancellable,
+      timeoutMs: options.timeoutMs ?? this.#options.taskTimeoutMs,
+      priority: options.priority,
+      retries: options.retries ?? this.#options.maxRetries,
+      onEvent: options.onProgress ?? null,
+      place: options.place ?? (key === null ? undefined : chooseByKey(key, engine.crew)),
+      isForced: options.isForced,
+    };
+  }
+
+  /**
+   * @param {Engine} engine
+   * @param {number} handler
+   * @param {any} task
+   * @param {{ filename: string, name: string, signal: any }} about
+   * @param {any} settings
+   * @param {(value: any) => void} resolve
+   * @param {(error: any) => void} reject
+   */
+  #dispatch(engine, handler, task, { filename, name, signal }, settings, resolve, reject) {
+    const dispatcher = /** @type {Dispatcher} */ (this.#dispatcher);
+    let slot = -1;
+    const release = { off: () => {} };
+    const answer = (/** @type {(value: any) => void} */ settle) => (/** @type {any} */ value) => {
+      release.off();
+      settle(value);
+    };
+    const send = (/** @type {number} */ place) => {
+      slot = engine.submit(handler, task, { ...settings, place, info }, answer(resolve), answer(reject));
+    };
+    const info = new TaskInfo(task, filename, name, signal !== null, send, answer(reject));
+    const cancel = (/** @type {any} */ error) => {
+      if (info.aborted) return;
+      info.aborted = true;
+      if (slot >= 0) engine.cancel(slot, error);
+      else if (!info.isSent) dispatcher.remove(info);
+      info.reject(error);
+    };
+    if (signal !== null) {
+      const onAbort = () => cancel(new AbortError(signal.reason));
+      const isTarget = 'addEventListener' in signal;
+      if (isTarget) signal.addEventListener('abort', onAbort, { once: true });
+      else signal.once('abort', onAbort);
+      release.off = () => {
+        if (isTarget) signal.removeEventListener('abort', onAbort);
+        else signal.removeListener('abort', onAbort);
+      };
+    }
+    dispatcher.submit(info);
+    return { engine, slot, cancel };
+  }
+
+  /**
+   * Runs a task and blocks until it is over. Other tasks go on meanwhile; this thread's event loop does not.
+   * @param {any} [task]
+   * @param {any} [options]
+   */
+  runSync(task, options = {}) {
+    const error = checkRunOptions(options);
+    if (error !== null) throw error;
+    /** @type {{ value?: any, error?: any } | null} */
+    let outcome = null;
+    const submitted = this.#submit(
+      task,
+      { ...options, isForced: true },
+      (value) => (outcome = { value }),
+      (failure) => (outcome = { error: failure }),
+    );
+    const { timeoutMs = Infinity } = options;
+    if (submitted !== null && !submitted.engine.waitFor(submitted.slot, timeoutMs)) {
+      submitted.cancel(makeError('ERR_MANYCORE_TASK_TIMED_OUT', ['runSync()', timeoutMs], this.runSync));
+    }
+    const settled = /** @type {{ value?: any, error?: any }} */ (/** @type {unknown} */ (outcome));
+    if ('error' in settled) throw settled.error;
+    return settled.value;
+  }
+
+  /**
+   * Calls a function of the worker file, or one of its own, with arguments.
+   * @param {string | Function} method
+   * @param {readonly any[] | null} [params]
+   * @param {any} [options]
+   * @returns {CancellablePromise}
+   */
+  exec(method, params = [], options = {}) {
+    if (typeof method !== 'string' && typeof method !== 'function') {
+      throw new TypeError('Function or string expected as argument "method"');
+    }
+    if (params !== null && !Array.isArray(params)) {
+      throw new TypeError('Array expected as argument "params"');
+    }
+    const isFunction = typeof method === 'function';
+    const handler = {
+      filename: isFunction ? null : this.#options.filename,
+      name: isFunction ? method.name || 'anonymous' : method,
+      isSpread: true,
+      source: isFunction ? sourceOf(method) : null,
+    };
+    const { on = null, transfer: transferList, ...rest } = options ?? {};
+    /** @type {any} */
+    let submitted = null;
+    const promise = new CancellablePromise((resolve, reject) => {
+      submitted = this.#submit(
+        params ?? [],
+        { ...rest, handler, isFileless: true, isCancellable: true, transferList, onProgress: on },
+        resolve,
+        reject,
+      );
+    });
+    promise._cancel = submitted?.cancel ?? null;
+    promise._limit = (timeoutMs) => submitted?.engine.limit(submitted.slot, timeoutMs);
+    return promise;
+  }
+
+  /**
+   * An object with a method for each function that the workers offer.
+   * @param {any[]} args none
+   * @returns {Promise<Record<string, (...args: any[]) => CancellablePromise>>}
+   */
+  async proxy(...args) {
+    if (args.length > 0) throw new Error('No arguments expected');
+    const names = /** @type {string[]} */ (await this.exec('methods'));
+    /** @type {Record<string, (...args: any[]) => CancellablePromise>} */
+    const proxy = {};
+    for (const name of names) proxy[name] = (...params) => this.exec(name, params);
+    return proxy;
+  }
+
+  /**
+   * Runs the handler for each item. Resolves with all results, or rejects with the first error.
+   * @param {Iterable<any> | AsyncIterable<any>} items
+   * @param {any} [options]
+   */
+  map(items, options = {}) {
+    const { concurrency = this.#ahead, ordered = true, signal, onResult = () => {}, ...rest } = options;
+    checkConcurrency(concurrency);
+    return runAll(items, this.#runner(rest, signal), { concurrency, ordered, signal, onResult });
+  }
+
+  /**
+   * Runs the handler for each item, and gives the results as they are asked for.
+   * @param {Iterable<any> | AsyncIterable<any>} items
+   * @param {any} [options]
+   */
+  stream(items, options = {}) {
+    const { concurrency = this.#ahead, ordered = true, signal, ...rest } = options;
+    checkConcurrency(concurrency);
+    return flow(items, this.#runner(rest, signal), { concurrency, ordered, signal });
+  }
+
+  get #ahead() {
+    return Math.ceil(this.#options.maxThreads * this.#options.concurrentTasksPerWorker * AHEAD);
+  }
+
+  /**
+   * @param {any} options
+   * @param {AbortSignal} [signal]
+   */
+  #runner(options, signal) {
+    const hasOptions = Object.keys(options).length > 0 || signal !== undefined;
+    const runOptions = hasOptions ? { ...options, signal } : undefined;
+    return (/** @type {any} */ item) => this.run(item, runOptions);
+  }
+
+  /**
+   * Runs a task once on each worker.
+   * @param {any} [task]
+   * @param {any} [options]
+   * @returns {Promise<any[]>}
+   */
+  broadcast(task, options = {}) {
+    const { crew } = this.#running();
+    const places = [...crew].map((member) => member.number);
+    return Promise.all(places.map((place) => this.run(task, { ...options, place, isForced: true })));
+  }
+
+  /** Rejects the tasks that no worker has begun. */
+  cancelPendingTasks() {
+    const error = new Error('The task has been cancelled');
+    this.#dispatcher?.rejectWaiting(error);
+    this.#engine?.rejectWaiting(error);
+  }
+
+  /**
+   * Replaces all workers, each when its tasks are over.
+   * @returns {Promise<void>}
+   */
+  async recycleWorkers() {
+    const engine = this.#running();
+    const members = [...engine.crew];
+    for (const member of members) {
+      if (engine.native.retire(member.number, false)) engine.crew.onRetired(member);
+      else engine.native.retire(member.number, true);
+    }
+    await Promise.all(members.map((member) => member.exited));
+  }
+
+  /**
+   * Changes how many workers there are at least and at most.
+   * @param {{ min?: number, max?: number }} limits
+   */
+  resize({ min = this.#options.minThreads, max = this.#options.maxThreads }) {
+    if (typeof min !== 'number' || !(min >= 0)) {
+      throw makeError('ERR_OUT_OF_RANGE', ['min', '>= 0', min], this.resize);
+    }
+    if (typeof max !== 'number' || !(max >= 1 && max >= min)) {
+      throw makeError('ERR_OUT_OF_RANGE', ['max', `>= 1 and >= ${min}`, max], this.resize);
+    }
+    this.#options.minThreads = min;
+    this.#options.maxThreads = max;
+    this.#engine?.crew.adjust();
+  }
+
+  /** How busy the pool is. */
+  stats() {
+    const engine = this.#engine;
+    const loads = engine?.native.loads() ?? [];
+    const workers = loads.flatMap(({ worker: place, inHand, pinned, completed, busyMs }) => {
+      const member = engine?.crew.at(place);
+      if (member === undefined || member.isLeaving) return [];
+      const { workerId, hasStarted } = member;
+      return [{ workerId, threadId: member.worker.threadId, hasStarted, inHand, pinned, completed, busyMs }];
+    });
+    const activeTasks = workers.reduce((sum, each) => sum + each.inHand, 0);
+    const busyWorkers = workers.filter((each) => each.inHand > 0).length;
+    const waiting = this.#dispatcher?.size ?? 0;
+    return {
+      totalWorkers: workers.length,
+      busyWorkers,
+      idleWorkers: workers.length - busyWorkers,
+      pendingTasks: Math.max((engine?.outstanding ?? 0) - activeTasks, 0) + waiting,
+      activeTasks,
+      completedTasks: this.completed,
+      workers,
+    };
+  }
+
+  /**
+   * Takes no more tasks, and ends when those under way are over; with `force`, only those that workers have begun.
+   * @param {any} [options]
+   */
+  async close(options = { force: false }) {
+    if (options === null || typeof options !== 'object') throw new TypeError('options must be an object');
+    const { force = false } = options;
+    if (typeof force !== 'boolean') throw new TypeError('force argument must be a boolean');
+    this.#isClosing = true;
+    if (force) {
+      const error = new AbortError('pool is closed');
+      this.#dispatcher?.rejectWaiting(error);
+      this.#engine?.rejectWaiting(error);
+    }
+    const timer = new AbortController();
+    try {
+      await Promise.race([this.#whenIdle(), this.#closeTimeout(timer.signal)]);
+    } catch (error) {
+      this.emit('error', error);
+    } finally {
+      timer.abort();
+      await this.destroy();
+      this.emit('close');
+      this.#isClosing = false;
+    }
+  }
+
+  async #whenIdle() {
+    // What a dispatcher holds back is not with the engine yet.
+    do await this.#engine?.whenIdle();
+    while ((this.#dispatcher?.size ?? 0) > 0 && (await delay(1, true)));
+  }
+
+  /** @param {AbortSignal} signal */
+  async #closeTimeout(signal) {
+    const { closeTimeout } = this.#options;
+    try {
+      await delay(Math.min(closeTimeout, 0x7fffffff), undefined, { ref: false, signal });
+    } catch {
+      return;
+    }
+    throw Errors.closeTimeout();
+  }
+
+  /** Ends all workers. Tasks that are not over are rejected. */
+  async destroy() {
+    const engine = this.#engine;
+    if (engine === null) return;
+    const error = Errors.threadTermination();
+    const wasClosing = this.#isClosing;
+    this.#isClosing = true;
+    this.#engine = null;
+    this.#defaultHandler = -1;
+    this.#dispatcher?.rejectWaiting(error);
+    await engine.destroy(error);
+    this.#completedBefore += engine.completed;
+    this.#isClosing = wasClosing;
+  }
+
+  /**
+   * As workerpool: ends the workers, after their tasks unless `force`.
+   * @param {boolean} [force]
+   * @param {number} [timeoutMs]
+   */
+  async terminate(force = false, timeoutMs) {
+    if (force) return this.destroy();
+    const { closeTimeout } = this.#options;
+    if (timeoutMs !== undefined) this.#options.closeTimeout = timeoutMs;
+    try {
+      await this.close();
+    } finally {
+      this.#options.closeTimeout = closeTimeout;
+    }
+  }
+
+  [Symbol.dispose ?? Symbol.for('nodejs.dispose')]() {
+    void this.close();
+  }
+
+  [Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')]() {
+    return this.close();
+  }
+
+  get maxThreads() {
+    return this.#options.maxThreads;
+  }
+
+  get minThreads() {
+    return this.#options.minThreads;
+  }
+
+  get options() {
+    return this.#options;
+  }
+
+  /** The workers, those that are starting first. */
+  get threads() {
+    return this.#engine === null ? [] : [...this.#engine.crew].map((member) => member.worker);
+  }
+
+  get idleThreads() {
+    if (this.#engine === null) return 0;
+    return Math.max(this.#engine.crew.readyCount - this.#engine.outstanding, 0);
+  }
+
+  /** Tasks that wait, apart from those that a starting worker is for. */
+  get queueSize() {
+    if (this.#engine === null) return 0;
+    const waiting = this.#dispatcher?.size ?? this.#engine.waiting;
+    return Math.max(waiting - this.#engine.crew.pendingCapacity, 0);
+  }
+
+  get completed() {
+    return this.#completedBefore + (this.#engine?.completed ?? 0);
+  }
+
+  get histogram() {
+    this.#histogram ??= makeHistogram(() => this.#running().native, this.#options.recordTiming);
+    return this.#histogram;
+  }
+
+  /** Share of the time since the pool was made that its workers could have run tasks and did, 0 to 1. */
+  get utilization() {
+    if (this.#engine === null || !this.#options.recordTiming) return 0;
+    const { count, mean } = this.#engine.native.runTimes();
+    return (count * mean) / 1000 / (this.duration * this.#options.maxThreads);
+  }
+
+  /** Milliseconds since the pool was made. */
+  get duration() {
+    return performance.now() - this.#startedAt;
+  }
+
+  get needsDrain() {
+    return this.#engine?.needsDrain ?? false;
+  }
+
+  static get isWorkerThread() {
+    return context.isWorkerThread;
+  }
+
+  static get workerData() {
+    return context.workerData;
+  }
+
+  static get workerId() {
+    return context.workerId;
+  }
+
+  static get version() {
+    return version;
+  }
+
+  static get Piscina() {
+    return Pool;
+  }
+
+  static get Pool() {
+    return Pool;
+  }
+
+  static get default() {
+    return Pool;
+  }
+
+  static get FixedQueue() {
+    return FixedQueue;
+  }
+
+  static get ArrayTaskQueue() {
+    return ArrayTaskQueue;
+  }
+
+  static get Transfer() {
+    return transfer.Transfer;
+  }
+
+  static get transferableSymbol() {
+    return transfer.transferableSymbol;
+  }
+
+  static get valueSymbol() {
+    return transfer.valueSymbol;
+  }
+
+  static get queueOptionsSymbol() {
+    return transfer.queueOptionsSymbol;
+  }
+}
+
+/** @type {any} */ (Pool).move = transfer.move;
+/** @type {any} */ (Pool).taskSignal = taskSignal;
+/** @type {any} */ (Pool).worker = worker;
+/** @type {any} */ (Pool).workerEmit = workerEmit;
+
+/**
+ * Whether the program decides itself which task is next, or who gets it.
+ * @param {Record<string, any>} options
+ * @param {any} given
+ */
+function hasOwnScheduling(options, given) {
+  return (
+    options.loadBalancer !== undefined ||
+    (given.taskQueue ?? null) !== null ||
+    given.queueStrategy === 'lifo' ||
+    (typeof given.queueStrategy === 'object' && given.queueStrategy !== null)
+  );
+}
+
+/** @param {any} options */
+function checkRunOptions(options) {
+  if (options === undefined) return null;
+  if (options === null || typeof options !== 'object') return new TypeError('options must be an object');
+  const { transferList, filename = null, name = null, signal = null } = options;
+  if (transferList !== undefined && !Array.isArray(transferList)) {
+    return new TypeError('transferList argument must be an Array');
+  }
+  if (filename !== null && typeof filename !== 'string') {
+    return new TypeError('filename argument must be a string');
+  }
+  if (name !== null && typeof name !== 'string') return new TypeError('name argument must be a string');
+  if (signal !== null && typeof signal !== 'object') {
+    return new TypeError('signal argument must be an object');
+  }
+  return null;
+}
+
+/** @param {unknown} concurrency */
+function checkConcurrency(concurrency) {
+  if (!Number.isInteger(concurrency) || Number(concurrency) < 1) {
+    throw makeError('ERR_OUT_OF_RANGE', ['concurrency', 'an integer >= 1', concurrency], checkConcurrency);
+  }
+}
+
+/** @param {Function} method */
+function sourceOf(method) {
+  const source = Function.prototype.toString.call(method);
+  // The shorthand of methods is no expression.
+  return /^(async\s+)?(function|class|\(|[\w$]+\s*=>)/.test(source) ? source : `{${source}}.${method.name}`;
+}
+
+module.exports.Pool = Pool;

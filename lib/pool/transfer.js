@@ -1,0 +1,86 @@
+'use strict';
+
+/** `move()` and the protocol by which values say what of them is to be transferred. */
+
+const { types } = require('node:util');
+
+const transferableSymbol = Symbol.for('Piscina.transferable');
+const valueSymbol = Symbol.for('Piscina.valueOf');
+const queueOptionsSymbol = Symbol.for('Piscina.queueOptions');
+const kMovable = Symbol('movable');
+
+class Movable {
+  #value;
+  #transferable;
+
+  /**
+   * @param {any} value
+   * @param {any} transferable
+   */
+  constructor(value, transferable) {
+    this.#value = value;
+    this.#transferable = transferable;
+  }
+
+  get [transferableSymbol]() {
+    return this.#transferable;
+  }
+
+  get [valueSymbol]() {
+    return this.#value;
+  }
+}
+
+/** workerpool's way of saying the same. */
+class Transfer {
+  /**
+   * @param {any} message
+   * @param {readonly any[]} transfer
+   */
+  constructor(message, transfer) {
+    this.message = message;
+    this.transfer = transfer;
+  }
+}
+
+/** @param {any} value */
+function isTransferable(value) {
+  return value !== null && typeof value === 'object' && transferableSymbol in value && valueSymbol in value;
+}
+
+/**
+ * Marks a value to be transferred instead of cloned when it is a task or a result.
+ * @param {any} value
+ */
+function move(value) {
+  if (value === null || typeof value !== 'object') return value;
+  if (!isTransferable(value)) {
+    value = new Movable(value, types.isArrayBufferView(value) ? value.buffer : value);
+  }
+  Object.defineProperty(value, kMovable, {
+    configurable: true,
+    enumerable: false,
+    writable: true,
+    value: true,
+  });
+  return value;
+}
+
+/**
+ * What is to be sent of a value, and what of that to transfer; null for an ordinary value.
+ * @param {any} value
+ * @returns {{ value: any, transferList: any[] } | null}
+ */
+function unpack(value) {
+  if (value === null || typeof value !== 'object') return null;
+  if (value instanceof Transfer) return { value: value.message, transferList: [...value.transfer] };
+  if (value[kMovable] !== true || !isTransferable(value)) return null;
+  return { value: value[valueSymbol], transferList: [].concat(value[transferableSymbol]) };
+}
+
+module.exports.transferableSymbol = transferableSymbol;
+module.exports.valueSymbol = valueSymbol;
+module.exports.queueOptionsSymbol = queueOptionsSymbol;
+module.exports.Transfer = Transfer;
+module.exports.move = move;
+module.exports.unpack = unpack;

@@ -1,0 +1,69 @@
+'use strict';
+
+/** Errors as they were thrown: with the name and the properties that a clone does not have. */
+
+const BUILT_IN = [Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError];
+
+/**
+ * What is sent for an error, for `restoreError`.
+ * @param {any} error
+ * @returns {[error: any, more: Record<string, any> | null, isDom: boolean]}
+ */
+function wholeError(error) {
+  if (!(error instanceof Error)) return [error, null, false];
+  const more = propertiesOf(error);
+  if (error instanceof DOMException) {
+    return [[error.message, error.name, error.stack], Object.keys(more).length > 0 ? more : null, true];
+  }
+  const { name } = error;
+  if (typeof name === 'string' && name !== cloneName(error)) more.name = name;
+  return [error, Object.keys(more).length > 0 ? more : null, false];
+}
+
+/** What of an error can be sent when the whole cannot: no causes, no properties. @param {any} error */
+function bareError(error) {
+  if (error instanceof DOMException) return wholeError(error);
+  const bare = new Error(error instanceof Error ? error.message : String(error));
+  if (!(error instanceof Error)) return [bare, null, false];
+  bare.stack = error.stack;
+  return [bare, { name: error.name }, false];
+}
+
+/** @param {Error} error */
+function propertiesOf(error) {
+  /** @type {Record<string, any>} */
+  const more = {};
+  for (const name of Object.keys(error)) {
+    const value = /** @type {any} */ (error)[name];
+    if (typeof value !== 'function' && typeof value !== 'symbol') more[name] = value;
+  }
+  return more;
+}
+
+/** The name that a clone of an error has. @param {Error} error */
+function cloneName(error) {
+  return BUILT_IN.find((Class) => Class.name === error.name)?.name ?? 'Error';
+}
+
+/** @param {any} sent what `wholeError` made */
+function restoreError([error, more, isDom]) {
+  if (isDom) {
+    const [message, name, stack] = error;
+    error = new DOMException(message, name);
+    Object.defineProperty(error, 'stack', { value: stack, configurable: true, writable: true });
+  }
+  if (more === null) return error;
+  for (const name of Object.keys(more)) {
+    Object.defineProperty(error, name, {
+      value: more[name],
+      configurable: true,
+      enumerable: name !== 'name',
+      writable: true,
+    });
+  }
+  return error;
+}
+
+module.exports.wholeError = wholeError;
+module.exports.bareError = bareError;
+module.exports.restoreError = restoreError;

@@ -1,0 +1,81 @@
+'use strict';
+
+/** The program of a pool's worker. */
+
+const { parentPort, receiveMessageOnPort, workerData } = require('node:worker_threads');
+const { requireAddon } = require('../core/addon');
+const { context, enterWorker, terminators } = require('./context');
+const { load, makeHandler } = require('./handlers');
+const { Runner } = require('./runner');
+
+/**
+ * @typedef {object} Startup what a worker is told first
+ * @property {number} queue
+ * @property {number} number its place in the queue
+ * @property {number} workerId
+ * @property {import('node:worker_threads').MessagePort} port for what the queue cannot carry
+ * @property {number} concurrency
+ * @property {number} niceIncrement
+ * @property {number} heapLimitBytes 0: none
+ * @property {string | null} filename whose handler is loaded before the first task
+ * @property {string} name
+ * @property {string | null} teardown name of the export that is called before the worker ends
+ */
+
+context.isWorkerThread = true;
+context.workerData = workerData;
+
+const port = /** @type {import('node:worker_threads').MessagePort} */ (parentPort);
+const waiting = receiveMessageOnPort(port);
+if (waiting === undefined) port.once('message', start);
+else start(waiting.message);
+
+/** @param {Startup} startup */
+async function start(startup) {
+  context.workerId = startup.workerId;
+  const addon = requireAddon('Pool');
+  if (startup.niceIncrement !== 0) addon.poolNice(startup.niceIncrement);
+  const runner = new Runner(addon, startup);
+  enterWorker(runner, startup.concurrency > 1);
+  runner.onRetire = () => retire(runner, startup);
+  const { filename, name } = startup;
+  if (filename !== null && !(await preload(filename, name))) return;
+  runner.start();
+}
+
+/**
+ * Loads the handler of most tasks. False when it cannot be loaded, which ends this worker.
+ * @param {string} filename
+ * @param {string} name
+ */
+async function preload(filename, name) {
+  try {
+    await load(makeHandler([filename, name, false, null]));
+    return true;
+  } catch (/** @type {any} */ error) {
+    // A file without this handler serves other names.
+    if (String(error?.message).startsWith('No handler function exported')) return true;
+    process.nextTick(() => {
+      throw error;
+    });
+    return false;
+  }
+}
+
+/**
+ * @param {Runner} runner
+ * @param {Startup} startup
+ */
+async function retire(runner, { filename, teardown }) {
+  runner.retire();
+  try {
+    for (const terminate of terminators) await terminate();
+    if (teardown !== null && filename !== null) {
+      const handler = makeHandler([filename, teardown, false, null]);
+      await load(handler);
+      await /** @type {any} */ (handler.call)();
+    }
+  } finally {
+    process.exit(0);
+  }
+}

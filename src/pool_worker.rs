@@ -1,0 +1,229 @@
+//! `PoolWorker`: a worker's side of a pool's queue, for `lib/pool/worker`.
+
+use std::cell::{Cell, RefCell};
+use std::os::fd::AsRawFd;
+use std::rc::Rc;
+
+use manycore_core::queue::{Kind, Worker};
+use manycore_core::ring::doorbell::{Doorbell, Drained, Outcome, LONGEST_TURN};
+use manycore_core::ring::spin::Latency;
+use manycore_core::sys::clock::monotonic_ns;
+use napi::bindgen_prelude::{Env, Error, Function, JsValue, Object, Result, Status, Uint8Array};
+use napi_derive::napi;
+
+use crate::callback::Callback;
+use crate::fast::{function, Page};
+use crate::pool::{no_memory, queue_of, word, RECORD_BYTES, WORDS_BYTES};
+use crate::uv::{EventLoop, Handle};
+
+/// What `pull` returns when there is nothing.
+const NOTHING: i32 = -1;
+
+/// What the fast functions work on.
+struct Side {
+    worker: Worker,
+    words: Rc<Page>,
+    /// The record of the task pulled last.
+    input: Rc<Page>,
+    /// A record to be reported.
+    output: Rc<Page>,
+    /// A record that `input` has no room for.
+    held: RefCell<Option<Box<[u8]>>>,
+    doorbell: RefCell<Doorbell>,
+    turn_since_ns: Cell<u64>,
+}
+
+/// A worker's side of a queue. Belongs to the worker's thread; its end is reported when that thread ends.
+#[napi]
+pub struct PoolWorker {
+    side: Rc<Side>,
+    listening: Option<Handle>,
+}
+
+#[napi]
+impl PoolWorker {
+    /// Takes the place with this number in the queue with this id. Throws when there is none.
+    #[napi(constructor)]
+    pub fn new(queue: u32, number: u32) -> Result<Self> {
+        let gone = || Error::new(Status::InvalidArg, "no pool has this place");
+        let queue = queue_of(queue).ok_or_else(gone)?;
+        let worker = Worker::attach(queue, number).ok_or_else(gone)?;
+        let page = |len| Page::new(len).ok_or_else(no_memory);
+        Ok(Self {
+            side: Rc::new(Side {
+                worker,
+                words: page(WORDS_BYTES)?,
+                input: page(RECORD_BYTES)?,
+                output: page(RECORD_BYTES)?,
+                held: RefCell::default(),
+                doorbell: RefCell::default(),
+                turn_since_ns: Cell::new(0),
+            }),
+            listening: None,
+        })
+    }
+
+    /// The words of calls, as an ArrayBuffer. It must not be transferred, nor the two below.
+    #[napi]
+    pub fn words<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
+        self.side.words.buffer(env)
+    }
+
+    /// Where `pull()` copies a record to.
+    #[napi]
+    pub fn input<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
+        self.side.input.buffer(env)
+    }
+
+    /// Where the record of `report()` is read from.
+    #[napi]
+    pub fn output<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
+        self.side.output.buffer(env)
+    }
+
+    /// A function that takes the next task or notice. It returns the length of the record, or -1 for nothing.
+    #[napi(ts_return_type = "() => number")]
+    pub fn pull_function<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
+        function(env, "pull", &self.side, Side::pull)
+    }
+
+    /// The record that the last pull had no room for.
+    #[napi]
+    pub fn take_held(&self, mut target: Uint8Array) {
+        if let Some(record) = self.side.held.take() {
+            // SAFETY: memory of this thread's JavaScript, which does not run meanwhile.
+            let target = unsafe { target.as_mut() };
+            if let Some(target) = target.get_mut(..record.len()) {
+                target.copy_from_slice(&record);
+            }
+        }
+    }
+
+    /// A function that reports what the words describe.
+    #[napi(ts_return_type = "() => number")]
+    pub fn report_function<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
+        function(env, "report", &self.side, |side| {
+            // SAFETY: a call from JavaScript of this thread.
+            let record = unsafe { side.output.bytes() };
+            side.report(record)
+        })
+    }
+
+    /// As the function, with a record of any size.
+    #[napi]
+    pub fn report_large(&self, record: Uint8Array) -> i32 {
+        self.side.report(&record)
+    }
+
+    /// The definition of this number, or null when there is none.
+    #[napi]
+    pub fn definition(&self, number: u32) -> Option<Uint8Array> {
+        let definition = self.side.worker.queue().definition(number)?;
+        Some(Uint8Array::new(definition.to_vec()))
+    }
+
+    /// Whether a task in hand is to be aborted.
+    #[napi]
+    pub fn is_aborted(&self, slot: u32) -> bool {
+        self.side.worker.is_aborted(slot)
+    }
+
+    /// Takes no more tasks.
+    #[napi]
+    pub fn retire(&self) {
+        self.side.worker.retire();
+    }
+
+    /// Calls `drain` on the event loop whenever there is something to pull. Keeps the event loop alive.
+    #[napi]
+    pub fn listen(&mut self, env: Env, drain: Function<'_, (), ()>) -> Result<()> {
+        let closing = || Error::new(Status::Closing, "the environment is closing");
+        let event_loop = EventLoop::of(env.raw()).ok_or_else(closing)?;
+        let callback = Callback::new(env.raw(), drain.raw(), "MANYCOREPOOL").ok_or_else(closing)?;
+        let side = Rc::clone(&self.side);
+        let handle = event_loop
+            .poll(self.side.worker.bell().as_raw_fd(), move || {
+                side.answer(&callback)
+            })
+            .ok_or_else(closing)?;
+        handle.keep_alive(true);
+        self.listening = Some(handle);
+        self.wake();
+        Ok(())
+    }
+
+    /// Has `drain` called on a later turn of the event loop if there is something to pull.
+    #[napi]
+    pub fn wake(&self) {
+        self.side.worker.bell().signal();
+    }
+
+    /// Stops listening, so that nothing keeps the event loop alive.
+    #[napi]
+    pub fn close(&mut self) {
+        self.listening = None;
+    }
+}
+
+impl Side {
+    fn pull(&self) -> i32 {
+        if monotonic_ns() - self.turn_since_ns.get() > LONGEST_TURN.as_nanos() as u64 {
+            return NOTHING;
+        }
+        let Some(task) = self.worker.pull() else {
+            return NOTHING;
+        };
+        // SAFETY: a call from JavaScript of this thread.
+        let words = unsafe { self.words.bytes() };
+        let values = [task.kind as u32, task.slot, task.handler, task.definitions];
+        for (at, value) in values.into_iter().enumerate() {
+            words[at * 4..at * 4 + 4].copy_from_slice(&value.to_le_bytes());
+        }
+        let record = task.record();
+        // SAFETY: as above; another page.
+        let input = unsafe { self.input.bytes() };
+        match input.get_mut(..record.len()) {
+            Some(input) => input.copy_from_slice(record),
+            None => drop(self.held.replace(Some(record.into()))),
+        }
+        record.len() as i32
+    }
+
+    fn report(&self, record: &[u8]) -> i32 {
+        // SAFETY: a call from JavaScript of this thread.
+        let words = unsafe { self.words.bytes() };
+        let Some(kind) = Kind::from_number(word(words, 0)) else {
+            return 0;
+        };
+        let slot = word(words, 1);
+        let record = record.get(..word(words, 2) as usize).unwrap_or(record);
+        if kind.is_final() {
+            return i32::from(self.worker.complete(kind, slot, record));
+        }
+        self.worker.tell(kind, slot, record);
+        1
+    }
+
+    fn answer(&self, callback: &Callback) {
+        let bell = self.worker.bell();
+        bell.clear();
+        // The drain cannot come back here: the handle's callback is not re-entered.
+        let Ok(mut doorbell) = self.doorbell.try_borrow_mut() else {
+            return;
+        };
+        self.turn_since_ns.set(monotonic_ns());
+        let outcome = doorbell.answer(&self.worker, Latency::of_process(), || {
+            callback.call(&[]);
+            Drained::Continue
+        });
+        if outcome == Outcome::More {
+            bell.signal();
+        }
+    }
+}
+
+/// Adds to the nice value of the calling thread, and returns the new one. Throws without the privilege.
+#[napi]
+pub fn pool_nice(increment: i32) -> Result<i32> {
+    manycore_core::sys::nice::add(increment).map_err(crate::error::to_js)
+}
