@@ -488,3 +488,32 @@ test('messages sent before the worker is up arrive first', async (t) => {
   );
   assert.ok(result.results.every(Boolean));
 });
+
+test('what a listener enters does not stay for later messages', async (t) => {
+  const { ours, nodes } = await playBoth(t, {
+    async primary({ cluster, once }) {
+      const worker = cluster.fork();
+      await once(worker, 'message');
+      const seen = [];
+      for (let i = 0; i < 3; i++) {
+        worker.send(i);
+        seen.push((await once(worker, 'message'))[0]);
+      }
+      return seen;
+    },
+    worker({ require }) {
+      const { AsyncLocalStorage } = require('node:async_hooks');
+      const storage = new AsyncLocalStorage();
+      process.on('message', (message) => {
+        process.send([message, storage.getStore()]);
+        storage.enterWith(message);
+      });
+      process.send('ready');
+    },
+  });
+  assert.deepEqual(ours.result, nodes.result);
+  assert.deepEqual(
+    ours.result.map(([message, entered]) => [message, entered ?? 'none']),
+    [0, 1, 2].map((message) => [message, 'none']),
+  );
+});

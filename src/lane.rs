@@ -219,7 +219,7 @@ pub struct LaneReceiver {
 /// What the same bell is rung for between processes: room in the lane the other way.
 #[derive(Default)]
 struct RoomWatch {
-    callback: RefCell<Option<Callback>>,
+    callback: RefCell<Option<Rc<Callback>>>,
     watching: Cell<bool>,
 }
 
@@ -228,11 +228,10 @@ impl RoomWatch {
         if !self.watching.get() {
             return;
         }
-        // Not called again from within, and set before it is watched for.
-        if let Ok(callback) = self.callback.try_borrow() {
-            if let Some(callback) = callback.as_ref() {
-                callback.call(&[]);
-            }
+        // Not borrowed during the call, which may close this end.
+        let callback = self.callback.borrow().clone();
+        if let Some(callback) = callback {
+            callback.call(&[]);
         }
     }
 }
@@ -337,7 +336,7 @@ impl LaneReceiver {
     #[napi]
     pub fn on_room(&self, env: Env, callback: Function<'_, (), ()>) -> Result<()> {
         let callback = Callback::new(env.raw(), callback.raw(), "MANYCORELANE").ok_or_else(closed)?;
-        self.on_room.callback.replace(Some(callback));
+        self.on_room.callback.replace(Some(Rc::new(callback)));
         Ok(())
     }
 
@@ -408,6 +407,8 @@ impl LaneReceiver {
     pub fn close(&mut self) {
         self.pause();
         self.listening = None;
+        // It refers to who holds this end.
+        self.on_room.callback.replace(None);
         if let Some(receiver) = self.receiver.take() {
             receiver.close();
         }

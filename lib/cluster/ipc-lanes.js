@@ -5,7 +5,7 @@
 const { loadAddon } = require('../core/addon');
 
 /** Room for bursts, each way; memory is taken as it is used. A power of two. */
-const LANE_BYTES = 4 * 1024 * 1024;
+const LANE_BYTES = 8 * 1024 * 1024;
 
 /**
  * Lanes for a worker that is about to be forked. Null when there are no means left for them: Node's channel does

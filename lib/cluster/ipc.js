@@ -20,6 +20,7 @@ const { Spill } = require('../link/spill');
 const { runTicks } = require('../threads/node-internals');
 const { makeError } = require('../core/errors');
 const { COMMAND, isInternal, isInternalAtHand, makeWriteError } = require('./ipc-messages');
+const { inFreshContext } = require('./ipc-context');
 const { Marks } = require('./ipc-marks');
 
 /** As Node's: `send` returns false when more than this waits to be taken by the other side. */
@@ -51,6 +52,8 @@ class Ipc {
   #sender;
   #receiver;
   #receiverEnd;
+  /** Handles a record where nothing is left of what a listener entered before. @type {() => boolean} */
+  #handleInContext;
   #format;
   #marks = new Marks();
   /** Messages are sent by the lane. */
@@ -62,6 +65,8 @@ class Ipc {
   #isHolding = false;
   /** A disconnect waits for them. */
   #isPostponed = false;
+  /** The other side has closed the channel, or has ended. */
+  #isAlone = false;
   /** The value of the next record is what `format.serialize` made. */
   #isSerialized = false;
   /** Callbacks of messages that wait for room. @type {{ at: number, callback: (error: Error | null) => void }[]} */
@@ -85,6 +90,7 @@ class Ipc {
     this.#receiver = new LaneReceiver(this.#receiverEnd);
     link.close();
     this.#receiverEnd.onRoom(() => this.#onRoom());
+    this.#handleInContext = inFreshContext(() => this.#handle(deliver));
     this.#receiver.listen(() => this.#drain());
     this.#hook();
     if (options.isWorker) this.#announce();
@@ -126,7 +132,7 @@ class Ipc {
       return ipc.#post(message, callback);
     };
     target.disconnect = function disconnect() {
-      // Once more, or the other side has gone: nothing is waited for.
+      // Once more, or because the other side has gone: nothing is waited for.
       if (ipc.#isPostponed) return ipc.#disconnectNow();
       return native.disconnect.call(this);
     };
@@ -137,6 +143,9 @@ class Ipc {
       if (message?.cmd === COMMAND) this.#onCommand(message, handle);
       // What was sent before a message of the cluster's comes before it.
       else if (message?.cmd === 'NODE_CLUSTER') this.#catchUp(deliverNow);
+    });
+    onEnd(target, () => {
+      this.#isAlone = true;
     });
     // The process has ended, and all it has sent is here.
     if (!this.#options.isWorker) target.prependOnceListener('exit', () => this.#catchUp(deliverNow));
@@ -293,7 +302,7 @@ class Ipc {
     try {
       while (this.#next()) {
         isEmpty = false;
-        if (this.#handle(deliver) && (--budget === 0 || !this.#tick())) break;
+        if (this.#handleInContext() && (--budget === 0 || !this.#tick())) break;
       }
       if (isEmpty) this.#verify();
     } finally {
@@ -388,7 +397,7 @@ class Ipc {
     this.#marks.giveUp();
     this.#catchUp(deliverLater);
     if (this.#isClosed) return true;
-    if (this.#sender.isSpilling && !this.#isPostponed) {
+    if (this.#sender.isSpilling && !this.#isPostponed && !this.#isAlone) {
       this.#isPostponed = true;
       return false;
     }
@@ -424,6 +433,25 @@ class Ipc {
     if (this.#target.connected) this.#target.disconnect();
     this.#options.report(error);
   }
+}
+
+/**
+ * Calls back before Node handles the end of a channel.
+ * @param {any} target
+ * @param {() => void} callback
+ */
+function onEnd(target, callback) {
+  const key = Object.getOwnPropertySymbols(target).find(
+    ({ description }) => description === 'kChannelHandle',
+  );
+  const channel = key === undefined ? undefined : target[key];
+  const read = channel?.onread;
+  // Elsewhere, a disconnect waits for nothing.
+  if (typeof read !== 'function') return callback();
+  channel.onread = function onread(/** @type {ArrayBuffer | undefined} */ arrayBuffer) {
+    if (!arrayBuffer) callback();
+    return read.call(this, arrayBuffer);
+  };
 }
 
 /** @param {any} message */

@@ -1,0 +1,113 @@
+'use strict';
+
+/*
+ * Workers are killed while both sides send as fast as they can: what a worker had sent arrives, whole and in order,
+ * before it is told to be gone; what it was sent and did not get is reported; and nothing of it is left.
+ */
+
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+const { test } = require('node:test');
+const { play } = require('./support/scenario');
+
+const ROUNDS = 200;
+const AT_ONCE = 2;
+
+test(`${ROUNDS} workers are killed at full speed`, async (t) => {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'manycore-death-'));
+  t.after(() => fs.rmSync(folder, { recursive: true }));
+  const { result } = await play(t, {
+    env: { FOLDER: folder, ROUNDS: String(ROUNDS), AT_ONCE: String(AT_ONCE) },
+    nodeArgs: ['--expose-gc'],
+    async primary({ cluster, until, require }) {
+      const fs = require('node:fs');
+      const { FOLDER, ROUNDS, AT_ONCE } = process.env;
+      const descriptors = () => fs.readdirSync('/proc/self/fd').length;
+      const mappings = () => fs.readFileSync('/proc/self/maps', 'utf8').split('manycore-link').length - 1;
+      const wrong = [];
+      let received = 0;
+
+      const round = async (number) => {
+        const file = `${FOLDER}/${number}`;
+        fs.writeFileSync(file, '0'.padEnd(16));
+        const worker = cluster.fork({ FILE: file });
+        const seen = { next: 0, sent: 0, called: 0, failed: 0, isGone: false };
+        let start;
+        const started = new Promise((resolve) => (start = resolve));
+        worker.on('message', ({ n, text }) => {
+          if (seen.isGone) wrong.push(`${number}: a message after 'disconnect'`);
+          if (n !== seen.next++ || text.length !== n % 700)
+            {wrong.push(`${number}: ${n} is not ${seen.next - 1}`);}
+          start();
+        });
+        worker.on('disconnect', () => (seen.isGone = true));
+        const exited = new Promise((resolve) => worker.once('exit', (code, signal) => resolve(signal)));
+        const gone = new Promise((resolve) => worker.once('disconnect', resolve));
+        await started;
+        let isKilled = false;
+        setTimeout(() => {
+          isKilled = worker.process.kill('SIGKILL');
+        }, Math.random() * 8);
+        while (worker.isConnected() && !seen.isGone) {
+          // More than the ring holds, so that some wait when it dies; not without end.
+          for (let i = 0, flows = true; i < 300 && flows; i++) {
+            seen.sent++;
+            flows = worker.send({ n: i, text: 't'.repeat(i * 10) }, (error) => {
+              seen.called++;
+              if (error) seen.failed++;
+            });
+          }
+          await new Promise(setImmediate);
+        }
+        const [signal] = await Promise.all([exited, gone]);
+        await until(() => seen.called === seen.sent);
+        const published = Number(fs.readFileSync(file, 'utf8'));
+        if (!isKilled || signal !== 'SIGKILL') wrong.push(`${number}: ended by ${signal}`);
+        // Killed between sending and writing that down, it has sent one more.
+        if (seen.next < published || seen.next > published + 1) {
+          wrong.push(`${number}: ${seen.next} of ${published} messages`);
+        }
+        received += seen.next;
+        return seen.failed;
+      };
+
+      let next = 0;
+      let failed = 0;
+      const some = async (count) => {
+        while (count-- > 0) failed += await round(next++);
+      };
+      await Promise.all(Array.from({ length: Number(AT_ONCE) }, () => some(1)));
+      globalThis.gc();
+      const before = { descriptors: descriptors() };
+      await Promise.all(
+        Array.from({ length: Number(AT_ONCE) }, () => some(Number(ROUNDS) / Number(AT_ONCE) - 1)),
+      );
+      await until(() => {
+        globalThis.gc();
+        return mappings() === 0;
+      });
+      await until(() => descriptors() <= before.descriptors);
+      return { wrong, rounds: next, received, failed };
+    },
+    worker({ require }) {
+      const fs = require('node:fs');
+      const fd = fs.openSync(process.env.FILE, 'r+');
+      process.on('message', () => {});
+      let n = 0;
+      const flood = () => {
+        for (let i = 0; i < 200; i++) {
+          process.send({ n, text: 'w'.repeat(n % 700) });
+          n++;
+          fs.writeSync(fd, String(n).padEnd(16), 0);
+        }
+        setImmediate(flood);
+      };
+      flood();
+    },
+  });
+  assert.deepEqual(result.wrong, []);
+  assert.equal(result.rounds, ROUNDS);
+  assert.ok(result.received > ROUNDS * 10, String(result.received));
+});

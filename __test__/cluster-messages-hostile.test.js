@@ -1,0 +1,112 @@
+'use strict';
+
+/*
+ * A worker that writes what it likes into its lanes harms itself only: the primary goes on, and says that the link
+ * was broken.
+ */
+
+const assert = require('node:assert/strict');
+const path = require('node:path');
+const { test } = require('node:test');
+const { play } = require('./support/scenario');
+
+const SCRIBBLER = path.join(__dirname, 'fixtures', 'scribbler.js');
+const ROUNDS = 45;
+
+test(`${ROUNDS} workers scribble over their lanes, and the primary and another worker go on`, async (t) => {
+  const { result, stderr } = await play(t, {
+    env: { SCRIBBLER, ROUNDS: String(ROUNDS) },
+    async primary({ cluster, once }) {
+      const good = cluster.fork({ ROLE: 'good' });
+      await once(good, 'message');
+      let echoes = 0;
+      const ask = () =>
+        new Promise((resolve) => {
+          good.send({ echo: ++echoes });
+          good.once('message', resolve);
+        });
+      const codes = {};
+      const rounds = Number(process.env.ROUNDS);
+      for (let round = 0; round < rounds; round++) {
+        const worker = cluster.fork({ ROLE: 'bad', SEED: String(round) });
+        let isOver = false;
+        const ended = new Promise((resolve) => worker.once('exit', resolve)).then(() => (isOver = true));
+        worker.on('error', ({ code }) => (codes[code] = (codes[code] ?? 0) + 1));
+        await new Promise((resolve) => {
+          worker.once('message', resolve);
+          ended.then(resolve);
+        });
+        // It gets a good deal of attention; if nothing of what it wrote shows, it is ended.
+        for (let turn = 0; turn < 200 && !isOver; turn++) {
+          if (worker.isConnected()) worker.send({ turn, text: 'x'.repeat(turn * 10) }, () => {});
+          if (turn % 10 === 0) await ask();
+          await new Promise(setImmediate);
+        }
+        worker.process.kill('SIGKILL');
+        await ended;
+      }
+      const { echo } = await ask();
+      return { codes, echo, echoes };
+    },
+    worker({ require }) {
+      const { ROLE, SEED, SCRIBBLER } = process.env;
+      if (ROLE === 'good') {
+        process.on('message', (message) => process.send(message));
+        return process.send('ready');
+      }
+      process.on('warning', () => {});
+      process.on('uncaughtException', () => {});
+      const { scribble } = require(SCRIBBLER);
+      process.on('message', () => {});
+      let round = 0;
+      const where = ['words', 'rings', 'all'][Number(SEED) % 3];
+      setInterval(() => {
+        for (let i = 0; i < 20 && process.connected; i++) process.send({ i, a: [i, 'text'] }, () => {});
+        scribble(Number(SEED) * 1000 + round++, where);
+      }, 1);
+    },
+  });
+  assert.equal(result.echo, result.echoes);
+  assert.deepEqual(Object.keys(result.codes), ['ERR_MANYCORE_LINK_CORRUPT'], stderr);
+});
+
+test('a broken link is an error of the worker where somebody listens, and it is disconnected', async (t) => {
+  const { result, stderr } = await play(t, {
+    env: { SCRIBBLER },
+    async primary({ cluster, once }) {
+      const seen = [];
+      const worker = cluster.fork();
+      worker.on('error', ({ name, code }) => seen.push([name, code, worker.isConnected()]));
+      worker.on('disconnect', () => seen.push('disconnect'));
+      await once(worker, 'message');
+      worker.send('break it');
+      // `once` of the events module would take the 'error' for its own.
+      const exit = await new Promise((resolve) => worker.once('exit', (...args) => resolve(args)));
+      // Nobody listens to this one's errors.
+      const other = cluster.fork();
+      await once(other, 'message');
+      other.send('break it');
+      const [warning] = await once(process, 'warning');
+      await once(other, 'exit');
+      return { seen, exit, warning: warning.code };
+    },
+    worker({ require }) {
+      const { laneOf, poke } = require(process.env.SCRIBBLER);
+      process.on('message', () => {
+        const lane = laneOf(() => process.send('where does this go?'));
+        setInterval(() => {
+          if (!process.connected) return;
+          process.send('awake');
+          // More is published than there is, and none of it a record.
+          poke(lane + 4096, new Uint8Array(65_536).fill(0xf8));
+          poke(lane, new Uint8Array([0, 0xff, 0, 0]));
+        }, 1);
+      });
+      process.send('ready');
+    },
+  });
+  assert.deepEqual(result.seen, [['Error', 'ERR_MANYCORE_LINK_CORRUPT', false], 'disconnect']);
+  assert.deepEqual(result.exit, [0, null]);
+  assert.equal(result.warning, 'ERR_MANYCORE_LINK_CORRUPT');
+  assert.match(stderr, /ERR_MANYCORE_LINK_CORRUPT|The peer of a link/);
+});
