@@ -38,8 +38,9 @@ test(`${ROUNDS} workers are killed at full speed`, async (t) => {
         const started = new Promise((resolve) => (start = resolve));
         worker.on('message', ({ n, text }) => {
           if (seen.isGone) wrong.push(`${number}: a message after 'disconnect'`);
-          if (n !== seen.next++ || text.length !== n % 700)
-            {wrong.push(`${number}: ${n} is not ${seen.next - 1}`);}
+          if (n !== seen.next++ || text.length !== n % 700) {
+            wrong.push(`${number}: ${n} is not ${seen.next - 1}`);
+          }
           start();
         });
         worker.on('disconnect', () => (seen.isGone = true));

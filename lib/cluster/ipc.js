@@ -264,7 +264,8 @@ class Ipc {
   #onRoom() {
     if (this.#isClosed) return;
     const isDone = this.#sender.flush();
-    const count = isDone ? this.#waiting.length : this.#waiting.findIndex(({ at }) => at > this.#spill.moved);
+    const first = this.#waiting.findIndex(({ at }) => at > this.#spill.moved);
+    const count = first < 0 ? this.#waiting.length : first;
     for (const { callback } of this.#waiting.splice(0, count)) process.nextTick(callback, null);
     if (!isDone) {
       if (this.#sender.isCorrupt) this.#fail();
