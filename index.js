@@ -7,68 +7,83 @@
  * `locks` is another one here: that of node:worker_threads reaches no further than its process.
  */
 
-const THREAD_NAMES = [
-  'BroadcastChannel',
-  'MessageChannel',
-  'MessagePort',
-  'SHARE_ENV',
-  'Worker',
-  'getEnvironmentData',
-  'isInternalThread',
-  'isMainThread',
-  'isMarkedAsUntransferable',
-  'markAsUncloneable',
-  'markAsUntransferable',
-  'moveMessagePortToContext',
-  'parentPort',
-  'postMessageToThread',
-  'receiveMessageOnPort',
-  'resourceLimits',
-  'setEnvironmentData',
-  'threadId',
-  'threadName',
-  'workerData',
-];
-
-const LOCK_NAMES = [
-  'Barrier',
-  'Condition',
-  'Lock',
-  'LockManager',
-  'Mutex',
-  'Once',
-  'RwLock',
-  'Semaphore',
-  'UnlockToken',
-  'leader',
-  'locks',
-  'runOnce',
-];
-
-const SHARED_NAMES = [
-  'Channel',
-  'RateLimiter',
-  'SharedBuffer',
-  'SharedCounter',
-  'SharedHistogram',
-  'SharedMap',
-  'Topic',
-  'shared',
-const POOL_NAMES = [
-  'ArrayTaskQueue',
-  'FixedQueue',
-  'Piscina',
-  'Pool',
-  'Transfer',
-  'isWorkerThread',
-  'move',
-  'queueOptionsSymbol',
-  'taskSignal',
-  'transferableSymbol',
-  'valueSymbol',
-  'worker',
-  'workerEmit',
-  'workerId',
+/** Names, and the module that has them. @type {[string[], () => any][]} */
+const PARTS = [
+  [['configureLink', 'configureLinks', 'linkStatus'], () => require('./lib/link/settings')],
+  [
+    [
+      'BroadcastChannel',
+      'MessageChannel',
+      'MessagePort',
+      'SHARE_ENV',
+      'Worker',
+      'getEnvironmentData',
+      'isInternalThread',
+      'isMainThread',
+      'isMarkedAsUntransferable',
+      'markAsUncloneable',
+      'markAsUntransferable',
+      'moveMessagePortToContext',
+      'parentPort',
+      'postMessageToThread',
+      'receiveMessageOnPort',
+      'resourceLimits',
+      'setEnvironmentData',
+      'threadId',
+      'threadName',
+      'workerData',
+    ],
+    () => require('./lib/threads'),
+  ],
+  [
+    [
+      'Channel',
+      'RateLimiter',
+      'SharedBuffer',
+      'SharedCounter',
+      'SharedHistogram',
+      'SharedMap',
+      'Topic',
+      'shared',
+    ],
+    () => require('./lib/shared'),
+  ],
+  [
+    [
+      'Barrier',
+      'Condition',
+      'Lock',
+      'LockManager',
+      'Mutex',
+      'Once',
+      'RwLock',
+      'Semaphore',
+      'UnlockToken',
+      'leader',
+      'locks',
+      'runOnce',
+    ],
+    () => require('./lib/locks'),
+  ],
+  [
+    [
+      'ArrayTaskQueue',
+      'FixedQueue',
+      'Piscina',
+      'Pool',
+      'Transfer',
+      'isWorkerThread',
+      'move',
+      'queueOptionsSymbol',
+      'taskSignal',
+      'transferableSymbol',
+      'valueSymbol',
+      'worker',
+      'workerEmit',
+      'workerId',
+    ],
+    () => require('./lib/pool'),
+  ],
 ];
 
 /**
@@ -93,22 +108,8 @@ function lazy(name, load) {
 }
 
 lazy('cluster', () => require('./lib/cluster'));
-for (const name of LOCK_NAMES) {
-  lazy(name, () => /** @type {Record<string, any>} */ (require('./lib/locks'))[name]);
-}
-for (const name of THREAD_NAMES) {
-  lazy(name, () => /** @type {Record<string, any>} */ (require('./lib/threads'))[name]);
-}
-for (const name of ['configureLink', 'configureLinks', 'linkStatus']) {
-  lazy(name, () => /** @type {Record<string, any>} */ (require('./lib/link/settings'))[name]);
-}
-for (const name of ['SharedBuffer', 'SharedMap', 'shared']) {
-for (const name of SHARED_NAMES) {
-  lazy(name, () => /** @type {Record<string, any>} */ (require('./lib/shared'))[name]);
-}
-
-for (const name of POOL_NAMES) {
-  lazy(name, () => /** @type {Record<string, any>} */ (require('./lib/pool'))[name]);
+for (const [names, load] of PARTS) {
+  for (const name of names) lazy(name, () => load()[name]);
 }
 
 // Tells Node's ESM loader the names to export.

@@ -249,6 +249,9 @@ export declare class NativeLimiter {
   /** By which others open it. */
   get handle(): string
   /** Lets go of the segment. */
+  close(): void
+}
+
 /** The caller's side of a queue. Belongs to the thread that made it. */
 export declare class PoolQueue {
   /**
@@ -503,8 +506,6 @@ export interface AcceptorWorker {
 /** Gives memory back that the C library keeps for buffers to come. */
 export declare function giveFreeMemoryBack(): void
 
-/** Prepares the C library for a stream of large buffers, see [`heap::keep_free_memory`]. */
-export declare function keepFreeMemory(): void
 /** Numbers of a histogram. */
 export interface HistogramSummary {
   /** Values recorded. */
@@ -518,6 +519,9 @@ export interface HistogramSummary {
   /** Of the values. */
   standardDeviation: number
 }
+
+/** Prepares the C library for a stream of large buffers, see [`heap::keep_free_memory`]. */
+export declare function keepFreeMemory(): void
 
 /** The layout compiled into the addon. */
 export declare function laneLayout(): LaneLayout
@@ -685,6 +689,7 @@ export interface SegmentSource {
  * 1 balanced, 2 low.
  */
 export declare function setProcessLatency(level: number): void
+
 /** Keeps a copy of `bytes` for good, unless another thread was first. */
 export declare function shareCode(bytes: Uint8Array): void
 
