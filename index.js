@@ -45,6 +45,17 @@ const LOCK_NAMES = [
   'runOnce',
 ];
 
+const SHARED_NAMES = [
+  'Channel',
+  'RateLimiter',
+  'SharedBuffer',
+  'SharedCounter',
+  'SharedHistogram',
+  'SharedMap',
+  'Topic',
+  'shared',
+];
+
 /**
  * @param {string} name
  * @param {() => any} load
@@ -73,7 +84,7 @@ for (const name of LOCK_NAMES) {
 for (const name of THREAD_NAMES) {
   lazy(name, () => /** @type {Record<string, any>} */ (require('./lib/threads'))[name]);
 }
-for (const name of ['SharedBuffer', 'SharedMap', 'shared']) {
+for (const name of SHARED_NAMES) {
   lazy(name, () => /** @type {Record<string, any>} */ (require('./lib/shared'))[name]);
 }
 
@@ -95,11 +106,16 @@ for (const name of ['SharedBuffer', 'SharedMap', 'shared']) {
     locks: null,
     runOnce: null,
     BroadcastChannel: null,
+    Channel: null,
     MessageChannel: null,
     MessagePort: null,
     SHARE_ENV: null,
+    RateLimiter: null,
     SharedBuffer: null,
+    SharedCounter: null,
+    SharedHistogram: null,
     SharedMap: null,
+    Topic: null,
     shared: null,
     Worker: null,
     getEnvironmentData: null,

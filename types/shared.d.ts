@@ -190,10 +190,227 @@ export declare class SharedMap<K extends SharedKey = SharedKey, V = any> impleme
   [Symbol.dispose](): void;
 }
 
+export interface SharedCounterOptions {
+  /** What a new one begins with. Default: 0. */
+  initial?: number;
+}
+
+/** A whole number, from -(2^53 - 1) to 2^53 - 1, that threads and processes change at once. Changes are atomic. */
+export declare class SharedCounter implements SharedObject {
+  constructor(options?: SharedCounterOptions);
+  static open(name: string, options?: SharedOpenOptions & SharedCounterOptions): SharedCounter;
+  static from(handle: SharedHandle): SharedCounter;
+  readonly handle: string;
+  readonly value: number;
+  /** Adds, 1 by default, and returns the sum. */
+  add(by?: number): number;
+  subtract(by?: number): number;
+  /** Puts another number in its place, and returns the one there was. */
+  exchange(value: number): number;
+  /** Puts `value` in the place of `expected`. Returns what was there: `expected`, if it was replaced. */
+  compareExchange(expected: number, value: number): number;
+  close(): void;
+  [Symbol.dispose](): void;
+}
+
+export interface SharedHistogramOptions {
+  /** The lowest value to be told from 0. Default: 1. */
+  lowest?: number;
+  /** The highest value, at least twice the lowest. Default: 2^53 - 1. */
+  highest?: number;
+  /** How many digits of a value are kept, 1 to 5; each more takes ten times the memory. Default: 3. */
+  significantDigits?: number;
+}
+
+/** A histogram in the manner of HdrHistogram, that threads and processes record into at once. */
+export declare class SharedHistogram implements SharedObject {
+  constructor(options?: SharedHistogramOptions);
+  static open(name: string, options?: SharedOpenOptions & SharedHistogramOptions): SharedHistogram;
+  static from(handle: SharedHandle): SharedHistogram;
+  readonly handle: string;
+  /**
+   * Records a value, of which the whole part counts, once or so many times.
+   * @throws ERR_OUT_OF_RANGE below 0 and above the highest
+   */
+  record(value: number, times?: number): void;
+  /**
+   * Records a value, and for each `expectedInterval` that it took longer a lower one: those that were not measured
+   * meanwhile.
+   */
+  recordCorrected(value: number, expectedInterval: number): void;
+  readonly count: number;
+  /** The least value; 0 without any, and if there is one that is not told from 0. */
+  readonly min: number;
+  /** The greatest value; 0 without any. */
+  readonly max: number;
+  /** Of the middles of the ranges that values are told apart by. */
+  readonly mean: number;
+  readonly stddev: number;
+  /** All five at once. */
+  summary(): { count: number; min: number; max: number; mean: number; stddev: number };
+  /** The value that `percent` percent of all do not exceed. */
+  percentile(percent: number): number;
+  /** The ranges of values that have any, from the lowest on. */
+  buckets(): { lowest: number; highest: number; count: number }[];
+  /** Adds the values of another with the same options. */
+  merge(other: SharedHistogram): this;
+  reset(): void;
+  close(): void;
+  [Symbol.dispose](): void;
+}
+
+export interface RateLimiterOptions {
+  /** How much may be consumed per window. Up to 10^9; of sliding windows up to 2^20 - 1. */
+  limit: number;
+  /** Length of a window in milliseconds. */
+  windowMs: number;
+  /**
+   * `'token-bucket'`: `limit` tokens run in per window, evenly, and a bucket holds `burst`. `'sliding-window'`: in the
+   * last `windowMs`, at any time, no more than `limit`, where what came in the fixed window before counts as if it
+   * had come evenly. Default: `'token-bucket'`.
+   */
+  algorithm?: 'token-bucket' | 'sliding-window';
+  /** What a bucket holds at most, and at the beginning. Default: `limit`. */
+  burst?: number;
+  /**
+   * For how many keys there is room that have consumed something lately; 34 bytes each or more. Keys that are back at
+   * their full limit need none. Default: 10,000.
+   */
+  maxKeys?: number;
+}
+
+export interface RateVerdict {
+  allowed: boolean;
+  /** What could be consumed now. */
+  remaining: number;
+  /** After how many milliseconds as much could be consumed, if nobody else does; 0 if it was allowed. */
+  retryAfterMs: number;
+}
+
+/**
+ * Limits how often something happens, per key, in all threads and processes together. Totals are exact, also when
+ * processes are killed.
+ */
+export declare class RateLimiter implements SharedObject {
+  constructor(options: RateLimiterOptions);
+  /** One that is there keeps the options it was made with, which may be left out with `create: false`. */
+  static open(name: string, options?: SharedOpenOptions & Partial<RateLimiterOptions>): RateLimiter;
+  static from(handle: SharedHandle): RateLimiter;
+  readonly handle: string;
+  readonly rules: Readonly<Pick<RateLimiterOptions, 'algorithm' | 'limit' | 'windowMs' | 'burst'>>;
+  /**
+   * Consumes `cost` (1) of the key's limit (that of `''`), all of it or nothing, and tells whether it did.
+   * @throws ERR_MANYCORE_FULL when more keys are in use than there is room for
+   */
+  consume(key?: SharedKey, cost?: number): boolean;
+  /** As `consume`, and tells more. */
+  take(key?: SharedKey, cost?: number): RateVerdict;
+  /** What `take` would tell, without consuming. */
+  peek(key?: SharedKey, cost?: number): RateVerdict;
+  /** Forgets what the key has consumed. */
+  reset(key?: SharedKey): void;
+  close(): void;
+  [Symbol.dispose](): void;
+}
+
+/** What a caller that waits gives up at. */
+export interface SharedWaitOptions {
+  signal?: AbortSignal;
+}
+
+/** What a caller that blocks gives up at. */
+export interface SharedBlockOptions {
+  /** Milliseconds after which `ERR_MANYCORE_TIMEOUT` is thrown. Default: never. */
+  timeoutMs?: number;
+}
+
+export interface ChannelOptions {
+  /** How many values wait in it at most. Default: 1024. */
+  capacity?: number;
+  /** And how many bytes they take, 16 more than each itself. From 1,024 on. Default: 1 MiB. */
+  capacityBytes?: number;
+}
+
+/**
+ * A bounded queue for any number of senders and receivers in threads and processes: each value is received once, in
+ * order. A sender that is killed has sent a value or not; a receiver that is killed takes the value it has received
+ * with it. Values are as in a SharedMap. Async iteration ends when the channel is closed and empty.
+ */
+export declare class Channel<T = any> implements AsyncIterable<T> {
+  constructor(options?: ChannelOptions);
+  static open<T = any>(name: string, options?: SharedOpenOptions & ChannelOptions): Channel<T>;
+  static from<T = any>(handle: SharedHandle): Channel<T>;
+  readonly handle: string;
+  /**
+   * Sends if there is room, and tells whether there was.
+   * @throws ERR_MANYCORE_CHANNEL_CLOSED, and ERR_MANYCORE_FULL for a value that never fits
+   */
+  trySend(value: T): boolean;
+  /** Sends the value of now, when there is room. */
+  send(value: T, options?: SharedWaitOptions): Promise<void>;
+  /** Blocks the thread until there is room. */
+  sendSync(value: T, options?: SharedBlockOptions): void;
+  /**
+   * Receives if there is something.
+   * @throws ERR_MANYCORE_CHANNEL_CLOSED when there will be nothing any more
+   */
+  tryReceive(): { value: T } | undefined;
+  receive(options?: SharedWaitOptions): Promise<T>;
+  /** Blocks the thread until there is something. */
+  receiveSync(options?: SharedBlockOptions): T;
+  [Symbol.asyncIterator](): AsyncGenerator<T, void, void>;
+  /** Values that wait. */
+  readonly size: number;
+  readonly closed: boolean;
+  stats(): { size: number; usedBytes: number; capacityBytes: number; sent: number; closed: boolean };
+  /** No more values, from anybody; those that wait can still be received. */
+  close(): void;
+  /** Lets go of the memory. Others keep it. */
+  release(): void;
+  [Symbol.dispose](): void;
+}
+
+export interface TopicOptions {
+  /** How many bytes of values are kept for subscribers; the oldest go. From 1,024 on. Default: 1 MiB. */
+  capacityBytes?: number;
+}
+
+/** Values that every subscriber in every thread and process receives, in order. Publishing never waits. */
+export declare class Topic<T = any> {
+  constructor(options?: TopicOptions);
+  static open<T = any>(name: string, options?: SharedOpenOptions & TopicOptions): Topic<T>;
+  static from<T = any>(handle: SharedHandle): Topic<T>;
+  readonly handle: string;
+  /** @throws ERR_MANYCORE_CHANNEL_CLOSED, and ERR_MANYCORE_FULL for a value that never fits */
+  publish(value: T): void;
+  /** A place of one's own: from the next value on (default), or from the oldest that is kept. */
+  subscribe(options?: { from?: 'latest' | 'earliest' }): TopicSubscription<T>;
+  stats(): { size: number; usedBytes: number; capacityBytes: number; published: number; closed: boolean };
+  /** No more values, from anybody. */
+  close(): void;
+  /** Lets go of the memory. Others keep it. */
+  release(): void;
+  [Symbol.dispose](): void;
+}
+
+/** A place in a topic. Takes nothing from other subscribers, and costs publishers nothing. */
+export interface TopicSubscription<T> extends AsyncIterable<T> {
+  tryReceive(): { value: T } | undefined;
+  receive(options?: SharedWaitOptions): Promise<T>;
+  receiveSync(options?: SharedBlockOptions): T;
+  [Symbol.asyncIterator](): AsyncGenerator<T, void, void>;
+  /** Values published that it has not received yet. */
+  readonly lag: number;
+  /** Values that went before it came to receive them. */
+  readonly missed: number;
+  release(): void;
+  [Symbol.dispose](): void;
+}
+
 export interface SharedSegment {
   name: string;
   scope: 'host' | 'process';
-  /** What it holds: `'buffer'`, `'map'` and so on. */
+  /** What it holds: `'buffer'`, `'map'`, `'counter'`, `'histo'`, `'limiter'`, `'channel'` or `'topic'`. */
   kind: string;
   /** Bytes of memory. */
   bytes: number;

@@ -32,6 +32,7 @@ const CODES = {
       'The native addon of manycore could not be loaded. Run `npm rebuild manycore` ' +
       `(needs Rust, see https://rustup.rs) or reinstall the package. Cause: ${cause}`,
   ],
+  ERR_MANYCORE_CHANNEL_CLOSED: [Error, (subject) => `The channel or topic '${subject}' is closed`],
   ERR_MANYCORE_CLOSED: [Error, (subject) => `The shared object '${subject}' is closed`],
   ERR_MANYCORE_DEADLOCK: [
     Error,

@@ -174,6 +174,60 @@ export declare class LockTable {
    * when there is no event loop any more.
    */
   watch(number: number, index: number, serial: number, pending: boolean): boolean
+/** A whole number that all may change at once. */
+export declare class NativeCounter {
+  /** Opens or makes one. */
+  static open(source: SegmentSource, initial: number): NativeCounter
+  /** An object with the methods `get`, `add`, `exchange`, `compareExchange`; they return null once it is closed. */
+  methods(): object
+  /** By which others open it. */
+  get handle(): string
+  /** Lets go of the segment. */
+  close(): void
+}
+
+/** A histogram of high dynamic range. */
+export declare class NativeHistogram {
+  /** Opens or makes one. Throws `SCALE` for one that makes no sense. */
+  static open(source: SegmentSource, lowest: number, highest: number, digits: number): NativeHistogram
+  /**
+   * An object with the method `record(value, times?, interval?)`: false when the value is too high, null once it is
+   * closed.
+   */
+  methods(): object
+  /** Of all values. */
+  summary(): HistogramSummary
+  /** The value that so many percent of all do not exceed. */
+  percentile(percent: number): number
+  /** Lowest value, highest value and count of each bucket with any. */
+  buckets(): Array<Array<number>>
+  /** Adds another's counts. False when their scales differ. */
+  merge(other: NativeHistogram): boolean
+  /** Forgets everything. */
+  reset(): void
+  /** By which others open it. */
+  get handle(): string
+  /** Lets go of the segment. */
+  close(): void
+}
+
+/** A rate limiter. */
+export declare class NativeLimiter {
+  /** Opens or makes one with room for some `keys` keys at once. */
+  static open(source: SegmentSource, rules: LimiterRules, keys: number): NativeLimiter
+  /** Memory shared with the methods. */
+  scratch(): object
+  /**
+   * An object with the methods `consume(key, cost)`, `peek(key, cost)` and `reset(key)`. The former two return
+   * whether it is allowed, and note what remains and after how many milliseconds to come again.
+   */
+  methods(): object
+  /** What it was made with. */
+  get rules(): LimiterRules
+  /** By which others open it. */
+  get handle(): string
+  /** Lets go of the segment. */
+  close(): void
 }
 
 /** Two lanes between this process and a child, or its parent. */
@@ -243,6 +297,30 @@ export declare class SharedMemory {
   close(): void
 }
 
+/** A channel, or a topic with a place in it. */
+export declare class SharedQueue {
+  /** Opens or makes one. */
+  static open(source: SegmentSource, isTopic: boolean, bytes: number, most: number): SharedQueue
+  /** A subscriber of the topic, from the oldest value on or from the next. */
+  subscribe(oldest: boolean): SharedQueue
+  /** Memory shared with the methods. */
+  scratch(): object
+  /** An object with the methods `send`, `sendScratch`, `sendBytes`, `receive`, `bell` and `wait`. */
+  methods(): object
+  /** By which others open it. */
+  get handle(): string
+  /** Rings after values came (0), or after room did (1). */
+  bell(which: number): BellWatcher
+  /** How many values a subscriber has not read yet. */
+  lag(): number
+  /** No more values, from anybody. */
+  end(): void
+  /** Numbers of it. */
+  stats(): QueueStats
+  /** Lets go of the segment. */
+  release(): void
+}
+
 /** A table in a segment. */
 export declare class SharedTable {
   /** Opens or makes one. */
@@ -299,6 +377,20 @@ export interface AcceptorWorker {
   fd: number
 }
 
+/** Numbers of a histogram. */
+export interface HistogramSummary {
+  /** Values recorded. */
+  count: number
+  /** The least. */
+  min: number
+  /** The greatest. */
+  max: number
+  /** Of the values. */
+  mean: number
+  /** Of the values. */
+  standardDeviation: number
+}
+
 /** The layout compiled into the addon. */
 export declare function laneLayout(): LaneLayout
 
@@ -318,6 +410,18 @@ export interface LaneLayout {
   closed: number
   /** 1: the producer must be told of room. */
   waiting: number
+}
+
+/** The rules of a limiter. */
+export interface LimiterRules {
+  /** Whether windows slide; else there are buckets. */
+  slides: boolean
+  /** How much per window. */
+  limit: number
+  /** Milliseconds. */
+  windowMs: number
+  /** What a bucket holds at most. */
+  burst: number
 }
 
 /** A segment that has a name. */
@@ -379,6 +483,20 @@ export declare function lockUnwatch(number: number): void
 
 /** Removes this user's segments that nobody has open, and returns their names. */
 export declare function pruneSegments(): Array<string>
+
+/** Numbers of a queue. */
+export interface QueueStats {
+  /** Values in it. */
+  records: number
+  /** Bytes that they take. */
+  bytes: number
+  /** Bytes that they can take. */
+  capacityBytes: number
+  /** Values that ever came. */
+  sequence: number
+  /** Whether no more may come. */
+  closed: boolean
+}
 
 /**
  * Reports an exception as uncaught, from within a call of the event loop into JavaScript. Returns if it is

@@ -14,7 +14,8 @@ const METHOD_FAILURES = Object.freeze({
   5: 'KEY_TYPE',
   6: 'KEY_LENGTH',
   7: 'CLOSED',
-  8: 'FULL',
+  8: 'TOO_LARGE',
+  9: 'ENDED',
 });
 
 /** The longest keys. */
@@ -32,6 +33,8 @@ const BY_CODE = {
   STUCK: (subject, origin) => makeError('ERR_MANYCORE_STUCK', [subject], origin),
   FULL: (subject, origin) => makeError('ERR_MANYCORE_FULL', [subject], origin),
   CLOSED: (subject, origin) => makeError('ERR_MANYCORE_CLOSED', [subject], origin),
+  TOO_LARGE: (subject, origin) => makeError('ERR_MANYCORE_FULL', [subject], origin),
+  ENDED: (subject, origin) => makeError('ERR_MANYCORE_CHANNEL_CLOSED', [subject], origin),
   NAME: (subject, origin) =>
     makeError('ERR_INVALID_ARG_VALUE', ['name', subject, 'is not a name or handle of a segment'], origin),
 };

@@ -2,6 +2,11 @@
 
 /** Data in memory that threads and processes share: wiring only. */
 
+module.exports.Channel = require('./channel').Channel;
+module.exports.RateLimiter = require('./limiter').RateLimiter;
 module.exports.SharedBuffer = require('./buffer').SharedBuffer;
+module.exports.SharedCounter = require('./counter').SharedCounter;
+module.exports.SharedHistogram = require('./histogram').SharedHistogram;
 module.exports.SharedMap = require('./map').SharedMap;
+module.exports.Topic = require('./topic').Topic;
 module.exports.shared = require('./segments');

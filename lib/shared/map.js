@@ -1,12 +1,12 @@
 'use strict';
 
-const { guarded, fromMethod } = require('./failures');
-const { Kind, readEntries } = require('./entries');
+const { guarded } = require('./failures');
+const { Exchange } = require('./exchange');
+const { readEntries } = require('./entries');
 const { Listeners } = require('./bell');
 const { MapWatcher } = require('./watcher');
 const scratch = require('./scratch');
 const source = require('./source');
-const { ValueReader, ValueWriter } = require('./values');
 const { makeError } = require('../core/errors');
 
 /** @typedef {string | number | Uint8Array} Key */
@@ -25,11 +25,8 @@ const KEPT = -1;
 class SharedMap {
   #native;
   #subject;
+  #exchange;
   #numbers;
-  #bytes;
-  #arrayBuffer;
-  #reader;
-  #writer;
   #methods;
   #get;
   #set;
@@ -45,11 +42,8 @@ class SharedMap {
     const { SharedTable } = source.addonFor('SharedMap');
     this.#subject = place.subject;
     this.#native = guarded(place.subject, origin, () => SharedTable.open(place.source, tableOptions));
-    this.#arrayBuffer = /** @type {ArrayBuffer} */ (this.#native.scratch());
-    this.#numbers = new Float64Array(this.#arrayBuffer, 0, scratch.READ_AT / 8);
-    this.#bytes = new Uint8Array(this.#arrayBuffer);
-    this.#reader = new ValueReader(this.#arrayBuffer);
-    this.#writer = new ValueWriter(this.#arrayBuffer, scratch.WRITE_AT, scratch.END);
+    this.#exchange = new Exchange(this.#native, place.subject);
+    this.#numbers = this.#exchange.numbers;
     this.#methods = /** @type {Record<string, (...args: any[]) => any>} */ (this.#native.methods());
     this.#get = this.#methods.get;
     this.#set = this.#methods.set;
@@ -74,7 +68,7 @@ class SharedMap {
   get(key) {
     const raw = this.#get(key);
     if (typeof raw === 'string' || raw === undefined || typeof raw === 'number') return raw;
-    return this.#value(raw, key);
+    return this.#exchange.value(raw, key);
   }
 
   /** @param {Key} key */
@@ -82,12 +76,12 @@ class SharedMap {
     const raw = this.#get(key);
     if (raw === undefined) return undefined;
     const version = this.#numbers[scratch.VERSION];
-    return { value: this.#value(raw, key), version };
+    return { value: this.#exchange.value(raw, key), version };
   }
 
   /** @param {Key} key */
   has(key) {
-    return this.#checked(this.#methods.has(key), key);
+    return this.#exchange.checked(this.#methods.has(key), key);
   }
 
   /** @param {Key} key */
@@ -102,7 +96,7 @@ class SharedMap {
    */
   set(key, value, options) {
     if (options === undefined && (typeof value === 'string' || typeof value === 'number')) {
-      if (this.#set(key, value) === null) this.#fail(key);
+      if (this.#set(key, value) === null) this.#exchange.fail(key);
       return this;
     }
     this.#store(key, value, expiry(options, SharedMap.prototype.set), undefined);
@@ -123,7 +117,7 @@ class SharedMap {
 
   /** @param {Key} key */
   delete(key) {
-    this.#checked(this.#methods.delete(key), key);
+    this.#exchange.checked(this.#methods.delete(key), key);
     return this.#numbers[scratch.VERSION] !== 0;
   }
 
@@ -133,7 +127,7 @@ class SharedMap {
    */
   compareAndDelete(key, version) {
     checkVersion(version, SharedMap.prototype.compareAndDelete);
-    return this.#checked(this.#methods.delete(key, version), key) && version !== 0;
+    return this.#exchange.checked(this.#methods.delete(key, version), key) && version !== 0;
   }
 
   /**
@@ -162,12 +156,12 @@ class SharedMap {
    */
   #getOrInsert(key, compute, expires) {
     let raw = this.#get(key);
-    if (raw !== undefined) return this.#value(raw, key);
+    if (raw !== undefined) return this.#exchange.value(raw, key);
     const value = compute(key);
     // Between being refused and looking, the other's entry may have gone.
     while (!this.#store(key, value, expires, 0)) {
       raw = this.#get(key);
-      if (raw !== undefined) return this.#value(raw, key);
+      if (raw !== undefined) return this.#exchange.value(raw, key);
     }
     return value;
   }
@@ -185,7 +179,9 @@ class SharedMap {
       const version = current?.version ?? 0;
       const value = change(current?.value);
       if (value === undefined) {
-        if (version === 0 || this.#checked(this.#methods.delete(key, version), key)) return undefined;
+        if (version === 0 || this.#exchange.checked(this.#methods.delete(key, version), key)) {
+          return undefined;
+        }
       } else if (this.#store(key, value, version === 0 && expires === KEPT ? undefined : expires, version)) {
         return value;
       }
@@ -200,7 +196,7 @@ class SharedMap {
   incr(key, by = 1, options) {
     if (typeof by !== 'number') throw makeError('ERR_INVALID_ARG_TYPE', ['by', 'a number', by], this.incr);
     const expires = options === undefined ? undefined : expiry(options, SharedMap.prototype.incr);
-    return this.#checked(this.#methods.add(key, by, expires), key);
+    return this.#exchange.checked(this.#methods.add(key, by, expires), key);
   }
 
   get size() {
@@ -214,11 +210,11 @@ class SharedMap {
   *entries() {
     let bucket = 0;
     while (bucket >= 0) {
-      const next = this.#checked(this.#methods.scan(bucket), '');
+      const next = this.#exchange.checked(this.#methods.scan(bucket), '');
       const isApart = typeof next === 'object';
-      const memory = isApart ? next : this.#arrayBuffer;
+      const memory = isApart ? next : this.#exchange.arrayBuffer;
       const read = (/** @type {number} */ start, /** @type {number} */ length) =>
-        this.#reader.read(start, length, isApart ? next : undefined);
+        this.#exchange.readRecord(start, length, isApart ? next : undefined);
       // All at once: what is in the memory changes with the next call.
       yield* readEntries(memory, isApart ? 0 : scratch.READ_AT, this.#numbers[scratch.LENGTH], read);
       bucket = isApart ? bucket + 1 : next;
@@ -247,7 +243,7 @@ class SharedMap {
 
   /** @param {Key} key */
   watch(key) {
-    this.#checked(this.#methods.watch(key), key);
+    this.#exchange.checked(this.#methods.watch(key), key);
     return new MapWatcher(this, key, this.#listeners);
   }
 
@@ -284,50 +280,15 @@ class SharedMap {
    */
   #store(key, value, expires, version) {
     if (typeof value === 'string' || typeof value === 'number') {
-      return this.#checked(this.#set(key, value, expires, version), key);
+      return this.#exchange.checked(this.#set(key, value, expires, version), key);
     }
     const methods = this.#methods;
-    if (value instanceof Uint8Array && isPlainBytes(value)) {
-      return this.#checked(methods.setBytes(key, value, Kind.BYTES, expires, version), key);
-    }
-    return this.#writer.write(value, (length, bytes) => {
-      const made =
-        bytes === null
-          ? methods.setScratch(key, length, expires, version)
-          : methods.setBytes(key, bytes, Kind.RECORD, expires, version);
-      return this.#checked(made, key);
-    });
-  }
-
-  /**
-   * What `get` of the addon means.
-   * @param {any} raw
-   * @param {Key} key
-   */
-  #value(raw, key) {
-    if (typeof raw === 'string' || typeof raw === 'number') return raw;
-    const length = this.#numbers[scratch.LENGTH];
-    if (raw === true) return this.#reader.read(scratch.READ_AT, length);
-    if (raw === false) return this.#bytes.slice(scratch.READ_AT, scratch.READ_AT + length);
-    if (raw === null) return this.#fail(key);
-    const isRecord = this.#numbers[scratch.EXTRA] === Kind.RECORD;
-    return isRecord ? this.#reader.read(0, length, raw) : new Uint8Array(raw);
-  }
-
-  /**
-   * @param {any} result
-   * @param {unknown} key
-   */
-  #checked(result, key) {
-    return result === null ? this.#fail(key) : result;
-  }
-
-  /**
-   * @param {unknown} key
-   * @returns {never}
-   */
-  #fail(key) {
-    throw fromMethod(this.#numbers[scratch.FAILURE], this.#subject, key, this.#fail);
+    const made = this.#exchange.give(
+      value,
+      (length) => methods.setScratch(key, length, expires, version),
+      (bytes, kind) => methods.setBytes(key, bytes, kind, expires, version),
+    );
+    return this.#exchange.checked(made, key);
   }
 
   /**
@@ -337,11 +298,6 @@ class SharedMap {
   #guarded(call) {
     return guarded(this.#subject, SharedMap, call);
   }
-}
-
-/** Whether the bytes are all that there is to a value. */
-function isPlainBytes(/** @type {Uint8Array} */ value) {
-  return value.buffer instanceof ArrayBuffer;
 }
 
 /**

@@ -5,6 +5,7 @@ const LENGTH = 0;
 const VERSION = 1;
 const FAILURE = 2;
 const EXTRA = 3;
+const KIND = 4;
 
 /** Where the bytes begin that methods write, then those that JavaScript writes, and where they end. */
 const READ_AT = 64;
@@ -16,6 +17,7 @@ module.exports.LENGTH = LENGTH;
 module.exports.VERSION = VERSION;
 module.exports.FAILURE = FAILURE;
 module.exports.EXTRA = EXTRA;
+module.exports.KIND = KIND;
 module.exports.READ_AT = READ_AT;
 module.exports.WRITE_AT = WRITE_AT;
 module.exports.END = END;

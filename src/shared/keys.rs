@@ -5,8 +5,8 @@
 
 use manycore_core::table::entry::MAX_KEY_BYTES;
 
-use super::raw::Call;
-use super::segment::{bytes_of, Failure};
+use super::raw::{Call, Value};
+use super::segment::{bytes_of, Failure, Number, Scratch};
 
 /// What a key or value is: `lib/shared/map.js` has the same numbers.
 pub mod kind {
@@ -162,17 +162,26 @@ impl TextBuffer {
     }
 }
 
-/// The string of a value in words.
-pub fn string_value(call: &Call, kind: u8, words: &[u64], bytes: usize) -> super::raw::Value {
-    let text = bytes_of(words).get(..bytes).unwrap_or(&[]);
-    if kind == kind::LATIN1 {
-        return call.latin1(text);
+/// A value in words as JavaScript gets it: strings and numbers as such, true for a record and false for bytes, which
+/// are in the scratch memory, or an ArrayBuffer of what did not fit there, with its kind noted. So is the length.
+#[inline]
+pub fn js_value(call: &Call, scratch: &Scratch, kind: u8, bytes: usize, words: &[u64], fits: bool) -> Value {
+    match kind {
+        kind::LATIN1 => call.latin1(bytes_of(words).get(..bytes).unwrap_or(&[])),
+        kind::UTF16 => {
+            let text = bytes_of(words).get(..bytes).unwrap_or(&[]);
+            let pairs = text.as_chunks::<2>().0.iter();
+            let units: Vec<u16> = pairs.map(|pair| u16::from_le_bytes(*pair)).collect();
+            call.string(&units)
+        }
+        kind::NUMBER => call.double(f64::from_bits(words.first().copied().unwrap_or(0))),
+        _ => {
+            scratch.note(Number::Length, bytes as f64);
+            if fits {
+                return call.boolean(kind == kind::RECORD);
+            }
+            scratch.note(Number::Kind, f64::from(kind));
+            call.array_buffer(bytes_of(words).get(..bytes).unwrap_or(&[]))
+        }
     }
-    let units: Vec<u16> = text
-        .as_chunks::<2>()
-        .0
-        .iter()
-        .map(|pair| u16::from_le_bytes(*pair))
-        .collect();
-    call.string(&units)
 }

@@ -16,7 +16,7 @@ use napi::bindgen_prelude::{Env, Error, JsValue, Object, Result, Status};
 use napi_derive::napi;
 
 use super::bell::BellWatcher;
-use super::keys::{kind, string_value, KeyBuffer, TextBuffer};
+use super::keys::{js_value, kind, KeyBuffer, TextBuffer};
 use super::raw::{define, Call, Method, Value};
 use super::segment::{bytes_of, open_error, Failure, Number, Scratch, SegmentSource};
 
@@ -200,23 +200,12 @@ impl Owner {
     }
 
     fn note(&self, found: &Found) {
-        self.scratch.note(Number::Length, found.bytes as f64);
         self.scratch.note(Number::Version, found.version as f64);
     }
 
-    /// The value in words: strings and numbers as such, true for a record and false for bytes in the scratch
-    /// memory, or an ArrayBuffer of what did not fit there.
     #[inline]
     fn value(&self, call: &Call, found: &Found, words: &[u64], fits: bool) -> Value {
-        match found.kind {
-            kind::LATIN1 | kind::UTF16 => string_value(call, found.kind, words, found.bytes),
-            kind::NUMBER => call.double(f64::from_bits(words.first().copied().unwrap_or(0))),
-            kind if fits => call.boolean(kind == kind::RECORD),
-            kind => {
-                self.scratch.note(Number::Extra, f64::from(kind));
-                call.array_buffer(bytes_of(words).get(..found.bytes).unwrap_or(&[]))
-            }
-        }
+        js_value(call, &self.scratch, found.kind, found.bytes, words, fits)
     }
 
     /// Stores a value; arguments from `rest` on say when it expires and what version there must be.
@@ -281,7 +270,7 @@ fn table_error(error: TableError) -> Error {
     Error::new(Status::GenericFailure, format!("{code} 0 {error}"))
 }
 
-/// `get(key)`: undefined if there is nothing, else see [`Owner::value`].
+/// `get(key)`: undefined if there is nothing, else see [`js_value`].
 struct Get;
 
 impl Method for Get {

@@ -4,5 +4,7 @@ pub mod bell;
 pub mod buffer;
 mod keys;
 pub mod map;
+pub mod numbers;
+pub mod queue;
 pub(crate) mod raw;
 pub mod segment;

@@ -132,6 +132,8 @@ pub enum Number {
     Failure = 2,
     /// When the value expires, or whatever a method says it is.
     Extra = 3,
+    /// What a value is that did not fit.
+    Kind = 4,
 }
 
 /// Why a method returned null. `lib/shared/failures.js` has the same numbers.
@@ -153,6 +155,8 @@ pub enum Failure {
     Closed = 7,
     /// More than fits at all.
     TooLarge = 8,
+    /// The queue is closed, and nothing is left in it.
+    Ended = 9,
 }
 
 const NUMBERS: usize = 8;

@@ -2,9 +2,15 @@
 //! and processes, and the shared memory under both.
 
 pub mod accept;
+#[cfg(not(loom))]
+pub mod counter;
 pub mod crash;
+#[cfg(not(loom))]
+pub mod histogram;
+pub mod limit;
 pub mod liveness;
 pub mod lock;
+pub mod queue;
 pub mod ring;
 pub mod shm;
 pub mod sync;

@@ -126,10 +126,10 @@ impl Shard<'_> {
     ) -> Result<T, TableError> {
         let reclaims = self.words.at(RECLAIMS)?;
         for _ in 0..TRIES {
-            // Acquire: pairs with the fence in `announce_reclaim`; the links are those of then or newer.
+            // Acquire: pairs with the store in `announce_reclaim`; the links are those of then or newer.
             let before = reclaims.load(Ordering::Acquire);
             let outcome = read();
-            // Acquire: pairs with that fence, too. Words written after it come with the new count.
+            // Acquire: pairs with the fence there. Words written after it come with the new count.
             fence(Ordering::Acquire);
             if reclaims.load(Ordering::Relaxed) == before {
                 return Ok(outcome?);

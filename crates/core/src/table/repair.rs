@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::entry::{link, Entry};
 use super::shard::{Link, Shard, BLOCK_WORDS, ENTRIES, EXPIRING, MAX_CHAIN, PAYLOAD, VERSION};
+use crate::crash;
 use crate::shm::words::Corrupt;
 
 impl Shard<'_> {
@@ -47,6 +48,7 @@ impl Shard<'_> {
             // Entries inside each other: nothing here can be told from anything else.
             return self.give_up();
         }
+        crash::point("table.repairing");
         self.arena.rebuild(&used)?;
         let block_words: usize = used.iter().map(|(_, size)| size).sum();
         self.words.store(ENTRIES, used.len() as u64)?;

@@ -25,6 +25,7 @@
 use super::arena::{Arena, LIST_WORDS};
 use super::entry::{self, link, link_word, Entry, Key, NewValue};
 use super::TableError;
+use crate::crash;
 use crate::shm::owner_lock::{Acquired, Host, OwnerLock};
 use crate::shm::words::{Corrupt, Words};
 use crate::sync::{fence, Ordering};
@@ -433,7 +434,9 @@ impl<'a> Shard<'a> {
         self.words.store(block + 1, link_word(key.tag(), next))?;
         self.account(&Entry::at(self.words, self.arena, block)?, true)?;
         self.stamp(block)?;
+        crash::point("table.written");
         self.set_link(at, block)?;
+        crash::point("table.linked");
         if let Some(found) = found {
             self.retire(&found.entry)?;
         }
@@ -554,6 +557,7 @@ impl<'a> Shard<'a> {
     /// Holder: takes an entry out of its chain and gives its block back.
     fn remove(self, found: Found) -> Result<(), Corrupt> {
         let (_, next) = link(self.words, found.entry.block)?;
+        crash::point("table.removing");
         self.set_link(found.link, next)?;
         self.retire(&found.entry)
     }
@@ -562,14 +566,18 @@ impl<'a> Shard<'a> {
     fn retire(self, entry: &Entry) -> Result<(), Corrupt> {
         self.account(entry, false)?;
         self.announce_reclaim()?;
+        crash::point("table.retired");
         self.arena.free(entry.block)
     }
 
     /// Holder: from here on, what could be reached before may be used for something else.
     pub(super) fn announce_reclaim(self) -> Result<(), Corrupt> {
+        // Release: pairs with the load of readers before they follow links. Who sees this count sees links that
+        // lead past what is given back.
         self.words
-            .store(RECLAIMS, self.words.load(RECLAIMS)?.wrapping_add(1))?;
-        // Release: pairs with the fence of readers. Who sees anything written from here on sees the new count.
+            .publish(RECLAIMS, self.words.load(RECLAIMS)?.wrapping_add(1))?;
+        // Release: pairs with the fence of readers behind their copies. Who sees anything written from here on sees
+        // this count.
         fence(Ordering::Release);
         Ok(())
     }

@@ -1,0 +1,392 @@
+//! A histogram of high dynamic range: counts per bucket, the width of which grows with the value so that each value
+//! keeps a number of significant digits. The buckets are those of HdrHistogram.
+//!
+//! ```text
+//! parameter 0  lowest value to be told from 0    1  highest    2  significant digits
+//! word      0  values    1  least, except 0    2  greatest    3..  counts
+//! ```
+//!
+//! Recording is one addition per word, by any thread. Whoever dies in between has recorded the value but not yet
+//! counted it: the sum of the counts is what is told, not word 0.
+
+use std::sync::Arc;
+
+use crate::shm::header::Kind;
+use crate::shm::object::{ObjectSegment, Plan};
+use crate::shm::OpenError;
+use crate::sync::{AtomicU64, Ordering};
+
+/// Of the segments of histograms.
+pub const KIND: Kind = Kind {
+    name: "histo",
+    layout: 1,
+};
+/// Values are whole numbers up to this, as JavaScript has them.
+pub const MAX_VALUE: u64 = (1 << 53) - 1;
+
+const LEAST: usize = 0;
+const GREATEST: usize = 1;
+const COUNTS: usize = 2;
+
+/// What is told of the values recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Summary {
+    /// How many.
+    pub count: u64,
+    /// The least; 0 without any, and if any has the bucket of 0.
+    pub min: u64,
+    /// The greatest.
+    pub max: u64,
+    /// Of the middles of their buckets.
+    pub mean: f64,
+    /// As above.
+    pub standard_deviation: f64,
+}
+
+/// Which value has which bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scale {
+    lowest: u64,
+    highest: u64,
+    digits: u32,
+    unit: u32,
+    half_magnitude: u32,
+    counts: usize,
+}
+
+impl Scale {
+    /// `None` for what makes no sense: 1 to 5 digits, and a highest value of at least twice the lowest.
+    pub fn new(lowest: u64, highest: u64, digits: u32) -> Option<Self> {
+        if lowest == 0 || highest > MAX_VALUE || highest / 2 < lowest || !(1..=5).contains(&digits) {
+            return None;
+        }
+        let resolved: u64 = 2 * 10u64.pow(digits);
+        let magnitude = resolved.next_power_of_two().ilog2();
+        let half_magnitude = magnitude.max(1) - 1;
+        let unit = lowest.ilog2();
+        if unit + half_magnitude + 1 > 61 {
+            return None;
+        }
+        let mut untracked = 1u64 << (half_magnitude + 1 + unit);
+        let mut buckets = 1;
+        while untracked <= highest {
+            untracked <<= 1;
+            buckets += 1;
+        }
+        Some(Self {
+            lowest,
+            highest,
+            digits,
+            unit,
+            half_magnitude,
+            counts: (buckets + 1) << half_magnitude,
+        })
+    }
+
+    fn half(self) -> u64 {
+        1 << self.half_magnitude
+    }
+
+    fn bucket(self, value: u64) -> u32 {
+        let mask = (2 * self.half() - 1) << self.unit;
+        64 - (value | mask).leading_zeros() - self.unit - (self.half_magnitude + 1)
+    }
+
+    fn index(self, value: u64) -> usize {
+        let bucket = self.bucket(value);
+        let sub = value >> (bucket + self.unit);
+        (((u64::from(bucket) + 1) << self.half_magnitude) + sub - self.half()) as usize
+    }
+
+    fn lowest_of(self, index: usize) -> u64 {
+        let index = index as u64;
+        let row = index >> self.half_magnitude;
+        let sub = (index & (self.half() - 1)) + self.half();
+        match row.checked_sub(1) {
+            None => (sub - self.half()) << self.unit,
+            Some(bucket) => sub << (bucket as u32 + self.unit),
+        }
+    }
+
+    /// How many values share the bucket of this one.
+    fn width(self, value: u64) -> u64 {
+        1 << (self.unit + self.bucket(value))
+    }
+
+    fn lowest_equivalent(self, value: u64) -> u64 {
+        let shift = self.unit + self.bucket(value);
+        value >> shift << shift
+    }
+
+    fn highest_equivalent(self, value: u64) -> u64 {
+        self.lowest_equivalent(value) + self.width(value) - 1
+    }
+
+    fn middle(self, value: u64) -> u64 {
+        self.lowest_equivalent(value) + (self.width(value) >> 1)
+    }
+}
+
+/// A histogram, open. Any thread.
+#[derive(Clone, Debug)]
+pub struct Histogram {
+    segment: Arc<ObjectSegment>,
+    scale: Scale,
+}
+
+impl Histogram {
+    /// Opens or makes one, by way of `open`.
+    ///
+    /// # Errors
+    /// Those of `open`; `Corrupt`.
+    pub fn open(
+        scale: Scale,
+        open: impl FnOnce(&Plan) -> Result<Arc<ObjectSegment>, OpenError>,
+    ) -> Result<Self, OpenError> {
+        let segment = open(&Plan {
+            kind: KIND,
+            body_bytes: (COUNTS + scale.counts) * 8,
+            initialise: &|segment| {
+                let parameters = [scale.lowest, scale.highest, u64::from(scale.digits)];
+                for (word, value) in segment.parameters().iter().zip(parameters) {
+                    word.store(value, Ordering::Relaxed);
+                }
+                if let Some(least) = segment.body().first() {
+                    least.store(u64::MAX, Ordering::Relaxed);
+                }
+            },
+        })?;
+        let parameter = |index: usize| {
+            segment
+                .parameters()
+                .get(index)
+                .map_or(0, |word| word.load(Ordering::Relaxed))
+        };
+        let digits = u32::try_from(parameter(2)).unwrap_or(0);
+        let scale = Scale::new(parameter(0), parameter(1), digits);
+        match scale.filter(|scale| COUNTS + scale.counts <= segment.body().len()) {
+            Some(scale) => Ok(Self { segment, scale }),
+            None => Err(OpenError::Corrupt("its parameters cannot be")),
+        }
+    }
+
+    /// The segment.
+    pub fn segment(&self) -> &Arc<ObjectSegment> {
+        &self.segment
+    }
+
+    /// The highest value that can be recorded.
+    pub fn highest(&self) -> u64 {
+        self.scale.highest
+    }
+
+    fn counts(&self) -> &[AtomicU64] {
+        self.segment
+            .body()
+            .get(COUNTS..COUNTS + self.scale.counts)
+            .unwrap_or(&[])
+    }
+
+    fn extreme(&self, index: usize) -> Option<&AtomicU64> {
+        self.segment.body().get(index)
+    }
+
+    /// Records a value so many times. False when it is greater than the highest.
+    #[inline]
+    pub fn record(&self, value: u64, times: u64) -> bool {
+        if value > self.scale.highest {
+            return false;
+        }
+        let Some(count) = self.counts().get(self.scale.index(value)) else {
+            return false;
+        };
+        count.fetch_add(times, Ordering::Relaxed);
+        if let Some(greatest) = self.extreme(GREATEST) {
+            if greatest.load(Ordering::Relaxed) < value {
+                greatest.fetch_max(value, Ordering::Relaxed);
+            }
+        }
+        if let Some(least) = self.extreme(LEAST).filter(|_| value > 0) {
+            if least.load(Ordering::Relaxed) > value {
+                least.fetch_min(value, Ordering::Relaxed);
+            }
+        }
+        true
+    }
+
+    /// Records a value, and those that were not measured because it took so long: one per `interval` before it.
+    pub fn record_corrected(&self, value: u64, interval: u64) -> bool {
+        if !self.record(value, 1) {
+            return false;
+        }
+        if interval > 0 {
+            let mut missing = value.saturating_sub(interval);
+            while missing >= interval {
+                self.record(missing, 1);
+                missing -= interval;
+            }
+        }
+        true
+    }
+
+    /// Forgets everything. Values recorded meanwhile may be kept or not.
+    pub fn reset(&self) {
+        for count in self.counts() {
+            count.store(0, Ordering::Relaxed);
+        }
+        for (index, value) in [(LEAST, u64::MAX), (GREATEST, 0)] {
+            if let Some(word) = self.extreme(index) {
+                word.store(value, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Adds the counts of another. False when their scales differ.
+    pub fn add(&self, other: &Self) -> bool {
+        if self.scale != other.scale {
+            return false;
+        }
+        for (count, theirs) in self.counts().iter().zip(other.counts()) {
+            let theirs = theirs.load(Ordering::Relaxed);
+            if theirs > 0 {
+                count.fetch_add(theirs, Ordering::Relaxed);
+            }
+        }
+        if let Some((greatest, theirs)) = self.extreme(GREATEST).zip(other.extreme(GREATEST)) {
+            greatest.fetch_max(theirs.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        if let Some((least, theirs)) = self.extreme(LEAST).zip(other.extreme(LEAST)) {
+            least.fetch_min(theirs.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        true
+    }
+
+    /// Index and count of each bucket that has any.
+    fn recorded(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
+        let counts = self.counts().iter().map(|count| count.load(Ordering::Relaxed));
+        counts.enumerate().filter(|(_, count)| *count > 0)
+    }
+
+    /// What is to be told of all values.
+    pub fn summary(&self) -> Summary {
+        let recorded: Vec<_> = self.recorded().collect();
+        let count = recorded
+            .iter()
+            .fold(0u64, |sum, (_, count)| sum.saturating_add(*count));
+        if count == 0 {
+            return Summary::default();
+        }
+        let middles = recorded.iter().map(|(index, count)| {
+            let middle = self.scale.middle(self.scale.lowest_of(*index)) as f64;
+            (middle, *count as f64)
+        });
+        let mean = middles.clone().map(|(middle, count)| middle * count).sum::<f64>() / count as f64;
+        let squares = middles
+            .map(|(middle, count)| (middle - mean).powi(2) * count)
+            .sum::<f64>();
+        let of_word = |index| self.extreme(index).map_or(0, |word| word.load(Ordering::Relaxed));
+        let least = of_word(LEAST).min(MAX_VALUE);
+        let has_zero = recorded.first().is_some_and(|(index, _)| *index == 0);
+        Summary {
+            count,
+            min: if has_zero { 0 } else { least },
+            max: of_word(GREATEST).min(MAX_VALUE),
+            mean,
+            standard_deviation: (squares / count as f64).sqrt(),
+        }
+    }
+
+    /// The value that a share of all values, in percent, does not exceed.
+    pub fn percentile(&self, percent: f64) -> u64 {
+        let percent = percent.clamp(0.0, 100.0);
+        let recorded: Vec<_> = self.recorded().collect();
+        let total = recorded
+            .iter()
+            .fold(0u64, |sum, (_, count)| sum.saturating_add(*count));
+        let exact = percent / 100.0 * total as f64;
+        // A hair less, lest an error in the last place asks for one value too many.
+        let wanted = (exact - (exact * f64::EPSILON)).ceil().max(1.0) as u64;
+        let mut passed = 0u64;
+        for (index, count) in recorded {
+            passed = passed.saturating_add(count);
+            if passed >= wanted {
+                let value = self.scale.lowest_of(index);
+                return if percent == 0.0 {
+                    value
+                } else {
+                    self.scale.highest_equivalent(value)
+                };
+            }
+        }
+        0
+    }
+
+    /// Lowest and highest value and count of each bucket that has any, from the lowest on.
+    pub fn buckets(&self) -> Vec<(u64, u64, u64)> {
+        let bucket = |(index, count)| {
+            let lowest = self.scale.lowest_of(index);
+            (lowest, self.scale.highest_equivalent(lowest), count)
+        };
+        self.recorded().map(bucket).collect()
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+
+    fn histogram(highest: u64, digits: u32) -> Histogram {
+        Histogram::open(Scale::new(1, highest, digits).unwrap(), |plan| {
+            ObjectSegment::anonymous(plan)
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn each_value_keeps_its_digits() {
+        for digits in 1..=5 {
+            let scale = Scale::new(1, MAX_VALUE, digits).unwrap();
+            let mut value = 1u64;
+            while value < MAX_VALUE / 3 {
+                let index = scale.index(value);
+                assert!(index < scale.counts);
+                assert_eq!(scale.lowest_of(index), scale.lowest_equivalent(value));
+                assert!(scale.lowest_equivalent(value) <= value && value <= scale.highest_equivalent(value));
+                assert!(scale.width(value) as f64 <= value as f64 / 10f64.powi(digits as i32) + 1.0);
+                value = value * 3 + 1;
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_recorded_is_told() {
+        let histogram = histogram(1_000_000, 3);
+        for value in 0..=1000 {
+            assert!(histogram.record(value, 1));
+        }
+        assert!(!histogram.record(1_000_001, 1));
+        let summary = histogram.summary();
+        assert_eq!((summary.count, summary.min, summary.max), (1001, 0, 1000));
+        assert_eq!(histogram.percentile(0.0), 0);
+        assert_eq!(histogram.percentile(50.0), 500);
+        assert_eq!(histogram.percentile(100.0), 1000);
+        histogram.reset();
+        assert_eq!(histogram.summary(), Summary::default());
+        assert_eq!(histogram.percentile(50.0), 0);
+    }
+
+    #[test]
+    fn scales_that_make_no_sense_are_refused() {
+        for (lowest, highest, digits) in [
+            (0, 10, 3),
+            (1, 1, 3),
+            (10, 19, 3),
+            (1, 10, 0),
+            (1, 10, 6),
+            (1, u64::MAX, 3),
+        ] {
+            assert_eq!(Scale::new(lowest, highest, digits), None);
+        }
+    }
+}

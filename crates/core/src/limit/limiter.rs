@@ -1,0 +1,333 @@
+//! A rate limiter: token buckets or sliding windows, one per key, in a segment.
+//!
+//! ```text
+//! parameter 0  1: sliding window    1  limit    2  window, ns    3  burst    4  sets    5, 6  seeds    7  epoch, ns
+//! ```
+//!
+//! **Token bucket.** The state is a time, in units of 1/256 token since the epoch: when the bucket will be full
+//! again. Taking moves it on; it may be at most a burst ahead of now. Exact, and one word.
+//!
+//! **Sliding window.** The state is the number of a window (24 bits), what was taken in the window before (20) and
+//! in this one (20). Of the window before, as much counts as still lies within one window's length from now, as
+//! if it had come evenly. So no window of any position has more than the limit, but for that assumption.
+
+use std::sync::Arc;
+
+use super::slots::{Meaning, SlotError, Slots, PLACES, SET_WORDS};
+use crate::shm::header::{random, Kind};
+use crate::shm::object::{ObjectSegment, Plan};
+use crate::shm::owner_lock::System;
+use crate::shm::words::Words;
+use crate::shm::OpenError;
+use crate::sync::Ordering;
+use crate::sys::clock::monotonic_ns;
+use crate::table::entry::hash;
+
+/// Of the segments of limiters.
+pub const KIND: Kind = Kind {
+    name: "limiter",
+    layout: 1,
+};
+/// What a sliding window can count.
+pub const MAX_WINDOW_LIMIT: u64 = (1 << 20) - 1;
+
+const UNITS: u64 = 256;
+const COUNT_BITS: u32 = 20;
+const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
+const NUMBER_MASK: u64 = (1 << 24) - 1;
+
+/// The rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Whether windows slide; else there are buckets.
+    pub slides: bool,
+    /// How much per window.
+    pub limit: u64,
+    /// Nanoseconds.
+    pub window_ns: u64,
+    /// What a bucket holds at most.
+    pub burst: u64,
+}
+
+/// What became of taking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether it was taken.
+    pub allowed: bool,
+    /// What could be taken now.
+    pub remaining: u64,
+    /// When as much could be taken, from now, if nobody else does; 0 if it was.
+    pub retry_after_ns: u64,
+}
+
+/// Rules at one time.
+struct At {
+    rules: Rules,
+    /// Since the epoch.
+    now_ns: u64,
+}
+
+impl At {
+    fn units(&self) -> u64 {
+        scale(
+            self.now_ns,
+            self.rules.limit.saturating_mul(UNITS),
+            self.rules.window_ns,
+        )
+    }
+
+    fn number(&self) -> u64 {
+        // Not 0, which is what a place has that nobody ever used.
+        (self.now_ns / self.rules.window_ns + 1) & NUMBER_MASK
+    }
+
+    /// What was taken in the window before and in this one.
+    fn counts(&self, state: u64) -> (u64, u64) {
+        let (before, now) = ((state >> COUNT_BITS) & COUNT_MASK, state & COUNT_MASK);
+        match self.number().wrapping_sub(state >> (2 * COUNT_BITS)) & NUMBER_MASK {
+            0 => (before, now),
+            1 => (now, 0),
+            _ => (0, 0),
+        }
+    }
+
+    fn take(&self, state: u64, cost: u64) -> (Option<u64>, Verdict) {
+        match self.rules.slides {
+            true => self.take_from_window(state, cost),
+            false => self.take_from_bucket(state, cost),
+        }
+    }
+
+    fn take_from_bucket(&self, state: u64, cost: u64) -> (Option<u64>, Verdict) {
+        let now = self.units();
+        let room = self.rules.burst.saturating_mul(UNITS);
+        let full_at = state.max(now);
+        let next = full_at.saturating_add(cost.saturating_mul(UNITS));
+        let ahead = next - now;
+        if ahead <= room {
+            let remaining = (room - ahead) / UNITS;
+            return (Some(next), allowed(remaining));
+        }
+        let per_ns = self.rules.limit.saturating_mul(UNITS);
+        let verdict = Verdict {
+            allowed: false,
+            remaining: room.saturating_sub(full_at - now) / UNITS,
+            // Rounded up: then it is there.
+            retry_after_ns: scale(ahead - room, self.rules.window_ns, per_ns).saturating_add(1),
+        };
+        (None, verdict)
+    }
+
+    fn take_from_window(&self, state: u64, cost: u64) -> (Option<u64>, Verdict) {
+        let Rules { limit, window_ns, .. } = self.rules;
+        let (before, now) = self.counts(state);
+        let left_ns = window_ns - self.now_ns % window_ns;
+        // Rounded up: rather too much than too little of the window before.
+        let counted = scale_up(before, left_ns, window_ns);
+        let used = counted + now;
+        if used.saturating_add(cost) <= limit {
+            let next = (self.number() << (2 * COUNT_BITS)) | (before << COUNT_BITS) | (now + cost);
+            return (Some(next), allowed(limit - used - cost));
+        }
+        let verdict = Verdict {
+            allowed: false,
+            remaining: limit.saturating_sub(used),
+            retry_after_ns: self.window_has_room_in(before, now, cost),
+        };
+        (None, verdict)
+    }
+
+    /// When what was taken so far has slid away far enough.
+    fn window_has_room_in(&self, before: u64, now: u64, cost: u64) -> u64 {
+        let Rules { limit, window_ns, .. } = self.rules;
+        let left_ns = window_ns - self.now_ns % window_ns;
+        // Of `count` taken evenly in a window, no more than `rest` count so long after it began to slide away.
+        let slid = |count: u64, rest: u64| window_ns - scale(rest, window_ns, count.max(1)).min(window_ns);
+        let room = limit.saturating_sub(cost);
+        if now <= room && before > 0 {
+            return slid(before, room - now)
+                .saturating_sub(window_ns - left_ns)
+                .max(1);
+        }
+        left_ns + slid(now, room)
+    }
+}
+
+fn allowed(remaining: u64) -> Verdict {
+    Verdict {
+        allowed: true,
+        remaining,
+        retry_after_ns: 0,
+    }
+}
+
+fn scale(value: u64, by: u64, over: u64) -> u64 {
+    let scaled = u128::from(value) * u128::from(by) / u128::from(over.max(1));
+    u64::try_from(scaled).unwrap_or(u64::MAX - 1).min(u64::MAX / 2)
+}
+
+fn scale_up(value: u64, by: u64, over: u64) -> u64 {
+    let over = u128::from(over.max(1));
+    let scaled = (u128::from(value) * u128::from(by)).div_ceil(over);
+    u64::try_from(scaled).unwrap_or(u64::MAX / 2)
+}
+
+impl Meaning for At {
+    fn is_idle(&self, state: u64) -> bool {
+        match self.rules.slides {
+            true => self.counts(state) == (0, 0),
+            false => state <= self.units(),
+        }
+    }
+
+    fn fresh(&self, before: u64) -> u64 {
+        match self.rules.slides {
+            true => {
+                let fresh = self.number() << (2 * COUNT_BITS);
+                // The same only if nothing was ever counted; a window before without anything is as good.
+                if fresh == before {
+                    ((self.number().wrapping_sub(1)) & NUMBER_MASK) << (2 * COUNT_BITS)
+                } else {
+                    fresh
+                }
+            }
+            false => match self.units() {
+                now if now == before => now.saturating_sub(1),
+                now => now,
+            },
+        }
+    }
+}
+
+/// A limiter, open. Any thread.
+#[derive(Clone, Debug)]
+pub struct Limiter {
+    segment: Arc<ObjectSegment>,
+    rules: Rules,
+    sets: usize,
+    seeds: [u64; 2],
+    epoch_ns: u64,
+}
+
+impl Limiter {
+    /// Opens or makes one that has room for some `keys` keys at once, by way of `open`.
+    ///
+    /// # Errors
+    /// Those of `open`; `Corrupt`.
+    pub fn open(
+        rules: Rules,
+        keys: usize,
+        open: impl FnOnce(&Plan) -> Result<Arc<ObjectSegment>, OpenError>,
+    ) -> Result<Self, OpenError> {
+        // Twice the room: then two sets that are both full are rare enough to be left out of account.
+        let sets = (keys.saturating_mul(2) / PLACES + 1).next_power_of_two();
+        let segment = open(&Plan {
+            kind: KIND,
+            body_bytes: sets.saturating_mul(SET_WORDS * 8),
+            initialise: &|segment| {
+                let parameters = [
+                    u64::from(rules.slides),
+                    rules.limit,
+                    rules.window_ns,
+                    rules.burst,
+                    sets as u64,
+                    random() | 1,
+                    random() | 1,
+                    monotonic_ns(),
+                ];
+                for (word, value) in segment.parameters().iter().zip(parameters) {
+                    word.store(value, Ordering::Relaxed);
+                }
+            },
+        })?;
+        let parameter = |index: usize| {
+            segment
+                .parameters()
+                .get(index)
+                .map_or(0, |word| word.load(Ordering::Relaxed))
+        };
+        let rules = Rules {
+            slides: parameter(0) == 1,
+            limit: parameter(1),
+            window_ns: parameter(2),
+            burst: parameter(3),
+        };
+        let sets = usize::try_from(parameter(4)).unwrap_or(usize::MAX);
+        let limiter = Self {
+            rules,
+            sets,
+            seeds: [parameter(5), parameter(6)],
+            epoch_ns: parameter(7),
+            segment,
+        };
+        let sane =
+            rules.limit > 0 && rules.window_ns > 0 && !(rules.slides && rules.limit > MAX_WINDOW_LIMIT);
+        match limiter.slots() {
+            Ok(_) if sane => Ok(limiter),
+            _ => Err(OpenError::Corrupt("its parameters cannot be")),
+        }
+    }
+
+    /// The segment.
+    pub fn segment(&self) -> &Arc<ObjectSegment> {
+        &self.segment
+    }
+
+    /// What it was made with.
+    pub fn rules(&self) -> Rules {
+        self.rules
+    }
+
+    fn slots(&self) -> Result<Slots<'_>, SlotError> {
+        let words = self.sets.checked_mul(SET_WORDS).ok_or(SlotError::Corrupt)?;
+        Ok(Slots::new(Words::new(self.segment.body()).part(0, words)?)?)
+    }
+
+    fn at(&self) -> At {
+        At {
+            rules: self.rules,
+            // A window ahead, so that no time is 0.
+            now_ns: monotonic_ns()
+                .saturating_sub(self.epoch_ns)
+                .saturating_add(self.rules.window_ns),
+        }
+    }
+
+    /// Takes `cost` for a key, all of it or nothing.
+    ///
+    /// # Errors
+    /// `Full` when more keys are in use than there is room for, `Stuck`, `Corrupt`.
+    #[inline]
+    pub fn take(&self, kind: u8, bytes: usize, key: &[u64], cost: u64) -> Result<Verdict, SlotError> {
+        let at = self.at();
+        let hash = hash(self.seeds, kind, bytes, key);
+        self.slots()?
+            .change(&System, hash, &at, |state| at.take(state, cost))
+    }
+
+    /// What taking would say, without taking.
+    ///
+    /// # Errors
+    /// `Corrupt`.
+    pub fn peek(&self, kind: u8, bytes: usize, key: &[u64], cost: u64) -> Result<Verdict, SlotError> {
+        let at = self.at();
+        let state = self.slots()?.peek(hash(self.seeds, kind, bytes, key))?;
+        Ok(at.take(state.unwrap_or(at.fresh(0)), cost).1)
+    }
+
+    /// Forgets what a key has taken.
+    ///
+    /// # Errors
+    /// As [`Limiter::take`].
+    pub fn reset(&self, kind: u8, bytes: usize, key: &[u64]) -> Result<(), SlotError> {
+        let at = self.at();
+        let hash = hash(self.seeds, kind, bytes, key);
+        self.slots()?
+            .change(&System, hash, &at, |state| (Some(at.fresh(state)), ()))
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+#[path = "limiter_tests.rs"]
+mod tests;

@@ -1,0 +1,230 @@
+//! The critical steps of shared tables, queues, rate limiters and the lock under them, under every interleaving with up
+//! to two preemptions and every reordering that the memory model allows.
+#![cfg(loom)]
+// Tests, and what they call.
+#![allow(clippy::unwrap_used)]
+
+use loom::sync::Arc;
+use loom::thread;
+
+use manycore_core::limit::slots::{Meaning, Slots, PLACES, SET_WORDS};
+use manycore_core::queue::ring::{Cursor, Ring, Taken, CONTROL_WORDS};
+use manycore_core::shm::owner_lock::{Acquired, Host, OwnerLock, Patience};
+use manycore_core::shm::words::Words;
+use manycore_core::sync::{AtomicU64, Ordering};
+use manycore_core::table::entry::{hash, Key, NewValue};
+use manycore_core::table::read::Read;
+use manycore_core::table::shard::{Change, Condition, Expiry, Geometry, Shard};
+
+/// Thread 9 is dead, all others live.
+#[derive(Clone, Copy)]
+struct Thread(u64);
+
+impl Host for Thread {
+    fn me(&self) -> u64 {
+        self.0
+    }
+    fn is_alive(&self, owner: u64) -> bool {
+        owner != 9
+    }
+    fn pause(&self, _attempt: u32) -> Patience {
+        thread::yield_now();
+        Patience::Doubt
+    }
+}
+
+fn model(check: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.max_branches = 20_000;
+    builder.check(check);
+}
+
+fn memory(words: usize) -> Arc<Vec<AtomicU64>> {
+    Arc::new((0..words).map(|_| AtomicU64::new(0)).collect())
+}
+
+#[test]
+fn one_heir_at_a_time_and_one_is_told_that_the_owner_died() {
+    model(|| {
+        let words = memory(2);
+        words[0].store(9, Ordering::Relaxed);
+        let take = |words: &[AtomicU64], me: u64| {
+            let lock = OwnerLock::new(&words[0]);
+            let acquired = lock.acquire(&Thread(me)).unwrap();
+            let before = words[1].load(Ordering::Relaxed);
+            words[1].store(before + 1, Ordering::Relaxed);
+            lock.release();
+            u32::from(acquired == Acquired::OwnerDied)
+        };
+        let theirs = Arc::clone(&words);
+        let other = thread::spawn(move || take(&theirs, 1));
+        let told = take(&words, 2) + other.join().unwrap();
+        assert_eq!(told, 1);
+        assert_eq!(words[1].load(Ordering::Relaxed), 2);
+    });
+}
+
+const TABLE_WORDS: usize = 260;
+const SEEDS: [u64; 2] = [3, 5];
+
+fn shard(memory: &[AtomicU64]) -> Shard<'_> {
+    Shard::new(Words::new(memory), Geometry::new(TABLE_WORDS, 2, false).unwrap()).unwrap()
+}
+
+fn put(memory: &[AtomicU64], me: u64, name: u64, value: u64) {
+    let words = [name];
+    let key = Key {
+        kind: 0,
+        bytes: 8,
+        words: &words,
+        hash: hash(SEEDS, 0, 8, &words),
+    };
+    // Twice the same, so that half of one with half of another shows.
+    let bytes = [value.to_le_bytes(), value.to_le_bytes()].concat();
+    let value = NewValue {
+        kind: 0,
+        bytes: &bytes,
+    };
+    let change = shard(memory).set(&Thread(me), &key, &value, Expiry::Never, Condition::Always, || 0);
+    assert!(matches!(change, Ok(Change::Made(_))));
+}
+
+fn look(memory: &[AtomicU64], me: u64, name: u64) -> Option<u64> {
+    let words = [name];
+    let key = Key {
+        kind: 0,
+        bytes: 8,
+        words: &words,
+        hash: hash(SEEDS, 0, 8, &words),
+    };
+    let mut target = [0; 2];
+    match shard(memory).get(&Thread(me), &key, &mut target, || 0).unwrap() {
+        Read::Missing => None,
+        Read::Found(_) => {
+            assert_eq!(target[0], target[1], "torn");
+            Some(target[0])
+        }
+    }
+}
+
+#[test]
+fn a_reader_finds_the_old_value_or_the_new_one_whole() {
+    model(|| {
+        let words = memory(TABLE_WORDS);
+        shard(&words).initialise().unwrap();
+        put(&words, 1, 1, 10);
+        let theirs = Arc::clone(&words);
+        let writer = thread::spawn(move || {
+            // The second takes the block of the first.
+            put(&theirs, 1, 1, 11);
+            put(&theirs, 1, 2, 12);
+        });
+        let found = look(&words, 2, 1);
+        assert!(matches!(found, Some(10 | 11)), "{found:?}");
+        writer.join().unwrap();
+        assert_eq!((look(&words, 2, 1), look(&words, 2, 2)), (Some(11), Some(12)));
+    });
+}
+
+#[test]
+fn a_topic_is_read_whole_or_what_is_left_of_it() {
+    model(|| {
+        let words = memory(CONTROL_WORDS + 8);
+        let publish = |words: &[AtomicU64], value: u64| {
+            let bytes = [value.to_le_bytes(), value.to_le_bytes()].concat();
+            Ring::new(Words::new(words))
+                .unwrap()
+                .publish(&Thread(1), 0, &bytes)
+                .unwrap();
+        };
+        publish(&words, 1);
+        publish(&words, 2);
+        let theirs = Arc::clone(&words);
+        // Overwrites the first.
+        let publisher = thread::spawn(move || publish(&theirs, 3));
+        let mut cursor = Cursor {
+            position: 0,
+            sequence: 0,
+        };
+        let mut target = [0; 2];
+        let read = Ring::new(Words::new(&words))
+            .unwrap()
+            .read(&mut cursor, &mut target)
+            .unwrap();
+        let Taken::Record { sequence, .. } = read else {
+            panic!("{read:?}");
+        };
+        assert_eq!(target, [sequence + 1; 2]);
+        publisher.join().unwrap();
+    });
+}
+
+#[test]
+fn each_record_of_a_channel_is_taken_once() {
+    model(|| {
+        let words = memory(CONTROL_WORDS + 8);
+        let theirs = Arc::clone(&words);
+        let producer = thread::spawn(move || {
+            let ring = Ring::new(Words::new(&theirs)).unwrap();
+            ring.push(&Thread(1), 0, &7u64.to_le_bytes(), 10).unwrap();
+        });
+        let pop = |words: &[AtomicU64], me: u64| {
+            let mut target = [0; 1];
+            let taken = Ring::new(Words::new(words))
+                .unwrap()
+                .pop(&Thread(me), &mut target)
+                .unwrap();
+            if let Taken::Record { .. } = taken {
+                assert_eq!(target, [7]);
+            }
+            usize::from(taken != Taken::Nothing)
+        };
+        let early = pop(&words, 2);
+        producer.join().unwrap();
+        assert_eq!(early + pop(&words, 2), 1);
+    });
+}
+
+/// Even states say nothing.
+struct Even;
+
+impl Meaning for Even {
+    fn is_idle(&self, state: u64) -> bool {
+        state.is_multiple_of(2)
+    }
+    fn fresh(&self, before: u64) -> u64 {
+        if before == 4 {
+            6
+        } else {
+            4
+        }
+    }
+}
+
+#[test]
+fn a_place_that_changes_hands_takes_nothing_with_it() {
+    model(|| {
+        let words = memory(SET_WORDS);
+        // All but one are in use, and that one is idle: key 3 is about to lose its place to key 101.
+        for place in 0..PLACES {
+            words[2 + place * 2].store(3 + 2 * place as u64, Ordering::Relaxed);
+            words[3 + place * 2].store(if place == 0 { 4 } else { 1 }, Ordering::Relaxed);
+        }
+        let theirs = Arc::clone(&words);
+        let other = thread::spawn(move || {
+            let slots = Slots::new(Words::new(&theirs)).unwrap();
+            slots.change(&Thread(1), 101, &Even, |state| (Some(state + 1), ()))
+        });
+        let slots = Slots::new(Words::new(&words)).unwrap();
+        let mine = slots.change(&Thread(2), 3, &Even, |state| (Some(state + 1), ()));
+        let theirs = other.join().unwrap();
+        // One of the two has it, with what it took; the other found no place, or the place became idle no more.
+        let states = [slots.peek(3).unwrap(), slots.peek(101).unwrap()];
+        match (mine, theirs) {
+            (Ok(()), Err(_)) => assert_eq!(states, [Some(5), None]),
+            (Err(_), Ok(())) => assert!(states[0].is_none() && matches!(states[1], Some(5 | 7))),
+            outcome => panic!("{outcome:?} {states:?}"),
+        }
+    });
+}

@@ -1,0 +1,146 @@
+'use strict';
+
+const { guarded } = require('./failures');
+const { Queue, RECORDS, ROOM, signalOf, timeoutOf } = require('./queue');
+const source = require('./source');
+
+const KIND = 'channel';
+const DEFAULT_CAPACITY = 1024;
+const DEFAULT_CAPACITY_BYTES = 1024 * 1024;
+
+/** A bounded queue for any number of senders and receivers, see types/shared.d.ts. */
+class Channel {
+  #native;
+  #queue;
+
+  /**
+   * @param {any} [options]
+   * @param {import('./source').Place} [place]
+   */
+  constructor(options, place = source.NOWHERE) {
+    const origin = new.target;
+    const given = source.checkOptions(options, origin);
+    const capacity = source.numberOption('options.capacity', given.capacity, {
+      fallback: DEFAULT_CAPACITY,
+      min: 1,
+      max: 2 ** 40,
+      origin,
+    });
+    const bytes = source.numberOption('options.capacityBytes', given.capacityBytes, {
+      fallback: DEFAULT_CAPACITY_BYTES,
+      min: 1024,
+      max: 2 ** 38,
+      origin,
+    });
+    const { SharedQueue } = source.addonFor('Channel');
+    this.#native = guarded(place.subject, origin, () =>
+      SharedQueue.open(place.source, false, bytes, capacity),
+    );
+    this.#queue = new Queue(this.#native, place.subject);
+    source.defineHandle(this, KIND, () => this.#queue.guarded(() => this.#native.handle));
+  }
+
+  /**
+   * @param {string} name
+   * @param {any} [options]
+   */
+  static open(name, options) {
+    return new Channel(options, source.named(name, options, Channel.open));
+  }
+
+  /** @param {unknown} handle */
+  static from(handle) {
+    return new Channel(undefined, source.handed(handle, KIND, Channel.from));
+  }
+
+  /** @param {any} value */
+  trySend(value) {
+    return this.#queue.trySend(value);
+  }
+
+  /**
+   * @param {any} value
+   * @param {any} [options]
+   */
+  async send(value, options) {
+    const signal = signalOf(options, Channel.prototype.send);
+    let snapshot = value;
+    await this.#queue.wait(ROOM, signal, () => {
+      if (this.#queue.trySend(snapshot)) return true;
+      // What is sent is the value of now, whenever there is room for it.
+      if (snapshot === value && typeof value === 'object') snapshot = structuredClone(value);
+      return false;
+    });
+  }
+
+  /**
+   * @param {any} value
+   * @param {any} [options]
+   */
+  sendSync(value, options) {
+    const origin = Channel.prototype.sendSync;
+    this.#queue.waitSync(ROOM, timeoutOf(options, origin), () => this.#queue.trySend(value), origin);
+  }
+
+  tryReceive() {
+    return this.#queue.tryReceive();
+  }
+
+  /** @param {any} [options] */
+  async receive(options) {
+    const signal = signalOf(options, Channel.prototype.receive);
+    return (await this.#queue.wait(RECORDS, signal, () => this.#queue.tryReceive())).value;
+  }
+
+  /** @param {any} [options] */
+  receiveSync(options) {
+    const origin = Channel.prototype.receiveSync;
+    const received = this.#queue.waitSync(
+      RECORDS,
+      timeoutOf(options, origin),
+      () => this.#queue.tryReceive(),
+      origin,
+    );
+    return received.value;
+  }
+
+  async *[Symbol.asyncIterator]() {
+    for (;;) {
+      try {
+        yield await this.receive();
+      } catch (error) {
+        if (/** @type {NodeJS.ErrnoException} */ (error).code === 'ERR_MANYCORE_CHANNEL_CLOSED') return;
+        throw error;
+      }
+    }
+  }
+
+  get size() {
+    return this.stats().size;
+  }
+
+  get closed() {
+    return this.stats().closed;
+  }
+
+  stats() {
+    const { records, bytes, capacityBytes, sequence, closed } = this.#queue.guarded(() =>
+      this.#native.stats(),
+    );
+    return { size: records, usedBytes: bytes, capacityBytes, sent: sequence, closed };
+  }
+
+  close() {
+    this.#queue.end();
+  }
+
+  release() {
+    this.#queue.release();
+  }
+
+  [Symbol.dispose ?? Symbol.for('nodejs.dispose')]() {
+    this.release();
+  }
+}
+
+module.exports.Channel = Channel;

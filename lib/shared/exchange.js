@@ -1,0 +1,93 @@
+'use strict';
+
+/** The memory through which a shared object's native methods take and give values. */
+
+const { Kind } = require('./entries');
+const { fromMethod } = require('./failures');
+const scratch = require('./scratch');
+const { ValueReader, ValueWriter } = require('./values');
+
+class Exchange {
+  #arrayBuffer;
+  #bytes;
+  #reader;
+  #writer;
+  #subject;
+
+  /**
+   * @param {{ scratch(): any }} native
+   * @param {string} subject what errors call the object
+   */
+  constructor(native, subject) {
+    this.#arrayBuffer = /** @type {ArrayBuffer} */ (native.scratch());
+    this.#bytes = new Uint8Array(this.#arrayBuffer);
+    this.#reader = new ValueReader(this.#arrayBuffer);
+    this.#writer = new ValueWriter(this.#arrayBuffer, scratch.WRITE_AT, scratch.END);
+    this.#subject = subject;
+    /** What methods note, see scratch.js. */
+    this.numbers = new Float64Array(this.#arrayBuffer, 0, scratch.READ_AT / 8);
+  }
+
+  get arrayBuffer() {
+    return this.#arrayBuffer;
+  }
+
+  /**
+   * Gives a value that is neither a string nor a number, as a record in the memory or as bytes.
+   * @template T
+   * @param {any} value
+   * @param {(length: number) => T} give takes a record in the memory
+   * @param {(bytes: Uint8Array, kind: number) => T} giveBytes
+   */
+  give(value, give, giveBytes) {
+    if (value instanceof Uint8Array && value.buffer instanceof ArrayBuffer) {
+      return giveBytes(value, Kind.BYTES);
+    }
+    return this.#writer.write(value, (length, bytes) =>
+      bytes === null ? give(length) : giveBytes(bytes, Kind.RECORD),
+    );
+  }
+
+  /**
+   * The value that a method has returned.
+   * @param {any} raw
+   * @param {unknown} key what the method was asked for
+   */
+  value(raw, key) {
+    if (typeof raw === 'string' || typeof raw === 'number') return raw;
+    if (raw === null) return this.fail(key);
+    const length = this.numbers[scratch.LENGTH];
+    if (raw === true) return this.#reader.read(scratch.READ_AT, length);
+    if (raw === false) return this.#bytes.slice(scratch.READ_AT, scratch.READ_AT + length);
+    const isRecord = this.numbers[scratch.KIND] === Kind.RECORD;
+    return isRecord ? this.#reader.read(0, length, raw) : new Uint8Array(raw);
+  }
+
+  /**
+   * @param {number} start
+   * @param {number} length
+   * @param {ArrayBuffer} [elsewhere]
+   */
+  readRecord(start, length, elsewhere) {
+    return this.#reader.read(start, length, elsewhere);
+  }
+
+  /**
+   * What a method returned, unless it failed.
+   * @param {any} result
+   * @param {unknown} [key]
+   */
+  checked(result, key) {
+    return result === null ? this.fail(key) : result;
+  }
+
+  /**
+   * @param {unknown} [key]
+   * @returns {never}
+   */
+  fail(key) {
+    throw fromMethod(this.numbers[scratch.FAILURE], this.#subject, key, this.fail);
+  }
+}
+
+module.exports.Exchange = Exchange;

@@ -1,0 +1,151 @@
+'use strict';
+
+const { fromMethod, guarded } = require('./failures');
+const { makeError } = require('../core/errors');
+const scratch = require('./scratch');
+const source = require('./source');
+
+const KIND = 'limiter';
+const MAX_LIMIT = 1e9;
+/** What the counts of a sliding window have room for. */
+const MAX_WINDOW_LIMIT = 2 ** 20 - 1;
+const MAX_WINDOW_MS = 2 ** 33;
+const DEFAULT_MAX_KEYS = 10_000;
+
+/** Limits how often something happens, in all threads and processes together; see types/shared.d.ts. */
+class RateLimiter {
+  #native;
+  #subject;
+  #numbers;
+  #methods;
+  #consume;
+
+  /**
+   * @param {any} options
+   * @param {import('./source').Place} [place]
+   */
+  constructor(options, place = source.NOWHERE) {
+    const origin = new.target;
+    const given = readOptions(options, place, origin);
+    const { NativeLimiter } = source.addonFor('RateLimiter');
+    this.#subject = place.subject;
+    this.#native = guarded(place.subject, origin, () =>
+      NativeLimiter.open(place.source, given.rules, given.maxKeys),
+    );
+    const memory = /** @type {ArrayBuffer} */ (this.#native.scratch());
+    this.#numbers = new Float64Array(memory, 0, scratch.READ_AT / 8);
+    this.#methods = /** @type {Record<string, (...args: any[]) => any>} */ (this.#native.methods());
+    this.#consume = this.#methods.consume;
+    source.defineHandle(this, KIND, () => guarded(this.#subject, RateLimiter, () => this.#native.handle));
+  }
+
+  /**
+   * @param {string} name
+   * @param {any} [options]
+   */
+  static open(name, options) {
+    return new RateLimiter(options, source.named(name, options, RateLimiter.open));
+  }
+
+  /** @param {unknown} handle */
+  static from(handle) {
+    return new RateLimiter(undefined, source.handed(handle, KIND, RateLimiter.from));
+  }
+
+  /** @param {import('./map').Key} key */
+  consume(key = '', cost = 1) {
+    if (!(Number.isSafeInteger(cost) && cost > 0)) checkCost(cost, RateLimiter.prototype.consume);
+    const allowed = this.#consume(key, cost);
+    return allowed === null ? this.#fail(key) : allowed;
+  }
+
+  /** @param {import('./map').Key} key */
+  take(key = '', cost = 1) {
+    return this.#verdict(this.consume(key, cost));
+  }
+
+  /** @param {import('./map').Key} key */
+  peek(key = '', cost = 1) {
+    checkCost(cost, RateLimiter.prototype.peek);
+    const allowed = this.#methods.peek(key, cost);
+    return this.#verdict(allowed === null ? this.#fail(key) : allowed);
+  }
+
+  /** @param {import('./map').Key} key */
+  reset(key = '') {
+    if (this.#methods.reset(key) === null) this.#fail(key);
+  }
+
+  get rules() {
+    const { slides, limit, windowMs, burst } = guarded(this.#subject, RateLimiter, () => this.#native.rules);
+    return slides
+      ? { algorithm: 'sliding-window', limit, windowMs }
+      : { algorithm: 'token-bucket', limit, windowMs, burst };
+  }
+
+  close() {
+    this.#native.close();
+  }
+
+  [Symbol.dispose ?? Symbol.for('nodejs.dispose')]() {
+    this.close();
+  }
+
+  /** @param {boolean} allowed */
+  #verdict(allowed) {
+    return {
+      allowed,
+      remaining: this.#numbers[scratch.LENGTH],
+      retryAfterMs: this.#numbers[scratch.EXTRA],
+    };
+  }
+
+  /**
+   * @param {unknown} key
+   * @returns {never}
+   */
+  #fail(key) {
+    throw fromMethod(this.#numbers[scratch.FAILURE], this.#subject, key, this.#fail);
+  }
+}
+
+/**
+ * @param {any} options
+ * @param {import('./source').Place} place
+ * @param {Function} origin
+ */
+function readOptions(options, place, origin) {
+  const given = source.checkOptions(options, origin);
+  const { algorithm = 'token-bucket' } = given;
+  if (algorithm !== 'token-bucket' && algorithm !== 'sliding-window') {
+    const reason = "must be 'token-bucket' or 'sliding-window'";
+    throw makeError('ERR_INVALID_ARG_VALUE', ['options.algorithm', algorithm, reason], origin);
+  }
+  const slides = algorithm === 'sliding-window';
+  // Those that can only be opened have their rules already.
+  const opens = place.source.handle !== undefined || place.source.create === 0;
+  const number = (/** @type {string} */ name, /** @type {number} */ max, /** @type {number} */ fallback) => {
+    const value = given[name] === undefined && opens ? 1 : (given[name] ?? fallback);
+    return source.numberOption(`options.${name}`, value, { fallback, min: 1, max, origin });
+  };
+  const limit = number('limit', slides ? MAX_WINDOW_LIMIT : MAX_LIMIT, NaN);
+  return {
+    rules: {
+      slides,
+      limit,
+      windowMs: number('windowMs', MAX_WINDOW_MS, NaN),
+      burst: number('burst', MAX_LIMIT, limit),
+    },
+    maxKeys: number('maxKeys', 2 ** 30, DEFAULT_MAX_KEYS),
+  };
+}
+
+/**
+ * @param {unknown} cost
+ * @param {Function} origin
+ */
+function checkCost(cost, origin) {
+  source.numberOption('cost', cost, { fallback: 1, min: 1, max: MAX_LIMIT, origin });
+}
+
+module.exports.RateLimiter = RateLimiter;

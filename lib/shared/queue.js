@@ -1,0 +1,179 @@
+'use strict';
+
+/** What channels and topics have in common. */
+
+const { Exchange } = require('./exchange');
+const { guarded } = require('./failures');
+const { KeepAlive, Listeners } = require('./bell');
+const { makeError } = require('../core/errors');
+const source = require('./source');
+
+/** Which bell of a queue. */
+const RECORDS = 0;
+const ROOM = 1;
+/** Blocking calls look up so often, so that a thread that is being terminated ends. */
+const SLICE_MS = 20;
+
+/** A native queue, its values and its waits. */
+class Queue {
+  #native;
+  #exchange;
+  #methods;
+  #alive = new KeepAlive();
+  #waits = 0;
+  #listeners;
+
+  /**
+   * @param {import('../native/index').SharedQueue} native
+   * @param {string} subject
+   */
+  constructor(native, subject) {
+    this.subject = subject;
+    this.#native = native;
+    this.#exchange = new Exchange(native, subject);
+    this.#methods = /** @type {Record<string, (...args: any[]) => any>} */ (native.methods());
+    this.#listeners = [RECORDS, ROOM].map(
+      (bell) => new Listeners(() => this.guarded(() => native.bell(bell))),
+    );
+  }
+
+  get numbers() {
+    return this.#exchange.numbers;
+  }
+
+  /**
+   * Whether there was room.
+   * @param {any} value
+   * @returns {boolean}
+   */
+  trySend(value) {
+    const methods = this.#methods;
+    if (typeof value === 'string' || typeof value === 'number') {
+      return this.#exchange.checked(methods.send(value));
+    }
+    const sent = this.#exchange.give(
+      value,
+      (length) => methods.sendScratch(length),
+      (bytes, kind) => methods.sendBytes(bytes, kind),
+    );
+    return this.#exchange.checked(sent);
+  }
+
+  /** @returns {{ value: any } | undefined} */
+  tryReceive() {
+    const raw = this.#methods.receive();
+    return raw === undefined ? undefined : { value: this.#exchange.value(raw, undefined) };
+  }
+
+  /**
+   * Calls `attempt` until it gives something, blocking in between.
+   * @template T
+   * @param {number} bell
+   * @param {number} timeoutMs
+   * @param {() => T | undefined | false} attempt
+   * @param {Function} origin
+   * @returns {T}
+   */
+  waitSync(bell, timeoutMs, attempt, origin) {
+    const deadline = performance.now() + timeoutMs;
+    for (;;) {
+      const seen = this.#exchange.checked(this.#methods.count(bell));
+      const outcome = attempt();
+      if (outcome !== undefined && outcome !== false) return outcome;
+      const left = deadline - performance.now();
+      if (left <= 0) {
+        throw makeError('ERR_MANYCORE_TIMEOUT', [timeoutMs], origin);
+      }
+      this.#exchange.checked(this.#methods.wait(bell, seen, Math.ceil(Math.min(left, SLICE_MS))));
+    }
+  }
+
+  /**
+   * Calls `attempt` until it gives something, now and whenever the bell was rung.
+   * @template T
+   * @param {number} bell
+   * @param {AbortSignal | undefined} signal
+   * @param {() => T | undefined | false} attempt
+   * @returns {Promise<T>}
+   */
+  wait(bell, signal, attempt) {
+    return new Promise((resolve, reject) => {
+      signal?.throwIfAborted();
+      const early = attempt();
+      if (early !== undefined && early !== false) return resolve(early);
+      const listeners = this.#listeners[bell];
+      const end = (/** @type {() => void} */ settle) => {
+        listeners.delete(look);
+        signal?.removeEventListener('abort', abort);
+        if (--this.#waits === 0) this.#alive.release();
+        settle();
+      };
+      const abort = () => end(() => reject(signal?.reason));
+      const look = () => {
+        try {
+          const outcome = attempt();
+          if (outcome !== undefined && outcome !== false) end(() => resolve(outcome));
+        } catch (error) {
+          end(() => reject(error));
+        }
+      };
+      listeners.add(look);
+      if (this.#waits++ === 0) this.#alive.hold();
+      signal?.addEventListener('abort', abort, { once: true });
+      // What came between the first look and listening was rung for before anybody listened.
+      setImmediate(() => listeners.notify());
+    });
+  }
+
+  /** No more values. */
+  end() {
+    this.guarded(() => this.#native.end());
+    this.#notify();
+  }
+
+  release() {
+    this.#native.release();
+    this.#notify();
+  }
+
+  #notify() {
+    for (const listeners of this.#listeners) listeners.notify();
+  }
+
+  /**
+   * @template T
+   * @param {() => T} call
+   */
+  guarded(call) {
+    return guarded(this.subject, this.guarded, call);
+  }
+}
+
+/**
+ * @param {any} options
+ * @param {Function} origin
+ * @returns {AbortSignal | undefined}
+ */
+function signalOf(options, origin) {
+  const { signal } = source.checkOptions(options, origin);
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw makeError('ERR_INVALID_ARG_TYPE', ['options.signal', 'an AbortSignal', signal], origin);
+  }
+  return signal;
+}
+
+/**
+ * @param {any} options
+ * @param {Function} origin
+ */
+function timeoutOf(options, origin) {
+  const { timeoutMs = Infinity } = source.checkOptions(options, origin);
+  const rules = { fallback: Infinity, min: 0, max: Infinity, integer: false, origin };
+  return source.numberOption('options.timeoutMs', timeoutMs, rules);
+}
+
+module.exports.Queue = Queue;
+module.exports.RECORDS = RECORDS;
+module.exports.ROOM = ROOM;
+module.exports.signalOf = signalOf;
+module.exports.timeoutOf = timeoutOf;

@@ -1,0 +1,416 @@
+//! Counters, histograms and rate limiters as JavaScript sees them.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use manycore_core::counter::Counter;
+use manycore_core::histogram::{Histogram, Scale};
+use manycore_core::limit::limiter::{Limiter, Rules, Verdict};
+use manycore_core::limit::slots::SlotError;
+use napi::bindgen_prelude::{Env, Error, JsValue, Object, Result, Status};
+use napi_derive::napi;
+
+use super::keys::{KeyBuffer, ReadKey};
+use super::raw::{define, Call, Method, Value};
+use super::segment::{open_error, Failure, Number, Scratch, SegmentSource};
+
+fn closed() -> Error {
+    Error::new(Status::Closing, "CLOSED 0 closed")
+}
+
+/// An object that may have been closed.
+type Closable<T> = RefCell<Option<T>>;
+
+fn with<T, R>(object: &Closable<T>, action: impl FnOnce(&T) -> R) -> Result<R> {
+    let object = object.try_borrow().map_err(|_| closed())?;
+    Ok(action(object.as_ref().ok_or_else(closed)?))
+}
+
+fn close<T>(object: &Closable<T>) {
+    if let Ok(mut object) = object.try_borrow_mut() {
+        *object = None;
+    }
+}
+
+/// A whole number that all may change at once.
+#[napi]
+pub struct NativeCounter {
+    counter: Rc<Closable<Counter>>,
+}
+
+#[napi]
+impl NativeCounter {
+    /// Opens or makes one.
+    #[napi(factory)]
+    pub fn open(source: SegmentSource, initial: f64) -> Result<Self> {
+        let counter = Counter::open(initial as i64, |plan| source.open(plan)).map_err(open_error)?;
+        Ok(Self {
+            counter: Rc::new(RefCell::new(Some(counter))),
+        })
+    }
+
+    /// An object with the methods `get`, `add`, `exchange`, `compareExchange`; they return null once it is closed.
+    #[napi]
+    pub fn methods<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
+        let object = Object::new(env)?;
+        let (raw, value) = (env.raw(), object.raw());
+        define::<CounterGet>(raw, value, &self.counter)?;
+        define::<CounterAdd>(raw, value, &self.counter)?;
+        define::<CounterExchange>(raw, value, &self.counter)?;
+        define::<CounterCompare>(raw, value, &self.counter)?;
+        Ok(object)
+    }
+
+    /// By which others open it.
+    #[napi(getter)]
+    pub fn handle(&self) -> Result<String> {
+        with(&self.counter, |counter| counter.segment().handle())
+    }
+
+    /// Lets go of the segment.
+    #[napi]
+    pub fn close(&self) {
+        close(&self.counter);
+    }
+}
+
+fn counted(counter: &Closable<Counter>, call: &Call, action: impl FnOnce(&Counter) -> i64) -> Value {
+    with(counter, action).map_or_else(|_| call.null(), |number| call.double(number as f64))
+}
+
+struct CounterGet;
+
+impl Method for CounterGet {
+    type Owner = Closable<Counter>;
+    const NAME: &'static str = "get";
+
+    fn call(counter: &Closable<Counter>, call: &Call) -> Value {
+        counted(counter, call, Counter::get)
+    }
+}
+
+struct CounterAdd;
+
+impl Method for CounterAdd {
+    type Owner = Closable<Counter>;
+    const NAME: &'static str = "add";
+
+    #[inline]
+    fn call(counter: &Closable<Counter>, call: &Call) -> Value {
+        let by = call.number(0).unwrap_or(0.0) as i64;
+        counted(counter, call, |counter| counter.add(by))
+    }
+}
+
+struct CounterExchange;
+
+impl Method for CounterExchange {
+    type Owner = Closable<Counter>;
+    const NAME: &'static str = "exchange";
+
+    fn call(counter: &Closable<Counter>, call: &Call) -> Value {
+        let value = call.number(0).unwrap_or(0.0) as i64;
+        counted(counter, call, |counter| counter.swap(value))
+    }
+}
+
+struct CounterCompare;
+
+impl Method for CounterCompare {
+    type Owner = Closable<Counter>;
+    const NAME: &'static str = "compareExchange";
+
+    fn call(counter: &Closable<Counter>, call: &Call) -> Value {
+        let expected = call.number(0).unwrap_or(0.0) as i64;
+        let value = call.number(1).unwrap_or(0.0) as i64;
+        counted(counter, call, |counter| counter.compare_exchange(expected, value))
+    }
+}
+
+/// Numbers of a histogram.
+#[napi(object)]
+pub struct HistogramSummary {
+    /// Values recorded.
+    pub count: f64,
+    /// The least.
+    pub min: f64,
+    /// The greatest.
+    pub max: f64,
+    /// Of the values.
+    pub mean: f64,
+    /// Of the values.
+    pub standard_deviation: f64,
+}
+
+/// A histogram of high dynamic range.
+#[napi]
+pub struct NativeHistogram {
+    histogram: Rc<Closable<Histogram>>,
+}
+
+#[napi]
+impl NativeHistogram {
+    /// Opens or makes one. Throws `SCALE` for one that makes no sense.
+    #[napi(factory)]
+    pub fn open(source: SegmentSource, lowest: f64, highest: f64, digits: u32) -> Result<Self> {
+        let scale = Scale::new(lowest as u64, highest as u64, digits);
+        let scale = scale.ok_or_else(|| Error::new(Status::InvalidArg, "SCALE 0 no such scale"))?;
+        let histogram = Histogram::open(scale, |plan| source.open(plan)).map_err(open_error)?;
+        Ok(Self {
+            histogram: Rc::new(RefCell::new(Some(histogram))),
+        })
+    }
+
+    /// An object with the method `record(value, times?, interval?)`: false when the value is too high, null once it is
+    /// closed.
+    #[napi]
+    pub fn methods<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
+        let object = Object::new(env)?;
+        define::<Record>(env.raw(), object.raw(), &self.histogram)?;
+        Ok(object)
+    }
+
+    /// Of all values.
+    #[napi]
+    pub fn summary(&self) -> Result<HistogramSummary> {
+        let summary = with(&self.histogram, Histogram::summary)?;
+        Ok(HistogramSummary {
+            count: summary.count as f64,
+            min: summary.min as f64,
+            max: summary.max as f64,
+            mean: summary.mean,
+            standard_deviation: summary.standard_deviation,
+        })
+    }
+
+    /// The value that so many percent of all do not exceed.
+    #[napi]
+    pub fn percentile(&self, percent: f64) -> Result<f64> {
+        with(&self.histogram, |histogram| histogram.percentile(percent) as f64)
+    }
+
+    /// Lowest value, highest value and count of each bucket with any.
+    #[napi]
+    pub fn buckets(&self) -> Result<Vec<Vec<f64>>> {
+        let buckets = with(&self.histogram, Histogram::buckets)?.into_iter();
+        Ok(buckets
+            .map(|(lowest, highest, count)| vec![lowest as f64, highest as f64, count as f64])
+            .collect())
+    }
+
+    /// Adds another's counts. False when their scales differ.
+    #[napi]
+    pub fn merge(&self, other: &NativeHistogram) -> Result<bool> {
+        with(&self.histogram, |histogram| {
+            with(&other.histogram, |other| histogram.add(other))
+        })?
+    }
+
+    /// Forgets everything.
+    #[napi]
+    pub fn reset(&self) -> Result<()> {
+        with(&self.histogram, Histogram::reset)
+    }
+
+    /// By which others open it.
+    #[napi(getter)]
+    pub fn handle(&self) -> Result<String> {
+        with(&self.histogram, |histogram| histogram.segment().handle())
+    }
+
+    /// Lets go of the segment.
+    #[napi]
+    pub fn close(&self) {
+        close(&self.histogram);
+    }
+}
+
+struct Record;
+
+impl Method for Record {
+    type Owner = Closable<Histogram>;
+    const NAME: &'static str = "record";
+
+    #[inline]
+    fn call(histogram: &Closable<Histogram>, call: &Call) -> Value {
+        let value = call.number(0).unwrap_or(f64::INFINITY);
+        let recorded = with(histogram, |histogram| {
+            if !(0.0..=histogram.highest() as f64).contains(&value) {
+                return false;
+            }
+            match call.number(2) {
+                Some(interval) => histogram.record_corrected(value as u64, interval as u64),
+                None => histogram.record(value as u64, call.number(1).map_or(1, |times| times as u64)),
+            }
+        });
+        recorded.map_or_else(|_| call.null(), |recorded| call.boolean(recorded))
+    }
+}
+
+/// The rules of a limiter.
+#[napi(object)]
+pub struct LimiterRules {
+    /// Whether windows slide; else there are buckets.
+    pub slides: bool,
+    /// How much per window.
+    pub limit: f64,
+    /// Milliseconds.
+    pub window_ms: f64,
+    /// What a bucket holds at most.
+    pub burst: f64,
+}
+
+struct LimiterOwner {
+    limiter: Closable<Limiter>,
+    key: RefCell<KeyBuffer>,
+    scratch: Rc<Scratch>,
+}
+
+/// A rate limiter.
+#[napi]
+pub struct NativeLimiter {
+    owner: Rc<LimiterOwner>,
+}
+
+#[napi]
+impl NativeLimiter {
+    /// Opens or makes one with room for some `keys` keys at once.
+    #[napi(factory)]
+    pub fn open(source: SegmentSource, rules: LimiterRules, keys: f64) -> Result<Self> {
+        let rules = Rules {
+            slides: rules.slides,
+            limit: rules.limit as u64,
+            window_ns: (rules.window_ms * 1e6) as u64,
+            burst: rules.burst as u64,
+        };
+        let limiter = Limiter::open(rules, keys as usize, |plan| source.open(plan)).map_err(open_error)?;
+        let owner = LimiterOwner {
+            limiter: RefCell::new(Some(limiter)),
+            key: RefCell::new(KeyBuffer::new()),
+            scratch: Scratch::new()?,
+        };
+        Ok(Self {
+            owner: Rc::new(owner),
+        })
+    }
+
+    /// Memory shared with the methods.
+    #[napi]
+    pub fn scratch<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
+        self.owner.scratch.buffer(env)
+    }
+
+    /// An object with the methods `consume(key, cost)`, `peek(key, cost)` and `reset(key)`. The former two return
+    /// whether it is allowed, and note what remains and after how many milliseconds to come again.
+    #[napi]
+    pub fn methods<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
+        let object = Object::new(env)?;
+        let (raw, value) = (env.raw(), object.raw());
+        define::<Consume>(raw, value, &self.owner)?;
+        define::<Peek>(raw, value, &self.owner)?;
+        define::<Reset>(raw, value, &self.owner)?;
+        Ok(object)
+    }
+
+    /// What it was made with.
+    #[napi(getter)]
+    pub fn rules(&self) -> Result<LimiterRules> {
+        with(&self.owner.limiter, |limiter| {
+            let rules = limiter.rules();
+            LimiterRules {
+                slides: rules.slides,
+                limit: rules.limit as f64,
+                window_ms: rules.window_ns as f64 / 1e6,
+                burst: rules.burst as f64,
+            }
+        })
+    }
+
+    /// By which others open it.
+    #[napi(getter)]
+    pub fn handle(&self) -> Result<String> {
+        with(&self.owner.limiter, |limiter| limiter.segment().handle())
+    }
+
+    /// Lets go of the segment.
+    #[napi]
+    pub fn close(&self) {
+        close(&self.owner.limiter);
+    }
+}
+
+impl LimiterOwner {
+    #[inline]
+    fn with_key(
+        &self,
+        call: &Call,
+        action: impl FnOnce(&Limiter, ReadKey<'_>) -> std::result::Result<Value, SlotError>,
+    ) -> Value {
+        let outcome = (|| {
+            let limiter = self.limiter.try_borrow().map_err(|_| Failure::Closed)?;
+            let limiter = limiter.as_ref().ok_or(Failure::Closed)?;
+            let mut buffer = self.key.try_borrow_mut().map_err(|_| Failure::Closed)?;
+            let key = buffer.read(call, 0)?;
+            action(limiter, key).map_err(|error| match error {
+                SlotError::Full => Failure::Full,
+                SlotError::Stuck => Failure::Stuck,
+                _ => Failure::Corrupt,
+            })
+        })();
+        outcome.unwrap_or_else(|failure| {
+            self.scratch.note(Number::Failure, f64::from(failure as u8));
+            call.null()
+        })
+    }
+
+    #[inline]
+    fn tell(&self, call: &Call, verdict: Verdict) -> Value {
+        self.scratch.note(Number::Length, verdict.remaining as f64);
+        self.scratch
+            .note(Number::Extra, verdict.retry_after_ns as f64 / 1e6);
+        call.boolean(verdict.allowed)
+    }
+}
+
+struct Consume;
+
+impl Method for Consume {
+    type Owner = LimiterOwner;
+    const NAME: &'static str = "consume";
+
+    #[inline]
+    fn call(owner: &LimiterOwner, call: &Call) -> Value {
+        owner.with_key(call, |limiter, key| {
+            let cost = call.number(1).map_or(1, |cost| cost as u64);
+            Ok(owner.tell(call, limiter.take(key.kind, key.bytes, key.words, cost)?))
+        })
+    }
+}
+
+struct Peek;
+
+impl Method for Peek {
+    type Owner = LimiterOwner;
+    const NAME: &'static str = "peek";
+
+    fn call(owner: &LimiterOwner, call: &Call) -> Value {
+        owner.with_key(call, |limiter, key| {
+            let cost = call.number(1).map_or(1, |cost| cost as u64);
+            Ok(owner.tell(call, limiter.peek(key.kind, key.bytes, key.words, cost)?))
+        })
+    }
+}
+
+struct Reset;
+
+impl Method for Reset {
+    type Owner = LimiterOwner;
+    const NAME: &'static str = "reset";
+
+    fn call(owner: &LimiterOwner, call: &Call) -> Value {
+        owner.with_key(call, |limiter, key| {
+            limiter.reset(key.kind, key.bytes, key.words)?;
+            Ok(call.undefined())
+        })
+    }
+}
