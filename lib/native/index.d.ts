@@ -174,6 +174,8 @@ export declare class LockTable {
    * when there is no event loop any more.
    */
   watch(number: number, index: number, serial: number, pending: boolean): boolean
+}
+
 /** A whole number that all may change at once. */
 export declare class NativeCounter {
   /** Opens or makes one. */

@@ -1,0 +1,207 @@
+'use strict';
+
+/*
+ * What bench/shared.js runs: node shared.js LIBRARY SCENARIO COUNT PROCESSES. Prints {operations, elapsedNs}. Starts one
+ * process per PROCESSES that does COUNT operations; they begin together and the last one's end counts.
+ */
+
+const fs = require('node:fs');
+const net = require('node:net');
+const os = require('node:os');
+const path = require('node:path');
+const { fork, spawn } = require('node:child_process');
+const { once } = require('node:events');
+
+const KEYS = 10_000;
+const CLIENTS = 100;
+const LIMIT = 1_500_000;
+const TEXT = 'x'.repeat(64);
+const OBJECT = { id: 12_345, name: 'Ada Lovelace', tags: ['a', 'b'], ok: true };
+const keys = Array.from({ length: KEYS }, (_, index) => `user:${index}`);
+
+/** What each library offers: `open` the store of a place, and `make` and `remove` the place. */
+const libraries = {
+  manycore: {
+    async make(scenario) {
+      const { RateLimiter, SharedMap } = require('../..');
+      if (scenario === 'limit') {
+        const limiter = new RateLimiter({ limit: LIMIT / CLIENTS, windowMs: 2 ** 33 });
+        return { place: limiter.handle, remove: () => limiter.close() };
+      }
+      const map = new SharedMap({ capacityBytes: 64 * 1024 * 1024 });
+      return { place: map.handle, remove: () => reportOverhead(map) };
+    },
+    async open(place, scenario) {
+      const { RateLimiter, SharedMap } = require('../..');
+      if (scenario === 'limit') {
+        const limiter = RateLimiter.from(place);
+        return { consume: (client) => limiter.consume(client), end() {} };
+      }
+      const map = SharedMap.from(place);
+      return { get: (key) => map.get(key), set: (key, value) => map.set(key, value), end() {} };
+    },
+  },
+  lmdb: {
+    async make() {
+      const place = fs.mkdtempSync(path.join(os.tmpdir(), 'manycore-bench-'));
+      return { place, remove: () => fs.rmSync(place, { recursive: true }) };
+    },
+    async open(place, scenario) {
+      const encoding = scenario.startsWith('object') ? 'msgpack' : 'string';
+      const db = require('lmdb').open({ path: place, encoding, noSync: true, mapSize: 256 * 1024 * 1024 });
+      let last;
+      return {
+        get: (key) => db.get(key),
+        // Batched by the library: awaited once, at the end.
+        set: (key, value) => void (last = db.put(key, value)),
+        consume: (client) => db.transactionSync(() => consumeFrom(db, client)),
+        flush: () => last,
+        end: () => db.close(),
+      };
+    },
+  },
+  redis: {
+    async make() {
+      const port = await freePort();
+      const server = spawn(
+        'redis-server',
+        ['--port', port, '--save', '', '--appendonly', 'no', '--bind', '127.0.0.1'],
+        {
+          stdio: 'ignore',
+        },
+      );
+      const ended = once(server, 'exit');
+      await untilListening(port);
+      return { place: port, remove: () => server.kill() && ended };
+    },
+    async open(port, scenario) {
+      const redis = new (require('ioredis'))(Number(port));
+      const isObject = scenario.startsWith('object');
+      return {
+        get: async (key) => (isObject ? JSON.parse(await redis.get(key)) : redis.get(key)),
+        set: (key, value) => redis.set(key, isObject ? JSON.stringify(value) : value),
+        consume: async (client) => (await redis.incr(`limit:${client}`)) <= LIMIT / CLIENTS,
+        end: () => redis.quit(),
+      };
+    },
+  },
+};
+
+/** A fixed window in a transaction: what lmdb offers to count with. */
+function consumeFrom(db, client) {
+  const count = Number(db.get(`limit:${client}`) ?? 0);
+  if (count >= LIMIT / CLIENTS) return false;
+  db.putSync(`limit:${client}`, String(count + 1));
+  return true;
+}
+
+function reportOverhead(map) {
+  const { size, usedBytes, payloadBytes, capacityBytes, segmentBytes } = map.stats();
+  if (size === 0) return;
+  const blocks = (usedBytes - payloadBytes) / size;
+  // Lists, buckets and headers, shared out among as many entries of this size as there is room for.
+  const fixed = (segmentBytes - capacityBytes) / (capacityBytes / (usedBytes / size));
+  process.stderr.write(`memory per entry beyond key and value: ${(blocks + fixed).toFixed(1)} bytes\n`);
+}
+
+async function freePort() {
+  const server = net.createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address();
+  server.close();
+  await once(server, 'close');
+  return String(port);
+}
+
+async function untilListening(port) {
+  const deadline = Date.now() + 30_000;
+  for (;;) {
+    const socket = net.connect(Number(port), '127.0.0.1');
+    try {
+      await once(socket, 'connect');
+      socket.destroy();
+      return;
+    } catch (error) {
+      if (Date.now() > deadline) throw error;
+    }
+  }
+}
+
+async function operate(store, scenario, count, isAsync) {
+  const value = scenario.startsWith('object') ? OBJECT : TEXT;
+  let allowed = 0;
+  if (scenario === 'limit') {
+    for (let i = 0; i < count; i++) {
+      const answer = store.consume(i % CLIENTS);
+      allowed += Number(isAsync ? await answer : answer);
+    }
+  } else if (scenario.endsWith('set')) {
+    for (let i = 0; i < count; i++) {
+      const done = store.set(keys[i % KEYS], value);
+      if (isAsync) await done;
+    }
+    await store.flush?.();
+  } else {
+    for (let i = 0; i < count; i++) {
+      const answer = store.get(keys[i % KEYS]);
+      if ((isAsync ? await answer : answer) === undefined) throw new Error('a value is missing');
+    }
+  }
+  return allowed;
+}
+
+/** One of the processes at work: says when it is ready, and works when told. */
+async function work(library, scenario, count, place) {
+  const isAsync = library === 'redis';
+  const store = await libraries[library].open(place, scenario);
+  if (scenario !== 'limit') {
+    // Warms up, and puts the values in.
+    await operate(store, scenario.replace('get', 'set'), KEYS, isAsync);
+    await operate(store, scenario, Math.min(count, 3 * KEYS), isAsync);
+  }
+  process.send('ready');
+  await once(process, 'message');
+  const allowed = await operate(store, scenario, count, isAsync);
+  process.send({ allowed, endedNs: String(process.hrtime.bigint()) });
+  await store.end();
+  process.disconnect();
+}
+
+async function run(library, scenario, count, processes) {
+  const { place, remove } = await libraries[library].make(scenario);
+  const args = ['work', library, scenario, count, place].map(String);
+  const children = Array.from({ length: processes }, () =>
+    fork(__filename, args, { stdio: ['ignore', 2, 2, 'ipc'] }),
+  );
+  const next = (child) => Promise.race([once(child, 'message'), once(child, 'exit').then(failed)]);
+  const exits = children.map((child) => once(child, 'exit'));
+  await Promise.all(children.map(next));
+  const startNs = process.hrtime.bigint();
+  for (const child of children) child.send('go');
+  const ends = (await Promise.all(children.map(next))).map(([message]) => message);
+  await Promise.all(exits);
+  await remove();
+  const allowed = ends.reduce((sum, end) => sum + end.allowed, 0);
+  const operations = count * processes;
+  if (scenario === 'limit' && allowed !== Math.min(operations, LIMIT)) {
+    throw new Error(`${allowed} were allowed instead of ${Math.min(operations, LIMIT)}`);
+  }
+  const endNs = ends.reduce(
+    (latest, { endedNs }) => (BigInt(endedNs) > latest ? BigInt(endedNs) : latest),
+    0n,
+  );
+  console.log(JSON.stringify({ operations, elapsedNs: Number(endNs - startNs) }));
+}
+
+function failed() {
+  throw new Error('a process ended before its time');
+}
+
+const [role, ...rest] = process.argv.slice(2);
+if (role === 'work') {
+  const [library, scenario, count, place] = rest;
+  work(library, scenario, Number(count), place);
+} else {
+  const [scenario, count, processes] = rest;
+  run(role, scenario, Number(count), Number(processes));
+}

@@ -1,0 +1,92 @@
+'use strict';
+
+/*
+ * What data shared between processes costs per operation: a SharedMap against lmdb, memory-mapped and on disk, and
+ * Redis on localhost, one command at a time; a rate limiter that two processes use at once.
+ *
+ *   node bench/run.js shared --scenarios get,set
+ */
+
+const path = require('node:path');
+const { execFile, spawnSync } = require('node:child_process');
+const { promisify } = require('node:util');
+
+const { main, positive } = require('./lib/driver');
+const { environment } = require('./lib/environment');
+
+const PROGRAM = path.join(__dirname, 'servers', 'shared.js');
+const TIMEOUT_MS = 300_000;
+
+/** Name, how many operations a process does at `--scale 1`, and how many processes do so at once. */
+const SCENARIOS = [
+  { name: 'get', count: 1_000_000, processes: 1 },
+  { name: 'set', count: 500_000, processes: 1 },
+  { name: 'get-2', count: 1_000_000, processes: 2 },
+  { name: 'set-2', count: 500_000, processes: 2 },
+  { name: 'object-get', count: 300_000, processes: 1 },
+  { name: 'object-set', count: 300_000, processes: 1 },
+  { name: 'limit-2', count: 1_000_000, processes: 2 },
+];
+/** What takes so long each time is done less often: commands over a socket, and a transaction per limit. */
+const SLOW_SHARE = 1 / 40;
+
+/** @param {string} module */
+function hasModule(module) {
+  try {
+    require.resolve(module);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** @param {import('./lib/driver').Options} options */
+function contenders({ node }) {
+  const { addon } = environment(node);
+  const hasRedis = spawnSync('redis-server', ['--version']).status === 0;
+  const missing = (/** @type {boolean} */ has, /** @type {string} */ what) =>
+    has ? {} : { unavailable: what };
+  return [
+    { name: 'manycore', ...missing(addon === 'loaded', `no native addon: ${addon}`) },
+    { name: 'lmdb', ...missing(hasModule('lmdb'), 'the package lmdb is not installed') },
+    {
+      name: 'redis',
+      ...missing(hasRedis && hasModule('ioredis'), 'redis-server or ioredis is not installed'),
+    },
+  ];
+}
+
+/** @type {import('./lib/driver').Benchmark['measure']} */
+async function measure({ name: library }, { name, count, processes }, { node, scale }) {
+  const isSlow = library === 'redis' || (library === 'lmdb' && name === 'limit-2');
+  const share = isSlow ? SLOW_SHARE : 1;
+  const each = String(Math.max(1, Math.round(count * scale * share)));
+  const args = [PROGRAM, library, name.replace(/-2$/, ''), each, String(processes)];
+  const { stdout, stderr } = await promisify(execFile)(node, args, { timeout: TIMEOUT_MS });
+  if (stderr) process.stderr.write(stderr);
+  const { operations, elapsedNs } = JSON.parse(stdout);
+  return { rate: (operations * 1e9) / elapsedNs, eachNs: elapsedNs / operations };
+}
+
+/** @type {import('./lib/driver').Benchmark} */
+const benchmark = {
+  name: 'shared',
+  title:
+    'Operations on 10,000 keys with values of 64 characters (get, set) or {id, name, tags: [2], ok} (object-get, ' +
+    'object-set), in one process and in two at once (-2); consuming from one of 100 rate limits (limit-2)',
+  peer: 'lmdb',
+  metrics: [
+    { key: 'rate', label: 'per second', better: 'higher', digits: 0 },
+    { key: 'eachNs', label: 'ns each', better: 'lower', digits: 0 },
+  ],
+  options: {
+    scale: { help: 'how many times the usual number of operations', default: '1', parse: positive },
+  },
+  scenarios: () => SCENARIOS,
+  contenders,
+  measure,
+};
+
+module.exports = benchmark;
+
+if (require.main === module) main(benchmark);
