@@ -10,7 +10,7 @@ pub mod lock;
 mod lock_calls;
 mod lock_thread;
 mod pool;
-mod pool_worker;
+pub mod pool_worker;
 pub mod process_link;
 mod receiver;
 pub mod shared;
