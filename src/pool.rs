@@ -67,14 +67,8 @@ pub struct PoolTimes {
     pub min: f64,
     /// The longest.
     pub max: f64,
-    /// Of `poolPercentiles()`, in the same order.
+    /// Of the core's `PERCENTILES`, whose twin is in `lib/pool/histogram.js`.
     pub percentiles: Vec<f64>,
-}
-
-/// The percentiles that `PoolTimes` has.
-#[napi]
-pub fn pool_percentiles() -> Vec<f64> {
-    PERCENTILES.to_vec()
 }
 
 /// What the fast functions work on.

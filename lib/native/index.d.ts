@@ -616,9 +616,6 @@ export declare function lockUnwatch(number: number): void
 /** Adds to the nice value of the calling thread, and returns the new one. Throws without the privilege. */
 export declare function poolNice(increment: number): number
 
-/** The percentiles that `PoolTimes` has. */
-export declare function poolPercentiles(): Array<number>
-
 /** A summary of durations, in microseconds. */
 export interface PoolTimes {
   /** Durations recorded. */
@@ -631,7 +628,7 @@ export interface PoolTimes {
   min: number
   /** The longest. */
   max: number
-  /** Of `poolPercentiles()`, in the same order. */
+  /** Of the core's `PERCENTILES`, whose twin is in `lib/pool/histogram.js`. */
   percentiles: Array<number>
 }
 

@@ -860,7 +860,6 @@ module.exports.listSegments = nativeBinding.listSegments
 module.exports.lockListen = nativeBinding.lockListen
 module.exports.lockUnwatch = nativeBinding.lockUnwatch
 module.exports.poolNice = nativeBinding.poolNice
-module.exports.poolPercentiles = nativeBinding.poolPercentiles
 module.exports.pruneSegments = nativeBinding.pruneSegments
 module.exports.reportUncaught = nativeBinding.reportUncaught
 module.exports.setProcessLatency = nativeBinding.setProcessLatency
