@@ -13,6 +13,8 @@ use manycore_core::ring::control::offset;
 use manycore_core::ring::doorbell::{Doorbell, Drained, Outcome};
 use manycore_core::ring::lane::{self, Memory, Receiver, Sender};
 use manycore_core::ring::overflow::{Taken, CHUNK_BYTES};
+use manycore_core::ring::slab::Block;
+use manycore_core::ring::spin::Latency;
 use napi::bindgen_prelude::{
     Either, Env, Error, Function, JsValue, Object, Result, Status, Uint8Array, Unknown,
 };
@@ -194,10 +196,29 @@ impl LaneSender {
         sender.is_none_or(|sender| sender.wait_for_room(seen_tail.cast_unsigned()))
     }
 
-    /// Bytes waiting behind the ring.
+    /// Bytes waiting beside the ring: behind it when it is full, and payloads too large for it.
     #[napi(getter)]
     pub fn overflow_bytes(&self) -> f64 {
-        self.sender.as_ref().map_or(0, Sender::overflow_bytes) as f64
+        let waiting = |sender: &Sender| sender.overflow_bytes() + sender.slab().bytes();
+        self.sender.as_ref().map_or(0, waiting) as f64
+    }
+
+    /// Copies a payload that is too large for the ring. Returns the number by which the consumer takes it; 0 when
+    /// there is too much waiting.
+    #[napi]
+    pub fn put_large(&self, payload: &[u8]) -> u32 {
+        let number = self.sender.as_ref().and_then(|sender| sender.slab().put(payload));
+        number.unwrap_or(0)
+    }
+
+    /// Takes back a payload whose number was not sent after all.
+    #[napi]
+    pub fn discard_large(&self, number: u32) {
+        if let Some(sender) = &self.sender {
+            if let Some(block) = sender.slab().take(number) {
+                sender.slab().give_back(block);
+            }
+        }
     }
 
     /// Lets go of the lane; what was published stays readable for the consumer.
@@ -214,6 +235,7 @@ pub struct LaneReceiver {
     receiver: Option<Receiver>,
     listening: Option<(Handle, Rc<Listening>)>,
     on_room: Rc<RoomWatch>,
+    views: Vec<OpenView>,
 }
 
 /// What the same bell is rung for between processes: room in the lane the other way.
@@ -236,6 +258,14 @@ impl RoomWatch {
     }
 }
 
+/// A payload that JavaScript looks at in place.
+struct OpenView {
+    /// The ArrayBuffer over it.
+    buffer: sys::napi_ref,
+    /// Shared with the ArrayBuffer, which keeps the memory alive should the view never be ended.
+    block: Rc<RefCell<Option<Block>>>,
+}
+
 /// What the poll callback needs; it may outlive the class instance until libuv has closed the handle.
 struct Listening {
     receiver: Receiver,
@@ -243,6 +273,8 @@ struct Listening {
     callback: Callback,
     paused: Cell<bool>,
     on_room: Rc<RoomWatch>,
+    /// `None` follows the process.
+    latency: Cell<Option<Latency>>,
 }
 
 impl Listening {
@@ -257,7 +289,8 @@ impl Listening {
         let Ok(mut doorbell) = self.doorbell.try_borrow_mut() else {
             return;
         };
-        let outcome = doorbell.answer(control, || {
+        let latency = self.latency.get().unwrap_or_else(Latency::of_process);
+        let outcome = doorbell.answer(control, latency, || {
             self.callback.call(&[]);
             match self.paused.get() {
                 true => Drained::Pause,
@@ -276,6 +309,7 @@ impl LaneReceiver {
             receiver: Some(receiver),
             listening: None,
             on_room: Rc::default(),
+            views: Vec::new(),
         }
     }
 
@@ -323,6 +357,7 @@ impl LaneReceiver {
             callback,
             paused: Cell::new(true),
             on_room: Rc::clone(&self.on_room),
+            latency: Cell::new(None),
         });
         let on_bell = Rc::clone(&listening);
         let handle = event_loop
@@ -402,6 +437,74 @@ impl LaneReceiver {
         external_buffer(env, address, len, Box::new(chunk)).map(Either::B)
     }
 
+    /// Bytes of payload `number`; 0 when there is none.
+    #[napi]
+    pub fn large_length(&self, number: u32) -> f64 {
+        let len = |receiver: &Receiver| receiver.slab().len_of(number);
+        self.receiver.as_ref().and_then(len).unwrap_or(0) as f64
+    }
+
+    /// Copies payload `number` into `target`, which has its length, and lets go of it. False when there is none.
+    #[napi]
+    pub fn take_large(&self, number: u32, mut target: Uint8Array) -> Result<bool> {
+        let slab = self.open()?.slab();
+        let Some(block) = slab.take(number) else {
+            return Ok(false);
+        };
+        // SAFETY: memory of this thread's JavaScript, which does not run meanwhile.
+        let target = unsafe { target.as_mut() };
+        let fits = target.len() == block.len();
+        if fits {
+            target.copy_from_slice(block.bytes());
+        }
+        slab.give_back(block);
+        Ok(fits)
+    }
+
+    /// An ArrayBuffer over payload `number` itself, until `endViews()`. Null when there is none.
+    #[napi]
+    pub fn view_large<'env>(&mut self, env: &'env Env, number: u32) -> Result<Option<Object<'env>>> {
+        let Some(mut block) = self.open()?.slab().take(number) else {
+            return Ok(None);
+        };
+        let (address, len) = (block.as_mut_ptr(), block.len());
+        let block = Rc::new(RefCell::new(Some(block)));
+        let buffer = external_buffer(env, address, len, Box::new(Rc::clone(&block)))?;
+        let mut reference = ptr::null_mut();
+        // SAFETY: a value of this environment, in the scope of this call.
+        let status = unsafe { sys::napi_create_reference(env.raw(), buffer.raw(), 1, &mut reference) };
+        if status != sys::Status::napi_ok {
+            return Err(Error::new(Status::from(status), "no reference to a view"));
+        }
+        self.views.push(OpenView {
+            buffer: reference,
+            block,
+        });
+        Ok(Some(buffer))
+    }
+
+    /// Detaches the ArrayBuffers of all views: their memory serves the next payloads.
+    #[napi]
+    pub fn end_views(&mut self, env: Env) {
+        for view in self.views.drain(..) {
+            let is_detached = detach(env.raw(), view.buffer);
+            // What could not be detached lives on until it is collected.
+            let block = if is_detached { view.block.take() } else { None };
+            if let (Some(block), Some(receiver)) = (block, &self.receiver) {
+                receiver.slab().give_back(block);
+            }
+        }
+    }
+
+    /// Chooses between latency and CPU time for this link: 0 frugal, 1 balanced, 2 low; anything else follows the
+    /// process.
+    #[napi]
+    pub fn set_latency(&self, level: u32) {
+        if let Some((_, listening)) = &self.listening {
+            listening.latency.set(Latency::from_level(level));
+        }
+    }
+
     /// Stops for good: the producer drops what it has for this end.
     #[napi]
     pub fn close(&mut self) {
@@ -413,6 +516,33 @@ impl LaneReceiver {
             receiver.close();
         }
     }
+}
+
+/// Chooses between latency and CPU time for all links of the process that have no setting of their own: 0 frugal,
+/// 1 balanced, 2 low.
+#[napi]
+pub fn set_process_latency(level: u32) {
+    if let Some(latency) = Latency::from_level(level) {
+        latency.set_for_process();
+    }
+}
+
+/// Detaches the ArrayBuffer behind a reference, and gives the reference up. False when it is still attached.
+fn detach(env: sys::napi_env, reference: sys::napi_ref) -> bool {
+    let mut buffer = ptr::null_mut();
+    // SAFETY: a reference of this environment that is deleted only below.
+    unsafe { sys::napi_get_reference_value(env, reference, &mut buffer) };
+    // SAFETY: as above, given up once.
+    unsafe { sys::napi_delete_reference(env, reference) };
+    if buffer.is_null() {
+        return false;
+    }
+    // SAFETY: a value of this environment, in the scope of this call. Fails for what cannot be detached.
+    unsafe { sys::napi_detach_arraybuffer(env, buffer) };
+    let mut is_detached = false;
+    // SAFETY: as above.
+    let status = unsafe { sys::napi_is_detached_arraybuffer(env, buffer, &mut is_detached) };
+    status == sys::Status::napi_ok && is_detached
 }
 
 fn waiting() -> MutexGuard<'static, Option<HashMap<u32, (Sender, Receiver)>>> {

@@ -44,6 +44,10 @@ function readSpecial(decoder, tag, corrupt) {
       return bigint(decoder, corrupt);
     case Tag.ARRAY_BUFFER:
       return arrayBuffer(decoder);
+    case Tag.LARGE_BUFFER:
+      return largeBuffer(decoder, corrupt);
+    case Tag.REFUSED:
+      return refused(decoder, corrupt);
     case Tag.VIEW:
       return view(decoder, corrupt);
     case Tag.OWN_VIEW:
@@ -82,10 +86,7 @@ function remember(decoder, object) {
  * @param {object} corrupt
  */
 function reference(decoder, corrupt) {
-  decoder.need(4);
-  const number = decoder.view.getUint32(decoder.position, true);
-  decoder.position += 4;
-  const object = decoder.references[number];
+  const object = decoder.references[number(decoder)];
   // A place that is kept for an object which is not made yet is undefined, too.
   if (object === undefined) throw corrupt;
   return object;
@@ -129,6 +130,34 @@ function arrayBuffer(decoder) {
   new Uint8Array(copy).set(decoder.bytes.subarray(decoder.position, decoder.position + length));
   decoder.position += length;
   return remember(decoder, copy);
+}
+
+/** @param {Decoder} decoder */
+function number(decoder) {
+  decoder.need(4);
+  decoder.position += 4;
+  return decoder.view.getUint32(decoder.position - 4, true);
+}
+
+/**
+ * @param {Decoder} decoder
+ * @param {object} corrupt
+ */
+function largeBuffer(decoder, corrupt) {
+  const buffer = decoder.takeLarge(number(decoder));
+  if (buffer === undefined) throw corrupt;
+  return remember(decoder, buffer);
+}
+
+/**
+ * @param {Decoder} decoder
+ * @param {object} corrupt
+ */
+function refused(decoder, corrupt) {
+  const read = number(decoder);
+  const at = read >>> 1;
+  if (at >= decoder.refused.length) throw corrupt;
+  return (read & 1) === 1 ? remember(decoder, decoder.refused[at]) : decoder.refused[at];
 }
 
 /**

@@ -39,6 +39,13 @@ class Decoder {
     this.bundle = '';
     this.bundleAt = 0;
     this.shortStrings = new ShortStrings();
+    /**
+     * Takes the large buffer of a number; undefined when there is none.
+     * @type {(number: number) => ArrayBuffer | undefined}
+     */
+    this.takeLarge = () => undefined;
+    /** What stands for refused parts, in records that were not sent. @type {any[]} */
+    this.refused = [];
     this.shapes = new ShapeReader(this, CORRUPT);
     /** For compiled shapes. */
     this.read = () => this.value();

@@ -4,7 +4,7 @@
 
 const intrinsics = require('./intrinsics');
 const { isKnownPlain, isPlainClass } = require('./plain-classes');
-const { Tag, VIEW_NAMES, ERROR_NAMES, ErrorPart } = require('./tags');
+const { Tag, VIEW_NAMES, ERROR_NAMES, ErrorPart, MAX_LARGE_LENGTH } = require('./tags');
 const { UNSUPPORTED } = require('./unsupported');
 
 /** @typedef {import('./encoder').Encoder} Encoder */
@@ -40,7 +40,7 @@ function encodeSpecial(encoder, object, prototype) {
   if (types.isRegExp(object)) return regExp(encoder, object);
   if (types.isBoxedPrimitive(object)) return boxed(encoder, object);
   if (types.isArrayBuffer(object)) return arrayBuffer(encoder, object);
-  if (prototype === null || !isPlainClass(object, prototype)) throw UNSUPPORTED;
+  if (prototype === null || !isPlainClass(object, prototype)) return encoder.refuse(object);
   if (encoder.remember(object)) encoder.plain(object, true);
 }
 
@@ -52,8 +52,8 @@ function encodeSpecial(encoder, object, prototype) {
 function checked(encode, is) {
   return (encoder, object) => {
     // An heir without the internals, as Object.create(Map.prototype) is.
-    if (!is(object)) throw UNSUPPORTED;
-    encode(encoder, object);
+    if (is(object)) encode(encoder, object);
+    else encoder.refuse(object);
   };
 }
 
@@ -116,7 +116,7 @@ function set(encoder, object) {
  */
 function regExp(encoder, object) {
   // Its source and flags are read through accessors that an own property could stand before.
-  if (hasOwn(object, 'source') || hasOwn(object, 'flags')) throw UNSUPPORTED;
+  if (hasOwn(object, 'source') || hasOwn(object, 'flags')) return encoder.refuse(object);
   if (!encoder.remember(object)) return;
   encoder.tag(Tag.REGEXP);
   encoder.string(intrinsics.regExpSource(object));
@@ -133,7 +133,7 @@ function boxed(encoder, object) {
   else if (types.isStringObject(object)) primitive = intrinsics.stringValue(object);
   else if (types.isBooleanObject(object)) primitive = intrinsics.booleanValue(object);
   else if (types.isBigIntObject(object)) primitive = intrinsics.bigintValue(object);
-  else throw UNSUPPORTED;
+  else return encoder.refuse(object);
   if (!encoder.remember(object)) return;
   encoder.tag(Tag.BOXED);
   encoder.value(primitive);
@@ -147,10 +147,36 @@ function arrayBuffer(encoder, object) {
   const length = intrinsics.bufferByteLength(object);
   // The length of a detached buffer is 0, too; the platform tells them apart.
   if (length === 0 || intrinsics.bufferResizable(object)) {
-    if (length !== 0 || !isEmptyAndAttached(object)) throw UNSUPPORTED;
+    if (length !== 0 || !isEmptyAndAttached(object)) return encoder.refuse(object);
   }
-  if (length >= encoder.largeLength && encoder.isRepeatable()) throw UNSUPPORTED;
+  if (length >= encoder.largeLength) return largeBuffer(encoder, object, length);
+  if (encoder.remember(object)) inlineBuffer(encoder, object, length);
+}
+
+/**
+ * @param {Encoder} encoder
+ * @param {ArrayBuffer} object
+ * @param {number} length
+ */
+function largeBuffer(encoder, object, length) {
+  const isLeft = encoder.putLarge === null || length > MAX_LARGE_LENGTH;
+  if (isLeft && encoder.isRepeatable()) throw UNSUPPORTED;
   if (!encoder.remember(object)) return;
+  const number = isLeft ? 0 : /** @type {Function} */ (encoder.putLarge)(new Uint8Array(object));
+  if (number !== 0) {
+    encoder.larges.push({ number, buffer: object });
+    return encoder.tagWithCount(Tag.LARGE_BUFFER, number);
+  }
+  if (encoder.isRepeatable()) throw UNSUPPORTED;
+  inlineBuffer(encoder, object, length);
+}
+
+/**
+ * @param {Encoder} encoder
+ * @param {ArrayBuffer} object
+ * @param {number} length
+ */
+function inlineBuffer(encoder, object, length) {
   encoder.tagWithCount(Tag.ARRAY_BUFFER, length);
   encoder.reserve(length);
   encoder.bytes.set(new Uint8Array(object), encoder.position);
@@ -179,9 +205,9 @@ function view(encoder, object) {
   const buffer = isDataView ? intrinsics.dataViewBuffer(object) : intrinsics.arrayBuffer(object);
   // Views of resizable buffers may follow their length, which cannot be seen from outside.
   if (kind === undefined || !types.isArrayBuffer(buffer) || intrinsics.bufferResizable(buffer)) {
-    throw UNSUPPORTED;
+    return encoder.refuse(object);
   }
-  if (intrinsics.bufferByteLength(buffer) === 0 && !isEmptyAndAttached(buffer)) throw UNSUPPORTED;
+  if (intrinsics.bufferByteLength(buffer) === 0 && !isEmptyAndAttached(buffer)) return encoder.refuse(object);
   const byteOffset = isDataView ? intrinsics.dataViewByteOffset(object) : intrinsics.arrayByteOffset(object);
   const length = isDataView ? intrinsics.dataViewByteLength(object) : intrinsics.arrayLength(object);
   if (!encoder.remember(object)) return;
@@ -210,7 +236,7 @@ function error(encoder, object) {
     typeof stack === 'string' &&
     (message === undefined || typeof message.value === 'string') &&
     (cause === undefined || hasOwn(cause, 'value'));
-  if (!usual) throw UNSUPPORTED;
+  if (!usual) return encoder.refuse(object);
   if (!encoder.remember(object)) return;
   encoder.tag(Tag.ERROR);
   encoder.reserve(2);

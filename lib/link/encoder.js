@@ -9,6 +9,7 @@
 const { types, isPolluted } = require('./intrinsics');
 const { encodeSpecial } = require('./encode-special');
 const { Flag, Kind } = require('./layout');
+const { materialize } = require('./materialize');
 const { Tag, MAX_DEPTH } = require('./tags');
 const { marks } = require('./uncloneable');
 const { UNSUPPORTED } = require('./unsupported');
@@ -25,6 +26,12 @@ const HAS_SHARED_STRUCTS = 'SharedStructType' in globalThis;
 
 /** Identities are looked for in a list up to this many, in a map beyond. */
 const LISTED_IDENTITIES = 16;
+/** @type {object[]} */
+const NOTHING = [];
+/** Longer arrays are not searched for accessors. */
+const QUIET_LENGTH = 1000;
+
+const INDEX_NAMES = Array.from({ length: 256 }, (_, index) => String(index));
 
 class Encoder extends Writer {
   /** @param {number} [largeLength] see `Writer` */
@@ -33,11 +40,16 @@ class Encoder extends Writer {
     this.depth = 0;
     /** Whether Object.prototype has enumerable properties, which for-in would show. */
     this.polluted = false;
-    /** @type {object[]} */
-    this.listed = new Array(LISTED_IDENTITIES).fill(this);
-    this.identities = 0;
+    /**
+     * The objects of the value, in the order of first meetings. A new list for each value: storing new objects
+     * into an old one costs the garbage collector's write barrier each time, and it would keep them alive.
+     * @type {object[]}
+     */
+    this.listed = NOTHING;
     /** @type {Map<object, number> | null} */
     this.mapped = null;
+    /** Parts of a value that only the platform can clone, once it must not be read again. @type {any[]} */
+    this.refused = [];
   }
 
   /**
@@ -50,54 +62,64 @@ class Encoder extends Writer {
     this.polluted = isPolluted();
     try {
       this.value(value);
-      return this.end(Kind.VALUE);
+      const length = this.end(Kind.VALUE);
+      if (this.refused.length !== 0) this.#substitute(length);
+      return length;
     } finally {
-      this.#forget();
+      if (this.refused.length !== 0) this.refused = [];
+      if (this.listed !== NOTHING) this.listed = NOTHING;
+      if (this.mapped !== null) this.mapped = null;
     }
   }
 
   /** @override */
   isRepeatable() {
-    if (this.mapped !== null) return false;
-    for (let i = 0; i < this.identities; i++) if (!isQuiet(this.listed[i])) return false;
-    return true;
+    if (this.refused.length !== 0) return false;
+    return this.mapped === null ? this.listed.every(isQuiet) : [...this.mapped.keys()].every(isQuiet);
   }
 
-  /** Lets go of the objects of a value. */
-  #forget() {
-    for (let i = 0; i < this.identities && i < LISTED_IDENTITIES; i++) this.listed[i] = this;
-    this.identities = 0;
-    this.mapped = null;
+  /**
+   * Meets a part of the value that only the platform can clone. The whole value is left to it then; but if getters
+   * may have run, the rest is still encoded, so that they need not run again.
+   * @param {any} part
+   * @param {boolean} [isRemembered] whether it has a number already
+   * @throws UNSUPPORTED
+   */
+  refuse(part, isRemembered = false) {
+    if (this.isRepeatable()) throw UNSUPPORTED;
+    this.tagWithCount(Tag.REFUSED, this.refused.length * 2 + (isRemembered ? 1 : 0));
+    this.refused.push(part);
+  }
+
+  /**
+   * @param {number} length of the record
+   * @throws UNSUPPORTED
+   */
+  #substitute(length) {
+    this.substitute = { value: materialize(this, length, this.refused) };
+    throw UNSUPPORTED;
   }
 
   /** @param {any} value */
   value(value) {
-    switch (typeof value) {
-      case 'string':
-        return this.string(value);
-      case 'number':
-        return this.number(value);
-      case 'boolean':
-        return this.tag(value ? Tag.TRUE : Tag.FALSE);
-      case 'undefined':
-        return this.tag(Tag.UNDEFINED);
-      case 'bigint':
-        return this.bigint(value);
-      case 'object':
-        return value === null ? this.tag(Tag.NULL) : this.object(value);
-      default:
-        throw UNSUPPORTED;
-    }
+    // One comparison after the other: the compiler turns these into checks of the type, a switch it does not.
+    if (typeof value === 'number') return this.number(value);
+    if (typeof value === 'string') return this.string(value);
+    if (typeof value === 'object') return value === null ? this.tag(Tag.NULL) : this.object(value);
+    if (typeof value === 'boolean') return this.tag(value ? Tag.TRUE : Tag.FALSE);
+    if (value === undefined) return this.tag(Tag.UNDEFINED);
+    if (typeof value === 'bigint') return this.bigint(value);
+    this.refuse(value);
   }
 
   /** @param {any} object */
   object(object) {
-    if (isProxy(object) || (marks.any && marks.has(object))) throw UNSUPPORTED;
+    if (isProxy(object) || (marks.any && marks.has(object))) return this.refuse(object);
     if (isArray(object)) return this.remember(object) ? this.#array(object) : undefined;
     const prototype = getPrototypeOf(object);
     if (prototype !== OBJECT_PROTOTYPE) {
       if (prototype !== null) return encodeSpecial(this, object, prototype);
-      if (HAS_SHARED_STRUCTS || types.isModuleNamespaceObject(object)) throw UNSUPPORTED;
+      if (HAS_SHARED_STRUCTS || types.isModuleNamespaceObject(object)) return this.refuse(object);
     }
     if (this.remember(object)) this.plain(object, this.polluted);
   }
@@ -107,11 +129,12 @@ class Encoder extends Writer {
    * @param {object} object
    */
   remember(object) {
-    const number = this.#identify(object);
-    if (number < 0) {
-      if (this.depth >= MAX_DEPTH) throw UNSUPPORTED;
-      return true;
+    if (this.depth >= MAX_DEPTH) {
+      this.refuse(object);
+      return false;
     }
+    const number = this.#identify(object);
+    if (number < 0) return true;
     this.flags |= Flag.REFERENCES;
     this.tagWithCount(Tag.REFERENCE, number);
     return false;
@@ -119,19 +142,31 @@ class Encoder extends Writer {
 
   /** @param {object} object */
   #identify(object) {
-    if (this.mapped === null) {
-      const { listed, identities } = this;
-      for (let i = 0; i < identities; i++) if (listed[i] === object) return i;
-      if (identities < LISTED_IDENTITIES) {
-        listed[this.identities++] = object;
-        return -1;
-      }
-      this.mapped = new Map();
-      for (let i = 0; i < LISTED_IDENTITIES; i++) this.mapped.set(listed[i], i);
+    const { listed } = this;
+    if (listed === NOTHING) {
+      this.listed = [object];
+      return -1;
     }
-    const number = this.mapped.get(object);
+    if (this.mapped !== null) return this.#identifyInMap(this.mapped, object);
+    const { length } = listed;
+    for (let i = 0; i < length; i++) if (listed[i] === object) return i;
+    if (length < LISTED_IDENTITIES) {
+      listed.push(object);
+      return -1;
+    }
+    this.mapped = new Map();
+    for (let i = 0; i < length; i++) this.mapped.set(listed[i], i);
+    return this.#identifyInMap(this.mapped, object);
+  }
+
+  /**
+   * @param {Map<object, number>} mapped
+   * @param {object} object
+   */
+  #identifyInMap(mapped, object) {
+    const number = mapped.get(object);
     if (number !== undefined) return number;
-    this.mapped.set(object, this.identities++);
+    mapped.set(object, mapped.size);
     return -1;
   }
 
@@ -155,7 +190,8 @@ class Encoder extends Writer {
     for (const key in object) {
       if (isHeir && !hasOwn(object, key)) continue;
       if (countAt < 0) {
-        const next = node.firstKey === key ? node.firstChild : shapes.child(node, key);
+        const last = node.lastKey === key ? node.lastChild : null;
+        const next = last !== null ? last : shapes.child(node, key);
         if (next !== null) {
           node = next;
           this.value(object[key]);
@@ -169,7 +205,11 @@ class Encoder extends Writer {
     }
     this.depth--;
     // What is not plain by its nature usually has no properties of its own.
-    if (node === shapes.root && describe.call(object) !== '[object Object]') throw UNSUPPORTED;
+    if (node === shapes.root && describe.call(object) !== '[object Object]') {
+      // Written over: nothing but the tag is there.
+      this.position = this.start + at;
+      return this.refuse(object, true);
+    }
     this.endShape(at, node, countAt, count);
   }
 
@@ -207,7 +247,7 @@ class Encoder extends Writer {
     if (names.length !== length) {
       // Holes, or named properties.
       if (names.length > length || isSparse(names, length)) return this.#keyedArray(array, names);
-    } else if (length > 0 && names[length - 1] !== String(length - 1)) {
+    } else if (length > 0 && names[length - 1] !== nameOfIndex(length - 1)) {
       return this.#keyedArray(array, names);
     }
     if (length < 16) this.tag(Tag.SHORT_ARRAY | length);
@@ -235,13 +275,20 @@ class Encoder extends Writer {
   }
 }
 
+/** @param {number} index */
+function nameOfIndex(index) {
+  return index < INDEX_NAMES.length ? INDEX_NAMES[index] : String(index);
+}
+
 /**
  * Whether an object is small and has no accessors.
  * @param {any} object
  */
 function isQuiet(object) {
   if (ArrayBuffer.isView(object)) return true;
-  if (isArray(object) && object.length > LISTED_IDENTITIES) return false;
+  // Some of what errors say comes from accessors of their prototypes.
+  if (types.isNativeError(object)) return false;
+  if (isArray(object) && object.length > QUIET_LENGTH) return false;
   const descriptors = Object.getOwnPropertyDescriptors(object);
   for (const name in descriptors) if (!hasOwn(descriptors[name], 'value')) return false;
   return true;

@@ -103,7 +103,8 @@ class JsonEncoder extends Writer {
       const value = prepare(object[key], key);
       if (isLeftOut(value)) continue;
       if (countAt < 0) {
-        const next = node.firstKey === key ? node.firstChild : shapes.child(node, key);
+        const last = node.lastKey === key ? node.lastChild : null;
+        const next = last !== null ? last : shapes.child(node, key);
         if (next !== null) {
           node = next;
           this.value(value);

@@ -5,6 +5,7 @@
  * in which they were sent. Lengths and positions come from memory that the peer can write, and are checked.
  */
 
+const { Buffer } = require('node:buffer');
 const { Decoder, CORRUPT } = require('./decoder');
 const { makeError } = require('../core/errors');
 const {
@@ -37,6 +38,8 @@ class LaneReceiver {
   /** Position in the ring, and what of it the producer has been told. */
   #tail = 0;
   #released = 0;
+  /** Up to where records are known to be published. */
+  #seen = 0;
   #overflowing = false;
   /** A chunk of the overflow. @type {Memory | null} */
   #chunk = null;
@@ -51,6 +54,12 @@ class LaneReceiver {
   /** A record that comes in fragments, and how much of it is there. @type {Uint8Array | null} */
   #assembly = null;
   #assembled = 0;
+  #hasViews = false;
+  /**
+   * Whether large buffers are lent instead of copied. They are detached when they are taken back; what uses less
+   * than `endViews()` after each record must not set it.
+   */
+  lendsLarge = false;
 
   /** What `next()` found: one of `Kind`, and the value of a VALUE. */
   kind = 0;
@@ -67,6 +76,7 @@ class LaneReceiver {
     this.#ringOffset = end.ringOffset;
     this.#capacity = end.capacity;
     this.#decoder = new Decoder(this.#memory);
+    this.#decoder.takeLarge = (number) => this.#takeLarge(number);
   }
 
   /**
@@ -163,14 +173,22 @@ class LaneReceiver {
   }
 
   #nextInRing() {
-    const available = (Atomics.load(this.#words, HEAD) - this.#tail) | 0;
-    if (available === 0) return false;
-    if (available < 0 || available > this.#capacity) throw CORRUPT;
+    if (this.#seen === this.#tail && !this.#look()) return false;
     const start = this.#ringOffset + (this.#tail & (this.#capacity - 1));
-    const length = this.#read(this.#memory, start, available);
+    const length = this.#read(this.#memory, start, (this.#seen - this.#tail) | 0);
     this.#tail = (this.#tail + length) | 0;
     // Room as early as possible, but not a store for each record.
     if (((this.#tail - this.#released) | 0) > this.#capacity >> 2) this.release();
+    return true;
+  }
+
+  /** Whether the producer has published more. Looked up once for all that it has, not for each record. */
+  #look() {
+    const seen = Atomics.load(this.#words, HEAD);
+    const available = (seen - this.#tail) | 0;
+    if (available === 0) return false;
+    if (available < 0 || available > this.#capacity) throw CORRUPT;
+    this.#seen = seen;
     return true;
   }
 
@@ -214,7 +232,7 @@ class LaneReceiver {
   #read(memory, start, available) {
     if (available < HEADER_BYTES) throw CORRUPT;
     // Read once: the peer could change it between two looks.
-    const length = memory.view.getUint32(start, true);
+    const length = memory.words[start >> 2];
     if (length < HEADER_BYTES || length > available || (length & 7) !== 0) throw CORRUPT;
     this.kind = memory.bytes[start + 4];
     const decoder = this.#decoder;
@@ -255,6 +273,35 @@ class LaneReceiver {
     if (this.#read(whole, 0, total) !== total || this.kind === Kind.FRAGMENT) throw CORRUPT;
     // What it was made of is not the decoder's business any more.
     this.#decoder.use(this.#memory);
+  }
+
+  /**
+   * @param {number} number
+   * @returns {ArrayBuffer | undefined}
+   */
+  #takeLarge(number) {
+    const end = this.#end;
+    const length = end.largeLength(number);
+    if (length === 0) return undefined;
+    if (this.lendsLarge) {
+      this.#hasViews = true;
+      return /** @type {ArrayBuffer | undefined} */ (end.viewLarge(number) ?? undefined);
+    }
+    // Not zeroed, and of its own: nothing is pooled beyond 4 KiB.
+    const bytes = Buffer.allocUnsafeSlow(length);
+    return end.takeLarge(number, bytes) ? /** @type {ArrayBuffer} */ (bytes.buffer) : undefined;
+  }
+
+  /** Takes back what was lent with the record that was read last. */
+  endViews() {
+    if (!this.#hasViews) return;
+    this.#hasViews = false;
+    this.#end.endViews();
+  }
+
+  /** Chooses between latency and CPU time: 0 frugal, 1 balanced, 2 low; anything else follows the process. */
+  setLatency(/** @type {number} */ level) {
+    if (!this.#isClosed) this.#end.setLatency(level);
   }
 
   /** Whether records are waiting. */

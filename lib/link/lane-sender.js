@@ -25,6 +25,14 @@ const REWIND_BYTES = 128 * 1024;
 /** As long as this much room is known to be left, the consumer's position is not looked up. */
 const COMFORTABLE_BYTES = 4096;
 
+/**
+ * Whether the consumer sleeps, looked up after a sequentially consistent store. On x64 no later load overtakes
+ * such a store, so an ordinary one will do, at a tenth of the cost.
+ * @type {(words: Int32Array) => boolean}
+ */
+const isAsleep =
+  process.arch === 'x64' ? (words) => words[ASLEEP] === 1 : (words) => Atomics.load(words, ASLEEP) === 1;
+
 class LaneSender {
   #end;
   #memory;
@@ -43,6 +51,8 @@ class LaneSender {
   #encoder;
   /** @type {import('./spill').Spill | null} */
   #spill;
+  /** @type {{ value: any } | null} */
+  #substitute = null;
 
   /**
    * @param {import('../native/index').LaneSender} end
@@ -58,10 +68,12 @@ class LaneSender {
     this.#capacity = end.capacity;
     this.#encoder = encoder;
     this.#spill = spill ?? null;
+    encoder.putLarge = (bytes) => end.putLarge(bytes);
   }
 
   /**
-   * Sends a value. False when only the platform's own channel can carry it; nothing has been sent then.
+   * Sends a value. False when only the platform's own channel can carry it; nothing has been sent then, and
+   * `substituteFor(value)` is what to give to that channel.
    * @param {any} value
    * @throws what a getter of the value throws; nothing has been sent then
    */
@@ -74,11 +86,28 @@ class LaneSender {
     } catch (error) {
       // Not going back to the start of the ring either, if that was begun.
       this.#head = this.#published;
-      if (error === UNSUPPORTED) return false;
+      for (const { number } of encoder.larges.splice(0)) this.#end.discardLarge(number);
+      if (error === UNSUPPORTED) {
+        this.#substitute = encoder.substitute;
+        encoder.substitute = null;
+        return false;
+      }
       throw error;
     } finally {
       this.#leave();
     }
+  }
+
+  /**
+   * What to give to the platform's own channel after `send(value)` returned false: the value itself, or what was read
+   * of it already if getters may have run.
+   * @param {any} value
+   */
+  substituteFor(value) {
+    const substitute = this.#substitute;
+    if (substitute === null) return value;
+    this.#substitute = null;
+    return substitute.value;
   }
 
   /**
@@ -284,7 +313,7 @@ class LaneSender {
     this.#head = (this.#head + length) | 0;
     this.#published = this.#head;
     Atomics.store(words, HEAD, this.#head);
-    if (Atomics.load(words, ASLEEP) === 1 && Atomics.exchange(words, ASLEEP, 0) === 1) this.#end.ring();
+    if (isAsleep(words) && Atomics.exchange(words, ASLEEP, 0) === 1) this.#end.ring();
   }
 }
 

@@ -7,6 +7,7 @@ const { Buffer } = require('node:buffer');
  * @typedef {object} Memory
  * @property {Uint8Array} bytes
  * @property {DataView} view
+ * @property {Int32Array} words
  * @property {Buffer} buffer
  */
 
@@ -18,6 +19,7 @@ function memoryOf(arrayBuffer) {
   return {
     bytes: new Uint8Array(arrayBuffer),
     view: new DataView(arrayBuffer),
+    words: new Int32Array(arrayBuffer, 0, arrayBuffer.byteLength >> 2),
     buffer: Buffer.from(arrayBuffer),
   };
 }

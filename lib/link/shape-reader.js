@@ -49,8 +49,13 @@ class ShapeReader {
       if (id !== this.shapes.length || id >= MAX_SHAPES || count > MAX_KEYS) throw corrupt;
       const keys = [];
       for (let k = 0; k < count; k++) keys.push(decoder.longString());
-      this.shapes.push(new Shape(keys));
+      this.add(keys);
     }
+  }
+
+  /** @param {string[]} keys of the shape with the next number */
+  add(keys) {
+    this.shapes.push(new Shape(keys));
   }
 
   /** Reads the number of a shape and an object of it. */

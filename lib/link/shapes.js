@@ -29,12 +29,11 @@ class ShapeNode {
     this.depth = depth;
     /** Number of the shape that ends here; -1: none yet. */
     this.id = -1;
-    /** The first child is kept apart: most nodes have no other. */
-    /** @type {string | undefined} */
-    this.firstKey = undefined;
+    /** The child taken last, and its key, are at hand: most nodes have no other. */
+    this.lastKey = '';
     /** @type {ShapeNode | null} */
-    this.firstChild = null;
-    /** @type {Map<string, ShapeNode> | null} */
+    this.lastChild = null;
+    /** All children, once there are several. @type {Map<string, ShapeNode> | null} */
     this.children = null;
   }
 }
@@ -43,7 +42,8 @@ class ShapeTable {
   constructor() {
     this.root = new ShapeNode('', null, 0);
     this.nodes = 0;
-    this.count = 0;
+    /** Where each shape ends, by its number. @type {ShapeNode[]} */
+    this.ends = [];
     /** Shapes that no published record has defined yet. @type {ShapeNode[]} */
     this.pending = [];
   }
@@ -55,26 +55,22 @@ class ShapeTable {
    * @returns {ShapeNode | null}
    */
   child(node, key) {
-    if (node.children !== null) {
-      const known = node.children.get(key);
-      if (known !== undefined) return known;
-    }
+    const known = node.children !== null ? node.children.get(key) : undefined;
+    if (known !== undefined) return take(node, key, known);
+    if (node.lastChild !== null && node.lastKey === key) return node.lastChild;
     if (node.depth >= MAX_DEPTH || this.nodes >= MAX_NODES) return null;
     const child = new ShapeNode(key, node, node.depth + 1);
     this.nodes++;
-    if (node.firstChild === null) {
-      node.firstKey = key;
-      node.firstChild = child;
-    } else {
-      node.children ??= new Map();
+    if (node.lastChild !== null) {
+      node.children ??= new Map([[node.lastKey, node.lastChild]]);
       node.children.set(key, child);
     }
-    return child;
+    return take(node, key, child);
   }
 
   /** Whether objects should travel with their names. */
   get isFull() {
-    return this.count >= FULL_AT;
+    return this.ends.length >= FULL_AT;
   }
 
   /**
@@ -82,10 +78,22 @@ class ShapeTable {
    * @param {ShapeNode} node
    */
   define(node) {
-    node.id = this.count++;
+    node.id = this.ends.length;
+    this.ends.push(node);
     this.pending.push(node);
     return node.id;
   }
+}
+
+/**
+ * @param {ShapeNode} node
+ * @param {string} key
+ * @param {ShapeNode} child of this key
+ */
+function take(node, key, child) {
+  node.lastKey = key;
+  node.lastChild = child;
+  return child;
 }
 
 /**

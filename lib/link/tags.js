@@ -48,6 +48,13 @@ const Tag = Object.freeze({
   BOXED: 0x97,
   /** u8 kind of view, u32 length in bytes, bytes: a view with a buffer of its own */
   OWN_VIEW: 0x98,
+  /** u32: an ArrayBuffer whose bytes wait beside the ring under this number */
+  LARGE_BUFFER: 0x99,
+  /**
+   * u32: a part that only the platform can clone, twice its number, and 1 more if it counts among the objects met;
+   * in records that are not sent
+   */
+  REFUSED: 0x9a,
   /** | length, up to 8: ASCII characters */
   SHORT_STRING: 0xa0,
   /** | length, up to 15: the next so many characters of the bundle */
@@ -65,10 +72,12 @@ const INLINE_STRING_LENGTH = 8;
 /** Strings up to this length go into the bundle of their message. */
 const BUNDLED_STRING_LENGTH = 2048;
 /**
- * Between threads, buffers and strings from this length on are left to the platform, which copies them once
- * less, and does not push everything else out of the ring.
+ * Between threads, buffers from this length on go beside the ring, and strings are left to the platform, which
+ * copies them once less. Neither pushes everything else out of the ring.
  */
 const LARGE_LENGTH = 128 * 1024;
+/** Buffers longer than this are left to the platform: they are not copied while others wait. */
+const MAX_LARGE_LENGTH = 64 * 1024 * 1024;
 /** Values nested deeper are left to the platform, whose stack is not JavaScript's. */
 const MAX_DEPTH = 512;
 
@@ -110,6 +119,7 @@ module.exports.Tag = Tag;
 module.exports.INLINE_STRING_LENGTH = INLINE_STRING_LENGTH;
 module.exports.BUNDLED_STRING_LENGTH = BUNDLED_STRING_LENGTH;
 module.exports.LARGE_LENGTH = LARGE_LENGTH;
+module.exports.MAX_LARGE_LENGTH = MAX_LARGE_LENGTH;
 module.exports.MAX_DEPTH = MAX_DEPTH;
 module.exports.VIEW_NAMES = VIEW_NAMES;
 module.exports.BUFFER_KIND = BUFFER_KIND;

@@ -39,6 +39,7 @@ class Writer {
     this.memory = memoryOf(new ArrayBuffer(0));
     this.bytes = this.memory.bytes;
     this.view = this.memory.view;
+    this.words = this.memory.words;
     /** Where the record starts, where the next byte goes, and where the memory ends. */
     this.start = 0;
     this.position = 0;
@@ -46,6 +47,16 @@ class Writer {
     this.flags = 0;
     this.bundle = '';
     this.shapes = new ShapeTable();
+    /**
+     * Takes the bytes of a large buffer, to be sent beside the record. Returns the number that stands for them; 0
+     * when there is no room.
+     * @type {((bytes: Uint8Array) => number) | null}
+     */
+    this.putLarge = null;
+    /** What it returned for this record, and for which buffers. @type {{ number: number, buffer: ArrayBuffer }[]} */
+    this.larges = [];
+    /** What is to be given to the platform's own channel in place of a value. @type {{ value: any } | null} */
+    this.substitute = null;
     /** @type {Memory | null} */
     this.scratch = null;
   }
@@ -57,20 +68,20 @@ class Writer {
    * @param {number} limit
    */
   begin(memory, start, limit) {
-    this.use(memory);
+    if (this.memory !== memory) this.use(memory);
     this.start = start;
     this.limit = limit;
-    this.position = start;
+    this.position = start + HEADER_BYTES;
     this.flags = 0;
-    this.bundle = '';
-    this.reserve(HEADER_BYTES);
-    this.position += HEADER_BYTES;
+    if (this.bundle !== '') this.bundle = '';
+    if (this.position > limit) this.#grow(0);
   }
 
   /** A writer for another record while this one's is not complete. */
   sibling() {
     const sibling = new /** @type {new (largeLength: number) => this} */ (this.constructor)(this.largeLength);
     sibling.shapes = this.shapes;
+    sibling.putLarge = this.putLarge;
     return sibling;
   }
 
@@ -93,25 +104,33 @@ class Writer {
    * @param {number} kind
    */
   end(kind) {
+    const hasTables = this.bundle !== '' || this.shapes.pending.length !== 0;
+    const tables = hasTables ? this.#writeTables() : 0;
+    // Records begin at multiples of 8, and so end there.
+    const padded = (this.position + 7) & ~7;
+    if (padded > this.limit) this.#grow(padded - this.position);
+    const { start, words } = this;
+    this.position = (this.position + 7) & ~7;
+    const length = this.position - start;
+    const at = start >> 2;
+    words[at] = length;
+    words[at + 1] = kind | (this.flags << 8);
+    words[at + 2] = tables;
+    return length;
+  }
+
+  /** What stands behind the payload. Returns where it begins, from the record's start. */
+  #writeTables() {
     const tables = this.position - this.start;
     if (this.bundle !== '') this.#writeBundle();
     if (this.shapes.pending.length !== 0) this.#writeShapes();
-    const hasTables = (this.flags & ~Flag.REFERENCES) !== 0;
-    const padding = -(this.position - this.start) & 7;
-    this.reserve(padding);
-    this.position += padding;
-    const length = this.position - this.start;
-    const { start, view } = this;
-    view.setUint32(start, length, true);
-    this.bytes[start + 4] = kind;
-    this.bytes[start + 5] = this.flags;
-    view.setUint32(start + 8, hasTables ? tables : 0, true);
-    return length;
+    return tables;
   }
 
   /** The record was handed over: its definitions are known to the reader. */
   commit() {
     if (this.shapes.pending.length !== 0) this.shapes.pending = [];
+    if (this.larges.length !== 0) this.larges = [];
     if (this.scratch !== null && this.scratch.bytes.length > SCRATCH_KEPT_BYTES) this.scratch = null;
   }
 
@@ -140,6 +159,7 @@ class Writer {
     this.memory = memory;
     this.bytes = memory.bytes;
     this.view = memory.view;
+    this.words = memory.words;
   }
 
   /** @param {number} count */

@@ -157,9 +157,15 @@ function hookListeners(port, hooks, channel, isStarted) {
  * @param {Channel} channel
  */
 function hookMethods(port, channel) {
-  hide(port, 'postMessage', (/** @type {any[]} */ ...args) => {
-    channel.sendByLane();
-    channel.post(args);
+  let sendsByLane = false;
+  hide(port, 'postMessage', function postMessage(/** @type {any} */ value, /** @type {any} */ _transfer) {
+    if (!sendsByLane) {
+      channel.sendByLane();
+      sendsByLane = true;
+    }
+    // Almost all messages: rest parameters would make an array for each.
+    if (arguments.length === 1 && channel.post(value)) return;
+    channel.postWithArguments(arguments);
   });
   const { close } = port;
   hide(port, 'close', (/** @type {any[]} */ ...args) => {

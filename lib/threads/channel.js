@@ -39,7 +39,7 @@ const BROADCAST = 'manycore:broadcast:8d1c6f3b-6a5e-4a36-9f0c-1f6f2f0b7c55';
 /**
  * @typedef {object} Side what differs between worker and parent
  * @property {any} port
- * @property {(args: any[]) => void} postOnPort
+ * @property {(args: ArrayLike<any>) => void} postOnPort
  * @property {(value: any) => void} deliver
  * @property {(message: PortMessage) => void} deliverFromPort
  * @property {boolean} needsPorts whether a message with ports must be delivered by Node, for its event's sake
@@ -60,6 +60,8 @@ class Channel {
   #isAwaiting = false;
   /** Nothing more comes by the lane. */
   #isOver = false;
+  /** Large buffers are lent to the listeners of a message, not given. */
+  #lendsLarge = false;
   /** Messages of the port whose markers have not been read yet. @type {PortMessage[]} */
   #held = [];
   /** What has been taken off the port before its turn. @type {PortMessage[]} */
@@ -89,16 +91,40 @@ class Channel {
   }
 
   /**
-   * Posts a message, with what `postMessage` was called with.
-   * @param {any[]} args
+   * Posts a message without a transfer list. False when nothing is sent by the lane: see `postWithArguments`.
+   * @param {any} value
    */
-  post(args) {
-    if (!this.#sendsByLane) return this.#side.postOnPort(args);
-    const isPlain = args.length === 1 || (args.length === 2 && isEmptyTransfer(args[1]));
-    if (isPlain && this.#sender.send(args[0])) return;
-    // Throws for what cannot be cloned; then no marker is written.
+  post(value) {
+    if (!this.#sendsByLane) return false;
+    if (!this.#sender.send(value)) {
+      // Throws for what cannot be cloned; then no marker is written.
+      this.#side.postOnPort([this.#sender.substituteFor(value)]);
+      this.#sender.sendBare(Kind.MARKER);
+    }
+    return true;
+  }
+
+  /**
+   * Posts a message with what `postMessage` was called with.
+   * @param {ArrayLike<any>} args
+   */
+  postWithArguments(args) {
+    if (args.length === 2 && isEmptyTransfer(args[1]) && this.post(args[0])) return;
     this.#side.postOnPort(args);
-    this.#sender.sendBare(isPlain ? Kind.MARKER : Kind.MARKER_WITH_PORTS);
+    if (this.#sendsByLane) this.#sender.sendBare(Kind.MARKER_WITH_PORTS);
+  }
+
+  /** Bytes that have been posted and not been received yet, by the lane. */
+  get bufferedAmount() {
+    return this.#isOver ? 0 : this.#sender.bufferedAmount;
+  }
+
+  /**
+   * @param {{ latency?: number, views?: boolean }} settings
+   */
+  configure({ latency, views }) {
+    if (latency !== undefined) this.#receiver.setLatency(latency);
+    if (views !== undefined) this.#lendsLarge = views;
   }
 
   /** Sends by the lane from here on. */
@@ -207,13 +233,22 @@ class Channel {
 
   #drain() {
     let budget = MESSAGES_PER_DRAIN;
+    const receiver = this.#receiver;
+    // Read anew for each record: a listener may change any of it.
+    receiver.lendsLarge = this.#lendsLarge;
     try {
-      while (this.#isStarted && !this.#isAwaiting && this.#receiver.next()) {
+      while (this.#isStarted && !this.#isAwaiting && receiver.next()) {
         this.#handleInContext();
+        if (receiver.lendsLarge) {
+          receiver.endViews();
+          receiver.lendsLarge = this.#lendsLarge;
+        }
         if (--budget === 0 || !this.#tick()) break;
       }
     } finally {
-      this.#receiver.release();
+      receiver.endViews();
+      receiver.lendsLarge = false;
+      receiver.release();
     }
   }
 

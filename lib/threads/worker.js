@@ -78,11 +78,15 @@ function makeWorkerClass() {
 
     /**
      * @override
-     * @param {any[]} args
+     * @param {any} value
+     * @param {any} [_transfer]
      */
-    postMessage(...args) {
-      if (#channel in this && this.#channel !== null) this.#channel.post(args);
-      else Reflect.apply(super.postMessage, this, args);
+    postMessage(value, _transfer) {
+      const channel = #channel in this ? this.#channel : null;
+      // Almost all messages: rest parameters would make an array for each.
+      if (arguments.length === 1 && channel !== null && channel.post(value)) return;
+      if (channel !== null) channel.postWithArguments(arguments);
+      else Reflect.apply(super.postMessage, this, arguments);
     }
 
     /** @param {any[]} args */
@@ -113,7 +117,7 @@ function parentSide(worker, port) {
     port,
     needsPorts: false,
     postOnPort(args) {
-      port.postMessage(...args);
+      Reflect.apply(port.postMessage, port, args);
     },
     deliver(value) {
       if (isWatched) return dispatch.call(port, value, 'message', undefined);

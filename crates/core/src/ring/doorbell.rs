@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::control::Control;
-use super::spin::{Adaptive, Permit, LIMIT};
+use super::spin::{Adaptive, Latency, Permit};
 use crate::sync::Ordering;
 use crate::sys::clock::monotonic_ns;
 
@@ -43,7 +43,12 @@ pub struct Doorbell {
 
 impl Doorbell {
     /// Drains until there is nothing left, the turn is over, or the drain asks to pause.
-    pub fn answer(&mut self, control: &Control, mut drain: impl FnMut() -> Drained) -> Outcome {
+    pub fn answer(
+        &mut self,
+        control: &Control,
+        latency: Latency,
+        mut drain: impl FnMut() -> Drained,
+    ) -> Outcome {
         self.wake(control);
         let turn = Instant::now();
         loop {
@@ -57,7 +62,7 @@ impl Doorbell {
                 continue;
             }
             let idle_since = monotonic_ns();
-            if self.look_on(control, idle_since) {
+            if self.look_on(control, latency, idle_since) {
                 continue;
             }
             if control.transition_to_asleep() {
@@ -81,8 +86,8 @@ impl Doorbell {
     }
 
     /// True when a record came in.
-    fn look_on(&mut self, control: &Control, idle_since: u64) -> bool {
-        if !self.spin.should_spin() {
+    fn look_on(&mut self, control: &Control, latency: Latency, idle_since: u64) -> bool {
+        if !self.spin.should_spin(latency) {
             return false;
         }
         let Some(_permit) = Permit::acquire() else {
@@ -98,7 +103,7 @@ impl Doorbell {
                 }
                 std::hint::spin_loop();
             }
-            if start.elapsed() > LIMIT {
+            if start.elapsed() > latency.limit() {
                 self.spin.miss();
                 return false;
             }
@@ -125,7 +130,7 @@ mod tests {
     #[test]
     fn an_empty_lane_puts_the_consumer_to_sleep() {
         let control = Control::default();
-        let outcome = Doorbell::default().answer(&control, || panic!("nothing to drain"));
+        let outcome = Doorbell::default().answer(&control, Latency::Balanced, || panic!("nothing to drain"));
         assert_eq!(outcome, Outcome::Asleep);
         assert!(control.ring_needed());
         assert!(!control.ring_needed());
@@ -136,7 +141,7 @@ mod tests {
         let control = Control::default();
         control.publish(3);
         let mut drains = 0;
-        let outcome = Doorbell::default().answer(&control, || {
+        let outcome = Doorbell::default().answer(&control, Latency::Balanced, || {
             drains += 1;
             control.tail.0.fetch_add(1, Ordering::Relaxed);
             Drained::Continue
@@ -148,7 +153,7 @@ mod tests {
     fn a_paused_consumer_is_not_rung() {
         let control = Control::default();
         control.publish(8);
-        let outcome = Doorbell::default().answer(&control, || Drained::Pause);
+        let outcome = Doorbell::default().answer(&control, Latency::Balanced, || Drained::Pause);
         assert_eq!(outcome, Outcome::Paused);
         assert!(!control.ring_needed());
     }
@@ -157,7 +162,7 @@ mod tests {
     fn a_drain_without_end_gives_way() {
         let control = Control::default();
         control.publish(8);
-        let outcome = Doorbell::default().answer(&control, || Drained::Continue);
+        let outcome = Doorbell::default().answer(&control, Latency::Balanced, || Drained::Continue);
         assert_eq!(outcome, Outcome::More);
     }
 

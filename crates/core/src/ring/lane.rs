@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::control::Control;
 use super::doorbell::stamp;
 use super::overflow::{Overflow, Taken};
+use super::slab::Slab;
 use crate::shm::segment::{page_size, Mapping, Segment};
 use crate::sync::Ordering;
 use crate::sys::eventfd::EventFd;
@@ -20,6 +21,7 @@ use crate::sys::eventfd::EventFd;
 #[derive(Debug)]
 struct Shared {
     overflow: Overflow,
+    slab: Slab,
     bell: EventFd,
     /// Between processes, what tells the producer of room.
     room_bell: Option<EventFd>,
@@ -95,6 +97,7 @@ pub fn lane(capacity: usize) -> io::Result<(Sender, Receiver)> {
     let second = Segment::open_mirrored(fd, header_len, capacity)?;
     let shared = Arc::new(Shared {
         overflow: Overflow::default(),
+        slab: Slab::default(),
         bell: EventFd::new()?,
         room_bell: None,
     });
@@ -162,6 +165,11 @@ impl Sender {
         }
     }
 
+    /// Where payloads go that are too large for the ring.
+    pub fn slab(&self) -> &Slab {
+        &self.shared.slab
+    }
+
     /// Bytes waiting in the overflow.
     pub fn overflow_bytes(&self) -> usize {
         self.shared.overflow.bytes()
@@ -227,10 +235,16 @@ impl Receiver {
         self.shared.overflow.take_into(target)
     }
 
+    /// Where payloads come from that are too large for the ring.
+    pub fn slab(&self) -> &Slab {
+        &self.shared.slab
+    }
+
     /// Nobody reads this lane any more: the producer may drop what it has.
     pub fn close(&self) {
         self.memory.control().closed.0.store(1, Ordering::Release);
         self.shared.overflow.clear();
+        self.shared.slab.close();
     }
 }
 

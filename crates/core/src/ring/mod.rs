@@ -9,4 +9,5 @@ pub mod lane;
 pub mod meeting;
 pub mod overflow;
 pub mod process;
+pub mod slab;
 pub mod spin;

@@ -9,11 +9,56 @@
 //! and then answers soon. So looking on in vain is paid for by sitting out, the longer the more often.
 
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
+
+/// What a consumer is ready to pay for being fast.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Latency {
+    /// It never looks on: each message that finds it asleep takes a wake-up.
+    Frugal = 0,
+    /// It looks on while traffic is dense, up to about the cost of a wake-up.
+    Balanced = 1,
+    /// It looks on after each message, longer than that.
+    Low = 2,
+}
+
+/// Of all consumers that have no setting of their own.
+static OF_PROCESS: AtomicU32 = AtomicU32::new(Latency::Balanced as u32);
+
+impl Latency {
+    /// By its number. `None` for any other.
+    pub fn from_level(level: u32) -> Option<Self> {
+        [Self::Frugal, Self::Balanced, Self::Low]
+            .into_iter()
+            .find(|latency| *latency as u32 == level)
+    }
+
+    /// What holds where nothing else is chosen.
+    pub fn of_process() -> Self {
+        Self::from_level(OF_PROCESS.load(Ordering::Relaxed)).unwrap_or(Self::Balanced)
+    }
+
+    /// Chooses for the process.
+    pub fn set_for_process(self) {
+        OF_PROCESS.store(self as u32, Ordering::Relaxed);
+    }
+
+    /// How long an idle consumer looks on.
+    pub fn limit(self) -> Duration {
+        match self {
+            Self::Frugal => Duration::ZERO,
+            Self::Balanced => LIMIT,
+            Self::Low => LOW_LIMIT,
+        }
+    }
+}
 
 /// How long an idle consumer looks on: about the cost of being woken.
 pub const LIMIT: Duration = Duration::from_micros(50);
+/// How long it looks on after each message when latency is to be low.
+pub const LOW_LIMIT: Duration = Duration::from_micros(500);
 /// A gap longer than this counts as this: one quiet hour is forgotten after a few messages.
 const LONGEST_GAP: Duration = Duration::from_millis(1);
 /// One idle in this many looks on although the average says no.
@@ -66,7 +111,15 @@ impl Adaptive {
     }
 
     /// Called on going idle: whether to look on.
-    pub fn should_spin(&mut self) -> bool {
+    pub fn should_spin(&mut self, latency: Latency) -> bool {
+        match latency {
+            Latency::Frugal => false,
+            Latency::Balanced => self.is_worth_it(),
+            Latency::Low => true,
+        }
+    }
+
+    fn is_worth_it(&mut self) -> bool {
         self.idles = self.idles.wrapping_add(1);
         if self.sitting_out > 0 {
             self.sitting_out -= 1;
@@ -116,25 +169,25 @@ mod tests {
     #[test]
     fn dense_traffic_turns_it_on_and_sparse_traffic_off() {
         let mut spin = Adaptive::default();
-        assert!(!spin.should_spin());
+        assert!(!spin.should_spin(Latency::Balanced));
         for _ in 0..20 {
             spin.observe(Duration::from_micros(5));
         }
-        assert!(spin.should_spin());
+        assert!(spin.should_spin(Latency::Balanced));
         for _ in 0..3 {
             spin.observe(Duration::from_secs(3600));
         }
-        assert!(!spin.should_spin());
+        assert!(!spin.should_spin(Latency::Balanced));
         for _ in 0..20 {
             spin.observe(Duration::from_micros(5));
         }
-        assert!(spin.should_spin());
+        assert!(spin.should_spin(Latency::Balanced));
     }
 
     #[test]
     fn sparse_traffic_is_probed_now_and_then() {
         let mut spin = Adaptive::default();
-        let spins = (0..PROBE_EVERY * 4).filter(|_| spin.should_spin()).count();
+        let spins = (0..PROBE_EVERY * 4).filter(|_| spin.should_spin(Latency::Balanced)).count();
         assert_eq!(spins, 4);
     }
 
@@ -144,7 +197,7 @@ mod tests {
         let mut spins = 0;
         for _ in 0..10_000 {
             spin.observe(Duration::from_micros(5));
-            if spin.should_spin() {
+            if spin.should_spin(Latency::Balanced) {
                 spins += 1;
                 spin.miss();
             }
@@ -152,9 +205,22 @@ mod tests {
         assert!((10..60).contains(&spins), "{spins}");
         spin.hit(Duration::from_micros(5));
         for _ in 0..=1 << LONGEST_SIT_OUT_LOG2 {
-            spin.should_spin();
+            spin.should_spin(Latency::Balanced);
         }
-        assert!((0..100).all(|_| spin.should_spin()));
+        assert!((0..100).all(|_| spin.should_spin(Latency::Balanced)));
+    }
+
+    #[test]
+    fn the_setting_overrules_what_traffic_is_like() {
+        let mut spin = Adaptive::default();
+        assert!(spin.should_spin(Latency::Low));
+        for _ in 0..20 {
+            spin.observe(Duration::from_micros(5));
+        }
+        assert!(!spin.should_spin(Latency::Frugal));
+        assert_eq!(Latency::of_process(), Latency::Balanced);
+        assert_eq!(Latency::from_level(2), Some(Latency::Low));
+        assert_eq!(Latency::from_level(3), None);
     }
 
     #[test]

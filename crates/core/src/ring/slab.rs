@@ -1,0 +1,255 @@
+//! Payloads too large for the ring: copied into a block by the sender, handed to the receiver by number.
+//!
+//! Who may call: the producer's thread puts, the consumer's takes and gives back; both share it by `Arc`. A block
+//! has one owner at a time, so nothing is ever read while it is written. Blocks given back are used again while
+//! traffic lasts: fresh memory costs more, in page faults, than the copy into it.
+
+use std::collections::HashMap;
+use std::sync::PoisonError;
+
+use crate::sync::{Mutex, MutexGuard};
+
+/// Payloads waiting to be taken have at most so many bytes together; the sender finds another way for more.
+pub const MAX_WAITING_BYTES: usize = 64 << 20;
+
+/// Bytes of free blocks kept while others are in use, and when none is.
+const KEPT_BUSY_BYTES: usize = 16 << 20;
+const KEPT_IDLE_BYTES: usize = 4 << 20;
+
+/// Memory for one payload.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Block {
+    memory: Vec<u8>,
+    len: usize,
+}
+
+impl Block {
+    /// The payload.
+    pub fn bytes(&self) -> &[u8] {
+        self.memory.get(..self.len).unwrap_or_default()
+    }
+
+    /// The payload's first byte. It stays where it is when the block is moved.
+    pub fn as_mut_ptr(&mut self) -> *mut u8 {
+        self.memory.as_mut_ptr()
+    }
+
+    /// Bytes of the payload.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no payload.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+/// The blocks of one direction of a link.
+#[derive(Debug, Default)]
+pub struct Slab(Mutex<Blocks>);
+
+#[derive(Debug, Default)]
+struct Blocks {
+    waiting: HashMap<u32, Block>,
+    waiting_bytes: usize,
+    /// Blocks taken and not given back.
+    taken: usize,
+    /// The one used last is last, and goes first: it is still in the processor's caches.
+    free: Vec<Block>,
+    free_bytes: usize,
+    last_number: u32,
+    closed: bool,
+}
+
+impl Slab {
+    /// Copies a payload. Returns its number, never 0; `None` when there is too much waiting.
+    pub fn put(&self, payload: &[u8]) -> Option<u32> {
+        let (mut block, number) = {
+            let mut blocks = self.lock();
+            if payload.len() > MAX_WAITING_BYTES - blocks.waiting_bytes {
+                return None;
+            }
+            blocks.waiting_bytes += payload.len();
+            let number = blocks.next_number();
+            (blocks.find_free(payload.len()), number)
+        };
+        // Not under the lock: the consumer goes on meanwhile.
+        block.len = payload.len();
+        if block.memory.len() < payload.len() {
+            block.memory = Vec::with_capacity(payload.len().next_power_of_two());
+            block.memory.extend_from_slice(payload);
+        } else if let Some(target) = block.memory.get_mut(..payload.len()) {
+            target.copy_from_slice(payload);
+        }
+        let mut blocks = self.lock();
+        if blocks.closed {
+            blocks.waiting_bytes = 0;
+        } else {
+            blocks.waiting.insert(number, block);
+        }
+        Some(number)
+    }
+
+    /// Bytes of a payload that waits to be taken.
+    pub fn len_of(&self, number: u32) -> Option<usize> {
+        self.lock().waiting.get(&number).map(|block| block.len)
+    }
+
+    /// Takes a payload out; once. `None` for a number that was not put.
+    pub fn take(&self, number: u32) -> Option<Block> {
+        let mut blocks = self.lock();
+        let block = blocks.waiting.remove(&number)?;
+        blocks.waiting_bytes -= block.len;
+        blocks.taken += 1;
+        Some(block)
+    }
+
+    /// The block of a payload that has been dealt with.
+    pub fn give_back(&self, block: Block) {
+        let mut blocks = self.lock();
+        blocks.taken = blocks.taken.saturating_sub(1);
+        let is_busy = blocks.taken > 0 || !blocks.waiting.is_empty();
+        let kept = if is_busy { KEPT_BUSY_BYTES } else { KEPT_IDLE_BYTES };
+        if !blocks.closed {
+            blocks.free_bytes += block.memory.capacity();
+            blocks.free.push(block);
+        }
+        let dropped = blocks.shrink(kept);
+        // Returning memory to the system takes time that the other thread need not wait for.
+        drop(blocks);
+        drop(dropped);
+    }
+
+    /// Bytes waiting to be taken.
+    pub fn bytes(&self) -> usize {
+        self.lock().waiting_bytes
+    }
+
+    /// Nothing is taken any more: drops what there is, and what is put from here on.
+    pub fn close(&self) {
+        let mut blocks = self.lock();
+        let closed = Blocks {
+            closed: true,
+            last_number: blocks.last_number,
+            ..Blocks::default()
+        };
+        let dropped = std::mem::replace(&mut *blocks, closed);
+        drop(blocks);
+        drop(dropped);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Blocks> {
+        // A panic while the lock is held leaves the blocks whole, at worst miscounted.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Blocks {
+    fn next_number(&mut self) -> u32 {
+        loop {
+            self.last_number = self.last_number.wrapping_add(1);
+            if self.last_number != 0 && !self.waiting.contains_key(&self.last_number) {
+                return self.last_number;
+            }
+        }
+    }
+
+    /// The free block used last that is large enough and not far too large; else an empty one.
+    fn find_free(&mut self, len: usize) -> Block {
+        let fitting = |block: &Block| block.memory.len() >= len && block.memory.len() / 4 <= len;
+        let Some(at) = self.free.iter().rposition(fitting) else {
+            return Block {
+                memory: Vec::new(),
+                len: 0,
+            };
+        };
+        let block = self.free.remove(at);
+        self.free_bytes -= block.memory.capacity();
+        block
+    }
+
+    /// Lets go of the free blocks used longest ago until at most `kept` bytes are left.
+    fn shrink(&mut self, kept: usize) -> Vec<Block> {
+        let mut dropped = Vec::new();
+        while self.free_bytes > kept {
+            let block = self.free.remove(0);
+            self.free_bytes -= block.memory.capacity();
+            dropped.push(block);
+        }
+        dropped
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payloads_are_taken_once_by_their_number() {
+        let slab = Slab::default();
+        let first = slab.put(&[1; 1000]).unwrap();
+        let second = slab.put(&[2; 2000]).unwrap();
+        assert_ne!(first, second);
+        assert_eq!(slab.bytes(), 3000);
+        let block = slab.take(second).unwrap();
+        assert_eq!(block.bytes(), [2; 2000]);
+        assert_eq!(slab.take(second), None);
+        assert_eq!(slab.take(0), None);
+        slab.give_back(block);
+        assert_eq!(slab.take(first).unwrap().bytes(), [1; 1000]);
+        assert_eq!(slab.bytes(), 0);
+    }
+
+    #[test]
+    fn a_block_given_back_serves_the_next_payload() {
+        let slab = Slab::default();
+        let mut addresses = Vec::new();
+        for round in 1..=5u8 {
+            let number = slab.put(&vec![round; 100_000]).unwrap();
+            let mut block = slab.take(number).unwrap();
+            assert!(block.bytes().iter().all(|byte| *byte == round));
+            addresses.push(block.as_mut_ptr());
+            slab.give_back(block);
+        }
+        addresses.dedup();
+        assert_eq!(addresses.len(), 1);
+    }
+
+    #[test]
+    fn shorter_payloads_do_not_show_what_was_there_before() {
+        let slab = Slab::default();
+        let number = slab.put(&[1; 4000]).unwrap();
+        slab.give_back(slab.take(number).unwrap());
+        let number = slab.put(&[2; 3000]).unwrap();
+        let block = slab.take(number).unwrap();
+        assert_eq!((block.bytes(), block.len()), ([2; 3000].as_slice(), 3000));
+    }
+
+    #[test]
+    fn memory_comes_back_when_traffic_ends() {
+        let slab = Slab::default();
+        let payload = vec![7; 1 << 20];
+        let numbers: Vec<u32> = (0..64).map(|_| slab.put(&payload).unwrap()).collect();
+        assert_eq!(slab.put(&payload), None);
+        for number in numbers {
+            slab.give_back(slab.take(number).unwrap());
+            assert!(slab.lock().free_bytes <= KEPT_BUSY_BYTES);
+        }
+        assert!(slab.lock().free_bytes <= KEPT_IDLE_BYTES);
+        assert!(slab.put(&payload).is_some());
+    }
+
+    #[test]
+    fn a_closed_slab_keeps_nothing() {
+        let slab = Slab::default();
+        let number = slab.put(&[1; 1000]).unwrap();
+        let taken = slab.put(&[2; 1000]).unwrap();
+        let block = slab.take(taken).unwrap();
+        slab.close();
+        assert_eq!(slab.take(number), None);
+        slab.give_back(block);
+        assert!(slab.put(&[1; 1000]).is_some());
+        assert_eq!((slab.bytes(), slab.lock().waiting.len(), slab.lock().free.len()), (0, 0, 0));
+    }
+}
