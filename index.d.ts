@@ -4,6 +4,7 @@ import type { Server, Socket } from 'node:net';
 
 export * from 'node:worker_threads';
 export { BroadcastChannel, type BroadcastChannelOptions } from './types/broadcast';
+export * from './types/links';
 export * from './types/shared';
 export * from './types/locks';
 export { locks } from './types/locks';

@@ -73,6 +73,9 @@ for (const name of LOCK_NAMES) {
 for (const name of THREAD_NAMES) {
   lazy(name, () => /** @type {Record<string, any>} */ (require('./lib/threads'))[name]);
 }
+for (const name of ['configureLink', 'configureLinks', 'linkStatus']) {
+  lazy(name, () => /** @type {Record<string, any>} */ (require('./lib/link/settings'))[name]);
+}
 for (const name of ['SharedBuffer', 'SharedMap', 'shared']) {
   lazy(name, () => /** @type {Record<string, any>} */ (require('./lib/shared'))[name]);
 }
@@ -101,6 +104,9 @@ for (const name of ['SharedBuffer', 'SharedMap', 'shared']) {
     SharedBuffer: null,
     SharedMap: null,
     shared: null,
+    configureLink: null,
+    configureLinks: null,
+    linkStatus: null,
     Worker: null,
     getEnvironmentData: null,
     isInternalThread: null,

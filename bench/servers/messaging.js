@@ -8,7 +8,8 @@
 
 const library = process.argv[2] ?? process.env.MESSAGING_LIBRARY;
 const { Worker, isMainThread, parentPort } =
-  library === 'manycore' ? require('../../lib/threads') : require('node:worker_threads');
+  library === 'node' ? require('node:worker_threads') : require('../..');
+const { configureLink } = library === 'node' ? {} : require('../..');
 
 const WORDS = 'lorem ipsum dolor sit amet consectetur adipiscing elit sed do eiusmod'.split(' ');
 /** 907 bytes as JSON, give or take the digits of the id. */
@@ -27,14 +28,22 @@ const OBJECT = {
   meta: { a: null, b: 1.5, c: 'x'.repeat(60) },
 };
 const TEXT = 'abcdefgh'.repeat(8192);
+const SHORT_TEXT = 'abcdefgh'.repeat(128);
+const MAP = new Map(Object.entries({ a: 1, b: { x: 1 }, c: new Date(5) }));
 const BYTES = new Uint8Array(1024 * 1024).fill(9);
+
+/** @type {Uint8Array | undefined} */
+let huge;
 
 /** How a message is made, and how many may be on the way at a time. */
 const SCENARIOS = {
   small: { make: (i) => ({ id: i, op: 'get', v: [1, 2, 3] }), chunk: 1000, window: 8 },
   object: { make: (i) => ((OBJECT.id = i), OBJECT), chunk: 250, window: 8 },
   text: { make: () => TEXT, chunk: 4, window: 8 },
+  'short-text': { make: () => SHORT_TEXT, chunk: 250, window: 8 },
+  map: { make: () => MAP, chunk: 250, window: 8 },
   binary: { make: () => BYTES, chunk: 1, window: 4 },
+  'binary-64mib': { make: () => (huge ??= new Uint8Array(64 * 1024 * 1024).fill(9)), chunk: 1, window: 1 },
   'round-trip': { make: (i) => ({ id: i, op: 'get', v: [1, 2, 3] }), chunk: 1, window: 1 },
   outstanding: { make: (i) => ({ id: i, op: 'get', v: [1, 2, 3] }), chunk: 1, window: 32 },
 };

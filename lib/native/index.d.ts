@@ -115,6 +115,19 @@ export declare class LaneReceiver {
    * returns how many bytes it has, 0 for none. A record larger than that comes as an ArrayBuffer of its own.
    */
   takeOverflow(target: Uint8Array): number | object
+  /** Bytes of payload `number`; 0 when there is none. */
+  largeLength(number: number): number
+  /** Copies payload `number` into `target`, which has its length, and lets go of it. False when there is none. */
+  takeLarge(number: number, target: Uint8Array): boolean
+  /** An ArrayBuffer over payload `number` itself, until `endViews()`. Null when there is none. */
+  viewLarge(number: number): object | null
+  /** Detaches the ArrayBuffers of all views: their memory serves the next payloads. */
+  endViews(): void
+  /**
+   * Chooses between latency and CPU time for this link: 0 frugal, 1 balanced, 2 low; anything else follows the
+   * process.
+   */
+  setLatency(level: number): void
   /** Stops for good: the producer drops what it has for this end. */
   close(): void
 }
@@ -136,8 +149,15 @@ export declare class LaneSender {
    * moved on meanwhile.
    */
   waitForRoom(seenTail: number): boolean
-  /** Bytes waiting behind the ring. */
+  /** Bytes waiting beside the ring: behind it when it is full, and payloads too large for it. */
   get overflowBytes(): number
+  /**
+   * Copies a payload that is too large for the ring. Returns the number by which the consumer takes it; 0 when
+   * there is too much waiting.
+   */
+  putLarge(payload: Uint8Array): number
+  /** Takes back a payload whose number was not sent after all. */
+  discardLarge(number: number): void
   /** Lets go of the lane; what was published stays readable for the consumer. */
   close(): void
 }
@@ -397,6 +417,12 @@ export interface SegmentSource {
   /** 0: it must be there, 1: it is made if it is not, 2: it must not be there. */
   create?: number
 }
+
+/**
+ * Chooses between latency and CPU time for all links of the process that have no setting of their own: 0 frugal,
+ * 1 balanced, 2 low.
+ */
+export declare function setProcessLatency(level: number): void
 
 /** What a table is made with. */
 export interface TableOptions {

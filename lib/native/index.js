@@ -853,5 +853,6 @@ module.exports.lockListen = nativeBinding.lockListen
 module.exports.lockUnwatch = nativeBinding.lockUnwatch
 module.exports.pruneSegments = nativeBinding.pruneSegments
 module.exports.reportUncaught = nativeBinding.reportUncaught
+module.exports.setProcessLatency = nativeBinding.setProcessLatency
 module.exports.unlinkSegment = nativeBinding.unlinkSegment
 module.exports.version = nativeBinding.version

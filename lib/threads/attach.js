@@ -10,6 +10,7 @@ const { PointEndpoint } = require('./call-point');
 const { makerOf } = require('./call-port');
 const { givePortsMethods, setEndpoint } = require('./calls');
 const { Channel } = require('./channel');
+const settings = require('../link/settings');
 const marks = require('./marks');
 const receive = require('./receive');
 const { kDispatch, kReceivedPorts, dispatch, supported, listenerHooksOf } = require('./node-internals');
@@ -28,6 +29,7 @@ function attach(addon, ticket) {
   const isStarted = port.listenerCount('message') > 0;
   const link = addon.ThreadLink.attach(ticket.id);
   const channel = new Channel(addon, link, ticket.token, workerSide(port), isStarted);
+  settings.register(port, channel);
   hookDelivery(port, channel);
   hookListeners(port, hooks, channel, isStarted);
   hookMethods(port, channel);

@@ -120,11 +120,14 @@ class Channel {
   }
 
   /**
+   * False when the link has ended.
    * @param {{ latency?: number, views?: boolean }} settings
    */
   configure({ latency, views }) {
+    if (this.#isOver) return false;
     if (latency !== undefined) this.#receiver.setLatency(latency);
     if (views !== undefined) this.#lendsLarge = views;
+    return true;
   }
 
   /** Sends by the lane from here on. */
@@ -234,15 +237,13 @@ class Channel {
   #drain() {
     let budget = MESSAGES_PER_DRAIN;
     const receiver = this.#receiver;
-    // Read anew for each record: a listener may change any of it.
-    receiver.lendsLarge = this.#lendsLarge;
     try {
-      while (this.#isStarted && !this.#isAwaiting && receiver.next()) {
+      // Looked up anew for each record: a listener may change any of it.
+      while (this.#isStarted && !this.#isAwaiting) {
+        receiver.lendsLarge = this.#lendsLarge;
+        if (!receiver.next()) break;
         this.#handleInContext();
-        if (receiver.lendsLarge) {
-          receiver.endViews();
-          receiver.lendsLarge = this.#lendsLarge;
-        }
+        if (receiver.lendsLarge) receiver.endViews();
         if (--budget === 0 || !this.#tick()) break;
       }
     } finally {

@@ -6,6 +6,7 @@ const { makerOf } = require('./call-port');
 const { giveMethods, givePortsMethods, setEndpoint } = require('./calls');
 const { Channel } = require('./channel');
 const launch = require('./launch');
+const settings = require('../link/settings');
 const { kDispatch, kOnExit, dispatch, supported, publicPortOf } = require('./node-internals');
 const NodeWorker = require('node:worker_threads').Worker;
 
@@ -56,6 +57,7 @@ function makeWorkerClass() {
       if (port === undefined) return link.close();
       const channel = new Channel(addon, link, token, parentSide(this, port), true);
       this.#channel = channel;
+      settings.register(this, channel);
       this.#link = link;
       this.#calls = new PointEndpoint(addon, new addon.CallPoint(link.id), channel, false);
       setEndpoint(this, this.#calls);

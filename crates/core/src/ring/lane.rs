@@ -129,6 +129,7 @@ impl Sender {
     pub(super) fn new(memory: Memory, bell: EventFd) -> Self {
         let shared = Shared {
             overflow: Overflow::default(),
+            slab: Slab::default(),
             bell,
             room_bell: None,
         };
@@ -181,6 +182,7 @@ impl Receiver {
     pub(super) fn new(memory: Memory, bell: EventFd, room_bell: EventFd) -> Self {
         let shared = Shared {
             overflow: Overflow::default(),
+            slab: Slab::default(),
             bell,
             room_bell: Some(room_bell),
         };

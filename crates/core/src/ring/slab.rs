@@ -250,6 +250,7 @@ mod tests {
         assert_eq!(slab.take(number), None);
         slab.give_back(block);
         assert!(slab.put(&[1; 1000]).is_some());
-        assert_eq!((slab.bytes(), slab.lock().waiting.len(), slab.lock().free.len()), (0, 0, 0));
+        let blocks = slab.lock();
+        assert_eq!((blocks.waiting_bytes, blocks.waiting.len(), blocks.free.len()), (0, 0, 0));
     }
 }

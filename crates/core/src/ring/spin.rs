@@ -24,8 +24,11 @@ pub enum Latency {
     Low = 2,
 }
 
-/// Of all consumers that have no setting of their own.
-static OF_PROCESS: AtomicU32 = AtomicU32::new(Latency::Balanced as u32);
+/// Of all consumers that have no setting of their own; [`UNSET`] until somebody asks.
+static OF_PROCESS: AtomicU32 = AtomicU32::new(UNSET);
+const UNSET: u32 = u32::MAX;
+/// Names what holds until a program chooses: `low`, `balanced` (also for anything else) or `frugal`.
+const VARIABLE: &str = "MANYCORE_LATENCY";
 
 impl Latency {
     /// By its number. `None` for any other.
@@ -37,7 +40,22 @@ impl Latency {
 
     /// What holds where nothing else is chosen.
     pub fn of_process() -> Self {
-        Self::from_level(OF_PROCESS.load(Ordering::Relaxed)).unwrap_or(Self::Balanced)
+        if let Some(chosen) = Self::from_level(OF_PROCESS.load(Ordering::Relaxed)) {
+            return chosen;
+        }
+        let of_environment = std::env::var(VARIABLE).map_or(Self::Balanced, |name| Self::from_name(&name));
+        let level = of_environment as u32;
+        // Unless somebody has chosen meanwhile.
+        let result = OF_PROCESS.compare_exchange(UNSET, level, Ordering::Relaxed, Ordering::Relaxed);
+        result.map_or_else(|now| Self::from_level(now).unwrap_or(of_environment), |_| of_environment)
+    }
+
+    fn from_name(name: &str) -> Self {
+        match name {
+            "frugal" => Self::Frugal,
+            "low" => Self::Low,
+            _ => Self::Balanced,
+        }
     }
 
     /// Chooses for the process.
@@ -220,6 +238,7 @@ mod tests {
         assert!(!spin.should_spin(Latency::Frugal));
         assert_eq!(Latency::of_process(), Latency::Balanced);
         assert_eq!(Latency::from_level(2), Some(Latency::Low));
+        assert_eq!(Latency::from_name("frugal"), Latency::Frugal);
         assert_eq!(Latency::from_level(3), None);
     }
 
