@@ -15,6 +15,7 @@ use manycore_core::ring::lane::{self, Memory, Receiver, Sender};
 use manycore_core::ring::overflow::{Taken, CHUNK_BYTES};
 use manycore_core::ring::slab::Block;
 use manycore_core::ring::spin::Latency;
+use manycore_core::sys::heap;
 use napi::bindgen_prelude::{
     Either, Env, Error, Function, JsValue, Object, Result, Status, Uint8Array, Unknown,
 };
@@ -525,6 +526,18 @@ pub fn set_process_latency(level: u32) {
     if let Some(latency) = Latency::from_level(level) {
         latency.set_for_process();
     }
+}
+
+/// Prepares the C library for a stream of large buffers, see [`heap::keep_free_memory`].
+#[napi]
+pub fn keep_free_memory() {
+    heap::keep_free_memory();
+}
+
+/// Gives memory back that the C library keeps for buffers to come.
+#[napi]
+pub fn give_free_memory_back() {
+    heap::give_free_memory_back();
 }
 
 /// Detaches the ArrayBuffer behind a reference, and gives the reference up. False when it is still attached.

@@ -19,17 +19,33 @@ const OBJECT = {
   meta: { a: null, b: 1.5, c: 'x'.repeat(60) },
 };
 const TEXT = 'abcdefgh'.repeat(8192);
+const SHORT_TEXT = 'abcdefgh'.repeat(128);
 const BYTES = new Uint8Array(1024 * 1024).fill(9);
+const MAP = new Map(Object.entries({ a: 1, b: { x: 1 }, c: new Date(5) }));
 
 const small = (i) => ({ id: i, op: 'get', v: [1, 2, 3] });
 
-/** @type {Record<string, { make: (i: number) => any, chunk: number, window: number }>} */
+/**
+ * @typedef {object} Scenario
+ * @property {(i: number) => any} make
+ * @property {number} chunk messages that are acknowledged together
+ * @property {number} window chunks on the way at a time
+ * @property {'low' | 'balanced' | 'frugal'} [latency] of links, where they can be told
+ * @property {boolean} [views] whether large buffers are received as views, where they can be
+ */
+
+/** @type {Record<string, Scenario>} */
 const SCENARIOS = {
   small: { make: small, chunk: 1000, window: 8 },
   object: { make: (i) => ((OBJECT.id = i), OBJECT), chunk: 250, window: 8 },
   text: { make: () => TEXT, chunk: 4, window: 8 },
+  'short-text': { make: () => SHORT_TEXT, chunk: 250, window: 8 },
+  map: { make: () => MAP, chunk: 250, window: 8 },
   binary: { make: () => BYTES, chunk: 1, window: 4 },
+  'binary-view': { make: () => BYTES, chunk: 1, window: 4, views: true },
   'round-trip': { make: small, chunk: 1, window: 1 },
+  'round-trip-frugal': { make: small, chunk: 1, window: 1, latency: 'frugal' },
+  'round-trip-low': { make: small, chunk: 1, window: 1, latency: 'low' },
   outstanding: { make: small, chunk: 1, window: 32 },
 };
 

@@ -6,47 +6,14 @@
  *   node messaging.js node|manycore SCENARIO COUNT
  */
 
-const library = process.argv[2] ?? process.env.MESSAGING_LIBRARY;
-const { Worker, isMainThread, parentPort } =
-  library === 'node' ? require('node:worker_threads') : require('../..');
-const { configureLink } = library === 'node' ? {} : require('../..');
+const { SCENARIOS } = require('../lib/messages');
 
-const WORDS = 'lorem ipsum dolor sit amet consectetur adipiscing elit sed do eiusmod'.split(' ');
-/** 907 bytes as JSON, give or take the digits of the id. */
-const OBJECT = {
-  id: 12345,
-  type: 'update',
-  user: { name: 'Alice Example', email: 'alice@example.com', age: 33, active: true },
-  tags: WORDS.slice(0, 8),
-  items: Array.from({ length: 10 }, (_, i) => ({
-    sku: `sku-${i}`,
-    qty: i * 3,
-    price: i * 1.25 + 0.99,
-    note: `${WORDS[i]} ${WORDS[i + 1]}`,
-  })),
-  ts: 1_700_000_000_123,
-  meta: { a: null, b: 1.5, c: 'x'.repeat(60) },
-};
-const TEXT = 'abcdefgh'.repeat(8192);
-const SHORT_TEXT = 'abcdefgh'.repeat(128);
-const MAP = new Map(Object.entries({ a: 1, b: { x: 1 }, c: new Date(5) }));
-const BYTES = new Uint8Array(1024 * 1024).fill(9);
+const [library, name, total] = process.argv.slice(2);
+const manycore = library === 'manycore' ? require('../..') : undefined;
+const { Worker, isMainThread, parentPort } = manycore ?? require('node:worker_threads');
 
-/** @type {Uint8Array | undefined} */
-let huge;
-
-/** How a message is made, and how many may be on the way at a time. */
-const SCENARIOS = {
-  small: { make: (i) => ({ id: i, op: 'get', v: [1, 2, 3] }), chunk: 1000, window: 8 },
-  object: { make: (i) => ((OBJECT.id = i), OBJECT), chunk: 250, window: 8 },
-  text: { make: () => TEXT, chunk: 4, window: 8 },
-  'short-text': { make: () => SHORT_TEXT, chunk: 250, window: 8 },
-  map: { make: () => MAP, chunk: 250, window: 8 },
-  binary: { make: () => BYTES, chunk: 1, window: 4 },
-  'binary-64mib': { make: () => (huge ??= new Uint8Array(64 * 1024 * 1024).fill(9)), chunk: 1, window: 1 },
-  'round-trip': { make: (i) => ({ id: i, op: 'get', v: [1, 2, 3] }), chunk: 1, window: 1 },
-  outstanding: { make: (i) => ({ id: i, op: 'get', v: [1, 2, 3] }), chunk: 1, window: 32 },
-};
+const PACE_US = 100;
+const scenario = SCENARIOS[name];
 
 /** @param {Worker} worker */
 function nextMessage(worker) {
@@ -56,10 +23,10 @@ function nextMessage(worker) {
 /**
  * Posts `count` messages in chunks, each of which the worker acknowledges.
  * @param {Worker} worker
- * @param {{ make: (i: number) => any, chunk: number, window: number }} scenario
  * @param {number} count
  */
-function exchange(worker, { make, chunk, window }, count) {
+function exchange(worker, count) {
+  const { make, chunk, window } = scenario;
   return new Promise((resolve) => {
     const chunks = Math.ceil(count / chunk);
     let posted = 0;
@@ -79,17 +46,44 @@ function exchange(worker, { make, chunk, window }, count) {
   });
 }
 
-async function main() {
-  const scenario = SCENARIOS[process.argv[3]];
-  const count = Number(process.argv[4]);
-  const worker = new Worker(__filename, {
-    env: { ...process.env, MESSAGING_LIBRARY: library, MESSAGING_CHUNK: String(scenario.chunk) },
-  });
+/**
+ * Posts `count` messages, one each 100 us, asleep in between.
+ * @param {Worker} worker
+ * @param {number} count
+ */
+async function paced(worker, count) {
+  const never = new Int32Array(new SharedArrayBuffer(4));
+  const start = process.hrtime.bigint();
+  for (let i = 0; i < count; i++) {
+    worker.postMessage(SCENARIOS.small.make(i));
+    const dueUs = (i + 1) * PACE_US - Number(process.hrtime.bigint() - start) / 1000;
+    if (dueUs > 0) Atomics.wait(never, 0, 0, dueUs / 1000);
+  }
+  worker.postMessage('done');
   await nextMessage(worker);
-  await exchange(worker, scenario, Math.ceil(count / 4));
+  return count;
+}
+
+/**
+ * Says nothing for so many milliseconds.
+ * @param {Worker} _worker
+ * @param {number} count
+ */
+async function idle(_worker, count) {
+  await new Promise((resolve) => setTimeout(resolve, count));
+  return count;
+}
+
+const run = name === 'paced' ? paced : name === 'idle' ? idle : exchange;
+
+async function main() {
+  if (scenario?.latency !== undefined) manycore?.configureLinks({ latency: scenario.latency });
+  const worker = new Worker(__filename, { argv: process.argv.slice(2) });
+  await nextMessage(worker);
+  await run(worker, Math.ceil(Number(total) / 4));
   const cpu = process.cpuUsage();
   const startNs = process.hrtime.bigint();
-  const messages = await exchange(worker, scenario, count);
+  const messages = await run(worker, Number(total));
   const elapsedNs = Number(process.hrtime.bigint() - startNs);
   const { user, system } = process.cpuUsage(cpu);
   await worker.terminate();
@@ -97,10 +91,11 @@ async function main() {
 }
 
 function serve() {
-  const chunk = Number(process.env.MESSAGING_CHUNK);
+  if (scenario?.views) manycore?.configureLink(parentPort, { views: true });
+  const chunk = scenario?.chunk ?? Infinity;
   let received = 0;
-  parentPort.on('message', () => {
-    if (++received % chunk === 0) parentPort.postMessage(received);
+  parentPort.on('message', (message) => {
+    if (++received % chunk === 0 || message === 'done') parentPort.postMessage(received);
   });
   parentPort.postMessage('ready');
 }

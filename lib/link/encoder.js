@@ -28,7 +28,9 @@ const HAS_SHARED_STRUCTS = 'SharedStructType' in globalThis;
 const LISTED_IDENTITIES = 16;
 /** @type {object[]} */
 const NOTHING = [];
-/** Longer arrays are not searched for accessors. */
+/** More objects are not searched for accessors. */
+const SEARCHED_OBJECTS = 1000;
+/** Nor are longer arrays. */
 const QUIET_LENGTH = 1000;
 
 const INDEX_NAMES = Array.from({ length: 256 }, (_, index) => String(index));
@@ -75,7 +77,8 @@ class Encoder extends Writer {
   /** @override */
   isRepeatable() {
     if (this.refused.length !== 0) return false;
-    return this.mapped === null ? this.listed.every(isQuiet) : [...this.mapped.keys()].every(isQuiet);
+    if (this.mapped === null) return this.listed.every(isQuiet);
+    return this.mapped.size <= SEARCHED_OBJECTS && [...this.mapped.keys()].every(isQuiet);
   }
 
   /**
@@ -207,7 +210,7 @@ class Encoder extends Writer {
     // What is not plain by its nature usually has no properties of its own.
     if (node === shapes.root && describe.call(object) !== '[object Object]') {
       // Written over: nothing but the tag is there.
-      this.position = this.start + at;
+      this.goBack(at);
       return this.refuse(object, true);
     }
     this.endShape(at, node, countAt, count);

@@ -5,7 +5,6 @@
  * in which they were sent. Lengths and positions come from memory that the peer can write, and are checked.
  */
 
-const { Buffer } = require('node:buffer');
 const { Decoder, CORRUPT } = require('./decoder');
 const { makeError } = require('../core/errors');
 const {
@@ -19,6 +18,7 @@ const {
   FRAGMENT_HEADER_BYTES,
   Kind,
 } = require('./layout');
+const { allocate } = require('./large-buffers');
 const { memoryOf } = require('./memory');
 
 /** As much memory is taken at first for a record that comes in fragments; more as it comes. */
@@ -287,8 +287,7 @@ class LaneReceiver {
       this.#hasViews = true;
       return /** @type {ArrayBuffer | undefined} */ (end.viewLarge(number) ?? undefined);
     }
-    // Not zeroed, and of its own: nothing is pooled beyond 4 KiB.
-    const bytes = Buffer.allocUnsafeSlow(length);
+    const bytes = allocate(length);
     return end.takeLarge(number, bytes) ? /** @type {ArrayBuffer} */ (bytes.buffer) : undefined;
   }
 

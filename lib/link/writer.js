@@ -180,6 +180,11 @@ class Writer {
     this.limit = scratch.bytes.length;
   }
 
+  /** Writes over what was written last. @param {number} at where, from the record's start */
+  goBack(at) {
+    this.position = this.start + at;
+  }
+
   /** @param {number} byte */
   tag(byte) {
     this.reserve(1);

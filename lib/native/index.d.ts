@@ -319,6 +319,12 @@ export interface AcceptorWorker {
   fd: number
 }
 
+/** Gives memory back that the C library keeps for buffers to come. */
+export declare function giveFreeMemoryBack(): void
+
+/** Prepares the C library for a stream of large buffers, see [`heap::keep_free_memory`]. */
+export declare function keepFreeMemory(): void
+
 /** The layout compiled into the addon. */
 export declare function laneLayout(): LaneLayout
 

@@ -251,6 +251,9 @@ mod tests {
         slab.give_back(block);
         assert!(slab.put(&[1; 1000]).is_some());
         let blocks = slab.lock();
-        assert_eq!((blocks.waiting_bytes, blocks.waiting.len(), blocks.free.len()), (0, 0, 0));
+        assert_eq!(
+            (blocks.waiting_bytes, blocks.waiting.len(), blocks.free.len()),
+            (0, 0, 0)
+        );
     }
 }

@@ -7,5 +7,6 @@ pub mod clock;
 pub mod epoll;
 pub mod eventfd;
 pub mod futex;
+pub mod heap;
 pub mod memory;
 pub mod scm;

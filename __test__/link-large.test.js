@@ -1,0 +1,143 @@
+'use strict';
+
+const assert = require('node:assert/strict');
+const test = require('node:test');
+
+const { loadAddon } = require('../lib/core/addon');
+const { Encoder } = require('../lib/link/encoder');
+const { LaneReceiver } = require('../lib/link/lane-receiver');
+const { LaneSender } = require('../lib/link/lane-sender');
+const { LARGE_LENGTH } = require('../lib/link/tags');
+
+const addon = loadAddon();
+const MIB = 1024 * 1024;
+
+/** Both ends of a real lane in this thread. */
+function pair() {
+  const link = new addon.ThreadLink(4096);
+  const other = addon.ThreadLink.attach(link.id);
+  return {
+    sender: new LaneSender(link.takeSender(), new Encoder(LARGE_LENGTH)),
+    receiver: new LaneReceiver(other.takeReceiver()),
+  };
+}
+
+/** An array with a hole. */
+function holed() {
+  const array = new Array(3);
+  array[0] = 1;
+  array[2] = 'x';
+  return array;
+}
+
+function bytesOf(length, fill) {
+  const bytes = new Uint8Array(length).fill(fill);
+  bytes[length - 1] = fill + 1;
+  return bytes;
+}
+
+test('large buffers come out as buffers of their own, in their places', () => {
+  const { sender, receiver } = pair();
+  const large = bytesOf(MIB, 1);
+  const shared = {
+    large,
+    words: new Uint16Array(large.buffer, 2, 8),
+    small: bytesOf(10, 3),
+    large2: bytesOf(LARGE_LENGTH, 5),
+  };
+  assert.equal(sender.send(shared), true);
+  assert.ok(sender.bufferedAmount > MIB);
+  large.fill(0);
+  assert.equal(receiver.next(), true);
+  const { value } = receiver;
+  receiver.release();
+  assert.equal(sender.bufferedAmount, 0);
+  assert.deepEqual(value.large, bytesOf(MIB, 1));
+  assert.deepEqual(value.large2, bytesOf(LARGE_LENGTH, 5));
+  assert.equal(value.words.buffer, value.large.buffer);
+  assert.equal(value.large.buffer.byteLength, MIB);
+  // It can be passed on like any other.
+  const passed = structuredClone(value.large, { transfer: [value.large.buffer] });
+  assert.deepEqual([passed.length, value.large.length], [MIB, 0]);
+});
+
+test('as views they are lent until they are taken back', () => {
+  const { sender, receiver } = pair();
+  for (let round = 1; round <= 20; round++) {
+    sender.send([bytesOf(MIB, round), new DataView(bytesOf(MIB, round + 1).buffer)]);
+    receiver.lendsLarge = true;
+    assert.equal(receiver.next(), true);
+    const [bytes, view] = receiver.value;
+    assert.deepEqual([bytes[0], bytes[MIB - 1], view.getUint8(0)], [round, round + 1, round + 1]);
+    receiver.endViews();
+    assert.deepEqual([bytes.length, bytes.buffer.byteLength], [0, 0]);
+    assert.throws(() => view.byteLength, TypeError);
+  }
+});
+
+test('what a record was given up for leaves nothing waiting', () => {
+  const { sender, receiver } = pair();
+  const failing = {
+    large: bytesOf(MIB, 1),
+    get fails() {
+      throw new Error('no');
+    },
+  };
+  for (let round = 0; round < 200; round++) assert.throws(() => sender.send(failing), /no/);
+  assert.equal(sender.send([bytesOf(MIB, 1), new SharedArrayBuffer(1)]), false);
+  assert.equal(sender.bufferedAmount, 0);
+  sender.send(bytesOf(MIB, 7));
+  assert.equal(receiver.next(), true);
+  assert.equal(receiver.value[0], 7);
+});
+
+test('more than may wait is left to the platform', () => {
+  const { sender, receiver } = pair();
+  const large = bytesOf(16 * MIB, 1);
+  for (let i = 0; i < 4; i++) assert.equal(sender.send(large), true);
+  assert.equal(sender.send(large), false);
+  assert.equal(sender.substituteFor(large), large);
+  while (receiver.next()) assert.equal(receiver.value.length, 16 * MIB);
+  assert.equal(sender.send(large), true);
+  assert.equal(sender.send(new Uint8Array(64 * MIB + 1)), false);
+});
+
+test('a closed receiver keeps no payloads', () => {
+  const { sender, receiver } = pair();
+  sender.send(bytesOf(MIB, 1));
+  receiver.close();
+  for (let i = 0; i < 100; i++) sender.send(bytesOf(MIB, 1));
+  assert.ok(sender.bufferedAmount < MIB);
+});
+
+test('a getter runs once, also when only the platform can carry the value', () => {
+  const { sender } = pair();
+  let runs = 0;
+  const part = new SharedArrayBuffer(4);
+  const value = {
+    get first() {
+      runs++;
+      return { list: holed(), big: bytesOf(MIB, 1) };
+    },
+    part,
+    again: part,
+    nothing: Object.create(null),
+    map: new Map([[1, new Date(5)]]),
+  };
+  value.self = value;
+  assert.equal(sender.send(value), false);
+  assert.equal(runs, 1);
+  const { first, ...rest } = sender.substituteFor(value);
+  assert.deepEqual(first.list, holed());
+  assert.deepEqual(first.big, bytesOf(MIB, 1));
+  assert.equal(rest.part, part);
+  assert.equal(rest.again, part);
+  assert.equal(rest.self.first, first);
+  assert.deepEqual(rest.map, value.map);
+  assert.equal(runs, 1);
+  assert.equal(sender.bufferedAmount, 0);
+  // Without getters, it is the value itself that the platform gets.
+  const plain = { part };
+  assert.equal(sender.send(plain), false);
+  assert.equal(sender.substituteFor(plain), plain);
+});
