@@ -37,6 +37,7 @@ function makeLane(capacity) {
     pause() {},
     resume() {},
     overflowChunkBytes: 1024,
+    largeLength: () => 0,
     takeOverflow(target) {
       const chunk = overflow.shift();
       if (chunk === undefined || chunk.byteLength > target.length) return chunk ?? 0;
