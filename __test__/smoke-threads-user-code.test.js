@@ -27,7 +27,9 @@ const EVAL = `
   }));`;
 
 // Spares are not for workers that differ in what Node reads at start.
-for (const name of Object.keys(process.env)) if (name.startsWith('NODE_')) delete process.env[name];
+for (const name of Object.keys(process.env)) {
+  if (/^NODE_(?!TEST_)/.test(name)) delete process.env[name];
+}
 
 /** Name; script; options; what to do with the worker. */
 const CASES = [
@@ -103,10 +105,11 @@ test('what a worker is given to transfer is transferred', WATCHDOG, async () => 
        workerData.port.postMessage(workerData.bytes.byteLength); workerData.port.close();`,
       { eval: true, workerData: { port: port2, bytes }, transferList: [port2, bytes], warm },
     );
+    const exit = new Promise((resolve) => worker.once('exit', resolve));
     assert.equal(bytes.byteLength, 0);
     const received = await new Promise((resolve) => port1.once('message', resolve));
     assert.equal(received, 8);
-    assert.equal(await new Promise((resolve) => worker.once('exit', resolve)), 0);
+    assert.equal(await exit, 0);
   }
   await Worker.warm(0);
 });
