@@ -559,6 +559,11 @@ conform(
   'a file that cannot be loaded is an error of the pool',
   async (t, make) => {
     const pool = make({ filename: fixture('broken.js') });
+    // Workers without tasks do not keep the process.
+    const alive = setInterval(() => {}, 1000);
+    t.after(() => clearInterval(alive));
+    // Sometimes piscina tells it twice.
+    pool.on('error', () => {});
     const [error] = await once(pool, 'error');
     return error.message;
   },
