@@ -31,6 +31,11 @@ test('worker.js: a thread says hello', async () => {
   assert.equal(await example('worker.js'), 'Hello from Worker\n');
 });
 
+test('pool.js: a pool counts primes', async () => {
+  const stdout = await example('pool.js', '100000', '--threads', '3');
+  assert.equal(stdout, '9592 primes up to 100000, in 6 tasks on 3 threads\n');
+});
+
 for (const threads of [2, 5]) {
   test(`image.js: ${threads} threads draw the picture that one draws`, async () => {
     const folder = path.join(out, `image-${threads}`);

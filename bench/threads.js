@@ -2,10 +2,9 @@
 
 /*
  * What workers cost: from `new Worker` to the first message, cold and with a spare at hand; memory of one that has
- * exchanged a few messages, and of one that has lanes; how long terminate() takes. And, with lanes, how long it takes a
- * worker to set them up, with and without the code cache.
+ * exchanged a few messages, and many; how long terminate() takes.
  *
- *   node bench/run.js threads --scenarios cold,warm,memory,lanes,terminate
+ *   node bench/run.js threads --scenarios cold,warm,memory,terminate
  */
 
 const path = require('node:path');
