@@ -7,7 +7,7 @@ const path = require('node:path');
 const { test } = require('node:test');
 const { play } = require('./support/scenario');
 
-const MESSAGES = path.join(__dirname, 'fixtures', 'mixed-messages.js');
+const MESSAGES = path.join(__dirname, 'fixtures', 'mixed-ipc-messages.js');
 const COUNTS = { json: 1_000_000, advanced: 200_000 };
 
 for (const [serialization, count] of Object.entries(COUNTS)) {
