@@ -5,6 +5,7 @@ const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 const { after, describe, it } = require('node:test');
+const { shared } = require('..');
 const { ROOT, runOk } = require('./package-helpers');
 
 /*
@@ -35,7 +36,12 @@ const documents = [
 
 describe('code in the documents', () => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'manycore-docs-'));
-  after(() => fs.rmSync(folder, { recursive: true, force: true }));
+  /** What outlives the programs. @type {Set<string>} */
+  const names = new Set();
+  after(() => {
+    fs.rmSync(folder, { recursive: true, force: true });
+    for (const name of names) shared.unlink(name);
+  });
   fs.mkdirSync(path.join(folder, 'node_modules'));
   fs.symlinkSync(ROOT, path.join(folder, 'node_modules', 'manycore'));
 
@@ -43,6 +49,7 @@ describe('code in the documents', () => {
   for (const document of documents) {
     for (const { language, code, line, reason } of blocksOf(document)) {
       count++;
+      for (const [, name] of code.matchAll(/\.open\('([^']+)'/g)) names.add(name);
       it(`${document}:${line}`, { skip: reason }, async () => {
         const program = path.join(folder, `${path.basename(document, '.md')}-${line}.${language}`);
         fs.writeFileSync(program, code);
