@@ -8,14 +8,11 @@
  */
 
 const path = require('node:path');
-const { execFile } = require('node:child_process');
-const { promisify } = require('node:util');
 
-const { main, positive } = require('./lib/driver');
-const { environment } = require('./lib/environment');
+const { define } = require('./lib/driver');
+const { contenders, measureExchange, metrics, scaleOption } = require('./lib/exchange');
 
 const PROGRAM = path.join(__dirname, 'servers', 'ipc.js');
-const TIMEOUT_MS = 300_000;
 
 /** Name, and how many messages a round has at `--scale 1`. */
 const COUNTS = {
@@ -34,27 +31,9 @@ const SCENARIOS = ['json', 'advanced'].flatMap((serialization) =>
     .map(([name, count]) => ({ name: `${serialization}-${name}`, serialization, scenario: name, count })),
 );
 
-/** @param {import('./lib/driver').Options} options */
-function contenders({ node }) {
-  const { addon } = environment(node);
-  const unavailable = addon === 'loaded' ? {} : { unavailable: `no native addon: ${addon}` };
-  return [
-    { name: 'node', library: 'node' },
-    { name: 'manycore', library: 'manycore', ...unavailable },
-  ];
-}
-
 /** @type {import('./lib/driver').Benchmark['measure']} */
 async function measure({ library }, { serialization, scenario, count }, { node, scale }) {
-  const total = String(Math.max(1, Math.round(count * scale)));
-  const args = [PROGRAM, library, serialization, scenario, total];
-  const { stdout } = await promisify(execFile)(node, args, { timeout: TIMEOUT_MS });
-  const { messages, elapsedNs, cpuUs } = JSON.parse(stdout);
-  return {
-    rate: (messages * 1e9) / elapsedNs,
-    eachUs: elapsedNs / 1000 / messages,
-    cpuUs: cpuUs / messages,
-  };
+  return measureExchange(node, [PROGRAM, library, serialization, scenario], count, scale);
 }
 
 /** @type {import('./lib/driver').Benchmark} */
@@ -64,19 +43,11 @@ const benchmark = {
     'Messages to a cluster worker: {id, op, v: [1, 2, 3]} (small), 907 bytes of JSON (object), 64 KiB of text, ' +
     '1 MiB of bytes; small ones there and back, one at a time (round-trip) and 32 (outstanding)',
   peer: 'node',
-  metrics: [
-    { key: 'rate', label: 'per second', better: 'higher', digits: 0 },
-    { key: 'eachUs', label: 'us each', better: 'lower', digits: 2 },
-    { key: 'cpuUs', label: 'CPU of both sides, us each', better: 'lower', digits: 2 },
-  ],
-  options: {
-    scale: { help: 'how many times the usual number of messages', default: '1', parse: positive },
-  },
+  metrics,
+  options: { scale: scaleOption('messages') },
   scenarios: () => SCENARIOS,
   contenders,
   measure,
 };
 
-module.exports = benchmark;
-
-if (require.main === module) main(benchmark);
+define(benchmark, module);

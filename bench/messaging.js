@@ -8,14 +8,11 @@
  */
 
 const path = require('node:path');
-const { execFile } = require('node:child_process');
-const { promisify } = require('node:util');
 
-const { define, positive } = require('./lib/driver');
-const { environment } = require('./lib/environment');
+const { define } = require('./lib/driver');
+const { contenders, measureExchange, metrics, scaleOption } = require('./lib/exchange');
 
 const PROGRAM = path.join(__dirname, 'servers', 'messaging.js');
-const TIMEOUT_MS = 300_000;
 
 /** Name, and how many messages a round has at `--scale 1`. */
 const SCENARIOS = [
@@ -34,26 +31,9 @@ const SCENARIOS = [
   { name: 'idle', count: 2000 },
 ];
 
-/** @param {import('./lib/driver').Options} options */
-function contenders({ node }) {
-  const { addon } = environment(node);
-  const unavailable = addon === 'loaded' ? {} : { unavailable: `no native addon: ${addon}` };
-  return [
-    { name: 'node', library: 'node' },
-    { name: 'manycore', library: 'manycore', ...unavailable },
-  ];
-}
-
 /** @type {import('./lib/driver').Benchmark['measure']} */
 async function measure({ library }, { name, count }, { node, scale }) {
-  const args = [PROGRAM, library, name, String(Math.max(1, Math.round(count * scale)))];
-  const { stdout } = await promisify(execFile)(node, args, { timeout: TIMEOUT_MS });
-  const { messages, elapsedNs, cpuUs } = JSON.parse(stdout);
-  return {
-    rate: (messages * 1e9) / elapsedNs,
-    eachUs: elapsedNs / 1000 / messages,
-    cpuUs: cpuUs / messages,
-  };
+  return measureExchange(node, [PROGRAM, library, name], count, scale);
 }
 
 /** @type {import('./lib/driver').Benchmark} */
@@ -65,14 +45,8 @@ const benchmark = {
     'time (round-trip, also with the latencies frugal and low) and 32 (outstanding); one each 100 us (paced); none ' +
     '(idle, per millisecond)',
   peer: 'node',
-  metrics: [
-    { key: 'rate', label: 'per second', better: 'higher', digits: 0 },
-    { key: 'eachUs', label: 'us each', better: 'lower', digits: 2 },
-    { key: 'cpuUs', label: 'CPU of both sides, us each', better: 'lower', digits: 2 },
-  ],
-  options: {
-    scale: { help: 'how many times the usual number of messages', default: '1', parse: positive },
-  },
+  metrics,
+  options: { scale: scaleOption('messages') },
   scenarios: () => SCENARIOS,
   contenders,
   measure,
