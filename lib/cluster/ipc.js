@@ -14,24 +14,19 @@
  */
 
 const { LaneReceiver } = require('../link/lane-receiver');
-const { LaneSender } = require('../link/lane-sender');
 const { Kind } = require('../link/layout');
-const { Spill } = require('../link/spill');
 const { runTicks } = require('../threads/node-internals');
 const { makeError } = require('../core/errors');
-const { COMMAND, isInternal, isInternalAtHand, makeWriteError } = require('./ipc-messages');
+const { Channel, deliver, deliverLater, deliverNow } = require('./ipc-channel');
 const { inFreshContext } = require('./ipc-context');
 const { Marks } = require('./ipc-marks');
+const { COMMAND, isInternalAtHand } = require('./ipc-messages');
+const { Outbox } = require('./ipc-outbox');
 
-/** As Node's: `send` returns false when more than this waits to be taken by the other side. */
-const HIGH_WATER_BYTES = 128 * 1024;
 /** Messages delivered before the event loop has its turn. */
 const MESSAGES_PER_DRAIN = runTicks === undefined ? 1 : 1000;
 /** More records than a ring holds: so many are read at most to catch up with what was sent before. */
 const MAX_CATCH_UP = 1 << 20;
-
-/** On the options of a call that is Node's business, now or when Node makes it again from its queue. */
-const kForNode = Symbol('kForNode');
 
 /**
  * @typedef {object} Options
@@ -46,12 +41,9 @@ const kForNode = Symbol('kForNode');
 class Ipc {
   #options;
   #target;
-  #control;
-  #native;
-  #spill = new Spill();
-  #sender;
+  #channel;
+  #outbox;
   #receiver;
-  #receiverEnd;
   /** Handles a record where nothing is left of what a listener entered before. @type {() => boolean} */
   #handleInContext;
   #format;
@@ -61,35 +53,33 @@ class Ipc {
   /** The other side sends by its lane. */
   #isReceiving = false;
   #isClosed = false;
-  /** Records wait for room: this process stays alive for them. */
-  #isHolding = false;
-  /** A disconnect waits for them. */
+  /** A disconnect waits for what has no room yet. */
   #isPostponed = false;
   /** The other side has closed the channel, or has ended. */
   #isAlone = false;
   /** The value of the next record is what `format.serialize` made. */
   #isSerialized = false;
-  /** Callbacks of messages that wait for room. @type {{ at: number, callback: (error: Error | null) => void }[]} */
-  #waiting = [];
 
   /** @param {Options} options */
   constructor(options) {
     const { link, target, format } = options;
     this.#options = options;
     this.#target = target;
-    this.#control = target.channel;
     this.#format = format;
-    this.#native = {
-      send: target.send,
-      _send: target._send,
-      disconnect: target.disconnect,
-      _disconnect: target._disconnect,
-    };
-    this.#sender = new LaneSender(link.takeSender(), format.makeEncoder(), this.#spill);
-    this.#receiverEnd = link.takeReceiver();
-    this.#receiver = new LaneReceiver(this.#receiverEnd);
+    this.#channel = new Channel(target);
+    const bell = link.takeReceiver();
+    this.#outbox = new Outbox({
+      end: link.takeSender(),
+      bell,
+      format,
+      control: target.channel,
+      onFlushed: () => {
+        if (this.#isPostponed) this.#disconnectNow();
+      },
+      onCorrupt: () => this.#fail(),
+    });
+    this.#receiver = new LaneReceiver(bell);
     link.close();
-    this.#receiverEnd.onRoom(() => this.#onRoom());
     this.#handleInContext = inFreshContext(() => this.#handle(deliver));
     this.#receiver.listen(() => this.#drain());
     this.#hook();
@@ -97,76 +87,32 @@ class Ipc {
   }
 
   #hook() {
-    const ipc = this;
-    const target = this.#target;
-    const native = this.#native;
-    for (const queued of target._handleQueue ?? []) queued.options = forNode(queued.options);
-    target.send = function send(
-      /** @type {any} */ message,
-      /** @type {any} */ handle,
-      /** @type {any} */ options,
-      /** @type {any} */ callback,
-    ) {
-      // The usual call, without what Node does about the others.
-      if (handle === undefined && options === undefined && callback === undefined) {
-        if (ipc.#isSending && this === target && target.connected && isValue(message)) {
-          return ipc.#post(message, undefined);
-        }
-      }
-      return native.send.call(this, message, handle, options, callback);
-    };
-    target._send = function _send(
-      /** @type {any} */ message,
-      /** @type {any} */ handle,
-      /** @type {any} */ options,
-      /** @type {any} */ callback,
-    ) {
-      // Acknowledgements of handles, which are Node's own, have a boolean.
-      if (typeof options === 'boolean' || options?.[kForNode]) {
-        return native._send.call(this, message, handle, options, callback);
-      }
-      if (!ipc.#isSending || !isValue(message)) {
-        return native._send.call(this, message, handle, forNode(options), callback);
-      }
-      if (handle) return ipc.#postWithHandle(message, handle, options, callback);
-      return ipc.#post(message, callback);
-    };
-    target.disconnect = function disconnect() {
-      // Once more, or because the other side has gone: nothing is waited for.
-      if (ipc.#isPostponed) return ipc.#disconnectNow();
-      return native.disconnect.call(this);
-    };
-    target._disconnect = function _disconnect() {
-      if (ipc.#mayDisconnect()) native._disconnect.call(this);
-    };
-    target.prependListener('internalMessage', (/** @type {any} */ message, /** @type {any} */ handle) => {
-      if (message?.cmd === COMMAND) this.#onCommand(message, handle);
-      // What was sent before a message of the cluster's comes before it.
-      else if (message?.cmd === 'NODE_CLUSTER') this.#catchUp(deliverNow);
+    this.#channel.hook({
+      isSending: () => this.#isSending,
+      post: (message, callback) => this.#post(message, callback),
+      postWithHandle: (message, handle, options, callback) =>
+        this.#postWithHandle(message, handle, options, callback),
+      isPostponed: () => this.#isPostponed,
+      disconnect: () => this.#disconnectNow(),
+      mayDisconnect: () => this.#mayDisconnect(),
+      onInternal: (message, handle) => {
+        if (message?.cmd === COMMAND) this.#onCommand(message, handle);
+        // What was sent before a message of the cluster's comes before it.
+        else if (message?.cmd === 'NODE_CLUSTER') this.#catchUp(deliverNow);
+      },
     });
-    onEnd(target, () => {
+    this.#channel.onEnd(() => {
       this.#isAlone = true;
     });
     // The process has ended, and all it has sent is here.
-    if (!this.#options.isWorker) target.prependOnceListener('exit', () => this.#catchUp(deliverNow));
+    if (!this.#options.isWorker) this.#target.prependOnceListener('exit', () => this.#catchUp(deliverNow));
   }
 
   /** Says that this side sends by its lane from here on. */
   #announce() {
     if (!this.#target.connected) return;
-    this.#sendOnChannel({ cmd: COMMAND, open: true });
+    this.#channel.command({ open: true });
     this.#isSending = true;
-  }
-
-  /**
-   * @param {any} message
-   * @param {any} [handle]
-   * @param {any} [options]
-   * @param {(error: Error | null) => void} [callback]
-   * @returns {boolean}
-   */
-  #sendOnChannel(message, handle = null, options = { swallowErrors: true }, callback = undefined) {
-    return this.#native._send.call(this.#target, message, handle, forNode(options), callback);
   }
 
   /**
@@ -175,16 +121,7 @@ class Ipc {
    */
   #post(message, callback) {
     if (isInternalAtHand(message)) return this.#postOnChannel(message, callback);
-    if (!this.#sender.send(message)) this.#postSerialized(this.#format.serialize(message));
-    if (this.#isHolding || this.#sender.isSpilling) return this.#awaitRoom(callback);
-    if (typeof callback === 'function') process.nextTick(callback, null);
-    return true;
-  }
-
-  /** @param {any} serialized */
-  #postSerialized(serialized) {
-    this.#sender.sendBare(Kind.SERIALIZED);
-    this.#sender.send(serialized);
+    return this.#outbox.post(message, callback);
   }
 
   /**
@@ -193,9 +130,9 @@ class Ipc {
    * @param {any} callback
    */
   #postOnChannel(message, callback) {
-    const result = this.#sendOnChannel(message, null, {}, callback);
-    this.#sendOnChannel({ cmd: COMMAND, mark: this.#marks.next() });
-    this.#sender.sendBare(Kind.MARKER);
+    const result = this.#channel.send(message, null, {}, callback);
+    this.#channel.command({ mark: this.#marks.next() });
+    this.#outbox.sendMarker(Kind.MARKER);
     return result;
   }
 
@@ -208,9 +145,9 @@ class Ipc {
    */
   #postWithHandle(message, handle, options, callback) {
     if (isInternalAtHand(message)) {
-      const result = this.#sendOnChannel(message, handle, options, callback);
-      this.#sendOnChannel({ cmd: COMMAND, mark: this.#marks.next() });
-      this.#sender.sendBare(Kind.MARKER);
+      const result = this.#channel.send(message, handle, options, callback);
+      this.#channel.command({ mark: this.#marks.next() });
+      this.#outbox.sendMarker(Kind.MARKER);
       return result;
     }
     // Throws for what cannot be serialized, before anything has been sent.
@@ -219,20 +156,15 @@ class Ipc {
     let result;
     try {
       const done = (/** @type {Error | null} */ error) => this.#onHandleSent(mark, error, options, callback);
-      result = this.#sendOnChannel(
-        { cmd: COMMAND, mark },
-        handle,
-        { ...options, swallowErrors: false },
-        done,
-      );
+      result = this.#channel.send({ cmd: COMMAND, mark }, handle, { ...options, swallowErrors: false }, done);
     } catch (error) {
       // Not a handle, or not one that can be sent.
       this.#marks.takeBack();
       throw error;
     }
-    this.#sender.sendBare(Kind.MARKER_WITH_PORTS);
-    this.#postSerialized(serialized);
-    return this.#sender.isSpilling ? this.#awaitRoom(undefined) && result : result;
+    this.#outbox.sendMarker(Kind.MARKER_WITH_PORTS);
+    this.#outbox.sendSerialized(serialized);
+    return this.#outbox.isSpilling ? this.#outbox.awaitRoom(undefined) && result : result;
   }
 
   /**
@@ -242,44 +174,9 @@ class Ipc {
    * @param {any} callback
    */
   #onHandleSent(mark, error, options, callback) {
-    if (error !== null && this.#target.channel) this.#sendOnChannel({ cmd: COMMAND, lost: mark });
+    if (error !== null && this.#target.channel) this.#channel.command({ lost: mark });
     if (typeof callback === 'function') callback(error);
     else if (error !== null && !options?.swallowErrors) this.#target.emit('error', error);
-  }
-
-  /** @param {any} callback */
-  #awaitRoom(callback) {
-    if (!this.#isHolding) {
-      this.#isHolding = true;
-      this.#control.refCounted();
-      this.#receiverEnd.watchRoom(true);
-    }
-    if (typeof callback === 'function') this.#waiting.push({ at: this.#spill.pushed, callback });
-    if (!this.#sender.isSpilling) this.#onRoom();
-    else if (this.#sender.isCorrupt) process.nextTick(() => this.#fail());
-    return this.#spill.bytes < HIGH_WATER_BYTES;
-  }
-
-  /** The other side has made room. */
-  #onRoom() {
-    if (this.#isClosed) return;
-    const isDone = this.#sender.flush();
-    const first = this.#waiting.findIndex(({ at }) => at > this.#spill.moved);
-    const count = first < 0 ? this.#waiting.length : first;
-    for (const { callback } of this.#waiting.splice(0, count)) process.nextTick(callback, null);
-    if (!isDone) {
-      if (this.#sender.isCorrupt) this.#fail();
-      return;
-    }
-    this.#letGo();
-    if (this.#isPostponed) this.#disconnectNow();
-  }
-
-  #letGo() {
-    if (!this.#isHolding) return;
-    this.#isHolding = false;
-    this.#receiverEnd.watchRoom(false);
-    this.#control.unrefCounted();
   }
 
   /**
@@ -398,7 +295,7 @@ class Ipc {
     this.#marks.giveUp();
     this.#catchUp(deliverLater);
     if (this.#isClosed) return true;
-    if (this.#sender.isSpilling && !this.#isPostponed && !this.#isAlone) {
+    if (this.#outbox.isSpilling && !this.#isPostponed && !this.#isAlone) {
       this.#isPostponed = true;
       return false;
     }
@@ -418,10 +315,8 @@ class Ipc {
     this.#isSending = false;
     this.#isReceiving = false;
     this.#receiver.close();
-    this.#sender.close();
+    this.#outbox.close();
     this.#marks.close();
-    this.#letGo();
-    for (const { callback } of this.#waiting.splice(0)) process.nextTick(callback, makeWriteError());
   }
 
   /**
@@ -434,69 +329,6 @@ class Ipc {
     if (this.#target.connected) this.#target.disconnect();
     this.#options.report(error);
   }
-}
-
-/**
- * Calls back before Node handles the end of a channel.
- * @param {any} target
- * @param {() => void} callback
- */
-function onEnd(target, callback) {
-  const key = Object.getOwnPropertySymbols(target).find(
-    ({ description }) => description === 'kChannelHandle',
-  );
-  const channel = key === undefined ? undefined : target[key];
-  const read = channel?.onread;
-  // Elsewhere, a disconnect waits for nothing.
-  if (typeof read !== 'function') return callback();
-  channel.onread = function onread(/** @type {ArrayBuffer | undefined} */ arrayBuffer) {
-    if (!arrayBuffer) callback();
-    return read.call(this, arrayBuffer);
-  };
-}
-
-/** @param {any} message */
-function isValue(message) {
-  const type = typeof message;
-  return type === 'object' || type === 'string' || type === 'number' || type === 'boolean';
-}
-
-/** @param {any} options as `_send` is given them */
-function forNode(options) {
-  return { swallowErrors: false, ...options, [kForNode]: true };
-}
-
-/**
- * @param {any} target
- * @param {any} message
- * @param {any} handle
- */
-function deliver(target, message, handle) {
-  target.emit(isInternal(message) ? 'internalMessage' : 'message', message, handle);
-}
-
-/**
- * @param {any} target
- * @param {any} message
- * @param {any} handle
- */
-function deliverNow(target, message, handle) {
-  try {
-    deliver(target, message, handle);
-  } catch (error) {
-    process.nextTick(() => {
-      throw error;
-    });
-  }
-}
-
-/**
- * @param {any} target
- * @param {any} message
- * @param {any} handle
- */
-function deliverLater(target, message, handle) {
-  process.nextTick(deliver, target, message, handle);
 }
 
 module.exports.Ipc = Ipc;

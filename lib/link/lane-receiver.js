@@ -68,13 +68,13 @@ class LaneReceiver {
 
   /** @param {import('../native/index').LaneReceiver} end */
   constructor(end) {
-    const arrayBuffer = /** @type {ArrayBuffer} */ (end.memory());
+    const { buffer, ringOffset, capacity } = end.memory();
     this.#end = end;
-    this.#memory = memoryOf(arrayBuffer);
-    this.#words = new Int32Array(arrayBuffer, 0, WAITING + 1);
+    this.#memory = memoryOf(buffer);
+    this.#words = new Int32Array(buffer, 0, WAITING + 1);
     this.#isForeign = end.isForeign;
-    this.#ringOffset = end.ringOffset;
-    this.#capacity = end.capacity;
+    this.#ringOffset = ringOffset;
+    this.#capacity = capacity;
     this.#decoder = new Decoder(this.#memory);
     this.#decoder.takeLarge = (number) => this.#takeLarge(number);
   }

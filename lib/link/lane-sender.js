@@ -60,12 +60,12 @@ class LaneSender {
    * @param {import('./spill').Spill} [spill] where records wait for room; by default in the overflow
    */
   constructor(end, encoder = new Encoder(), spill = undefined) {
-    const arrayBuffer = /** @type {ArrayBuffer} */ (end.memory());
+    const { buffer, ringOffset, capacity } = end.memory();
     this.#end = end;
-    this.#memory = memoryOf(arrayBuffer);
-    this.#words = new Int32Array(arrayBuffer, 0, CLOSED + 1);
-    this.#ringOffset = end.ringOffset;
-    this.#capacity = end.capacity;
+    this.#memory = memoryOf(buffer);
+    this.#words = new Int32Array(buffer, 0, CLOSED + 1);
+    this.#ringOffset = ringOffset;
+    this.#capacity = capacity;
     this.#encoder = encoder;
     this.#spill = spill ?? null;
     encoder.putLarge = (bytes) => end.putLarge(bytes);

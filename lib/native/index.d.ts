@@ -83,12 +83,8 @@ export declare class CallPoint {
 
 /** The end of a lane that consumes. */
 export declare class LaneReceiver {
-  /** An ArrayBuffer over the lane. It must not be transferred. */
-  memory(): object
-  /** Where the ring begins in the memory. */
-  get ringOffset(): number
-  /** Bytes of the ring, a power of two. */
-  get capacity(): number
+  /** The lane's memory. */
+  memory(): LaneMemory
   /** Bytes that a chunk of records behind the ring has at most, unless a single record is larger. */
   get overflowChunkBytes(): number
   /**
@@ -134,12 +130,8 @@ export declare class LaneReceiver {
 
 /** The end of a lane that publishes. */
 export declare class LaneSender {
-  /** An ArrayBuffer over the lane. It must not be transferred. */
-  memory(): object
-  /** Where the ring begins in the memory. */
-  get ringOffset(): number
-  /** Bytes of the ring, a power of two. */
-  get capacity(): number
+  /** The lane's memory. */
+  memory(): LaneMemory
   /** Rings the consumer, whose `asleep` flag the caller has taken back. */
   ring(): void
   /** Puts a record behind a full ring. */
@@ -542,6 +534,16 @@ export interface LaneLayout {
   closed: number
   /** 1: the producer must be told of room. */
   waiting: number
+}
+
+/** A lane's memory, as one of its ends maps it. */
+export interface LaneMemory {
+  /** Over all of it. It must not be transferred. */
+  buffer: ArrayBuffer
+  /** Where the ring begins in it. */
+  ringOffset: number
+  /** Bytes of the ring, a power of two. */
+  capacity: number
 }
 
 /** The rules of a limiter. */

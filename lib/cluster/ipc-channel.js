@@ -1,0 +1,172 @@
+'use strict';
+
+/** Node's own channel, beside the lanes of `Ipc`: what is sent by it, taken out of it, and delivered. */
+
+const { COMMAND, isInternal } = require('./ipc-messages');
+
+/** On the options of a call that is Node's business, now or when Node makes it again from its queue. */
+const kForNode = Symbol('kForNode');
+
+/**
+ * @typedef {object} Hooks
+ * @property {() => boolean} isSending whether messages go by the lane
+ * @property {(message: any, callback: any) => boolean} post
+ * @property {(message: any, handle: any, options: any, callback: any) => boolean} postWithHandle
+ * @property {() => void} disconnect what was postponed, at once
+ * @property {() => boolean} isPostponed whether a disconnect waits already
+ * @property {() => boolean} mayDisconnect false: not yet
+ * @property {(message: any, handle: any) => void} onInternal
+ */
+
+class Channel {
+  #target;
+  #native;
+
+  /** @param {any} target `process`, or a ChildProcess */
+  constructor(target) {
+    this.#target = target;
+    this.#native = {
+      send: target.send,
+      _send: target._send,
+      disconnect: target.disconnect,
+      _disconnect: target._disconnect,
+    };
+  }
+
+  /**
+   * Sends by the channel itself.
+   * @param {any} message
+   * @param {any} [handle]
+   * @param {any} [options]
+   * @param {(error: Error | null) => void} [callback]
+   * @returns {boolean}
+   */
+  send(message, handle = null, options = { swallowErrors: true }, callback = undefined) {
+    return this.#native._send.call(this.#target, message, handle, forNode(options), callback);
+  }
+
+  /**
+   * Sends a command to the other side's `Ipc`.
+   * @param {{ open?: true, mark?: number, lost?: number }} command
+   */
+  command(command) {
+    this.send({ cmd: COMMAND, ...command });
+  }
+
+  /**
+   * Takes messages, and the end of the channel, to the hooks.
+   * @param {Hooks} hooks
+   */
+  hook(hooks) {
+    const target = this.#target;
+    const native = this.#native;
+    for (const queued of target._handleQueue ?? []) queued.options = forNode(queued.options);
+    target.send = function send(
+      /** @type {any} */ message,
+      /** @type {any} */ handle,
+      /** @type {any} */ options,
+      /** @type {any} */ callback,
+    ) {
+      // The usual call, without what Node does about the others.
+      if (handle === undefined && options === undefined && callback === undefined) {
+        if (hooks.isSending() && this === target && target.connected && isValue(message)) {
+          return hooks.post(message, undefined);
+        }
+      }
+      return native.send.call(this, message, handle, options, callback);
+    };
+    target._send = function _send(
+      /** @type {any} */ message,
+      /** @type {any} */ handle,
+      /** @type {any} */ options,
+      /** @type {any} */ callback,
+    ) {
+      // Acknowledgements of handles, which are Node's own, have a boolean.
+      if (typeof options === 'boolean' || options?.[kForNode]) {
+        return native._send.call(this, message, handle, options, callback);
+      }
+      if (!hooks.isSending() || !isValue(message)) {
+        return native._send.call(this, message, handle, forNode(options), callback);
+      }
+      if (handle) return hooks.postWithHandle(message, handle, options, callback);
+      return hooks.post(message, callback);
+    };
+    target.disconnect = function disconnect() {
+      // Once more, or because the other side has gone: nothing is waited for.
+      if (hooks.isPostponed()) return hooks.disconnect();
+      return native.disconnect.call(this);
+    };
+    target._disconnect = function _disconnect() {
+      if (hooks.mayDisconnect()) native._disconnect.call(this);
+    };
+    target.prependListener('internalMessage', hooks.onInternal);
+  }
+
+  /**
+   * Calls back before Node handles the end of the channel.
+   * @param {() => void} callback
+   */
+  onEnd(callback) {
+    const target = this.#target;
+    const key = Object.getOwnPropertySymbols(target).find(
+      ({ description }) => description === 'kChannelHandle',
+    );
+    const handle = key === undefined ? undefined : target[key];
+    const read = handle?.onread;
+    // Elsewhere, a disconnect waits for nothing.
+    if (typeof read !== 'function') return callback();
+    handle.onread = function onread(/** @type {ArrayBuffer | undefined} */ arrayBuffer) {
+      if (!arrayBuffer) callback();
+      return read.call(this, arrayBuffer);
+    };
+  }
+}
+
+/** @param {any} message */
+function isValue(message) {
+  const type = typeof message;
+  return type === 'object' || type === 'string' || type === 'number' || type === 'boolean';
+}
+
+/** @param {any} options as `_send` is given them */
+function forNode(options) {
+  return { swallowErrors: false, ...options, [kForNode]: true };
+}
+
+/**
+ * @param {any} target
+ * @param {any} message
+ * @param {any} handle
+ */
+function deliver(target, message, handle) {
+  target.emit(isInternal(message) ? 'internalMessage' : 'message', message, handle);
+}
+
+/**
+ * @param {any} target
+ * @param {any} message
+ * @param {any} handle
+ */
+function deliverNow(target, message, handle) {
+  try {
+    deliver(target, message, handle);
+  } catch (error) {
+    process.nextTick(() => {
+      throw error;
+    });
+  }
+}
+
+/**
+ * @param {any} target
+ * @param {any} message
+ * @param {any} handle
+ */
+function deliverLater(target, message, handle) {
+  process.nextTick(deliver, target, message, handle);
+}
+
+module.exports.Channel = Channel;
+module.exports.deliver = deliver;
+module.exports.deliverNow = deliverNow;
+module.exports.deliverLater = deliverLater;

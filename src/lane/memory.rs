@@ -1,0 +1,87 @@
+//! Native memory that JavaScript sees in place.
+
+use std::ffi::c_void;
+use std::ptr;
+use std::sync::Arc;
+
+use manycore_core::ring::lane::Memory;
+use napi::bindgen_prelude::{Env, Error, Object, Result, Status};
+use napi_derive::napi;
+use napi_sys as sys;
+
+/// A lane's memory, as one of its ends maps it.
+#[napi(object, object_from_js = false)]
+pub struct LaneMemory<'env> {
+    /// Over all of it. It must not be transferred.
+    #[napi(ts_type = "ArrayBuffer")]
+    pub buffer: Object<'env>,
+    /// Where the ring begins in it.
+    pub ring_offset: u32,
+    /// Bytes of the ring, a power of two.
+    pub capacity: u32,
+}
+
+impl<'env> LaneMemory<'env> {
+    pub(super) fn new(env: &'env Env, memory: &Arc<Memory>) -> Result<Self> {
+        let (address, len) = (memory.as_ptr(), memory.mapped_len());
+        Ok(Self {
+            buffer: external_buffer(env, address, len, Box::new(Arc::clone(memory)))?,
+            ring_offset: memory.ring_offset() as u32,
+            capacity: memory.capacity() as u32,
+        })
+    }
+}
+
+/// An ArrayBuffer over memory that `owner` keeps alive and nothing else on the JavaScript side refers to.
+pub(crate) fn external_buffer<'env, T>(
+    env: &'env Env,
+    address: *mut u8,
+    len: usize,
+    owner: Box<T>,
+) -> Result<Object<'env>> {
+    let owner = Box::into_raw(owner);
+    let mut value = ptr::null_mut();
+    // SAFETY: the memory stays valid until `drop_owner::<T>` runs, which N-API calls once.
+    let status = unsafe {
+        sys::napi_create_external_arraybuffer(
+            env.raw(),
+            address.cast(),
+            len,
+            Some(drop_owner::<T>),
+            owner.cast(),
+            &mut value,
+        )
+    };
+    if status != sys::Status::napi_ok {
+        // SAFETY: on failure the finalizer is not called, and the owner is still ours.
+        drop(unsafe { Box::from_raw(owner) });
+        return Err(Error::new(
+            Status::from(status),
+            "this runtime refuses external memory",
+        ));
+    }
+    Ok(Object::from_raw(env.raw(), value))
+}
+
+unsafe extern "C" fn drop_owner<T>(_env: sys::napi_env, _data: *mut c_void, owner: *mut c_void) {
+    // SAFETY: made by `Box::into_raw` in `external_buffer`, handed back once.
+    drop(unsafe { Box::from_raw(owner.cast::<T>()) });
+}
+
+/// Detaches the ArrayBuffer behind a reference, and gives the reference up. False when it is still attached.
+pub(super) fn detach(env: sys::napi_env, reference: sys::napi_ref) -> bool {
+    let mut buffer = ptr::null_mut();
+    // SAFETY: a reference of this environment that is deleted only below.
+    unsafe { sys::napi_get_reference_value(env, reference, &mut buffer) };
+    // SAFETY: as above, given up once.
+    unsafe { sys::napi_delete_reference(env, reference) };
+    if buffer.is_null() {
+        return false;
+    }
+    // SAFETY: a value of this environment, in the scope of this call. Fails for what cannot be detached.
+    unsafe { sys::napi_detach_arraybuffer(env, buffer) };
+    let mut is_detached = false;
+    // SAFETY: as above.
+    let status = unsafe { sys::napi_is_detached_arraybuffer(env, buffer, &mut is_detached) };
+    status == sys::Status::napi_ok && is_detached
+}
