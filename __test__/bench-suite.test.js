@@ -1,0 +1,182 @@
+'use strict';
+
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+const { execFile } = require('node:child_process');
+const { promisify } = require('node:util');
+const { describe, test } = require('node:test');
+
+const { readOptions } = require('../bench/lib/driver');
+const { summarizeScenario } = require('../bench/lib/report');
+const { document } = require('../bench/suite/document');
+const { PLAN } = require('../bench/suite/plan');
+
+const root = path.join(__dirname, '..');
+
+/** The options of a step as the benchmark itself reads them. */
+function optionsOf(benchmark, ...args) {
+  return readOptions(benchmark, args.flat().filter(Boolean));
+}
+
+describe('the plan', () => {
+  for (const { id, steps, headlines, curves = [] } of PLAN) {
+    test(`${id}: names benchmarks, options, scenarios, contenders and metrics that there are`, () => {
+      const runs = steps.map(({ benchmark: name, args = [], quick = [] }) => {
+        const benchmark = require(`../bench/${name}`);
+        const full = optionsOf(benchmark, args);
+        for (const options of [full, optionsOf(benchmark, quick)]) {
+          const scenarios = benchmark.scenarios(options).map((scenario) => scenario.name);
+          for (const scenario of options.scenarios) assert.ok(scenarios.includes(scenario), scenario);
+        }
+        return { benchmark, full };
+      });
+      for (const { step = 0, scenario, contender, peer, metric } of headlines) {
+        const { benchmark, full } = runs[step];
+        const scenarios = benchmark.scenarios(full).map(({ name }) => name);
+        assert.ok(scenarios.includes(scenario), scenario);
+        assert.ok(full.scenarios.length === 0 || full.scenarios.includes(scenario), scenario);
+        const names = benchmark.contenders(full).map(({ name }) => name);
+        assert.ok(names.includes(contender) && names.includes(peer), `${contender}, ${peer}`);
+        assert.ok(
+          benchmark.metrics.some(({ key }) => key === metric),
+          metric,
+        );
+      }
+      for (const { benchmark: name, contenders, metric, points, quick = [] } of curves) {
+        const benchmark = require(`../bench/${name}`);
+        assert.ok(
+          benchmark.metrics.some(({ key }) => key === metric),
+          metric,
+        );
+        for (const { scenario, args = [] } of points) {
+          const options = optionsOf(benchmark, args);
+          assert.ok(
+            benchmark.scenarios(options).some((each) => each.name === scenario),
+            scenario,
+          );
+          const names = benchmark.contenders(options).map((each) => each.name);
+          for (const contender of contenders) assert.ok(names.includes(contender), contender);
+        }
+        for (const x of quick) assert.ok(points.some((point) => point.x === x));
+      }
+    });
+  }
+
+  test('its sections and pictures have names of their own', () => {
+    const names = PLAN.flatMap(({ id, curves = [] }) => [id, ...curves.map((curve) => curve.id)]);
+    assert.equal(new Set(names).size, names.length);
+  });
+});
+
+describe('the document', () => {
+  const headline = { what: 'things', scenario: 'one', contender: 'ours', peer: 'theirs', metric: 'rate' };
+  const section = {
+    id: 'things',
+    title: 'Things',
+    text: 'Some text.',
+    steps: [],
+    headlines: [
+      { ...headline, target: 2 },
+      { ...headline, target: 4 },
+      { ...headline, scenario: 'another', target: 4 },
+    ],
+    curves: [{ id: 'growth', title: 'Growth', x: 'workers' }],
+  };
+  const metrics = [
+    { key: 'rate', label: 'per second', better: 'higher', digits: 0 },
+    { key: 'eachUs', label: 'us each', better: 'lower', digits: 1 },
+  ];
+  const samples = new Map([
+    [
+      'theirs',
+      [
+        { rate: 1000, eachUs: 5 },
+        { rate: 1100, eachUs: 6 },
+      ],
+    ],
+    [
+      'ours',
+      [
+        { rate: 3000, eachUs: 10 },
+        { rate: 3300, eachUs: 11 },
+      ],
+    ],
+  ]);
+  const step = {
+    command: 'node bench/run.js things',
+    peer: 'theirs',
+    environment: {
+      cpu: 'A CPU',
+      cores: 2,
+      memoryMiB: 1024,
+      kernel: 'Linux',
+      node: 'v20.0.0',
+      manycore: '1.0.0',
+      startedAt: '2026-01-02T03:04:05Z',
+      loadBefore: 0,
+    },
+    leftOut: [{ name: 'absent', unavailable: 'not installed' }],
+    rounds: 2,
+    results: [{ scenario: 'one', summary: summarizeScenario(samples, metrics, 'theirs') }],
+  };
+  const curve = {
+    id: 'growth',
+    label: 'per second',
+    better: 'higher',
+    command: 'node bench/run.js things --workers 8',
+    points: [1, 2, 8].map((x) => ({ x, values: { ours: 100 * x, theirs: 100 } })),
+  };
+  const results = new Map([['things', { id: 'things', quick: false, steps: [step], curves: [curve] }]]);
+  const { markdown, pictures } = document([section], results, 'pictures');
+
+  test('says what was met, missed and not measured', () => {
+    assert.match(markdown, /\| things \| 3,150 per second \| theirs: 1,050 \| × 3\.00 \| ≥ 2\.00 \| met \|/);
+    assert.match(markdown, /≥ 4\.00 \| \*\*missed\*\* \|/);
+    assert.match(markdown, /\| things \| not measured \|/);
+  });
+
+  test('shows losses as losses, and what was left out', () => {
+    assert.match(
+      markdown,
+      /\| ours \| 3,150 \(3,000–3,300\) \| × 3\.00 \| 10\.5 \(10\.0–11\.0\) \| × 1\.92 \*\*worse\*\* \|/,
+    );
+    assert.match(markdown, /Left out: absent \(not installed\)\./);
+  });
+
+  test('tells the environment and the command that repeats a table', () => {
+    assert.match(
+      markdown,
+      /A CPU, 2 cores, 1,024 MiB; Linux; Node\.js v20\.0\.0; manycore 1\.0\.0; 2026-01-02\./,
+    );
+    assert.match(markdown, /```sh\nnode bench\/run\.js things\n```/);
+  });
+
+  test('draws curves, and says how they grow', () => {
+    assert.match(markdown, /!\[Growth\]\(pictures\/growth\.svg\)/);
+    assert.match(markdown, /From 1 to 8 workers, per second goes: ours × 8\.00, theirs × 1\.00\./);
+    assert.match(pictures.get('growth.svg'), /^<svg [\s\S]*Growth[\s\S]*<\/svg>\n$/);
+  });
+});
+
+describe('npm run bench', () => {
+  const run = (...args) => promisify(execFile)(process.execPath, [path.join(root, 'bench/suite'), ...args]);
+
+  test('runs a section, keeps its figures and writes the document from them', async (t) => {
+    const out = fs.mkdtempSync(path.join(os.tmpdir(), 'manycore-bench-'));
+    t.after(() => fs.rmSync(out, { recursive: true }));
+    await run('--quick', '--only', 'require', '--out', out);
+    const page = fs.readFileSync(path.join(out, 'benchmarks.md'), 'utf8');
+    assert.match(page, /^# Benchmarks\n/);
+    assert.match(page, /From a quick run/);
+    assert.match(page, /node bench\/run\.js require --rounds 1 --processes 5/);
+    fs.rmSync(path.join(out, 'benchmarks.md'));
+    await run('--render', '--out', out);
+    assert.equal(fs.readFileSync(path.join(out, 'benchmarks.md'), 'utf8'), page);
+  });
+
+  test('refuses a section that it does not have', async () => {
+    await assert.rejects(run('--only', 'nothing'), { code: 2, stderr: /There is no section 'nothing'/ });
+  });
+});

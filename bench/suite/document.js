@@ -1,0 +1,182 @@
+'use strict';
+
+/* The document: from the results of the sections to Markdown and pictures. Nothing is left out, losses are marked. */
+
+const { grouped } = require('../lib/report');
+const { curves: draw } = require('./plot');
+
+/**
+ * @typedef {import('./plan').Section} Section
+ * @typedef {import('./plan').Headline} Headline
+ * @typedef {import('./results').SectionResult} SectionResult
+ * @typedef {import('./results').StepResult} StepResult
+ * @typedef {import('./results').CurveResult} CurveResult
+ * @typedef {import('./results').Metric} Metric
+ * @typedef {import('./results').Row} Row
+ */
+
+/**
+ * @param {Section[]} plan
+ * @param {Map<string, SectionResult>} results by section
+ * @param {string} pictures the folder of the pictures, as the document links to it
+ * @returns {{ markdown: string, pictures: Map<string, string> }} pictures by file name
+ */
+function document(plan, results, pictures) {
+  const measured = plan.filter(({ id }) => results.has(id));
+  const of = (/** @type {Section} */ { id }) => /** @type {SectionResult} */ (results.get(id));
+  /** @type {Map<string, string>} */
+  const drawn = new Map();
+  const sections = measured.flatMap((section) => {
+    const { steps, curves } = of(section);
+    for (const curve of curves) drawn.set(`${curve.id}.svg`, picture(section, curve));
+    return [
+      `## ${section.title}`,
+      section.text,
+      ...steps.flatMap(describeStep),
+      ...curves.flatMap((curve) => describeCurve(section, curve, pictures)),
+    ];
+  });
+  const markdown = [
+    '# Benchmarks',
+    'This page is written by `npm run bench`; do not edit it. Contenders take turns in one session, the first round ' +
+      'warms up and is dropped, a figure is the median of the rounds, with the least and the greatest in brackets. A ' +
+      'ratio is the median of the ratios round by round. **worse** marks a loss in every round; where rounds disagree, ' +
+      'the ratio stands in brackets. `npm run bench -- --quick` takes a few minutes and writes to `target/bench`; ' +
+      '`npm run bench -- --only ID` does one section anew. The command below a table repeats that table.',
+    ...environments(measured.map(of)),
+    '## At a glance',
+    'Targets are what the project set out to reach, missed ones included.',
+    table(
+      ['what', 'manycore', 'peer', 'ratio', 'target', ''],
+      measured.flatMap((section) => section.headlines.map((headline) => glance(of(section), headline))),
+    ),
+    ...sections,
+  ];
+  return { markdown: `${markdown.join('\n\n')}\n`, pictures: drawn };
+}
+
+/** @param {SectionResult[]} results */
+function environments(results) {
+  const facts = results[0]?.steps[0]?.environment;
+  if (!facts) return [];
+  const versions = [
+    ...new Set(results.flatMap(({ steps }) => steps.map(({ environment }) => environment.node))),
+  ];
+  const busiest = Math.max(
+    ...results.flatMap(({ steps }) => steps.map(({ environment }) => environment.loadBefore)),
+  );
+  const lines = [
+    `${facts.cpu}, ${facts.cores} cores, ${grouped(facts.memoryMiB, 0)} MiB; ${facts.kernel}; Node.js ` +
+      `${versions.join(' and ')}; manycore ${facts.manycore}; ${facts.startedAt.slice(0, 10)}.`,
+  ];
+  if (results.some(({ quick }) => quick)) {
+    lines.push('**From a quick run, of one round each: to see that all works, not to conclude from.**');
+  }
+  // A benchmark right before leaves a load behind that is its own.
+  if (busiest > facts.cores) {
+    lines.push('**The machine had something else to do: do not trust the figures.**');
+  }
+  return lines;
+}
+
+/**
+ * @param {SectionResult} result
+ * @param {Headline} headline
+ */
+function glance({ steps }, { what, step = 0, scenario, contender, peer, metric, target }) {
+  const found = steps[step]?.results
+    .find((each) => each.scenario === scenario)
+    ?.summary.find(({ key }) => key === metric);
+  const row = (/** @type {string} */ name) => found?.rows.find((each) => each.contender === name);
+  const [ours, theirs] = [row(contender), row(peer)];
+  if (!found || !ours || !theirs) return [what, 'not measured', '', '', aim(target, found), ''];
+  const ratio = steps[step].peer === peer && ours.ratio ? ours.ratio.median : ours.median / theirs.median;
+  const met = found.better === 'higher' ? ratio >= target : ratio <= target;
+  return [
+    what,
+    `${grouped(ours.median, found.digits)} ${found.label}`,
+    `${peer}: ${grouped(theirs.median, found.digits)}`,
+    `× ${significant(ratio)}`,
+    aim(target, found),
+    met ? 'met' : '**missed**',
+  ];
+}
+
+/** @param {number} target @param {Metric} [metric] */
+function aim(target, metric) {
+  return `${metric?.better === 'lower' ? '≤' : '≥'} ${significant(target)}`;
+}
+
+/** @param {number} value */
+function significant(value) {
+  return value >= 10 ? value.toFixed(0) : value.toPrecision(value < 0.1 ? 2 : 3);
+}
+
+/** @param {StepResult} step */
+function describeStep({ command, peer, environment, leftOut, rounds, results }) {
+  const metrics = results[0]?.summary ?? [];
+  const header = ['scenario', 'contender', ...metrics.flatMap(({ label }) => [label, `against ${peer}`])];
+  const rows = results.flatMap(({ scenario, summary }) =>
+    (summary[0]?.rows ?? []).map(({ contender }, at) => [
+      at === 0 ? scenario : '',
+      contender,
+      ...summary.flatMap(({ rows: each, digits }) => [figure(each[at], digits), ratioCell(each[at])]),
+    ]),
+  );
+  const missing = leftOut.map(({ name, unavailable }) => `Left out: ${name} (${unavailable}).`);
+  return [
+    `Node.js ${environment.node}, ${rounds === 1 ? 'one round' : `${rounds} rounds`}.`,
+    table(header, rows),
+    ...missing,
+    `\`\`\`sh\n${command}\n\`\`\``,
+  ];
+}
+
+/** @param {Row} row @param {number} digits */
+function figure({ median, min, max }, digits) {
+  return `${grouped(median, digits)} (${grouped(min, digits)}–${grouped(max, digits)})`;
+}
+
+/** @param {Row} row */
+function ratioCell({ ratio }) {
+  if (!ratio) return '';
+  const shown = `× ${significant(ratio.median)}`;
+  if (ratio.verdict === 'unclear') return `(${shown})`;
+  return ratio.verdict === 'worse' ? `${shown} **worse**` : shown;
+}
+
+/** @param {Section} section @param {CurveResult} result */
+function picture({ curves = [] }, { id, label, points }) {
+  const curve = curves.find((each) => each.id === id);
+  return draw({ title: curve?.title ?? id, x: curve?.x ?? '', y: label, points });
+}
+
+/** @param {Section} section @param {CurveResult} result @param {string} pictures */
+function describeCurve({ curves = [] }, { id, label, command, points }, pictures) {
+  const { title = id, x = 'x' } = curves.find((each) => each.id === id) ?? {};
+  const names = [...new Set(points.flatMap(({ values }) => Object.keys(values)))];
+  const cell = (/** @type {number | undefined} */ value) =>
+    value === undefined ? '' : grouped(value, value < 100 ? 2 : 0);
+  const [first, last] = [points[0], points[points.length - 1]];
+  const growth = names
+    .filter((name) => first?.values[name] && last?.values[name])
+    .map((name) => `${name} × ${significant(last.values[name] / first.values[name])}`);
+  return [
+    `### ${title}`,
+    `![${title}](${pictures}/${id}.svg)`,
+    `From ${grouped(first.x, 0)} to ${grouped(last.x, 0)} ${x}, ${label} goes: ${growth.join(', ')}.`,
+    table(
+      [x, ...names.map((name) => `${name}, ${label}`)],
+      points.map(({ x: at, values }) => [grouped(at, 0), ...names.map((name) => cell(values[name]))]),
+    ),
+    `\`\`\`sh\n${command}\n\`\`\``,
+  ];
+}
+
+/** @param {string[]} header @param {string[][]} rows */
+function table(header, rows) {
+  const line = (/** @type {string[]} */ cells) => `| ${cells.join(' | ')} |`;
+  return [line(header), line(header.map(() => '---')), ...rows.map(line)].join('\n');
+}
+
+module.exports.document = document;

@@ -1,0 +1,276 @@
+'use strict';
+
+/*
+ * What `npm run bench` measures, section by section: the benchmarks to run and with which options, what of them
+ * the document puts at its head, and the curves it draws.
+ */
+
+/**
+ * @typedef {object} Step one run of a benchmark of bench/
+ * @property {string} benchmark
+ * @property {string[]} [args] of a full run
+ * @property {string[]} [quick] added to them in a quick one
+ * @property {number} [node] the major version to run it with; default: the running one
+ *
+ * @typedef {object} Headline
+ * @property {string} what
+ * @property {number} [step] default: the first
+ * @property {string} scenario
+ * @property {string} contender ours
+ * @property {string} peer
+ * @property {string} metric
+ * @property {number} target the ratio aimed at: at least that, or at most where the metric is better lower
+ *
+ * @typedef {object} Curve how a figure changes with a size
+ * @property {string} id the name of its picture
+ * @property {string} title
+ * @property {string} x what grows
+ * @property {string} benchmark
+ * @property {string} metric
+ * @property {string[]} contenders
+ * @property {{ x: number, scenario: string, args?: string[] }[]} points
+ * @property {number[]} [quick] the points of a quick run, by their x
+ *
+ * @typedef {object} Section
+ * @property {string} id
+ * @property {string} title
+ * @property {string} text
+ * @property {Step[]} steps
+ * @property {Headline[]} headlines
+ * @property {Curve[]} [curves]
+ */
+
+/** @param {number[]} values @param {(x: number) => { scenario: string, args?: string[] }} point */
+const points = (values, point) => values.map((x) => ({ x, ...point(x) }));
+
+/** @type {Section[]} */
+const PLAN = [
+  {
+    id: 'cluster',
+    title: 'Cluster: connections',
+    text:
+      'A clustered "Hello!" server under wrk, with a new connection for each request (`close`) and with connections ' +
+      'that stay (`keep-alive`). PM2’s cluster mode is node:cluster with its round-robin, the peer here.',
+    steps: [
+      {
+        benchmark: 'connections',
+        args: ['--scenarios', 'close,keep-alive', '--duration', '3'],
+        quick: ['--duration', '1'],
+      },
+      {
+        benchmark: 'connections',
+        node: 24,
+        args: ['--scenarios', 'close', '--duration', '3'],
+        quick: ['--duration', '1'],
+      },
+    ],
+    headlines: [
+      {
+        what: 'connections per second',
+        scenario: 'close',
+        contender: 'manycore',
+        peer: 'node rr',
+        metric: 'rate',
+        target: 1.9,
+      },
+      {
+        what: 'requests per second on kept connections',
+        scenario: 'keep-alive',
+        contender: 'manycore',
+        peer: 'node rr',
+        metric: 'rate',
+        target: 1,
+      },
+    ],
+    curves: [
+      {
+        id: 'workers',
+        title: 'Connections per second by number of workers',
+        x: 'workers',
+        benchmark: 'connections',
+        metric: 'rate',
+        contenders: ['node rr', 'manycore', 'manycore rr'],
+        points: points([1, 2, 4, 8, 16, 32, 64], (x) => ({
+          scenario: 'close',
+          args: ['--workers', String(x), '--duration', '2', '--rounds', '1'],
+        })),
+        quick: [1, 4],
+      },
+      {
+        id: 'listeners',
+        title: 'Connections per second by number of listening servers',
+        x: 'listeners',
+        benchmark: 'connections',
+        metric: 'rate',
+        contenders: ['node rr', 'manycore', 'manycore rr'],
+        points: points([1, 4, 16, 64, 256], (x) => ({
+          scenario: 'close',
+          args: ['--listeners', String(x), '--duration', '2', '--rounds', '1'],
+        })),
+        quick: [1, 16],
+      },
+    ],
+  },
+  {
+    id: 'threads-messages',
+    title: 'Messages between threads',
+    text: 'A program and its worker thread, through `postMessage`, against Node’s own.',
+    steps: [{ benchmark: 'messaging', quick: ['--scenarios', 'small,object,text,binary,round-trip'] }],
+    headlines: [
+      {
+        what: 'small objects, one way',
+        scenario: 'small',
+        contender: 'manycore',
+        peer: 'node',
+        metric: 'rate',
+        target: 9,
+      },
+      {
+        what: 'objects of 907 bytes, one way',
+        scenario: 'object',
+        contender: 'manycore',
+        peer: 'node',
+        metric: 'rate',
+        target: 3.2,
+      },
+      {
+        what: 'round trips',
+        scenario: 'round-trip',
+        contender: 'manycore',
+        peer: 'node',
+        metric: 'rate',
+        target: 30,
+      },
+    ],
+  },
+  {
+    id: 'process-messages',
+    title: 'Messages between processes',
+    text: 'A cluster’s primary and a worker, through `send`, under both serializations, against Node’s own.',
+    steps: [{ benchmark: 'ipc', quick: ['--scenarios', 'json-small,json-object,json-round-trip'] }],
+    headlines: [
+      {
+        what: 'small objects as JSON, one way',
+        scenario: 'json-small',
+        contender: 'manycore',
+        peer: 'node',
+        metric: 'rate',
+        target: 9,
+      },
+      {
+        what: 'small objects as structured clones, one way',
+        scenario: 'advanced-small',
+        contender: 'manycore',
+        peer: 'node',
+        metric: 'rate',
+        target: 20,
+      },
+      {
+        what: 'round trips as JSON',
+        scenario: 'json-round-trip',
+        contender: 'manycore',
+        peer: 'node',
+        metric: 'rate',
+        target: 30,
+      },
+    ],
+  },
+  {
+    id: 'calls',
+    title: 'Requests and blocking calls',
+    text: 'Asking a worker thread and getting its answer: with a promise, and with the caller standing still.',
+    steps: [
+      { benchmark: 'calls', quick: ['--scenarios', 'small'] },
+      { benchmark: 'requests', quick: ['--scenarios', 'one'] },
+    ],
+    headlines: [
+      {
+        what: 'blocking calls',
+        scenario: 'small',
+        contender: 'manycore',
+        peer: 'synckit',
+        metric: 'eachUs',
+        target: 1 / 40,
+      },
+      {
+        what: 'requests, one at a time',
+        step: 1,
+        scenario: 'one',
+        contender: 'manycore',
+        peer: 'node',
+        metric: 'rate',
+        target: 30,
+      },
+    ],
+  },
+  {
+    id: 'threads',
+    title: 'Worker threads',
+    text: 'What a worker costs: time to its first message, memory, time to end it.',
+    steps: [
+      {
+        benchmark: 'threads',
+        args: ['--workers', '7'],
+        quick: ['--workers', '3', '--scenarios', 'cold,warm'],
+      },
+    ],
+    headlines: [
+      {
+        what: 'cold start to the first message',
+        scenario: 'cold',
+        contender: 'manycore',
+        peer: 'node',
+        metric: 'figure',
+        target: 1.05,
+      },
+      {
+        what: 'warm start to the first message',
+        scenario: 'warm',
+        contender: 'manycore',
+        peer: 'node',
+        metric: 'figure',
+        target: 1 / 15,
+      },
+    ],
+  },
+  {
+    id: 'shared',
+    title: 'Shared data',
+    text: 'A map in shared memory against lmdb and Redis on localhost; a rate limiter used by two processes at once.',
+    steps: [{ benchmark: 'shared', quick: ['--scenarios', 'get,set'] }],
+    headlines: [
+      {
+        what: 'reads of 64 characters, against lmdb',
+        scenario: 'get',
+        contender: 'manycore',
+        peer: 'lmdb',
+        metric: 'rate',
+        target: 3,
+      },
+      {
+        what: 'writes of 64 characters, against lmdb',
+        scenario: 'set',
+        contender: 'manycore',
+        peer: 'lmdb',
+        metric: 'rate',
+        target: 5,
+      },
+    ],
+  },
+  {
+    id: 'locks',
+    title: 'Locks',
+    text: 'Taking a lock and giving it back, and how long after the death of a holder the next one has it.',
+    steps: [{ benchmark: 'locks' }, { benchmark: 'locks-death', quick: ['--rounds', '1'] }],
+    headlines: [],
+  },
+  {
+    id: 'require',
+    title: 'Loading',
+    text: 'What `require` costs a process.',
+    steps: [{ benchmark: 'require', quick: ['--processes', '5'] }],
+    headlines: [],
+  },
+];
+
+module.exports.PLAN = PLAN;

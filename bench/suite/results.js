@@ -1,0 +1,114 @@
+'use strict';
+
+/* Runs what the plan says and keeps what came out: a file for each section, which the document is made of. */
+
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+const { spawnSync } = require('node:child_process');
+
+const { nodeBinary } = require('../../scripts/lib/nodes');
+
+const RUN = path.join(__dirname, '..', 'run.js');
+/** One round after the warm-up: to see that all works and roughly how fast. */
+const QUICK = ['--rounds', '1'];
+
+/**
+ * @typedef {import('./plan').Section} Section
+ * @typedef {import('./plan').Step} Step
+ * @typedef {import('./plan').Curve} Curve
+ * @typedef {{ median: number, min: number, max: number }} Summary
+ * @typedef {Summary & { contender: string, ratio: (Summary & { verdict: string }) | null }} Row
+ * @typedef {{ key: string, label: string, better: 'higher' | 'lower', digits: number, rows: Row[] }} Metric
+ * @typedef {{ command: string, peer: string, environment: Record<string, any>, leftOut: { name: string, unavailable: string }[],
+ *   rounds: number, results: { scenario: string, summary: Metric[] }[] }} StepResult
+ * @typedef {{ x: number, values: Record<string, number> }} CurvePoint
+ * @typedef {{ id: string, label: string, better: string, command: string, points: CurvePoint[] }} CurveResult
+ * @typedef {{ id: string, quick: boolean, steps: StepResult[], curves: CurveResult[] }} SectionResult
+ */
+
+/**
+ * Later options win over earlier ones of the same name.
+ * @param {string[]} args name, value, name, value, ...
+ */
+function lastOfEach(args) {
+  /** @type {Map<string, string>} */
+  const options = new Map();
+  for (let i = 0; i < args.length; i += 2) options.set(args[i], args[i + 1]);
+  return [...options].flat();
+}
+
+/**
+ * @param {string} benchmark
+ * @param {string[]} args
+ * @param {number} [major] of Node
+ * @returns {Promise<StepResult>}
+ */
+async function runBenchmark(benchmark, args, major) {
+  const command = ['node', 'bench/run.js', benchmark, ...args.map(quoted)].join(' ');
+  const json = path.join(fs.mkdtempSync(path.join(os.tmpdir(), 'manycore-bench-')), 'result.json');
+  const binary = major === undefined ? [] : ['--node', await nodeBinary(major)];
+  try {
+    console.log(`\n$ ${command}`);
+    const { status } = spawnSync(process.execPath, [RUN, benchmark, ...args, ...binary, '--json', json], {
+      stdio: 'inherit',
+    });
+    if (status !== 0) throw new Error(`'${command}' failed (exit code ${status})`);
+    const { environment, peer, leftOut, options, results } = JSON.parse(fs.readFileSync(json, 'utf8'));
+    return {
+      command: major === undefined ? command : `${command} --node NODE_${major}`,
+      peer,
+      environment,
+      leftOut,
+      rounds: options.rounds,
+      results: results.map((/** @type {any} */ { scenario, summary }) => ({ scenario, summary })),
+    };
+  } finally {
+    fs.rmSync(path.dirname(json), { recursive: true, force: true });
+  }
+}
+
+/** @param {string} word */
+const quoted = (word) => (/^[\w./,:=-]+$/.test(word) ? word : `'${word}'`);
+
+/**
+ * @param {Curve} curve
+ * @param {boolean} quick
+ * @returns {Promise<CurveResult>}
+ */
+async function runCurve({ id, benchmark, metric, contenders, points, quick: few }, quick) {
+  const wanted = quick && few ? points.filter(({ x }) => few.includes(x)) : points;
+  /** @type {CurveResult} */
+  const curve = { id, label: metric, better: 'higher', command: '', points: [] };
+  for (const { x, scenario, args = [] } of wanted) {
+    const named = ['--scenarios', scenario, '--contenders', contenders.join(',')];
+    const { command, results } = await runBenchmark(
+      benchmark,
+      lastOfEach([...named, ...args, ...(quick ? QUICK : [])]),
+    );
+    const found = results[0].summary.find(({ key }) => key === metric);
+    if (found === undefined) throw new Error(`${benchmark} has no metric '${metric}'`);
+    const values = Object.fromEntries(found.rows.map(({ contender, median }) => [contender, median]));
+    curve.points.push({ x, values });
+    Object.assign(curve, { label: found.label, better: found.better, command });
+  }
+  return curve;
+}
+
+/**
+ * @param {Section} section
+ * @param {boolean} quick
+ * @returns {Promise<SectionResult>}
+ */
+async function runSection({ id, steps, curves = [] }, quick) {
+  const results = [];
+  for (const { benchmark, args = [], quick: fewer = [], node } of steps) {
+    const all = quick ? [...args, ...QUICK, ...fewer] : args;
+    results.push(await runBenchmark(benchmark, lastOfEach(all), node));
+  }
+  const drawn = [];
+  for (const curve of curves) drawn.push(await runCurve(curve, quick));
+  return { id, quick, steps: results, curves: drawn };
+}
+
+module.exports.runSection = runSection;
