@@ -1,20 +1,17 @@
 'use strict';
 
-/**
- * The caller's side of a pool: tasks go into the native queue, reports of the workers come out of it.
- *
- * What the queue cannot carry goes by the worker's own port. If some worker has nothing to do, it gets the task
- * at once; else a ticket waits in the queue like any other task, and the worker that takes it asks for the rest.
- */
+/** The caller's side of a pool: tasks go into the native queue, reports of the workers come out of it. */
 
 const { memoryOf } = require('../link/memory');
 const { UNSUPPORTED } = require('../link/unsupported');
 const { requireAddon } = require('../core/addon');
-const { receiveMessageOnPort } = require('node:worker_threads');
 const { Crew } = require('./crew');
 const { Definitions, TaskEncoder } = require('./definitions');
-const { Errors, TimeoutError } = require('./errors');
+const { Errors } = require('./errors');
 const { ENTRY_BYTES, Report, Target, TaskKind } = require('./page');
+const { Parcels } = require('./parcels');
+const { Pressure } = require('./pressure');
+const { Stopping } = require('./stopping');
 const { Tasks } = require('./tasks');
 const { unpack } = require('./transfer');
 const { restoreError } = require('./whole-errors');
@@ -24,13 +21,6 @@ const OUTSTANDING = 15;
 const KEPT = 14;
 /** How long a blocking wait goes on before this thread can be terminated. */
 const SLICE_MS = 50;
-
-/**
- * @typedef {object} Grace
- * @property {number} until
- * @property {NodeJS.Timeout | null} timer
- * @property {() => void} end
- */
 
 /**
  * @typedef {object} TaskOptions
@@ -60,8 +50,9 @@ class Engine {
   #isEncoding = false;
   #tasks = new Tasks();
   #crew;
-  #needsDrain = false;
-  #isFull = false;
+  #parcels;
+  #pressure;
+  #stopping;
   /** Of tasks that go on: told after the batch, for they may call back into the pool. */
   /** @type {(() => void)[]} */
   #events = [];
@@ -71,8 +62,6 @@ class Engine {
   onAvailable = null;
   /** @type {(() => void)[]} */
   #whenIdle = [];
-  /** For workers that have been asked to stop. @type {Set<Grace>} */
-  #graces = new Set();
   #isBlocking = false;
 
   /**
@@ -105,7 +94,27 @@ class Engine {
       onStuck: (error) => this.#onStuck(error),
       onAvailable: (member) => this.onAvailable?.(member),
     });
+    this.#pressure = new Pressure(options, emit, {
+      outstanding: () => this.#tasks.outstanding,
+      capacity: () => this.#crew.capacity,
+      waiting: () => this.waiting,
+    });
+    const parts = { tasks: this.#tasks, native, crew: this.#crew };
+    this.#parcels = new Parcels({
+      ...parts,
+      describe: (kind, slot, handler, taskOptions) => this.#describe(kind, slot, handler, taskOptions),
+      pushBare: () => {
+        this.#words[6] = 0;
+        return this.#push() === 1;
+      },
+    });
+    const { abortGraceMs } = options;
+    this.#stopping = new Stopping({ ...parts, abortGraceMs, onReleased: () => this.#released() });
     native.listen(() => void this.#drain());
+  }
+
+  get stopping() {
+    return this.#stopping;
   }
 
   get crew() {
@@ -130,7 +139,7 @@ class Engine {
   }
 
   get needsDrain() {
-    return this.#needsDrain;
+    return this.#pressure.needsDrain;
   }
 
   /**
@@ -187,7 +196,7 @@ class Engine {
       const isByPort = transferList !== undefined && transferList.length > 0;
       const sent =
         (!isByPort && this.#pushRecord(slot, handler, value, options)) ||
-        this.#pushByPort(slot, handler, value, transferList ?? [], options);
+        this.#parcels.push(slot, handler, value, transferList ?? [], options);
       if (!sent) throw Errors.threadTermination();
     } catch (error) {
       this.#tasks.reject(slot, error);
@@ -196,7 +205,7 @@ class Engine {
       return -1;
     }
     if (this.#tasks.outstanding >= this.#options.maxThreads * this.#options.concurrentTasksPerWorker) {
-      this.#checkDrain();
+      this.#pressure.check();
     }
     return slot;
   }
@@ -212,7 +221,7 @@ class Engine {
     extra.onEvent = onEvent;
     extra.timeoutMs = timeoutMs;
     extra.info = info;
-    if (timeoutMs > 0) this.#watch(slot, timeoutMs);
+    if (timeoutMs > 0) this.#stopping.watch(slot, timeoutMs);
   }
 
   /**
@@ -244,45 +253,6 @@ class Engine {
     encoder.commit();
     if (pushed !== 1) throw Errors.threadTermination();
     return true;
-  }
-
-  /**
-   * @param {number} slot
-   * @param {number} handler
-   * @param {any} value
-   * @param {any[]} transferList
-   * @param {TaskOptions | null} options
-   */
-  #pushByPort(slot, handler, value, transferList, options) {
-    // What was posted to a worker is gone with it.
-    const isKept = (options?.retries ?? 0) > 0 && transferList.length === 0;
-    const place = options?.place ?? (isKept ? -1 : this.#idlePlace());
-    if (place >= 0) {
-      const member = this.#crew.at(place);
-      if (member === undefined) return false;
-      member.port.postMessage([slot, value], transferList);
-      if (options?.retries) this.#tasks.extra(slot).retries = 0;
-      this.#describe(TaskKind.PARCEL, slot, handler, { ...options, retries: 0, place });
-    } else {
-      const extra = this.#tasks.extra(slot);
-      extra.value = value;
-      extra.transferList = transferList;
-      if (!isKept) extra.retries = 0;
-      this.#describe(TaskKind.TICKET, slot, handler, options);
-    }
-    this.#words[6] = 0;
-    return this.#push() === 1;
-  }
-
-  /** The place of a worker that has nothing to do while nothing waits, or -1. */
-  #idlePlace() {
-    const native = this.#native;
-    if (native.waiting > 0) return -1;
-    for (const load of native.loads()) {
-      const member = this.#crew.at(load.worker);
-      if (load.inHand + load.pinned === 0 && member?.hasStarted && !member.isLeaving) return load.worker;
-    }
-    return -1;
   }
 
   /**
@@ -322,7 +292,7 @@ class Engine {
     if (bytes <= 0) return false;
     this.#read(memory, bytes);
     this.#words[OUTSTANDING] = this.#tasks.outstanding;
-    if (this.#needsDrain || this.#isFull) this.#checkDrain();
+    if (this.#pressure.isOn) this.#pressure.check();
     if (this.#tasks.outstanding === 0 && this.#whenIdle.length > 0) this.#tellIdle();
     this.#crew.settle();
     while (this.#events.length > 0) /** @type {() => void} */ (this.#events.shift())();
@@ -378,18 +348,18 @@ class Engine {
       }
       case Report.PARCEL_RESULT:
         this.#over(slot, member, memory, at);
-        this.#settleByPort(slot, member, false);
+        this.#parcels.settle(slot, member, false);
         return tasks.free(slot);
       case Report.PARCEL_ERROR:
         this.#over(slot, member, memory, at);
-        this.#settleByPort(slot, member, true);
+        this.#parcels.settle(slot, member, true);
         return tasks.free(slot);
       case Report.EVENT:
         return this.#tell(slot, decode());
       case Report.PARCEL_EVENT:
-        return this.#tell(slot, receiveMessageOnPort(member.port)?.message);
+        return this.#tell(slot, this.#parcels.event(member));
       case Report.CLAIM:
-        return this.#deliver(slot, member);
+        return this.#parcels.deliver(slot, member);
       case Report.DROPPED:
         return tasks.free(slot);
       case Report.READY:
@@ -408,23 +378,6 @@ class Engine {
   /** @param {boolean} on */
   set emitsTaskErrors(on) {
     this.#emitsTaskErrors = on;
-  }
-
-  /**
-   * @param {number} slot
-   * @param {import('./member').Member} member
-   * @param {boolean} isError
-   */
-  #settleByPort(slot, member, isError) {
-    let value;
-    try {
-      value = receiveMessageOnPort(member.port)?.message;
-    } catch (error) {
-      // It cannot be read here: something in it was not to be cloned.
-      return this.#tasks.reject(slot, error);
-    }
-    if (isError) this.#tasks.reject(slot, restoreError(value));
-    else this.#tasks.resolve(slot, value);
   }
 
   /**
@@ -450,28 +403,6 @@ class Engine {
   #tell(slot, payload) {
     const onEvent = this.#tasks.peek(slot)?.onEvent;
     if (onEvent) this.#events.push(() => onEvent(payload));
-  }
-
-  /**
-   * A worker asks for the value of a ticket.
-   * @param {number} slot
-   * @param {import('./member').Member} member
-   */
-  #deliver(slot, member) {
-    const extra = this.#tasks.peek(slot);
-    if (extra === undefined) {
-      member.port.postMessage([slot]);
-    } else {
-      const { value, transferList } = extra;
-      if (extra.retries === 0) extra.value = undefined;
-      try {
-        member.port.postMessage([slot, value], transferList);
-      } catch (error) {
-        this.#tasks.reject(slot, error);
-        member.port.postMessage([slot]);
-      }
-    }
-    this.#native.notify(member.number, TaskKind.DELIVERY, slot);
   }
 
   /**
@@ -507,89 +438,8 @@ class Engine {
    */
   #onStuck(error) {
     if (this.#tasks.outstanding === 0) return false;
-    for (const slot of this.#tasks.open()) this.cancel(slot, error);
+    for (const slot of this.#tasks.open()) this.#stopping.cancel(slot, error);
     return true;
-  }
-
-  /**
-   * Answers a task before its time: it will not run, or is asked to stop.
-   * @param {number} slot
-   * @param {any} error
-   * @param {number} [graceMs] how long it may take to stop
-   */
-  cancel(slot, error, graceMs = this.#options.abortGraceMs) {
-    const info = this.#tasks.peek(slot)?.info ?? null;
-    this.#tasks.reject(slot, error);
-    const place = this.#native.cancel(slot);
-    if (place >= 0) this.#stop(slot, place, graceMs);
-    this.#released();
-    return { place, info };
-  }
-
-  /**
-   * @param {number} slot
-   * @param {number} place
-   * @param {number} graceMs
-   */
-  #stop(slot, place, graceMs) {
-    const member = this.#crew.at(place);
-    if (member === undefined || this.#native.abort(slot) < 0) return;
-    /** @type {Grace} */
-    const grace = { until: performance.now() + graceMs, timer: null, end: () => {} };
-    grace.end = () => {
-      if (grace.timer !== null) clearTimeout(grace.timer);
-      this.#graces.delete(grace);
-      if (member.isLeaving || !this.#native.begun(place).includes(slot)) return;
-      this.#crew.leave(member);
-      this.#crew.replenish();
-    };
-    if (graceMs <= 0) return grace.end();
-    this.#graces.add(grace);
-    grace.timer = setTimeout(grace.end, graceMs).unref();
-  }
-
-  /**
-   * Has a signal cancel a task.
-   * @param {number} slot
-   * @param {any} signal
-   * @param {() => void} onAbort
-   */
-  follow(slot, signal, onAbort) {
-    const extra = this.#tasks.extra(slot);
-    if ('addEventListener' in signal) {
-      signal.addEventListener('abort', onAbort, { once: true });
-      extra.release = () => signal.removeEventListener('abort', onAbort);
-    } else {
-      signal.once('abort', onAbort);
-      extra.release = () => signal.removeListener('abort', onAbort);
-    }
-  }
-
-  /**
-   * Ends a task that runs for too long. Waiting does not count.
-   * @param {number} slot
-   * @param {number} timeoutMs
-   */
-  #watch(slot, timeoutMs) {
-    const extra = this.#tasks.extra(slot);
-    const look = () => {
-      const ranMs = this.#native.runningMs(slot);
-      if (ranMs >= timeoutMs) {
-        this.cancel(slot, new TimeoutError(`The task has run for more than ${timeoutMs} ms`));
-        return;
-      }
-      extra.timer = setTimeout(look, ranMs < 0 ? timeoutMs : Math.max(timeoutMs - ranMs, 1)).unref();
-    };
-    extra.timer = setTimeout(look, timeoutMs).unref();
-  }
-
-  /**
-   * Limits how long a task may run, from now on.
-   * @param {number} slot
-   * @param {number} timeoutMs
-   */
-  limit(slot, timeoutMs) {
-    if (this.#tasks.isOpen(slot)) this.#watch(slot, timeoutMs);
   }
 
   /**
@@ -620,7 +470,7 @@ class Engine {
       if (left <= 0) return false;
       if (this.#native.wait(Math.ceil(Math.min(left, SLICE_MS)))) this.#drain();
       // Neither timers nor exits of workers are told meanwhile.
-      for (const grace of this.#graces) if (grace.until <= performance.now()) grace.end();
+      this.#stopping.endOverdue();
     }
     this.#released();
     return true;
@@ -672,25 +522,7 @@ class Engine {
     if (this.#tasks.outstanding !== 0) return;
     if (this.#words[KEPT] === 1) this.#native.keepAlive(false);
     this.#tellIdle();
-    if (this.#needsDrain || this.#isFull) this.#checkDrain();
-  }
-
-  #checkDrain() {
-    const { maxThreads, concurrentTasksPerWorker } = this.#options;
-    const most = maxThreads * concurrentTasksPerWorker;
-    const usage = Math.min(this.#tasks.outstanding, this.#crew.capacity);
-    if (usage === most) {
-      this.#needsDrain = true;
-      queueMicrotask(() => this.#emit('needsDrain'));
-    } else if (usage < most && this.#needsDrain) {
-      this.#needsDrain = false;
-      queueMicrotask(() => this.#emit('drain'));
-    }
-    const isFull = this.waiting >= this.#options.maxQueue;
-    if (isFull === this.#isFull) return;
-    this.#isFull = isFull;
-    this.#emit(isFull ? 'full' : 'backPressureEnd');
-    if (isFull) this.#emit('backPressure');
+    if (this.#pressure.isOn) this.#pressure.check();
   }
 }
 

@@ -3,9 +3,7 @@
 const { EventEmitterAsyncResource } = require('node:events');
 const { setTimeout: delay } = require('node:timers/promises');
 const { makeError } = require('../core/errors');
-const { version } = require('../../package.json');
 const { CancellablePromise } = require('./cancellable');
-const { context, taskSignal, worker, workerEmit } = require('./context');
 const { Dispatcher, TaskInfo } = require('./dispatcher');
 const { AbortError, Errors } = require('./errors');
 const { Engine } = require('./engine');
@@ -13,8 +11,9 @@ const { flow, runAll } = require('./flow');
 const { makeHistogram } = require('./histogram');
 const { resolve: resolveOptions, toPath } = require('./options');
 const { chooseByKey } = require('./affinity');
-const { ArrayTaskQueue, FixedQueue } = require('./task-queues');
-const transfer = require('./transfer');
+const { checkConcurrency, checkRunOptions, hasOwnScheduling, sourceOf } = require('./run-options');
+const { addStatics } = require('./statics');
+const { statsOf } = require('./stats');
 
 /** Tasks of `map()` and `stream()` under way for each that can run: enough that no worker waits for the next. */
 const AHEAD = 16;
@@ -125,8 +124,8 @@ class Pool extends EventEmitterAsyncResource {
     }
     const slot = engine.submit(handler, task, settings, resolve, reject);
     if (slot < 0) return null;
-    const cancel = (/** @type {any} */ error) => void engine.cancel(slot, error);
-    if (signal !== null) engine.follow(slot, signal, () => cancel(new AbortError(signal.reason)));
+    const cancel = (/** @type {any} */ error) => void engine.stopping.cancel(slot, error);
+    if (signal !== null) engine.stopping.follow(slot, signal, () => cancel(new AbortError(signal.reason)));
     return { engine, slot, cancel };
   }
 
@@ -174,7 +173,7 @@ class Pool extends EventEmitterAsyncResource {
     const cancel = (/** @type {any} */ error) => {
       if (info.aborted) return;
       info.aborted = true;
-      if (slot >= 0) engine.cancel(slot, error);
+      if (slot >= 0) engine.stopping.cancel(slot, error);
       else if (!info.isSent) dispatcher.remove(info);
       info.reject(error);
     };
@@ -250,7 +249,7 @@ class Pool extends EventEmitterAsyncResource {
       );
     });
     promise._cancel = submitted?.cancel ?? null;
-    promise._limit = (timeoutMs) => submitted?.engine.limit(submitted.slot, timeoutMs);
+    promise._limit = (timeoutMs) => submitted?.engine.stopping.limit(submitted.slot, timeoutMs);
     return promise;
   }
 
@@ -355,26 +354,7 @@ class Pool extends EventEmitterAsyncResource {
 
   /** How busy the pool is. */
   stats() {
-    const engine = this.#engine;
-    const loads = engine?.native.loads() ?? [];
-    const workers = loads.flatMap(({ worker: place, inHand, pinned, completed, busyMs }) => {
-      const member = engine?.crew.at(place);
-      if (member === undefined || member.isLeaving) return [];
-      const { workerId, hasStarted } = member;
-      return [{ workerId, threadId: member.worker.threadId, hasStarted, inHand, pinned, completed, busyMs }];
-    });
-    const activeTasks = workers.reduce((sum, each) => sum + each.inHand, 0);
-    const busyWorkers = workers.filter((each) => each.inHand > 0).length;
-    const waiting = this.#dispatcher?.size ?? 0;
-    return {
-      totalWorkers: workers.length,
-      busyWorkers,
-      idleWorkers: workers.length - busyWorkers,
-      pendingTasks: Math.max((engine?.outstanding ?? 0) - activeTasks, 0) + waiting,
-      activeTasks,
-      completedTasks: this.completed,
-      workers,
-    };
+    return statsOf(this.#engine, this.#dispatcher?.size ?? 0, this.completed);
   }
 
   /**
@@ -513,109 +493,8 @@ class Pool extends EventEmitterAsyncResource {
   get needsDrain() {
     return this.#engine?.needsDrain ?? false;
   }
-
-  static get isWorkerThread() {
-    return context.isWorkerThread;
-  }
-
-  static get workerData() {
-    return context.workerData;
-  }
-
-  static get workerId() {
-    return context.workerId;
-  }
-
-  static get version() {
-    return version;
-  }
-
-  static get Piscina() {
-    return Pool;
-  }
-
-  static get Pool() {
-    return Pool;
-  }
-
-  static get default() {
-    return Pool;
-  }
-
-  static get FixedQueue() {
-    return FixedQueue;
-  }
-
-  static get ArrayTaskQueue() {
-    return ArrayTaskQueue;
-  }
-
-  static get Transfer() {
-    return transfer.Transfer;
-  }
-
-  static get transferableSymbol() {
-    return transfer.transferableSymbol;
-  }
-
-  static get valueSymbol() {
-    return transfer.valueSymbol;
-  }
-
-  static get queueOptionsSymbol() {
-    return transfer.queueOptionsSymbol;
-  }
 }
 
-/** @type {any} */ (Pool).move = transfer.move;
-/** @type {any} */ (Pool).taskSignal = taskSignal;
-/** @type {any} */ (Pool).worker = worker;
-/** @type {any} */ (Pool).workerEmit = workerEmit;
-
-/**
- * Whether the program decides itself which task is next, or who gets it.
- * @param {Record<string, any>} options
- * @param {any} given
- */
-function hasOwnScheduling(options, given) {
-  return (
-    options.loadBalancer !== undefined ||
-    (given.taskQueue ?? null) !== null ||
-    given.queueStrategy === 'lifo' ||
-    (typeof given.queueStrategy === 'object' && given.queueStrategy !== null)
-  );
-}
-
-/** @param {any} options */
-function checkRunOptions(options) {
-  if (options === undefined) return null;
-  if (options === null || typeof options !== 'object') return new TypeError('options must be an object');
-  const { transferList, filename = null, name = null, signal = null } = options;
-  if (transferList !== undefined && !Array.isArray(transferList)) {
-    return new TypeError('transferList argument must be an Array');
-  }
-  if (filename !== null && typeof filename !== 'string') {
-    return new TypeError('filename argument must be a string');
-  }
-  if (name !== null && typeof name !== 'string') return new TypeError('name argument must be a string');
-  if (signal !== null && typeof signal !== 'object') {
-    return new TypeError('signal argument must be an object');
-  }
-  return null;
-}
-
-/** @param {unknown} concurrency */
-function checkConcurrency(concurrency) {
-  if (!Number.isInteger(concurrency) || Number(concurrency) < 1) {
-    throw makeError('ERR_OUT_OF_RANGE', ['concurrency', 'an integer >= 1', concurrency], checkConcurrency);
-  }
-}
-
-/** @param {Function} method */
-function sourceOf(method) {
-  const source = Function.prototype.toString.call(method);
-  // The shorthand of methods is no expression.
-  return /^(async\s+)?(function|class|\(|[\w$]+\s*=>)/.test(source) ? source : `{${source}}.${method.name}`;
-}
+addStatics(Pool);
 
 module.exports.Pool = Pool;

@@ -1,0 +1,127 @@
+'use strict';
+
+/**
+ * What the queue cannot carry goes by the worker's own port. If some worker has nothing to do, it gets the task
+ * at once; else a ticket waits in the queue like any other task, and the worker that takes it asks for the rest.
+ */
+
+const { receiveMessageOnPort } = require('node:worker_threads');
+const { TaskKind } = require('./page');
+const { restoreError } = require('./whole-errors');
+
+/** @typedef {import('./engine').TaskOptions} TaskOptions */
+
+/**
+ * @typedef {object} Parts of an engine
+ * @property {import('./tasks').Tasks} tasks
+ * @property {import('../native/index').PoolQueue} native
+ * @property {import('./crew').Crew} crew
+ * @property {(kind: number, slot: number, handler: number, options: TaskOptions | null) => void} describe
+ * @property {() => boolean} pushBare queues what was described, without a record
+ */
+
+class Parcels {
+  #tasks;
+  #native;
+  #crew;
+  #describe;
+  #pushBare;
+
+  /** @param {Parts} parts */
+  constructor({ tasks, native, crew, describe, pushBare }) {
+    this.#tasks = tasks;
+    this.#native = native;
+    this.#crew = crew;
+    this.#describe = describe;
+    this.#pushBare = pushBare;
+  }
+
+  /**
+   * Queues a task whose value goes by a port. False when its worker is gone.
+   * @param {number} slot
+   * @param {number} handler
+   * @param {any} value
+   * @param {any[]} transferList
+   * @param {TaskOptions | null} options
+   */
+  push(slot, handler, value, transferList, options) {
+    // What was posted to a worker is gone with it.
+    const isKept = (options?.retries ?? 0) > 0 && transferList.length === 0;
+    const place = options?.place ?? (isKept ? -1 : this.#idlePlace());
+    if (place >= 0) {
+      const member = this.#crew.at(place);
+      if (member === undefined) return false;
+      member.port.postMessage([slot, value], transferList);
+      if (options?.retries) this.#tasks.extra(slot).retries = 0;
+      this.#describe(TaskKind.PARCEL, slot, handler, { ...options, retries: 0, place });
+    } else {
+      const extra = this.#tasks.extra(slot);
+      extra.value = value;
+      extra.transferList = transferList;
+      if (!isKept) extra.retries = 0;
+      this.#describe(TaskKind.TICKET, slot, handler, options);
+    }
+    return this.#pushBare();
+  }
+
+  /** The place of a worker that has nothing to do while nothing waits, or -1. */
+  #idlePlace() {
+    const native = this.#native;
+    if (native.waiting > 0) return -1;
+    for (const load of native.loads()) {
+      const member = this.#crew.at(load.worker);
+      if (load.inHand + load.pinned === 0 && member?.hasStarted && !member.isLeaving) return load.worker;
+    }
+    return -1;
+  }
+
+  /**
+   * Takes a result.
+   * @param {number} slot
+   * @param {import('./member').Member} member
+   * @param {boolean} isError
+   */
+  settle(slot, member, isError) {
+    let value;
+    try {
+      value = receiveMessageOnPort(member.port)?.message;
+    } catch (error) {
+      // It cannot be read here: something in it was not to be cloned.
+      return this.#tasks.reject(slot, error);
+    }
+    if (isError) this.#tasks.reject(slot, restoreError(value));
+    else this.#tasks.resolve(slot, value);
+  }
+
+  /**
+   * Takes what a task tells while it goes on.
+   * @param {import('./member').Member} member
+   */
+  event(member) {
+    return receiveMessageOnPort(member.port)?.message;
+  }
+
+  /**
+   * A worker asks for the value of a ticket.
+   * @param {number} slot
+   * @param {import('./member').Member} member
+   */
+  deliver(slot, member) {
+    const extra = this.#tasks.peek(slot);
+    if (extra === undefined) {
+      member.port.postMessage([slot]);
+    } else {
+      const { value, transferList } = extra;
+      if (extra.retries === 0) extra.value = undefined;
+      try {
+        member.port.postMessage([slot, value], transferList);
+      } catch (error) {
+        this.#tasks.reject(slot, error);
+        member.port.postMessage([slot]);
+      }
+    }
+    this.#native.notify(member.number, TaskKind.DELIVERY, slot);
+  }
+}
+
+module.exports.Parcels = Parcels;

@@ -1,0 +1,56 @@
+'use strict';
+
+/** What the calls of a pool are given: checked, and made into what the engine needs. */
+
+const { makeError } = require('../core/errors');
+
+/**
+ * Whether the program decides itself which task is next, or who gets it.
+ * @param {Record<string, any>} options
+ * @param {any} given
+ */
+function hasOwnScheduling(options, given) {
+  return (
+    options.loadBalancer !== undefined ||
+    (given.taskQueue ?? null) !== null ||
+    given.queueStrategy === 'lifo' ||
+    (typeof given.queueStrategy === 'object' && given.queueStrategy !== null)
+  );
+}
+
+/** @param {any} options */
+function checkRunOptions(options) {
+  if (options === undefined) return null;
+  if (options === null || typeof options !== 'object') return new TypeError('options must be an object');
+  const { transferList, filename = null, name = null, signal = null } = options;
+  if (transferList !== undefined && !Array.isArray(transferList)) {
+    return new TypeError('transferList argument must be an Array');
+  }
+  if (filename !== null && typeof filename !== 'string') {
+    return new TypeError('filename argument must be a string');
+  }
+  if (name !== null && typeof name !== 'string') return new TypeError('name argument must be a string');
+  if (signal !== null && typeof signal !== 'object') {
+    return new TypeError('signal argument must be an object');
+  }
+  return null;
+}
+
+/** @param {unknown} concurrency */
+function checkConcurrency(concurrency) {
+  if (!Number.isInteger(concurrency) || Number(concurrency) < 1) {
+    throw makeError('ERR_OUT_OF_RANGE', ['concurrency', 'an integer >= 1', concurrency], checkConcurrency);
+  }
+}
+
+/** @param {Function} method */
+function sourceOf(method) {
+  const source = Function.prototype.toString.call(method);
+  // The shorthand of methods is no expression.
+  return /^(async\s+)?(function|class|\(|[\w$]+\s*=>)/.test(source) ? source : `{${source}}.${method.name}`;
+}
+
+module.exports.hasOwnScheduling = hasOwnScheduling;
+module.exports.checkRunOptions = checkRunOptions;
+module.exports.checkConcurrency = checkConcurrency;
+module.exports.sourceOf = sourceOf;

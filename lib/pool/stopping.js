@@ -1,0 +1,128 @@
+'use strict';
+
+/** How tasks are stopped before their time: by a call, a signal, or because they run for too long. */
+
+const { TimeoutError } = require('./errors');
+
+/**
+ * @typedef {object} Grace
+ * @property {number} until
+ * @property {NodeJS.Timeout | null} timer
+ * @property {() => void} end
+ */
+
+/**
+ * @typedef {object} Parts of an engine
+ * @property {import('./tasks').Tasks} tasks
+ * @property {import('../native/index').PoolQueue} native
+ * @property {import('./crew').Crew} crew
+ * @property {number} abortGraceMs
+ * @property {() => void} onReleased tasks have been answered
+ */
+
+class Stopping {
+  #tasks;
+  #native;
+  #crew;
+  #abortGraceMs;
+  #onReleased;
+  /** For workers that have been asked to stop. @type {Set<Grace>} */
+  #graces = new Set();
+
+  /** @param {Parts} parts */
+  constructor({ tasks, native, crew, abortGraceMs, onReleased }) {
+    this.#tasks = tasks;
+    this.#native = native;
+    this.#crew = crew;
+    this.#abortGraceMs = abortGraceMs;
+    this.#onReleased = onReleased;
+  }
+
+  /**
+   * Answers a task before its time: it will not run, or is asked to stop.
+   * @param {number} slot
+   * @param {any} error
+   * @param {number} [graceMs] how long it may take to stop
+   */
+  cancel(slot, error, graceMs = this.#abortGraceMs) {
+    const info = this.#tasks.peek(slot)?.info ?? null;
+    this.#tasks.reject(slot, error);
+    const place = this.#native.cancel(slot);
+    if (place >= 0) this.#stop(slot, place, graceMs);
+    this.#onReleased();
+    return { place, info };
+  }
+
+  /**
+   * @param {number} slot
+   * @param {number} place
+   * @param {number} graceMs
+   */
+  #stop(slot, place, graceMs) {
+    const member = this.#crew.at(place);
+    if (member === undefined || this.#native.abort(slot) < 0) return;
+    /** @type {Grace} */
+    const grace = { until: performance.now() + graceMs, timer: null, end: () => {} };
+    grace.end = () => {
+      if (grace.timer !== null) clearTimeout(grace.timer);
+      this.#graces.delete(grace);
+      if (member.isLeaving || !this.#native.begun(place).includes(slot)) return;
+      this.#crew.leave(member);
+      this.#crew.replenish();
+    };
+    if (graceMs <= 0) return grace.end();
+    this.#graces.add(grace);
+    grace.timer = setTimeout(grace.end, graceMs).unref();
+  }
+
+  /**
+   * Has a signal cancel a task.
+   * @param {number} slot
+   * @param {any} signal
+   * @param {() => void} onAbort
+   */
+  follow(slot, signal, onAbort) {
+    const extra = this.#tasks.extra(slot);
+    if ('addEventListener' in signal) {
+      signal.addEventListener('abort', onAbort, { once: true });
+      extra.release = () => signal.removeEventListener('abort', onAbort);
+    } else {
+      signal.once('abort', onAbort);
+      extra.release = () => signal.removeListener('abort', onAbort);
+    }
+  }
+
+  /**
+   * Ends a task that runs for too long. Waiting does not count.
+   * @param {number} slot
+   * @param {number} timeoutMs
+   */
+  watch(slot, timeoutMs) {
+    const extra = this.#tasks.extra(slot);
+    const look = () => {
+      const ranMs = this.#native.runningMs(slot);
+      if (ranMs >= timeoutMs) {
+        this.cancel(slot, new TimeoutError(`The task has run for more than ${timeoutMs} ms`));
+        return;
+      }
+      extra.timer = setTimeout(look, ranMs < 0 ? timeoutMs : Math.max(timeoutMs - ranMs, 1)).unref();
+    };
+    extra.timer = setTimeout(look, timeoutMs).unref();
+  }
+
+  /**
+   * Limits how long a task may run, from now on.
+   * @param {number} slot
+   * @param {number} timeoutMs
+   */
+  limit(slot, timeoutMs) {
+    if (this.#tasks.isOpen(slot)) this.watch(slot, timeoutMs);
+  }
+
+  /** Ends the times that are over, where the event loop does not turn to do so. */
+  endOverdue() {
+    for (const grace of this.#graces) if (grace.until <= performance.now()) grace.end();
+  }
+}
+
+module.exports.Stopping = Stopping;
