@@ -181,8 +181,9 @@ test('a Unix socket is served by all workers and removed at the end', async (t) 
   t.after(() => fs.rmSync(folder, { recursive: true }));
   const { result } = await play(t, {
     env: { SOCKET: path.join(folder, 's') },
-    async primary({ forkListening, tally, require }) {
+    async primary({ cluster, forkListening, tally, require }) {
       const socketPath = process.env.SOCKET;
+      cluster.setupPrimary({ stallLimitMs: 3_600_000 });
       await forkListening(3);
       const mode = require('node:fs').statSync(socketPath).mode & 0o777;
       return { answers: await tally({ socketPath }, 30, 3), mode };

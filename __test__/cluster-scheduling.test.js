@@ -25,26 +25,23 @@ test('rr: 10,000 requests over 4 workers differ by at most one', async (t) => {
 for (const policy of ['cluster.SCHED_RR', "'least-connections'", "'p2c'", "'none'", 'cluster.SCHED_NONE']) {
   test(`schedulingPolicy = ${policy}: every request is answered, by every worker`, async (t) => {
     const { result } = await play(t, {
-      primary: new Function(`return async ({ cluster, forkListening, tally }) => {
+      primary: new Function(`return async ({ cluster, forkListening, tallyUntil }) => {
         cluster.schedulingPolicy = ${policy};
         const { port } = await forkListening(3);
-        return tally(port, 600, 12);
+        return tallyUntil([1, 2, 3], port, 600, 12);
       }`)(),
       worker: answerWithId,
     });
     assert.deepEqual(Object.keys(result), ['1', '2', '3']);
-    assert.equal(
-      Object.values(result).reduce((sum, count) => sum + count),
-      600,
-    );
   });
 }
 
 test('by default, workers share the socket and all of them serve', async (t) => {
   const { result } = await play(t, {
-    async primary({ cluster, forkListening, tally }) {
+    async primary({ cluster, forkListening, tallyUntil }) {
       const { port } = await forkListening(4);
-      return { answers: await tally(port, 800, 8), policy: cluster.schedulingPolicy };
+      const answers = await tallyUntil([1, 2, 3, 4], port, 800, 8);
+      return { answers, policy: cluster.schedulingPolicy };
     },
     worker: answerWithId,
   });
@@ -145,8 +142,10 @@ test("a stalled worker is reported by 'stall', and by 'recover' when it is back"
       cluster.setupPrimary({ stallLimitMs: 20 });
       const { workers, port } = await forkListening(2);
       const seen = [];
-      cluster.on('stall', (worker, info) => seen.push(['stall', worker.id, info]));
-      cluster.on('recover', (worker) => seen.push(['recover', worker.id]));
+      // A machine under load may stop the other one for so long, too.
+      const isMeant = (worker) => worker === workers[0];
+      cluster.on('stall', (worker, info) => isMeant(worker) && seen.push(['stall', info]));
+      cluster.on('recover', (worker) => isMeant(worker) && seen.push(['recover']));
       process.kill(workers[0].process.pid, 'SIGSTOP');
       const answers = await Promise.all([get(port), get(port)]);
       const recovered = once(workers[0], 'recover');
@@ -157,10 +156,7 @@ test("a stalled worker is reported by 'stall', and by 'recover' when it is back"
     worker: answerWithId,
   });
   assert.deepEqual(result.answers, ['2', '2']);
-  assert.deepEqual(result.seen, [
-    ['stall', 1, { moved: 1 }],
-    ['recover', 1],
-  ]);
+  assert.deepEqual(result.seen, [['stall', { moved: 1 }], ['recover']]);
 });
 
 test('a connection that wakes a worker which is stopped right then goes to another', async (t) => {
@@ -225,7 +221,8 @@ for (const policy of ['rr', 'none']) {
 test('maxConnections: what one worker turns away another serves', async (t) => {
   const { result } = await play(t, {
     env: { NODE_CLUSTER_SCHED_POLICY: 'rr' },
-    async primary({ forkListening, net, once }) {
+    async primary({ cluster, forkListening, net, once }) {
+      cluster.setupPrimary({ stallLimitMs: 3_600_000 });
       const { port } = await forkListening(2);
       const ids = [];
       const sockets = [];

@@ -1,6 +1,7 @@
 'use strict';
 
 const assert = require('node:assert/strict');
+const fs = require('node:fs');
 const http = require('node:http');
 const net = require('node:net');
 const os = require('node:os');
@@ -45,6 +46,20 @@ async function get(port) {
   return { status: response.statusCode, body };
 }
 
+/**
+ * Stops a process, and waits until it has stopped.
+ * @param {number} pid
+ */
+async function freeze(pid) {
+  process.kill(pid, 'SIGSTOP');
+  const deadline = performance.now() + WATCHDOG_MS;
+  const state = () => /\) (\w)/.exec(fs.readFileSync(`/proc/${pid}/stat`, 'latin1'))[1];
+  while (state() !== 'T') {
+    assert.ok(performance.now() < deadline, `process ${pid} does not stop`);
+    await new Promise(setImmediate);
+  }
+}
+
 for (const [signal, send] of /** @type {const} */ ([
   ['SIGINT', (program) => program.signalGroup('SIGINT')],
   ['SIGTERM', (program) => program.process.kill('SIGTERM')],
@@ -52,8 +67,16 @@ for (const [signal, send] of /** @type {const} */ ([
   test(`cluster.js: every core answers Hello!, and ${signal} ends them all`, async (t) => {
     const { program, port, workers } = await start(t);
     assert.equal(new Set(workers).size, cores);
+    const hello = { status: 200, body: 'Hello!' };
     const requests = 25 * cores;
-    for (let i = 0; i < requests; i++) assert.deepEqual(await get(port), { status: 200, body: 'Hello!' });
+    for (let i = 0; i < requests; i++) assert.deepEqual(await get(port), hello);
+    // Whoever is alone in not being stopped answers.
+    for (const worker of workers) {
+      const others = workers.filter((other) => other !== worker);
+      for (const other of others) await freeze(other);
+      assert.deepEqual(await get(port), hello);
+      for (const other of others) process.kill(other, 'SIGCONT');
+    }
 
     send(program);
     assert.deepEqual(await program.ended(), { code: 0, signal: null });
@@ -63,7 +86,7 @@ for (const [signal, send] of /** @type {const} */ ([
     const counts = served.map((match) => Number(match[2]));
     assert.equal(
       counts.reduce((sum, count) => sum + count),
-      requests,
+      requests + workers.length,
     );
     assert.ok(
       counts.every((count) => count > 0),

@@ -90,8 +90,37 @@ async function repeat(times, atOnce, act) {
   return results;
 }
 
+/**
+ * Does something so many times, and then on until each worker has had a part in it: where workers share a socket,
+ * nothing promises how soon that is.
+ * @template {{ worker: number }} T
+ * @param {number[]} workers
+ * @param {number} times at least
+ * @param {number} atOnce
+ * @param {(index: number) => Promise<T>} act
+ * @returns {Promise<T[]>} the results; rejects with the first failure
+ */
+async function repeatOnAll(workers, times, atOnce, act) {
+  const missing = new Set(workers);
+  const deadline = performance.now() + WATCHDOG_MS;
+  /** @type {T[]} */
+  const results = [];
+  do {
+    const offset = results.length;
+    const more = await repeat(offset === 0 ? times : atOnce, atOnce, (index) => act(offset + index));
+    for (const result of more) {
+      assert.ok(workers.includes(result.worker), `there is no worker ${result.worker}`);
+      missing.delete(result.worker);
+      results.push(result);
+    }
+    assert.ok(performance.now() < deadline, `never met: ${[...missing]}, in ${results.length} times`);
+  } while (missing.size > 0);
+  return results;
+}
+
 module.exports.POLICIES = POLICIES;
 module.exports.serve = serve;
 module.exports.stop = stop;
 module.exports.request = request;
 module.exports.repeat = repeat;
+module.exports.repeatOnAll = repeatOnAll;
