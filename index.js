@@ -39,6 +39,7 @@ const PARTS = [
     [
       'Channel',
       'RateLimiter',
+      'SharedArray',
       'SharedBuffer',
       'SharedCounter',
       'SharedHistogram',
@@ -135,6 +136,7 @@ for (const [names, load] of PARTS) {
     MessagePort: null,
     SHARE_ENV: null,
     RateLimiter: null,
+    SharedArray: null,
     SharedBuffer: null,
     SharedCounter: null,
     SharedHistogram: null,

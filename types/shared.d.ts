@@ -313,6 +313,104 @@ export declare class RateLimiter implements SharedObject {
   [Symbol.dispose](): void;
 }
 
+export type SharedArrayType = 'value' | 'int32' | 'uint32' | 'float64' | 'bigint64' | 'biguint64';
+
+export interface SharedArrayOptions {
+  /**
+   * What the elements are: values as in a SharedMap, or numbers of one type, each of which takes 8 bytes. Default:
+   * `'value'`. Opening an array of another type throws `ERR_MANYCORE_SEGMENT_KIND`.
+   */
+  type?: SharedArrayType;
+  /** Elements that there are from the beginning: 0 or, of values, undefined. Default: 0. */
+  length?: number;
+  /** How many there can be, up to 2^32. Default: the length. Memory for all of them is taken at once. */
+  capacity?: number;
+  /**
+   * Bytes that a value takes at most, from 8 to 65,536; of a string its characters, of an object about its JSON text.
+   * An element takes twice that, so that a new value never overwrites the one that counts. Default: 128.
+   */
+  valueBytes?: number;
+}
+
+/**
+ * An array in memory that threads and processes share. Each element changes atomically, as the length does. A process
+ * may be killed at any instruction: the others find each element as it was before or after its change. Reading takes no
+ * lock. What is said of numbers throws `ERR_INVALID_THIS` in an array of values, and the other way round.
+ */
+export declare class SharedArray<T = any> implements SharedObject {
+  /** A new one without a name; it needs a length or a capacity. */
+  constructor(options: SharedArrayOptions);
+  /** Opens or makes the one of a name. One that is there keeps the options it was made with. */
+  static open<T = any>(name: string, options?: SharedOpenOptions & SharedArrayOptions): SharedArray<T>;
+  /** Opens another's. */
+  static from<T = any>(handle: SharedHandle): SharedArray<T>;
+  readonly handle: string;
+  readonly type: SharedArrayType;
+  /** Elements that there are now. */
+  readonly length: number;
+  /** Elements that there can be. */
+  readonly capacity: number;
+  /** Bytes that a value takes at most. */
+  readonly valueBytes: number;
+
+  /** The element, undefined if there is none of that index. */
+  get(index: number): T | undefined;
+  /** As `get`; negative indices count from the end. */
+  at(index: number): T | undefined;
+  /**
+   * @throws ERR_OUT_OF_RANGE for an index that is not below the length, or a number that the type does not have;
+   * ERR_MANYCORE_FULL for a value of more than `valueBytes`
+   */
+  set(index: number, value: T): this;
+  /**
+   * Puts a value behind the last, and returns the new length.
+   * @throws ERR_MANYCORE_FULL at the capacity, and for a value of more than `valueBytes`
+   */
+  push(value: T): number;
+  /** Takes the last one away, which is popped by one caller only; undefined if there is none. */
+  pop(): T | undefined;
+  /** Sets the elements from `start` (0) up to, not including, `end` (the length), one after the other. */
+  fill(value: T, start?: number, end?: number): this;
+  /** Takes all of them away. */
+  clear(): void;
+  /**
+   * Replaces an element by what `change` makes of it, atomically: if another changes it meanwhile, `change` is called
+   * again with what is there then.
+   */
+  update(index: number, change: (value: T) => T): T;
+
+  /** Of values: one and its version, which is 0 for one that was never stored. */
+  getVersioned(index: number): { value: T | undefined; version: number } | undefined;
+  /** Of values: stores if the element still has this version. The new version, or 0 if nothing was done. */
+  compareAndSet(index: number, version: number, value: T): number;
+
+  /** Of numbers: adds 1 or `by`, and returns the sum. Integers wrap. */
+  add(index: number, by?: T): T;
+  /** Of numbers: subtracts 1 or `by`, and returns the difference. Integers wrap. */
+  subtract(index: number, by?: T): T;
+  /** Of integers: keeps these bits only, and returns what the number was. */
+  and(index: number, bits: T): T;
+  /** Of integers: sets these bits, and returns what the number was. */
+  or(index: number, bits: T): T;
+  /** Of integers: flips these bits, and returns what the number was. */
+  xor(index: number, bits: T): T;
+  /** Of numbers: stores one, and returns what was there. */
+  exchange(index: number, value: T): T;
+  /** Of numbers: stores `value` if `expected` is there, and returns what was there. */
+  compareExchange(index: number, expected: T, value: T): T;
+
+  /** Elements that are there when their turn comes. One that is popped just then is undefined. */
+  values(): IterableIterator<T>;
+  entries(): IterableIterator<[number, T]>;
+  keys(): IterableIterator<number>;
+  [Symbol.iterator](): IterableIterator<T>;
+  forEach(callback: (value: T, index: number, array: this) => void, thisArg?: any): void;
+  /** An array of the values of now, read one after the other. */
+  toArray(): T[];
+  close(): void;
+  [Symbol.dispose](): void;
+}
+
 /** What a caller that waits gives up at. */
 export interface SharedWaitOptions {
   signal?: AbortSignal;
@@ -410,7 +508,10 @@ export interface TopicSubscription<T> extends AsyncIterable<T> {
 export interface SharedSegment {
   name: string;
   scope: 'host' | 'process';
-  /** What it holds: `'buffer'`, `'map'`, `'counter'`, `'histo'`, `'limiter'`, `'channel'` or `'topic'`. */
+  /**
+   * What it holds: `'buffer'`, `'map'`, `'counter'`, `'histo'`, `'array'`, `'limiter'`, `'channel'` or
+   * `'topic'`.
+   */
   kind: string;
   /** Bytes of memory. */
   bytes: number;

@@ -188,6 +188,24 @@ export declare class LockTable {
   watch(number: number, index: number, serial: number, pending: boolean): boolean
 }
 
+/** An array in a segment. */
+export declare class NativeArray {
+  /** Opens or makes one. */
+  static open(source: SegmentSource, options: ArrayOptions): NativeArray
+  /** Memory shared with the methods. */
+  scratch(): object
+  /** An object with the methods `get`, `set`, `setScratch`, `setBytes`, `pop`, `change` and `compare`. */
+  methods(): object
+  /** What it was made with, and how many elements there are now. */
+  get options(): ArrayOptions
+  /** Takes all elements away. */
+  clear(): void
+  /** By which others open it. */
+  get handle(): string
+  /** Lets go of the segment. */
+  close(): void
+}
+
 /** A whole number that all may change at once. */
 export declare class NativeCounter {
   /** Opens or makes one. */
@@ -493,6 +511,18 @@ export interface AcceptorWorker {
   slot: number
   /** The descriptor its process inherits. It stays open here until the worker is removed. */
   fd: number
+}
+
+/** What an array is made with. */
+export interface ArrayOptions {
+  /** 0: values; else the type of its numbers. */
+  of: number
+  /** Bytes of a value at most. */
+  valueBytes: number
+  /** How many elements there can be. */
+  capacity: number
+  /** How many there are from the beginning. */
+  length: number
 }
 
 /** Gives memory back that the C library keeps for buffers to come. */

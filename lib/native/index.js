@@ -842,6 +842,7 @@ module.exports.CallPoint = nativeBinding.CallPoint
 module.exports.LaneReceiver = nativeBinding.LaneReceiver
 module.exports.LaneSender = nativeBinding.LaneSender
 module.exports.LockTable = nativeBinding.LockTable
+module.exports.NativeArray = nativeBinding.NativeArray
 module.exports.NativeCounter = nativeBinding.NativeCounter
 module.exports.NativeHistogram = nativeBinding.NativeHistogram
 module.exports.NativeLimiter = nativeBinding.NativeLimiter

@@ -16,6 +16,7 @@ const METHOD_FAILURES = Object.freeze({
   7: 'CLOSED',
   8: 'TOO_LARGE',
   9: 'ENDED',
+  10: 'NO_ELEMENT',
 });
 
 /** The longest keys. */
@@ -94,6 +95,8 @@ function fromMethod(failure, subject, key, origin) {
       const range = `at most ${MAX_KEY_UNITS} characters or ${MAX_KEY_BYTES} bytes long`;
       return makeError('ERR_OUT_OF_RANGE', ['key', range, key], origin);
     }
+    case 'NO_ELEMENT':
+      return noElement(key, origin);
     case 'NOT_A_NUMBER':
       return makeError('ERR_INVALID_ARG_VALUE', ['key', key, 'has a value that is not a number'], origin);
     default:
@@ -101,6 +104,15 @@ function fromMethod(failure, subject, key, origin) {
   }
 }
 
+/**
+ * @param {unknown} index
+ * @param {Function} [origin]
+ */
+function noElement(index, origin) {
+  return makeError('ERR_OUT_OF_RANGE', ['index', 'that of an element', index], origin);
+}
+
+module.exports.noElement = noElement;
 module.exports.fromAddon = fromAddon;
 module.exports.fromMethod = fromMethod;
 module.exports.guarded = guarded;

@@ -4,6 +4,7 @@
 
 module.exports.Channel = require('./channel').Channel;
 module.exports.RateLimiter = require('./limiter').RateLimiter;
+module.exports.SharedArray = require('./array').SharedArray;
 module.exports.SharedBuffer = require('./buffer').SharedBuffer;
 module.exports.SharedCounter = require('./counter').SharedCounter;
 module.exports.SharedHistogram = require('./histogram').SharedHistogram;

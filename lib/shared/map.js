@@ -110,7 +110,7 @@ class SharedMap {
    * @param {any} [options]
    */
   compareAndSet(key, version, value, options) {
-    checkVersion(version, SharedMap.prototype.compareAndSet);
+    source.versionArgument(version, SharedMap.prototype.compareAndSet);
     const made = this.#store(key, value, expiry(options, SharedMap.prototype.compareAndSet), version);
     return made ? this.#numbers[scratch.VERSION] : 0;
   }
@@ -126,7 +126,7 @@ class SharedMap {
    * @param {number} version
    */
   compareAndDelete(key, version) {
-    checkVersion(version, SharedMap.prototype.compareAndDelete);
+    source.versionArgument(version, SharedMap.prototype.compareAndDelete);
     return this.#exchange.checked(this.#methods.delete(key, version), key) && version !== 0;
   }
 
@@ -348,17 +348,6 @@ function ttlOption(options, origin) {
  */
 function expiry(options, origin) {
   return options === undefined ? undefined : ttlOption(source.checkOptions(options, origin), origin);
-}
-
-/**
- * @param {unknown} version
- * @param {Function} origin
- */
-function checkVersion(version, origin) {
-  source.numberOption('version', version, { fallback: NaN, min: 0, max: Number.MAX_SAFE_INTEGER, origin });
-  if (version === undefined) {
-    throw makeError('ERR_INVALID_ARG_TYPE', ['version', 'a number', version], origin);
-  }
 }
 
 /**

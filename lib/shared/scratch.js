@@ -18,6 +18,7 @@ module.exports.VERSION = VERSION;
 module.exports.FAILURE = FAILURE;
 module.exports.EXTRA = EXTRA;
 module.exports.KIND = KIND;
+module.exports.BYTES = BYTES;
 module.exports.READ_AT = READ_AT;
 module.exports.WRITE_AT = WRITE_AT;
 module.exports.END = END;

@@ -119,6 +119,18 @@ function numberOption(name, value, { fallback, min, max, integer = true, origin 
   return value;
 }
 
+/**
+ * The version that an entry or element must have.
+ * @param {unknown} version
+ * @param {Function} origin
+ */
+function versionArgument(version, origin) {
+  numberOption('version', version, { fallback: NaN, min: 0, max: Number.MAX_SAFE_INTEGER, origin });
+  if (version === undefined) {
+    throw makeError('ERR_INVALID_ARG_TYPE', ['version', 'a number', version], origin);
+  }
+}
+
 /** @param {string} name */
 function addonFor(name) {
   return requireAddon(name);
@@ -131,4 +143,5 @@ module.exports.handed = handed;
 module.exports.defineHandle = defineHandle;
 module.exports.checkOptions = checkOptions;
 module.exports.numberOption = numberOption;
+module.exports.versionArgument = versionArgument;
 module.exports.addonFor = addonFor;

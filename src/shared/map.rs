@@ -17,7 +17,8 @@ use napi_derive::napi;
 
 use super::bell::BellWatcher;
 use super::keys::{js_value, kind, KeyBuffer, TextBuffer};
-use super::raw::{define, Call, Method, Value};
+use super::owned::{methods, Closable};
+use super::raw::{Call, Method, Value};
 use super::segment::{bytes_of, open_error, Failure, Number, Scratch, SegmentSource};
 
 const NS_PER_MS: f64 = 1e6;
@@ -59,8 +60,7 @@ pub struct TableStats {
 }
 
 struct Owner {
-    /// `None` once closed.
-    table: RefCell<Option<Table>>,
+    table: Closable<Table>,
     key: RefCell<KeyBuffer>,
     text: RefCell<TextBuffer>,
     scratch: Rc<Scratch>,
@@ -86,7 +86,7 @@ impl SharedTable {
         };
         let table = Table::open(&options, |plan| source.open(plan)).map_err(open_error)?;
         let owner = Owner {
-            table: RefCell::new(Some(table)),
+            table: Closable::new(table),
             key: RefCell::new(KeyBuffer::new()),
             text: RefCell::default(),
             scratch: Scratch::new()?,
@@ -105,30 +105,31 @@ impl SharedTable {
     /// An object with the methods `get`, `has`, `set`, `setScratch`, `setBytes`, `delete`, `add`, `scan`, `watch`.
     #[napi]
     pub fn methods<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
-        let object = Object::new(env)?;
-        let (raw, value) = (env.raw(), object.raw());
-        define::<Get>(raw, value, &self.owner)?;
-        define::<Has>(raw, value, &self.owner)?;
-        define::<Set>(raw, value, &self.owner)?;
-        define::<SetScratch>(raw, value, &self.owner)?;
-        define::<SetBytes>(raw, value, &self.owner)?;
-        define::<Delete>(raw, value, &self.owner)?;
-        define::<Add>(raw, value, &self.owner)?;
-        define::<ScanBuckets>(raw, value, &self.owner)?;
-        define::<Watch>(raw, value, &self.owner)?;
-        Ok(object)
+        methods!(
+            env,
+            &self.owner,
+            Get,
+            Has,
+            Set,
+            SetScratch,
+            SetBytes,
+            Delete,
+            Add,
+            ScanBuckets,
+            Watch
+        )
     }
 
     /// By which others open it.
     #[napi(getter)]
     pub fn handle(&self) -> Result<String> {
-        self.with(|table| Ok(table.segment().handle()))
+        self.owner.table.with(|table| Ok(table.segment().handle()))
     }
 
     /// Rings after changes of watched keys.
     #[napi]
     pub fn bell(&self) -> Result<BellWatcher> {
-        self.with(|table| {
+        self.owner.table.with(|table| {
             let table = table.clone();
             Ok(BellWatcher::new(move |action| action(table.changes())))
         })
@@ -137,13 +138,13 @@ impl SharedTable {
     /// Removes all entries.
     #[napi]
     pub fn clear(&self) -> Result<()> {
-        self.with(|table| table.clear().map_err(table_error))
+        self.owner.table.with(|table| table.clear().map_err(table_error))
     }
 
     /// Numbers of it.
     #[napi]
     pub fn stats(&self) -> Result<TableStats> {
-        self.with(|table| {
+        self.owner.table.with(|table| {
             let stats = table.stats().map_err(table_error)?;
             Ok(TableStats {
                 entries: stats.entries as f64,
@@ -161,17 +162,7 @@ impl SharedTable {
     /// Lets go of the segment.
     #[napi]
     pub fn close(&self) {
-        if let Ok(mut table) = self.owner.table.try_borrow_mut() {
-            *table = None;
-        }
-    }
-}
-
-impl SharedTable {
-    fn with<T>(&self, action: impl FnOnce(&Table) -> Result<T>) -> Result<T> {
-        let closed = || Error::new(Status::Closing, "CLOSED 0 closed");
-        let table = self.owner.table.try_borrow().map_err(|_| closed())?;
-        action(table.as_ref().ok_or_else(closed)?)
+        self.owner.table.close();
     }
 }
 
@@ -183,20 +174,12 @@ impl Owner {
         call: &Call,
         action: impl FnOnce(&Table, &Key<'_>) -> std::result::Result<Value, Failure>,
     ) -> Value {
-        let outcome = (|| {
-            let table = self.table.try_borrow().map_err(|_| Failure::Closed)?;
-            let table = table.as_ref().ok_or(Failure::Closed)?;
+        let outcome = self.table.try_with(|table| {
             let mut buffer = self.key.try_borrow_mut().map_err(|_| Failure::Closed)?;
             let key = buffer.read(call, 0)?;
             action(table, &table.key(key.kind, key.bytes, key.words))
-        })();
-        outcome.unwrap_or_else(|failure| self.fail(call, failure))
-    }
-
-    #[cold]
-    fn fail(&self, call: &Call, failure: Failure) -> Value {
-        self.scratch.note(Number::Failure, f64::from(failure as u8));
-        call.null()
+        });
+        self.scratch.answer(call, outcome)
     }
 
     fn note(&self, found: &Found) {
@@ -351,7 +334,7 @@ impl Method for Set {
             return owner.set(call, &value, 2);
         }
         let Ok(mut text) = owner.text.try_borrow_mut() else {
-            return owner.fail(call, Failure::Closed);
+            return owner.scratch.fail(call, Failure::Closed);
         };
         let set = text.with(call, 1, |kind, bytes| {
             owner.set(call, &NewValue { kind, bytes }, 2)
@@ -390,7 +373,7 @@ impl Method for SetBytes {
     fn call(owner: &Owner, call: &Call) -> Value {
         let kind = call.number(2).map_or(kind::BYTES, |kind| kind as u8 & 15);
         let set = call.bytes(1, |bytes| owner.set(call, &NewValue { kind, bytes }, 3));
-        set.unwrap_or_else(|| owner.fail(call, Failure::KeyType))
+        set.unwrap_or_else(|| owner.scratch.fail(call, Failure::KeyType))
     }
 }
 
@@ -441,31 +424,33 @@ impl Method for ScanBuckets {
     const NAME: &'static str = "scan";
 
     fn call(owner: &Owner, call: &Call) -> Value {
-        let outcome = owner.scratch.with_words(|words| {
-            let table = owner.table.try_borrow().map_err(|_| Failure::Closed)?;
-            let table = table.as_ref().ok_or(Failure::Closed)?;
-            let mut bucket = call.number(0).unwrap_or(0.0) as usize;
-            let mut at = 0;
-            let mut count = 0;
-            loop {
-                match table.scan(bucket, &mut words[at..]).map_err(failure)? {
-                    None => {
-                        owner.scratch.note(Number::Length, count as f64);
-                        return Ok(call.double(-1.0));
+        let outcome = owner.table.try_with(|table| {
+            owner.scratch.with_words(|words| {
+                let mut bucket = call.number(0).unwrap_or(0.0) as usize;
+                let mut at = 0;
+                let mut count = 0;
+                loop {
+                    match table.scan(bucket, &mut words[at..]).map_err(failure)? {
+                        None => {
+                            owner.scratch.note(Number::Length, count as f64);
+                            return Ok(call.double(-1.0));
+                        }
+                        Some(Scan::Copied { entries, words }) => {
+                            at += words;
+                            count += entries;
+                            bucket += 1;
+                        }
+                        Some(Scan::NeedsWords(_)) if count > 0 => break,
+                        Some(Scan::NeedsWords(needed)) => {
+                            return scan_apart(owner, call, table, bucket, needed)
+                        }
                     }
-                    Some(Scan::Copied { entries, words }) => {
-                        at += words;
-                        count += entries;
-                        bucket += 1;
-                    }
-                    Some(Scan::NeedsWords(_)) if count > 0 => break,
-                    Some(Scan::NeedsWords(needed)) => return scan_apart(owner, call, table, bucket, needed),
                 }
-            }
-            owner.scratch.note(Number::Length, count as f64);
-            Ok(call.double(bucket as f64))
+                owner.scratch.note(Number::Length, count as f64);
+                Ok(call.double(bucket as f64))
+            })
         });
-        outcome.unwrap_or_else(|failure| owner.fail(call, failure))
+        owner.scratch.answer(call, outcome)
     }
 }
 

@@ -11,26 +11,9 @@ use napi::bindgen_prelude::{Env, Error, JsValue, Object, Result, Status};
 use napi_derive::napi;
 
 use super::keys::{KeyBuffer, ReadKey};
-use super::raw::{define, Call, Method, Value};
+use super::owned::{methods, Closable};
+use super::raw::{Call, Method, Value};
 use super::segment::{open_error, Failure, Number, Scratch, SegmentSource};
-
-fn closed() -> Error {
-    Error::new(Status::Closing, "CLOSED 0 closed")
-}
-
-/// An object that may have been closed.
-type Closable<T> = RefCell<Option<T>>;
-
-fn with<T, R>(object: &Closable<T>, action: impl FnOnce(&T) -> R) -> Result<R> {
-    let object = object.try_borrow().map_err(|_| closed())?;
-    Ok(action(object.as_ref().ok_or_else(closed)?))
-}
-
-fn close<T>(object: &Closable<T>) {
-    if let Ok(mut object) = object.try_borrow_mut() {
-        *object = None;
-    }
-}
 
 /// A whole number that all may change at once.
 #[napi]
@@ -45,37 +28,39 @@ impl NativeCounter {
     pub fn open(source: SegmentSource, initial: f64) -> Result<Self> {
         let counter = Counter::open(initial as i64, |plan| source.open(plan)).map_err(open_error)?;
         Ok(Self {
-            counter: Rc::new(RefCell::new(Some(counter))),
+            counter: Rc::new(Closable::new(counter)),
         })
     }
 
     /// An object with the methods `get`, `add`, `exchange`, `compareExchange`; they return null once it is closed.
     #[napi]
     pub fn methods<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
-        let object = Object::new(env)?;
-        let (raw, value) = (env.raw(), object.raw());
-        define::<CounterGet>(raw, value, &self.counter)?;
-        define::<CounterAdd>(raw, value, &self.counter)?;
-        define::<CounterExchange>(raw, value, &self.counter)?;
-        define::<CounterCompare>(raw, value, &self.counter)?;
-        Ok(object)
+        methods!(
+            env,
+            &self.counter,
+            CounterGet,
+            CounterAdd,
+            CounterExchange,
+            CounterCompare
+        )
     }
 
     /// By which others open it.
     #[napi(getter)]
     pub fn handle(&self) -> Result<String> {
-        with(&self.counter, |counter| counter.segment().handle())
+        self.counter.with(|counter| Ok(counter.segment().handle()))
     }
 
     /// Lets go of the segment.
     #[napi]
     pub fn close(&self) {
-        close(&self.counter);
+        self.counter.close();
     }
 }
 
 fn counted(counter: &Closable<Counter>, call: &Call, action: impl FnOnce(&Counter) -> i64) -> Value {
-    with(counter, action).map_or_else(|_| call.null(), |number| call.double(number as f64))
+    let number = counter.try_with(|counter| Ok(action(counter)));
+    number.map_or_else(|_| call.null(), |number| call.double(number as f64))
 }
 
 struct CounterGet;
@@ -157,7 +142,7 @@ impl NativeHistogram {
         let scale = scale.ok_or_else(|| Error::new(Status::InvalidArg, "SCALE 0 no such scale"))?;
         let histogram = Histogram::open(scale, |plan| source.open(plan)).map_err(open_error)?;
         Ok(Self {
-            histogram: Rc::new(RefCell::new(Some(histogram))),
+            histogram: Rc::new(Closable::new(histogram)),
         })
     }
 
@@ -165,15 +150,13 @@ impl NativeHistogram {
     /// closed.
     #[napi]
     pub fn methods<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
-        let object = Object::new(env)?;
-        define::<Record>(env.raw(), object.raw(), &self.histogram)?;
-        Ok(object)
+        methods!(env, &self.histogram, Record)
     }
 
     /// Of all values.
     #[napi]
     pub fn summary(&self) -> Result<HistogramSummary> {
-        let summary = with(&self.histogram, Histogram::summary)?;
+        let summary = self.histogram.with(|histogram| Ok(histogram.summary()))?;
         Ok(HistogramSummary {
             count: summary.count as f64,
             min: summary.min as f64,
@@ -186,13 +169,17 @@ impl NativeHistogram {
     /// The value that so many percent of all do not exceed.
     #[napi]
     pub fn percentile(&self, percent: f64) -> Result<f64> {
-        with(&self.histogram, |histogram| histogram.percentile(percent) as f64)
+        self.histogram
+            .with(|histogram| Ok(histogram.percentile(percent) as f64))
     }
 
     /// Lowest value, highest value and count of each bucket with any.
     #[napi]
     pub fn buckets(&self) -> Result<Vec<Vec<f64>>> {
-        let buckets = with(&self.histogram, Histogram::buckets)?.into_iter();
+        let buckets = self
+            .histogram
+            .with(|histogram| Ok(histogram.buckets()))?
+            .into_iter();
         Ok(buckets
             .map(|(lowest, highest, count)| vec![lowest as f64, highest as f64, count as f64])
             .collect())
@@ -201,27 +188,29 @@ impl NativeHistogram {
     /// Adds another's counts. False when their scales differ.
     #[napi]
     pub fn merge(&self, other: &NativeHistogram) -> Result<bool> {
-        with(&self.histogram, |histogram| {
-            with(&other.histogram, |other| histogram.add(other))
-        })?
+        self.histogram
+            .with(|histogram| other.histogram.with(|other| Ok(histogram.add(other))))
     }
 
     /// Forgets everything.
     #[napi]
     pub fn reset(&self) -> Result<()> {
-        with(&self.histogram, Histogram::reset)
+        self.histogram.with(|histogram| {
+            histogram.reset();
+            Ok(())
+        })
     }
 
     /// By which others open it.
     #[napi(getter)]
     pub fn handle(&self) -> Result<String> {
-        with(&self.histogram, |histogram| histogram.segment().handle())
+        self.histogram.with(|histogram| Ok(histogram.segment().handle()))
     }
 
     /// Lets go of the segment.
     #[napi]
     pub fn close(&self) {
-        close(&self.histogram);
+        self.histogram.close();
     }
 }
 
@@ -234,14 +223,14 @@ impl Method for Record {
     #[inline]
     fn call(histogram: &Closable<Histogram>, call: &Call) -> Value {
         let value = call.number(0).unwrap_or(f64::INFINITY);
-        let recorded = with(histogram, |histogram| {
+        let recorded = histogram.try_with(|histogram| {
             if !(0.0..=histogram.highest() as f64).contains(&value) {
-                return false;
+                return Ok(false);
             }
-            match call.number(2) {
+            Ok(match call.number(2) {
                 Some(interval) => histogram.record_corrected(value as u64, interval as u64),
                 None => histogram.record(value as u64, call.number(1).map_or(1, |times| times as u64)),
-            }
+            })
         });
         recorded.map_or_else(|_| call.null(), |recorded| call.boolean(recorded))
     }
@@ -285,7 +274,7 @@ impl NativeLimiter {
         };
         let limiter = Limiter::open(rules, keys as usize, |plan| source.open(plan)).map_err(open_error)?;
         let owner = LimiterOwner {
-            limiter: RefCell::new(Some(limiter)),
+            limiter: Closable::new(limiter),
             key: RefCell::new(KeyBuffer::new()),
             scratch: Scratch::new()?,
         };
@@ -304,38 +293,33 @@ impl NativeLimiter {
     /// whether it is allowed, and note what remains and after how many milliseconds to come again.
     #[napi]
     pub fn methods<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
-        let object = Object::new(env)?;
-        let (raw, value) = (env.raw(), object.raw());
-        define::<Consume>(raw, value, &self.owner)?;
-        define::<Peek>(raw, value, &self.owner)?;
-        define::<Reset>(raw, value, &self.owner)?;
-        Ok(object)
+        methods!(env, &self.owner, Consume, Peek, Reset)
     }
 
     /// What it was made with.
     #[napi(getter)]
     pub fn rules(&self) -> Result<LimiterRules> {
-        with(&self.owner.limiter, |limiter| {
+        self.owner.limiter.with(|limiter| {
             let rules = limiter.rules();
-            LimiterRules {
+            Ok(LimiterRules {
                 slides: rules.slides,
                 limit: rules.limit as f64,
                 window_ms: rules.window_ns as f64 / 1e6,
                 burst: rules.burst as f64,
-            }
+            })
         })
     }
 
     /// By which others open it.
     #[napi(getter)]
     pub fn handle(&self) -> Result<String> {
-        with(&self.owner.limiter, |limiter| limiter.segment().handle())
+        self.owner.limiter.with(|limiter| Ok(limiter.segment().handle()))
     }
 
     /// Lets go of the segment.
     #[napi]
     pub fn close(&self) {
-        close(&self.owner.limiter);
+        self.owner.limiter.close();
     }
 }
 
@@ -346,9 +330,7 @@ impl LimiterOwner {
         call: &Call,
         action: impl FnOnce(&Limiter, ReadKey<'_>) -> std::result::Result<Value, SlotError>,
     ) -> Value {
-        let outcome = (|| {
-            let limiter = self.limiter.try_borrow().map_err(|_| Failure::Closed)?;
-            let limiter = limiter.as_ref().ok_or(Failure::Closed)?;
+        let outcome = self.limiter.try_with(|limiter| {
             let mut buffer = self.key.try_borrow_mut().map_err(|_| Failure::Closed)?;
             let key = buffer.read(call, 0)?;
             action(limiter, key).map_err(|error| match error {
@@ -356,11 +338,8 @@ impl LimiterOwner {
                 SlotError::Stuck => Failure::Stuck,
                 _ => Failure::Corrupt,
             })
-        })();
-        outcome.unwrap_or_else(|failure| {
-            self.scratch.note(Number::Failure, f64::from(failure as u8));
-            call.null()
-        })
+        });
+        self.scratch.answer(call, outcome)
     }
 
     #[inline]

@@ -11,7 +11,8 @@ use napi_derive::napi;
 
 use super::bell::BellWatcher;
 use super::keys::{js_value, kind, TextBuffer};
-use super::raw::{define, Call, Method, Value};
+use super::owned::{methods, Closable};
+use super::raw::{Call, Method, Value};
 use super::segment::{open_error, Failure, Number, Scratch, SegmentSource};
 
 /// Which of a queue's bells.
@@ -33,8 +34,7 @@ pub struct QueueStats {
 }
 
 struct Owner {
-    /// `None` once released.
-    queue: RefCell<Option<Queue>>,
+    queue: Closable<Queue>,
     is_topic: bool,
     text: RefCell<TextBuffer>,
     scratch: Rc<Scratch>,
@@ -61,7 +61,7 @@ impl SharedQueue {
 
     fn of(queue: Queue, is_topic: bool) -> Result<Self> {
         let owner = Owner {
-            queue: RefCell::new(Some(queue)),
+            queue: Closable::new(queue),
             is_topic,
             text: RefCell::default(),
             scratch: Scratch::new()?,
@@ -78,7 +78,7 @@ impl SharedQueue {
     /// A subscriber of the topic, from the oldest value on or from the next.
     #[napi]
     pub fn subscribe(&self, oldest: bool) -> Result<SharedQueue> {
-        let queue = self.with(|queue| Ok(queue.clone()))?;
+        let queue = self.owner.queue.with(|queue| Ok(queue.clone()))?;
         let cursor = queue.cursor(oldest).map_err(queue_error)?;
         let subscriber = Self::of(queue, true)?;
         subscriber.owner.cursor.set(cursor);
@@ -94,27 +94,28 @@ impl SharedQueue {
     /// An object with the methods `send`, `sendScratch`, `sendBytes`, `receive`, `bell` and `wait`.
     #[napi]
     pub fn methods<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
-        let object = Object::new(env)?;
-        let (raw, value) = (env.raw(), object.raw());
-        define::<Send>(raw, value, &self.owner)?;
-        define::<SendScratch>(raw, value, &self.owner)?;
-        define::<SendBytes>(raw, value, &self.owner)?;
-        define::<Receive>(raw, value, &self.owner)?;
-        define::<Count>(raw, value, &self.owner)?;
-        define::<Wait>(raw, value, &self.owner)?;
-        Ok(object)
+        methods!(
+            env,
+            &self.owner,
+            Send,
+            SendScratch,
+            SendBytes,
+            Receive,
+            Count,
+            Wait
+        )
     }
 
     /// By which others open it.
     #[napi(getter)]
     pub fn handle(&self) -> Result<String> {
-        self.with(|queue| Ok(queue.segment().handle()))
+        self.owner.queue.with(|queue| Ok(queue.segment().handle()))
     }
 
     /// Rings after values came (0), or after room did (1).
     #[napi]
     pub fn bell(&self, which: u32) -> Result<BellWatcher> {
-        let queue = self.with(|queue| Ok(queue.clone()))?;
+        let queue = self.owner.queue.with(|queue| Ok(queue.clone()))?;
         Ok(match which {
             RECORDS => BellWatcher::new(move |action| action(queue.record_bell())),
             _ => BellWatcher::new(move |action| action(queue.room_bell())),
@@ -125,19 +126,21 @@ impl SharedQueue {
     #[napi]
     pub fn lag(&self) -> Result<f64> {
         let cursor = self.owner.cursor.get();
-        self.with(|queue| Ok(queue.lag(&cursor).map_err(queue_error)? as f64))
+        self.owner
+            .queue
+            .with(|queue| Ok(queue.lag(&cursor).map_err(queue_error)? as f64))
     }
 
     /// No more values, from anybody.
     #[napi]
     pub fn end(&self) -> Result<()> {
-        self.with(|queue| queue.close().map_err(queue_error))
+        self.owner.queue.with(|queue| queue.close().map_err(queue_error))
     }
 
     /// Numbers of it.
     #[napi]
     pub fn stats(&self) -> Result<QueueStats> {
-        self.with(|queue| {
+        self.owner.queue.with(|queue| {
             let stats = queue.stats().map_err(queue_error)?;
             Ok(QueueStats {
                 records: stats.records as f64,
@@ -152,17 +155,7 @@ impl SharedQueue {
     /// Lets go of the segment.
     #[napi]
     pub fn release(&self) {
-        if let Ok(mut queue) = self.owner.queue.try_borrow_mut() {
-            *queue = None;
-        }
-    }
-}
-
-impl SharedQueue {
-    fn with<T>(&self, action: impl FnOnce(&Queue) -> Result<T>) -> Result<T> {
-        let closed = || Error::new(Status::Closing, "CLOSED 0 closed");
-        let queue = self.owner.queue.try_borrow().map_err(|_| closed())?;
-        action(queue.as_ref().ok_or_else(closed)?)
+        self.owner.queue.close();
     }
 }
 
@@ -176,14 +169,7 @@ fn queue_error(error: QueueError) -> Error {
 
 impl Owner {
     fn with(&self, call: &Call, action: impl FnOnce(&Queue) -> std::result::Result<Value, Failure>) -> Value {
-        let outcome = match self.queue.try_borrow() {
-            Ok(queue) => queue.as_ref().ok_or(Failure::Closed).and_then(action),
-            Err(_) => Err(Failure::Closed),
-        };
-        outcome.unwrap_or_else(|failure| {
-            self.scratch.note(Number::Failure, f64::from(failure as u8));
-            call.null()
-        })
+        self.scratch.answer(call, self.queue.try_with(action))
     }
 
     /// True if it was sent, false if there is no room now.

@@ -113,6 +113,21 @@ impl Call {
         (status == sys::Status::napi_ok).then_some(number)
     }
 
+    /// The 64 bits of an argument that is a bigint.
+    #[inline]
+    pub fn bigint(&self, index: usize) -> Option<u64> {
+        if index >= self.count() {
+            return None;
+        }
+        let mut bits = 0;
+        let mut lossless = false;
+        // SAFETY: a value of the running call.
+        let status = unsafe {
+            sys::napi_get_value_bigint_uint64(self.env, self.argument(index), &mut bits, &mut lossless)
+        };
+        (status == sys::Status::napi_ok).then_some(bits)
+    }
+
     /// Copies the code units of a string argument. Returns how many there were room for; a full buffer says that
     /// there may be more. `None` if it is no string.
     #[inline]
@@ -192,6 +207,22 @@ impl Call {
         let mut value = ptr::null_mut();
         // SAFETY: the environment of the running call.
         unsafe { sys::napi_create_double(self.env, number, &mut value) };
+        Value(value)
+    }
+
+    /// A bigint of 64 bits with a sign.
+    pub fn signed_bigint(&self, number: i64) -> Value {
+        let mut value = ptr::null_mut();
+        // SAFETY: the environment of the running call.
+        unsafe { sys::napi_create_bigint_int64(self.env, number, &mut value) };
+        Value(value)
+    }
+
+    /// A bigint of 64 bits without one.
+    pub fn unsigned_bigint(&self, number: u64) -> Value {
+        let mut value = ptr::null_mut();
+        // SAFETY: the environment of the running call.
+        unsafe { sys::napi_create_bigint_uint64(self.env, number, &mut value) };
         Value(value)
     }
 

@@ -157,6 +157,8 @@ pub enum Failure {
     TooLarge = 8,
     /// The queue is closed, and nothing is left in it.
     Ended = 9,
+    /// The array has no such element.
+    NoElement = 10,
 }
 
 const NUMBERS: usize = 8;

@@ -2,6 +2,7 @@
 //! and processes, the shared memory under both, and the queue of a pool of threads.
 
 pub mod accept;
+pub mod array;
 pub mod channel;
 #[cfg(not(loom))]
 pub mod counter;

@@ -10,11 +10,14 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+use manycore_core::array::shared::{Array, ElementType, Elements};
+use manycore_core::array::values::{NewValue as ArrayValue, Values};
 use manycore_core::channel::ring::{QueueError, Taken};
 use manycore_core::channel::shared::{Queue, CHANNEL};
 use manycore_core::crash;
 use manycore_core::limit::limiter::{Limiter, Rules};
 use manycore_core::shm::object::{ObjectSegment, Plan};
+use manycore_core::shm::owner_lock::System;
 use manycore_core::shm::OpenError;
 use manycore_core::table::entry::NewValue;
 use manycore_core::table::map::{Options, Table};
@@ -108,6 +111,36 @@ fn use_limiter(limiter: &Limiter) {
     }
 }
 
+fn open_array(open: impl FnOnce(&Plan) -> Result<Arc<ObjectSegment>, OpenError>) -> Array {
+    Array::open(ElementType::Value(128), 20, 0, open).unwrap()
+}
+
+fn values(array: &Array) -> Values<'_> {
+    match array.elements().unwrap() {
+        Elements::Values(values) => values,
+        _ => panic!("an array of numbers"),
+    }
+}
+
+fn use_array(array: &Array) {
+    let values = values(array);
+    let mut words = [0; 16];
+    for turn in 1..20_000 {
+        let bytes = value_of(9, turn);
+        let value = ArrayValue {
+            kind: 0,
+            bytes: &bytes,
+        };
+        let index = turn as usize % 20;
+        if values.set(&System, index, &value, None).is_err() {
+            values.push(&System, &value).unwrap();
+        }
+        if turn % 5 == 0 {
+            values.pop(&System, &mut words).unwrap();
+        }
+    }
+}
+
 /// Not a test of its own: what the dying process does.
 #[test]
 fn the_dying_process() {
@@ -118,6 +151,7 @@ fn the_dying_process() {
     match role.as_str() {
         "table" => use_table(&open_table(open)),
         "channel" => use_channel(&Queue::open(CHANNEL, 4096, 20, open).unwrap()),
+        "array" => use_array(&open_array(open)),
         "limiter" => use_limiter(&Limiter::open(RULES, 10, open).unwrap()),
         _ => panic!("no such role"),
     }
@@ -231,6 +265,42 @@ fn a_channel_survives_users_killed_at_any_named_point() {
                 queue.pop(&mut words),
                 Ok(Taken::Record { bytes: 0, .. })
             ));
+        }
+    }
+}
+
+#[test]
+fn an_array_survives_users_killed_at_any_named_point() {
+    let array = open_array(ObjectSegment::anonymous);
+    let handle = array.segment().handle();
+    let values = values(&array);
+    for point in [
+        "store",
+        "publish",
+        "copy",
+        "array.written",
+        "array.published",
+        "array.counting",
+        "array.counted",
+    ] {
+        for count in [1, 40, 111] {
+            die("array", &handle, &format!("{point}:{count}"));
+            let length = values.length().unwrap();
+            let mut words = [0; 16];
+            for index in 0..length {
+                let found = values.get(&System, index, &mut words).unwrap().unwrap();
+                assert_eq!(
+                    words.map(u64::to_le_bytes).concat()[..found.bytes],
+                    value_of(9, words[1]),
+                    "torn"
+                );
+                let value = ArrayValue { kind: 0, bytes: &[] };
+                values.set(&System, index, &value, None).unwrap();
+            }
+            for _ in 0..length {
+                assert_eq!(values.pop(&System, &mut words).unwrap().unwrap().bytes, 0);
+            }
+            assert_eq!(values.pop(&System, &mut words), Ok(None), "{point}");
         }
     }
 }

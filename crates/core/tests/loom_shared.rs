@@ -7,6 +7,8 @@
 use loom::sync::Arc;
 use loom::thread;
 
+use manycore_core::array::values::{NewValue as ArrayValue, Values};
+use manycore_core::array::CONTROL_WORDS as ARRAY_WORDS;
 use manycore_core::channel::ring::{Cursor, Ring, Taken, CONTROL_WORDS};
 use manycore_core::limit::slots::{Meaning, Slots, PLACES, SET_WORDS};
 use manycore_core::shm::owner_lock::{Acquired, Host, OwnerLock, Patience};
@@ -226,5 +228,84 @@ fn a_place_that_changes_hands_takes_nothing_with_it() {
             (Err(_), Ok(())) => assert!(states[0].is_none() && matches!(states[1], Some(5 | 7))),
             outcome => panic!("{outcome:?} {states:?}"),
         }
+    });
+}
+
+const ELEMENT_BYTES: usize = 16;
+
+fn array(memory: &[AtomicU64]) -> Values<'_> {
+    Values::new(Words::new(memory), 2, ELEMENT_BYTES).unwrap()
+}
+
+fn array_memory() -> Arc<Vec<AtomicU64>> {
+    memory(ARRAY_WORDS + 2 * Values::element_words(ELEMENT_BYTES))
+}
+
+/// Twice the same, so that half of one with half of another shows.
+fn twice(number: u64) -> [u8; ELEMENT_BYTES] {
+    let mut bytes = [0; ELEMENT_BYTES];
+    for half in bytes.chunks_mut(8) {
+        half.copy_from_slice(&number.to_le_bytes());
+    }
+    bytes
+}
+
+fn element(memory: &[AtomicU64], me: u64, index: usize) -> Option<u64> {
+    let mut target = [0; 2];
+    array(memory).get(&Thread(me), index, &mut target).unwrap()?;
+    assert_eq!(target[0], target[1], "torn");
+    Some(target[0])
+}
+
+#[test]
+fn a_reader_of_an_element_finds_the_old_value_or_the_new_one() {
+    model(|| {
+        let memory = array_memory();
+        let set = |memory: &[AtomicU64], number| {
+            let value = ArrayValue {
+                kind: 0,
+                bytes: &twice(number),
+            };
+            array(memory).set(&Thread(1), 0, &value, None).unwrap();
+        };
+        let first = ArrayValue {
+            kind: 0,
+            bytes: &twice(1),
+        };
+        array(&memory).push(&Thread(2), &first).unwrap();
+        let theirs = Arc::clone(&memory);
+        let writer = thread::spawn(move || {
+            // The second one writes where the reader may be reading the first.
+            set(&theirs, 2);
+            set(&theirs, 3);
+        });
+        let early = element(&memory, 2, 0).unwrap();
+        let late = element(&memory, 2, 0).unwrap();
+        assert!((1..=3).contains(&early) && (early..=3).contains(&late));
+        writer.join().unwrap();
+        assert_eq!(element(&memory, 2, 0), Some(3));
+    });
+}
+
+#[test]
+fn an_element_that_is_counted_is_written_and_popped_once() {
+    model(|| {
+        let memory = array_memory();
+        let theirs = Arc::clone(&memory);
+        let writer = thread::spawn(move || {
+            let value = ArrayValue {
+                kind: 0,
+                bytes: &twice(7),
+            };
+            array(&theirs).push(&Thread(1), &value).unwrap();
+            let mut target = [0; 2];
+            array(&theirs).pop(&Thread(1), &mut target).unwrap()
+        });
+        let seen = element(&memory, 2, 0);
+        assert!(matches!(seen, None | Some(7)));
+        let mut target = [0; 2];
+        let ours = array(&memory).pop(&Thread(2), &mut target).unwrap();
+        let popped = u32::from(ours.is_some()) + u32::from(writer.join().unwrap().is_some());
+        assert_eq!(popped, 1);
     });
 }

@@ -1,0 +1,122 @@
+//! What all arrays have: a length, a capacity, and the lock of those who change the length.
+
+use crate::crash;
+use crate::shm::owner_lock::{Host, OwnerLock, Stuck};
+use crate::shm::words::{Corrupt, Words};
+use crate::sync::Ordering;
+
+const LOCK: usize = 0;
+pub(super) const LENGTH: usize = 16;
+/// Words before the elements.
+pub const CONTROL_WORDS: usize = 32;
+
+/// Why an array does not do what it is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArrayError {
+    /// It has as many elements as it can have.
+    #[error("the array is full")]
+    Full,
+    /// The value needs more bytes than an element has.
+    #[error("the value is larger than an element")]
+    TooLarge,
+    /// There is no such element.
+    #[error("the array has no such element")]
+    NoElement,
+    /// Whoever has a lock lives, but does not go on.
+    #[error("a living user of the array does not go on")]
+    Stuck,
+    /// The memory holds what cannot be.
+    #[error("the array is corrupt")]
+    Corrupt,
+}
+
+impl From<Corrupt> for ArrayError {
+    fn from(_: Corrupt) -> Self {
+        Self::Corrupt
+    }
+}
+
+impl From<Stuck> for ArrayError {
+    fn from(_: Stuck) -> Self {
+        Self::Stuck
+    }
+}
+
+/// Lock and length of an array with room for `capacity` elements of `element_words` words.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spine<'a> {
+    pub words: Words<'a>,
+    pub capacity: usize,
+    element_words: usize,
+}
+
+impl<'a> Spine<'a> {
+    pub fn new(words: Words<'a>, capacity: usize, element_words: usize) -> Result<Self, Corrupt> {
+        let all = capacity
+            .checked_mul(element_words)
+            .and_then(|elements| elements.checked_add(CONTROL_WORDS));
+        match all {
+            Some(all) if all <= words.len() && element_words > 0 => Ok(Self {
+                words,
+                capacity,
+                element_words,
+            }),
+            _ => Err(Corrupt),
+        }
+    }
+
+    /// Elements that there are.
+    #[inline]
+    pub fn length(self) -> Result<usize, Corrupt> {
+        // Acquire: pairs with `set_length`; an element that is counted is written.
+        let length = self.words.at(LENGTH)?.load(Ordering::Acquire);
+        match usize::try_from(length) {
+            Ok(length) if length <= self.capacity => Ok(length),
+            _ => Err(Corrupt),
+        }
+    }
+
+    /// Where the element is, if there is one of that index.
+    #[inline]
+    pub fn element(self, index: usize) -> Result<Option<usize>, Corrupt> {
+        Ok((index < self.length()?).then(|| self.place(index)))
+    }
+
+    /// Where an element is or would be. Within the words for an index below the capacity.
+    #[inline]
+    pub fn place(self, index: usize) -> usize {
+        CONTROL_WORDS + index * self.element_words
+    }
+
+    /// Holder: counts more or fewer elements.
+    pub fn set_length(self, length: usize) -> Result<(), Corrupt> {
+        crash::point("array.counting");
+        self.words.publish(LENGTH, length as u64)?;
+        crash::point("array.counted");
+        Ok(())
+    }
+
+    /// Runs `action` while no one else changes the length. A holder that died has left nothing half done.
+    pub fn locked<T>(
+        self,
+        host: &impl Host,
+        action: impl FnOnce() -> Result<T, ArrayError>,
+    ) -> Result<T, ArrayError> {
+        locked(self.words, LOCK, host, action)
+    }
+}
+
+/// Runs `action` with the lock in a word, behind which nothing is ever half done for others to see.
+pub(super) fn locked<T>(
+    words: Words<'_>,
+    at: usize,
+    host: &impl Host,
+    action: impl FnOnce() -> Result<T, ArrayError>,
+) -> Result<T, ArrayError> {
+    let lock = OwnerLock::new(words.at(at)?);
+    let _either_way = lock.acquire(host)?;
+    let outcome = action();
+    lock.release();
+    outcome
+}

@@ -1,0 +1,411 @@
+'use strict';
+
+const { Exchange } = require('./exchange');
+const { guarded, noElement } = require('./failures');
+const numbers = require('./array-numbers');
+const scratch = require('./scratch');
+const source = require('./source');
+const { makeError } = require('../core/errors');
+
+const KIND = 'array';
+const MAX_CAPACITY = 2 ** 32;
+const DEFAULT_VALUE_BYTES = 128;
+const MAX_VALUE_BYTES = scratch.BYTES;
+/** The native methods' index of an element behind the last. */
+const BEHIND = -1;
+
+/** An array in shared memory, see types/shared.d.ts. */
+class SharedArray {
+  #native;
+  #subject;
+  #exchange;
+  #methods;
+  #type;
+  #options;
+
+  /**
+   * @param {any} options
+   * @param {import('./source').Place} [place]
+   */
+  constructor(options, place = source.NOWHERE) {
+    const origin = new.target;
+    const wanted = readOptions(options, place, origin);
+    const { NativeArray } = source.addonFor('SharedArray');
+    this.#subject = place.subject;
+    this.#native = guarded(place.subject, origin, () => NativeArray.open(place.source, wanted));
+    this.#options = guarded(place.subject, origin, () => this.#native.options);
+    this.#type = numbers.TYPES[this.#options.of];
+    if (options?.type !== undefined && options.type !== this.#type.name) {
+      const found = `an array whose type is '${this.#type.name}'`;
+      throw makeError('ERR_MANYCORE_SEGMENT_KIND', [place.subject, found], origin);
+    }
+    this.#exchange = new Exchange(this.#native, place.subject);
+    this.#methods = /** @type {Record<string, (...args: any[]) => any>} */ (this.#native.methods());
+    source.defineHandle(this, KIND, () => this.#guarded(() => this.#native.handle));
+  }
+
+  /**
+   * @param {string} name
+   * @param {any} [options]
+   */
+  static open(name, options) {
+    return new SharedArray(options, source.named(name, options, SharedArray.open));
+  }
+
+  /** @param {unknown} handle */
+  static from(handle) {
+    return new SharedArray(undefined, source.handed(handle, KIND, SharedArray.from));
+  }
+
+  get type() {
+    return this.#type.name;
+  }
+
+  get capacity() {
+    return this.#options.capacity;
+  }
+
+  get valueBytes() {
+    return this.#options.valueBytes;
+  }
+
+  get length() {
+    return this.#exchange.checked(this.#methods.length());
+  }
+
+  /** @param {number} index */
+  get(index) {
+    const raw = this.#methods.get(index);
+    if (raw === undefined || typeof raw === 'number' || typeof raw === 'string') return raw;
+    return typeof raw === 'bigint' ? raw : this.#exchange.value(raw, index);
+  }
+
+  /** @param {number} index */
+  at(index) {
+    const whole = Math.trunc(index) || 0;
+    return this.get(whole < 0 ? this.length + whole : whole);
+  }
+
+  /**
+   * @param {number} index
+   * @param {any} value
+   */
+  set(index, value) {
+    const origin = SharedArray.prototype.set;
+    this.#store(checkIndex(index, origin), value, undefined, origin);
+    return this;
+  }
+
+  /** @param {any} value */
+  push(value) {
+    this.#store(BEHIND, value, undefined, SharedArray.prototype.push);
+    return this.#exchange.numbers[scratch.LENGTH];
+  }
+
+  pop() {
+    const raw = this.#methods.pop();
+    return raw === undefined || typeof raw === 'bigint' ? raw : this.#exchange.value(raw, undefined);
+  }
+
+  /**
+   * @param {any} value
+   * @param {number} [start]
+   * @param {number} [end]
+   */
+  fill(value, start = 0, end = this.length) {
+    for (let index = start; index < end; index++) this.set(index, value);
+    return this;
+  }
+
+  clear() {
+    this.#guarded(() => this.#native.clear());
+  }
+
+  /** @param {number} index */
+  getVersioned(index) {
+    this.#checkValues(SharedArray.prototype.getVersioned);
+    this.#exchange.numbers[scratch.VERSION] = NaN;
+    const value = this.get(index);
+    const version = this.#exchange.numbers[scratch.VERSION];
+    return Number.isNaN(version) ? undefined : { value, version };
+  }
+
+  /**
+   * @param {number} index
+   * @param {number} version
+   * @param {any} value
+   */
+  compareAndSet(index, version, value) {
+    const origin = SharedArray.prototype.compareAndSet;
+    this.#checkValues(origin);
+    source.versionArgument(version, origin);
+    this.#store(checkIndex(index, origin), value, version, origin);
+    return this.#exchange.numbers[scratch.VERSION];
+  }
+
+  /**
+   * @param {number} index
+   * @param {(value: any) => any} change
+   */
+  update(index, change) {
+    const origin = SharedArray.prototype.update;
+    if (typeof change !== 'function') {
+      throw makeError('ERR_INVALID_ARG_TYPE', ['change', 'a function', change], origin);
+    }
+    checkIndex(index, origin);
+    for (;;) {
+      const value = this.#type.isNumber ? this.#tryReplace(index, change) : this.#tryUpdate(index, change);
+      if (value !== undefined) return value.made;
+    }
+  }
+
+  /**
+   * @param {number} index
+   * @param {(value: any) => any} change
+   */
+  #tryUpdate(index, change) {
+    const found = this.getVersioned(index);
+    if (found === undefined) throw noElement(index, this.update);
+    const made = change(found.value);
+    return this.compareAndSet(index, found.version, made) === 0 ? undefined : { made };
+  }
+
+  /**
+   * @param {number} index
+   * @param {(value: any) => any} change
+   */
+  #tryReplace(index, change) {
+    const found = this.get(index);
+    if (found === undefined) throw noElement(index, this.update);
+    const made = change(found);
+    return numbers.isSame(this.compareExchange(index, found, made), found) ? { made } : undefined;
+  }
+
+  /**
+   * @param {number} index
+   * @param {any} [by]
+   */
+  add(index, by = this.#type.one) {
+    return this.#sum(index, numbers.Operation.ADD, by, SharedArray.prototype.add);
+  }
+
+  /**
+   * @param {number} index
+   * @param {any} [by]
+   */
+  subtract(index, by = this.#type.one) {
+    return this.#sum(index, numbers.Operation.SUBTRACT, by, SharedArray.prototype.subtract);
+  }
+
+  /**
+   * @param {number} index
+   * @param {any} bits
+   */
+  and(index, bits) {
+    return this.#combine(index, numbers.Operation.AND, bits, SharedArray.prototype.and);
+  }
+
+  /**
+   * @param {number} index
+   * @param {any} bits
+   */
+  or(index, bits) {
+    return this.#combine(index, numbers.Operation.OR, bits, SharedArray.prototype.or);
+  }
+
+  /**
+   * @param {number} index
+   * @param {any} bits
+   */
+  xor(index, bits) {
+    return this.#combine(index, numbers.Operation.XOR, bits, SharedArray.prototype.xor);
+  }
+
+  /**
+   * @param {number} index
+   * @param {any} value
+   */
+  exchange(index, value) {
+    return this.#change(index, numbers.Operation.EXCHANGE, value, SharedArray.prototype.exchange);
+  }
+
+  /**
+   * @param {number} index
+   * @param {any} expected
+   * @param {any} value
+   */
+  compareExchange(index, expected, value) {
+    const origin = SharedArray.prototype.compareExchange;
+    this.#checkNumbers(origin);
+    checkIndex(index, origin);
+    this.#type.check('expected', expected, origin);
+    this.#type.check('value', value, origin);
+    return this.#exchange.checked(this.#methods.compare(index, expected, value), index);
+  }
+
+  *entries() {
+    for (let index = 0; index < this.length; index++) {
+      // One that was popped meanwhile is as good as undefined, as in an array.
+      yield /** @type {[number, any]} */ ([index, this.get(index)]);
+    }
+  }
+
+  *keys() {
+    for (let index = 0; index < this.length; index++) yield index;
+  }
+
+  *values() {
+    for (const [, value] of this.entries()) yield value;
+  }
+
+  [Symbol.iterator]() {
+    return this.values();
+  }
+
+  /**
+   * @param {(value: any, index: number, array: SharedArray) => void} callback
+   * @param {any} [thisArg]
+   */
+  forEach(callback, thisArg) {
+    for (const [index, value] of this.entries()) callback.call(thisArg, value, index, this);
+  }
+
+  toArray() {
+    return [...this];
+  }
+
+  close() {
+    this.#native.close();
+  }
+
+  [Symbol.dispose ?? Symbol.for('nodejs.dispose')]() {
+    this.close();
+  }
+
+  /**
+   * Stores a value in the place of another one, or behind the last.
+   * @param {number} index
+   * @param {any} value
+   * @param {number | undefined} version
+   * @param {Function} origin
+   */
+  #store(index, value, version, origin) {
+    const methods = this.#methods;
+    let made;
+    if (this.#type.isNumber) {
+      this.#type.check('value', value, origin);
+      made = methods.set(index, value);
+    } else if (typeof value === 'string' || typeof value === 'number') {
+      made = methods.set(index, value, version);
+    } else {
+      made = this.#exchange.give(
+        value,
+        (length) => methods.setScratch(index, length, version),
+        (bytes, kind) => methods.setBytes(index, bytes, kind, version),
+      );
+    }
+    this.#exchange.checked(made, index);
+  }
+
+  /**
+   * @param {number} index
+   * @param {number} operation
+   * @param {any} operand
+   * @param {Function} origin
+   */
+  #change(index, operation, operand, origin) {
+    this.#checkNumbers(origin);
+    checkIndex(index, origin);
+    this.#type.check('value', operand, origin);
+    return this.#exchange.checked(this.#methods.change(index, operation, operand), index);
+  }
+
+  /**
+   * The number that the change has made.
+   * @param {number} index
+   * @param {number} operation
+   * @param {any} operand
+   * @param {Function} origin
+   */
+  #sum(index, operation, operand, origin) {
+    const before = this.#change(index, operation, operand, origin);
+    return this.#type.wrap(operation === numbers.Operation.ADD ? before + operand : before - operand);
+  }
+
+  /**
+   * As `#change`, of integers.
+   * @param {number} index
+   * @param {number} operation
+   * @param {any} operand
+   * @param {Function} origin
+   */
+  #combine(index, operation, operand, origin) {
+    if (this.#type.name === 'float64') {
+      throw makeError('ERR_INVALID_THIS', ['a SharedArray of integers'], origin);
+    }
+    return this.#change(index, operation, operand, origin);
+  }
+
+  /** @param {Function} origin */
+  #checkNumbers(origin) {
+    if (!this.#type.isNumber) throw makeError('ERR_INVALID_THIS', ['a SharedArray of numbers'], origin);
+  }
+
+  /** @param {Function} origin */
+  #checkValues(origin) {
+    if (this.#type.isNumber) {
+      throw makeError('ERR_INVALID_THIS', ["a SharedArray of the type 'value'"], origin);
+    }
+  }
+
+  /**
+   * @template T
+   * @param {() => T} call
+   */
+  #guarded(call) {
+    return guarded(this.#subject, SharedArray, call);
+  }
+}
+
+/**
+ * @param {any} options
+ * @param {import('./source').Place} place
+ * @param {Function} origin
+ */
+function readOptions(options, place, origin) {
+  const { type = 'value', length = 0, capacity, valueBytes } = source.checkOptions(options, origin);
+  const of = numbers.TYPES.findIndex(({ name }) => name === type);
+  if (of < 0) {
+    const names = numbers.TYPES.map(({ name }) => `'${name}'`).join(', ');
+    throw makeError('ERR_INVALID_ARG_VALUE', ['options.type', type, `must be one of ${names}`], origin);
+  }
+  const number = source.numberOption;
+  const begins = number('options.length', length, { fallback: 0, min: 0, max: MAX_CAPACITY, origin });
+  // Without a capacity, one can only open what is there.
+  const opens = place.source.handle !== undefined || place.source.create === 0;
+  if (capacity === undefined && begins === 0 && !opens) {
+    throw makeError('ERR_INVALID_ARG_TYPE', ['options.capacity', 'a number', capacity], origin);
+  }
+  const room = { fallback: Math.max(1, begins), min: Math.max(1, begins), max: MAX_CAPACITY, origin };
+  const bytes = { fallback: DEFAULT_VALUE_BYTES, min: 8, max: MAX_VALUE_BYTES, origin };
+  return {
+    of,
+    length: begins,
+    capacity: number('options.capacity', capacity, room),
+    valueBytes: number('options.valueBytes', valueBytes, bytes),
+  };
+}
+
+/**
+ * @param {number} index
+ * @param {Function} origin
+ */
+function checkIndex(index, origin) {
+  if (typeof index !== 'number') {
+    throw makeError('ERR_INVALID_ARG_TYPE', ['index', 'a number', index], origin);
+  }
+  if (!Number.isInteger(index) || index < 0) throw noElement(index, origin);
+  return index;
+}
+
+module.exports.SharedArray = SharedArray;

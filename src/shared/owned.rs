@@ -1,0 +1,70 @@
+//! What the bindings of shared objects have in common: an object that may have been closed, and how a method says
+//! that it failed.
+
+use std::cell::RefCell;
+
+use napi::bindgen_prelude::{Error, Result, Status};
+
+use super::raw::{Call, Value};
+use super::segment::{Failure, Number, Scratch};
+
+/// An object that may have been closed. One thread.
+pub struct Closable<T>(RefCell<Option<T>>);
+
+impl<T> Closable<T> {
+    /// Open.
+    pub fn new(object: T) -> Self {
+        Self(RefCell::new(Some(object)))
+    }
+
+    /// Runs `action` with the object, for a method of a class.
+    pub fn with<R>(&self, action: impl FnOnce(&T) -> Result<R>) -> Result<R> {
+        let closed = || Error::new(Status::Closing, "CLOSED 0 closed");
+        let object = self.0.try_borrow().map_err(|_| closed())?;
+        action(object.as_ref().ok_or_else(closed)?)
+    }
+
+    /// Runs `action` with the object, for a raw method.
+    #[inline]
+    pub fn try_with<R>(
+        &self,
+        action: impl FnOnce(&T) -> std::result::Result<R, Failure>,
+    ) -> std::result::Result<R, Failure> {
+        match self.0.try_borrow() {
+            Ok(object) => object.as_ref().ok_or(Failure::Closed).and_then(action),
+            Err(_) => Err(Failure::Closed),
+        }
+    }
+
+    /// Lets go of it.
+    pub fn close(&self) {
+        if let Ok(mut object) = self.0.try_borrow_mut() {
+            *object = None;
+        }
+    }
+}
+
+impl Scratch {
+    /// What a method returns: the value, or null with the failure noted.
+    #[inline]
+    pub fn answer(&self, call: &Call, outcome: std::result::Result<Value, Failure>) -> Value {
+        outcome.unwrap_or_else(|failure| self.fail(call, failure))
+    }
+
+    /// Null, and why.
+    #[cold]
+    pub fn fail(&self, call: &Call, failure: Failure) -> Value {
+        self.note(Number::Failure, f64::from(failure as u8));
+        call.null()
+    }
+}
+
+/// An object with raw methods of `owner`.
+macro_rules! methods {
+    ($env:expr, $owner:expr, $($method:ty),+ $(,)?) => {{
+        let object = Object::new($env)?;
+        $($crate::shared::raw::define::<$method>($env.raw(), object.raw(), $owner)?;)+
+        Ok(object)
+    }};
+}
+pub(super) use methods;
