@@ -18,7 +18,7 @@ function makeLane(capacity) {
     rings: 0,
     isClosed: false,
   };
-  const shared = { memory: () => arrayBuffer, ringOffset: CONTROL_BYTES, capacity };
+  const shared = { memory: () => ({ buffer: arrayBuffer, ringOffset: CONTROL_BYTES, capacity }) };
   const sender = {
     ...shared,
     ring: () => lane.rings++,
