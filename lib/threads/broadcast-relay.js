@@ -9,10 +9,15 @@
  */
 
 const { Deserializer, Serializer } = require('node:v8');
-const { BroadcastChannel: NodeChannel, isMainThread } = require('node:worker_threads');
+const { nodes, port } = require('./preload');
+
+const { BroadcastChannel: NodeChannel, MessagePort } = nodes;
 
 /** How the cluster's messages begin that are for this. Node delivers what begins so to nobody else. */
 const COMMAND = 'NODE_MANYCORE_BROADCAST';
+
+/** Begins what a worker says to its parent: `[BROADCAST, ...entry]`. */
+const BROADCAST = 'manycore:broadcast:8d1c6f3b-6a5e-4a36-9f0c-1f6f2f0b7c55';
 
 /** As structured clone does it; `v8.serialize` treats buffers in ways of its own. */
 class Cloner extends Serializer {
@@ -41,23 +46,15 @@ function deserialize(bytes) {
 
 /** Who has a name: channels of this thread, workers and processes below it. @type {Map<string, Set<object>>} */
 const members = new Map();
-/** By which messages from elsewhere are posted in this process. @type {Map<string, NodeChannel>} */
+/** By which messages from elsewhere are posted in this process. @type {Map<string, import('node:worker_threads').BroadcastChannel>} */
 const outlets = new Map();
 
 /**
  * The way up.
  * @type {(op: 'join' | 'leave' | 'post', name: string, bytes?: Uint8Array) => void}
  */
-let up = isMainThread ? toPrimary : () => {};
+const up = nodes.isMainThread ? toPrimary : toParent;
 let isListening = false;
-
-/**
- * In a worker: the way to its parent.
- * @param {(entry: any[]) => void} post
- */
-function setParent(post) {
-  up = (...entry) => post(entry);
-}
 
 /**
  * @param {string} name
@@ -142,6 +139,14 @@ function send({ process: target }, [op, name, bytes]) {
 }
 
 /**
+ * In a worker. The parent of one that is none of ours knows nothing of this.
+ * @param {any[]} entry
+ */
+function toParent(...entry) {
+  if (port !== null) MessagePort.prototype.postMessage.call(port, [BROADCAST, ...entry]);
+}
+
+/**
  * In the main thread of a cluster's worker.
  * @param {string} op
  * @param {string} name
@@ -216,10 +221,10 @@ function listening(name) {
   return members.get(name)?.size ?? 0;
 }
 
+module.exports.BROADCAST = BROADCAST;
 module.exports.serialize = serialize;
 module.exports.deserialize = deserialize;
 module.exports.listening = listening;
-module.exports.setParent = setParent;
 module.exports.join = join;
 module.exports.leave = leave;
 module.exports.post = post;

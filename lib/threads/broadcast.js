@@ -1,12 +1,12 @@
 'use strict';
 
-/** `BroadcastChannel`, which with `{ scope: 'host' }` reaches the threads of all processes of the cluster. */
+/** `BroadcastChannel` with `{ scope: 'host' }`, which reaches the threads of all processes of the cluster. */
 
-const workerThreads = require('node:worker_threads');
 const { makeError } = require('../core/errors');
 const relay = require('./broadcast-relay');
+const { BroadcastChannel, nodes } = require('./preload');
 
-const NodeChannel = workerThreads.BroadcastChannel;
+const NodeChannel = /** @type {typeof import('node:worker_threads').BroadcastChannel} */ (nodes.BroadcastChannel);
 
 class HostChannel extends NodeChannel {
   #isOpen = true;
@@ -39,36 +39,19 @@ class HostChannel extends NodeChannel {
   }
 }
 
-/** Node's class, but for the choice. @type {typeof NodeChannel} */
-const BroadcastChannel = new Proxy(NodeChannel, {
-  construct(target, args, newTarget) {
-    const scope = args[1]?.scope;
-    if (args.length > 0 && scope !== undefined && scope !== 'process' && scope !== 'host') {
-      throw makeError(
-        'ERR_INVALID_ARG_VALUE',
-        ['options.scope', scope, "must be 'process' or 'host'"],
-        BroadcastChannel,
-      );
-    }
-    const made = args.length > 0 && scope === 'host' ? HostChannel : target;
-    if (newTarget === BroadcastChannel) return Reflect.construct(made, args);
-    // A class of the program's that extends it.
-    return Reflect.construct(made, args, newTarget);
-  },
-});
-
-/** Replaces it on the built-in module and the global object. */
-function replaceBuiltin() {
-  /** @type {any} */ (workerThreads).BroadcastChannel = BroadcastChannel;
-  const global = Object.getOwnPropertyDescriptor(globalThis, 'BroadcastChannel');
-  if (global?.configurable !== true) return;
-  Object.defineProperty(globalThis, 'BroadcastChannel', {
-    configurable: true,
-    enumerable: global.enumerable,
-    writable: true,
-    value: BroadcastChannel,
-  });
+/**
+ * The class that makes a channel.
+ * @param {any[]} args of its constructor
+ */
+function classFor(args) {
+  const scope = args[1]?.scope;
+  if (scope === undefined || scope === 'process') return NodeChannel;
+  if (scope === 'host') return HostChannel;
+  throw makeError(
+    'ERR_INVALID_ARG_VALUE',
+    ['options.scope', scope, "must be 'process' or 'host'"],
+    BroadcastChannel,
+  );
 }
 
-module.exports.BroadcastChannel = BroadcastChannel;
-module.exports.replaceBuiltin = replaceBuiltin;
+module.exports.classFor = classFor;

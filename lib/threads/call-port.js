@@ -7,15 +7,14 @@
  * fails.
  */
 
-const { MessageChannel, MessagePort, markAsUntransferable } = require('node:worker_threads');
-const workerThreads = require('node:worker_threads');
 const { makeError } = require('../core/errors');
 const { openLink, portsIn } = require('./call-transport');
 const { kDispatch, kReceivedPorts, dispatch, listenerHooksOf } = require('./node-internals');
+const { nodes } = require('./preload');
 const { takeBy } = require('./receive');
 const { setEndpoint } = require('./calls');
 
-const receiveOnPort = workerThreads.receiveMessageOnPort;
+const { MessageChannel, MessagePort, markAsUntransferable, receiveMessageOnPort: receiveOnPort } = nodes;
 const postMessage = MessagePort.prototype.postMessage;
 const { start, ref } = MessagePort.prototype;
 

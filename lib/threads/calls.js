@@ -5,8 +5,10 @@
  * side is the endpoint's own business.
  */
 
-const { MessagePort } = require('node:worker_threads');
 const { makeError } = require('../core/errors');
+const { nodes, portMethods } = require('./preload');
+
+const { MessagePort } = nodes;
 
 /** @typedef {import('../link/call-link').CallLink} CallLink */
 /** @typedef {import('../link/call-link').Handler} Handler */
@@ -130,12 +132,14 @@ function setEndpoint(target, endpoint) {
 function givePortsMethods(make) {
   if (portEndpoint !== undefined) return;
   portEndpoint = make;
+  if (portMethods !== null) return giveMethods(portMethods);
   const { prototype } = MessagePort;
   const between = Object.create(Object.getPrototypeOf(prototype));
   giveMethods(between);
   Object.setPrototypeOf(prototype, between);
 }
 
+module.exports.methods = methods;
 module.exports.endpointOf = endpointOf;
 module.exports.setEndpoint = setEndpoint;
 module.exports.giveMethods = giveMethods;

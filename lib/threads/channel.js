@@ -4,13 +4,13 @@
  * One side of the channel between a worker and its parent: two lanes, and Node's own port beside them.
  *
  * A side that starts to use its lane says so on the port: what was posted there before belongs before the lane,
- * what is posted there after has its place in the order marked by a record in the lane. The parent waits with
- * its lane until somebody in the worker listens; until then, and in a worker that never attached, the port
- * serves alone and can be passed on as ever.
+ * what is posted there after has its place in the order marked by a record in the lane. The worker begins, when
+ * there have been enough messages (`preload.js`); only then are lanes made. The parent waits with its lane until
+ * somebody in the worker listens; until then, and in a worker that never begins, the port serves alone and can
+ * be passed on as ever.
  */
 
 const { AsyncLocalStorage } = require('node:async_hooks');
-const { receiveMessageOnPort } = require('node:worker_threads');
 const { Encoder } = require('../link/encoder');
 const { Kind } = require('../link/layout');
 const { LaneReceiver } = require('../link/lane-receiver');
@@ -19,6 +19,7 @@ const { LARGE_LENGTH } = require('../link/tags');
 const relay = require('./broadcast-relay');
 const { portsIn } = require('./call-transport');
 const { keepsContextInFrames, runTicks } = require('./node-internals');
+const { receiveMessageOnPort } = require('./preload').nodes;
 
 /** As many messages as Node's ports deliver before the event loop has its turn. */
 const MESSAGES_PER_DRAIN = runTicks === undefined ? 1 : 1000;
@@ -26,8 +27,8 @@ const MESSAGES_PER_DRAIN = runTicks === undefined ? 1 : 1000;
 /** Begins a message that belongs to a request or an answer: `[token, kind, id, value]`. */
 const BESIDE = 'manycore:beside:0b6f6c1e-9d5c-4b57-8a52-7a2f1f3f9f0a';
 
-/** Begins what a worker says about channels of the whole host: `[token, ...entry]`. */
-const BROADCAST = 'manycore:broadcast:8d1c6f3b-6a5e-4a36-9f0c-1f6f2f0b7c55';
+/** Room for bursts; memory is taken as it is used. */
+const LANE_BYTES = 2 * 1024 * 1024;
 
 /**
  * @typedef {object} PortMessage what came on Node's port
@@ -49,9 +50,17 @@ class Channel {
   #reportUncaught;
   #handleInContext;
   #side;
-  #sender;
-  #receiver;
+  #point;
   #token;
+  /** None of these three before there are lanes. @type {import('../native/index').CallEnd | undefined} */
+  #end;
+  /** @type {LaneSender} */
+  #sender = /** @type {any} */ (undefined);
+  /** @type {LaneReceiver} */
+  #receiver = /** @type {any} */ (undefined);
+  /** Chosen before there was a receiver. @type {number | undefined} */
+  #latency;
+  #isInvited = false;
   #sendsByLane = false;
   /** The peer has started to use its lane. */
   #isOpen = false;
@@ -72,22 +81,31 @@ class Channel {
 
   /**
    * @param {typeof import('../native/index')} addon
-   * @param {import('../native/index').ThreadLink} link
+   * @param {import('../native/index').CallPoint} point where the lanes' ends meet
    * @param {string} token what a side posts on the port when it starts to use its lane
    * @param {Side} side
    * @param {boolean} isStarted whether messages are delivered
    */
-  constructor(addon, link, token, side, isStarted) {
+  constructor(addon, point, token, side, isStarted) {
     this.#reportUncaught = addon.reportUncaught;
     const handle = () => this.#handle();
     const inContext = keepsContextInFrames ? AsyncLocalStorage.snapshot() : undefined;
     this.#handleInContext = inContext === undefined ? handle : () => inContext(handle);
     this.#side = side;
+    this.#point = point;
     this.#token = token;
     this.#isStarted = isStarted;
-    this.#sender = new LaneSender(link.takeSender(), new Encoder(LARGE_LENGTH));
-    this.#receiver = new LaneReceiver(link.takeReceiver());
+  }
+
+  /** Makes the lanes, or takes this side's ends of those that the other side has made. */
+  #takeEnds() {
+    if (this.#end !== undefined) return;
+    const end = this.#point.open(LANE_BYTES);
+    this.#sender = new LaneSender(end.sender(), new Encoder(LARGE_LENGTH));
+    this.#receiver = new LaneReceiver(end.receiver());
     this.#receiver.listen(() => this.#drain());
+    if (this.#latency !== undefined) this.#receiver.setLatency(this.#latency);
+    this.#end = end;
   }
 
   /**
@@ -116,7 +134,7 @@ class Channel {
 
   /** Bytes that have been posted and not been received yet, by the lane. */
   get bufferedAmount() {
-    return this.#isOver ? 0 : this.#sender.bufferedAmount;
+    return this.#isOver || this.#end === undefined ? 0 : this.#sender.bufferedAmount;
   }
 
   /**
@@ -125,21 +143,31 @@ class Channel {
    */
   configure({ latency, views }) {
     if (this.#isOver) return false;
-    if (latency !== undefined) this.#receiver.setLatency(latency);
+    if (latency !== undefined) {
+      this.#latency = latency;
+      if (this.#end !== undefined) this.#receiver.setLatency(latency);
+    }
     if (views !== undefined) this.#lendsLarge = views;
     return true;
   }
 
-  /** Sends by the lane from here on. */
+  /** Sends by the lane from here on, if there can be one. */
   sendByLane() {
     if (this.#sendsByLane || this.#isOver) return;
+    try {
+      this.#takeEnds();
+    } catch {
+      // No file descriptors or memory left for lanes: Node's port does without.
+      return;
+    }
     this.#side.postOnPort([this.#token]);
     this.#sendsByLane = true;
   }
 
-  /** Lets the peer send by its lane. */
+  /** Lets the peer send by its lane, from a side that does. */
   invite() {
-    this.sendByLane();
+    if (this.#isInvited || !this.#sendsByLane) return;
+    this.#isInvited = true;
     this.#sender.sendBare(Kind.READY);
   }
 
@@ -156,7 +184,7 @@ class Channel {
    * @param {PortMessage} message
    */
   receiveFromPort(message) {
-    if (this.#keepBeside(message.data)) return;
+    if (this.takeAside(message.data)) return;
     if (this.#early.length === 0) return this.#receiveInTurn(message);
     this.#early.push(message);
     this.#flushSoon();
@@ -219,17 +247,25 @@ class Channel {
     this.#isOver = true;
     if (this.#sendsByLane) this.#sender.sendBare(Kind.END);
     this.#sendsByLane = false;
+    this.#letGo();
+  }
+
+  #letGo() {
+    if (this.#end === undefined) return;
     this.#receiver.close();
     this.#sender.close();
+    this.#end.close();
   }
 
   #open() {
+    this.#takeEnds();
     this.#isOpen = true;
     this.#update();
   }
 
   /** Tells native code whether to call `#drain`. */
   #update() {
+    if (this.#end === undefined) return;
     if (this.#isOpen && this.#isStarted && !this.#isAwaiting) this.#receiver.resume();
     else this.#receiver.pause();
   }
@@ -328,7 +364,7 @@ class Channel {
     if (early !== undefined) return { message: early.data };
     for (;;) {
       const message = receiveMessageOnPort(this.#side.port);
-      if (message === undefined || !this.#keepBeside(message.message)) return message;
+      if (message === undefined || !this.takeAside(message.message)) return message;
     }
   }
 
@@ -352,7 +388,7 @@ class Channel {
       const message = receiveMessageOnPort(this.#side.port);
       if (message === undefined) return undefined;
       const data = message.message;
-      if (this.#keepBeside(data)) continue;
+      if (this.takeAside(data)) continue;
       /** @type {PortMessage} */
       const early = { data, type: 'message', ports: portsIn(data) };
       if (this.#early.length === 0 && (this.#isOpen || data === this.#token)) this.#receiveInTurn(early);
@@ -365,20 +401,12 @@ class Channel {
   }
 
   /**
-   * Tells the parent about channels of the whole host.
-   * @param {any[]} entry
-   */
-  postBroadcast(entry) {
-    this.#side.postOnPort([[BROADCAST, ...entry]]);
-  }
-
-  /**
-   * Takes what is not for the program.
+   * Takes what came on the port and is not for the program.
    * @param {any} data
    */
-  #keepBeside(data) {
+  takeAside(data) {
     if (!Array.isArray(data)) return false;
-    if (data[0] === BROADCAST) {
+    if (data[0] === relay.BROADCAST) {
       relay.receive(this, data.slice(1));
       return true;
     }
@@ -407,8 +435,7 @@ class Channel {
     } else if (kind === Kind.END) {
       this.#isOver = true;
       this.#sendsByLane = false;
-      this.#receiver.close();
-      this.#sender.close();
+      this.#letGo();
       for (const message of this.#held.splice(0)) this.#side.deliverFromPort(message);
     }
   }

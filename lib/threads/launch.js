@@ -1,39 +1,51 @@
 'use strict';
 
 /**
- * How a worker gets its link: the parent hands the link's number over in the environment data, which Node
- * passes before anything runs in the worker, and puts a preload before the worker's own options. The preload
- * takes both away again.
+ * How a worker gets its link: the parent hands a ticket over in the environment data, which Node passes before
+ * anything runs in the worker, and puts a preload before the worker's own options. The preload takes both away
+ * again.
  */
 
 const path = require('node:path');
-const workerThreads = require('node:worker_threads');
+const { nodes, ticket: own } = require('./preload');
 
 const PRELOAD = path.join(__dirname, 'preload.js');
 const PRELOAD_OPTIONS = ['--require', PRELOAD];
 const ENVIRONMENT_KEY = 'manycore.link';
-/** Room for bursts; memory is taken as it is used. */
-const LANE_BYTES = 2 * 1024 * 1024;
+/**
+ * Messages between a worker and its parent that Node's port carries before there are lanes: what these cost, in
+ * time and memory, is worth it for those only that go on.
+ */
+const LANES_AFTER = 64;
 
 /**
  * @typedef {object} Ticket what a worker is told
- * @property {number} id of the link
+ * @property {number} lanes number under which the lanes of messages meet
+ * @property {number} calls number under which those of requests meet
  * @property {string} token see `Channel`
+ * @property {number} lanesAfter how many messages go without lanes
  * @property {string[] | null} execArgv what `process.execArgv` is to be; null: the worker's own options
  * @property {string[]} commandLine options of the process, from which workers without their own start
  * @property {string | undefined} addonFile
  * @property {string} name of the worker
  * @property {Int32Array | undefined} wakeUp for a spare: where it waits until it is taken
- * @property {boolean} isInstalled whether the built-in module is replaced in this process
+ * @property {string[] | null} installed exports that are replaced on the built-in module in this process
  */
 
 const state = {
   /** Options of the process; a worker is told by its parent. */
-  commandLine: [...process.execArgv],
-  isInstalled: false,
+  commandLine: own?.commandLine ?? [...process.execArgv],
+  /** Exports that are replaced on the built-in module. */
+  installed: own?.installed ?? null,
+  lanesAfter: own?.lanesAfter ?? lanesAfter(),
   /** This thread's name. */
-  name: '',
+  name: own?.name ?? '',
 };
+
+function lanesAfter() {
+  const asked = Number.parseInt(process.env.MANYCORE_LANES_AFTER ?? '', 10);
+  return asked >= 0 ? asked : LANES_AFTER;
+}
 
 /** Tells the messages by which sides announce their lanes from those of users. */
 let tokenPrefix = '';
@@ -86,7 +98,7 @@ function accepted(commandLine) {
 function isAccepted(options) {
   const impossible = '--manycore-no-such-option';
   try {
-    new workerThreads.Worker('', { eval: true, execArgv: [impossible, ...options] });
+    new nodes.Worker('', { eval: true, execArgv: [impossible, ...options] });
     return false;
   } catch (error) {
     return String(/** @type {any} */ (error)?.message).endsWith(`: ${impossible}`);
@@ -94,7 +106,7 @@ function isAccepted(options) {
 }
 
 /** @type {string | undefined} */
-let addonFile;
+let addonFile = own?.addonFile;
 
 /**
  * The file of the addon, as `require` knows it.
@@ -102,74 +114,51 @@ let addonFile;
  */
 function addonFileOf(addon) {
   return Object.keys(require.cache).find((file) => {
-    return file.endsWith('.node') && require.cache[file]?.exports?.ThreadLink === addon.ThreadLink;
+    return file.endsWith('.node') && require.cache[file]?.exports?.CallPoint === addon.CallPoint;
   });
 }
 
 /**
  * Prepares the link of a worker to be made with `options`. Null when the worker is better made by Node alone:
- * options that Node will refuse, or no means left for a link.
+ * it will refuse the options.
  * @param {typeof import('../native/index')} addon
  * @param {any} options
  * @param {Int32Array} [wakeUp] for a spare
  */
 function prepare(addon, options, wakeUp) {
-  const own = options?.execArgv;
-  if (options === null || (own && !Array.isArray(own))) return null;
-  let link;
-  try {
-    link = new addon.ThreadLink(LANE_BYTES);
-  } catch {
-    // No file descriptors or memory left for lanes: Node's port does without.
-    return null;
-  }
+  const execArgv = options?.execArgv;
+  if (options === null || (execArgv && !Array.isArray(execArgv))) return null;
+  const lanes = new addon.CallPoint();
+  const calls = new addon.CallPoint();
   if (tokenPrefix === '') tokenPrefix = `manycore:${process.hrtime.bigint()}:${Math.random()}:`;
-  const token = tokenPrefix + link.id;
-  const execArgv = [...PRELOAD_OPTIONS, ...(own ? own : workerOptions(state.commandLine))];
   /** @type {Ticket} */
   const ticket = {
-    id: link.id,
-    token,
-    execArgv: own ? null : [...process.execArgv],
+    lanes: lanes.id,
+    calls: calls.id,
+    token: tokenPrefix + lanes.id,
+    lanesAfter: state.lanesAfter,
+    execArgv: execArgv ? null : [...process.execArgv],
     commandLine: state.commandLine,
-    isInstalled: state.isInstalled,
+    installed: state.installed,
     addonFile: (addonFile ??= addonFileOf(addon)),
     name: options?.name ? String(options.name).trim() : '',
     wakeUp,
   };
-  workerThreads.setEnvironmentData(ENVIRONMENT_KEY, ticket);
+  nodes.setEnvironmentData(ENVIRONMENT_KEY, ticket);
+  const ours = [...PRELOAD_OPTIONS, ...(execArgv ? execArgv : workerOptions(state.commandLine))];
   return {
-    link,
-    token,
-    name: ticket.name,
-    options: Object.create(options === undefined ? null : Object(options), { execArgv: { value: execArgv } }),
+    lanes,
+    calls,
+    ticket,
+    options: Object.create(options === undefined ? null : Object(options), { execArgv: { value: ours } }),
   };
 }
 
 /** To be called when the worker has been made, or could not be. */
 function takeBack() {
-  workerThreads.setEnvironmentData(ENVIRONMENT_KEY, undefined);
-}
-
-/**
- * In a worker: the ticket, once.
- * @returns {Ticket | undefined}
- */
-function redeem() {
-  const ticket = /** @type {Ticket | undefined} */ (workerThreads.getEnvironmentData(ENVIRONMENT_KEY));
-  if (ticket === undefined) return undefined;
-  takeBack();
-  const { execArgv } = process;
-  // Ours come first.
-  if (ticket.execArgv === null) execArgv.splice(0, PRELOAD_OPTIONS.length);
-  else execArgv.splice(0, Infinity, ...ticket.execArgv);
-  state.commandLine = ticket.commandLine;
-  state.name = ticket.name;
-  addonFile = ticket.addonFile;
-  return ticket;
+  nodes.setEnvironmentData(ENVIRONMENT_KEY, undefined);
 }
 
 module.exports.state = state;
 module.exports.prepare = prepare;
 module.exports.takeBack = takeBack;
-module.exports.redeem = redeem;

@@ -8,9 +8,10 @@
 const { types } = require('node:util');
 const workerThreads = /** @type {any} */ (require('node:worker_threads'));
 const { marks, noticing, refuseMarked } = require('../link/uncloneable');
+const { nodes } = require('./preload');
 
-const { MessagePort } = workerThreads;
-const markAsUncloneable = noticing(workerThreads.markAsUncloneable ?? refuseFromNowOn);
+const { MessagePort } = nodes;
+const markAsUncloneable = noticing(nodes.markAsUncloneable ?? refuseFromNowOn);
 
 /** Node's cloning does not know the mark: what it is given by this thread is looked through first. */
 function refuseFromNowOn() {
@@ -44,7 +45,7 @@ function replaceMethod(object, name, value) {
 /** @type {WeakSet<object>} */
 const untransferable = new WeakSet();
 
-const nodesMarkAsUntransferable = workerThreads.markAsUntransferable;
+const nodesMarkAsUntransferable = nodes.markAsUntransferable;
 
 /** @param {any} object */
 function markAsUntransferable(object) {
@@ -71,14 +72,14 @@ function isObject(value) {
   return (typeof value === 'object' && value !== null) || typeof value === 'function';
 }
 
-const knowsMarks = workerThreads.isMarkedAsUntransferable !== undefined;
+const knowsMarks = nodes.isMarkedAsUntransferable !== undefined;
 
 /** @type {Record<string, (object: any) => any>} exports of worker_threads that are ours on this Node */
 module.exports.exports = knowsMarks
   ? { markAsUncloneable }
   : { markAsUncloneable, markAsUntransferable, isMarkedAsUntransferable };
 
-const isNodes = typeof workerThreads.markAsUncloneable === 'function';
+const isNodes = typeof nodes.markAsUncloneable === 'function';
 
 /** Replaces it on the built-in module, whose live bindings the caller then refreshes. */
 module.exports.replaceBuiltin = () => {

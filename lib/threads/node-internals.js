@@ -6,7 +6,7 @@
  */
 
 const { AsyncLocalStorage } = require('node:async_hooks');
-const workerThreads = require('node:worker_threads');
+const { nodes } = require('./preload');
 
 /** Method through which a port delivers what it received: its one hook, registered for all contexts. */
 const kDispatch = Symbol.for('nodejs.internal.kHybridDispatch');
@@ -22,7 +22,7 @@ function symbolOf(object, description) {
   return Object.getOwnPropertySymbols(object).find((symbol) => symbol.description === description);
 }
 
-const { Worker, MessagePort } = workerThreads;
+const { Worker, MessagePort } = nodes;
 const kOnExit = symbolOf(Worker.prototype, 'kOnExit');
 const kOnMessage = symbolOf(Worker.prototype, 'kOnMessage');
 const dispatch = /** @type {any} */ (MessagePort.prototype)[kDispatch];

@@ -2,11 +2,9 @@
 
 /** The exports of worker_threads that are ours, and not those of `node:worker_threads`, in this process. */
 
-const workerThreads = /** @type {any} */ (require('node:worker_threads'));
-const { BroadcastChannel } = require('./broadcast');
 const marks = require('./marks');
 const { state } = require('./launch');
-const { receiveMessageOnPort } = require('./receive');
+const { BroadcastChannel, nodes, receiveMessageOnPort } = require('./preload');
 const { Worker, hasLanes } = require('./worker');
 
 /** What later versions of Node have and this one lacks. @type {Record<string, any>} */
@@ -20,7 +18,7 @@ const newer = {
 /** Without lanes, what Node has is left to Node. @type {Record<string, any>} */
 const ours = hasLanes ? { BroadcastChannel, Worker, receiveMessageOnPort } : { Worker };
 for (const [name, value] of Object.entries(newer)) {
-  if (!(name in workerThreads) || (hasLanes && name in marks.exports)) ours[name] = value;
+  if (!(name in nodes) || (hasLanes && name in marks.exports)) ours[name] = value;
 }
 
 module.exports.ours = ours;

@@ -1,31 +1,98 @@
 'use strict';
 
-/** Runs in each worker before any code of the user. */
+/**
+ * Runs in each worker before any code of the user: takes what its parent left for it and puts hooks on its port.
+ * Nothing else is loaded before it is needed, lanes are not made before messages are worth it (`connect`): until
+ * then Node's port serves, and a worker starts and lives as Node's own do.
+ *
+ * Elsewhere it only tells what Node's own exports are, whatever has been replaced since.
+ */
 
-const launch = require('./launch');
+const path = require('node:path');
+const workerThreads = /** @type {any} */ (require('node:worker_threads'));
 
-const ticket = launch.redeem();
-if (ticket !== undefined) {
-  const addon = load(ticket.addonFile);
-  if (addon !== null) {
-    const modules = ['attach', ...(ticket.isInstalled ? ['install'] : [])];
-    const [{ attach }, installation] = require('./own-code').load(
-      addon,
-      modules.map((name) => require.resolve(`./${name}`)),
-    );
-    attach(addon, ticket);
-    installation?.install();
-  } else if (ticket.isInstalled) {
-    require('./install').install();
-  }
-  if (ticket.wakeUp !== undefined) require('./spare').prepare(ticket.wakeUp);
+const ENVIRONMENT_KEY = 'manycore.link';
+/** How the first word of a message begins that is not for the program. */
+const OURS = 'manycore:';
+/** See `node-internals.js`, which is not loaded for these. */
+const kDispatch = Symbol.for('nodejs.internal.kHybridDispatch');
+const kReceivedPorts = Symbol.for('nodejs.internal.kCurrentlyReceivingPorts');
+
+/** Node's own exports. */
+const nodes = { ...workerThreads };
+const { MessagePort } = nodes;
+const dispatch = MessagePort.prototype[kDispatch];
+
+/** Node's class, but for the choice of a scope. @type {typeof import('node:worker_threads').BroadcastChannel} */
+const BroadcastChannel = new Proxy(nodes.BroadcastChannel, {
+  construct(target, args, newTarget) {
+    const made = args[1]?.scope === undefined ? target : require('./broadcast').classFor(args);
+    if (newTarget === BroadcastChannel) return Reflect.construct(made, args);
+    // A class of the program's that extends it.
+    return Reflect.construct(made, args, newTarget);
+  },
+});
+
+/** @type {import('./launch').Ticket | undefined} */
+const ticket = workerThreads.isMainThread ? undefined : redeem();
+
+/** Gives ports `request`, `call` and `onRequest`, by standing between their class and its prototype. */
+let portMethods = null;
+
+/**
+ * The port to the parent, whose messages go by lanes once there are any.
+ * @type {any}
+ */
+const port = ticket === undefined ? null : workerThreads.parentPort;
+/** Messages that Node's port carries before lanes are made. */
+let left = ticket === undefined ? Infinity : ticket.lanesAfter;
+/** @type {import('./channel').Channel | null} */
+let channel = null;
+/** @type {import('./call-point').PointEndpoint | null} */
+let endpoint = null;
+let isClosed = false;
+let isEmitting = false;
+/** Whether the port delivers messages. */
+let isStarted = false;
+/** Whether the port has been told to keep the event loop alive, or nothing about it. */
+let isRef = true;
+/** Ports whose messages do not all come from Node's own queue. @type {WeakMap<object, () => { message: any } | undefined>} */
+const takers = new WeakMap();
+
+/** The ticket, once. Options that are ours are taken out of sight. */
+function redeem() {
+  const found = /** @type {import('./launch').Ticket | undefined} */ (
+    workerThreads.getEnvironmentData(ENVIRONMENT_KEY)
+  );
+  if (found === undefined) return undefined;
+  workerThreads.setEnvironmentData(ENVIRONMENT_KEY, undefined);
+  // `--require` and this file come first.
+  if (found.execArgv === null) process.execArgv.splice(0, 2);
+  else process.execArgv.splice(0, Infinity, ...found.execArgv);
+  return found;
+}
+
+/**
+ * Loads what is behind the hooks, and lets messages go by lanes.
+ * @returns {boolean} false where that cannot be: Node's port goes on alone
+ */
+function connect() {
+  if (channel !== null) return true;
+  left = Infinity;
+  if (isClosed || ticket === undefined) return false;
+  const addon = loadAddon(ticket.addonFile);
+  if (addon === null) return false;
+  const [{ attach }] = require('./own-code').load(addon, [path.join(__dirname, 'attach.js')]);
+  ({ channel, endpoint } = attach(addon, ticket, port, { isStarted, isRef }));
+  return true;
 }
 
 /**
  * The addon, null where it cannot be had.
  * @param {string | undefined} file
+ * @returns {typeof import('../native/index') | null}
  */
-function load(file) {
+function loadAddon(file) {
   try {
     if (file !== undefined) return require(file);
   } catch {
@@ -33,3 +100,221 @@ function load(file) {
   }
   return require('../core/addon').loadAddon();
 }
+
+/** @param {any} data of a message that may not be for the program */
+function isOurs(data) {
+  return Array.isArray(data) && typeof data[0] === 'string' && data[0].startsWith(OURS);
+}
+
+/** Counts a message. True when it is one for which there must be lanes, and there are. @param {any} data */
+function isForLanes(data) {
+  return (left-- <= 0 || isOurs(data)) && connect();
+}
+
+function hookMessages() {
+  hide(port, 'postMessage', function postMessage(/** @type {any} */ value, /** @type {any} */ _transfer) {
+    if (channel === null && !isForLanes(undefined)) {
+      // Looked up: it may have been replaced, see `marks.js`.
+      return Reflect.apply(MessagePort.prototype.postMessage, port, arguments);
+    }
+    const lanes = /** @type {import('./channel').Channel} */ (channel);
+    // Almost all messages: rest parameters would make an array for each.
+    if (arguments.length === 1 && lanes.post(value)) return;
+    lanes.postWithArguments(arguments);
+  });
+  hide(port, kDispatch, (/** @type {any} */ data, /** @type {any} */ type, /** @type {any} */ event) => {
+    const isMessage = event === undefined && !isEmitting && (type === 'message' || type === 'messageerror');
+    // Closed, by this side or because the port was passed on.
+    if (type === 'close') close();
+    if (!isMessage || (channel === null && !isForLanes(data))) return dispatch.call(port, data, type, event);
+    channel?.receiveFromPort({ data, type, ports: port[kReceivedPorts] });
+  });
+  const { emit } = port;
+  hide(port, 'emit', (/** @type {any[]} */ ...args) => {
+    isEmitting = true;
+    try {
+      return Reflect.apply(emit, port, args);
+    } finally {
+      isEmitting = false;
+    }
+  });
+}
+
+/** Delivery starts with the first listener and stops with the last, as Node starts and stops the port. */
+function hookListeners() {
+  for (const symbol of Object.getOwnPropertySymbols(port)) {
+    const isAdded = symbol.description === 'kNewListener';
+    if (!isAdded && symbol.description !== 'kRemoveListener') continue;
+    const original = port[symbol];
+    const descriptor = Object.getOwnPropertyDescriptor(port, symbol);
+    Object.defineProperty(port, symbol, {
+      ...descriptor,
+      value(/** @type {any[]} */ ...args) {
+        const result = Reflect.apply(original, port, args);
+        if (args[1] === 'message' && args[0] === (isAdded ? 1 : 0)) setStarted(isAdded);
+        return result;
+      },
+    });
+  }
+  if (port.listenerCount('message') > 0) setStarted(true);
+}
+
+/** @param {boolean} on */
+function setStarted(on) {
+  isStarted = on;
+  if (on) channel?.invite();
+  channel?.setStarted(on);
+}
+
+function close() {
+  isClosed = true;
+  endpoint?.close();
+  channel?.close();
+}
+
+function hookMethods() {
+  /** @type {Record<string, () => void>} */
+  const before = {
+    ref: () => setHold(true),
+    unref: () => setHold(false),
+    close,
+  };
+  for (const [name, act] of Object.entries(before)) {
+    const original = port[name];
+    hide(port, name, (/** @type {any[]} */ ...args) => {
+      act();
+      return Reflect.apply(original, port, args);
+    });
+  }
+  const { start } = port;
+  hide(port, 'start', () => {
+    Reflect.apply(start, port, []);
+    setStarted(true);
+  });
+}
+
+/** @param {boolean} on */
+function setHold(on) {
+  isRef = on;
+  endpoint?.setHold(on);
+}
+
+/** What belongs to ports of any kind, and to the module, but is loaded with its first use. */
+function hookOthers() {
+  const { prototype } = MessagePort;
+  Object.defineProperty(prototype, kDispatch, {
+    configurable: true,
+    writable: true,
+    value(/** @type {any} */ data, /** @type {any} */ type, /** @type {any} */ event) {
+      if (event === undefined && isOurs(data) && connect()) {
+        return Reflect.apply(prototype[kDispatch], this, [data, type, event]);
+      }
+      return Reflect.apply(dispatch, this, [data, type, event]);
+    },
+  });
+  const loaded = () => (connect(), require('./calls').methods);
+  portMethods = Object.create(Object.getPrototypeOf(prototype));
+  for (const method of [
+    async function request(/** @type {any} */ value, /** @type {any} */ options) {
+      return Reflect.apply(loaded().request, this, [value, options]);
+    },
+    function call(/** @type {any} */ value, /** @type {any} */ options) {
+      return Reflect.apply(loaded().call, this, [value, options]);
+    },
+    function onRequest(/** @type {any} */ handler) {
+      return Reflect.apply(loaded().onRequest, this, [handler]);
+    },
+  ]) {
+    Object.defineProperty(portMethods, method.name, { configurable: true, writable: true, value: method });
+  }
+  Object.setPrototypeOf(prototype, portMethods);
+
+  workerThreads.receiveMessageOnPort = receiveMessageOnPort;
+  if (nodes.markAsUncloneable !== undefined) {
+    workerThreads.markAsUncloneable = function markAsUncloneable(/** @type {any} */ object) {
+      return require('./marks').exports.markAsUncloneable(object);
+    };
+  }
+  replaceBroadcastChannel();
+}
+
+/** Replaces it on the built-in module and the global object. */
+function replaceBroadcastChannel() {
+  workerThreads.BroadcastChannel = BroadcastChannel;
+  const global = Object.getOwnPropertyDescriptor(globalThis, 'BroadcastChannel');
+  if (global?.configurable !== true) return;
+  Object.defineProperty(globalThis, 'BroadcastChannel', {
+    configurable: true,
+    enumerable: global.enumerable,
+    writable: true,
+    value: BroadcastChannel,
+  });
+}
+
+/** @param {any} from */
+function receiveMessageOnPort(from) {
+  const take = takers.get(from);
+  if (take !== undefined) return take();
+  const message = nodes.receiveMessageOnPort(from);
+  if (from !== port || message === undefined || !isForLanes(message.message)) return message;
+  return channel?.takeAside(message.message) ? receiveMessageOnPort(from) : message;
+}
+
+/**
+ * What replaces the exports of the built-in module, loaded when one is asked for.
+ * @param {string[]} names
+ * @param {string} threadName
+ */
+function installLazily(names, threadName) {
+  if (!('threadName' in nodes)) Object.assign(workerThreads, { threadName, isInternalThread: false });
+  for (const name of names) {
+    if (workerThreads[name] !== nodes[name] || name === 'threadName' || name === 'isInternalThread') continue;
+    const settle = (/** @type {any} */ value) =>
+      Object.defineProperty(workerThreads, name, { configurable: true, enumerable: true, writable: true, value });
+    Object.defineProperty(workerThreads, name, {
+      configurable: true,
+      enumerable: true,
+      get() {
+        require('./install').install();
+        const { ours } = require('./ours');
+        settle(ours[name]);
+        return ours[name];
+      },
+      set: settle,
+    });
+  }
+}
+
+/**
+ * @param {object} object
+ * @param {PropertyKey} name
+ * @param {Function} value
+ */
+function hide(object, name, value) {
+  const inherited = /** @type {any} */ (object)[name];
+  if (typeof name === 'string') {
+    Object.defineProperty(value, 'name', { value: name, configurable: true });
+    Object.defineProperty(value, 'length', { value: inherited.length, configurable: true });
+  }
+  Object.defineProperty(object, name, { value, writable: true, enumerable: false, configurable: true });
+}
+
+if (ticket !== undefined) {
+  hookMessages();
+  hookListeners();
+  hookMethods();
+  hookOthers();
+  if (ticket.installed !== null) installLazily(ticket.installed, ticket.name);
+  if (left <= 0) connect();
+  if (ticket.wakeUp !== undefined) require('./spare').prepare(ticket.wakeUp);
+}
+
+module.exports.BroadcastChannel = BroadcastChannel;
+module.exports.connect = connect;
+module.exports.nodes = nodes;
+module.exports.port = port;
+module.exports.portMethods = portMethods;
+module.exports.replaceBroadcastChannel = replaceBroadcastChannel;
+module.exports.ticket = ticket;
+module.exports.takers = takers;
+module.exports.receiveMessageOnPort = receiveMessageOnPort;

@@ -13,10 +13,10 @@ const { AsyncLocalStorage } = require('node:async_hooks');
 const path = require('node:path');
 const { fileURLToPath } = require('node:url');
 const vm = require('node:vm');
-const { MessagePort, SHARE_ENV } = require('node:worker_threads');
 const { makeError } = require('../core/errors');
 const launch = require('./launch');
 const { kOnMessage, publicPortOf } = require('./node-internals');
+const { MessagePort, SHARE_ENV } = require('./preload').nodes;
 const { bootUnnoticed, announce } = require('./unnoticed');
 
 const SPARE = path.join(__dirname, 'spare.js');
@@ -82,7 +82,7 @@ function keyOf(options) {
   const { env } = options ?? {};
   if (env !== SHARE_ENV && env !== undefined && typeof env !== 'object') return undefined;
   const fixed = Object.entries(FIXED_AT_BOOT).map(([name, normal]) => normal(options?.[name]));
-  return JSON.stringify([env === SHARE_ENV, launch.state.isInstalled, launch.state.commandLine, ...fixed]);
+  return JSON.stringify([env === SHARE_ENV, launch.state.installed, launch.state.commandLine, ...fixed]);
 }
 
 /**

@@ -4,7 +4,7 @@
 
 const diagnostics = require('node:diagnostics_channel');
 const { types } = require('node:util');
-const { MessagePort } = require('node:worker_threads');
+const { MessagePort } = require('./preload').nodes;
 const { makeError } = require('../core/errors');
 
 const created = diagnostics.channel('worker_threads');

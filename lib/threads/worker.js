@@ -8,8 +8,10 @@ const { Channel } = require('./channel');
 const launch = require('./launch');
 const settings = require('../link/settings');
 const { kDispatch, kOnExit, dispatch, supported, publicPortOf } = require('./node-internals');
+const { nodes } = require('./preload');
 const spares = require('./spares');
-const NodeWorker = require('node:worker_threads').Worker;
+
+const NodeWorker = /** @type {typeof import('node:worker_threads').Worker} */ (nodes.Worker);
 
 /** Node's own class, for where there are no lanes: all starts are cold. */
 class PlainWorker extends NodeWorker {
@@ -37,8 +39,6 @@ function makeWorkerClass() {
   class Worker extends NodeWorker {
     /** @type {Channel | null} */
     #channel = null;
-    /** @type {import('../native/index').ThreadLink | null} */
-    #link = null;
     /** @type {PointEndpoint | null} */
     #calls = null;
 
@@ -76,19 +76,14 @@ function makeWorkerClass() {
         return taken;
       }
       const prepared = launch.prepare(addon, options, spares.wakeUpOfBooting());
-      let made = false;
       try {
         super(filename, prepared === null ? options : prepared.options);
-        made = true;
       } finally {
-        if (prepared !== null) {
-          launch.takeBack();
-          if (!made) prepared.link.close();
-        }
+        if (prepared !== null) launch.takeBack();
       }
       if (prepared === null) return;
-      this.#name = prepared.name;
-      this.#connect(prepared.link, prepared.token);
+      this.#name = prepared.ticket.name;
+      this.#connect(prepared);
     }
 
     /**
@@ -101,18 +96,14 @@ function makeWorkerClass() {
       return spares.warm(count, options);
     }
 
-    /**
-     * @param {import('../native/index').ThreadLink} link
-     * @param {string} token
-     */
-    #connect(link, token) {
+    /** @param {NonNullable<ReturnType<typeof launch.prepare>>} prepared */
+    #connect({ lanes, calls, ticket }) {
       const port = publicPortOf(this);
-      if (port === undefined) return link.close();
-      const channel = new Channel(addon, link, token, parentSide(this, port), true);
+      if (port === undefined) return;
+      const channel = new Channel(addon, lanes, ticket.token, parentSide(this, port), true);
       this.#channel = channel;
       settings.register(this, channel);
-      this.#link = link;
-      this.#calls = new PointEndpoint(addon, new addon.CallPoint(link.id), channel, false);
+      this.#calls = new PointEndpoint(addon, calls, channel, false);
       setEndpoint(this, this.#calls);
       Object.defineProperty(port, kDispatch, {
         configurable: true,
@@ -150,8 +141,6 @@ function makeWorkerClass() {
       this.#channel = null;
       this.#calls?.close();
       channel?.finish();
-      // The worker may have ended before it took its side.
-      this.#link?.close();
       return Reflect.apply(onExit, this, args);
     }
   }

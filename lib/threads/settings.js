@@ -1,0 +1,25 @@
+'use strict';
+
+/** Settings of links (`lib/link/settings.js`), for workers' ports, too, that have no lanes yet. */
+
+const settings = require('../link/settings');
+const { connect, port } = require('./preload');
+
+/**
+ * @param {object} endpoint
+ * @param {Parameters<typeof settings.configureLink>[1]} options
+ */
+function configureLink(endpoint, options) {
+  if (endpoint === port) connect();
+  return settings.configureLink(endpoint, options);
+}
+
+/** @param {object} endpoint */
+function linkStatus(endpoint) {
+  if (endpoint === port) connect();
+  return settings.linkStatus(endpoint);
+}
+
+module.exports.configureLink = configureLink;
+module.exports.configureLinks = settings.configureLinks;
+module.exports.linkStatus = linkStatus;
