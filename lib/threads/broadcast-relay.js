@@ -11,7 +11,10 @@
 const { Deserializer, Serializer } = require('node:v8');
 const { nodes, port } = require('./preload');
 
-const { BroadcastChannel: NodeChannel, MessagePort } = nodes;
+const { MessagePort } = nodes;
+const NodeChannel = /** @type {typeof import('node:worker_threads').BroadcastChannel} */ (
+  nodes.BroadcastChannel
+);
 
 /** How the cluster's messages begin that are for this. Node delivers what begins so to nobody else. */
 const COMMAND = 'NODE_MANYCORE_BROADCAST';

@@ -6,7 +6,9 @@ const { makeError } = require('../core/errors');
 const relay = require('./broadcast-relay');
 const { BroadcastChannel, nodes } = require('./preload');
 
-const NodeChannel = /** @type {typeof import('node:worker_threads').BroadcastChannel} */ (nodes.BroadcastChannel);
+const NodeChannel = /** @type {typeof import('node:worker_threads').BroadcastChannel} */ (
+  nodes.BroadcastChannel
+);
 
 class HostChannel extends NodeChannel {
   #isOpen = true;

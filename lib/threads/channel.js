@@ -19,13 +19,16 @@ const { LARGE_LENGTH } = require('../link/tags');
 const relay = require('./broadcast-relay');
 const { portsIn } = require('./call-transport');
 const { keepsContextInFrames, runTicks } = require('./node-internals');
-const { receiveMessageOnPort } = require('./preload').nodes;
+const { MessagePort, receiveMessageOnPort } = require('./preload').nodes;
 
 /** As many messages as Node's ports deliver before the event loop has its turn. */
 const MESSAGES_PER_DRAIN = runTicks === undefined ? 1 : 1000;
 
 /** Begins a message that belongs to a request or an answer: `[token, kind, id, value]`. */
 const BESIDE = 'manycore:beside:0b6f6c1e-9d5c-4b57-8a52-7a2f1f3f9f0a';
+
+/** A message that is nothing but posted: Node tells whether there was anybody to take it. */
+const PROBE = ['manycore:probe'];
 
 /** Room for bursts; memory is taken as it is used. */
 const LANE_BYTES = 2 * 1024 * 1024;
@@ -400,6 +403,12 @@ class Channel {
     return value;
   }
 
+  /** False when the other side's port is closed, as it is when its thread has ended. */
+  isPeerThere() {
+    // Node's own result, which it documents not.
+    return Boolean(Reflect.apply(MessagePort.prototype.postMessage, this.#side.port, [PROBE]));
+  }
+
   /**
    * Takes what came on the port and is not for the program.
    * @param {any} data
@@ -410,6 +419,7 @@ class Channel {
       relay.receive(this, data.slice(1));
       return true;
     }
+    if (data[0] === PROBE[0]) return true;
     if (data[0] !== BESIDE) return false;
     const [, kind, id, value] = data;
     this.#beside.set(`${kind}:${id}`, value);

@@ -6,11 +6,16 @@ const launch = require('./launch');
 const { ours, hasLanes } = require('./ours');
 const { replaceBroadcastChannel } = require('./preload');
 
+let isInstalled = false;
+
 /** Replaces our exports on the built-in module in place, here and in the workers made from here. */
 function install() {
+  if (isInstalled) return;
+  isInstalled = true;
   launch.state.installed = Object.keys(ours);
   if (!hasLanes) return;
-  Object.assign(workerThreads, ours);
+  // Copied as they are: what is made when asked for is made then.
+  Object.defineProperties(workerThreads, Object.getOwnPropertyDescriptors(ours));
   replaceBroadcastChannel();
   syncBuiltinESMExports();
 }

@@ -21,5 +21,17 @@ for (const [name, value] of Object.entries(newer)) {
   if (!(name in nodes) || (hasLanes && name in marks.exports)) ours[name] = value;
 }
 
+if (hasLanes && nodes.locks === undefined) {
+  /** @type {any} */
+  let locks;
+  Object.defineProperty(ours, 'locks', {
+    configurable: true,
+    enumerable: true,
+    // With names of its own: as in Node, no other manager has to do with them.
+    get: () =>
+      (locks ??= new (require('../locks').LockManager)({ scope: 'process', namespace: 'worker_threads' })),
+  });
+}
+
 module.exports.ours = ours;
 module.exports.hasLanes = hasLanes;

@@ -36,7 +36,10 @@ const BroadcastChannel = new Proxy(nodes.BroadcastChannel, {
 /** @type {import('./launch').Ticket | undefined} */
 const ticket = workerThreads.isMainThread ? undefined : redeem();
 
-/** Gives ports `request`, `call` and `onRequest`, by standing between their class and its prototype. */
+/**
+ * Gives ports `request`, `call` and `onRequest`, by standing between their class and its prototype.
+ * @type {object | null}
+ */
 let portMethods = null;
 
 /**
@@ -214,18 +217,20 @@ function hookOthers() {
   });
   const loaded = () => (connect(), require('./calls').methods);
   portMethods = Object.create(Object.getPrototypeOf(prototype));
-  for (const method of [
-    async function request(/** @type {any} */ value, /** @type {any} */ options) {
+  /** @type {Record<string, (this: any, ...args: any[]) => any>} */
+  const methods = {
+    async request(value, options) {
       return Reflect.apply(loaded().request, this, [value, options]);
     },
-    function call(/** @type {any} */ value, /** @type {any} */ options) {
+    call(value, options) {
       return Reflect.apply(loaded().call, this, [value, options]);
     },
-    function onRequest(/** @type {any} */ handler) {
+    onRequest(handler) {
       return Reflect.apply(loaded().onRequest, this, [handler]);
     },
-  ]) {
-    Object.defineProperty(portMethods, method.name, { configurable: true, writable: true, value: method });
+  };
+  for (const [name, value] of Object.entries(methods)) {
+    Object.defineProperty(portMethods, name, { configurable: true, writable: true, value });
   }
   Object.setPrototypeOf(prototype, portMethods);
 
@@ -251,7 +256,10 @@ function replaceBroadcastChannel() {
   });
 }
 
-/** @param {any} from */
+/**
+ * @param {any} from
+ * @returns {{ message: any } | undefined}
+ */
 function receiveMessageOnPort(from) {
   const take = takers.get(from);
   if (take !== undefined) return take();
@@ -270,7 +278,12 @@ function installLazily(names, threadName) {
   for (const name of names) {
     if (workerThreads[name] !== nodes[name] || name === 'threadName' || name === 'isInternalThread') continue;
     const settle = (/** @type {any} */ value) =>
-      Object.defineProperty(workerThreads, name, { configurable: true, enumerable: true, writable: true, value });
+      Object.defineProperty(workerThreads, name, {
+        configurable: true,
+        enumerable: true,
+        writable: true,
+        value,
+      });
     Object.defineProperty(workerThreads, name, {
       configurable: true,
       enumerable: true,

@@ -103,7 +103,7 @@ function makeWorkerClass() {
       const channel = new Channel(addon, lanes, ticket.token, parentSide(this, port), true);
       this.#channel = channel;
       settings.register(this, channel);
-      this.#calls = new PointEndpoint(addon, calls, channel, false);
+      this.#calls = new PointEndpoint(addon, calls, channel, false, () => channel.isPeerThere());
       setEndpoint(this, this.#calls);
       Object.defineProperty(port, kDispatch, {
         configurable: true,
