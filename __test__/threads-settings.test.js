@@ -6,6 +6,9 @@ const { once } = require('node:events');
 
 const { Worker, configureLink, configureLinks, linkStatus } = require('..');
 
+// From the first message on: see threads-switch.test.js for the time before.
+require('../lib/threads/launch').state.lanesAfter = 0;
+
 const WATCHDOG = { timeout: 60_000 };
 
 /** A worker that answers what became of the message before, once it is asked. */

@@ -9,6 +9,9 @@ const workerThreads = require('node:worker_threads');
 const threads = require('../lib/threads');
 const { WATCHDOG, start, messages, untilExit } = require('./support/worker');
 
+// From the first message on: see threads-switch.test.js for the time before.
+require('../lib/threads/launch').state.lanesAfter = 0;
+
 /* Sources for workers; `parentPort` is the built-in one there. */
 const ECHO =
   "const { parentPort } = require('worker_threads'); parentPort.on('message', (m) => parentPort.postMessage(m));";

@@ -37,12 +37,6 @@ const BroadcastChannel = new Proxy(nodes.BroadcastChannel, {
 const ticket = workerThreads.isMainThread ? undefined : redeem();
 
 /**
- * Gives ports `request`, `call` and `onRequest`, by standing between their class and its prototype.
- * @type {object | null}
- */
-let portMethods = null;
-
-/**
  * The port to the parent, whose messages go by lanes once there are any.
  * @type {any}
  */
@@ -57,8 +51,10 @@ let isClosed = false;
 let isEmitting = false;
 /** Whether the port delivers messages. */
 let isStarted = false;
-/** Whether the port has been told to keep the event loop alive, or nothing about it. */
+/** Whether the program wants the port to keep the event loop alive. */
 let isRef = true;
+/** Within what Node does with the port as listeners come and go. */
+let isNodeActing = false;
 /** Ports whose messages do not all come from Node's own queue. @type {WeakMap<object, () => { message: any } | undefined>} */
 const takers = new WeakMap();
 
@@ -153,7 +149,9 @@ function hookListeners() {
     Object.defineProperty(port, symbol, {
       ...descriptor,
       value(/** @type {any[]} */ ...args) {
+        isNodeActing = true;
         const result = Reflect.apply(original, port, args);
+        isNodeActing = false;
         if (args[1] === 'message' && args[0] === (isAdded ? 1 : 0)) setStarted(isAdded);
         return result;
       },
@@ -198,6 +196,7 @@ function hookMethods() {
 
 /** @param {boolean} on */
 function setHold(on) {
+  if (isNodeActing) return;
   isRef = on;
   endpoint?.setHold(on);
 }
@@ -216,7 +215,7 @@ function hookOthers() {
     },
   });
   const loaded = () => (connect(), require('./calls').methods);
-  portMethods = Object.create(Object.getPrototypeOf(prototype));
+  const portMethods = Object.create(Object.getPrototypeOf(prototype));
   /** @type {Record<string, (this: any, ...args: any[]) => any>} */
   const methods = {
     async request(value, options) {
@@ -233,6 +232,7 @@ function hookOthers() {
     Object.defineProperty(portMethods, name, { configurable: true, writable: true, value });
   }
   Object.setPrototypeOf(prototype, portMethods);
+  module.exports.portMethods = portMethods;
 
   workerThreads.receiveMessageOnPort = receiveMessageOnPort;
   if (nodes.markAsUncloneable !== undefined) {
@@ -312,6 +312,20 @@ function hide(object, name, value) {
   Object.defineProperty(object, name, { value, writable: true, enumerable: false, configurable: true });
 }
 
+module.exports.BroadcastChannel = BroadcastChannel;
+module.exports.connect = connect;
+module.exports.nodes = nodes;
+module.exports.port = port;
+/**
+ * What gives ports `request`, `call` and `onRequest`, standing between their class and its prototype.
+ * @type {object | null}
+ */
+module.exports.portMethods = null;
+module.exports.replaceBroadcastChannel = replaceBroadcastChannel;
+module.exports.ticket = ticket;
+module.exports.takers = takers;
+module.exports.receiveMessageOnPort = receiveMessageOnPort;
+
 if (ticket !== undefined) {
   hookMessages();
   hookListeners();
@@ -321,13 +335,3 @@ if (ticket !== undefined) {
   if (left <= 0) connect();
   if (ticket.wakeUp !== undefined) require('./spare').prepare(ticket.wakeUp);
 }
-
-module.exports.BroadcastChannel = BroadcastChannel;
-module.exports.connect = connect;
-module.exports.nodes = nodes;
-module.exports.port = port;
-module.exports.portMethods = portMethods;
-module.exports.replaceBroadcastChannel = replaceBroadcastChannel;
-module.exports.ticket = ticket;
-module.exports.takers = takers;
-module.exports.receiveMessageOnPort = receiveMessageOnPort;

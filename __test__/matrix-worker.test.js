@@ -1,0 +1,223 @@
+'use strict';
+
+/*
+ * Every method of a Worker in every state of its life, played on Node's own class and on ours: with lanes from the
+ * first message on, with lanes later, and as a spare that was taken over. All must answer alike.
+ */
+
+const assert = require('node:assert/strict');
+const { once } = require('node:events');
+const { after, test } = require('node:test');
+const { Worker: NodeWorker } = require('node:worker_threads');
+
+const { Worker } = require('../lib/threads');
+const { state: launch } = require('../lib/threads/launch');
+const { WATCHDOG } = require('./support/worker');
+
+const SOURCE = `
+const { parentPort } = require('node:worker_threads');
+parentPort.on('message', (message) => {
+  if (message !== 'block') return parentPort.postMessage(['echo', message]);
+  parentPort.postMessage('blocked');
+  for (;;);
+});
+parentPort.onRequest?.((value) => value + 1);
+parentPort.postMessage('here');`;
+
+const USUAL = launch.lanesAfter;
+const WAYS = {
+  'lanes later': () => {
+    launch.lanesAfter = USUAL;
+    return new Worker(SOURCE, { eval: true });
+  },
+  'lanes at once': () => {
+    launch.lanesAfter = 0;
+    return new Worker(SOURCE, { eval: true });
+  },
+  'a spare': () => {
+    launch.lanesAfter = USUAL;
+    return new Worker(SOURCE, { eval: true, warm: true });
+  },
+};
+
+/** How a worker gets into a state. @type {Record<string, (worker: any) => Promise<unknown> | void>} */
+const STATES = {
+  starting() {},
+  online: (worker) => once(worker, 'message'),
+  async blocked(worker) {
+    await once(worker, 'message');
+    worker.postMessage('block');
+    await once(worker, 'message');
+  },
+  async terminating(worker) {
+    await once(worker, 'message');
+    worker.terminate();
+  },
+  async dead(worker) {
+    await once(worker, 'message');
+    await worker.terminate();
+  },
+};
+
+/** What a stream is, without its contents. @param {any} stream */
+const kindOf = (stream) => (stream === null ? null : [typeof stream, stream.readable, stream.destroyed]);
+
+/** What is done, and what of the result counts. @type {Record<string, (worker: any, state: string) => any>} */
+const METHODS = {
+  postMessage: (worker) => worker.postMessage({ a: [1] }),
+  'postMessage of nothing': (worker) => worker.postMessage(),
+  'postMessage of what cannot be cloned': (worker) => worker.postMessage(() => {}),
+  'postMessage with a transfer list': (worker) => {
+    const { buffer } = new Uint8Array(8);
+    worker.postMessage(buffer, [buffer]);
+    return buffer.byteLength;
+  },
+  async 'the answer to a message'(worker, state) {
+    if (state !== 'starting' && state !== 'online') return worker.postMessage('lost');
+    const answered = new Promise((resolve) =>
+      worker.on('message', (message) => Array.isArray(message) && resolve(message)),
+    );
+    worker.postMessage('ask');
+    return answered;
+  },
+  ref: (worker) => worker.ref(),
+  unref: (worker) => worker.unref(),
+  async 'terminate, twice'(worker, state) {
+    const codes = await Promise.all([worker.terminate(), worker.terminate()]);
+    return state === 'starting' ? codes.map((code) => typeof code) : codes;
+  },
+  threadId: (worker) => worker.threadId > 0,
+  resourceLimits: (worker) => Object.keys(worker.resourceLimits),
+  stdio: (worker) => [worker.stdin, kindOf(worker.stdout), kindOf(worker.stderr)],
+  utilization: (worker) => Object.keys(worker.performance.eventLoopUtilization()),
+  async getHeapSnapshot(worker) {
+    const stream = await worker.getHeapSnapshot();
+    stream.resume();
+    await once(stream, 'end');
+    return 'a snapshot';
+  },
+  'getHeapSnapshot with wrong options': (worker) => worker.getHeapSnapshot({ exposeInternals: 'no' }),
+  listeners: (worker) => worker.on('message', () => {}).off('message', () => {}) === worker,
+  emit: (worker) => worker.once('own', () => {}).emit('own', 1),
+};
+for (const name of ['getHeapStatistics', 'cpuUsage']) {
+  if (name in NodeWorker.prototype) {
+    METHODS[name] = async (worker) => Object.keys(await worker[name]()).sort();
+  }
+}
+
+/** Cells in which two runs of Node's own class may differ: whether the thread is just there, or just gone. */
+const MAY_BE_GONE = { getHeapSnapshot: ['starting'], stdio: ['terminating'] };
+for (const name of ['getHeapStatistics', 'cpuUsage']) MAY_BE_GONE[name] = ['starting', 'terminating'];
+/** A snapshot of a thread that is about to stop brings Node itself down (seen with its own class, on 20 to 26). */
+const isFatal = (name, state) => name === 'getHeapSnapshot' && state === 'terminating';
+
+/** @param {unknown} error */
+const told = (error) => ({ threw: [error.name, error.code, typeof error.message] });
+
+/**
+ * What came of a call: a value, an exception, or a promise's outcome by the time the worker has exited.
+ * @param {() => any} act
+ * @param {Promise<unknown>} exited
+ */
+async function outcomeOf(act, exited) {
+  let result;
+  try {
+    result = act();
+  } catch (error) {
+    return told(error);
+  }
+  if (typeof result?.then !== 'function') return { returned: result };
+  const settled = result.then((value) => ({ fulfilled: value }), told);
+  const gone = exited.then(async () => {
+    // What the exit settles is settled by then.
+    for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate);
+    return 'never settled';
+  });
+  return Promise.race([settled, gone]);
+}
+
+/**
+ * @param {() => any} make
+ * @param {string} state
+ * @param {(worker: any, state: string) => any} method
+ * @param {boolean} [endsIt] whether the worker is to end before the outcome is there
+ */
+async function play(make, state, method, endsIt = false) {
+  const worker = make();
+  const errors = [];
+  worker.on('error', (error) => errors.push(error.name));
+  const exit = once(worker, 'exit');
+  await STATES[state](worker);
+  const outcome = outcomeOf(() => method(worker, state), exit);
+  if (endsIt) await worker.terminate();
+  const result = await outcome;
+  await worker.terminate();
+  const [code] = await exit;
+  // A thread that is stopped before it has begun to run ends with 0.
+  return { result, errors, code: state === 'starting' ? typeof code : code };
+}
+
+/** A worker that is unrefed does not keep the test. */
+const hold = setInterval(() => {}, 1e6);
+after(() => (clearInterval(hold), Worker.warm(0)));
+
+for (const state of Object.keys(STATES)) {
+  test(`methods of a worker that is ${state}`, { timeout: 240_000 }, async (t) => {
+    let cells = 0;
+    const own = new Map();
+    const methods = Object.entries(METHODS).filter(([name]) => !isFatal(name, state));
+    for (const [name, method] of methods) {
+      own.set(name, await play(() => new NodeWorker(SOURCE, { eval: true }), state, method));
+    }
+    for (const [way, make] of Object.entries(WAYS)) {
+      await t.test(way, WATCHDOG, async () => {
+        for (const [name, method] of methods) {
+          if (way === 'a spare') await Worker.warm(1);
+          const ours = await play(make, state, method);
+          if (MAY_BE_GONE[name]?.includes(state)) assert.deepEqual(ours.errors, own.get(name).errors, name);
+          else assert.deepEqual(ours, own.get(name), name);
+          cells++;
+        }
+      });
+    }
+    assert.equal(cells, methods.length * Object.keys(WAYS).length);
+  });
+}
+
+/** What is ours alone. */
+const REQUESTS = {
+  request: {
+    act: (worker) => worker.request(1),
+    starting: { fulfilled: 2 },
+    online: { fulfilled: 2 },
+  },
+  'call, with a limit': {
+    act: (worker) => worker.call(1, { timeoutMs: 60_000 }),
+    starting: { returned: 2 },
+    online: { returned: 2 },
+  },
+  onRequest: {
+    act: (worker) => worker.onRequest(() => {}) === worker,
+    ...Object.fromEntries(Object.keys(STATES).map((state) => [state, { returned: true }])),
+  },
+};
+const GONE = { threw: ['Error', 'ERR_MANYCORE_PEER_GONE', 'string'] };
+
+for (const [way, make] of Object.entries(WAYS)) {
+  test(`requests in every state, ${way}`, WATCHDOG, async () => {
+    for (const state of Object.keys(STATES)) {
+      for (const [name, { act, [state]: expected = GONE }] of Object.entries(REQUESTS)) {
+        // It would wait for as long as it may.
+        if (state === 'blocked' && name.startsWith('call')) continue;
+        if (way === 'a spare') await Worker.warm(1);
+        const { result } = await play(make, state, act, state === 'blocked');
+        assert.deepEqual(result, expected, `${name}, ${state}`);
+      }
+    }
+    const worker = make();
+    await STATES.blocked(worker);
+    assert.throws(() => worker.call(1, { timeoutMs: 20 }), { code: 'ERR_MANYCORE_TIMEOUT' });
+    await worker.terminate();
+  });
+}
