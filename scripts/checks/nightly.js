@@ -1,0 +1,88 @@
+'use strict';
+
+/** Checks of scripts/nightly.js. */
+
+const fs = require('node:fs');
+const path = require('node:path');
+const { CheckError, ROOT, exec, sum } = require('../lib/exec');
+
+const TARGET = `${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-unknown-linux-gnu`;
+const FUZZ_SECONDS = Number(process.env.MANYCORE_FUZZ_SECONDS ?? 60);
+const SOAK_MINUTES = process.env.MANYCORE_SOAK_MINUTES ?? '10';
+/** A target that does not come back from an attack within that hangs. */
+const HANGS_AFTER_SECONDS = 30;
+const LONGEST_ATTACK = 1200;
+
+/** The core's tests under the address sanitizer; leaks are told as well. */
+async function asan() {
+  const args = ['+nightly', 'test', '--locked', '--package', 'manycore-core', '--target', TARGET];
+  const { output } = await exec('cargo', args, {
+    env: {
+      RUSTFLAGS: '-Zsanitizer=address',
+      CARGO_TARGET_DIR: path.join(ROOT, 'target', 'asan'),
+    },
+  });
+  return { count: sum(output, /^test result: ok\. (\d+) passed/gm), unit: 'tests' };
+}
+
+/** New attacks on segments, from those that are known on. */
+async function fuzz() {
+  const targets = fs
+    .readdirSync(path.join(ROOT, 'fuzz', 'fuzz_targets'))
+    .map((file) => path.parse(file).name);
+  let attacks = 0;
+  for (const target of targets) {
+    // What it finds goes beside the corpus, which is chosen by hand (`cargo fuzz cmin`).
+    const found = path.join(ROOT, 'target', 'fuzz', target);
+    fs.mkdirSync(found, { recursive: true });
+    const limits = [
+      `-max_total_time=${FUZZ_SECONDS}`,
+      `-timeout=${HANGS_AFTER_SECONDS}`,
+      `-max_len=${LONGEST_ATTACK}`,
+    ];
+    const corpus = path.join(ROOT, 'fuzz', 'corpus', target);
+    const { output } = await exec('cargo', [
+      '+nightly',
+      'fuzz',
+      'run',
+      target,
+      found,
+      corpus,
+      '--',
+      ...limits,
+    ]);
+    attacks += sum(output, /^Done (\d+) runs/gm);
+  }
+  return { count: attacks, unit: `attacks on ${targets.length} targets` };
+}
+
+/** Everything at once, for minutes, with deaths at random. */
+async function soak() {
+  const script = path.join(ROOT, 'scripts', 'soak');
+  const { stdout } = await exec(process.execPath, ['--expose-gc', script, '--minutes', SOAK_MINUTES]);
+  const { counts } = JSON.parse(stdout);
+  const total = Object.values(counts).reduce((all, one) => all + one, 0);
+  return { count: total, unit: `events accounted for in ${SOAK_MINUTES} minutes` };
+}
+
+/** What is known against the versions in the lock files. The databases come from the network or a cache. */
+async function advisories() {
+  const deny = await exec('cargo', ['deny', 'check', 'advisories', 'bans', 'sources'], {
+    allowFailure: true,
+  });
+  if (deny.code !== 0) throw new CheckError(`cargo deny failed (exit code ${deny.code})`);
+  const audit = await exec('npm', ['audit', '--omit=dev', '--json'], {
+    allowFailure: true,
+    hideStdout: true,
+  });
+  const { vulnerabilities, error } = JSON.parse(audit.stdout);
+  if (error) throw new CheckError(`npm audit: ${error.summary}`);
+  const known = Object.keys(vulnerabilities);
+  if (known.length > 0) throw new CheckError(`npm audit: ${known.join(', ')}`);
+  return { count: 2, unit: 'lock files' };
+}
+
+module.exports.advisories = advisories;
+module.exports.asan = asan;
+module.exports.fuzz = fuzz;
+module.exports.soak = soak;

@@ -1,0 +1,26 @@
+'use strict';
+
+/* What the parts of the soak count, and what of it must hold. */
+
+/** The first tell the most. */
+const MOST_COMPLAINTS = 20;
+
+/** @type {Record<string, number>} */
+const counts = {};
+/** @type {string[]} */
+const complaints = [];
+
+/** @param {string} what */
+function count(what, by = 1) {
+  counts[what] = (counts[what] ?? 0) + by;
+}
+
+/** @param {boolean} holds @param {string} complaint */
+function check(holds, complaint) {
+  if (!holds && complaints.length < MOST_COMPLAINTS) complaints.push(complaint);
+}
+
+module.exports.count = count;
+module.exports.check = check;
+module.exports.accounts = () => counts;
+module.exports.complaints = () => complaints;

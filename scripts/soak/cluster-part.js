@@ -1,0 +1,146 @@
+'use strict';
+
+/* Cluster, shared data and locks under load, with workers that die in every way. */
+
+const http = require('node:http');
+const path = require('node:path');
+const { once } = require('node:events');
+const { setTimeout: delay } = require('node:timers/promises');
+
+const { cluster, Channel, Mutex, SharedCounter, SharedMap, shared } = require('../..');
+const { accounts, check, count } = require('./accounts');
+
+const WORKERS = 3;
+const REQUESTS_AT_ONCE = 8;
+/** For a connection that nobody serves any more: a worker is stopped for far less. */
+const STUCK_MS = 30_000;
+const HARMS = ['SIGKILL', 'SIGKILL', 'SIGTERM', 'disconnect', 'SIGSTOP'];
+
+const name = `soak-${process.pid}`;
+
+/** @param {number} port @returns {Promise<'answered' | 'cut' | 'refused'>} */
+function ask(port) {
+  return new Promise((resolve, reject) => {
+    const request = http.get({ port, host: '127.0.0.1', agent: false }, (response) => {
+      response.resume();
+      response.once('end', () => resolve('answered'));
+      response.once('error', () => resolve('cut'));
+    });
+    request.setTimeout(STUCK_MS, () => reject(new Error('a connection is stuck')));
+    request.once('error', (/** @type {NodeJS.ErrnoException} */ { code }) =>
+      resolve(code === 'ECONNREFUSED' ? 'refused' : 'cut'),
+    );
+  });
+}
+
+/** A port for all turns: 0 would be another one each time that no worker is left. */
+async function freePort() {
+  const server = http.createServer().listen(0);
+  await once(server, 'listening');
+  const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** What each worker sent comes in its order, each at most once. */
+function inOrder(/** @type {string} */ what) {
+  /** @type {Map<number, number>} */
+  const last = new Map();
+  return (/** @type {{ by: number, sequence: number }} */ { by, sequence }) => {
+    check((last.get(by) ?? -1) < sequence, `${what} of ${by} came twice or out of order: ${sequence}`);
+    last.set(by, sequence);
+    count(what);
+  };
+}
+
+/** @param {import('node:cluster').Worker} worker */
+async function harm(worker) {
+  const kind = HARMS[Math.floor(Math.random() * HARMS.length)];
+  count(kind);
+  if (kind === 'disconnect') worker.disconnect();
+  else worker.process.kill(/** @type {NodeJS.Signals} */ (kind));
+  if (kind === 'SIGSTOP') {
+    await delay(300);
+    worker.process.kill('SIGCONT');
+  }
+}
+
+/**
+ * @param {AbortSignal} signal ends it
+ * @returns {Promise<void>} rejects when an account does not balance
+ */
+async function clusterPart(signal) {
+  const answeredBefore = accounts().answered ?? 0;
+  const served = SharedCounter.open(`${name}-served`);
+  const map = SharedMap.open(`${name}-map`, { capacityBytes: 4 * 1024 * 1024, evict: 'lru' });
+  const mutex = Mutex.open(`${name}-mutex`);
+  const channel = Channel.open(`${name}-channel`, { capacity: 1000 });
+  map.set('first', 0);
+  map.set('second', 0);
+
+  cluster.setupPrimary({ exec: path.join(__dirname, 'server.js') });
+  const message = inOrder('messages');
+  const port = await freePort();
+  const start = () => {
+    const worker = cluster.fork({ SOAK_NAME: name, SOAK_PORT: String(port) });
+    worker.on('message', (value) => {
+      if (value.failure) check(false, value.failure);
+      else if (value.echo) count('echoes');
+      else message(value);
+    });
+    // A send that meets a death is told by its callback or this event.
+    worker.on('error', () => count('failed sends'));
+    return worker;
+  };
+  const listening = once(cluster, 'listening');
+  for (let i = 0; i < WORKERS; i++) start();
+  cluster.on('exit', () => !signal.aborted && start());
+  await listening;
+
+  const load = Array.from({ length: REQUESTS_AT_ONCE }, async () => {
+    while (!signal.aborted) {
+      const outcome = await ask(port);
+      count(outcome);
+      // Until another worker has started.
+      if (outcome === 'refused') await delay(50);
+    }
+  });
+  const received = inOrder('received');
+  const consume = (async () => {
+    while (!signal.aborted) {
+      for (let item = channel.tryReceive(); item; item = channel.tryReceive()) received(item.value);
+      for (const worker of Object.values(cluster.workers ?? {})) {
+        if (worker?.isConnected()) worker.send({ text: 'ping' }, () => {});
+      }
+      await delay(20);
+    }
+  })();
+  const chaos = (async () => {
+    while (!signal.aborted) {
+      await delay(200 + Math.random() * 600);
+      const workers = Object.values(cluster.workers ?? {}).filter((worker) => worker?.isConnected());
+      const victim = workers[Math.floor(Math.random() * workers.length)];
+      if (victim) await harm(victim);
+    }
+  })();
+  await Promise.all([...load, consume, chaos]);
+
+  await end();
+  const answered = (accounts().answered ?? 0) - answeredBefore;
+  check(served.value >= answered, `${answered} answers, but only ${served.value} requests served`);
+  const token = mutex.lock({ timeoutMs: STUCK_MS });
+  check(token.ownerDied || map.get('first') === map.get('second'), 'the pair differs in the end');
+  token.unlock();
+  served.close();
+  map.close();
+  channel.release();
+  for (const { name: known } of shared.list()) if (known.startsWith(`${name}-`)) shared.unlink(known);
+}
+
+/** Until no worker is left. */
+async function end() {
+  for (const worker of Object.values(cluster.workers ?? {})) worker?.process.kill('SIGKILL');
+  while (Object.keys(cluster.workers ?? {}).length > 0) await once(cluster, 'exit');
+}
+
+module.exports.clusterPart = clusterPart;

@@ -1,0 +1,72 @@
+'use strict';
+
+/*
+ * Runs everything at once, for minutes, while processes and threads are killed at random, and checks that every
+ * account balances and that nothing piles up:
+ *
+ *   node --expose-gc scripts/soak --minutes 10
+ */
+
+const fs = require('node:fs');
+const { parseArgs } = require('node:util');
+const { setTimeout: delay } = require('node:timers/promises');
+
+const { shared } = require('../..');
+const { accounts, complaints, check } = require('./accounts');
+const { clusterPart } = require('./cluster-part');
+const { threadsPart } = require('./threads-part');
+
+/** What runtime and allocator may keep. */
+const SLACK = { descriptors: 8, threads: 8, mappings: 300, rssMiB: 128 };
+/** All that is made once has been made by then. */
+const WARM_UP_SHARE = 0.25;
+
+/** @param {string} text @param {RegExp} pattern */
+const number = (text, pattern) => Number(pattern.exec(text)?.[1] ?? NaN);
+
+function resources() {
+  globalThis.gc?.();
+  return {
+    descriptors: fs.readdirSync('/proc/self/fd').length,
+    threads: number(fs.readFileSync('/proc/self/status', 'utf8'), /^Threads:\s+(\d+)/m),
+    mappings: fs.readFileSync('/proc/self/maps', 'utf8').split('\n').length,
+    rssMiB: Math.round(process.memoryUsage().rss / 2 ** 20),
+  };
+}
+
+/** @param {number} ms how long */
+async function turn(ms) {
+  const ended = new AbortController();
+  const timer = setTimeout(() => ended.abort(), ms);
+  try {
+    await Promise.all([clusterPart(ended.signal), threadsPart(ended.signal)]);
+  } finally {
+    clearTimeout(timer);
+    ended.abort();
+  }
+}
+
+async function main() {
+  const { values } = parseArgs({ options: { minutes: { type: 'string', default: '10' } } });
+  const totalMs = Number(values.minutes) * 60_000;
+  if (!(totalMs > 0)) throw new TypeError(`--minutes ${values.minutes} is no time`);
+  await turn(totalMs * WARM_UP_SHARE);
+  const before = resources();
+  await turn(totalMs * (1 - WARM_UP_SHARE));
+  // What died last is seen to by the event loop.
+  await delay(1000);
+  const after = resources();
+  for (const [what, slack] of Object.entries(SLACK)) {
+    const key = /** @type {keyof typeof before} */ (what);
+    check(after[key] <= before[key] + slack, `${what}: ${before[key]} before, ${after[key]} after`);
+  }
+  const left = shared.list().filter(({ name }) => name.startsWith(`soak-${process.pid}-`));
+  check(left.length === 0, `segments left: ${left.map(({ name }) => name).join(', ')}`);
+  console.log(JSON.stringify({ counts: accounts(), before, after, complaints: complaints() }, null, 2));
+  process.exitCode = complaints().length === 0 ? 0 : 1;
+}
+
+main().catch((error) => {
+  console.error(error);
+  process.exit(1);
+});
