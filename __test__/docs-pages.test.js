@@ -1,0 +1,56 @@
+'use strict';
+
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
+const { describe, it } = require('node:test');
+
+const manycore = require('..');
+const { CODES } = require('../lib/core/errors');
+const { ROOT } = require('./package-helpers');
+
+const DOCS = path.join(ROOT, 'docs');
+const read = (/** @type {string} */ name) => fs.readFileSync(path.join(DOCS, name), 'utf8');
+const pages = fs.readdirSync(DOCS).filter((name) => name.endsWith('.md'));
+
+describe('the documents', () => {
+  for (const page of [...pages, '../README.md', '../CONTRIBUTING.md']) {
+    it(`${page} links to pages, pictures and headings that there are`, () => {
+      for (const [, target] of read(page).matchAll(/\]\((?!https?:)([^)\s]+)\)/g)) {
+        const [file, anchor] = target.split('#');
+        const place = path.join(DOCS, path.dirname(page), file || path.basename(page));
+        assert.ok(fs.existsSync(place), target);
+        if (!anchor) continue;
+        const headings = [...fs.readFileSync(place, 'utf8').matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
+          heading
+            .toLowerCase()
+            .replace(/[^\w\- ]/g, '')
+            .replaceAll(' ', '-'),
+        );
+        assert.ok(headings.includes(anchor), target);
+      }
+    });
+  }
+
+  it('errors.md tells every code', () => {
+    const page = read('errors.md');
+    for (const code of Object.keys(CODES)) assert.ok(page.includes(`\`${code}\``), code);
+    for (const [code] of page.matchAll(/ERR_MANYCORE_\w+/g)) assert.ok(Object.hasOwn(CODES, code), code);
+  });
+
+  it('some page of the reference has each of what is exported', () => {
+    const reference = pages.map(read).join('\n');
+    const told = Object.keys(manycore).filter((name) => !new RegExp(`\\b${name}\\b`).test(reference));
+    // What is exactly Node's is told by Node's own documents.
+    const nodes = Object.keys(require('node:worker_threads'));
+    assert.deepEqual(
+      told.filter((name) => !nodes.includes(name)),
+      [],
+    );
+  });
+
+  it('README.md of docs names every page', () => {
+    const index = read('README.md');
+    for (const page of pages) assert.ok(page === 'README.md' || index.includes(`(${page})`), page);
+  });
+});
