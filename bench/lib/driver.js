@@ -21,7 +21,8 @@ const ENOUGH_ROUNDS = 5;
  * @typedef {import('./report').Sample} Sample
  * @typedef {{ name: string, unavailable?: string, [detail: string]: any }} Contender
  *   `unavailable` says why it cannot run here; it is then left out, and the report says so
- * @typedef {{ name: string, [detail: string]: any }} Scenario
+ * @typedef {{ name: string, metrics?: readonly Metric[], contenders?: readonly string[], peer?: string,
+ *   [detail: string]: any }} Scenario with metrics, contenders or a peer of its own, if need be
  * @typedef {Record<string, any> & { node: string, rounds: number }} Options
  * @typedef {object} Benchmark
  * @property {string} name
@@ -162,10 +163,15 @@ async function run(benchmark, options) {
 
   const results = [];
   for (const scenario of scenarios) {
-    const samples = await alternate(benchmark, scenario, contenders, options);
-    const summary = summarizeScenario(samples, benchmark.metrics, peer);
+    const { metrics = benchmark.metrics, contenders: own } = scenario;
+    const here = contenders.filter(({ name }) => own === undefined || own.includes(name));
+    if (here.length === 0) continue;
+    const preferred = options.peer ? peer : (scenario.peer ?? peer);
+    const against = (here.find(({ name }) => name === preferred) ?? here[0]).name;
+    const samples = await alternate({ ...benchmark, metrics }, scenario, here, options);
+    const summary = summarizeScenario(samples, metrics, against);
     console.log(
-      [`\n${scenario.name}, ${options.rounds} rounds`, ...describeScenario(summary, peer)].join('\n'),
+      [`\n${scenario.name}, ${options.rounds} rounds`, ...describeScenario(summary, against)].join('\n'),
     );
     results.push({ scenario: scenario.name, samples: Object.fromEntries(samples), summary });
   }

@@ -1,0 +1,60 @@
+'use strict';
+
+/*
+ * Pools of threads: tasks per second in bursts and one after the other, work that fills two processors, large
+ * buffers, blocking calls, the first result, and very many tasks in the queue.
+ *
+ *   node bench/run.js pool --scenarios burst,sequential
+ *
+ * What is measured is in lib/bench/pool, for `manycore bench pool` measures the same.
+ */
+
+const path = require('node:path');
+const { execFile } = require('node:child_process');
+const { promisify } = require('node:util');
+
+const { SCENARIOS, calibrate } = require('../lib/bench/pool/scenarios');
+const { define } = require('./lib/driver');
+const { ROOT } = require('./lib/environment');
+const { availability } = require('./lib/exchange');
+
+const PROGRAM = path.join(ROOT, 'lib', 'bench', 'pool', 'program.js');
+const TIMEOUT_MS = 120_000;
+
+/** The same work for all: rounds that take about a millisecond. */
+let rounds = 0;
+
+/** @param {import('./lib/driver').Options} options */
+function contenders({ node }) {
+  return [
+    // Two threads without a pool: what the processors can do at most.
+    { name: 'threads' },
+    { name: 'piscina' },
+    { name: 'tinypool' },
+    { name: 'workerpool' },
+    { name: 'synckit' },
+    { name: 'manycore', ...availability(node) },
+  ];
+}
+
+/** @type {import('./lib/driver').Benchmark['measure']} */
+async function measure({ name }, scenario, { node }) {
+  rounds ||= calibrate();
+  const args = [PROGRAM, name, scenario.name, String(rounds)];
+  const { stdout } = await promisify(execFile)(node, args, { timeout: TIMEOUT_MS, cwd: ROOT });
+  return JSON.parse(stdout);
+}
+
+/** @type {import('./lib/driver').Benchmark} */
+const benchmark = {
+  name: 'pool',
+  title: 'Pools of threads. ' + SCENARIOS.map(({ name, what }) => `${name}: ${what}`).join('. '),
+  peer: 'piscina',
+  metrics: [{ key: 'rate', label: 'tasks per second', better: 'higher', digits: 0 }],
+  options: {},
+  scenarios: () => SCENARIOS,
+  contenders,
+  measure,
+};
+
+define(benchmark, module);

@@ -1,0 +1,105 @@
+'use strict';
+
+/* The pools that are compared, behind the two calls that the comparison makes. Each runs in a process of its own. */
+
+const path = require('node:path');
+const { once } = require('node:events');
+const { createRequire } = require('node:module');
+const { pathToFileURL } = require('node:url');
+const { Worker } = require('node:worker_threads');
+
+const TASKS = path.join(__dirname, 'tasks.js');
+const OTHERS = path.join(__dirname, 'others.js');
+
+/**
+ * @typedef {object} Contender a pool under test
+ * @property {(task: any) => Promise<any>} run
+ * @property {(task: any) => any} [runSync]
+ * @property {(rounds: number, count: number) => Promise<void>} [spinAll] runs all of many tasks, without a pool
+ */
+
+/**
+ * @typedef {object} Settings
+ * @property {'add' | 'echo' | 'spin'} name of the task
+ * @property {number} workers
+ * @property {boolean} isWarm whether workers may be started before the pool is
+ * @property {() => void} whenLoaded called right before the pool is made
+ */
+
+/**
+ * Where a library is, seen from the folder in which the comparison was started; null when it is not installed.
+ * @param {string} name
+ * @param {string} [folder]
+ */
+function find(name, folder = process.cwd()) {
+  try {
+    return createRequire(path.join(folder, 'noop.js')).resolve(name);
+  } catch {
+    return null;
+  }
+}
+
+/** @param {string} name */
+function locate(name) {
+  const file = find(name);
+  if (file === null) throw new Error(`${name} is not installed in ${process.cwd()} or above`);
+  return file;
+}
+
+/** @type {Record<string, (settings: Settings) => Promise<Contender>>} */
+const CONTENDERS = {
+  async manycore({ name, workers, isWarm, whenLoaded }) {
+    const { Pool, Worker: OurWorker } = require('../../..');
+    if (isWarm) await OurWorker.warm(workers);
+    const limits = { minThreads: workers, maxThreads: workers };
+    whenLoaded();
+    const pool = new Pool({ filename: TASKS, name, ...limits });
+    return { run: (task) => pool.run(task), runSync: (task) => pool.runSync(task) };
+  },
+
+  async piscina({ name, workers, whenLoaded }) {
+    const { Piscina } = require(locate('piscina'));
+    whenLoaded();
+    const pool = new Piscina({ filename: TASKS, name, minThreads: workers, maxThreads: workers });
+    return { run: (task) => pool.run(task) };
+  },
+
+  async tinypool({ name, workers, whenLoaded }) {
+    const { Tinypool } = await import(pathToFileURL(locate('tinypool')).href);
+    whenLoaded();
+    const pool = new Tinypool({ filename: TASKS, name, minThreads: workers, maxThreads: workers });
+    return { run: (task) => pool.run(task) };
+  },
+
+  async workerpool({ name, workers, whenLoaded }) {
+    const file = locate('workerpool');
+    const env = { ...process.env, MANYCORE_BENCH_KIND: 'workerpool', MANYCORE_BENCH_LIBRARY: file };
+    const limits = { minWorkers: workers, maxWorkers: workers };
+    const workerpool = require(file);
+    whenLoaded();
+    const pool = workerpool.pool(OTHERS, { workerType: 'thread', ...limits, workerThreadOpts: { env } });
+    return { run: (task) => pool.exec(name, [task]) };
+  },
+
+  async synckit() {
+    const file = locate('synckit');
+    Object.assign(process.env, { MANYCORE_BENCH_KIND: 'synckit', MANYCORE_BENCH_LIBRARY: file });
+    const runSync = require(file).createSyncFn(OTHERS);
+    return { run: async (task) => runSync(task), runSync };
+  },
+
+  /** What the processors can do at most. */
+  async threads({ workers }) {
+    const all = Array.from({ length: workers }, () => new Worker(OTHERS));
+    return {
+      run: async () => {},
+      async spinAll(rounds, count) {
+        for (const worker of all) worker.postMessage({ rounds, count: count / workers });
+        await Promise.all(all.map((worker) => once(worker, 'message')));
+      },
+    };
+  },
+};
+
+module.exports.CONTENDERS = CONTENDERS;
+module.exports.find = find;
