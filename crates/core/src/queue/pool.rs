@@ -167,6 +167,17 @@ impl Queue {
         }
     }
 
+    /// Any thread, after a worker has become unable to take tasks, or took one: others may have to be woken for
+    /// what waits.
+    pub(super) fn pass_on(&self) {
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            self.wake_one(false);
+        }
+        if self.waiting_alone.load(Ordering::SeqCst) > 0 {
+            self.wake_one(true);
+        }
+    }
+
     fn ring(station: &Station) {
         if station.asleep.load(Ordering::Relaxed) == 1 && station.asleep.swap(0, Ordering::SeqCst) == 1 {
             station.signalled_at.store(monotonic_ns(), Ordering::Relaxed);
@@ -216,10 +227,17 @@ impl Queue {
         let Some(station) = self.station(worker) else {
             return true;
         };
-        let mut hands = station.hands();
-        let is_idle = hands.tasks.is_empty() && station.pinned.is_empty();
-        hands.retired |= is_idle || force;
-        is_idle || force
+        let is_retired = {
+            let mut hands = station.hands();
+            let is_idle = hands.tasks.is_empty() && station.pinned.is_empty();
+            hands.retired |= is_idle || force;
+            is_idle || force
+        };
+        if is_retired {
+            self.sleepers.transition_to_awake(worker);
+            self.pass_on();
+        }
+        is_retired
     }
 
     /// A worker has ended, with its last report taken: what it had not begun goes to others, and the numbers of
@@ -246,6 +264,7 @@ impl Queue {
         while let Some(task) = station.pinned.pop() {
             self.unpin(&station, task);
         }
+        self.pass_on();
         let begun = std::mem::take(&mut station.hands().tasks);
         let mut lost = self.lost();
         begun

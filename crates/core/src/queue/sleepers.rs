@@ -2,9 +2,26 @@
 //!
 //! Waking a thread costs the waker several microseconds, so it happens only when nobody would find the task
 //! otherwise: no worker is looking for one, and one sleeps. A worker that stops looking because it found
-//! something passes the search on if there is more. No wake-up is lost, because each side stores before it looks:
-//! the caller makes the task visible, then looks for searchers and sleepers; a worker stops searching, counts
-//! itself among the sleepers, then looks for tasks once more.
+//! something passes the search on if there is more, and so does whoever takes a worker away that may have been
+//! woken for a task.
+//!
+//! ```text
+//! any thread:  make the task visible · fence (F) · searching? nobody asleep? · else take one off the list, ring
+//! a worker:    begin_search · looks · end_search ── found ──▶ takes a task · more waiting? then as "any thread"
+//!                                               └─ nothing ─▶ onto the list, count + 1 · fence (W) · looks again
+//! ```
+//!
+//! No wake-up is lost:
+//! - *A worker goes to sleep meanwhile.* F and W are `SeqCst` fences, so one comes first. If F does, the worker's
+//!   second look sees the task. If W does, the other thread sees a sleeper, and this worker no longer searching.
+//! - *A worker was searching, and found another task.* Tasks that are taken are subtracted from the number of those
+//!   that wait after `end_search`. If the new task was added before that, the worker finds a number above zero
+//!   and passes the search on. If it was added after that, adding synchronises with subtracting (both are
+//!   read-modify-writes of one word), so `searching` is seen without this worker.
+//! - *The worker that was woken ends, or takes no more tasks.* Who makes it so passes the search on afterwards
+//!   (`Queue::pass_on`).
+//!
+//! `crates/core/tests/loom_queue.rs` has all three played through in every order.
 
 use crate::sync::{fence, AtomicU32, Mutex, MutexGuard, Ordering};
 
@@ -30,9 +47,9 @@ impl Sleepers {
         self.searching.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Worker: stops looking. True when it was the last that did.
-    pub fn end_search(&self) -> bool {
-        self.searching.fetch_sub(1, Ordering::SeqCst) == 1
+    /// Worker: stops looking.
+    pub fn end_search(&self) {
+        self.searching.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// Worker: goes to sleep, unless `has_work` says otherwise once everybody can see that it sleeps.
@@ -76,21 +93,6 @@ impl Sleepers {
         Some(asleep.remove(at).worker)
     }
 
-    /// Any thread, after making something visible for one worker: whether to ring it.
-    pub fn must_wake(&self, worker: u32) -> bool {
-        fence(Ordering::SeqCst);
-        if self.count.load(Ordering::Relaxed) == 0 {
-            return false;
-        }
-        let mut asleep = self.lock();
-        let at = asleep.iter().position(|sleeper| sleeper.worker == worker);
-        at.is_some_and(|at| {
-            asleep.remove(at);
-            self.count.fetch_sub(1, Ordering::SeqCst);
-            true
-        })
-    }
-
     fn lock(&self) -> MutexGuard<'_, Vec<Sleeper>> {
         // Nothing panics while it is held.
         self.asleep
@@ -111,7 +113,7 @@ mod tests {
         assert!(sleepers.transition_to_asleep(2, true, || false));
         sleepers.begin_search();
         assert_eq!(sleepers.to_wake(false), None);
-        assert!(sleepers.end_search());
+        sleepers.end_search();
         assert_eq!(sleepers.to_wake(false), Some(2));
         assert_eq!(sleepers.to_wake(false), Some(1));
         assert_eq!(sleepers.to_wake(false), None);
@@ -131,7 +133,7 @@ mod tests {
         assert_eq!(sleepers.to_wake(true), None);
         assert!(sleepers.transition_to_asleep(2, true, || false));
         assert_eq!(sleepers.to_wake(true), Some(2));
-        assert!(sleepers.must_wake(1));
-        assert!(!sleepers.must_wake(1));
+        sleepers.transition_to_awake(1);
+        assert_eq!(sleepers.to_wake(false), None);
     }
 }

@@ -74,9 +74,7 @@ impl Worker {
             if self.queue.slots.transition_to_taken(task.slot, self.number()) {
                 self.begin(&mut hands, &task);
                 drop(hands);
-                if self.queue.waiting.load(Ordering::SeqCst) > 0 {
-                    self.queue.wake_one(false);
-                }
+                self.queue.pass_on();
                 return Some(task);
             }
             self.report(Kind::Dropped, task.slot, (0.0, 0.0), &[]);
@@ -201,6 +199,7 @@ impl Worker {
             hands.retired = true;
             hands.tasks.is_empty()
         };
+        self.queue.pass_on();
         if is_over {
             self.tell(Kind::Retired, 0, &[]);
         }
@@ -290,5 +289,88 @@ impl Consumer for Worker {
 
     fn end_search(&self) {
         self.queue.sleepers.end_search();
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::queue::{Limits, Target, Task, TaskKind};
+    use std::time::Duration;
+
+    fn queue(concurrency: u32) -> (Arc<Queue>, [Worker; 2]) {
+        let made = || {
+            let limits = Limits {
+                concurrency,
+                tasks: 0,
+            };
+            let queue = Arc::new(Queue::new(limits).ok()?);
+            let attach = || Worker::attach(Arc::clone(&queue), queue.add_worker().ok()?);
+            let workers = [attach()?, attach()?];
+            Some((queue, workers))
+        };
+        made().unwrap_or_else(|| panic!("no descriptors left"))
+    }
+
+    fn push(queue: &Queue, slot: u32, target: Target) {
+        assert!(queue.push(Task::new(TaskKind::Call, slot, &[]), target, 0.0));
+    }
+
+    fn is_rung(worker: &Worker) -> bool {
+        worker.bell().wait(Duration::ZERO);
+        let was_rung = worker.station.asleep.load(Ordering::SeqCst) == 0;
+        worker.bell().clear();
+        was_rung
+    }
+
+    /// The two workers sleep, the task wakes the second.
+    fn woken() -> (Arc<Queue>, [Worker; 2]) {
+        let (queue, workers) = queue(1);
+        assert!(workers.iter().all(Consumer::transition_to_asleep));
+        push(&queue, 1, Target::Any);
+        assert!(!is_rung(&workers[0]) && is_rung(&workers[1]));
+        (queue, workers)
+    }
+
+    #[test]
+    fn a_task_whose_worker_ended_on_its_way_wakes_another() {
+        let (queue, [first, second]) = woken();
+        let number = second.number();
+        drop(second);
+        assert!(queue.abandon(number).is_empty());
+        assert!(is_rung(&first));
+        assert_eq!(first.pull().unwrap().slot, 1);
+    }
+
+    #[test]
+    fn a_task_whose_worker_is_told_to_retire_wakes_another() {
+        let (queue, [first, second]) = woken();
+        assert!(queue.retire(second.number(), false));
+        assert!(is_rung(&first));
+        assert!(second.pull().is_none());
+        assert_eq!(first.pull().unwrap().slot, 1);
+    }
+
+    #[test]
+    fn a_task_whose_worker_retires_by_itself_wakes_another() {
+        let (_queue, [first, second]) = woken();
+        second.retire();
+        assert!(is_rung(&first));
+        assert_eq!(first.pull().unwrap().slot, 1);
+    }
+
+    #[test]
+    fn who_takes_an_ordinary_task_wakes_another_for_one_that_must_be_alone() {
+        let (queue, [first, second]) = queue(2);
+        second.was_alone.set(true);
+        assert!(first.transition_to_asleep());
+        Consumer::begin_search(&second);
+        push(&queue, 1, Target::Alone);
+        push(&queue, 2, Target::Any);
+        Consumer::end_search(&second);
+        assert!(!is_rung(&first));
+        assert_eq!(second.pull().unwrap().slot, 2);
+        assert!(is_rung(&first));
+        assert_eq!(first.pull().unwrap().slot, 1);
     }
 }

@@ -1,0 +1,142 @@
+//! Who is woken for a task, under every interleaving and every reordering that the memory model allows: no task
+//! waits while a worker sleeps that could take it. A wake-up that is lost leaves a worker asleep for good, which
+//! loom reports as a deadlock.
+#![cfg(loom)]
+
+use loom::sync::{Arc, Notify};
+use loom::thread;
+
+use manycore_core::queue::Sleepers;
+use manycore_core::sync::{AtomicU32, Ordering};
+
+const WORKERS: usize = 2;
+
+/// What the queue has around its sleepers: a number of tasks, and a bell for each worker.
+struct Queue {
+    sleepers: Sleepers,
+    waiting: AtomicU32,
+    bells: [Notify; WORKERS],
+}
+
+impl Queue {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            sleepers: Sleepers::default(),
+            waiting: AtomicU32::new(0),
+            bells: [Notify::new(), Notify::new()],
+        })
+    }
+
+    fn push(&self) {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        self.wake_one();
+    }
+
+    fn wake_one(&self) {
+        if let Some(worker) = self.sleepers.to_wake(false) {
+            self.bells[worker as usize].notify();
+        }
+    }
+
+    fn pass_on(&self) {
+        if self.is_pending() {
+            self.wake_one();
+        }
+    }
+
+    fn is_pending(&self) -> bool {
+        self.waiting.load(Ordering::SeqCst) > 0
+    }
+
+    fn take(&self) -> bool {
+        let less = |waiting: u32| waiting.checked_sub(1);
+        self.waiting
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, less)
+            .is_ok()
+    }
+
+    /// Worker: until something is there, or it was woken.
+    fn look_or_sleep(&self, worker: u32, looks_on: bool) {
+        if looks_on {
+            self.sleepers.begin_search();
+            let found = self.is_pending();
+            self.sleepers.end_search();
+            if found {
+                return;
+            }
+        }
+        if self
+            .sleepers
+            .transition_to_asleep(worker, true, || self.is_pending())
+        {
+            self.bells[worker as usize].wait();
+            self.sleepers.transition_to_awake(worker);
+        }
+    }
+
+    /// Worker: takes one task, which then keeps it for good.
+    fn take_one(&self, worker: u32, looks_on: bool) {
+        while !self.take() {
+            self.look_or_sleep(worker, looks_on);
+        }
+        self.pass_on();
+    }
+}
+
+/// Two tasks, each of which keeps its worker: both workers must get one.
+fn two_tasks(looks_on: [bool; WORKERS]) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(move || {
+        let queue = Queue::new();
+        let workers: Vec<_> = (0..WORKERS as u32)
+            .map(|worker| {
+                let queue = Arc::clone(&queue);
+                thread::spawn(move || queue.take_one(worker, looks_on[worker as usize]))
+            })
+            .collect();
+        queue.push();
+        queue.push();
+        for worker in workers {
+            worker.join().unwrap();
+        }
+        assert!(!queue.is_pending());
+    });
+}
+
+#[test]
+fn workers_that_sleep_at_once_are_woken_for_each_task() {
+    two_tasks([false, false]);
+}
+
+#[test]
+fn a_worker_that_looks_on_and_finds_one_task_passes_the_other_on() {
+    two_tasks([true, false]);
+}
+
+#[test]
+fn two_that_look_on_find_both() {
+    two_tasks([true, true]);
+}
+
+#[test]
+fn a_task_whose_worker_ends_on_its_way_reaches_the_other() {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(|| {
+        let queue = Queue::new();
+        let leaving = Arc::clone(&queue);
+        let leaver = thread::spawn(move || {
+            // Woken or not, it takes nothing.
+            if leaving.sleepers.transition_to_asleep(0, true, || false) {
+                leaving.sleepers.transition_to_awake(0);
+            }
+            leaving.pass_on();
+        });
+        let staying = Arc::clone(&queue);
+        let stayer = thread::spawn(move || staying.take_one(1, false));
+        queue.push();
+        leaver.join().unwrap();
+        stayer.join().unwrap();
+    });
+}
