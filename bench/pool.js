@@ -13,7 +13,7 @@ const path = require('node:path');
 const { execFile } = require('node:child_process');
 const { promisify } = require('node:util');
 
-const { SCENARIOS, calibrate } = require('../lib/bench/pool/scenarios');
+const { METRICS, SCENARIOS, calibrate } = require('../lib/bench/pool/scenarios');
 const { define } = require('./lib/driver');
 const { ROOT } = require('./lib/environment');
 const { availability } = require('./lib/exchange');
@@ -50,7 +50,7 @@ const benchmark = {
   name: 'pool',
   title: 'Pools of threads. ' + SCENARIOS.map(({ name, what }) => `${name}: ${what}`).join('. '),
   peer: 'piscina',
-  metrics: [{ key: 'rate', label: 'tasks per second', better: 'higher', digits: 0 }],
+  metrics: Object.values(METRICS),
   options: {},
   scenarios: () => SCENARIOS,
   contenders,

@@ -247,6 +247,12 @@ impl PoolQueue {
         elapsed.map_or(-1.0, |elapsed| elapsed.as_secs_f64() * 1000.0)
     }
 
+    /// Lets a worker take up to so many tasks at once, while very many very short ones wait.
+    #[napi]
+    pub fn batch_size(&self, tasks: u32) {
+        self.caller.queue.set_batch(tasks);
+    }
+
     /// Adds something that workers must know to read later records. How many there are now.
     #[napi]
     pub fn define(&self, definition: Uint8Array) -> u32 {

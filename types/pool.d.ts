@@ -10,6 +10,8 @@ export interface PoolTask {
   readonly created: number;
   /** Whether it has a signal. */
   readonly isAbortable: boolean;
+  /** What the call was given as `metadata`. */
+  readonly metadata?: any;
 }
 
 /** Where tasks wait, if not in the queue of the pool. */
@@ -137,6 +139,32 @@ export interface PoolOptions {
   computeWorkerKey?: (name: string, task: any) => string | null;
   /** Whether what workers print is told by the events `stdout` and `stderr` instead. Default: false. */
   emitStdStreams?: boolean;
+  /**
+   * Where workers print: to where this process does, to the streams `stdout` and `stderr` of `pool.threads`, or
+   * nowhere. `emitStdStreams` takes precedence. Default: `'inherit'`.
+   */
+  stdio?: 'inherit' | 'pipe' | 'ignore';
+  /**
+   * Tasks that a worker takes at once, 1 to 1,024, while more than 64 for each worker wait and they run for less than
+   * 20 us. Default: 16.
+   */
+  batch?: number;
+  /** False: no worker takes tasks ahead that another could be the first to begin, as with `batch: 1`. Default: true. */
+  taskStealing?: boolean;
+  /** By how much the priority of a task grows with each millisecond that it waits, 0 to 1. Default: 0. */
+  agingFactor?: number;
+  /** Whether a worker that ended by an error is replaced at once, or only for the next task. Default: true. */
+  restartWorkerOnError?: boolean;
+  /** With what the export `setup` of the file is called in a worker, and awaited, before its first task. */
+  setupArgs?: any[] | null;
+  /**
+   * Which worker gets a task, of those with room: the next in turn, the one that got the fewest tasks, whose tasks ran
+   * for the shortest time, who would be done first, whose event loop was the least active. Tasks are then scheduled in
+   * JavaScript, which is slower.
+   */
+  workerChoiceStrategy?: 'ROUND_ROBIN' | 'LEAST_USED' | 'LEAST_BUSY' | 'FAIR_SHARE' | 'LEAST_ELU';
+  /** Further settings for workers, as for `new Worker()`. */
+  workerThreadOpts?: object;
   /** Called before a worker is made; may return other settings for it. */
   onCreateWorker?: (settings: any) => any;
   onTerminateWorker?: (settings: any) => void;
@@ -182,6 +210,8 @@ export interface RunOptions {
   key?: string | number | null;
   /** How often it is tried again if its worker ends. Default: `maxRetries`. */
   retries?: number;
+  /** For a queue of one's own. */
+  metadata?: any;
   /** Called with what the task tells by `workerEmit()`. */
   onProgress?: (payload: any) => void;
 }
@@ -237,6 +267,10 @@ export interface PoolEvents {
   needsDrain: [];
   /** No longer so. */
   drain: [];
+  /** As `needsDrain`, told once. */
+  busy: [];
+  /** As `drain`. */
+  busyEnd: [];
   close: [];
   workerCreate: [worker: PoolWorkerInfo];
   workerDestroy: [worker: PoolWorkerInfo];
@@ -279,7 +313,6 @@ export declare class Pool<T = any, R = any> extends EventEmitterAsyncResource {
     options?: RunOptions & {
       on?: (payload: any) => void;
       transfer?: readonly Transferable[];
-      metadata?: any;
     },
   ): CancellablePromise<any>;
   /** An object with a method for each function that the workers offer. */

@@ -308,6 +308,8 @@ export declare class PoolQueue {
   begun(worker: number): Array<number>
   /** For how many milliseconds a task has been running; -1 when no worker has begun it. */
   runningMs(slot: number): number
+  /** Lets a worker take up to so many tasks at once, while very many very short ones wait. */
+  batchSize(tasks: number): void
   /** Adds something that workers must know to read later records. How many there are now. */
   define(definition: Uint8Array): number
   /** Tasks that wait for any worker. */

@@ -214,7 +214,8 @@ class Crew {
     if (this.#isClosed) return;
     if (wasExpected) return this.replenish();
     if (!member.hasStarted) return this.#onFailedStart(error, cause !== undefined);
-    this.replenish();
+    if (this.#options.restartWorkerOnError) this.replenish();
+    else if (this.#members.size === 0) this.#owner.onStuck(error);
     if (cause !== undefined && affected === 0) this.#owner.emit('error', error);
   }
 

@@ -7,6 +7,7 @@
 
 const { kMember } = require('./crew');
 const { Errors } = require('./errors');
+const { makeStrategy } = require('./strategies');
 const { queueOptionsSymbol } = require('./transfer');
 
 /** @typedef {import('./engine').Engine} Engine */
@@ -28,14 +29,16 @@ class TaskInfo {
    * @param {boolean} isAbortable
    * @param {(place: number) => void} send
    * @param {(error: any) => void} reject
+   * @param {any} [metadata] of the call, for queues
    */
-  constructor(task, filename, name, isAbortable, send, reject) {
+  constructor(task, filename, name, isAbortable, send, reject, metadata) {
     this.#task = task;
     this.filename = filename;
     this.name = name;
     this.isAbortable = isAbortable;
     this.send = send;
     this.reject = reject;
+    this.metadata = metadata;
   }
 
   get [queueOptionsSymbol]() {
@@ -50,8 +53,9 @@ class TaskInfo {
 
   /** What a balancer sees. */
   get interface() {
-    const { taskId, filename, name, created, isAbortable } = this;
-    return { taskId, filename, name, created, isAbortable, [queueOptionsSymbol]: this[queueOptionsSymbol] };
+    const { taskId, filename, name, created, isAbortable, metadata } = this;
+    const about = { taskId, filename, name, created, isAbortable, metadata };
+    return { ...about, [queueOptionsSymbol]: this[queueOptionsSymbol] };
   }
 }
 
@@ -71,7 +75,10 @@ class Dispatcher {
     this.#engine = engine;
     this.#options = options;
     this.#queue = options.taskQueue;
-    this.#balance = options.loadBalancer ?? leastBusy(options.concurrentTasksPerWorker);
+    const { loadBalancer, workerChoiceStrategy: strategy, concurrentTasksPerWorker: concurrency } = options;
+    const loads = () => new Map(engine.native.loads().map((load) => [load.worker, load]));
+    this.#balance =
+      loadBalancer ?? (strategy ? makeStrategy(strategy, concurrency, loads) : leastBusy(concurrency));
     engine.onAvailable = () => this.#distributeAll();
     engine.onOver = (_slot, info, member) => {
       if (member !== null && info !== null && info !== undefined) {

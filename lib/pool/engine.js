@@ -75,6 +75,7 @@ class Engine {
     const concurrency = Math.min(options.concurrentTasksPerWorker, 0x7fffffff);
     const native = new addon.PoolQueue(concurrency, options.maxTasksPerWorker);
     this.#native = native;
+    native.batchSize(options.taskStealing ? options.batch : 1);
     const words = /** @type {ArrayBuffer} */ (native.words());
     this.#words = new Int32Array(words);
     this.#priority = new Float64Array(words, 32, 1);

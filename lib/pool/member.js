@@ -61,10 +61,15 @@ class Member {
         filename: options.filename,
         name: options.name,
         teardown: options.teardown,
+        setupArgs: options.setupArgs,
       },
       [port2],
     );
     this.worker.unref();
+    if (options.stdio === 'ignore' && !options.emitStdStreams) {
+      this.worker.stdout.resume();
+      this.worker.stderr.resume();
+    }
     this.worker.on('message', (message) => events.onMessage(this, message));
     this.worker.on('error', (error) => {
       this.cause ??= error;
@@ -97,7 +102,8 @@ function settingsOf(options) {
   for (const name of ['env', 'argv', 'execArgv', 'resourceLimits', 'workerData', 'trackUnmanagedFds']) {
     if (options[name] !== undefined) settings[name] = options[name];
   }
-  if (options.emitStdStreams) {
+  Object.assign(settings, options.workerThreadOpts);
+  if (options.emitStdStreams || options.stdio !== 'inherit') {
     settings.stdout = true;
     settings.stderr = true;
   }

@@ -4,6 +4,7 @@
 
 const { availableParallelism } = require('node:os');
 const { fileURLToPath } = require('node:url');
+const { STRATEGIES } = require('./strategies');
 const { ArrayTaskQueue, LifoTaskQueue, isTaskQueue } = require('./task-queues');
 
 const parallelism = availableParallelism();
@@ -34,7 +35,15 @@ const DEFAULTS = {
   teardown: null,
   terminateTimeout: 1000,
   emitStdStreams: false,
+  stdio: 'inherit',
+  batch: 16,
+  taskStealing: true,
+  agingFactor: 0,
+  restartWorkerOnError: true,
+  setupArgs: null,
 };
+
+const STDIO = ['inherit', 'pipe', 'ignore'];
 
 /**
  * Tests by name; the messages are those that piscina's users know.
@@ -94,6 +103,14 @@ const TESTS = [
   ['emitStdStreams', (v) => typeof v === 'boolean', 'must be a boolean'],
   ['onCreateWorker', (v) => typeof v === 'function', 'must be a function'],
   ['onTerminateWorker', (v) => typeof v === 'function', 'must be a function'],
+  ['stdio', (v) => STDIO.includes(v), `must be one of ${STDIO.join(', ')}`],
+  ['batch', (v) => Number.isInteger(v) && v >= 1 && v <= 1024, 'must be an integer from 1 to 1024'],
+  ['taskStealing', (v) => typeof v === 'boolean', 'must be a boolean'],
+  ['agingFactor', (v) => typeof v === 'number' && v >= 0 && v <= 1, 'must be a number from 0 to 1'],
+  ['restartWorkerOnError', (v) => typeof v === 'boolean', 'must be a boolean'],
+  ['setupArgs', (v) => Array.isArray(v) || v === null, 'must be an array'],
+  ['workerChoiceStrategy', (v) => STRATEGIES.includes(v), `must be one of ${STRATEGIES.join(', ')}`],
+  ['workerThreadOpts', (v) => typeof v === 'object' && v !== null, 'must be an object'],
 ];
 
 /** What threads are called, here and elsewhere. */

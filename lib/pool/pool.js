@@ -17,6 +17,8 @@ const { statsOf } = require('./stats');
 
 /** Tasks of `map()` and `stream()` under way for each that can run: enough that no worker waits for the next. */
 const AHEAD = 16;
+/** With `agingFactor`, priorities are below this and above 0, so that all are compared. */
+const AGELESS = 2 ** 40;
 
 /** A pool of workers that run tasks. */
 class Pool extends EventEmitterAsyncResource {
@@ -40,8 +42,9 @@ class Pool extends EventEmitterAsyncResource {
     super({ ...options, name: 'Piscina' });
     this.#options = resolveOptions(options);
     this.#isManaged = hasOwnScheduling(this.#options, options);
-    const { taskTimeoutMs, maxRetries, computeWorkerKey } = this.#options;
-    this.#isPlain = !this.#isManaged && taskTimeoutMs === 0 && maxRetries === 0 && !computeWorkerKey;
+    const { taskTimeoutMs, maxRetries, computeWorkerKey, agingFactor } = this.#options;
+    const isPlain = taskTimeoutMs === 0 && maxRetries === 0 && !computeWorkerKey && agingFactor === 0;
+    this.#isPlain = isPlain && !this.#isManaged;
     this.on('newListener', (name) => {
       if (name === 'taskError' && this.#engine !== null) this.#engine.emitsTaskErrors = true;
     });
@@ -115,7 +118,8 @@ class Pool extends EventEmitterAsyncResource {
     }
     const settings = this.#settingsOf(task, options, engine);
     if (this.#dispatcher !== null && settings.place === undefined) {
-      return this.#dispatch(engine, handler, task, { filename, name, signal }, settings, resolve, reject);
+      const about = { filename, name, signal, metadata: options.metadata };
+      return this.#dispatch(engine, handler, task, about, settings, resolve, reject);
     }
     const refusal = settings.isForced ? null : engine.admit();
     if (refusal !== null) {
@@ -141,7 +145,7 @@ class Pool extends EventEmitterAsyncResource {
       transferList: options.transferList,
       signal: options.signal ?? options.isCancellable,
       timeoutMs: options.timeoutMs ?? this.#options.taskTimeoutMs,
-      priority: options.priority,
+      priority: this.#priorityOf(options.priority ?? 0),
       retries: options.retries ?? this.#options.maxRetries,
       onEvent: options.onProgress ?? null,
       place: options.place ?? (key === null ? undefined : chooseByKey(key, engine.crew)),
@@ -150,15 +154,25 @@ class Pool extends EventEmitterAsyncResource {
   }
 
   /**
+   * A task that waits rises: all fall behind by what passes, and the one that came first by the least.
+   * @param {number} priority
+   */
+  #priorityOf(priority) {
+    const { agingFactor } = this.#options;
+    return agingFactor === 0 ? priority : AGELESS + priority - agingFactor * this.duration;
+  }
+
+  /**
    * @param {Engine} engine
    * @param {number} handler
    * @param {any} task
-   * @param {{ filename: string, name: string, signal: any }} about
+   * @param {{ filename: string, name: string, signal: any, metadata: any }} about
    * @param {any} settings
    * @param {(value: any) => void} resolve
    * @param {(error: any) => void} reject
    */
-  #dispatch(engine, handler, task, { filename, name, signal }, settings, resolve, reject) {
+  #dispatch(engine, handler, task, about, settings, resolve, reject) {
+    const { filename, name, signal, metadata } = about;
     const dispatcher = /** @type {Dispatcher} */ (this.#dispatcher);
     let slot = -1;
     const release = { off: () => {} };
@@ -169,7 +183,7 @@ class Pool extends EventEmitterAsyncResource {
     const send = (/** @type {number} */ place) => {
       slot = engine.submit(handler, task, { ...settings, place, info }, answer(resolve), answer(reject));
     };
-    const info = new TaskInfo(task, filename, name, signal !== null, send, answer(reject));
+    const info = new TaskInfo(task, filename, name, signal !== null, send, answer(reject), metadata);
     const cancel = (/** @type {any} */ error) => {
       if (info.aborted) return;
       info.aborted = true;

@@ -38,11 +38,15 @@ class Pressure {
     const most = maxThreads * concurrentTasksPerWorker;
     const usage = Math.min(this.#load.outstanding(), this.#load.capacity());
     if (usage === most) {
+      if (!this.needsDrain) queueMicrotask(() => this.#emit('busy'));
       this.needsDrain = true;
       queueMicrotask(() => this.#emit('needsDrain'));
     } else if (usage < most && this.needsDrain) {
       this.needsDrain = false;
-      queueMicrotask(() => this.#emit('drain'));
+      queueMicrotask(() => {
+        this.#emit('drain');
+        this.#emit('busyEnd');
+      });
     }
     const isFull = this.#load.waiting() >= maxQueue;
     if (isFull === this.#isFull) return;

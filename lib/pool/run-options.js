@@ -12,6 +12,7 @@ const { makeError } = require('../core/errors');
 function hasOwnScheduling(options, given) {
   return (
     options.loadBalancer !== undefined ||
+    options.workerChoiceStrategy !== undefined ||
     (given.taskQueue ?? null) !== null ||
     given.queueStrategy === 'lifo' ||
     (typeof given.queueStrategy === 'object' && given.queueStrategy !== null)

@@ -19,6 +19,7 @@ const { Runner } = require('./runner');
  * @property {number} heapLimitBytes 0: none
  * @property {string | null} filename whose handler is loaded before the first task
  * @property {string} name
+ * @property {any[] | null} setupArgs with which the export `setup` is called before the first task
  * @property {string | null} teardown name of the export that is called before the worker ends
  */
 
@@ -38,28 +39,42 @@ async function start(startup) {
   const runner = new Runner(addon, startup);
   enterWorker(runner, startup.concurrency > 1);
   runner.onRetire = () => retire(runner, startup);
-  const { filename, name } = startup;
-  if (filename !== null && !(await preload(filename, name))) return;
+  const { filename, name, setupArgs } = startup;
+  if (filename !== null && !(await preload(filename, name, setupArgs))) return;
   runner.start();
 }
 
 /**
- * Loads the handler of most tasks. False when it cannot be loaded, which ends this worker.
+ * Loads the handler of most tasks, and sets up what they need. False when that fails, which ends this worker.
  * @param {string} filename
  * @param {string} name
+ * @param {any[] | null} setupArgs
  */
-async function preload(filename, name) {
+async function preload(filename, name, setupArgs) {
   try {
-    await load(makeHandler([filename, name, false, null]));
+    await load(makeHandler([filename, name, false, null])).catch((error) => {
+      // A file without this handler serves other names.
+      if (!String(error?.message).startsWith('No handler function exported')) throw error;
+    });
+    if (setupArgs !== null) await callExport(filename, 'setup', setupArgs);
     return true;
-  } catch (/** @type {any} */ error) {
-    // A file without this handler serves other names.
-    if (String(error?.message).startsWith('No handler function exported')) return true;
+  } catch (error) {
     process.nextTick(() => {
       throw error;
     });
     return false;
   }
+}
+
+/**
+ * @param {string} filename
+ * @param {string} name
+ * @param {any[]} args
+ */
+async function callExport(filename, name, args) {
+  const handler = makeHandler([filename, name, true, null]);
+  await load(handler);
+  await /** @type {any} */ (handler.call)(args);
 }
 
 /**
@@ -71,9 +86,7 @@ async function retire(runner, { filename, teardown }) {
   try {
     for (const terminate of terminators) await terminate();
     if (teardown !== null && filename !== null) {
-      const handler = makeHandler([filename, teardown, false, null]);
-      await load(handler);
-      await /** @type {any} */ (handler.call)();
+      await callExport(filename, teardown, []);
     }
   } finally {
     process.exit(0);

@@ -12,14 +12,17 @@ const BUFFERS = 8;
 
 const PEERS = ['piscina', 'tinypool', 'workerpool', 'manycore'];
 
-const rate = { key: 'rate', label: 'tasks per second', better: 'higher', digits: 0 };
-const eachUs = { key: 'eachUs', label: 'us per task', better: 'lower', digits: 2 };
-const resident = { key: 'peakMiB', label: 'MiB resident at most', better: 'lower', digits: 0 };
-const firstMs = { key: 'firstMs', label: 'ms to the first result', better: 'lower', digits: 2 };
+const METRICS = /** @type {const} */ ({
+  rate: { key: 'rate', label: 'tasks per second', better: 'higher', digits: 0 },
+  eachUs: { key: 'eachUs', label: 'us per task', better: 'lower', digits: 2 },
+  peakMiB: { key: 'peakMiB', label: 'MiB resident at most', better: 'lower', digits: 0 },
+  firstMs: { key: 'firstMs', label: 'ms to the first result', better: 'lower', digits: 2 },
+});
+const { rate, eachUs, peakMiB, firstMs } = METRICS;
 
 /**
  * @typedef {import('./contenders').Contender} Contender
- * @typedef {{ key: string, label: string, better: string, digits: number }} Metric
+ * @typedef {{ key: string, label: string, better: 'higher' | 'lower', digits: number }} Metric
  * @typedef {object} Scenario
  * @property {string} name
  * @property {string} what in a few words
@@ -171,7 +174,7 @@ function queued(count) {
     workers: 1,
     contenders: PEERS,
     peer: 'piscina',
-    metrics: [eachUs, resident],
+    metrics: [eachUs, peakMiB],
     async measure(pool) {
       await add(pool);
       const start = now();
@@ -197,6 +200,7 @@ function calibrate(ms = 1) {
   return Math.round((100_000 * ms) / fastest);
 }
 
+module.exports.METRICS = METRICS;
 module.exports.SCENARIOS = SCENARIOS;
 module.exports.add = add;
 module.exports.calibrate = calibrate;

@@ -21,6 +21,8 @@ use crate::sys::eventfd::EventFd;
 /// See [`super`].
 pub struct Queue {
     limits: Limits,
+    /// Tasks that a worker takes at once, at most.
+    pub(super) batch: AtomicU32,
     pub(super) slots: Slots,
     pub(super) sleepers: Sleepers,
     /// Tasks that any worker may take, wherever they are: in the four lots below or in a worker's deque.
@@ -85,6 +87,7 @@ impl Queue {
     pub fn new(limits: Limits) -> io::Result<Self> {
         Ok(Self {
             limits,
+            batch: AtomicU32::new(1),
             slots: Slots::default(),
             sleepers: Sleepers::default(),
             waiting: AtomicU32::new(0),
@@ -326,6 +329,11 @@ impl Queue {
 
     fn lost(&self) -> MutexGuard<'_, HashMap<u32, Task>> {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets a worker take up to so many tasks at once, while very many very short ones wait. At first, one.
+    pub fn set_batch(&self, tasks: u32) {
+        self.batch.store(tasks.max(1), Ordering::Relaxed);
     }
 
     /// Adds something that workers must know to read later records. Returns how many there are now.

@@ -19,8 +19,6 @@ use crate::sys::eventfd::EventFd;
 const BRIEF_US: f64 = 20.0;
 /// ... and so many for each worker wait that order between them hardly matters.
 const DEEP: u32 = 64;
-/// How many then.
-const BATCH: usize = 16;
 
 /// Belongs to the worker's thread. Dropped when the thread ends, which the caller is told.
 pub struct Worker {
@@ -144,8 +142,9 @@ impl Worker {
             let workers = self.queue.stations().len() as u32;
             self.queue.waiting.load(Ordering::Relaxed) > DEEP * workers
         };
-        if self.average_us.get() < BRIEF_US && is_deep() {
-            return settle(|| injector.steal_batch_with_limit_and_pop(&self.deque, BATCH));
+        let batch = self.queue.batch.load(Ordering::Relaxed) as usize;
+        if batch > 1 && self.average_us.get() < BRIEF_US && is_deep() {
+            return settle(|| injector.steal_batch_with_limit_and_pop(&self.deque, batch));
         }
         settle(|| injector.steal())
     }
@@ -357,6 +356,27 @@ mod tests {
         second.retire();
         assert!(is_rung(&first));
         assert_eq!(first.pull().unwrap().slot, 1);
+    }
+
+    #[test]
+    fn several_are_taken_at_once_only_if_that_is_wanted() {
+        for (batch, ahead) in [(1, 0), (8, 7)] {
+            let (queue, [first, second]) = queue(1);
+            queue.set_batch(batch);
+            first.average_us.set(1.0);
+            for slot in 0..DEEP * 2 + 2 {
+                push(&queue, slot, Target::Any);
+            }
+            assert_eq!(first.pull().map(|task| task.slot), Some(0));
+            assert_eq!(first.deque.len(), ahead);
+            let mut slots = Vec::new();
+            while let Some(task) = second.pull() {
+                slots.push(task.slot);
+                assert!(second.complete(Kind::Result, task.slot, &[]));
+            }
+            slots.sort_unstable();
+            assert!(slots.into_iter().eq(1..DEEP * 2 + 2));
+        }
     }
 
     #[test]

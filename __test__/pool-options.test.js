@@ -1,0 +1,187 @@
+'use strict';
+
+/* Options of a pool beyond piscina's, each with what it does: none is accepted and ignored. */
+
+const assert = require('node:assert/strict');
+const path = require('node:path');
+const { execFile } = require('node:child_process');
+const { once } = require('node:events');
+const { test } = require('node:test');
+const { setTimeout: delay } = require('node:timers/promises');
+const { promisify } = require('node:util');
+const { Pool } = require('..');
+const { WATCHDOG, TASKS, fixture, makePool, raised, shared } = require('./support/pool');
+
+/** @param {Int32Array} words of a task that blocks */
+function release(words) {
+  Atomics.store(words, 0, 1);
+  Atomics.notify(words, 0);
+}
+
+test('values that cannot be are refused', WATCHDOG, () => {
+  for (const options of [
+    { stdio: 'overlapped' },
+    { batch: 0 },
+    { batch: 1.5 },
+    { taskStealing: 'yes' },
+    { agingFactor: -1 },
+    { agingFactor: '0.5' },
+    { restartWorkerOnError: 1 },
+    { setupArgs: 'x' },
+    { workerChoiceStrategy: 'RANDOM' },
+    { workerThreadOpts: 5 },
+  ]) {
+    const [name] = Object.keys(options);
+    assert.throws(() => new Pool(options), { name: 'TypeError', message: new RegExp(`options\\.${name}`) });
+  }
+});
+
+test('batch and taskStealing change who runs a task, not what comes of it', WATCHDOG, async (t) => {
+  for (const options of [{ batch: 1 }, { batch: 1024 }, { taskStealing: false }]) {
+    const pool = makePool(t, { minThreads: 2, maxThreads: 2, ...options });
+    const sums = await Promise.all(Array.from({ length: 3000 }, (_, a) => pool.run({ a, b: 1 })));
+    assert.deepEqual(
+      sums,
+      Array.from({ length: 3000 }, (_, a) => a + 1),
+    );
+  }
+});
+
+test('stdio: a pipe gives what workers print to the streams of the thread', WATCHDOG, async (t) => {
+  const pool = makePool(t, { stdio: 'pipe' });
+  const [{ stdout, stderr }] = pool.threads;
+  const printed = Promise.all([once(stdout, 'data'), once(stderr, 'data')]);
+  await pool.exec(() => {
+    process.stdout.write('out');
+    process.stderr.write('err');
+  });
+  assert.deepEqual((await printed).map(String), ['out', 'err']);
+});
+
+test('stdio: ignored, nothing is printed', WATCHDOG, async () => {
+  const program = (/** @type {string} */ stdio) => `
+    const { Pool } = require(${JSON.stringify(path.join(__dirname, '..'))});
+    const pool = new Pool({ maxThreads: 1, minThreads: 1, stdio: '${stdio}' });
+    pool.exec(() => console.log('printed')).then(() => pool.close());`;
+  const outputs = ['ignore', 'inherit'].map((stdio) =>
+    promisify(execFile)(process.execPath, ['-e', program(stdio)]),
+  );
+  const [ignored, inherited] = await Promise.all(outputs);
+  assert.deepEqual([ignored.stdout, inherited.stdout], ['', 'printed\n']);
+});
+
+for (const strategy of ['ROUND_ROBIN', 'LEAST_USED']) {
+  test(`workerChoiceStrategy: ${strategy} takes turns`, WATCHDOG, async (t) => {
+    const pool = makePool(t, { minThreads: 2, maxThreads: 2, workerChoiceStrategy: strategy });
+    const ids = [];
+    for (let i = 0; i < 6; i++) ids.push(await pool.run(null, { name: 'who' }));
+    const [a, b] = ids;
+    assert.notEqual(a, b);
+    assert.deepEqual(ids, [a, b, a, b, a, b]);
+  });
+}
+
+for (const strategy of ['LEAST_BUSY', 'FAIR_SHARE']) {
+  test(`workerChoiceStrategy: ${strategy} spares who has worked long`, WATCHDOG, async (t) => {
+    const pool = makePool(t, { minThreads: 2, maxThreads: 2, workerChoiceStrategy: strategy });
+    const busyMs = () => pool.stats().workers.map((worker) => worker.busyMs > 0);
+    await pool.run(20, { name: 'later' });
+    const [first, second] = busyMs();
+    assert.equal(first !== second, true);
+    await pool.run(20, { name: 'later' });
+    assert.deepEqual(busyMs(), [true, true]);
+  });
+}
+
+test('workerChoiceStrategy: LEAST_ELU lets all tasks run', WATCHDOG, async (t) => {
+  const pool = makePool(t, { minThreads: 2, maxThreads: 2, workerChoiceStrategy: 'LEAST_ELU' });
+  const sums = await Promise.all(Array.from({ length: 50 }, (_, a) => pool.run({ a, b: 1 })));
+  assert.equal(sums.at(-1), 50);
+});
+
+test('agingFactor: a task that has waited passes one of a higher priority', WATCHDOG, async (t) => {
+  const order = async (/** @type {number} */ agingFactor) => {
+    const pool = makePool(t, { agingFactor });
+    const words = shared();
+    const blocked = pool.run(words, { name: 'block' });
+    await raised(words, 1);
+    /** @type {string[]} */
+    const done = [];
+    const queue = (/** @type {string} */ name, /** @type {number} */ priority) =>
+      pool.run({ a: 1, b: 1 }, { priority }).then(() => done.push(name));
+    const tasks = [queue('first', 0)];
+    await delay(30);
+    tasks.push(queue('second', 5), queue('urgent', 1e6));
+    release(words);
+    await Promise.all([blocked, ...tasks]);
+    return done;
+  };
+  assert.deepEqual(await order(0), ['urgent', 'second', 'first']);
+  assert.deepEqual(await order(1), ['urgent', 'first', 'second']);
+});
+
+test('restartWorkerOnError: false waits for the next task', WATCHDOG, async (t) => {
+  const pool = makePool(t, { restartWorkerOnError: false });
+  await assert.rejects(pool.run(7, { name: 'exit' }), /worker exited with code: 7/);
+  assert.equal(pool.threads.length, 0);
+  assert.equal(await pool.run({ a: 1, b: 2 }), 3);
+  assert.equal(pool.threads.length, 1);
+  const other = makePool(t);
+  await assert.rejects(other.run(7, { name: 'exit' }), /worker exited with code: 7/);
+  assert.equal(other.threads.length, 1);
+});
+
+test('restartWorkerOnError: false rejects what no worker is left for', WATCHDOG, async (t) => {
+  const pool = makePool(t, { restartWorkerOnError: false });
+  const tasks = [pool.run(7, { name: 'exit' }), pool.run({ a: 1, b: 1 }), pool.run({ a: 1, b: 1 })];
+  for (const task of await Promise.allSettled(tasks)) assert.match(String(task.reason), /code: 7/);
+});
+
+test('setupArgs: the export setup is awaited before the first task', WATCHDOG, async (t) => {
+  const filename = fixture('setup.js');
+  assert.equal(await makePool(t, { filename, setupArgs: ['a', 2] }).run(), 'a 2');
+  assert.equal(await makePool(t, { filename }).run(), 'not set up');
+  await assert.rejects(makePool(t, { filename, setupArgs: ['fail'] }).run(), /the setup failed/);
+  await assert.rejects(makePool(t, { setupArgs: [] }).run(), /Unknown method "setup"/);
+});
+
+test('busy and busyEnd are told once each', WATCHDOG, async (t) => {
+  const pool = makePool(t);
+  /** @type {string[]} */
+  const told = [];
+  for (const name of ['busy', 'busyEnd']) pool.on(name, () => told.push(name));
+  const ended = once(pool, 'busyEnd');
+  await Promise.all([1, 2, 3].map((a) => pool.run({ a, b: 1 })));
+  await ended;
+  assert.deepEqual(told, ['busy', 'busyEnd']);
+});
+
+test('metadata reaches a queue of one’s own', WATCHDOG, async (t) => {
+  /** @type {any[]} */
+  const tasks = [];
+  const taskQueue = {
+    get size() {
+      return tasks.length;
+    },
+    shift: () => tasks.sort((a, b) => b.metadata.weight - a.metadata.weight).shift() ?? null,
+    push: (/** @type {any} */ task) => void tasks.push(task),
+    remove: (/** @type {any} */ task) => void tasks.splice(tasks.indexOf(task), 1),
+  };
+  const pool = makePool(t, { taskQueue });
+  const words = shared();
+  const blocked = pool.exec('block', [words], { metadata: { weight: 0 } });
+  await raised(words, 1);
+  /** @type {number[]} */
+  const done = [];
+  const queued = [1, 3, 2].map((weight) =>
+    pool.exec('echo', [weight], { metadata: { weight } }).then((value) => done.push(value)),
+  );
+  release(words);
+  await Promise.all([blocked, ...queued]);
+  assert.deepEqual(done, [3, 2, 1]);
+});
+
+test('workerThreadOpts are those of new Worker()', WATCHDOG, async (t) => {
+  const pool = makePool(t, { filename: TASKS, workerThreadOpts: { workerData: { a: 5 } } });
+  assert.deepEqual(await pool.run(null, { name: 'data' }), { a: 5 });
+});

@@ -1,0 +1,65 @@
+'use strict';
+
+/* What every Node must do with a pool: the shortest way through each part of it. */
+
+const assert = require('node:assert/strict');
+const path = require('node:path');
+const { test } = require('node:test');
+const { Pool } = require('..');
+
+const WATCHDOG = { timeout: 120_000 };
+const TASKS = path.join(__dirname, 'fixtures/pool/tasks.js');
+
+/**
+ * @param {import('node:test').TestContext} t
+ * @param {any} [options]
+ */
+function makePool(t, options) {
+  const pool = new Pool({ filename: TASKS, minThreads: 1, maxThreads: 2, ...options });
+  t.after(() => pool.destroy());
+  return pool;
+}
+
+test('run, runSync, map, exec', WATCHDOG, async (t) => {
+  const pool = makePool(t);
+  assert.equal(await pool.run({ a: 4, b: 6 }), 10);
+  assert.equal(pool.runSync({ a: 1, b: 2 }), 3);
+  assert.deepEqual(
+    await pool.map([
+      { a: 1, b: 1 },
+      { a: 2, b: 2 },
+    ]),
+    [2, 4],
+  );
+  assert.equal(await pool.exec((/** @type {number} */ a, /** @type {number} */ b) => a * b, [6, 7]), 42);
+});
+
+test('values of any size come back as they were', WATCHDOG, async (t) => {
+  const pool = makePool(t);
+  for (const length of [1, 70_000, 1_500_000]) {
+    const bytes = new Uint8Array(length).fill(length % 251);
+    assert.deepEqual(await pool.run({ bytes, text: 'ä'.repeat(length) }, { name: 'echo' }), {
+      bytes,
+      text: 'ä'.repeat(length),
+    });
+  }
+});
+
+test('errors, aborts and exits reject their task alone', WATCHDOG, async (t) => {
+  const pool = makePool(t, { abortGraceMs: 0 });
+  await assert.rejects(pool.run('no', { name: 'throwError' }), { name: 'TypeError', message: 'no' });
+  await assert.rejects(pool.run(3, { name: 'exit' }), /worker exited with code: 3/);
+  const controller = new AbortController();
+  const task = pool.run(null, { name: 'forever', signal: controller.signal });
+  controller.abort();
+  await assert.rejects(task, { name: 'AbortError' });
+  assert.equal(await pool.run({ a: 1, b: 2 }), 3);
+});
+
+test('thousands of tasks in bursts', WATCHDOG, async (t) => {
+  const pool = makePool(t);
+  for (let burst = 0; burst < 5; burst++) {
+    const sums = await Promise.all(Array.from({ length: 2000 }, (_, a) => pool.run({ a, b: burst })));
+    assert.ok(sums.every((sum, a) => sum === a + burst));
+  }
+});
