@@ -5,8 +5,8 @@
  * messages are delivered in one call from the event loop.
  */
 
-const { AsyncLocalStorage, executionAsyncResource } = require('node:async_hooks');
-const { keepsContextInFrames } = require('../threads/node-internals');
+const { executionAsyncResource } = require('node:async_hooks');
+const { inContextOfNow, keepsContextInFrames } = require('../threads/node-internals');
 
 /**
  * Makes a function run where nothing is left of what it entered at earlier calls.
@@ -15,10 +15,7 @@ const { keepsContextInFrames } = require('../threads/node-internals');
  * @returns {() => T}
  */
 function inFreshContext(run) {
-  if (keepsContextInFrames) {
-    const inContext = AsyncLocalStorage.snapshot();
-    return () => inContext(run);
-  }
+  if (keepsContextInFrames) return inContextOfNow(run);
   // Older versions keep it as properties of the resource that the call belongs to, the same at each call. Looking
   // for them after each message would cost as much as the message: their being set is noticed.
   let isTouched = false;

@@ -26,7 +26,7 @@ const HAS_SHARED_STRUCTS = 'SharedStructType' in globalThis;
 
 /** Identities are looked for in a list up to this many, in a map beyond. */
 const LISTED_IDENTITIES = 16;
-/** @type {object[]} */
+/** @type {(object | undefined)[]} */
 const NOTHING = [];
 /** More objects are not searched for accessors. */
 const SEARCHED_OBJECTS = 1000;
@@ -45,10 +45,12 @@ class Encoder extends Writer {
     /**
      * The objects of the value, in the order of first meetings. A new list for each value: storing new objects
      * into an old one costs the garbage collector's write barrier each time, and it would keep them alive.
-     * @type {object[]}
+     * @type {(object | undefined)[]}
      */
     this.listed = NOTHING;
-    /** @type {Map<object, number> | null} */
+    /** How many of the list there are. */
+    this.met = 0;
+    /** All of them, once there are too many to look for one by one. @type {Map<object, number> | null} */
     this.mapped = null;
     /** Parts of a value that only the platform can clone, once it must not be read again. @type {any[]} */
     this.refused = [];
@@ -66,18 +68,26 @@ class Encoder extends Writer {
       this.value(value);
       const length = this.end(Kind.VALUE);
       if (this.refused.length !== 0) this.#substitute(length);
+      if (this.met !== 0) this.#forget();
       return length;
-    } finally {
-      if (this.refused.length !== 0) this.refused = [];
-      if (this.listed !== NOTHING) this.listed = NOTHING;
-      if (this.mapped !== null) this.mapped = null;
+    } catch (error) {
+      this.refused = [];
+      this.#forget();
+      throw error;
     }
+  }
+
+  /** Lets go of the objects of the value. */
+  #forget() {
+    this.listed = NOTHING;
+    this.met = 0;
+    if (this.mapped !== null) this.mapped = null;
   }
 
   /** @override */
   isRepeatable() {
     if (this.refused.length !== 0) return false;
-    if (this.mapped === null) return this.listed.every(isQuiet);
+    if (this.mapped === null) return this.listed.slice(0, this.met).every(isQuiet);
     return this.mapped.size <= SEARCHED_OBJECTS && [...this.mapped.keys()].every(isQuiet);
   }
 
@@ -145,20 +155,23 @@ class Encoder extends Writer {
 
   /** @param {object} object */
   #identify(object) {
-    const { listed } = this;
-    if (listed === NOTHING) {
-      this.listed = [object];
+    const { listed, met } = this;
+    if (met === 0) {
+      // Most values have no more objects than this; a list that grows would make room for many.
+      this.listed = [object, undefined, undefined, undefined];
+      this.met = 1;
       return -1;
     }
     if (this.mapped !== null) return this.#identifyInMap(this.mapped, object);
-    const { length } = listed;
-    for (let i = 0; i < length; i++) if (listed[i] === object) return i;
-    if (length < LISTED_IDENTITIES) {
-      listed.push(object);
+    for (let i = 0; i < met; i++) if (listed[i] === object) return i;
+    if (met < LISTED_IDENTITIES) {
+      if (met < listed.length) listed[met] = object;
+      else listed.push(object);
+      this.met = met + 1;
       return -1;
     }
     this.mapped = new Map();
-    for (let i = 0; i < length; i++) this.mapped.set(listed[i], i);
+    for (let i = 0; i < met; i++) this.mapped.set(/** @type {object} */ (listed[i]), i);
     return this.#identifyInMap(this.mapped, object);
   }
 

@@ -82,20 +82,28 @@ class LaneSender {
     try {
       this.#begin(encoder);
       this.#hand(encoder, encoder.encode(value));
-      return true;
     } catch (error) {
-      // Not going back to the start of the ring either, if that was begun.
-      this.#head = this.#published;
-      for (const { number } of encoder.larges.splice(0)) this.#end.discardLarge(number);
-      if (error === UNSUPPORTED) {
-        this.#substitute = encoder.substitute;
-        encoder.substitute = null;
-        return false;
-      }
-      throw error;
-    } finally {
       this.#leave();
+      return this.#giveUp(encoder, error);
     }
+    this.#leave();
+    return true;
+  }
+
+  /**
+   * Nothing of the value has been sent.
+   * @param {Encoder} encoder
+   * @param {unknown} error
+   * @returns {false} when only the platform's own channel can carry it
+   */
+  #giveUp(encoder, error) {
+    // Not going back to the start of the ring either, if that was begun.
+    this.#head = this.#published;
+    for (const { number } of encoder.larges.splice(0)) this.#end.discardLarge(number);
+    if (error !== UNSUPPORTED) throw error;
+    this.#substitute = encoder.substitute;
+    encoder.substitute = null;
+    return false;
   }
 
   /**
@@ -152,9 +160,8 @@ class LaneSender {
   }
 
   #leave() {
-    const suspended = this.#suspended.pop();
-    if (suspended === undefined) this.#isEncoding = false;
-    else this.#encoder = suspended;
+    if (this.#suspended.length === 0) this.#isEncoding = false;
+    else this.#encoder = /** @type {Encoder} */ (this.#suspended.pop());
   }
 
   /** @param {Encoder} encoder */

@@ -10,7 +10,6 @@
  * be passed on as ever.
  */
 
-const { AsyncLocalStorage } = require('node:async_hooks');
 const { Encoder } = require('../link/encoder');
 const { Kind } = require('../link/layout');
 const { LaneReceiver } = require('../link/lane-receiver');
@@ -18,7 +17,7 @@ const { LaneSender } = require('../link/lane-sender');
 const { LARGE_LENGTH } = require('../link/tags');
 const relay = require('./broadcast-relay');
 const { portsIn } = require('./call-transport');
-const { keepsContextInFrames, runTicks } = require('./node-internals');
+const { inContextOfNow, keepsContextInFrames, runTicks } = require('./node-internals');
 const { MessagePort, receiveMessageOnPort } = require('./preload').nodes;
 
 /** As many messages as Node's ports deliver before the event loop has its turn. */
@@ -92,8 +91,7 @@ class Channel {
   constructor(addon, point, token, side, isStarted) {
     this.#reportUncaught = addon.reportUncaught;
     const handle = () => this.#handle();
-    const inContext = keepsContextInFrames ? AsyncLocalStorage.snapshot() : undefined;
-    this.#handleInContext = inContext === undefined ? handle : () => inContext(handle);
+    this.#handleInContext = keepsContextInFrames ? inContextOfNow(handle) : handle;
     this.#side = side;
     this.#point = point;
     this.#token = token;
