@@ -5,14 +5,24 @@
  * none.
  *
  *   node bench/run.js messaging --scenarios small,round-trip
+ *
+ * How that changes with the size of a message, as the rows `bytes-16` to `bytes-67108864`:
+ *
+ *   node bench/run.js messaging --scenarios bytes-16,bytes-1024,bytes-65536,bytes-4194304
  */
 
 const path = require('node:path');
 
 const { define } = require('./lib/driver');
 const { contenders, measureExchange, metrics, scaleOption } = require('./lib/exchange');
+const { SIZES } = require('./lib/messages');
 
 const PROGRAM = path.join(__dirname, 'servers', 'messaging.js');
+
+/** Bytes of a round of the size curve. */
+const ROUND_BYTES = 500_000_000;
+/** What a message costs beside its bytes, in bytes. */
+const SIZE_OF_COST = 2048;
 
 /** Name, and how many messages a round has at `--scale 1`. */
 const SCENARIOS = [
@@ -23,13 +33,19 @@ const SCENARIOS = [
   { name: 'map', count: 60_000 },
   { name: 'binary', count: 500 },
   { name: 'binary-view', count: 500 },
-  { name: 'round-trip', count: 20_000 },
+  { name: 'round-trip', count: 40_000 },
   { name: 'round-trip-frugal', count: 20_000 },
-  { name: 'round-trip-low', count: 20_000 },
+  { name: 'round-trip-low', count: 40_000 },
   { name: 'outstanding', count: 60_000 },
   { name: 'paced', count: 10_000 },
   { name: 'idle', count: 2000 },
+  ...SIZES.map((size) => ({ name: `bytes-${size}`, count: countOf(size) })),
 ];
+
+/** So many messages of a size as take about as long as those of another. @param {number} size in bytes */
+function countOf(size) {
+  return Math.max(8, Math.round(ROUND_BYTES / (size + SIZE_OF_COST)));
+}
 
 /** @type {import('./lib/driver').Benchmark['measure']} */
 async function measure({ library }, { name, count }, { node, scale }) {
@@ -43,7 +59,7 @@ const benchmark = {
     'Messages to a worker thread: {id, op, v: [1, 2, 3]} (small), 907 bytes of JSON (object), 64 KiB of text, ' +
     '1 KiB of it (short-text), a Map, 1 MiB of bytes, also received as a view; small ones there and back, one at a ' +
     'time (round-trip, also with the latencies frugal and low) and 32 (outstanding); one each 100 us (paced); none ' +
-    '(idle, per millisecond)',
+    '(idle, per millisecond); a Uint8Array of so many bytes (bytes-...)',
   peer: 'node',
   metrics,
   options: { scale: scaleOption('messages') },

@@ -49,4 +49,20 @@ const SCENARIOS = {
   outstanding: { make: small, chunk: 1, window: 32 },
 };
 
-module.exports = { SCENARIOS };
+/** The sizes of the curve, in bytes. */
+const SIZES = [16, 128, 1024, 8192, 65_536, 524_288, 4_194_304, 67_108_864];
+/** As many bytes are on the way at a time, or two messages. */
+const ON_THE_WAY_BYTES = 2 ** 20;
+const CURVE_WINDOW = 4;
+/** Larger messages are acknowledged one by one. */
+const LONGEST_CHUNK = 1000;
+
+for (const size of SIZES) {
+  const bytes = new Uint8Array(size).fill(9);
+  const each = Math.floor(ON_THE_WAY_BYTES / CURVE_WINDOW / size);
+  const chunk = Math.max(1, Math.min(LONGEST_CHUNK, each));
+  const window = each > 0 ? CURVE_WINDOW : 2;
+  SCENARIOS[`bytes-${size}`] = { make: () => bytes, chunk, window };
+}
+
+module.exports = { SCENARIOS, SIZES };
