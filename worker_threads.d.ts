@@ -2,6 +2,7 @@ import './types/requests';
 
 export * from 'node:worker_threads';
 export { BroadcastChannel } from './types/broadcast';
+export { locks } from './types/thread-locks';
 export {
   Worker,
   isInternalThread,

@@ -16,7 +16,7 @@ const ROOT = path.join(__dirname, '..');
 const LIBRARY = JSON.stringify(path.join(ROOT, 'worker_threads.js'));
 /** Names of ours; all else is Node's own object. */
 const OURS = ['Worker', 'markAsUncloneable', 'receiveMessageOnPort', 'locks', 'BroadcastChannel'];
-const SINCE = ['isInternalThread', 'isMarkedAsUntransferable', 'markAsUncloneable', 'threadName'];
+const SINCE = ['isInternalThread', 'isMarkedAsUntransferable', 'locks', 'markAsUncloneable', 'threadName'];
 
 test('every export is there, and is of the same kind', () => {
   for (const name of Object.keys(nodeThreads)) {
@@ -86,6 +86,28 @@ test('a worker has a name', WATCHDOG, async (t) => {
   assert.equal(named.threadName, null);
   assert.equal(threads.threadName, '');
   assert.equal(threads.isInternalThread, false);
+});
+
+test('locks hold among the threads of the process', WATCHDOG, async (t) => {
+  const { locks } = threads;
+  const worker = start(
+    t,
+    `const { locks, parentPort } = require(${LIBRARY});
+    locks.request('of threads', (lock) => {
+      parentPort.postMessage([lock.name, lock.mode]);
+      return new Promise((resolve) => parentPort.once('message', resolve));
+    });`,
+  );
+  assert.deepEqual(await messages(worker, 1), [['of threads', 'exclusive']]);
+  assert.equal(await locks.request('of threads', { ifAvailable: true }, (lock) => lock), null);
+  const granted = locks.request('of threads', { mode: 'shared' }, async (lock) => [
+    lock.mode,
+    (await locks.query()).held.map(({ name }) => name),
+  ]);
+  worker.postMessage('let go');
+  assert.deepEqual(await granted, ['shared', ['of threads']]);
+  // The manager of other processes' locks has nothing to do with these.
+  assert.notEqual(locks, require('manycore').locks);
 });
 
 test('what is marked as untransferable is known', () => {

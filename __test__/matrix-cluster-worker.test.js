@@ -1,0 +1,138 @@
+'use strict';
+
+/*
+ * Every method of a cluster's Worker in every state of its life, played on Node's own cluster and on ours. All must
+ * answer alike, and leave the worker in the same state.
+ */
+
+const assert = require('node:assert/strict');
+const { test } = require('node:test');
+const { playBoth } = require('./support/scenario');
+
+const WATCHDOG = { timeout: 240_000 };
+const STATES = ['starting', 'online', 'listening', 'disconnecting', 'dead'];
+const METHODS = 14;
+
+/** Plays each method on a worker of its own that is in the state which STATE names. */
+async function primary({ cluster, net, once, until }) {
+  const state = process.env.STATE;
+  let port;
+  const clients = new Set();
+  const listens = async (worker) => {
+    const [address] = await once(worker, 'listening');
+    ({ port } = address);
+  };
+  const reach = {
+    starting() {},
+    online: (worker) => once(worker, 'online'),
+    listening: listens,
+    // A connection that stays open keeps the worker from being done with it.
+    async disconnecting(worker) {
+      await listens(worker);
+      const client = net.connect(port, '127.0.0.1').on('error', () => {});
+      clients.add(client);
+      await once(client, 'data');
+      worker.disconnect();
+    },
+    async dead(worker) {
+      await once(worker, 'online');
+      worker.process.kill('SIGKILL');
+      await once(worker, 'exit');
+    },
+  };
+  const isOver = state === 'disconnecting' || state === 'dead';
+  const seen = (error) => (error ? [error.name, error.code] : null);
+  const sent = (worker, message, ...rest) =>
+    new Promise((resolve) => {
+      const result = worker.send(message, ...rest, (error) => resolve([result, seen(error)]));
+    });
+  const methods = {
+    send: (worker) => worker.send({ a: 1 }),
+    'send with a callback': (worker) => sent(worker, { a: 1 }),
+    'send with options': (worker) => sent(worker, 'text', undefined, { keepOpen: false }),
+    'send of nothing': (worker) => worker.send(),
+    'send of what is no message': (worker) => worker.send(Symbol('own')),
+    'send of what is no handle': (worker) => worker.send(1, {}),
+    async 'the answer to a message'(worker) {
+      if (isOver) return 'none is expected';
+      const answered = new Promise((resolve) =>
+        worker.on('message', (message) => message.echo && resolve(message)),
+      );
+      worker.send('ask');
+      return answered;
+    },
+    isConnected: (worker) => worker.isConnected(),
+    isDead: (worker) => worker.isDead(),
+    properties: (worker) => [
+      worker.id > 0,
+      worker.exitedAfterDisconnect,
+      worker.process.connected,
+      worker.process.exitCode,
+      worker.process.signalCode,
+      cluster.workers[worker.id] === worker,
+      Object.keys(worker).filter((name) => !['load'].includes(name)),
+    ],
+    disconnect: (worker) => worker.disconnect() === worker,
+    kill: (worker) => worker.kill(),
+    'kill by another signal': (worker) => worker.kill('SIGKILL'),
+    destroy: (worker) => worker.destroy(),
+  };
+  const ends = new Set(['disconnect', 'kill', 'kill by another signal', 'destroy']);
+
+  const play = async (name, method) => {
+    const worker = cluster.fork();
+    const events = [];
+    for (const event of ['disconnect', 'exit', 'error']) {
+      worker.on(event, (...args) =>
+        events.push([event, ...args.map((arg) => (arg instanceof Error ? seen(arg) : arg))]),
+      );
+    }
+    await reach[state](worker);
+    const before = events.splice(0);
+    let result;
+    try {
+      result = await method(worker);
+    } catch (error) {
+      result = { threw: seen(error) };
+    }
+    const after = { isConnected: worker.isConnected(), exitedAfterDisconnect: worker.exitedAfterDisconnect };
+    // A worker that does not end by what was called ends by this, before it is done with its connections.
+    if (!ends.has(name)) worker.process.kill('SIGKILL');
+    for (const client of clients) client.destroy();
+    clients.clear();
+    await until(() => worker.isDead() && !worker.isConnected() && cluster.workers[worker.id] === undefined);
+    // Which of its two ends is heard of first is the operating system's choice.
+    const told = [...before, ...events].map((entry) => JSON.stringify(entry)).sort();
+    // Asked twice, a worker disconnects twice, and fails at that or has exited before.
+    if (state === 'disconnecting' && name === 'disconnect') return { result, after };
+    const end = [worker.state, worker.isDead(), worker.exitedAfterDisconnect, worker.process.signalCode];
+    return { result, after, told, end };
+  };
+
+  const results = {};
+  for (const [name, method] of Object.entries(methods)) results[name] = await play(name, method);
+  return results;
+}
+
+function worker({ net }) {
+  process.on('message', (message) => process.connected && process.send({ echo: message }, () => {}));
+  // Started, it goes on by itself: only what the primary does ends it.
+  if (process.env.STATE === 'online' || process.env.STATE === 'starting') {
+    const hold = setInterval(() => {}, 1e6);
+    process.on('disconnect', () => clearInterval(hold));
+    return;
+  }
+  net.createServer((socket) => socket.on('error', () => {}).write('hello')).listen(0, '127.0.0.1');
+}
+
+for (const state of STATES) {
+  test(`methods of a worker that is ${state}`, WATCHDOG, async (t) => {
+    const { ours, nodes } = await playBoth(t, { primary, worker, env: { STATE: state } });
+    assert.equal(nodes.code, 0, nodes.stderr);
+    assert.equal(Object.keys(nodes.result).length, METHODS);
+    for (const name of Object.keys(nodes.result)) {
+      assert.deepEqual(ours.result[name], nodes.result[name], `${name}, ${state}`);
+    }
+    assert.equal(ours.code, 0, ours.stderr);
+  });
+}
