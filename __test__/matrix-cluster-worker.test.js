@@ -14,30 +14,23 @@ const STATES = ['starting', 'online', 'listening', 'disconnecting', 'dead'];
 const METHODS = 14;
 
 /** Plays each method on a worker of its own that is in the state which STATE names. */
-async function primary({ cluster, net, once, until }) {
+async function primary({ cluster, once, until }) {
   const state = process.env.STATE;
-  let port;
-  const clients = new Set();
-  const listens = async (worker) => {
-    const [address] = await once(worker, 'listening');
-    ({ port } = address);
-  };
+  const listens = (worker) => once(worker, 'listening');
   const reach = {
     starting() {},
     online: (worker) => once(worker, 'online'),
     listening: listens,
-    // A connection that stays open keeps the worker from being done with it.
+    // Stopped, it is not done with it before it is let go on.
     async disconnecting(worker) {
       await listens(worker);
-      const client = net.connect(port, '127.0.0.1').on('error', () => {});
-      clients.add(client);
-      await once(client, 'data');
+      worker.process.kill('SIGSTOP');
       worker.disconnect();
     },
     async dead(worker) {
       await once(worker, 'online');
       worker.process.kill('SIGKILL');
-      await once(worker, 'exit');
+      await until(() => worker.isDead() && !worker.isConnected());
     },
   };
   const isOver = state === 'disconnecting' || state === 'dead';
@@ -96,10 +89,8 @@ async function primary({ cluster, net, once, until }) {
       result = { threw: seen(error) };
     }
     const after = { isConnected: worker.isConnected(), exitedAfterDisconnect: worker.exitedAfterDisconnect };
-    // A worker that does not end by what was called ends by this, before it is done with its connections.
-    if (!ends.has(name)) worker.process.kill('SIGKILL');
-    for (const client of clients) client.destroy();
-    clients.clear();
+    // A worker that does not end by what was called ends by this.
+    worker.process.kill(ends.has(name) ? 'SIGCONT' : 'SIGKILL');
     await until(() => worker.isDead() && !worker.isConnected() && cluster.workers[worker.id] === undefined);
     // Which of its two ends is heard of first is the operating system's choice.
     const told = [...before, ...events].map((entry) => JSON.stringify(entry)).sort();
@@ -122,7 +113,7 @@ function worker({ net }) {
     process.on('disconnect', () => clearInterval(hold));
     return;
   }
-  net.createServer((socket) => socket.on('error', () => {}).write('hello')).listen(0, '127.0.0.1');
+  net.createServer(() => {}).listen(0, '127.0.0.1');
 }
 
 for (const state of STATES) {
