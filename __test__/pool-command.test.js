@@ -1,0 +1,78 @@
+'use strict';
+
+/* `manycore bench pool`, the command of the package. */
+
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+const { spawnSync } = require('node:child_process');
+const { test } = require('node:test');
+const { Progress } = require('../lib/bench/progress');
+
+const ROOT = path.join(__dirname, '..');
+const { bin } = require('../package.json');
+
+/** @param {string[]} args */
+function command(args, cwd = ROOT) {
+  const options = /** @type {const} */ ({ cwd, encoding: 'utf8', timeout: 300_000 });
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [path.join(ROOT, bin.manycore), ...args],
+    options,
+  );
+  return { status, stdout, stderr };
+}
+
+test('it compares with what is installed', () => {
+  const { status, stdout, stderr } = command(['bench', 'pool', '--scenarios', 'queue-100', '--rounds', '1']);
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /queue-100: 100 trivial tasks at a time/);
+  for (const name of ['tinypool', 'workerpool', 'manycore']) {
+    assert.match(stdout, new RegExp(`${name} +[\\d.,]+ us per task  x[\\d.]+ of piscina`));
+    assert.match(stdout, new RegExp(`${name} +[\\d,]+ MiB resident at most`));
+  }
+  assert.equal(stderr, '');
+});
+
+test('it says what is not installed, and measures without it', (t) => {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'manycore-command-'));
+  t.after(() => fs.rmSync(folder, { recursive: true }));
+  const { status, stdout } = command(
+    ['bench', 'pool', '--scenarios', 'queue-100,sync', '--rounds', '1'],
+    folder,
+  );
+  assert.equal(status, 0);
+  const [, leftOut] = /left out: (.*)/.exec(stdout) ?? [];
+  assert.deepEqual(leftOut?.split(', ').sort(), ['piscina', 'synckit', 'tinypool', 'workerpool']);
+  assert.match(stdout, /manycore +[\d.,]+ us per task$/m);
+});
+
+test('it explains itself, and refuses what it does not know', () => {
+  assert.match(command(['--help']).stdout, /Usage: manycore bench pool/);
+  for (const args of [
+    [],
+    ['bench'],
+    ['bench', 'x'],
+    ['bench', 'pool', '--rounds', '0'],
+    ['bench', 'pool', '--scenarios', 'x'],
+    ['bench', 'pool', '--unknown'],
+  ]) {
+    const { status, stdout, stderr } = command(args);
+    assert.deepEqual([status, stdout], [2, ''], args.join(' '));
+    assert.match(stderr, /Usage/);
+  }
+});
+
+test('progress is drawn on a terminal, and nowhere else', () => {
+  for (const isTTY of [true, false]) {
+    let written = '';
+    const progress = new Progress({ isTTY, write: (text) => (written += text) }, 4);
+    progress.show('first');
+    progress.step();
+    progress.show('second');
+    progress.clear();
+    assert.equal(written.includes('25 % second'), isTTY);
+    assert.equal(written === '', !isTTY);
+  }
+});
