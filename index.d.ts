@@ -1,6 +1,7 @@
 import type { Address, ClusterSettings, Worker as NodeClusterWorker } from 'node:cluster';
 import type { EventEmitter } from 'node:events';
 import type { Server, Socket } from 'node:net';
+import type { Requests } from './types/requests';
 
 export * from 'node:worker_threads';
 export { BroadcastChannel, type BroadcastChannelOptions } from './types/broadcast';
@@ -35,8 +36,8 @@ export interface WorkerLoad {
   readonly cpu: { readonly user: number; readonly system: number };
 }
 
-/** A worker process of the cluster. */
-export interface ClusterWorker extends NodeClusterWorker {
+/** A worker process of the cluster, and in it, its way to the primary. The methods of `Requests` need the addon. */
+export interface ClusterWorker extends NodeClusterWorker, Requests {
   /** In the primary, where the addon schedules. */
   readonly load?: WorkerLoad;
 }

@@ -1,7 +1,5 @@
 //! The lanes of requests and replies (`lib/link/call-link.js`), and how the two sides find each other.
 
-use std::time::Duration;
-
 use manycore_core::ring::meeting::{End, Party, Point};
 use napi::bindgen_prelude::{Error, Result, Status};
 use napi_derive::napi;
@@ -66,22 +64,6 @@ impl CallEnd {
     #[napi]
     pub fn receiver(&self) -> Result<LaneReceiver> {
         Ok(LaneReceiver::new(self.open()?.receiver().clone()))
-    }
-
-    /// Looks on for a record, at most so many microseconds. True when there is one.
-    #[napi]
-    pub fn look_on(&self, limit_us: u32) -> bool {
-        let limit = Duration::from_micros(limit_us.into());
-        self.end.as_ref().is_some_and(|end| end.look_on(limit))
-    }
-
-    /// Blocks the thread until something comes, the other side goes, or the time is over. May return for no
-    /// reason. A thread that blocks here cannot be terminated: the limit is to be short.
-    #[napi]
-    pub fn park(&self, limit_ms: u32) {
-        if let Some(end) = &self.end {
-            end.park(Duration::from_millis(limit_ms.into()));
-        }
     }
 
     /// Tells the other side that nobody is here any more.

@@ -1,8 +1,9 @@
 //! `ProcessLink`: two lanes between a process and a child of it, for `lib/cluster/`.
 
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
 
 use manycore_core::ring::process::{self, Ends, Passed, PASSED};
+use manycore_core::sys::peer::{is_hung_up, Process};
 use napi::bindgen_prelude::{Error, Result, Status};
 use napi_derive::napi;
 
@@ -53,6 +54,12 @@ impl ProcessLink {
             .map_or_else(Vec::new, |passed| passed.numbers().to_vec())
     }
 
+    /// How many descriptors a child inherits for one link.
+    #[napi(getter)]
+    pub fn passed_count(&self) -> u32 {
+        PASSED as u32
+    }
+
     /// The child has been spawned, or will not be: its descriptors are closed here.
     #[napi]
     pub fn passed(&mut self) {
@@ -78,5 +85,32 @@ impl ProcessLink {
     pub fn close(&mut self) {
         self.ends = None;
         self.passed = None;
+    }
+}
+
+/// Tells a thread that blocks, and so hears nothing from its event loop, whether the other process is still there.
+#[napi]
+pub struct PeerWatch {
+    process: Option<Process>,
+}
+
+#[napi]
+impl PeerWatch {
+    /// Watches a process by its number as well, if there is one and the system can tell.
+    #[napi(constructor)]
+    pub fn new(pid: Option<i32>) -> Self {
+        Self {
+            process: pid.and_then(|pid| Process::open(pid).ok()),
+        }
+    }
+
+    /// Whether the process has ended, or the other end of the socket `channel` is closed.
+    #[napi]
+    pub fn is_gone(&self, channel: i32) -> bool {
+        if self.process.as_ref().is_some_and(Process::has_ended) {
+            return true;
+        }
+        // SAFETY: `lib/cluster/` passes the descriptor of Node's channel, which is open during this call.
+        channel >= 0 && is_hung_up(unsafe { BorrowedFd::borrow_raw(channel) })
     }
 }

@@ -16,7 +16,7 @@ export interface CallOptions {
    * How long to wait for the answer, in milliseconds; after that, ERR_MANYCORE_TIMEOUT. Default: Infinity.
    */
   timeoutMs?: number;
-  /** What of the value is transferred instead of cloned. Default: nothing. */
+  /** What of the value is transferred instead of cloned; between processes, nothing can be. Default: nothing. */
   transferList?: Iterable<Transferable>;
 }
 
@@ -25,20 +25,24 @@ export interface RequestOptions extends CallOptions {
   signal?: AbortSignal;
 }
 
-/** A side of requests and answers: a `Worker`, the `parentPort` in it, or a `MessagePort`. */
+/**
+ * A side of requests and answers: a `Worker`, the `parentPort` in it, a `MessagePort`, or, between processes, a
+ * `cluster.Worker` in the primary and `cluster.worker` in a worker.
+ */
 export interface Requests {
   /**
    * Asks the other side's handler. Requests wait for a handler as messages wait for a listener; they are answered
    * apart from messages. A pending request keeps the event loop alive.
    *
    * Rejects with what the handler threw, ERR_MANYCORE_TIMEOUT, the signal's reason, ERR_MANYCORE_PEER_GONE when
-   * the other side closes or ends, or a DataCloneError.
+   * the other side closes, disconnects or ends, or a DataCloneError.
    */
   request(value?: any, options?: RequestOptions): Promise<any>;
 
   /**
    * The same, but blocks the thread until the answer is there. Delivers no message meanwhile; requests of the same
-   * other side are served, so that two sides may call each other.
+   * other side are served, so that two sides may call each other. When each is blocked in a call of the other and
+   * neither has a handler, ERR_MANYCORE_DEADLOCK.
    */
   call(value?: any, options?: CallOptions): any;
 

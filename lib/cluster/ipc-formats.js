@@ -41,6 +41,28 @@ class Deserializer extends DefaultDeserializer {
   }
 }
 
+/** Throws for what cannot be cloned what structured clone throws, not a plain Error as Node's channel does. */
+class CloningSerializer extends Serializer {
+  /** @param {string} message */
+  _getDataCloneError(message) {
+    return new DOMException(message, 'DataCloneError');
+  }
+
+  _getSharedArrayBufferId() {
+    throw this._getDataCloneError('#<SharedArrayBuffer> could not be cloned.');
+  }
+}
+
+/**
+ * @param {any} serializer
+ * @param {any} value
+ */
+function serializeBy(serializer, value) {
+  serializer.writeHeader();
+  serializer.writeValue(value);
+  return serializer.releaseBuffer();
+}
+
 /** @type {Format} */
 const json = {
   makeEncoder: () => /** @type {any} */ (new JsonEncoder()),
@@ -52,12 +74,7 @@ const json = {
 /** @type {Format} */
 const advanced = {
   makeEncoder: () => new AdvancedEncoder(),
-  serialize(message) {
-    const serializer = new Serializer();
-    serializer.writeHeader();
-    serializer.writeValue(message);
-    return serializer.releaseBuffer();
-  },
+  serialize: (message) => serializeBy(new Serializer(), message),
   deserialize(bytes) {
     const deserializer = new Deserializer(bytes);
     deserializer.readHeader();
@@ -65,5 +82,12 @@ const advanced = {
   },
 };
 
+/** What requests are serialized by, whatever the channel's format. */
+const clone = {
+  serialize: (/** @type {any} */ value) => serializeBy(new CloningSerializer(), value),
+  deserialize: advanced.deserialize,
+};
+
+module.exports.clone = clone;
 /** @type {Record<string, Format>} */
 module.exports.formats = { json, advanced };

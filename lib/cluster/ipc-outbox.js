@@ -30,6 +30,8 @@ class Outbox {
   /** Records wait for room: this process stays alive for them. */
   #isHolding = false;
   #isClosed = false;
+  /** What has been moved for a blocked caller has not been told of yet. */
+  #isAssisted = false;
   /** Callbacks of messages that wait for room. @type {{ at: number, callback: (error: Error | null) => void }[]} */
   #waiting = [];
 
@@ -103,6 +105,19 @@ class Outbox {
     }
     this.#letGo();
     this.#options.onFlushed();
+  }
+
+  /**
+   * Moves what waits while this thread is blocked. What is to be told of it is told by the event loop.
+   */
+  assist() {
+    if (!this.#isHolding || this.#isAssisted || this.#isClosed) return;
+    if (!this.#sender.flush()) return;
+    this.#isAssisted = true;
+    setImmediate(() => {
+      this.#isAssisted = false;
+      this.#onRoom();
+    });
   }
 
   #letGo() {

@@ -36,6 +36,7 @@ const MAX_CATCH_UP = 1 << 20;
  * @property {import('./ipc-formats').Format} format
  * @property {boolean} isWorker
  * @property {(error: Error) => void} report told when the other side broke the link
+ * @property {() => void} onClose told when the link ends, before the channel is disconnected
  */
 
 class Ipc {
@@ -76,7 +77,7 @@ class Ipc {
       onFlushed: () => {
         if (this.#isPostponed) this.#disconnectNow();
       },
-      onCorrupt: () => this.#fail(),
+      onCorrupt: () => this.fail(),
     });
     this.#receiver = new LaneReceiver(bell);
     link.close();
@@ -185,7 +186,9 @@ class Ipc {
    */
   #onCommand(command, handle) {
     if (this.#isClosed) return;
-    if (command.open === true && !this.#isReceiving) {
+    if (command.absent === true) {
+      this.#options.onClose();
+    } else if (command.open === true && !this.#isReceiving) {
       this.#isReceiving = true;
       if (!this.#options.isWorker) this.#announce();
       this.#receiver.resume();
@@ -218,13 +221,18 @@ class Ipc {
     this.#receiver.release();
   }
 
+  /** Does for a caller who blocks this thread what the event loop does not come to. */
+  assist() {
+    this.#outbox.assist();
+  }
+
   /** Reads a record. False when there is none, or the one at the front waits for its mark. */
   #next() {
     if (this.#marks.isAwaiting) return false;
     try {
       return this.#receiver.next();
     } catch (error) {
-      this.#fail(error);
+      this.fail(error);
       return false;
     }
   }
@@ -235,7 +243,7 @@ class Ipc {
     try {
       this.#receiver.verify();
     } catch (error) {
-      this.#fail(error);
+      this.fail(error);
     }
   }
 
@@ -266,7 +274,7 @@ class Ipc {
           try {
             value = this.#format.deserialize(value);
           } catch {
-            this.#fail();
+            this.fail();
             return false;
           }
         }
@@ -283,7 +291,7 @@ class Ipc {
         if (this.#marks.isAwaiting) receiver.pause();
         return false;
       default:
-        this.#fail();
+        this.fail();
         return false;
     }
   }
@@ -317,13 +325,14 @@ class Ipc {
     this.#receiver.close();
     this.#outbox.close();
     this.#marks.close();
+    this.#options.onClose();
   }
 
   /**
    * The other side has written what cannot be.
    * @param {any} [error]
    */
-  #fail(error = makeError('ERR_MANYCORE_LINK_CORRUPT', [])) {
+  fail(error = makeError('ERR_MANYCORE_LINK_CORRUPT', [])) {
     if (this.#isClosed) return;
     this.#close();
     if (this.#target.connected) this.#target.disconnect();

@@ -110,19 +110,17 @@ function fork(env) {
   }
   const scheduler = getScheduler(addon, builtin.settings);
   const link = scheduler.addWorker();
-  const processLink = lanes.create(addon);
+  const links = lanes.create(addon);
   let worker;
   try {
-    worker = forkLinked(env, link, scheduler.acceptor.scoreboardFd(), processLink);
+    worker = forkLinked(env, link, scheduler.acceptor.scoreboardFd(), links);
   } catch (error) {
     scheduler.removeWorker(link);
-    processLink?.close();
+    lanes.close(links);
     throw error;
   }
   adopt(worker, link, scheduler);
-  if (processLink !== null) {
-    lanes.attachWorker(addon, processLink, worker, lanes.formatOf(builtin.settings));
-  }
+  lanes.attachWorker(addon, links, worker, lanes.formatOf(builtin.settings));
   return worker;
 }
 
@@ -132,9 +130,9 @@ function fork(env) {
  * @param {any} env
  * @param {import('../native/index').AcceptorWorker} link
  * @param {number} scoreboardFd
- * @param {import('../native/index').ProcessLink | null} processLink
+ * @param {import('./ipc-lanes').Links | null} links
  */
-function forkLinked(env, link, scoreboardFd, processLink) {
+function forkLinked(env, link, scoreboardFd, links) {
   const { setupPrimary: current } = builtin;
   /** How many descriptors the worker has as the user sees it. */
   let visible = 0;
@@ -146,9 +144,9 @@ function forkLinked(env, link, scoreboardFd, processLink) {
     const own = ownStdio(settings);
     // What is none is Node's to refuse.
     if (own === null) return;
-    const stdio = [...own, link.fd, scoreboardFd, ...(processLink?.fds ?? [])];
+    const stdio = [...own, link.fd, scoreboardFd, ...lanes.fdsOf(links)];
     const at = (visible = own.length);
-    const lanesAt = processLink === null ? '' : `,${at + 2},${lanes.formatOf(settings)}`;
+    const lanesAt = links === null ? '' : `,${at + 2},${lanes.formatOf(settings)}`;
     linkedEnv[LINK_VARIABLE] = `${link.slot},${at},${at + 1}${lanesAt}`;
     builtin.settings = { ...settings, stdio, execArgv: ['--require', PRELOAD, ...settings.execArgv] };
   };

@@ -36,7 +36,8 @@ const CODES = {
   ERR_MANYCORE_CLOSED: [Error, (subject) => `The shared object '${subject}' is closed`],
   ERR_MANYCORE_DEADLOCK: [
     Error,
-    () => 'Blocking here would be for ever: this thread itself holds what it would wait for',
+    (reason = 'this thread itself holds what it would wait for') =>
+      `Blocking here would be for ever: ${reason}`,
   ],
   ERR_MANYCORE_FULL: [Error, (subject) => `There is no room left in the shared object '${subject}'`],
   ERR_MANYCORE_LINK_CORRUPT: [

@@ -10,18 +10,9 @@
 
 const { makeError } = require('../core/errors');
 const { describeError, rebuildError } = require('./call-errors');
-const { RequestContext } = require('./call-context');
-const { Kind } = require('./layout');
+const { CallServer } = require('./call-server');
+const { CallWire, typeOf, REQUEST, REPLY, FAILURE, CANCEL, BLOCKED } = require('./call-wire');
 const { Looker } = require('./looker');
-
-/** What a record is: `[kind, id, value]`. */
-const REQUEST = 0;
-const REPLY = 1;
-const FAILURE = 2;
-/** Nobody waits for the reply any more. */
-const CANCEL = 3;
-/** Added to the kind: the value has been posted beside the lane. */
-const BESIDE = 4;
 
 /** How often a blocked thread can be terminated, and notices a dead peer that could not ring. */
 const PARK_MS = 10;
@@ -31,22 +22,10 @@ const CALLER_LOOKS_US = 100;
 /** How long an event loop looks on after the last record, before native code does so: a peer that is at it asks
  * again within this time, and is answered without a way through native code. */
 const DRAIN_LOOKS_US = 10;
-/** Records that an event loop takes before others have their turn. */
+/** Records that an event loop takes before others have their turn, and a blocked caller before it looks at the time. */
 const ENTRIES_PER_DRAIN = 1000;
-
-/**
- * @typedef {object} Transport what requests and replies travel by
- * @property {import('./lane-sender').LaneSender} sender
- * @property {import('./lane-receiver').LaneReceiver} receiver
- * @property {(limitUs: number) => boolean} lookOn looks on for a record, at most so long; true when there is one
- * @property {(limitMs: number) => void} park blocks until something comes or the peer goes, at most so long
- * @property {() => void} close
- * @property {() => boolean} tick runs what is to run between two deliveries; false: not now, or it threw
- * @property {(entry: [number, number, any], transferList: any[]) => void} [postBeside]
- *   posts on the platform's own channel, which throws for what cannot be cloned
- * @property {(kind: number, id: number) => any} [takeBeside] the value that was posted so
- * @property {() => void} [assist] does for a blocked caller what cannot wait until its event loop turns
- */
+/** More records than wait in a ring and behind it at any time, of which answers may be among. */
+const MAX_LAST_ENTRIES = 1 << 20;
 
 /**
  * @typedef {object} RequestOptions
@@ -56,14 +35,19 @@ const ENTRIES_PER_DRAIN = 1000;
  */
 
 /**
- * @typedef {[kind: number, id: number, value: any]} Entry
- * @typedef {(value: any, context: RequestContext) => any} Handler
+ * @typedef {import('./call-wire').Entry} Entry
+ * @typedef {import('./call-wire').Transport} Transport
+ * @typedef {import('./call-server').Handler} Handler
  * @typedef {{ resolve(value: any): void, reject(error: any): void, release(): void }} Pending
  */
 
+/** In the place of an answer that never comes. @type {Entry} */
+const DEADLOCK = [CANCEL, 0, undefined];
+const DEADLOCK_REASON = 'the other side waits for an answer of this one, and neither has a handler';
+
 class CallLink {
   #transport;
-  #sender;
+  #wire;
   #receiver;
   #looker;
   #lingerer;
@@ -72,34 +56,37 @@ class CallLink {
   #pending = new Map();
   /** By the ids that `call()` waits for: the answer, once it is there. @type {Map<number, Entry | undefined>} */
   #awaited = new Map();
-  /** @type {Handler | null} */
-  #handler = null;
+  #server;
   #handlerHoldsLoop = false;
-  /** Requests for which there was no handler yet. @type {Map<number, any>} */
-  #unserved = new Map();
-  /** Requests whose handlers have not finished. @type {Map<number, RequestContext>} */
-  #serving = new Map();
   #holdsLoop = false;
   #isClosed = false;
-  /** Whether the peer has ever sent anything. */
-  hasHeard = false;
   /** @type {Error | undefined} */
   #cause;
 
   /** @param {Transport} transport */
   constructor(transport) {
     this.#transport = transport;
-    this.#sender = transport.sender;
+    this.#wire = new CallWire(transport, (error) => this.#failPeer(error));
     this.#receiver = transport.receiver;
-    this.#looker = new Looker(transport.lookOn, CALLER_LOOKS_US);
-    this.#lingerer = new Looker(transport.lookOn, DRAIN_LOOKS_US);
+    const lookOn = (/** @type {number} */ limitUs) => this.#receiver.lookOn(limitUs);
+    this.#looker = new Looker(lookOn, CALLER_LOOKS_US);
+    this.#lingerer = new Looker(lookOn, DRAIN_LOOKS_US);
+    this.#server = new CallServer({
+      reply: (id, value, transferList) => this.#wire.send(REPLY, id, value, transferList),
+      fail: (id, error) => this.#fail(id, error),
+    });
     this.#receiver.listen(() => this.#drain());
     this.#receiver.resume();
   }
 
   /** False once either side has gone. */
   get isOpen() {
-    return !this.#isClosed && !this.#sender.isClosed;
+    return this.#wire.isOpen;
+  }
+
+  /** Whether the peer has ever sent anything. */
+  get hasHeard() {
+    return this.#wire.hasHeard;
   }
 
   /**
@@ -115,7 +102,7 @@ class CallLink {
       const id = this.#nextId();
       /** @type {Pending} */
       const pending = { resolve, reject, release: nothing };
-      this.#send(REQUEST, id, value, transferList);
+      this.#wire.send(REQUEST, id, value, transferList);
       this.#pending.set(id, pending);
       if (!this.#holdsLoop) this.#updateHold();
       if (timeoutMs !== undefined || signal !== undefined) this.#limit(id, pending, timeoutMs, signal);
@@ -131,7 +118,7 @@ class CallLink {
   #limit(id, pending, timeoutMs, signal) {
     const giveUp = (/** @type {any} */ reason) => {
       if (this.#settle(id) === undefined) return;
-      this.#send(CANCEL, id, undefined);
+      this.#wire.send(CANCEL, id, undefined);
       this.#updateHold();
       pending.reject(reason);
     };
@@ -156,7 +143,7 @@ class CallLink {
     if (!this.isOpen) throw this.#reason(this.call);
     const id = this.#nextId();
     const deadline = timeoutMs === Infinity ? Infinity : performance.now() + timeoutMs;
-    this.#send(REQUEST, id, value, transferList);
+    this.#wire.send(REQUEST | BLOCKED, id, value, transferList);
     this.#awaited.set(id, undefined);
     let answer;
     try {
@@ -165,8 +152,12 @@ class CallLink {
       this.#awaited.delete(id);
       this.#receiver.allowSleep();
     }
-    const result = this.#valueOf(answer);
-    if ((answer[0] & 3) === FAILURE) throw rebuildError(result);
+    if (answer === DEADLOCK) {
+      this.#wire.send(CANCEL, id, undefined);
+      throw makeError('ERR_MANYCORE_DEADLOCK', [DEADLOCK_REASON], this.call);
+    }
+    const result = this.#wire.valueOf(answer);
+    if (typeOf(answer) === FAILURE) throw rebuildError(result);
     return result;
   }
 
@@ -176,10 +167,10 @@ class CallLink {
    * @param {boolean} holdsLoop whether a handler keeps the event loop alive
    */
   setHandler(handler, holdsLoop) {
-    this.#handler = handler;
+    this.#server.setHandler(handler);
     this.#handlerHoldsLoop = handler !== null && holdsLoop;
     this.#updateHold();
-    if (handler !== null && this.#unserved.size > 0) setImmediate(() => this.#drain());
+    if (handler !== null && this.#server.isPending) setImmediate(() => this.#drain());
   }
 
   /**
@@ -198,12 +189,20 @@ class CallLink {
     }
     this.#handlerHoldsLoop = false;
     this.#updateHold();
-    this.#receiver.close();
-    this.#sender.close();
-    this.#transport.close();
-    this.#unserved.clear();
-    for (const context of this.#serving.values()) RequestContext.cancel(context);
-    this.#serving.clear();
+    this.#wire.close();
+    this.#server.close();
+  }
+
+  /** Moves records that wait into the lane. True when none are left. */
+  flush() {
+    return this.#wire.flush();
+  }
+
+  /** @param {Error} error what the peer wrote cannot be */
+  #failPeer(error) {
+    if (this.#isClosed) return;
+    this.close(error);
+    this.#transport.onCorrupt?.(error);
   }
 
   /**
@@ -215,50 +214,17 @@ class CallLink {
   }
 
   #readAnswers() {
-    for (let entry = this.#next(); entry !== undefined; entry = this.#next()) {
-      if ((entry[0] & 3) !== REQUEST) this.#handle(entry);
+    // A peer that goes on writing is not read for ever.
+    for (let budget = MAX_LAST_ENTRIES; budget > 0; budget--) {
+      const entry = this.#wire.next();
+      if (entry === undefined) return;
+      if (typeOf(entry) !== REQUEST) this.#handle(entry);
     }
   }
 
   #nextId() {
     this.#lastId = (this.#lastId + 1) | 0;
     return this.#lastId;
-  }
-
-  /**
-   * The next record, if there is one.
-   * @returns {Entry | undefined}
-   */
-  #next() {
-    const receiver = this.#receiver;
-    try {
-      if (this.#isClosed || !receiver.next()) return undefined;
-      const { value: entry } = receiver;
-      receiver.value = undefined;
-      this.hasHeard = true;
-      if (receiver.kind === Kind.VALUE && Array.isArray(entry) && entry.length === 3) {
-        return /** @type {Entry} */ (entry);
-      }
-      throw makeError('ERR_MANYCORE_LINK_CORRUPT', [], this.#next);
-    } catch (error) {
-      this.close(/** @type {Error} */ (error));
-      return undefined;
-    }
-  }
-
-  /**
-   * @param {number} kind
-   * @param {number} id
-   * @param {any} value
-   * @param {Iterable<any>} [transferList]
-   */
-  #send(kind, id, value, transferList) {
-    const transferred = transferList === undefined ? [] : [...transferList];
-    if (transferred.length === 0 && this.#sender.send([kind, id, value])) return;
-    const { postBeside } = this.#transport;
-    if (postBeside === undefined) refuse(value, transferred);
-    postBeside([kind, id, value], transferred);
-    this.#sender.send([kind | BESIDE, id, undefined]);
   }
 
   /**
@@ -269,77 +235,92 @@ class CallLink {
    */
   #await(id, deadline, timeoutMs) {
     const receiver = this.#receiver;
+    const { isPeerGone, assist } = this.#transport;
+    let isGone = false;
     receiver.stayAwake();
     for (;;) {
       // Before reading: a peer that goes after its answer is heard first.
-      const isGone = !this.isOpen;
-      for (let entry = this.#next(); entry !== undefined; entry = this.#next()) {
-        this.#handle(entry);
-        if (this.#awaited.get(id) !== undefined) break;
-      }
+      isGone ||= !this.isOpen;
+      const isEmpty = this.#readFor(id);
       receiver.release();
       const answer = this.#awaited.get(id);
       if (answer !== undefined) return answer;
-      if (isGone) throw this.#reason(this.call);
-      this.#transport.assist?.();
-      if (this.#looker.look()) continue;
-      const leftMs = deadline - performance.now();
+      if (isEmpty) this.#wire.verify();
+      if (isGone && isEmpty) {
+        this.close();
+        throw this.#reason(this.call);
+      }
+      assist?.();
+      const isFlushed = this.#wire.flush();
+      const leftMs = deadline === Infinity ? Infinity : deadline - performance.now();
       if (leftMs <= 0) {
-        this.#send(CANCEL, id, undefined);
+        this.#wire.send(CANCEL, id, undefined);
         throw makeError('ERR_MANYCORE_TIMEOUT', [timeoutMs], this.call);
       }
-      this.#transport.park(Math.min(PARK_MS, Math.ceil(leftMs)));
+      // Room is told of by the bell, which looking on does not see.
+      if (!isEmpty || (isFlushed && this.#looker.look())) continue;
+      receiver.park(Math.min(PARK_MS, Math.ceil(leftMs)));
+      isGone = isPeerGone?.() ?? false;
     }
+  }
+
+  /**
+   * Handles what is there, up to the answer to `id`. True when there was nothing.
+   * @param {number} id
+   */
+  #readFor(id) {
+    let budget = ENTRIES_PER_DRAIN;
+    while (budget > 0 && this.#awaited.get(id) === undefined) {
+      const entry = this.#wire.next();
+      if (entry === undefined) break;
+      this.#handle(entry);
+      budget--;
+    }
+    return budget === ENTRIES_PER_DRAIN;
   }
 
   /** Takes what is there without waiting for the event loop: the other side is in this thread, and blocked. */
   serveNow() {
-    for (let entry = this.#next(); entry !== undefined; entry = this.#next()) this.#handle(entry);
+    for (let entry = this.#wire.next(); entry !== undefined; entry = this.#wire.next()) this.#handle(entry);
     this.#receiver.release();
-    if (this.#handler !== null) this.#serveWaiting(false);
+    this.#server.serveWaiting();
   }
 
   #drain() {
-    this.#serveWaiting(true);
+    this.#server.serveWaiting(this.#transport.tick);
     let budget = ENTRIES_PER_DRAIN;
+    let before;
     do {
-      for (let entry = this.#next(); entry !== undefined; entry = this.#next()) {
+      before = budget;
+      for (let entry = this.#wire.next(); entry !== undefined; entry = this.#wire.next()) {
         this.#handle(entry);
         budget--;
-        const isRequest = (entry[0] & 3) === REQUEST;
-        if (isRequest && (!this.#transport.tick() || budget <= 0)) return this.#endDrain();
+        const isOver = typeOf(entry) === REQUEST && !this.#transport.tick();
+        if (isOver || budget <= 0) return this.#endDrain();
       }
       this.#receiver.release();
       // Whoever goes on asking when it has its answer does so now.
       if (this.#pending.size === 0 && this.#holdsLoop && !this.#transport.tick()) break;
-    } while (budget > 0 && !this.#isClosed && this.#lingerer.look());
+      // Where nothing was found, control words that cannot be would make looking on find it again and again.
+    } while (budget < before && budget > 0 && !this.#isClosed && this.#lingerer.look());
     this.#endDrain();
   }
 
   #endDrain() {
     this.#receiver.release();
+    this.#wire.verify();
     this.#updateHold();
-  }
-
-  /** @param {boolean} mayTick */
-  #serveWaiting(mayTick) {
-    for (const [id, value] of this.#unserved) {
-      if (this.#handler === null || this.#isClosed) return;
-      this.#unserved.delete(id);
-      this.#serve(id, value);
-      if (mayTick) this.#transport.tick();
-    }
   }
 
   /** @param {Entry} entry */
   #handle(entry) {
     const [kind, id] = entry;
-    switch (kind & 3) {
+    switch (typeOf(entry)) {
       case REQUEST:
         return this.#receiveRequest(entry);
       case CANCEL:
-        this.#unserved.delete(id);
-        return this.#cancel(id);
+        if ((kind & BLOCKED) !== 0) return this.#meetDeadlock(id);
+        return this.#server.cancel(id);
       default:
         this.#receiveAnswer(entry);
     }
@@ -347,30 +328,31 @@ class CallLink {
 
   /** @param {Entry} entry */
   #receiveRequest(entry) {
-    const id = entry[1];
+    const [kind, id] = entry;
     let value;
     try {
-      value = this.#valueOf(entry);
+      value = this.#wire.valueOf(entry);
     } catch (error) {
       return this.#fail(id, error);
     }
-    if (this.#handler !== null && this.#unserved.size === 0) return this.#serve(id, value);
-    this.#unserved.set(id, value);
+    this.#server.receive(id, value);
+    if (this.#awaited.size === 0) return;
     // A caller that is blocked goes on where it stands before anything else runs.
-    if (this.#awaited.size > 0) this.#serveWaiting(false);
+    if (this.#server.hasHandler) this.#server.serveWaiting();
+    else if ((kind & BLOCKED) !== 0) this.#wire.send(CANCEL | BLOCKED, id, undefined);
   }
 
-  /** @param {number} id */
-  #cancel(id) {
-    const context = this.#serving.get(id);
-    if (context === undefined) return;
-    this.#serving.delete(id);
-    RequestContext.cancel(context);
+  /**
+   * The other side is blocked, and has no handler for `id`. If this side has none either, it is never answered.
+   * @param {number} id
+   */
+  #meetDeadlock(id) {
+    if (this.#awaited.has(id) && !this.#server.hasHandler) this.#awaited.set(id, DEADLOCK);
   }
 
   /** @param {Entry} entry */
   #receiveAnswer(entry) {
-    const [kind, id] = entry;
+    const [, id] = entry;
     if (this.#awaited.has(id)) {
       this.#awaited.set(id, entry);
       return;
@@ -378,17 +360,12 @@ class CallLink {
     const pending = this.#settle(id);
     try {
       // Also of a request that has been given up: what came beside the lane must not stay there.
-      const value = this.#valueOf(entry);
-      if ((kind & 3) === REPLY) pending?.resolve(value);
+      const value = this.#wire.valueOf(entry);
+      if (typeOf(entry) === REPLY) pending?.resolve(value);
       else pending?.reject(rebuildError(value));
     } catch (error) {
       pending?.reject(error);
     }
-  }
-
-  /** @param {Entry} entry */
-  #valueOf([kind, id, value]) {
-    return (kind & BESIDE) === 0 ? value : this.#transport.takeBeside?.(kind & 3, id);
   }
 
   /**
@@ -405,53 +382,14 @@ class CallLink {
 
   /**
    * @param {number} id
-   * @param {any} value
-   */
-  #serve(id, value) {
-    const context = new RequestContext();
-    let result;
-    try {
-      const handler = /** @type {Handler} */ (this.#handler);
-      result = handler(value, context);
-    } catch (error) {
-      return this.#fail(id, error);
-    }
-    if (!isThenable(result)) return this.#reply(id, result, context);
-    this.#serving.set(id, context);
-    Promise.resolve(result).then(
-      (settled) => {
-        if (this.#serving.delete(id)) this.#reply(id, settled, context);
-      },
-      (error) => {
-        if (this.#serving.delete(id)) this.#fail(id, error);
-      },
-    );
-  }
-
-  /**
-   * @param {number} id
-   * @param {any} value
-   * @param {RequestContext} context
-   */
-  #reply(id, value, context) {
-    if (this.#isClosed) return;
-    try {
-      this.#send(REPLY, id, value, context.transferList);
-    } catch (error) {
-      this.#fail(id, error);
-    }
-  }
-
-  /**
-   * @param {number} id
    * @param {any} error
    */
   #fail(id, error) {
     if (this.#isClosed) return;
     try {
-      this.#send(FAILURE, id, describeError(error));
+      this.#wire.send(FAILURE, id, describeError(error));
     } catch (refusal) {
-      this.#send(FAILURE, id, describeError(refusal));
+      this.#wire.send(FAILURE, id, describeError(refusal));
     }
   }
 
@@ -464,22 +402,5 @@ class CallLink {
 }
 
 function nothing() {}
-
-/** @param {any} value */
-function isThenable(value) {
-  return typeof value === 'object' && value !== null && typeof value.then === 'function';
-}
-
-/**
- * Where there is no channel beside the lane.
- * @param {any} value
- * @param {any[]} transferList
- * @returns {never}
- */
-function refuse(value, transferList) {
-  // Throws as the platform does for what cannot be cloned at all.
-  structuredClone(value, { transfer: transferList });
-  throw new DOMException('The value can only be cloned between threads of a process', 'DataCloneError');
-}
 
 module.exports.CallLink = CallLink;

@@ -103,6 +103,23 @@ class LaneReceiver {
     if (!this.#isClosed) this.#end.setRef(on);
   }
 
+  /**
+   * Looks on for a record, at most so long. True when there is one.
+   * @param {number} limitUs
+   */
+  lookOn(limitUs) {
+    return !this.#isClosed && this.#end.lookOn(limitUs);
+  }
+
+  /**
+   * Blocks the thread until a record comes, the other side rings, or the time is over; perhaps for no reason. The
+   * thread cannot be terminated meanwhile.
+   * @param {number} limitMs
+   */
+  park(limitMs) {
+    if (!this.#isClosed) this.#end.park(limitMs);
+  }
+
   /** Keeps the producer from ringing, as long as the caller looks by itself. */
   stayAwake() {
     Atomics.store(this.#words, ASLEEP, 0);

@@ -60,13 +60,6 @@ export declare class CallEnd {
   sender(): LaneSender
   /** The receiving end. */
   receiver(): LaneReceiver
-  /** Looks on for a record, at most so many microseconds. True when there is one. */
-  lookOn(limitUs: number): boolean
-  /**
-   * Blocks the thread until something comes, the other side goes, or the time is over. May return for no
-   * reason. A thread that blocks here cannot be terminated: the limit is to be short.
-   */
-  park(limitMs: number): void
   /** Tells the other side that nobody is here any more. */
   close(): void
 }
@@ -106,6 +99,13 @@ export declare class LaneReceiver {
   resume(): void
   /** Whether listening keeps the event loop alive. It does not at first. */
   setRef(on: boolean): void
+  /** Looks on for a record, at most so many microseconds. True when there is one. */
+  lookOn(limitUs: number): boolean
+  /**
+   * Blocks the thread until something comes, the other side rings, or the time is over. May return for no
+   * reason. A thread that blocks here cannot be terminated: the limit is to be short.
+   */
+  park(limitMs: number): void
   /**
    * Copies the oldest chunk of records behind the ring into `target`, which has `overflowChunkBytes`, and
    * returns how many bytes it has, 0 for none. A record larger than that comes as an ArrayBuffer of its own.
@@ -262,6 +262,14 @@ export declare class NativeLimiter {
   close(): void
 }
 
+/** Tells a thread that blocks, and so hears nothing from its event loop, whether the other process is still there. */
+export declare class PeerWatch {
+  /** Watches a process by its number as well, if there is one and the system can tell. */
+  constructor(pid?: number | undefined | null)
+  /** Whether the process has ended, or the other end of the socket `channel` is closed. */
+  isGone(channel: number): boolean
+}
+
 /** The caller's side of a queue. Belongs to the thread that made it. */
 export declare class PoolQueue {
   /**
@@ -379,6 +387,8 @@ export declare class ProcessLink {
   static adopt(capacityBytes: number, first: number): ProcessLink
   /** The descriptors to pass to the child, one after the other. */
   get fds(): Array<number>
+  /** How many descriptors a child inherits for one link. */
+  get passedCount(): number
   /** The child has been spawned, or will not be: its descriptors are closed here. */
   passed(): void
   /** The sending end; once. */

@@ -846,6 +846,7 @@ module.exports.NativeArray = nativeBinding.NativeArray
 module.exports.NativeCounter = nativeBinding.NativeCounter
 module.exports.NativeHistogram = nativeBinding.NativeHistogram
 module.exports.NativeLimiter = nativeBinding.NativeLimiter
+module.exports.PeerWatch = nativeBinding.PeerWatch
 module.exports.PoolQueue = nativeBinding.PoolQueue
 module.exports.PoolWorker = nativeBinding.PoolWorker
 module.exports.ProcessLink = nativeBinding.ProcessLink

@@ -25,8 +25,6 @@ function openLink(addon, point, beside) {
     ...beside,
     sender: new LaneSender(end.sender()),
     receiver: new LaneReceiver(end.receiver()),
-    lookOn: (limitUs) => end.lookOn(limitUs),
-    park: (limitMs) => end.park(limitMs),
     close() {
       end.close();
       beside.close?.();
@@ -73,5 +71,6 @@ function portsIn(value) {
   return ports;
 }
 
+module.exports.tick = tick;
 module.exports.openLink = openLink;
 module.exports.portsIn = portsIn;

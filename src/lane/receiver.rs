@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::ptr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use manycore_core::ring::doorbell::{Doorbell, Drained, Outcome};
 use manycore_core::ring::lane::Receiver;
@@ -195,6 +196,23 @@ impl LaneReceiver {
     pub fn set_ref(&self, on: bool) {
         if let Some((handle, _)) = &self.listening {
             handle.set_ref(on);
+        }
+    }
+
+    /// Looks on for a record, at most so many microseconds. True when there is one.
+    #[napi]
+    pub fn look_on(&self, limit_us: u32) -> bool {
+        let limit = Duration::from_micros(limit_us.into());
+        let receiver = self.receiver.as_ref();
+        receiver.is_some_and(|receiver| receiver.look_on(limit))
+    }
+
+    /// Blocks the thread until something comes, the other side rings, or the time is over. May return for no
+    /// reason. A thread that blocks here cannot be terminated: the limit is to be short.
+    #[napi]
+    pub fn park(&self, limit_ms: u32) {
+        if let Some(receiver) = &self.receiver {
+            receiver.park(Duration::from_millis(limit_ms.into()));
         }
     }
 

@@ -7,7 +7,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::control::Control;
 use super::doorbell::stamp;
@@ -224,6 +224,37 @@ impl Receiver {
     /// Sleeps until the bell rings or the time is over.
     pub fn wait_for_bell(&self, limit: Duration) {
         self.shared.bell.wait(limit);
+    }
+
+    /// Looks on for a record, at most so long. True when there is one.
+    pub fn look_on(&self, limit: Duration) -> bool {
+        let control = self.memory.control();
+        let start = Instant::now();
+        loop {
+            for _ in 0..64 {
+                if control.is_pending() {
+                    return true;
+                }
+                std::hint::spin_loop();
+            }
+            if start.elapsed() > limit {
+                return false;
+            }
+            // The peer may wait for this very processor: a thread that is woken is often put beside its waker.
+            std::thread::yield_now();
+        }
+    }
+
+    /// Sleeps until there is something to consume, the other party rings (as it does when it goes, and when it has
+    /// made room), or the time is over. May return for no reason.
+    pub fn park(&self, limit: Duration) {
+        let control = self.memory.control();
+        if !control.transition_to_asleep() {
+            return;
+        }
+        self.wait_for_bell(limit);
+        self.clear_bell();
+        control.transition_to_awake();
     }
 
     /// Rings for itself.

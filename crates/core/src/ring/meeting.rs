@@ -9,7 +9,6 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use super::lane::{lane, Receiver, Sender};
 
@@ -107,37 +106,6 @@ impl End {
     pub fn receiver(&self) -> &Receiver {
         &self.receiver
     }
-
-    /// Consumer: looks on for a record, at most so long. True when there is one.
-    pub fn look_on(&self, limit: Duration) -> bool {
-        let control = self.receiver.memory().control();
-        let start = Instant::now();
-        loop {
-            for _ in 0..64 {
-                if control.is_pending() {
-                    return true;
-                }
-                std::hint::spin_loop();
-            }
-            if start.elapsed() > limit {
-                return false;
-            }
-            // The peer may wait for this very processor: a thread that is woken is often put beside its waker.
-            std::thread::yield_now();
-        }
-    }
-
-    /// Consumer: sleeps until there is something to consume, the other party rings (as it does when it goes), or
-    /// the time is over. May return for no reason.
-    pub fn park(&self, limit: Duration) {
-        let control = self.receiver.memory().control();
-        if !control.transition_to_asleep() {
-            return;
-        }
-        self.receiver.wait_for_bell(limit);
-        self.receiver.clear_bell();
-        control.transition_to_awake();
-    }
 }
 
 impl Drop for End {
@@ -168,6 +136,8 @@ fn meetings() -> MutexGuard<'static, BTreeMap<u32, Meeting>> {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::sync::Ordering;
 
@@ -206,7 +176,7 @@ mod tests {
         let going = guest.open(CAPACITY).unwrap();
         let waiter = std::thread::spawn(move || {
             while !is_closed(&waiting) {
-                waiting.park(Duration::from_secs(60));
+                waiting.receiver().park(Duration::from_secs(60));
             }
         });
         drop(going);
@@ -242,16 +212,16 @@ mod tests {
         let owner = Point::new(1_000_007, Party::Owner);
         let guest = Point::new(1_000_007, Party::Guest);
         let (consumer, producer) = (owner.open(CAPACITY).unwrap(), guest.open(CAPACITY).unwrap());
-        consumer.park(Duration::from_millis(1));
-        assert!(!consumer.look_on(Duration::from_micros(1)));
+        consumer.receiver().park(Duration::from_millis(1));
+        assert!(!consumer.receiver().look_on(Duration::from_micros(1)));
         let sending = std::thread::spawn(move || {
             producer.sender().push_overflow(&[1; 16]);
             producer
         });
         while !consumer.receiver().memory().control().is_pending() {
-            consumer.park(Duration::from_secs(60));
+            consumer.receiver().park(Duration::from_secs(60));
         }
-        assert!(consumer.look_on(Duration::ZERO));
+        assert!(consumer.receiver().look_on(Duration::ZERO));
         sending.join().unwrap();
     }
 }

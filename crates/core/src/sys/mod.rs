@@ -10,4 +10,5 @@ pub mod futex;
 pub mod heap;
 pub mod memory;
 pub mod nice;
+pub mod peer;
 pub mod scm;

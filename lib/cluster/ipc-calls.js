@@ -1,0 +1,106 @@
+'use strict';
+
+/**
+ * `request`, `call` and `onRequest` between a cluster's primary and a worker: an endpoint over lanes of their own,
+ * which the worker inherits beside those of messages. It lives as long as Node's channel is connected. A blocked side,
+ * whose event loop tells it nothing, asks the system every few milliseconds whether the other one is still there.
+ */
+
+const { AdvancedEncoder } = require('../link/advanced-encoder');
+const { CallLink } = require('../link/call-link');
+const { LaneReceiver } = require('../link/lane-receiver');
+const { LaneSender } = require('../link/lane-sender');
+const { Spill } = require('../link/spill');
+const { makeError } = require('../core/errors');
+const { tick } = require('../threads/call-transport');
+const { giveMethods, setEndpoint } = require('../threads/calls');
+const { clone } = require('./ipc-formats');
+
+/**
+ * @typedef {object} Options
+ * @property {typeof import('../native/index')} addon
+ * @property {import('../native/index').ProcessLink} link
+ * @property {any} target `process`, or the worker's ChildProcess in the primary
+ * @property {(error: Error) => void} onCorrupt told when the other side broke the link
+ * @property {() => void} assist does for a blocked caller what else cannot wait until its event loop turns
+ */
+
+class ProcessEndpoint {
+  #options;
+  #watch;
+  /** Made when this side first asks or answers. @type {CallLink | undefined} */
+  #link;
+  #isClosed = false;
+
+  /** @param {Options} options */
+  constructor(options) {
+    this.#options = options;
+    this.#watch = new options.addon.PeerWatch(options.target === process ? undefined : options.target.pid);
+  }
+
+  link() {
+    if (this.#isClosed) throw makeError('ERR_MANYCORE_PEER_GONE', [], this.link);
+    this.#link ??= this.#open();
+    return this.#link;
+  }
+
+  /** @param {import('../link/call-server').Handler | null} handler */
+  setHandler(handler) {
+    // What keeps the event loop alive is Node's channel.
+    if (!this.#isClosed) this.link().setHandler(handler, false);
+  }
+
+  /** The channel is disconnected. */
+  close() {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#link?.close();
+    this.#options.link.close();
+  }
+
+  #open() {
+    const { addon, link: native, target, onCorrupt, assist } = this.#options;
+    const bell = native.takeReceiver();
+    const sender = new LaneSender(native.takeSender(), new AdvancedEncoder(), new Spill());
+    native.close();
+    let isWaiting = false;
+    const onRoom = () => {
+      if (!link.flush()) return;
+      isWaiting = false;
+      bell.watchRoom(false);
+    };
+    bell.onRoom(onRoom);
+    const link = new CallLink({
+      sender,
+      receiver: new LaneReceiver(bell),
+      serialize: clone.serialize,
+      deserialize: clone.deserialize,
+      tick: () => tick(addon),
+      isPeerGone: () => this.#watch.isGone(target.channel?.fd ?? -1),
+      assist,
+      awaitRoom() {
+        if (isWaiting) return;
+        isWaiting = true;
+        bell.watchRoom(true);
+      },
+      onCorrupt,
+      close() {},
+    });
+    return link;
+  }
+}
+
+/**
+ * Gives an object the methods, and what they work by.
+ * @param {object} worker
+ * @param {Options | null} options null: there are no lanes, and the methods say so
+ */
+function giveCalls(worker, options) {
+  giveMethods(worker);
+  if (options === null) return null;
+  const endpoint = new ProcessEndpoint(options);
+  setEndpoint(worker, endpoint);
+  return endpoint;
+}
+
+module.exports.giveCalls = giveCalls;

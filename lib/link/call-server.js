@@ -1,0 +1,140 @@
+'use strict';
+
+/** What a side does about the requests of its peer: lets them wait for a handler, runs it, and answers. */
+
+const { RequestContext } = require('./call-context');
+
+/** @typedef {(value: any, context: RequestContext) => any} Handler */
+
+/**
+ * @typedef {object} Answers
+ * @property {(id: number, value: any, transferList: any[] | undefined) => void} reply throws for what cannot be sent
+ * @property {(id: number, error: any) => void} fail
+ */
+
+class CallServer {
+  #answers;
+  /** @type {Handler | null} */
+  #handler = null;
+  /** Requests for which there was no handler yet. @type {Map<number, any>} */
+  #unserved = new Map();
+  /** Requests whose handlers have not finished. @type {Map<number, RequestContext>} */
+  #serving = new Map();
+  #isClosed = false;
+
+  /** @param {Answers} answers */
+  constructor(answers) {
+    this.#answers = answers;
+  }
+
+  get hasHandler() {
+    return this.#handler !== null;
+  }
+
+  /** Whether requests wait for a handler. */
+  get isPending() {
+    return this.#unserved.size > 0;
+  }
+
+  /** @param {Handler | null} handler null: lets requests wait */
+  setHandler(handler) {
+    this.#handler = handler;
+  }
+
+  /**
+   * Serves a request, or lets it wait for those before it.
+   * @param {number} id
+   * @param {any} value
+   */
+  receive(id, value) {
+    if (this.#handler !== null && this.#unserved.size === 0) this.#serve(id, value);
+    else this.#unserved.set(id, value);
+  }
+
+  /**
+   * Serves what waits.
+   * @param {() => void} [between] called after each
+   */
+  serveWaiting(between) {
+    for (const [id, value] of this.#unserved) {
+      if (this.#handler === null || this.#isClosed) return;
+      this.#unserved.delete(id);
+      this.#serve(id, value);
+      between?.();
+    }
+  }
+
+  /**
+   * The peer does not wait any longer.
+   * @param {number} id
+   */
+  cancel(id) {
+    this.#unserved.delete(id);
+    const context = this.#serving.get(id);
+    if (context === undefined) return;
+    this.#serving.delete(id);
+    RequestContext.cancel(context);
+  }
+
+  /** Nobody waits any longer. */
+  close() {
+    this.#isClosed = true;
+    this.#unserved.clear();
+    for (const context of this.#serving.values()) RequestContext.cancel(context);
+    this.#serving.clear();
+  }
+
+  /**
+   * @param {number} id
+   * @param {any} value
+   */
+  #serve(id, value) {
+    const context = new RequestContext();
+    let result;
+    try {
+      const handler = /** @type {Handler} */ (this.#handler);
+      result = handler(value, context);
+    } catch (error) {
+      return this.#fail(id, error);
+    }
+    if (!isThenable(result)) return this.#reply(id, result, context);
+    this.#serving.set(id, context);
+    Promise.resolve(result).then(
+      (settled) => {
+        if (this.#serving.delete(id)) this.#reply(id, settled, context);
+      },
+      (error) => {
+        if (this.#serving.delete(id)) this.#fail(id, error);
+      },
+    );
+  }
+
+  /**
+   * @param {number} id
+   * @param {any} value
+   * @param {RequestContext} context
+   */
+  #reply(id, value, context) {
+    if (this.#isClosed) return;
+    try {
+      this.#answers.reply(id, value, context.transferList);
+    } catch (error) {
+      this.#fail(id, error);
+    }
+  }
+
+  /**
+   * @param {number} id
+   * @param {any} error
+   */
+  #fail(id, error) {
+    if (!this.#isClosed) this.#answers.fail(id, error);
+  }
+}
+
+/** @param {any} value */
+function isThenable(value) {
+  return typeof value === 'object' && value !== null && typeof value.then === 'function';
+}
+
+module.exports.CallServer = CallServer;
