@@ -20,9 +20,9 @@ impl Process {
     /// `InvalidInput` for what is no such number, ESRCH when there is no such process, EMFILE and ENFILE without
     /// descriptors left, ENOSYS before Linux 5.3.
     pub fn open(pid: i32) -> io::Result<Self> {
-        let pid = Pid::from_raw(pid)
-            .filter(|_| pid > 0)
-            .ok_or(io::ErrorKind::InvalidInput)?;
+        // `from_raw` panics at negative numbers.
+        let pid = (pid > 0).then(|| Pid::from_raw(pid)).flatten();
+        let pid = pid.ok_or(io::ErrorKind::InvalidInput)?;
         Ok(Self(pidfd_open(pid, PidfdFlags::empty())?))
     }
 
