@@ -8,11 +8,11 @@ const { PointEndpoint } = require('./call-point');
 const { makerOf } = require('./call-port');
 const { givePortsMethods, setEndpoint } = require('./calls');
 const { Channel } = require('./channel');
+const { postWatched } = require('./local-ports');
 const settings = require('../link/settings');
 const marks = require('./marks');
 const receive = require('./receive');
 const { kReceivedPorts, dispatch } = require('./node-internals');
-const { nodes } = require('./preload');
 
 /**
  * @param {typeof import('../native/index')} addon
@@ -41,13 +41,12 @@ function attach(addon, ticket, port, { isStarted, isRef }) {
  * @returns {import('./channel').Side}
  */
 function workerSide(port) {
-  const { postMessage } = nodes.MessagePort.prototype;
   return {
     port,
     needsPorts: true,
     postOnPort(args) {
       refuseMarked(args[0]);
-      Reflect.apply(postMessage, port, args);
+      postWatched(port, args);
     },
     deliver(value) {
       dispatch.call(port, value, 'message', undefined);

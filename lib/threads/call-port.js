@@ -9,6 +9,7 @@
 
 const { makeError } = require('../core/errors');
 const { openLink, portsIn } = require('./call-transport');
+const localPorts = require('./local-ports');
 const { kDispatch, kReceivedPorts, dispatch, listenerHooksOf } = require('./node-internals');
 const { nodes } = require('./preload');
 const { takeBy } = require('./receive');
@@ -62,6 +63,7 @@ class PortEndpoint {
   constructor(addon, port) {
     this.#addon = addon;
     this.#port = port;
+    localPorts.leave(port);
     this.#hookDelivery();
     this.#hookListeners();
     takeBy(port, () => this.#takeNow());

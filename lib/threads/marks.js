@@ -85,3 +85,5 @@ const isNodes = typeof nodes.markAsUncloneable === 'function';
 module.exports.replaceBuiltin = () => {
   if (isNodes) workerThreads.markAsUncloneable = markAsUncloneable;
 };
+
+module.exports.replaceMethod = replaceMethod;

@@ -288,14 +288,29 @@ function installLazily(names, threadName) {
       configurable: true,
       enumerable: true,
       get() {
-        require('./install').install();
-        const { ours } = require('./ours');
-        settle(ours[name]);
-        return ours[name];
+        const { install, installed } = require('./install');
+        install();
+        settle(installed[name]);
+        return installed[name];
       },
       set: settle,
     });
   }
+  const global = Object.getOwnPropertyDescriptor(globalThis, 'MessageChannel');
+  if (global?.configurable !== true || !names.includes('MessageChannel')) return;
+  Object.defineProperty(globalThis, 'MessageChannel', {
+    configurable: true,
+    enumerable: global.enumerable,
+    get: () => workerThreads.MessageChannel,
+    set(value) {
+      Object.defineProperty(globalThis, 'MessageChannel', {
+        configurable: true,
+        enumerable: global.enumerable,
+        writable: true,
+        value,
+      });
+    },
+  });
 }
 
 /**

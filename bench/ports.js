@@ -1,0 +1,57 @@
+'use strict';
+
+/*
+ * What programs that know nothing of manycore gain by `-r manycore/register`: messages on the ports of a channel, and
+ * on those of a worker that sends everything back.
+ *
+ *   node bench/run.js ports --scenarios event-string,echo-object
+ */
+
+const path = require('node:path');
+
+const { define } = require('./lib/driver');
+const { contenders, measureExchange, metrics, scaleOption } = require('./lib/exchange');
+
+const PROGRAM = path.join(__dirname, 'servers', 'ports.js');
+const REGISTER = path.join(__dirname, '..', 'register.js');
+
+/** Name, and how many messages a round has at `--scale 1`. */
+const SCENARIOS = [
+  { name: 'event-string', count: 500_000 },
+  { name: 'event-object', count: 300_000 },
+  { name: 'emitter-string', count: 500_000 },
+  { name: 'emitter-object', count: 300_000 },
+  { name: 'burst-object', count: 300_000 },
+  { name: 'read-object', count: 300_000 },
+  { name: 'echo-string', count: 30_000 },
+  { name: 'echo-object', count: 30_000 },
+  { name: 'echo-10-string', count: 100_000 },
+  { name: 'echo-10-object', count: 100_000 },
+  { name: 'port-echo-object', count: 30_000 },
+  { name: 'port-echo-10-object', count: 100_000 },
+  { name: 'broadcast-object', count: 50_000 },
+];
+
+/** @type {import('./lib/driver').Benchmark['measure']} */
+async function measure({ library }, { name, count }, { node, scale }) {
+  const preload = library === 'manycore' ? ['-r', REGISTER] : [];
+  return measureExchange(node, [...preload, PROGRAM, name], count, scale);
+}
+
+/** @type {import('./lib/driver').Benchmark} */
+const benchmark = {
+  name: 'ports',
+  title:
+    'Ports under manycore/register: each message posted when the one before has come, to onmessage (event) or a ' +
+    "'message' listener (emitter); a thousand at once (burst); read by receiveMessageOnPort (read); there and back " +
+    'to a worker, one or ten at a time, by the worker (echo) or a port given to it (port-echo); to a ' +
+    'BroadcastChannel of a worker, there and back (broadcast)',
+  peer: 'node',
+  metrics,
+  options: { scale: scaleOption('messages') },
+  scenarios: () => SCENARIOS,
+  contenders,
+  measure,
+};
+
+define(benchmark, module);

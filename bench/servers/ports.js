@@ -1,0 +1,117 @@
+'use strict';
+
+/*
+ * The program under bench/ports.js, which only knows Node's own module; prints how long its messages took.
+ *
+ *   node [-r manycore/register] ports.js SCENARIO COUNT
+ */
+
+const { BroadcastChannel, MessageChannel, Worker, receiveMessageOnPort } = require('node:worker_threads');
+
+const [name, total] = process.argv.slice(2);
+const count = Number(total);
+const payload = name.endsWith('string') ? 'text of a message' : { action: 'move the piece', strength: 1234 };
+const BURST = 1000;
+
+/** Sends back what comes to the worker, to a port given to it and to a channel. */
+const ECHO = `
+  const { BroadcastChannel, parentPort, workerData } = require('node:worker_threads');
+  const channel = new BroadcastChannel('manycore bench back');
+  const heard = new BroadcastChannel('manycore bench');
+  heard.onmessage = ({ data }) => channel.postMessage(data);
+  workerData.on('message', (value) => workerData.postMessage(value));
+  parentPort.on('message', (value) => parentPort.postMessage(value));
+  parentPort.postMessage('ready');`;
+
+/** One at a time, in this thread. @param {boolean} isEvent */
+function alternate(isEvent) {
+  const { port1, port2 } = new MessageChannel();
+  return new Promise((resolve) => {
+    let left = count;
+    const next = () => {
+      if (--left > 0) return port1.postMessage(payload);
+      port1.close();
+      resolve(undefined);
+    };
+    if (isEvent) port2.onmessage = next;
+    else port2.on('message', next);
+    port1.postMessage(payload);
+  });
+}
+
+function burst() {
+  const { port1, port2 } = new MessageChannel();
+  return new Promise((resolve) => {
+    let received = 0;
+    const post = () => {
+      for (let i = 0; i < BURST; i++) port1.postMessage(payload);
+    };
+    port2.on('message', () => {
+      if (++received % BURST !== 0) return;
+      if (received < count) return post();
+      port1.close();
+      resolve(undefined);
+    });
+    post();
+  });
+}
+
+function read() {
+  const { port1, port2 } = new MessageChannel();
+  for (let posted = 0; posted < count; posted += BURST) {
+    for (let i = 0; i < BURST; i++) port1.postMessage(payload);
+    while (receiveMessageOnPort(port2) !== undefined);
+  }
+  port1.close();
+}
+
+/**
+ * There and back, `window` at a time.
+ * @param {{ postMessage(value: any): void }} to
+ * @param {(listener: () => void) => void} listen
+ * @param {number} window
+ */
+function echo(to, listen, window) {
+  return new Promise((resolve) => {
+    let received = 0;
+    const post = () => {
+      for (let i = 0; i < window; i++) to.postMessage(payload);
+    };
+    listen(() => {
+      if (++received % window !== 0) return;
+      if (received < count) post();
+      else resolve(undefined);
+    });
+    post();
+  });
+}
+
+async function main() {
+  const { port1, port2 } = new MessageChannel();
+  const worker = name.includes('echo') || name.startsWith('broadcast') ? startWorker(port2) : undefined;
+  if (worker !== undefined) await new Promise((resolve) => worker.once('message', resolve));
+  const window = name.includes('-10-') ? 10 : 1;
+  const cpu = process.cpuUsage();
+  const start = process.hrtime.bigint();
+  if (name.startsWith('event')) await alternate(true);
+  else if (name.startsWith('emitter')) await alternate(false);
+  else if (name.startsWith('burst')) await burst();
+  else if (name.startsWith('read')) read();
+  else if (name.startsWith('port-echo')) await echo(port1, (on) => port1.on('message', on), window);
+  else if (name.startsWith('broadcast')) {
+    const back = new BroadcastChannel('manycore bench back');
+    await echo(new BroadcastChannel('manycore bench'), (on) => (back.onmessage = on), window);
+  } else await echo(worker, (on) => worker.on('message', on), window);
+  const elapsedNs = Number(process.hrtime.bigint() - start);
+  const { user, system } = process.cpuUsage(cpu);
+  process.stdout.write(JSON.stringify({ messages: count, elapsedNs, cpuUs: user + system }), () =>
+    process.exit(),
+  );
+}
+
+/** @param {import('node:worker_threads').MessagePort} port */
+function startWorker(port) {
+  return new Worker(ECHO, { eval: true, workerData: port, transferList: [port] });
+}
+
+main();

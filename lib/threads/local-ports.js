@@ -1,0 +1,328 @@
+'use strict';
+
+/**
+ * Channels made in this thread, as long as both of their ports stay in it: what is posted waits beside Node's queue
+ * (`port-inbox`), and all ways by which a port can leave are watched. From then on, and for everything else, ports are
+ * Node's own. Nothing here goes by iterators: programs replace those of arrays, too.
+ */
+
+const { replaceMethod } = require('./marks');
+const { kDispatch } = require('./node-internals');
+const { PortInbox } = require('./port-inbox');
+const { nodes } = require('./preload');
+const { takeBy } = require('./receive');
+
+const { MessageChannel: NodeChannel, MessagePort } = nodes;
+const { postMessage } = MessagePort.prototype;
+
+/** The two ports of a channel. */
+class Pair {
+  /** Whether both ports are here and open. */
+  isActive = true;
+  #first;
+  #second;
+
+  /**
+   * @param {any} port1
+   * @param {any} port2
+   * @param {(error: any) => void} reportUncaught
+   */
+  constructor(port1, port2, reportUncaught) {
+    const first = new PortInbox(port1, port2, this, reportUncaught);
+    const second = new PortInbox(port2, port1, this, reportUncaught);
+    this.#first = first;
+    this.#second = second;
+    new Ends(port1, this, first, second);
+    new Ends(port2, this, second, first);
+    takeBy(port1, () => first.receiveNow());
+    takeBy(port2, () => second.receiveNow());
+  }
+
+  /** Leaves the channel to Node, with all that waits in it. */
+  leave() {
+    if (!this.isActive) return;
+    this.isActive = false;
+    this.#first.settle();
+    this.#second.settle();
+  }
+}
+
+class Given {
+  /** @param {object} object */
+  constructor(object) {
+    return object;
+  }
+}
+
+/** What a port knows of its channel, in fields that nobody else sees. */
+class Ends extends Given {
+  /** @type {Pair} */
+  #pair;
+  /** @type {PortInbox} */
+  #incoming;
+  /** @type {PortInbox} */
+  #outgoing;
+
+  /**
+   * @param {object} port
+   * @param {Pair} pair
+   * @param {PortInbox} incoming
+   * @param {PortInbox} outgoing
+   */
+  constructor(port, pair, incoming, outgoing) {
+    super(port);
+    this.#pair = pair;
+    this.#incoming = incoming;
+    this.#outgoing = outgoing;
+    Object.defineProperty(port, kDispatch, { configurable: true, writable: true, value: dispatchNoted });
+  }
+
+  /** @param {any} port @returns {Pair | undefined} */
+  static pairOf(port) {
+    return isObject(port) && #pair in port ? port.#pair : undefined;
+  }
+
+  /** @param {any} port @returns {PortInbox | undefined} */
+  static incomingOf(port) {
+    return isObject(port) && #pair in port ? port.#incoming : undefined;
+  }
+
+  /** @param {any} port @returns {PortInbox | undefined} */
+  static outgoingOf(port) {
+    return isObject(port) && #pair in port ? port.#outgoing : undefined;
+  }
+}
+
+/** @param {any} value */
+function isObject(value) {
+  return typeof value === 'object' && value !== null;
+}
+
+/**
+ * Posts on a port as Node does, and lets the ports go that are transferred.
+ * @param {any} port
+ * @param {ArrayLike<any>} args what `postMessage` was called with
+ */
+function postWatched(port, args) {
+  const outgoing = Ends.outgoingOf(port);
+  const send = (/** @type {any[]} */ list) =>
+    outgoing === undefined ? Reflect.apply(postMessage, port, list) : outgoing.postToNode(list);
+  /** @type {any[]} */
+  const list = [];
+  for (let i = 0; i < args.length; i++) list[i] = args[i];
+  if (!isObject(list[1])) return send(list);
+  return whileLeaving((leave) => {
+    list[1] = watched(list[1], leave);
+    return send(list);
+  });
+}
+
+/**
+ * Runs something that may take ports away. Those that it would have taken stay if it throws.
+ * @template T
+ * @param {(leave: (item: any) => void) => T} run
+ */
+function whileLeaving(run) {
+  /** @type {Pair[]} */
+  const left = [];
+  try {
+    return run((item) => {
+      const pair = Ends.pairOf(item);
+      if (pair === undefined || !pair.isActive) return;
+      pair.leave();
+      left.push(pair);
+    });
+  } catch (error) {
+    for (let i = 0; i < left.length; i++) left[i].isActive = true;
+    throw error;
+  }
+}
+
+/**
+ * A transfer list, or options with one, whose items are told before Node takes them: it is to be read once.
+ * @param {any} list
+ * @param {(item: any) => void} leave
+ */
+function watched(list, leave) {
+  if (Array.isArray(list)) {
+    for (let i = 0; i < list.length; i++) leave(list[i]);
+    return list;
+  }
+  return new Proxy(list, {
+    get(target, name) {
+      const value = target[name];
+      if (name === 'transfer') return isObject(value) ? watched(value, leave) : value;
+      if (name !== Symbol.iterator || typeof value !== 'function') return value;
+      return () => watchedIterator(Reflect.apply(value, target, []), leave);
+    },
+  });
+}
+
+/**
+ * @param {any} iterator
+ * @param {(item: any) => void} leave
+ */
+function watchedIterator(iterator, leave) {
+  if (!isObject(iterator)) return iterator;
+  const { next } = iterator;
+  if (typeof next !== 'function') return iterator;
+  return {
+    next() {
+      const result = Reflect.apply(next, iterator, []);
+      if (!isObject(result)) return result;
+      const { done, value } = result;
+      if (!done) leave(value);
+      return { done, value };
+    },
+  };
+}
+
+/** Leaves a port to Node for good. @param {any} port */
+function leave(port) {
+  Ends.pairOf(port)?.leave();
+}
+
+/**
+ * How ports here deliver what Node has for them.
+ * @this {any}
+ * @param {any} data
+ * @param {any} type
+ * @param {any} event
+ */
+function dispatchNoted(data, type, event) {
+  if (event === undefined && (type === 'message' || type === 'messageerror') && !isEmitting) {
+    if (Ends.incomingOf(this)?.receive(data)) return;
+  }
+  Reflect.apply(MessagePort.prototype[kDispatch], this, [data, type, event]);
+}
+
+/** Whether a program emits a message itself: that has not come from a queue. */
+let isEmitting = false;
+
+function hookPorts() {
+  const { prototype } = MessagePort;
+  const { close } = prototype;
+  replaceMethod(prototype, 'postMessage', function (/** @type {any} */ value, /** @type {any} */ transfer) {
+    const { length } = arguments;
+    if (length === 1 || (length === 2 && isNoTransfer(transfer))) {
+      const outgoing = Ends.outgoingOf(this);
+      if (outgoing !== undefined) return outgoing.post(value);
+      return Reflect.apply(postMessage, this, [value]);
+    }
+    return postWatched(this, arguments);
+  });
+  replaceMethod(prototype, 'close', function () {
+    leave(this);
+    return Reflect.apply(close, this, arguments);
+  });
+  const inherited = Object.getPrototypeOf(prototype);
+  const { emit } = inherited;
+  /** @this {any} */
+  function emitUnqueued(/** @type {any[]} */ ...args) {
+    const before = isEmitting;
+    isEmitting = true;
+    try {
+      return Reflect.apply(emit, this, args);
+    } finally {
+      isEmitting = before;
+    }
+  }
+  Object.defineProperty(inherited, 'emit', {
+    ...Object.getOwnPropertyDescriptor(inherited, 'emit'),
+    configurable: true,
+    writable: true,
+    value: named(emit, emitUnqueued),
+  });
+}
+
+/** Node's class, whose channels are known here. */
+function MessageChannel() {
+  // Node's refuses to be called.
+  if (new.target === undefined) return Reflect.apply(NodeChannel, undefined, []);
+  const channel = Reflect.construct(
+    NodeChannel,
+    [],
+    new.target === MessageChannel ? NodeChannel : new.target,
+  );
+  new Pair(channel.port1, channel.port2, reportUncaught);
+  return channel;
+}
+Object.defineProperty(
+  MessageChannel,
+  'prototype',
+  /** @type {PropertyDescriptor} */ (Object.getOwnPropertyDescriptor(NodeChannel, 'prototype')),
+);
+
+/** @type {(error: any) => void} */
+let reportUncaught;
+
+/** @param {any} transfer */
+function isNoTransfer(transfer) {
+  return transfer === undefined || transfer === null || (Array.isArray(transfer) && transfer.length === 0);
+}
+
+/**
+ * Gives a function what `like` is called and takes.
+ * @template {Function} T
+ * @param {Function} like
+ * @param {T} value
+ * @returns {T}
+ */
+function named(like, value) {
+  Object.defineProperty(value, 'name', { value: like.name, configurable: true });
+  Object.defineProperty(value, 'length', { value: like.length, configurable: true });
+  return value;
+}
+
+/** Node's, once ports of channels of ours go as well. */
+const moveMessagePortToContext = named(
+  nodes.moveMessagePortToContext,
+  function moveMessagePortToContext(/** @type {any[]} */ ...args) {
+    return whileLeaving((leaving) => {
+      leaving(args[0]);
+      return Reflect.apply(nodes.moveMessagePortToContext, undefined, args);
+    });
+  },
+);
+
+function hookClone() {
+  const { structuredClone } = globalThis;
+  replaceMethod(globalThis, 'structuredClone', function (/** @type {any[]} */ ...args) {
+    if (args.length < 2 || !isObject(args[1])) return Reflect.apply(structuredClone, this, args);
+    return whileLeaving((leaving) => {
+      // Only the list's place is of interest: options themselves may be iterable without being one.
+      const options = new Proxy(args[1], {
+        get(target, name) {
+          const value = target[name];
+          return name === 'transfer' && isObject(value) ? watched(value, leaving) : value;
+        },
+      });
+      return Reflect.apply(structuredClone, this, [args[0], options]);
+    });
+  });
+}
+
+/**
+ * Lets channels be made: hooks all ways by which ports leave, and replaces the class on the global object.
+ * @param {(error: any) => void} report of what a tick throws
+ */
+function install(report) {
+  reportUncaught = report;
+  hookPorts();
+  hookClone();
+  NodeChannel.prototype.constructor = MessageChannel;
+  const global = Object.getOwnPropertyDescriptor(globalThis, 'MessageChannel');
+  if (global?.configurable !== true) return;
+  Object.defineProperty(globalThis, 'MessageChannel', {
+    configurable: true,
+    enumerable: global.enumerable,
+    writable: true,
+    value: MessageChannel,
+  });
+}
+
+/** What the built-in module is to export then. */
+module.exports.exports = { MessageChannel, moveMessagePortToContext };
+module.exports.install = install;
+module.exports.leave = leave;
+module.exports.postWatched = postWatched;
