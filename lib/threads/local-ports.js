@@ -287,6 +287,8 @@ const moveMessagePortToContext = named(
 
 function hookClone() {
   const { structuredClone } = globalThis;
+  // Written in JavaScript, it goes by a port, where it is seen.
+  if (!Function.prototype.toString.call(structuredClone).includes('[native code]')) return;
   replaceMethod(globalThis, 'structuredClone', function (/** @type {any[]} */ ...args) {
     if (args.length < 2 || !isObject(args[1])) return Reflect.apply(structuredClone, this, args);
     return whileLeaving((leaving) => {
