@@ -9,7 +9,7 @@
 const { replaceMethod } = require('./marks');
 const { kDispatch } = require('./node-internals');
 const { PortInbox } = require('./port-inbox');
-const { nodes } = require('./preload');
+const { hookClone, nodes } = require('./preload');
 const { takeBy } = require('./receive');
 
 const { MessageChannel: NodeChannel, MessagePort } = nodes;
@@ -285,22 +285,24 @@ const moveMessagePortToContext = named(
   },
 );
 
-function hookClone() {
-  const { structuredClone } = globalThis;
-  // Written in JavaScript, it goes by a port, where it is seen.
-  if (!Function.prototype.toString.call(structuredClone).includes('[native code]')) return;
-  replaceMethod(globalThis, 'structuredClone', function (/** @type {any[]} */ ...args) {
-    if (args.length < 2 || !isObject(args[1])) return Reflect.apply(structuredClone, this, args);
-    return whileLeaving((leaving) => {
-      // Only the list's place is of interest: options themselves may be iterable without being one.
-      const options = new Proxy(args[1], {
-        get(target, name) {
-          const value = target[name];
-          return name === 'transfer' && isObject(value) ? watched(value, leaving) : value;
-        },
-      });
-      return Reflect.apply(structuredClone, this, [args[0], options]);
+/**
+ * Clones as `structuredClone` does, and lets the ports go that are transferred.
+ * @param {Function} clone Node's
+ * @param {ArrayLike<any>} args what it was called with
+ */
+function cloneWatched(clone, args) {
+  const value = args[0];
+  const given = args[1];
+  if (!isObject(given)) return Reflect.apply(clone, undefined, args);
+  return whileLeaving((leaving) => {
+    // Only the list's place is of interest: options themselves may be iterable without being one.
+    const options = new Proxy(given, {
+      get(target, name) {
+        const list = target[name];
+        return name === 'transfer' && isObject(list) ? watched(list, leaving) : list;
+      },
     });
+    return Reflect.apply(clone, undefined, [value, options]);
   });
 }
 
@@ -325,6 +327,7 @@ function install(report) {
 
 /** What the built-in module is to export then. */
 module.exports.exports = { MessageChannel, moveMessagePortToContext };
+module.exports.cloneWatched = cloneWatched;
 module.exports.install = install;
 module.exports.leave = leave;
 module.exports.postWatched = postWatched;

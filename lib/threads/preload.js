@@ -298,6 +298,8 @@ function installLazily(names, threadName) {
   }
   const global = Object.getOwnPropertyDescriptor(globalThis, 'MessageChannel');
   if (global?.configurable !== true || !names.includes('MessageChannel')) return;
+  // Not only when the class is asked for: a global function that changes meanwhile would be noticed.
+  hookClone();
   Object.defineProperty(globalThis, 'MessageChannel', {
     configurable: true,
     enumerable: global.enumerable,
@@ -310,6 +312,30 @@ function installLazily(names, threadName) {
         value,
       });
     },
+  });
+}
+
+let isCloneHooked = false;
+
+/** Lets `structuredClone` take ports along, which may be known here. */
+function hookClone() {
+  if (isCloneHooked) return;
+  isCloneHooked = true;
+  const { structuredClone: clone } = globalThis;
+  const { enumerable, configurable } = /** @type {PropertyDescriptor} */ (
+    Object.getOwnPropertyDescriptor(globalThis, 'structuredClone')
+  );
+  /** @this {any} */
+  function structuredClone(/** @type {any} */ _value, /** @type {any} */ _options) {
+    if (arguments.length < 2) return Reflect.apply(clone, this, arguments);
+    return require('./local-ports').cloneWatched(clone, arguments);
+  }
+  Object.defineProperty(structuredClone, 'length', { value: clone.length, configurable: true });
+  Object.defineProperty(globalThis, 'structuredClone', {
+    configurable,
+    enumerable,
+    writable: true,
+    value: structuredClone,
   });
 }
 
@@ -329,6 +355,7 @@ function hide(object, name, value) {
 
 module.exports.BroadcastChannel = BroadcastChannel;
 module.exports.connect = connect;
+module.exports.hookClone = hookClone;
 module.exports.nodes = nodes;
 module.exports.port = port;
 /**
