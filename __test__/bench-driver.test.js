@@ -10,6 +10,7 @@ const { once } = require('node:events');
 const { spawnSync } = require('node:child_process');
 const { describe, mock, test } = require('node:test');
 
+const connections = require('../bench/connections');
 const driver = require('../bench/lib/driver');
 const { paced } = require('../bench/lib/paced');
 const { Server, cpuTimeUs } = require('../bench/lib/processes');
@@ -156,6 +157,14 @@ describe('connections', () => {
       }
     });
   }
+
+  test('a curve varies one number, which must be known', async () => {
+    const names = (...args) =>
+      connections.scenarios(driver.readOptions(connections, args)).map(({ name }) => name);
+    assert.deepEqual(names('--curve', 'workers').slice(-2), ['16 workers', '64 workers']);
+    assert.deepEqual(names('--rate', '100', '--ipc', '1').slice(-2), ['close + ipc', 'paced + ipc']);
+    assert.throws(() => names('--curve', 'cores'), /there are workers, listeners/);
+  });
 
   test('a server that cannot start is an error', async () => {
     await assert.rejects(

@@ -184,6 +184,64 @@ test('a connection that wakes a worker which is stopped right then goes to anoth
   assert.deepEqual(result, Array(8).fill(false));
 });
 
+/** In the worker: tells the primary about each connection and in which turn of the loop it came; 'close' ends one. */
+const tellTurns = ({ net }) => {
+  let turn = 0;
+  const sockets = [];
+  const server = net.createServer((socket) => {
+    sockets.push(socket.on('error', () => {}));
+    setImmediate(() => turn++);
+    process.send({ turn, connections: server._connections });
+  });
+  server.on('drop', () => process.send('dropped'));
+  server.listen(0, '127.0.0.1', () => (server.maxConnections = Number(process.env.LIMIT) || undefined));
+  process.on('message', () => sockets.shift().destroy());
+};
+
+test('connections that wait are taken several in one turn of the loop', async (t) => {
+  const { result } = await play(t, {
+    async primary({ forkListening, net, once, until }) {
+      const { workers, port } = await forkListening(1);
+      const [worker] = workers;
+      const told = [];
+      worker.on('message', (message) => told.push(message));
+      process.kill(worker.process.pid, 'SIGSTOP');
+      const sockets = Array.from({ length: 40 }, () => net.connect(port, '127.0.0.1'));
+      await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+      process.kill(worker.process.pid, 'SIGCONT');
+      await until(() => told.length === 40);
+      sockets.forEach((socket) => socket.destroy());
+      return new Set(told.map(({ turn }) => turn)).size;
+    },
+    worker: tellTurns,
+  });
+  assert.ok(result < 40, `${result} turns`);
+});
+
+test('a server that becomes full takes no more in the same turn; the rest waits and is not dropped', async (t) => {
+  const { result } = await play(t, {
+    env: { LIMIT: '3' },
+    async primary({ forkListening, net, once, until }) {
+      const { workers, port } = await forkListening(1);
+      const [worker] = workers;
+      const told = [];
+      worker.on('message', (message) => told.push(message));
+      process.kill(worker.process.pid, 'SIGSTOP');
+      const sockets = Array.from({ length: 9 }, () => net.connect(port, '127.0.0.1'));
+      await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+      process.kill(worker.process.pid, 'SIGCONT');
+      for (let taken = 3; taken <= 9; taken++) {
+        await until(() => told.length === taken);
+        if (taken < 9) worker.send('close');
+      }
+      sockets.forEach((socket) => socket.destroy());
+      return told.map(({ connections }) => connections);
+    },
+    worker: tellTurns,
+  });
+  assert.deepEqual(result, [1, 2, 3, 3, 3, 3, 3, 3, 3]);
+});
+
 for (const policy of ['rr', 'none']) {
   test(`${policy}: connections flow while the primary's loop is blocked`, async (t) => {
     const { result } = await play(t, {

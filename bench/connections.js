@@ -3,8 +3,11 @@
 /*
  * How many connections a clustered HTTP server takes, what each costs it, and how long each takes.
  *
- *   node bench/run.js connections --workers 2 --duration 5
- *   node bench/run.js connections --rate 1000 --scenarios paced
+ *   node bench/run.js connections                                  # new connections, and requests on kept ones
+ *   node bench/run.js connections --rate 1000 --ipc 1 --scenarios 'paced,paced + ipc'  # beside messages
+ *   node bench/run.js connections --curve workers                  # 1 to 64 workers
+ *   node bench/run.js connections --curve listeners                # 1 to 256 servers in each worker
+ *   node bench/run.js connections --peer reuseport --scenarios close --node NODE24
  */
 
 const os = require('node:os');
@@ -48,14 +51,21 @@ function contenders({ node }) {
   ];
 }
 
+/** How each of these numbers is varied, the other staying as it is. @type {Record<string, number[]>} */
+const CURVES = { workers: [1, 2, 4, 16, 64], listeners: [1, 4, 16, 64, 256] };
+
 /** @param {import('./lib/driver').Options} options */
-function scenarios({ rate, ipc }) {
+function scenarios({ rate, ipc, curve }) {
+  if (curve) {
+    return CURVES[curve].map((count) => ({ name: `${count} ${curve}`, close: true, [curve]: count }));
+  }
   const all = [
-    { name: 'close', close: true, ipc: false },
-    { name: 'keep-alive', close: false, ipc: false },
+    { name: 'close', close: true },
+    { name: 'keep-alive', close: false },
+    ...(rate ? [{ name: 'paced', rate }] : []),
   ];
-  if (ipc) all.push({ name: 'close + ipc', close: true, ipc: true });
-  return rate ? [...all, { name: 'paced', rate }] : all;
+  const loads = all.filter(({ name }) => name !== 'keep-alive');
+  return ipc ? [...all, ...loads.map((each) => ({ ...each, name: `${each.name} + ipc`, ipc }))] : all;
 }
 
 /**
@@ -64,10 +74,11 @@ function scenarios({ rate, ipc }) {
  * @param {import('./lib/driver').Options} options
  */
 async function measure(contender, scenario, options) {
-  const args = [PROGRAM, ...contender.args, String(options.workers), contender.listen ?? ''];
+  const { workers, listeners } = { ...options, ...scenario };
+  const args = [PROGRAM, ...contender.args, String(workers), contender.listen ?? ''];
   const server = await Server.start(options.node, args, {
     NODE_CLUSTER_SCHED_POLICY: contender.policy,
-    BENCH_LISTENERS: String(options.listeners),
+    BENCH_LISTENERS: String(listeners),
     BENCH_IPC: scenario.ipc ? '1' : undefined,
   });
   try {
@@ -135,10 +146,11 @@ const benchmark = {
     workers: { help: 'worker processes', default: String(os.availableParallelism()), parse: positive },
     listeners: { help: 'servers in each worker, one of them loaded', default: '1', parse: positive },
     ipc: {
-      help: '1 adds the scenario close + ipc: workers report metrics',
+      help: '1 adds scenarios + ipc, in which workers report metrics',
       default: '0',
       parse: wholeNumber,
     },
+    curve: { help: 'workers or listeners: scenarios with 1 and more of them', default: '', parse: curveName },
     connections: { help: 'connections at a time', default: '64', parse: positive },
     threads: { help: "wrk's threads", default: '1', parse: positive },
     duration: { help: 'seconds measured', default: '5', parse: positive },
@@ -155,6 +167,14 @@ const benchmark = {
 function wholeNumber(text) {
   if (!/^\d+$/.test(text)) throw new UsageError(`'${text}' is not a whole number`);
   return Number(text);
+}
+
+/** @param {string} text */
+function curveName(text) {
+  if (text !== '' && !Object.hasOwn(CURVES, text)) {
+    throw new UsageError(`no curve '${text}', there are ${Object.keys(CURVES).join(', ')}`);
+  }
+  return text;
 }
 
 define(benchmark, module);

@@ -28,6 +28,9 @@ const GATE_MS: u64 = 2;
 /// How long receiving waits when the descriptor table is full, in milliseconds.
 const NO_ROOM_MS: u64 = 10;
 
+/// In place of a connection's descriptor.
+const NOTHING: i32 = -1;
+
 struct GatedSocket {
     registration: Registration,
     gate: Gate,
@@ -184,6 +187,13 @@ impl Receiver {
         self.shared.gates.borrow_mut().push(gated);
     }
 
+    /// Accepts one more connection from a gated socket, when one waits and the worker is not ahead of others.
+    /// Returns its descriptor, which is the caller's, or a negative number.
+    #[napi]
+    pub fn accept(&self, fd: i32) -> i32 {
+        self.shared.accept(fd)
+    }
+
     /// Tells the gate of a socket whether its server is at its `maxConnections`.
     #[napi]
     pub fn set_full(&self, fd: i32, full: bool) {
@@ -234,6 +244,22 @@ impl Shared {
                 }
             }
         }
+    }
+
+    fn accept(&self, fd: RawFd) -> i32 {
+        let mut gates = self.gates.borrow_mut();
+        let Some(gated) = gates.iter_mut().find(|gated| gated.registration.fd() == fd) else {
+            return NOTHING;
+        };
+        if !self.neighbours.borrow_mut().may_accept(&gated.gate) {
+            return NOTHING;
+        }
+        // What goes wrong here goes wrong for libuv, too, when it comes to it, and is its to tell.
+        let Ok(connection) = gated.registration.accept() else {
+            return NOTHING;
+        };
+        gated.gate.note_accepted();
+        connection.into_raw_fd()
     }
 
     fn resume(&self) {

@@ -15,6 +15,9 @@ const { ConnectionCounter } = require('./counter');
 const { openHandle } = require('./handles');
 const { isFull, isLimit } = require('./limits');
 
+/** Connections of a shared socket that are taken at once, beside the one that libuv accepts. */
+const MORE_PER_TURN = 7;
+
 /** What is needed to deliver the connections of one listener. */
 class Entry {
   /** @param {any} server @param {any} handle @param {boolean} isUnix */
@@ -77,7 +80,8 @@ class Link {
         this.#counter.track(server, handle, (full) => {
           if (isShared && server._handle === handle) this.#receiver.setFull(handle.fd, full);
         });
-        if (!isShared) this.#receive(listener, new Entry(server, handle, options.addressType === -1));
+        if (isShared) this.#acceptSeveral(server, handle);
+        else this.#receive(listener, new Entry(server, handle, options.addressType === -1));
       },
     );
   }
@@ -106,6 +110,28 @@ class Link {
       return close.apply(handle, args);
     };
     this.#receiver.gate(listener, fd);
+  }
+
+  /**
+   * libuv accepts one connection in each turn of its loop. Where more wait, they are taken in the same turn: the
+   * loop's own work is then shared by them.
+   * @param {any} server
+   * @param {any} handle
+   */
+  #acceptSeveral(server, handle) {
+    const { fd, onconnection } = handle;
+    const receiver = this.#receiver;
+    handle.onconnection = function onConnections(/** @type {any[]} */ ...args) {
+      Reflect.apply(onconnection, handle, args);
+      // The server may become full or closed by any of them; a closed one's socket the receiver does not know.
+      for (let left = MORE_PER_TURN; left > 0 && !isFull(server); left--) {
+        const accepted = receiver.accept(fd);
+        if (accepted < 0) return;
+        const client = openHandle(accepted, false);
+        if (client === null) receiver.discard(accepted);
+        else Reflect.apply(onconnection, handle, [0, client]);
+      }
+    };
   }
 
   /**

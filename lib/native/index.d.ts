@@ -422,6 +422,11 @@ export declare class Receiver {
   discard(fd: number): void
   /** Gates a listening socket that libuv accepts from on this loop. `row` is its id from the primary. */
   gate(row: number, fd: number): void
+  /**
+   * Accepts one more connection from a gated socket, when one waits and the worker is not ahead of others.
+   * Returns its descriptor, which is the caller's, or a negative number.
+   */
+  accept(fd: number): number
   /** Tells the gate of a socket whether its server is at its `maxConnections`. */
   setFull(fd: number, full: boolean): void
   /**

@@ -29,9 +29,12 @@ const STUCK_NS: u64 = 5_000_000;
 /// How long connections may wait for suspects.
 const PATIENCE_NS: u64 = 2_000_000;
 
-/// Connections a worker accepts before it lets others go first. Going to the end of the line costs two system
-/// calls, a tenth of what a connection costs in all.
+/// Connections a worker accepts before it lets others go first, at least. Going to the end of the line costs two
+/// system calls.
 const TURN: u32 = 4;
+
+/// Where connections come fast, a worker goes to the end of the line about this often in [`CHURN_NS`].
+const TURNS: u32 = 2;
 
 /// A worker that has waited for events for this long is idle. Under load a loop waits, too, but not so long.
 const IDLE_NS: u64 = 100_000;
@@ -175,7 +178,7 @@ impl Neighbours {
         let step = match (open, gate.armed) {
             (true, false) => Step::Arm,
             (false, true) => Step::Disarm,
-            (true, true) if others.idle && gate.accepted >= TURN => Step::Rotate,
+            (true, true) if others.idle && gate.accepted >= TURN.max(churn / TURNS) => Step::Rotate,
             _ => Step::Keep,
         };
         if step != Step::Keep {
@@ -183,6 +186,16 @@ impl Neighbours {
         }
         gate.armed = open;
         step
+    }
+
+    /// Whether the worker, which has just accepted a connection, may take another one before its loop turns.
+    pub fn may_accept(&mut self, gate: &Gate) -> bool {
+        if !gate.armed || gate.full {
+            return false;
+        }
+        let others = self.others(self.board.serving(gate.row));
+        let mine = self.board.worker(self.slot).connections.load(Relaxed);
+        is_within(mine.max(0).unsigned_abs(), others.least, self.churn.accepted)
     }
 
     /// Only suspects keep the gate closed. Once connections have waited long enough, they are stuck.
@@ -407,6 +420,35 @@ mod tests {
         assert_eq!(step(&board, 0, &mut gate), Step::Keep, "still its turn");
         gate.note_accepted();
         assert_eq!(step(&board, 0, &mut gate), Step::Rotate);
+    }
+
+    #[test]
+    fn another_connection_is_taken_unless_the_worker_is_ahead_or_its_server_full() {
+        let (board, mut gate) = (board(), Gate::new(0));
+        let mut neighbours = Neighbours::new(Arc::clone(&board), 0);
+        neighbours.turn(NOW_NS);
+        board.worker(0).connections.store(SLACK as i32, Relaxed);
+        assert!(neighbours.may_accept(&gate));
+        board.worker(0).connections.store(SLACK as i32 + 1, Relaxed);
+        assert!(!neighbours.may_accept(&gate));
+        board.worker(0).connections.store(0, Relaxed);
+        gate.set_full(true);
+        assert!(!neighbours.may_accept(&gate));
+    }
+
+    #[test]
+    fn the_faster_connections_come_the_longer_a_turn_lasts() {
+        let (board, mut gate) = (board(), Gate::new(0));
+        let mut neighbours = Neighbours::new(Arc::clone(&board), 0);
+        board.worker(1).state.store(POLLING, Relaxed);
+        board.worker(1).beat_ns.store(NOW_NS - IDLE_NS - 1, Relaxed);
+        neighbours.turn(NOW_NS - CHURN_NS);
+        board.worker(0).accepted.store(40, Relaxed);
+        neighbours.turn(NOW_NS);
+        (1..40 / TURNS).for_each(|_| gate.note_accepted());
+        assert_eq!(neighbours.step(&mut gate, || false), Step::Keep);
+        gate.note_accepted();
+        assert_eq!(neighbours.step(&mut gate, || false), Step::Rotate);
     }
 
     #[test]

@@ -1,9 +1,12 @@
-//! Changing another owner's epoll registration of a listening socket.
+//! Another owner's listening socket: changing its epoll registration, and accepting from it.
 
-use std::os::fd::{BorrowedFd, RawFd};
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::net::{accept_with, SocketFlags};
 
 /// libuv's registration of a listening socket in its epoll set, to be taken away and put back.
 ///
@@ -55,6 +58,15 @@ impl Registration {
             tv_nsec: 0,
         };
         matches!(poll(&mut polled, Some(&now)), Ok(1..))
+    }
+
+    /// Accepts a connection that waits: not blocking, closed on exec.
+    ///
+    /// # Errors
+    /// `EAGAIN` when none waits, `EBADF` without a socket, and those of `accept4`.
+    pub fn accept(&self) -> io::Result<OwnedFd> {
+        let (_, socket) = self.borrow().ok_or(Errno::BADF)?;
+        Ok(accept_with(socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?)
     }
 
     fn borrow(&self) -> Option<(BorrowedFd<'_>, BorrowedFd<'_>)> {
