@@ -81,6 +81,12 @@ impl LockTable {
         self.owner.memory.handle()
     }
 
+    /// What another thread or process opens it by that is sent it.
+    #[napi(getter)]
+    pub fn travel_handle(&self) -> String {
+        self.owner.memory.travel_handle()
+    }
+
     /// Permits of a semaphore, parties of a barrier.
     #[napi(getter)]
     pub fn limit(&self) -> Result<u32> {

@@ -14,16 +14,14 @@ export interface SharedOpenOptions {
   scope?: 'host' | 'process';
 }
 
-/** A shared object, or what is left of one that was posted, or its handle. */
-export type SharedHandle = string | { readonly handle: string };
+/** The handle of a shared object, the object, or the stand-in that came of it by a channel of Node's. */
+export type SharedHandle = string | { readonly handle: string } | { readonly 'manycore:shared': string };
 
 /** What all shared objects have. */
 export interface SharedObject extends Disposable {
   /**
    * A text by which `from` of the same class opens the object in any thread or process of this user. Of an object
-   * without a name, or with the scope `'process'`, it is good as long as this object is open. It is an enumerable
-   * property, so an object that is posted, given as workerData or sent to a process arrives as `{ handle }`, which
-   * `from` takes as well.
+   * without a name, or with the scope `'process'`, it is good as long as this object is open.
    */
   readonly handle: string;
   /** Lets go of the memory; what else is called then throws `ERR_MANYCORE_CLOSED`. Others keep it. */

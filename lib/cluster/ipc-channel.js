@@ -3,6 +3,7 @@
 /** Node's own channel, beside the lanes of `Ipc`: what is sent by it, taken out of it, and delivered. */
 
 const { COMMAND, isInternal } = require('./ipc-messages');
+const { reviveAll } = require('../link/travellers');
 
 /** On the options of a call that is Node's business, now or when Node makes it again from its queue. */
 const kForNode = Symbol('kForNode');
@@ -21,6 +22,8 @@ const kForNode = Symbol('kForNode');
 class Channel {
   #target;
   #native;
+  #emit;
+  #ownEmit;
 
   /** @param {any} target `process`, or a ChildProcess */
   constructor(target) {
@@ -31,6 +34,22 @@ class Channel {
       disconnect: target.disconnect,
       _disconnect: target._disconnect,
     };
+    // What comes before the lanes are open is delivered by Node.
+    const { emit } = target;
+    this.#ownEmit = Object.hasOwn(target, 'emit') ? emit : undefined;
+    this.#emit = function early(/** @type {any} */ name, /** @type {any[]} */ ...args) {
+      if (name === 'message' && target.emit === early) args[0] = reviveAll(args[0]);
+      return Reflect.apply(emit, this, [name, ...args]);
+    };
+    target.emit = this.#emit;
+  }
+
+  /** From here on nothing comes that Node delivers. */
+  endEarly() {
+    // A program's own, put before it meanwhile, still calls it.
+    if (this.#target.emit !== this.#emit) return;
+    if (this.#ownEmit === undefined) delete this.#target.emit;
+    else this.#target.emit = this.#ownEmit;
   }
 
   /**

@@ -15,6 +15,7 @@
 
 const { LaneReceiver } = require('../link/lane-receiver');
 const { Kind } = require('../link/layout');
+const { reviveAll } = require('../link/travellers');
 const { runTicks } = require('../threads/node-internals');
 const { makeError } = require('../core/errors');
 const { Channel, deliver, deliverLater, deliverNow } = require('./ipc-channel');
@@ -190,6 +191,7 @@ class Ipc {
       this.#options.onClose();
     } else if (command.open === true && !this.#isReceiving) {
       this.#isReceiving = true;
+      this.#channel.endEarly();
       if (!this.#options.isWorker) this.#announce();
       this.#receiver.resume();
     } else if (this.#marks.arrive(command, handle)) {
@@ -272,7 +274,7 @@ class Ipc {
         if (this.#isSerialized) {
           this.#isSerialized = false;
           try {
-            value = this.#format.deserialize(value);
+            value = reviveAll(this.#format.deserialize(value));
           } catch {
             this.fail();
             return false;

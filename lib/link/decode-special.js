@@ -4,6 +4,7 @@
 
 const { Buffer } = require('node:buffer');
 const { Tag, BUFFER_KIND, VIEW_NAMES, ERROR_NAMES, ErrorPart } = require('./tags');
+const { arrive } = require('./travellers');
 
 /** @typedef {import('./decoder').Decoder} Decoder */
 
@@ -48,6 +49,11 @@ function readSpecial(decoder, tag, corrupt) {
       return largeBuffer(decoder, corrupt);
     case Tag.REFUSED:
       return refused(decoder, corrupt);
+    case Tag.TRAVELLER: {
+      const object = arrive(decoder.value());
+      if (object === undefined) throw corrupt;
+      return remember(decoder, object);
+    }
     case Tag.VIEW:
       return view(decoder, corrupt);
     case Tag.OWN_VIEW:

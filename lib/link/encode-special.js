@@ -5,6 +5,7 @@
 const intrinsics = require('./intrinsics');
 const { isKnownPlain, isPlainClass } = require('./plain-classes');
 const { Tag, VIEW_NAMES, ERROR_NAMES, ErrorPart, MAX_LARGE_LENGTH } = require('./tags');
+const { mayTravel, textOf } = require('./travellers');
 const { UNSUPPORTED } = require('./unsupported');
 
 /** @typedef {import('./encoder').Encoder} Encoder */
@@ -33,6 +34,7 @@ function encodeSpecial(encoder, object, prototype) {
     if (encoder.remember(object)) encoder.plain(object, true);
     return;
   }
+  if (mayTravel(prototype)) return traveller(encoder, object);
   if (types.isMap(object)) return map(encoder, object);
   if (types.isSet(object)) return set(encoder, object);
   if (types.isDate(object)) return date(encoder, object);
@@ -42,6 +44,18 @@ function encodeSpecial(encoder, object, prototype) {
   if (types.isArrayBuffer(object)) return arrayBuffer(encoder, object);
   if (prototype === null || !isPlainClass(object, prototype)) return encoder.refuse(object);
   if (encoder.remember(object)) encoder.plain(object, true);
+}
+
+/**
+ * @param {Encoder} encoder
+ * @param {any} object
+ */
+function traveller(encoder, object) {
+  const text = textOf(object);
+  if (text === undefined) return encoder.refuse(object);
+  if (!encoder.remember(object)) return;
+  encoder.tag(Tag.TRAVELLER);
+  encoder.string(text);
 }
 
 /**

@@ -11,6 +11,7 @@ const { encodeSpecial } = require('./encode-special');
 const { Flag, Kind } = require('./layout');
 const { materialize } = require('./materialize');
 const { Tag, MAX_DEPTH } = require('./tags');
+const { mayTravel } = require('./travellers');
 const { marks } = require('./uncloneable');
 const { UNSUPPORTED } = require('./unsupported');
 const { Writer } = require('./writer');
@@ -301,7 +302,7 @@ function nameOfIndex(index) {
  * @param {any} object
  */
 function isQuiet(object) {
-  if (ArrayBuffer.isView(object)) return true;
+  if (ArrayBuffer.isView(object) || mayTravel(getPrototypeOf(object))) return true;
   // Some of what errors say comes from accessors of their prototypes.
   if (types.isNativeError(object)) return false;
   if (isArray(object) && object.length > QUIET_LENGTH) return false;

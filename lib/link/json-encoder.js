@@ -8,6 +8,7 @@
 const intrinsics = require('./intrinsics');
 const { Kind } = require('./layout');
 const { Tag, MAX_DEPTH } = require('./tags');
+const { mayTravel, textOf } = require('./travellers');
 const { UNSUPPORTED } = require('./unsupported');
 const { Writer } = require('./writer');
 
@@ -61,9 +62,18 @@ class JsonEncoder extends Writer {
     // A cycle is met as nesting without end.
     if (++this.depth > MAX_DEPTH) throw UNSUPPORTED;
     if (isArray(object)) this.#array(object);
+    else if (mayTravel(getPrototypeOf(object))) this.#traveller(object);
     else if (types.isProxy(object) || this.shapes.isFull) this.#dictionary(object);
     else this.#shaped(object);
     this.depth--;
+  }
+
+  /** @param {any} object */
+  #traveller(object) {
+    const text = textOf(object);
+    if (text === undefined) throw UNSUPPORTED;
+    this.tag(Tag.TRAVELLER);
+    this.string(text);
   }
 
   /** @param {any[]} array */

@@ -55,6 +55,8 @@ const Tag = Object.freeze({
    * in records that are not sent
    */
   REFUSED: 0x9a,
+  /** a string: an object that travels as itself, see `travellers` */
+  TRAVELLER: 0x9b,
   /** | length, up to 8: ASCII characters */
   SHORT_STRING: 0xa0,
   /** | length, up to 15: the next so many characters of the bundle */

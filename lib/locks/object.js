@@ -29,7 +29,7 @@ class LockObject {
   constructor(options, place = NOWHERE, limit = 0) {
     const { [kKind]: kind, [kName]: name } = /** @type {typeof LockObject} */ (new.target);
     this[kTable] = Table.open(kind, place, maxRequests(options), limit);
-    defineHandle(this, name, () => this[kTable].guarded(() => this[kTable].native.handle));
+    defineHandle(this, name, (form) => this[kTable].guarded(() => this[kTable].native[form]));
   }
 
   /**

@@ -160,6 +160,8 @@ export declare class LockTable {
   static open(source: SegmentSource, kind: number, slots: number, limit: number): LockTable
   /** What another thread or process opens it by, as long as this one has it open. */
   get handle(): string
+  /** What another thread or process opens it by that is sent it. */
+  get travelHandle(): string
   /** Permits of a semaphore, parties of a barrier. */
   get limit(): number
   /** The frequent calls as functions of their own, and what they leave. */
@@ -202,6 +204,8 @@ export declare class NativeArray {
   clear(): void
   /** By which others open it. */
   get handle(): string
+  /** By which those open it that are sent it. */
+  get travelHandle(): string
   /** Lets go of the segment. */
   close(): void
 }
@@ -214,6 +218,8 @@ export declare class NativeCounter {
   methods(): object
   /** By which others open it. */
   get handle(): string
+  /** By which those open it that are sent it. */
+  get travelHandle(): string
   /** Lets go of the segment. */
   close(): void
 }
@@ -239,6 +245,8 @@ export declare class NativeHistogram {
   reset(): void
   /** By which others open it. */
   get handle(): string
+  /** By which those open it that are sent it. */
+  get travelHandle(): string
   /** Lets go of the segment. */
   close(): void
 }
@@ -258,6 +266,8 @@ export declare class NativeLimiter {
   get rules(): LimiterRules
   /** By which others open it. */
   get handle(): string
+  /** By which those open it that are sent it. */
+  get travelHandle(): string
   /** Lets go of the segment. */
   close(): void
 }
@@ -444,6 +454,8 @@ export declare class SharedMemory {
   buffer(): object
   /** By which others open it. */
   get handle(): string
+  /** By which those open it that are sent it. */
+  get travelHandle(): string
   /** Bytes of the buffer. */
   get length(): number
   /** Lets go of the segment. Buffers stay. */
@@ -462,6 +474,8 @@ export declare class SharedQueue {
   methods(): object
   /** By which others open it. */
   get handle(): string
+  /** By which those open it that are sent it. */
+  get travelHandle(): string
   /** Rings after values came (0), or after room did (1). */
   bell(which: number): BellWatcher
   /** How many values a subscriber has not read yet. */
@@ -484,6 +498,8 @@ export declare class SharedTable {
   methods(): object
   /** By which others open it. */
   get handle(): string
+  /** By which those open it that are sent it. */
+  get travelHandle(): string
   /** Rings after changes of watched keys. */
   bell(): BellWatcher
   /** Removes all entries. */
@@ -662,6 +678,9 @@ export interface LockRequest {
 /** Ends what `watch` began. */
 export declare function lockUnwatch(number: number): void
 
+/** From here on there may be stand-ins. */
+export declare function noteStandIn(): void
+
 /** Adds to the nice value of the calling thread, and returns the new one. Throws without the privilege. */
 export declare function poolNice(increment: number): number
 
@@ -712,6 +731,9 @@ export interface QueueStats {
   closed: boolean
 }
 
+/** Lets go of the segments that were sent so many milliseconds ago. Returns how many are left. */
+export declare function releaseSent(ageMs: number): number
+
 /**
  * Reports an exception as uncaught, from within a call of the event loop into JavaScript. Returns if it is
  * handled by the program.
@@ -741,6 +763,9 @@ export declare function shareCode(bytes: Uint8Array): void
 
 /** What was kept, as an ArrayBuffer that must not be written to; null if nothing. */
 export declare function sharedCode(): object | null
+
+/** A function that tells whether there may be stand-ins: 0 or 1. Asked for each message that Node delivers. */
+export declare function standInFlag(): object
 
 /** What a table is made with. */
 export interface TableOptions {
@@ -775,6 +800,9 @@ export interface TableStats {
   /** How many writers can be at work at once. */
   shards: number
 }
+
+/** What stand-ins made in this process begin with, which nobody else can know. */
+export declare function travelToken(): string
 
 /** A connection for JavaScript to choose a worker for. */
 export interface UndecidedConnection {

@@ -5,7 +5,7 @@
  * at once; else a ticket waits in the queue like any other task, and the worker that takes it asks for the rest.
  */
 
-const { receiveMessageOnPort } = require('node:worker_threads');
+const { receiveFromNode } = require('../threads/receive');
 const { TaskKind } = require('./page');
 const { restoreError } = require('./whole-errors');
 
@@ -84,7 +84,7 @@ class Parcels {
   settle(slot, member, isError) {
     let value;
     try {
-      value = receiveMessageOnPort(member.port)?.message;
+      value = receiveFromNode(member.port)?.message;
     } catch (error) {
       // It cannot be read here: something in it was not to be cloned.
       return this.#tasks.reject(slot, error);
@@ -98,7 +98,7 @@ class Parcels {
    * @param {import('./member').Member} member
    */
   event(member) {
-    return receiveMessageOnPort(member.port)?.message;
+    return receiveFromNode(member.port)?.message;
   }
 
   /**

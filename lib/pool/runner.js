@@ -8,7 +8,7 @@
  */
 
 const { AsyncLocalStorage } = require('node:async_hooks');
-const { receiveMessageOnPort } = require('node:worker_threads');
+const { receiveFromNode } = require('../threads/receive');
 const { Decoder } = require('../link/decoder');
 const { Encoder } = require('../link/encoder');
 const { Kind } = require('../link/layout');
@@ -208,7 +208,7 @@ class Runner {
         this.#parcels.delete(slot);
         return early;
       }
-      const { message } = /** @type {{ message: any[] }} */ (receiveMessageOnPort(this.#port));
+      const { message } = /** @type {{ message: any[] }} */ (receiveFromNode(this.#port));
       if (message[0] === slot) return message;
       this.#parcels.set(message[0], message);
     }

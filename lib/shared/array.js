@@ -41,7 +41,7 @@ class SharedArray {
     }
     this.#exchange = new Exchange(this.#native, place.subject);
     this.#methods = /** @type {Record<string, (...args: any[]) => any>} */ (this.#native.methods());
-    source.defineHandle(this, KIND, () => this.#guarded(() => this.#native.handle));
+    source.defineHandle(this, KIND, (form) => this.#guarded(() => this.#native[form]));
   }
 
   /**

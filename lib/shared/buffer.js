@@ -32,7 +32,7 @@ class SharedBuffer {
     const { SharedMemory } = addonFor('SharedBuffer');
     this.#subject = place.subject;
     this.#native = guarded(place.subject, origin, () => SharedMemory.open(place.source, bytes));
-    defineHandle(this, KIND, () => guarded(this.#subject, SharedBuffer, () => this.#native.handle));
+    defineHandle(this, KIND, (form) => guarded(this.#subject, SharedBuffer, () => this.#native[form]));
   }
 
   /**

@@ -37,7 +37,7 @@ class Channel {
       SharedQueue.open(place.source, false, bytes, capacity),
     );
     this.#queue = new Queue(this.#native, place.subject);
-    source.defineHandle(this, KIND, () => this.#queue.guarded(() => this.#native.handle));
+    source.defineHandle(this, KIND, (form) => this.#queue.guarded(() => this.#native[form]));
   }
 
   /**

@@ -26,7 +26,9 @@ class SharedCounter {
     this.#native = guarded(place.subject, origin, () => NativeCounter.open(place.source, initial));
     this.#methods = /** @type {Record<string, (...args: any[]) => any>} */ (this.#native.methods());
     this.#add = this.#methods.add;
-    source.defineHandle(this, KIND, () => guarded(this.#subject, SharedCounter, () => this.#native.handle));
+    source.defineHandle(this, KIND, (form) =>
+      guarded(this.#subject, SharedCounter, () => this.#native[form]),
+    );
   }
 
   /**

@@ -31,7 +31,7 @@ class SharedHistogram {
       NativeHistogram.open(place.source, lowest, highest, digits),
     );
     this.#record = /** @type {Record<string, (...args: any[]) => any>} */ (this.#native.methods()).record;
-    source.defineHandle(this, KIND, () => this.#guarded(() => this.#native.handle));
+    source.defineHandle(this, KIND, (form) => this.#guarded(() => this.#native[form]));
   }
 
   /**

@@ -36,7 +36,7 @@ class RateLimiter {
     this.#numbers = new Float64Array(memory, 0, scratch.READ_AT / 8);
     this.#methods = /** @type {Record<string, (...args: any[]) => any>} */ (this.#native.methods());
     this.#consume = this.#methods.consume;
-    source.defineHandle(this, KIND, () => guarded(this.#subject, RateLimiter, () => this.#native.handle));
+    source.defineHandle(this, KIND, (form) => guarded(this.#subject, RateLimiter, () => this.#native[form]));
   }
 
   /**

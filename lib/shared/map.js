@@ -48,7 +48,7 @@ class SharedMap {
     this.#get = this.#methods.get;
     this.#set = this.#methods.set;
     this.#listeners = new Listeners(() => this.#guarded(() => this.#native.bell()));
-    source.defineHandle(this, KIND, () => this.#guarded(() => this.#native.handle));
+    source.defineHandle(this, KIND, (form) => this.#guarded(() => this.#native[form]));
   }
 
   /**

@@ -4,6 +4,8 @@
 
 const { requireAddon } = require('../core/addon');
 const { makeError } = require('../core/errors');
+const { STAND_IN, letTravel, partsOf } = require('../link/travellers');
+const { releaseSentLater } = require('./arrivals');
 
 /**
  * @typedef {import('../native/index').SegmentSource} SegmentSource
@@ -61,7 +63,7 @@ function named(name, options, origin) {
  * @param {Function} origin
  */
 function handed(handle, kind, origin) {
-  const text = typeof handle === 'object' && handle !== null ? /** @type {any} */ (handle).handle : handle;
+  const text = textOf(handle);
   const match = typeof text === 'string' ? HANDLE.exec(text) : null;
   if (match === null) {
     throw makeError('ERR_INVALID_ARG_TYPE', ['handle', 'the handle of a shared object', handle], origin);
@@ -76,17 +78,31 @@ function handed(handle, kind, origin) {
 const NOWHERE = new Place({}, 'anonymous');
 
 /**
- * Lets an object be posted: in place of itself, structured clone and JSON see an object with its handle, from which
- * `from` makes another one of the same memory.
+ * The text of a handle, whatever has it: an object, or its stand-in.
+ * @param {unknown} handle
+ */
+function textOf(handle) {
+  if (typeof handle !== 'object' || handle === null) return handle;
+  const standIn = partsOf(/** @type {any} */ (handle)[STAND_IN]);
+  return standIn === undefined
+    ? /** @type {any} */ (handle).handle
+    : `manycore:${standIn.kind}:${standIn.place}`;
+}
+
+/**
+ * Gives an object its handle, and lets it travel.
  * @param {object} object
  * @param {string} kind
- * @param {() => string} handleOf
+ * @param {(form: 'handle' | 'travelHandle') => string} handleOf
  */
 function defineHandle(object, kind, handleOf) {
   Object.defineProperty(object, 'handle', {
-    enumerable: true,
     configurable: true,
-    get: () => `manycore:${kind}:${handleOf()}`,
+    get: () => `manycore:${kind}:${handleOf('handle')}`,
+  });
+  letTravel(object, kind, () => {
+    releaseSentLater();
+    return handleOf('travelHandle');
   });
 }
 

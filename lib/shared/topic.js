@@ -28,7 +28,7 @@ class Topic {
     const { SharedQueue } = source.addonFor('Topic');
     this.#native = guarded(place.subject, origin, () => SharedQueue.open(place.source, true, bytes, 0));
     this.#queue = new Queue(this.#native, place.subject);
-    source.defineHandle(this, KIND, () => this.#queue.guarded(() => this.#native.handle));
+    source.defineHandle(this, KIND, (form) => this.#queue.guarded(() => this.#native[form]));
   }
 
   /**

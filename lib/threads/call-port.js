@@ -12,10 +12,11 @@ const { openLink, portsIn } = require('./call-transport');
 const localPorts = require('./local-ports');
 const { kDispatch, kReceivedPorts, dispatch, listenerHooksOf } = require('./node-internals');
 const { nodes } = require('./preload');
-const { takeBy } = require('./receive');
+const { receiveFromNode, takeBy } = require('./receive');
+const { revive } = require('../link/travellers');
 const { setEndpoint } = require('./calls');
 
-const { MessageChannel, MessagePort, markAsUntransferable, receiveMessageOnPort: receiveOnPort } = nodes;
+const { MessageChannel, MessagePort, markAsUntransferable } = nodes;
 const postMessage = MessagePort.prototype.postMessage;
 const { start, ref } = MessagePort.prototype;
 
@@ -161,7 +162,7 @@ class PortEndpoint {
             arrived.delete(key);
             return value;
           }
-          const message = receiveOnPort(beside);
+          const message = receiveFromNode(beside);
           if (message === undefined) return undefined;
           const [itsKind, itsId, value] = message.message;
           arrived.set(`${itsKind}:${itsId}`, value);
@@ -196,7 +197,7 @@ class PortEndpoint {
   #pump() {
     if (this.#isClosed) return;
     for (;;) {
-      const message = receiveOnPort(this.#port);
+      const message = receiveFromNode(this.#port);
       if (message === undefined) return;
       this.#keep({ data: message.message, type: 'message', ports: undefined });
     }
@@ -215,7 +216,7 @@ class PortEndpoint {
     const held = this.#held.shift();
     if (held !== undefined) return { message: held.data };
     for (;;) {
-      const message = receiveOnPort(this.#port);
+      const message = receiveFromNode(this.#port);
       if (message === undefined || !isToken(message.message)) return message;
       this.#announced(message.message);
     }
@@ -231,6 +232,7 @@ class PortEndpoint {
         if (event !== undefined || (type !== 'message' && type !== 'messageerror')) {
           return dispatch.call(port, data, type, event);
         }
+        data = revive(data);
         if (isToken(data)) return this.#announced(data);
         if (this.#held.length === 0 && port.listenerCount('message') > 0) {
           return dispatch.call(port, data, type, event);
@@ -306,6 +308,7 @@ function makerOf(addon) {
         setEndpoint(this, endpoint);
         return this[kDispatch](data, type, event);
       }
+      if (event === undefined && type === 'message') data = revive(data);
       return Reflect.apply(dispatch, this, [data, type, event]);
     },
   });

@@ -15,10 +15,12 @@ const { Kind } = require('../link/layout');
 const { LaneReceiver } = require('../link/lane-receiver');
 const { LaneSender } = require('../link/lane-sender');
 const { LARGE_LENGTH } = require('../link/tags');
+const { revive } = require('../link/travellers');
 const relay = require('./broadcast-relay');
 const { portsIn } = require('./call-transport');
 const { inContextOfNow, keepsContextInFrames, runTicks } = require('./node-internals');
-const { MessagePort, receiveMessageOnPort } = require('./preload').nodes;
+const { MessagePort } = require('./preload').nodes;
+const { receiveFromNode } = require('./receive');
 
 /** As many messages as Node's ports deliver before the event loop has its turn. */
 const MESSAGES_PER_DRAIN = runTicks === undefined ? 1 : 1000;
@@ -185,6 +187,7 @@ class Channel {
    * @param {PortMessage} message
    */
   receiveFromPort(message) {
+    message.data = revive(message.data);
     if (this.takeAside(message.data)) return;
     if (this.#early.length === 0) return this.#receiveInTurn(message);
     this.#early.push(message);
@@ -364,7 +367,7 @@ class Channel {
     const early = this.#early.shift();
     if (early !== undefined) return { message: early.data };
     for (;;) {
-      const message = receiveMessageOnPort(this.#side.port);
+      const message = receiveFromNode(this.#side.port);
       if (message === undefined || !this.takeAside(message.message)) return message;
     }
   }
@@ -386,7 +389,7 @@ class Channel {
   takeBeside(kind, id) {
     const key = `${kind}:${id}`;
     while (!this.#beside.has(key)) {
-      const message = receiveMessageOnPort(this.#side.port);
+      const message = receiveFromNode(this.#side.port);
       if (message === undefined) return undefined;
       const data = message.message;
       if (this.takeAside(data)) continue;
@@ -420,7 +423,7 @@ class Channel {
     if (data[0] === PROBE[0]) return true;
     if (data[0] !== BESIDE) return false;
     const [, kind, id, value] = data;
-    this.#beside.set(`${kind}:${id}`, value);
+    this.#beside.set(`${kind}:${id}`, revive(value));
     return true;
   }
 

@@ -14,6 +14,8 @@ const workerThreads = /** @type {any} */ (require('node:worker_threads'));
 const ENVIRONMENT_KEY = 'manycore.link';
 /** How the first word of a message begins that is not for the program. */
 const OURS = 'manycore:';
+/** See `lib/link/travellers.js`. */
+const STAND_IN = 'manycore:shared';
 /** See `node-internals.js`, which is not loaded for these. */
 const kDispatch = Symbol.for('nodejs.internal.kHybridDispatch');
 const kReceivedPorts = Symbol.for('nodejs.internal.kCurrentlyReceivingPorts');
@@ -105,6 +107,33 @@ function isOurs(data) {
   return Array.isArray(data) && typeof data[0] === 'string' && data[0].startsWith(OURS);
 }
 
+/**
+ * What the platform has cloned, with shared objects in the place of their stand-ins (`lib/link/travellers.js`, which is not
+ * loaded before there are any).
+ * @param {any} value
+ */
+function revived(value) {
+  return holdsStandIn(value) ? require('../link/travellers').revive(value) : value;
+}
+
+/** @param {any} value a clone: reading it runs nothing */
+function holdsStandIn(value) {
+  if (typeof value !== 'object' || value === null) return false;
+  const seen = new Set([value]);
+  for (const each of seen) {
+    let parts = each;
+    if (each instanceof Map) parts = [...each.keys(), ...each.values()];
+    else if (each instanceof Set) parts = [...each];
+    else if (!Array.isArray(each) && Object.getPrototypeOf(each) !== Object.prototype) continue;
+    for (const name in parts) {
+      if (name === STAND_IN) return true;
+      const part = parts[name];
+      if (typeof part === 'object' && part !== null) seen.add(part);
+    }
+  }
+  return false;
+}
+
 /** Counts a message. True when it is one for which there must be lanes, and there are. @param {any} data */
 function isForLanes(data) {
   return (left-- <= 0 || isOurs(data)) && connect();
@@ -125,7 +154,8 @@ function hookMessages() {
     const isMessage = event === undefined && !isEmitting && (type === 'message' || type === 'messageerror');
     // Closed, by this side or because the port was passed on.
     if (type === 'close') close();
-    if (!isMessage || (channel === null && !isForLanes(data))) return dispatch.call(port, data, type, event);
+    if (!isMessage) return dispatch.call(port, data, type, event);
+    if (channel === null && !isForLanes(data)) return dispatch.call(port, revived(data), type, event);
     channel?.receiveFromPort({ data, type, ports: port[kReceivedPorts] });
   });
   const { emit } = port;
@@ -211,7 +241,8 @@ function hookOthers() {
       if (event === undefined && isOurs(data) && connect()) {
         return Reflect.apply(prototype[kDispatch], this, [data, type, event]);
       }
-      return Reflect.apply(dispatch, this, [data, type, event]);
+      const isMessage = event === undefined && type === 'message';
+      return Reflect.apply(dispatch, this, [isMessage ? revived(data) : data, type, event]);
     },
   });
   const loaded = () => (connect(), require('./calls').methods);
@@ -264,8 +295,11 @@ function receiveMessageOnPort(from) {
   const take = takers.get(from);
   if (take !== undefined) return take();
   const message = nodes.receiveMessageOnPort(from);
-  if (from !== port || message === undefined || !isForLanes(message.message)) return message;
-  return channel?.takeAside(message.message) ? receiveMessageOnPort(from) : message;
+  if (message === undefined) return message;
+  const isAside = from === port && isForLanes(message.message) && channel?.takeAside(message.message);
+  if (isAside) return receiveMessageOnPort(from);
+  message.message = revived(message.message);
+  return message;
 }
 
 /**
@@ -365,6 +399,7 @@ module.exports.port = port;
 module.exports.portMethods = null;
 module.exports.replaceBroadcastChannel = replaceBroadcastChannel;
 module.exports.ticket = ticket;
+module.exports.revived = revived;
 module.exports.takers = takers;
 module.exports.receiveMessageOnPort = receiveMessageOnPort;
 
@@ -373,6 +408,7 @@ if (ticket !== undefined) {
   hookListeners();
   hookMethods();
   hookOthers();
+  workerThreads.workerData = revived(workerThreads.workerData);
   if (ticket.installed !== null) installLazily(ticket.installed, ticket.name);
   if (left <= 0) connect();
   if (ticket.wakeUp !== undefined) require('./spare').prepare(ticket.wakeUp);

@@ -7,6 +7,8 @@ const path = require('node:path');
 const vm = require('node:vm');
 const workerThreads = /** @type {any} */ (require('node:worker_threads'));
 
+const { revived } = require('./preload');
+
 const EVAL = '[worker eval]';
 
 /**
@@ -49,7 +51,7 @@ function wait(wakeUp) {
 function begin(job, runMain) {
   for (const key of job.dropped) workerThreads.setEnvironmentData(key, undefined);
   for (const [key, value] of job.environmentData) workerThreads.setEnvironmentData(key, value);
-  workerThreads.workerData = job.workerData;
+  workerThreads.workerData = revived(job.workerData);
   if (job.env !== null) {
     for (const name of Object.keys(process.env)) if (!Object.hasOwn(job.env, name)) delete process.env[name];
     Object.assign(process.env, job.env);

@@ -146,6 +146,12 @@ impl NativeArray {
         self.owner.array.with(|array| Ok(array.segment().handle()))
     }
 
+    /// By which those open it that are sent it.
+    #[napi(getter)]
+    pub fn travel_handle(&self) -> Result<String> {
+        self.owner.array.with(|array| Ok(array.segment().travel_handle()))
+    }
+
     /// Lets go of the segment.
     #[napi]
     pub fn close(&self) {

@@ -90,6 +90,12 @@ impl SharedMemory {
         Ok(self.segment()?.handle())
     }
 
+    /// By which those open it that are sent it.
+    #[napi(getter)]
+    pub fn travel_handle(&self) -> Result<String> {
+        Ok(self.segment()?.travel_handle())
+    }
+
     /// Bytes of the buffer.
     #[napi(getter)]
     pub fn length(&self) -> f64 {

@@ -126,6 +126,12 @@ impl SharedTable {
         self.owner.table.with(|table| Ok(table.segment().handle()))
     }
 
+    /// By which those open it that are sent it.
+    #[napi(getter)]
+    pub fn travel_handle(&self) -> Result<String> {
+        self.owner.table.with(|table| Ok(table.segment().travel_handle()))
+    }
+
     /// Rings after changes of watched keys.
     #[napi]
     pub fn bell(&self) -> Result<BellWatcher> {

@@ -51,6 +51,12 @@ impl NativeCounter {
         self.counter.with(|counter| Ok(counter.segment().handle()))
     }
 
+    /// By which those open it that are sent it.
+    #[napi(getter)]
+    pub fn travel_handle(&self) -> Result<String> {
+        self.counter.with(|counter| Ok(counter.segment().travel_handle()))
+    }
+
     /// Lets go of the segment.
     #[napi]
     pub fn close(&self) {
@@ -207,6 +213,13 @@ impl NativeHistogram {
         self.histogram.with(|histogram| Ok(histogram.segment().handle()))
     }
 
+    /// By which those open it that are sent it.
+    #[napi(getter)]
+    pub fn travel_handle(&self) -> Result<String> {
+        self.histogram
+            .with(|histogram| Ok(histogram.segment().travel_handle()))
+    }
+
     /// Lets go of the segment.
     #[napi]
     pub fn close(&self) {
@@ -314,6 +327,14 @@ impl NativeLimiter {
     #[napi(getter)]
     pub fn handle(&self) -> Result<String> {
         self.owner.limiter.with(|limiter| Ok(limiter.segment().handle()))
+    }
+
+    /// By which those open it that are sent it.
+    #[napi(getter)]
+    pub fn travel_handle(&self) -> Result<String> {
+        self.owner
+            .limiter
+            .with(|limiter| Ok(limiter.segment().travel_handle()))
     }
 
     /// Lets go of the segment.

@@ -112,6 +112,12 @@ impl SharedQueue {
         self.owner.queue.with(|queue| Ok(queue.segment().handle()))
     }
 
+    /// By which those open it that are sent it.
+    #[napi(getter)]
+    pub fn travel_handle(&self) -> Result<String> {
+        self.owner.queue.with(|queue| Ok(queue.segment().travel_handle()))
+    }
+
     /// Rings after values came (0), or after room did (1).
     #[napi]
     pub fn bell(&self, which: u32) -> Result<BellWatcher> {

@@ -4,14 +4,18 @@
 use std::alloc::{alloc_zeroed, dealloc, Layout};
 use std::ptr::NonNull;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use manycore_core::shm::directory::Name;
+use manycore_core::shm::header;
 use manycore_core::shm::object::{self, Create, ObjectSegment, Plan, Scope};
 use manycore_core::shm::OpenError;
 use napi::bindgen_prelude::{Env, Error, Object, Result, Status};
 use napi_derive::napi;
 
+use crate::fast;
 use crate::lane::external_buffer;
 
 /// Where a segment is found: by a handle, by a name, or nowhere yet, without either.
@@ -96,6 +100,38 @@ pub fn unlink_segment(name: String, of_process: bool) -> Result<bool> {
 #[napi]
 pub fn prune_segments() -> Result<Vec<String>> {
     object::prune().map_err(open_error)
+}
+
+/// Whether stand-ins of shared objects may be among what threads of this process send each other.
+static HAS_STAND_INS: AtomicBool = AtomicBool::new(false);
+
+/// From here on there may be stand-ins.
+#[napi]
+pub fn note_stand_in() {
+    // Seen by whoever receives what is sent after this.
+    HAS_STAND_INS.store(true, Ordering::Release);
+}
+
+/// A function that tells whether there may be stand-ins: 0 or 1. Asked for each message that Node delivers.
+#[napi]
+pub fn stand_in_flag(env: &Env) -> Result<Object<'_>> {
+    fast::function(env, "hasStandIns", &Rc::new(()), |()| {
+        i32::from(HAS_STAND_INS.load(Ordering::Acquire))
+    })
+}
+
+/// What stand-ins made in this process begin with, which nobody else can know.
+#[napi]
+pub fn travel_token() -> String {
+    static TOKEN: OnceLock<String> = OnceLock::new();
+    let token = TOKEN.get_or_init(|| format!("{:016x}{:016x}", header::random(), header::random()));
+    token.clone()
+}
+
+/// Lets go of the segments that were sent so many milliseconds ago. Returns how many are left.
+#[napi]
+pub fn release_sent(age_ms: u32) -> u32 {
+    object::release_sent(Duration::from_millis(age_ms.into())) as u32
 }
 
 /// JavaScript makes an error of its own of it: a code, an errno (0: none), and the rest.

@@ -51,6 +51,11 @@ impl LockMemory {
         self.segment.handle()
     }
 
+    /// See [`ObjectSegment::travel_handle`].
+    pub fn travel_handle(&self) -> String {
+        self.segment.travel_handle()
+    }
+
     fn over(segment: Arc<ObjectSegment>, kind: Kind) -> Result<Self, OpenError> {
         let available = segment.body().len() * 8;
         if available < size_of::<Header>() {

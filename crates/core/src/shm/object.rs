@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::fs::{FallocateFlags, MemfdFlags, Mode, OFlags, SealFlags};
@@ -66,6 +67,9 @@ pub struct Plan<'a> {
 
 /// Segments whose name only this process knows.
 static OF_THIS_PROCESS: Mutex<Option<HashMap<String, Weak<ObjectSegment>>>> = Mutex::new(None);
+
+/// Segments that are kept open for those who have not received them yet, by their numbers.
+static SENT: Mutex<Option<HashMap<u128, (Instant, Arc<ObjectSegment>)>>> = Mutex::new(None);
 
 impl ObjectSegment {
     /// A new segment without a name.
@@ -206,6 +210,20 @@ impl ObjectSegment {
         }
     }
 
+    /// As [`ObjectSegment::handle`], for whoever may open it a little later: without a public name, the segment stays
+    /// open until [`release_sent`] lets go of it. A name goes with the segment's own number, so that another segment of
+    /// that name is not taken for this one.
+    pub fn travel_handle(self: &Arc<Self>) -> String {
+        let identity = self.header().map_or(0, Header::identity);
+        if let Some((name, Scope::Host)) = &self.name {
+            return format!("name/{}/{identity:032x}", name.as_str());
+        }
+        let mut guard = SENT.lock().unwrap_or_else(PoisonError::into_inner);
+        let sent = guard.get_or_insert_default();
+        sent.insert(identity, (Instant::now(), Arc::clone(self)));
+        self.handle()
+    }
+
     /// Opens the segment of a handle.
     ///
     /// # Errors
@@ -213,9 +231,17 @@ impl ObjectSegment {
     /// what is no handle, and others of [`OpenError`].
     pub fn from_handle(handle: &str, kind: Kind) -> Result<Arc<Self>, OpenError> {
         if let Some(name) = handle.strip_prefix("name/") {
+            let (name, identity) = match name.split_once('/') {
+                Some((name, identity)) => (name, Some(parse_identity(identity)?)),
+                None => (name, None),
+            };
             let name = Name::new(name)?;
             let file = Directory::open()?.file(&name)?;
-            return Self::open_file(file, kind, Some((name, Scope::Host))).map(Arc::new);
+            let segment = Self::open_file(file, kind, Some((name, Scope::Host)))?;
+            if identity.is_some_and(|identity| segment.header().map_or(0, Header::identity) != identity) {
+                return Err(OpenError::NotFound);
+            }
+            return Ok(Arc::new(segment));
         }
         let mut parts = handle
             .strip_prefix("fd/")
@@ -224,7 +250,7 @@ impl ObjectSegment {
         let mut part = || parts.next().ok_or(OpenError::InvalidName);
         let pid: u32 = part()?.parse().map_err(|_| OpenError::InvalidName)?;
         let fd: u32 = part()?.parse().map_err(|_| OpenError::InvalidName)?;
-        let identity = u128::from_str_radix(part()?, 16).map_err(|_| OpenError::InvalidName)?;
+        let identity = parse_identity(part()?)?;
         let path = format!("/proc/{pid}/fd/{fd}");
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let file = match rustix::fs::open(path, flags, Mode::empty()) {
@@ -286,6 +312,28 @@ impl ObjectSegment {
         // atomics, for which any bytes are valid.
         unsafe { std::slice::from_raw_parts(words, self.map.len() / 8) }
     }
+}
+
+fn parse_identity(text: &str) -> Result<u128, OpenError> {
+    u128::from_str_radix(text, 16).map_err(|_| OpenError::InvalidName)
+}
+
+/// Lets go of the segments that were sent so long ago. Returns how many are left.
+pub fn release_sent(age: Duration) -> usize {
+    let mut guard = SENT.lock().unwrap_or_else(PoisonError::into_inner);
+    let sent = guard.get_or_insert_default();
+    let mut released = Vec::new();
+    sent.retain(|_, (at, segment)| {
+        let stays = at.elapsed() < age;
+        if !stays {
+            released.push(Arc::clone(segment));
+        }
+        stays
+    });
+    let left = sent.len();
+    // Unmapped without the lock.
+    drop(guard);
+    left
 }
 
 impl AsFd for ObjectSegment {

@@ -1,0 +1,246 @@
+'use strict';
+
+/* Shared objects in messages: they arrive as objects of their classes, attached to the same memory. */
+
+const assert = require('node:assert');
+const { once } = require('node:events');
+const path = require('node:path');
+const test = require('node:test');
+
+const manycore = require('..');
+const { WATCHDOG, nameFor } = require('./support/shared');
+
+const { MessageChannel, SharedMap, Worker, cluster } = manycore;
+const PROGRAM = path.join(__dirname, 'fixtures', 'shared-traveller.js');
+
+/** One of each class. */
+function oneOfEach() {
+  return {
+    SharedArray: new manycore.SharedArray({ capacity: 10 }),
+    SharedBuffer: new manycore.SharedBuffer({ byteLength: 8 }),
+    SharedCounter: new manycore.SharedCounter(),
+    SharedHistogram: new manycore.SharedHistogram({ highest: 1000 }),
+    SharedMap: new SharedMap(),
+    RateLimiter: new manycore.RateLimiter({ limit: 10, windowMs: 2 ** 33 }),
+    Channel: new manycore.Channel(),
+    Topic: new manycore.Topic(),
+    Barrier: new manycore.Barrier(1),
+    Condition: new manycore.Condition(),
+    Mutex: new manycore.Mutex(),
+    Once: new manycore.Once(),
+    RwLock: new manycore.RwLock(),
+    Semaphore: new manycore.Semaphore(1),
+  };
+}
+
+/** Whether others have used them, so many times. */
+function checkUse(each, times) {
+  assert.deepStrictEqual(each.SharedArray.toArray(), Array(times).fill('there'));
+  assert.strictEqual(new Int32Array(each.SharedBuffer.buffer)[0], times);
+  assert.strictEqual(each.SharedCounter.value, times);
+  assert.strictEqual(each.SharedHistogram.count, times);
+  assert.strictEqual(each.SharedMap.get('there'), times);
+  assert.strictEqual(each.RateLimiter.peek('there').remaining, 9 - times);
+  assert.strictEqual(each.Channel.size, times);
+  assert.strictEqual(each.Topic.stats().published, times);
+  assert.strictEqual(each.Once.isDone, times > 0);
+}
+
+function startWorker(t, workerData) {
+  const worker = new Worker(PROGRAM, { workerData: { role: 'traveller', ...workerData } });
+  t.after(() => worker.terminate());
+  return worker;
+}
+
+async function answerOf(emitter) {
+  const ended = new AbortController();
+  const end = () => ended.abort();
+  emitter.once('exit', end);
+  try {
+    const [answer] = await once(emitter, 'message', { signal: ended.signal });
+    return answer;
+  } finally {
+    emitter.off('exit', end);
+  }
+}
+
+test('workerData brings them, in threads and in warm ones', WATCHDOG, async (t) => {
+  const each = oneOfEach();
+  const worker = startWorker(t, { objects: Object.values(each) });
+  assert.deepStrictEqual(await answerOf(worker), { used: Object.keys(each) });
+  checkUse(each, 1);
+  await Worker.warm(1);
+  t.after(() => Worker.warm(0));
+  const workerData = { role: 'traveller', objects: Object.values(each) };
+  const warm = new Worker(PROGRAM, { workerData, warm: true });
+  t.after(() => warm.terminate());
+  assert.deepStrictEqual(await answerOf(warm), { used: Object.keys(each) });
+  checkUse(each, 2);
+});
+
+test('postMessage brings them, whatever carries the message', WATCHDOG, async (t) => {
+  const each = oneOfEach();
+  const worker = startWorker(t);
+  const objects = Object.values(each);
+  // At once, while Node's port serves alone; by the lane; and by Node's port, for what only that can carry.
+  for (const beside of [{}, {}, { memory: new SharedArrayBuffer(8) }]) {
+    worker.postMessage({ objects, ...beside });
+    assert.deepStrictEqual(await answerOf(worker), { used: Object.keys(each) });
+  }
+  const { port1, port2 } = new MessageChannel();
+  worker.postMessage({ objects, port2 }, [port2]);
+  assert.deepStrictEqual(await answerOf(worker), { used: Object.keys(each) });
+  port1.close();
+  checkUse(each, 4);
+});
+
+test('what comes back is the object that went', WATCHDOG, async (t) => {
+  const worker = startWorker(t);
+  const map = new SharedMap().set('a', 1);
+  const shapes = [{ map, again: map }, [map, map], new Map([[1, map]]), new Set([map]), map];
+  for (const back of shapes) {
+    for (const beside of [{}, { memory: new SharedArrayBuffer(8) }]) {
+      worker.postMessage({ back, ...beside });
+      const answer = await answerOf(worker);
+      const [first, second = first] = back === map ? [answer.back] : members(answer.back);
+      assert.ok(first instanceof SharedMap);
+      assert.strictEqual(first, second);
+      assert.strictEqual(first.get('a'), 1);
+      first.set('a', 1);
+    }
+  }
+});
+
+/** The maps in one of the shapes. */
+function members(shape) {
+  if (shape instanceof Map || shape instanceof Set) return [...shape.values()];
+  return Object.values(shape);
+}
+
+test('requests, calls and tasks of a pool bring them', WATCHDOG, async (t) => {
+  const each = oneOfEach();
+  const objects = Object.values(each);
+  const worker = startWorker(t);
+  assert.deepStrictEqual(await worker.request(objects), Object.keys(each));
+  assert.deepStrictEqual(worker.call(objects), Object.keys(each));
+  const pool = new manycore.Pool({ filename: PROGRAM, maxThreads: 1 });
+  t.after(() => pool.destroy());
+  assert.deepStrictEqual(await pool.run(objects, { name: 'use' }), Object.keys(each));
+  const { port1, port2 } = new MessageChannel();
+  await pool.run(objects.concat([]), { name: 'use', transferList: [port2] });
+  port1.close();
+  checkUse(each, 4);
+  // Nobody but the message has it by the time it comes.
+  const made = await pool.run(undefined, { name: 'make' });
+  assert.strictEqual(made.get('made'), 'there');
+});
+
+for (const serialization of ['json', 'advanced']) {
+  test(`a cluster's messages bring them, ${serialization}`, WATCHDOG, async (t) => {
+    const each = oneOfEach();
+    const objects = Object.values(each);
+    cluster.setupPrimary({ exec: PROGRAM, serialization });
+    const worker = cluster.fork();
+    t.after(async () => {
+      const ended = once(worker, 'exit');
+      worker.kill('SIGKILL');
+      await ended;
+    });
+    // Before it has come up, then by the lane.
+    for (let round = 1; round <= 3; round++) {
+      worker.send({ objects });
+      assert.deepStrictEqual(await answerOf(worker), { used: Object.keys(each) });
+      checkUse(each, round);
+    }
+    worker.send({ back: each.SharedMap });
+    assert.strictEqual((await answerOf(worker)).back.get('there'), 3);
+    // What has a socket beside it goes another way.
+    const server = require('node:net').createServer().listen(0, '127.0.0.1');
+    t.after(() => server.close());
+    await once(server, 'listening');
+    worker.send({ objects }, server);
+    assert.deepStrictEqual(await answerOf(worker), { used: Object.keys(each) });
+    checkUse(each, 4);
+  });
+}
+
+test('values in maps, arrays, channels and topics may be shared objects', () => {
+  const inner = new SharedMap().set('a', 1);
+  const map = new SharedMap().set('inner', { inner });
+  assert.strictEqual(map.get('inner').inner.get('a'), 1);
+  const array = new manycore.SharedArray({ capacity: 1 });
+  array.push(inner);
+  assert.strictEqual(array.get(0).get('a'), 1);
+  const channel = new manycore.Channel();
+  channel.trySend([inner, inner]);
+  const [one, other] = channel.tryReceive().value;
+  assert.strictEqual(one, other);
+  one.set('a', 2);
+  assert.strictEqual(inner.get('a'), 2);
+});
+
+test(
+  'an object that a program has made a class of its own from arrives as the one below',
+  WATCHDOG,
+  async (t) => {
+    class Sessions extends SharedMap {}
+    const worker = startWorker(t);
+    worker.postMessage({ objects: [new Sessions()] });
+    assert.deepStrictEqual(await answerOf(worker), { used: ['SharedMap'] });
+  },
+);
+
+test('Node alone carries a stand-in, which from() takes', async (t) => {
+  const map = new SharedMap().set('a', 1);
+  assert.strictEqual(SharedMap.from(structuredClone(map)).get('a'), 1);
+  assert.strictEqual(SharedMap.from(JSON.parse(JSON.stringify({ map })).map).get('a'), 1);
+  assert.throws(() => manycore.Mutex.from(structuredClone(map)), { code: 'ERR_MANYCORE_SEGMENT_KIND' });
+  const named = SharedMap.open(nameFor(t));
+  const standIn = structuredClone(named);
+  assert.ok(SharedMap.from(standIn));
+  // Another segment of the same name is not the one that was sent.
+  manycore.shared.unlink(named.handle.split('/')[1]);
+  const other = SharedMap.open(named.handle.split('/')[1]);
+  assert.throws(() => SharedMap.from(standIn), { code: 'ERR_MANYCORE_SEGMENT_NOT_FOUND' });
+  other.close();
+});
+
+test('one whose memory has gone fails when it is used, and says why', WATCHDOG, async (t) => {
+  const worker = startWorker(t);
+  const name = nameFor(t);
+  // From here on the thread is listening, so what follows goes by the lane.
+  worker.postMessage({ objects: [] });
+  await answerOf(worker);
+  for (const beside of [{}, { memory: new SharedArrayBuffer(8) }]) {
+    const map = SharedMap.open(name);
+    manycore.shared.unlink(name);
+    worker.postMessage({ lost: map, ...beside });
+    const expected = { lost: { code: 'ERR_MANYCORE_SEGMENT_NOT_FOUND', isMap: true } };
+    assert.deepStrictEqual(await answerOf(worker), expected);
+  }
+  const closed = new SharedMap();
+  closed.close();
+  for (const post of [(value) => worker.postMessage(value), (value) => structuredClone(value)]) {
+    assert.throws(() => post({ objects: [closed] }), { code: 'ERR_MANYCORE_CLOSED' });
+  }
+});
+
+test(
+  "data that looks like one stays what it is, unless its memory's number is known",
+  WATCHDOG,
+  async (t) => {
+    const worker = startWorker(t);
+    const [key] = Object.keys(structuredClone(new SharedMap()));
+    const forged = `${'0'.repeat(32)}:map:fd/${process.pid}/1/${'0'.repeat(32)}`;
+    const standIns = [
+      { [key]: 'x' },
+      { [key]: forged },
+      { [key]: forged, more: 1 },
+      { handle: 'manycore:map:x' },
+    ];
+    for (const beside of [{}, { memory: new SharedArrayBuffer(8) }]) {
+      worker.postMessage({ back: standIns, ...beside });
+      assert.deepStrictEqual((await answerOf(worker)).back, standIns);
+    }
+  },
+);

@@ -1,0 +1,186 @@
+'use strict';
+
+/**
+ * Objects that travel as themselves: shared objects, which arrive attached to the memory of those that were sent. Each
+ * has a text that says what it is and where its memory is found.
+ *
+ * A lane writes the text under a tag of its own. The platform's channels see an object with the text as its one
+ * property, a stand-in, and `revive` puts the object in its place. Other data may look like a stand-in: one is believed
+ * if it begins with the token of this process, or if it names memory that exists by the number that only those know who
+ * have it open.
+ */
+
+const { types } = require('./intrinsics');
+const { loadAddon } = require('../core/addon');
+
+/** The text of an object that travels, under this name. */
+const kTravel = Symbol('manycore.travel');
+/** The one enumerable property of an object that travels, and of its stand-in. */
+const STAND_IN = 'manycore:shared';
+/** Token, kind of object, and where the segment is, which ends with its random number. */
+const TEXT = /^([0-9a-f]{32}):([a-z]+):((?:fd\/\d+\/\d+|name\/[^/]+)\/[0-9a-f]{32})$/;
+
+const { getPrototypeOf, hasOwn } = Object;
+const OBJECT_PROTOTYPE = Object.prototype;
+
+/** @type {WeakSet<object>} */
+const prototypes = new WeakSet();
+/** Whether the platform may have cloned such objects in this process. */
+let mayHaveStandIns = false;
+/** @type {(() => number) | undefined} */
+let hasStandIns;
+/** @type {string | undefined} */
+let ownToken;
+
+/** @returns {string} */
+function token() {
+  ownToken ??= loadAddon()?.travelToken() ?? '';
+  return ownToken;
+}
+
+/**
+ * Lets an object travel.
+ * @param {any} object
+ * @param {string} kind
+ * @param {() => string} placeOf where its segment is; called whenever it is sent
+ */
+function letTravel(object, kind, placeOf) {
+  const textOf = () => `${token()}:${kind}:${placeOf()}`;
+  prototypes.add(getPrototypeOf(object));
+  Object.defineProperty(object, kTravel, { value: textOf });
+  Object.defineProperty(object, STAND_IN, {
+    enumerable: true,
+    configurable: true,
+    get() {
+      // The platform reads it while it clones, or somebody who looks.
+      if (!mayHaveStandIns) loadAddon()?.noteStandIn();
+      mayHaveStandIns = true;
+      return textOf();
+    },
+  });
+}
+
+/**
+ * Whether objects with this prototype may be such that travel.
+ * @param {object | null} prototype
+ */
+function mayTravel(prototype) {
+  return prototype !== null && prototypes.has(prototype);
+}
+
+/**
+ * What is sent for an object; undefined if it does not travel.
+ * @param {any} object
+ * @returns {string | undefined}
+ */
+function textOf(object) {
+  return hasOwn(object, kTravel) ? object[kTravel]() : undefined;
+}
+
+/**
+ * The object that a text stands for. One whose memory is not to be had fails when it is used.
+ * @param {unknown} text
+ * @returns {any} undefined for what is no such text
+ */
+function arrive(text) {
+  const match = typeof text === 'string' ? TEXT.exec(text) : null;
+  if (match === null) return undefined;
+  // Shared objects are not loaded before the first one comes.
+  return require('../shared/arrivals').arrive(match[2], match[3]);
+}
+
+/**
+ * Puts objects in the place of their stand-ins in a value that the platform has cloned, which is changed.
+ * @param {any} value
+ * @returns {any}
+ */
+function revive(value) {
+  if (typeof value !== 'object' || value === null) return value;
+  if (!mayHaveStandIns) {
+    hasStandIns ??= /** @type {any} */ (loadAddon()?.standInFlag()) ?? (() => 0);
+    if (hasStandIns?.() !== 1) return value;
+    mayHaveStandIns = true;
+  }
+  return reviveAll(value);
+}
+
+/**
+ * As `revive`, of what another process has sent.
+ * @param {any} value
+ * @returns {any}
+ */
+function reviveAll(value) {
+  if (typeof value !== 'object' || value === null) return value;
+  const whole = [value];
+  /** @type {Set<any>} */
+  const seen = new Set();
+  /** @type {any[]} */
+  const waiting = [whole];
+  const look = (/** @type {any} */ each) => {
+    if (typeof each !== 'object' || each === null || seen.has(each)) return each;
+    const object = fromStandIn(each);
+    if (object !== undefined) return object;
+    seen.add(each);
+    waiting.push(each);
+    return each;
+  };
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) reviveIn(next, look);
+  return whole[0];
+}
+
+/**
+ * @param {any} container
+ * @param {(value: any) => any} look
+ */
+function reviveIn(container, look) {
+  if (types.isMap(container)) {
+    const entries = [...container];
+    const changed = entries.map(([key, value]) => [look(key), look(value)]);
+    if (!changed.some(([key, value], index) => key !== entries[index][0] || value !== entries[index][1])) {
+      return;
+    }
+    container.clear();
+    for (const [key, value] of changed) container.set(key, value);
+  } else if (types.isSet(container)) {
+    const members = [...container];
+    const changed = members.map(look);
+    if (!changed.some((member, index) => member !== members[index])) return;
+    container.clear();
+    for (const member of changed) container.add(member);
+  } else if (Array.isArray(container) || getPrototypeOf(container) === OBJECT_PROTOTYPE) {
+    for (const name in container) {
+      const value = container[name];
+      if (typeof value !== 'object' || value === null) continue;
+      const object = look(value);
+      if (object !== value) container[name] = object;
+    }
+  }
+}
+
+/** @param {any} object */
+function fromStandIn(object) {
+  if (getPrototypeOf(object) !== OBJECT_PROTOTYPE || !hasOwn(object, STAND_IN)) return undefined;
+  if (Object.keys(object).length !== 1) return undefined;
+  const match = TEXT.exec(object[STAND_IN]);
+  if (match === null) return undefined;
+  const { arrive, arriveOrNothing } = require('../shared/arrivals');
+  return match[1] === token() ? arrive(match[2], match[3]) : arriveOrNothing(match[2], match[3]);
+}
+
+/**
+ * Kind and place in a stand-in's text.
+ * @param {unknown} text
+ */
+function partsOf(text) {
+  const match = typeof text === 'string' ? TEXT.exec(text) : null;
+  return match === null ? undefined : { kind: match[2], place: match[3] };
+}
+
+module.exports.STAND_IN = STAND_IN;
+module.exports.arrive = arrive;
+module.exports.letTravel = letTravel;
+module.exports.mayTravel = mayTravel;
+module.exports.partsOf = partsOf;
+module.exports.revive = revive;
+module.exports.reviveAll = reviveAll;
+module.exports.textOf = textOf;
