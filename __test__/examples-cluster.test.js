@@ -14,6 +14,7 @@ const { Program, WATCHDOG_MS } = require('./support/program');
 const { io } = require('socket.io-client');
 
 const file = path.join(__dirname, '..', 'examples', 'cluster.js');
+const cache = path.join(__dirname, '..', 'examples', 'cache.js');
 const sticky = path.join(__dirname, '..', 'examples', 'sticky.js');
 const cores = os.cpus().length;
 
@@ -21,9 +22,10 @@ const cores = os.cpus().length;
  * Starts the example on a free port and waits until all its workers listen.
  * @param {import('node:test').TestContext} t
  * @param {string} [example]
+ * @param {string[]} [args]
  */
-async function start(t, example = file) {
-  const program = new Program([example], { env: { PORT: '0' } });
+async function start(t, example = file, args = []) {
+  const program = new Program([example, ...args], { env: { PORT: '0' } });
   t.after(() => program.kill());
   await program.printed(/ready, Ctrl-C to stop/);
   const port = Number((await program.printed(/^http:\/\/localhost:(\d+) /))[1]);
@@ -36,9 +38,10 @@ async function start(t, example = file) {
 /**
  * One request on a connection of its own.
  * @param {number} port
+ * @param {string} [path]
  */
-async function get(port) {
-  const request = http.get({ port, host: '127.0.0.1', agent: false, timeout: WATCHDOG_MS });
+async function get(port, path = '/') {
+  const request = http.get({ port, path, host: '127.0.0.1', agent: false, timeout: WATCHDOG_MS });
   request.on('timeout', () => request.destroy(new Error('no answer')));
   const [response] = await once(request, 'response');
   let body = '';
@@ -150,6 +153,35 @@ test('sticky.js: clients that poll find the worker that knows them, and Ctrl-C e
     met.add(pid);
   }
   assert.ok(cores === 1 || met.size > 1, 'addresses are spread over workers');
+  program.signalGroup('SIGINT');
+  assert.deepEqual(await program.ended(), { code: 0, signal: null });
+  assert.equal(program.stderr, '');
+});
+
+test('cache.js: what one worker has computed all know, and a client has one limit with all', async (t) => {
+  const limit = cores + 8;
+  const { program, port, workers } = await start(t, cache, [
+    '--limit',
+    String(limit),
+    '--window',
+    '100000000',
+  ]);
+  for (let i = 0; i < 5; i++) {
+    const { status, body } = await get(port, '/?below=1000');
+    assert.equal(status, 200, body);
+    const { primes, computed, worker } = JSON.parse(body);
+    assert.deepEqual([primes, computed, workers.includes(worker)], [168, 1, true]);
+  }
+  for (const worker of workers) {
+    // Whoever is alone in not being stopped answers.
+    const others = workers.filter((other) => other !== worker);
+    for (const other of others) await freeze(other);
+    const { computed, worker: its } = JSON.parse((await get(port, '/?below=1000')).body);
+    assert.deepEqual([computed, its], [1, worker]);
+    for (const other of others) process.kill(other, 'SIGCONT');
+  }
+  for (let i = 5 + workers.length; i < limit; i++) assert.equal((await get(port, '/?below=2')).status, 200);
+  assert.equal((await get(port, '/?below=2')).status, 429);
   program.signalGroup('SIGINT');
   assert.deepEqual(await program.ended(), { code: 0, signal: null });
   assert.equal(program.stderr, '');
