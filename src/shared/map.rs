@@ -331,21 +331,24 @@ impl Method for Set {
 
     #[inline]
     fn call(owner: &Owner, call: &Call) -> Value {
-        if let Some(number) = call.number(1) {
-            let bytes = number.to_bits().to_le_bytes();
-            let value = NewValue {
-                kind: kind::NUMBER,
-                bytes: &bytes,
-            };
-            return owner.set(call, &value, 2);
-        }
         let Ok(mut text) = owner.text.try_borrow_mut() else {
             return owner.scratch.fail(call, Failure::Closed);
         };
         let set = text.with(call, 1, |kind, bytes| {
             owner.set(call, &NewValue { kind, bytes }, 2)
         });
-        set.unwrap_or_else(|| call.undefined())
+        if let Some(set) = set {
+            return set;
+        }
+        let Some(number) = call.number(1) else {
+            return call.undefined();
+        };
+        let bytes = number.to_bits().to_le_bytes();
+        let value = NewValue {
+            kind: kind::NUMBER,
+            bytes: &bytes,
+        };
+        owner.set(call, &value, 2)
     }
 }
 
@@ -489,7 +492,7 @@ impl Method for Watch {
 
     fn call(owner: &Owner, call: &Call) -> Value {
         owner.with_key(call, |table, key| {
-            table.watch(key);
+            table.watch(key).map_err(failure)?;
             Ok(call.undefined())
         })
     }

@@ -1,9 +1,13 @@
-//! Memory for entries: blocks that lie one after the other, free neighbours joined at once, free blocks in lists
-//! by size.
+//! Memory for entries: blocks that lie one after the other, free blocks in lists by size, free neighbours joined.
+//!
+//! A small block that is given back is not joined with its neighbours at once: it is *spare*, and the next one of its
+//! size is taken from there, without a look at other blocks. When there is no free block that is large enough, all spare
+//! ones are joined.
 //!
 //! ```text
 //! word 0 of any block    size of the block before << 32 | size << 1 | 1 if free     (sizes in words)
 //! word 1 of a free one   previous in its list << 32 | next in its list
+//!        of a spare one  next in its list
 //! ```
 //!
 //! Who may call: the holder of the shard's lock. Nothing here needs to survive a crash: the blocks in use are
@@ -25,8 +29,10 @@ const CLASSES: usize = EXACT_CLASSES + (31 - 6) * STEPS;
 const BITMAP_WORDS: usize = CLASSES.div_ceil(64);
 /// Of a list whose blocks may be too small, so many are looked at.
 const LOOKS: usize = 8;
+/// Where the lists of spare blocks begin, one for each exact size.
+const SPARE: usize = BITMAP_WORDS + CLASSES;
 /// Words that the lists take.
-pub const LIST_WORDS: usize = BITMAP_WORDS + CLASSES;
+pub const LIST_WORDS: usize = SPARE + EXACT_CLASSES;
 
 const LOW: u64 = 0xffff_ffff;
 
@@ -108,9 +114,14 @@ impl<'a> Arena<'a> {
             return Ok(None);
         }
         let wanted = Self::block_size(words);
-        let Some(block) = self.find(wanted)? else {
-            return Ok(None);
-        };
+        if let Some(block) = self.take_spare(wanted)? {
+            return Ok(Some(block));
+        }
+        let mut found = self.find(wanted)?;
+        if found.is_none() && self.join_spare()? {
+            found = self.find(wanted)?;
+        }
+        let Some(block) = found else { return Ok(None) };
         let (size, before, _) = self.sizes(block)?;
         self.take(block, size)?;
         let rest = size - wanted;
@@ -129,6 +140,51 @@ impl<'a> Arena<'a> {
     /// # Errors
     /// As [`Arena::allocate`].
     pub fn free(self, block: usize) -> Result<(), Corrupt> {
+        let (size, _, free) = self.sizes(block)?;
+        if free {
+            return Err(Corrupt);
+        }
+        if size >= EXACT_BELOW {
+            return self.join(block);
+        }
+        let list = self.lists + SPARE + size / GRAIN;
+        self.words.store(block + 1, self.words.load(list)?)?;
+        self.words.store(list, block as u64)
+    }
+
+    /// A spare block of just this size.
+    fn take_spare(self, size: usize) -> Result<Option<usize>, Corrupt> {
+        if size >= EXACT_BELOW {
+            return Ok(None);
+        }
+        let list = self.lists + SPARE + size / GRAIN;
+        let block = self.words.load(list)? as usize;
+        if block == 0 {
+            return Ok(None);
+        }
+        let (its_size, _, free) = self.sizes(block)?;
+        if free || its_size != size {
+            return Err(Corrupt);
+        }
+        self.words.store(list, self.words.load(block + 1)? & LOW)?;
+        Ok(Some(block))
+    }
+
+    /// Joins all spare blocks with their neighbours. False when there were none.
+    fn join_spare(self) -> Result<bool, Corrupt> {
+        let mut any = false;
+        for class in 0..EXACT_CLASSES {
+            // One that is listed twice is free the second time, and so corrupt: this ends.
+            while let Some(block) = self.take_spare(class * GRAIN)? {
+                self.join(block)?;
+                any = true;
+            }
+        }
+        Ok(any)
+    }
+
+    /// Makes a block free, with its free neighbours.
+    fn join(self, block: usize) -> Result<(), Corrupt> {
         let (mut size, mut before, free) = self.sizes(block)?;
         let mut block = block;
         if free {

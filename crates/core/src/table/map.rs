@@ -8,8 +8,10 @@
 //!
 //! The parameters are read once, when the table is opened, and checked against the size of the segment.
 //!
-//! **Watching.** Who watches a key sets its bit and waits for the count to change. Who changes an entry whose bit
-//! is set raises the count and wakes. Bits are never taken back: at worst a change wakes in vain.
+//! **Watching.** Who watches a key sets its bit, passes through the lock of the key's shard, looks at the entry and waits
+//! for the count to change. Who changes an entry whose bit is set raises the count and wakes. A change under the lock
+//! before the watcher's passing is seen by its look, and one after it sees the bit. Bits are never taken back: at worst a
+//! change wakes in vain.
 
 use std::sync::Arc;
 
@@ -23,13 +25,13 @@ use crate::shm::object::{ObjectSegment, Plan};
 use crate::shm::owner_lock::System;
 use crate::shm::words::{Corrupt, Words};
 use crate::shm::OpenError;
-use crate::sync::{fence, Ordering};
+use crate::sync::Ordering;
 use crate::sys::clock::monotonic_ns;
 
 /// Of the segments of tables.
 pub const KIND: Kind = Kind {
     name: "map",
-    layout: 1,
+    layout: 2,
 };
 
 /// A table has at most this many shards, unless more are asked for.
@@ -292,11 +294,14 @@ impl Table {
     }
 
     /// From here on, changes of the key raise [`Table::changes`].
-    pub fn watch(&self, key: &Key<'_>) {
+    ///
+    /// # Errors
+    /// `Corrupt`, `Stuck`.
+    pub fn watch(&self, key: &Key<'_>) -> Result<(), TableError> {
         if let Some(watched) = self.segment.parameters().get(WATCHED) {
             watched.fetch_or(1 << (key.hash & 63), Ordering::SeqCst);
-            fence(Ordering::SeqCst);
         }
+        self.shard_of(key)?.pass(&System)
     }
 
     /// Where changes of watched keys are counted.
@@ -307,9 +312,7 @@ impl Table {
     /// After a change.
     #[inline]
     fn tell(&self, key: &Key<'_>) {
-        // SeqCst: pairs with `watch`. A watcher sets its bit before it looks at the entry, so it either sees this
-        // change or is told of it.
-        fence(Ordering::SeqCst);
+        // Behind the taking of the shard's lock, whose Acquire pairs with the release in `watch`.
         let watched = self.segment.parameters().get(WATCHED);
         let watched = watched.map_or(0, |word| word.load(Ordering::Relaxed));
         if watched & (1 << (key.hash & 63)) != 0 {

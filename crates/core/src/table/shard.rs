@@ -222,6 +222,14 @@ impl<'a> Shard<'a> {
         }
     }
 
+    /// Waits for whoever is changing the shard just now.
+    ///
+    /// # Errors
+    /// As any change.
+    pub fn pass(self, host: &impl Host) -> Result<(), TableError> {
+        self.locked(host, || Ok(()))
+    }
+
     pub(super) fn bucket_of(self, key: &Key<'_>) -> usize {
         key.hash as usize & (self.geometry.buckets - 1)
     }
