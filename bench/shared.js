@@ -5,6 +5,7 @@
  * Redis on localhost, one command at a time; a rate limiter that two processes use at once.
  *
  *   node bench/run.js shared --scenarios get,set
+ *   node bench/run.js shared --scenarios get --entries 1000000 --contenders manycore,lmdb
  */
 
 const path = require('node:path');
@@ -57,11 +58,11 @@ function contenders({ node }) {
 }
 
 /** @type {import('./lib/driver').Benchmark['measure']} */
-async function measure({ name: library }, { name, count, processes }, { node, scale }) {
+async function measure({ name: library }, { name, count, processes }, { node, scale, entries }) {
   const isSlow = library === 'redis' || (library === 'lmdb' && name === 'limit-2');
   const share = isSlow ? SLOW_SHARE : 1;
   const each = String(Math.max(1, Math.round(count * scale * share)));
-  const args = [PROGRAM, library, name.replace(/-2$/, ''), each, String(processes)];
+  const args = [PROGRAM, library, name.replace(/-2$/, ''), each, String(processes), String(entries)];
   const { stdout, stderr } = await promisify(execFile)(node, args, { timeout: TIMEOUT_MS });
   if (stderr) process.stderr.write(stderr);
   const { operations, elapsedNs } = JSON.parse(stdout);
@@ -72,7 +73,7 @@ async function measure({ name: library }, { name, count, processes }, { node, sc
 const benchmark = {
   name: 'shared',
   title:
-    'Operations on 10,000 keys with values of 64 characters (get, set) or {id, name, tags: [2], ok} (object-get, ' +
+    'Operations on --entries keys with values of 64 characters (get, set) or {id, name, tags: [2], ok} (object-get, ' +
     'object-set), in one process and in two at once (-2); consuming from one of 100 rate limits (limit-2)',
   peer: 'lmdb',
   metrics: [
@@ -80,6 +81,11 @@ const benchmark = {
     { key: 'eachNs', label: 'ns each', better: 'lower', digits: 0 },
   ],
   options: {
+    entries: {
+      help: 'keys there are; at most 100,000 of them, spread out, are used',
+      default: '10000',
+      parse: positive,
+    },
     scale: { help: 'how many times the usual number of operations', default: '1', parse: positive },
   },
   scenarios: () => SCENARIOS,

@@ -1,8 +1,9 @@
 'use strict';
 
 /*
- * What bench/shared.js runs: node shared.js LIBRARY SCENARIO COUNT PROCESSES. Prints {operations, elapsedNs}. Starts one
- * process per PROCESSES that does COUNT operations; they begin together and the last one's end counts.
+ * What bench/shared.js runs: node shared.js LIBRARY SCENARIO COUNT PROCESSES ENTRIES. Prints {operations, elapsedNs}.
+ * Starts one process per PROCESSES that does COUNT operations on a store of ENTRIES; they begin together and the last
+ * one's end counts.
  */
 
 const fs = require('node:fs');
@@ -12,23 +13,29 @@ const path = require('node:path');
 const { fork, spawn } = require('node:child_process');
 const { once } = require('node:events');
 
-const KEYS = 10_000;
+/** Keys in use, spread over all. */
+const MOST_KEYS = 100_000;
+/** Entries put in before what was put in is waited for. */
+const BATCH = 100_000;
+/** What an entry takes in a map: 64 characters, its key, and 43 bytes; and as much again for uneven shards. */
+const ENTRY_BYTES = 240;
+const MIB = 1024 * 1024;
 const CLIENTS = 100;
 const LIMIT = 1_500_000;
 const TEXT = 'x'.repeat(64);
 const OBJECT = { id: 12_345, name: 'Ada Lovelace', tags: ['a', 'b'], ok: true };
-const keys = Array.from({ length: KEYS }, (_, index) => `user:${index}`);
+const keyOf = (index) => `user:${index}`;
 
 /** What each library offers: `open` the store of a place, and `make` and `remove` the place. */
 const libraries = {
   manycore: {
-    async make(scenario) {
+    async make(scenario, entries) {
       const { RateLimiter, SharedMap } = require('../..');
       if (scenario === 'limit') {
         const limiter = new RateLimiter({ limit: LIMIT / CLIENTS, windowMs: 2 ** 33 });
         return { place: limiter.handle, remove: () => limiter.close() };
       }
-      const map = new SharedMap({ capacityBytes: 64 * 1024 * 1024 });
+      const map = new SharedMap({ capacityBytes: Math.max(4 * MIB, entries * ENTRY_BYTES) });
       return { place: map.handle, remove: () => reportOverhead(map) };
     },
     async open(place, scenario) {
@@ -46,9 +53,10 @@ const libraries = {
       const place = fs.mkdtempSync(path.join(os.tmpdir(), 'manycore-bench-'));
       return { place, remove: () => fs.rmSync(place, { recursive: true }) };
     },
-    async open(place, scenario) {
+    async open(place, scenario, entries) {
       const encoding = scenario.startsWith('object') ? 'msgpack' : 'string';
-      const db = require('lmdb').open({ path: place, encoding, noSync: true, mapSize: 256 * 1024 * 1024 });
+      const mapSize = Math.max(256 * MIB, entries * 1024);
+      const db = require('lmdb').open({ path: place, encoding, noSync: true, mapSize });
       let last;
       return {
         get: (key) => db.get(key),
@@ -127,7 +135,7 @@ async function untilListening(port) {
   }
 }
 
-async function operate(store, scenario, count, isAsync) {
+async function operate(store, scenario, count, isAsync, keys) {
   const value = scenario.startsWith('object') ? OBJECT : TEXT;
   let allowed = 0;
   if (scenario === 'limit') {
@@ -137,39 +145,51 @@ async function operate(store, scenario, count, isAsync) {
     }
   } else if (scenario.endsWith('set')) {
     for (let i = 0; i < count; i++) {
-      const done = store.set(keys[i % KEYS], value);
+      const done = store.set(keys[i % keys.length], value);
       if (isAsync) await done;
     }
     await store.flush?.();
   } else {
     for (let i = 0; i < count; i++) {
-      const answer = store.get(keys[i % KEYS]);
+      const answer = store.get(keys[i % keys.length]);
       if ((isAsync ? await answer : answer) === undefined) throw new Error('a value is missing');
     }
   }
   return allowed;
 }
 
+/** Puts all entries in. */
+async function fill(store, scenario, entries, isAsync) {
+  const value = scenario.startsWith('object') ? OBJECT : TEXT;
+  for (let i = 0; i < entries; i++) {
+    const done = store.set(keyOf(i), value);
+    if (isAsync) await done;
+    else if (i % BATCH === BATCH - 1) await store.flush?.();
+  }
+  await store.flush?.();
+}
+
 /** One of the processes at work: says when it is ready, and works when told. */
-async function work(library, scenario, count, place) {
+async function work(library, scenario, count, place, entries) {
   const isAsync = library === 'redis';
-  const store = await libraries[library].open(place, scenario);
+  const store = await libraries[library].open(place, scenario, entries);
+  const used = Math.min(entries, MOST_KEYS);
+  const keys = Array.from({ length: used }, (_, index) => keyOf(Math.floor((index * entries) / used)));
   if (scenario !== 'limit') {
-    // Warms up, and puts the values in.
-    await operate(store, scenario.replace('get', 'set'), KEYS, isAsync);
-    await operate(store, scenario, Math.min(count, 3 * KEYS), isAsync);
+    await fill(store, scenario, entries, isAsync);
+    await operate(store, scenario, Math.min(count, Math.max(30_000, used)), isAsync, keys);
   }
   process.send('ready');
   await once(process, 'message');
-  const allowed = await operate(store, scenario, count, isAsync);
+  const allowed = await operate(store, scenario, count, isAsync, keys);
   process.send({ allowed, endedNs: String(process.hrtime.bigint()) });
   await store.end();
   process.disconnect();
 }
 
-async function run(library, scenario, count, processes) {
-  const { place, remove } = await libraries[library].make(scenario);
-  const args = ['work', library, scenario, count, place].map(String);
+async function run(library, scenario, count, processes, entries) {
+  const { place, remove } = await libraries[library].make(scenario, entries);
+  const args = ['work', library, scenario, count, place, entries].map(String);
   const children = Array.from({ length: processes }, () =>
     fork(__filename, args, { stdio: ['ignore', 2, 2, 'ipc'] }),
   );
@@ -199,9 +219,9 @@ function failed() {
 
 const [role, ...rest] = process.argv.slice(2);
 if (role === 'work') {
-  const [library, scenario, count, place] = rest;
-  work(library, scenario, Number(count), place);
+  const [library, scenario, count, place, entries] = rest;
+  work(library, scenario, Number(count), place, Number(entries));
 } else {
-  const [scenario, count, processes] = rest;
-  run(role, scenario, Number(count), Number(processes));
+  const [scenario, count, processes, entries] = rest;
+  run(role, scenario, Number(count), Number(processes), Number(entries));
 }

@@ -336,6 +336,37 @@ const PLAN = [
         metric: 'rate',
         target: 5,
       },
+      {
+        what: 'reads of 64 characters, against Redis',
+        scenario: 'get',
+        contender: 'manycore',
+        peer: 'redis',
+        metric: 'rate',
+        target: 50,
+      },
+      {
+        what: 'writes of 64 characters, against Redis',
+        scenario: 'set',
+        contender: 'manycore',
+        peer: 'redis',
+        metric: 'rate',
+        target: 50,
+      },
+    ],
+    curves: [
+      {
+        id: 'entries',
+        title: 'Reads per second by number of entries in the map',
+        x: 'entries',
+        benchmark: 'shared',
+        metric: 'rate',
+        contenders: ['lmdb', 'manycore'],
+        points: points([1e2, 1e3, 1e4, 1e5, 1e6, 1e7], (x) => ({
+          scenario: 'get',
+          args: ['--entries', String(x), '--rounds', '1'],
+        })),
+        quick: [1e2, 1e5],
+      },
     ],
   },
   {
