@@ -6,7 +6,7 @@
  */
 
 const { makeError } = require('../core/errors');
-const { nodes, portMethods } = require('./preload');
+const { connect, nodes, port, portMethods } = require('./preload');
 
 const { MessagePort } = nodes;
 
@@ -31,6 +31,8 @@ let portEndpoint;
  * @returns {Endpoint}
  */
 function endpointOf(target) {
+  // That of the port to the parent comes with its lanes.
+  if (target === port && !endpoints.has(target)) connect();
   const known = endpoints.get(target);
   if (known !== undefined) return known;
   if (!(target instanceof MessagePort) || portEndpoint === undefined) {
