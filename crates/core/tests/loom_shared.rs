@@ -67,7 +67,7 @@ fn one_heir_at_a_time_and_one_is_told_that_the_owner_died() {
     });
 }
 
-const TABLE_WORDS: usize = 260;
+const TABLE_WORDS: usize = 292;
 const SEEDS: [u64; 2] = [3, 5];
 
 fn shard(memory: &[AtomicU64]) -> Shard<'_> {
