@@ -6,6 +6,7 @@ pub mod entry;
 pub mod map;
 pub mod read;
 mod repair;
+mod room;
 pub mod shard;
 
 #[cfg(test)]
