@@ -69,7 +69,10 @@ pub struct Plan<'a> {
 static OF_THIS_PROCESS: Mutex<Option<HashMap<String, Weak<ObjectSegment>>>> = Mutex::new(None);
 
 /// Segments that are kept open for those who have not received them yet, by their numbers.
-static SENT: Mutex<Option<HashMap<u128, (Instant, Arc<ObjectSegment>)>>> = Mutex::new(None);
+static SENT: Mutex<Option<HashMap<u128, Sent>>> = Mutex::new(None);
+
+/// When it was sent last, and what keeps it open.
+type Sent = (Instant, Arc<ObjectSegment>);
 
 impl ObjectSegment {
     /// A new segment without a name.
