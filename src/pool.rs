@@ -8,7 +8,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use manycore_core::queue::{Cancelled, Limits, Queue, Summary, Target, Task, TaskKind, PERCENTILES};
+use manycore_core::queue::{
+    Cancelled, Histogram, Limits, Queue, Scheduler, Summary, Target, Task, TaskKind, PERCENTILES,
+};
+use manycore_core::remote::Dispatch;
 use manycore_core::ring::doorbell::{Doorbell, Drained, Outcome};
 use manycore_core::ring::spin::Latency;
 use napi::bindgen_prelude::{Env, Error, Function, JsValue, Object, Result, Status, Uint8Array};
@@ -55,6 +58,7 @@ pub struct PoolWorkerLoad {
 }
 
 /// A summary of durations, in microseconds.
+#[derive(Default)]
 #[napi(object)]
 pub struct PoolTimes {
     /// Durations recorded.
@@ -73,7 +77,7 @@ pub struct PoolTimes {
 
 /// What the fast functions work on.
 struct Caller {
-    queue: Arc<Queue>,
+    queue: Rc<dyn Scheduler>,
     words: Rc<Page>,
     record: Rc<Page>,
     batch: Rc<Page>,
@@ -84,6 +88,8 @@ struct Caller {
 pub struct PoolQueue {
     id: u32,
     caller: Rc<Caller>,
+    /// The same queue, where workers are processes.
+    processes: Option<Rc<Dispatch>>,
     listening: Option<Rc<Listening>>,
 }
 
@@ -97,19 +103,25 @@ struct Listening {
 
 #[napi]
 impl PoolQueue {
-    /// A queue for workers that have up to `concurrency` tasks in hand and retire after `tasks` (0: never).
-    /// Throws without memory or file descriptors.
+    /// A queue for threads, or processes, that have up to `concurrency` tasks in hand and retire after `tasks`
+    /// (0: never). Throws without memory or file descriptors.
     #[napi(constructor)]
-    pub fn new(concurrency: u32, tasks: u32) -> Result<Self> {
+    pub fn new(concurrency: u32, tasks: u32, for_processes: bool) -> Result<Self> {
         let limits = Limits {
             concurrency: concurrency.max(1),
             tasks,
         };
-        let queue = Arc::new(Queue::new(limits).map_err(to_js)?);
         let id = NEXT_QUEUE.fetch_add(1, Ordering::Relaxed);
-        queues()
-            .get_or_insert_default()
-            .insert(id, Arc::downgrade(&queue));
+        let (queue, processes): (Rc<dyn Scheduler>, _) = if for_processes {
+            let queue = Rc::new(Dispatch::new(limits).map_err(to_js)?);
+            (Rc::clone(&queue) as _, Some(queue))
+        } else {
+            let queue = Arc::new(Queue::new(limits).map_err(to_js)?);
+            queues()
+                .get_or_insert_default()
+                .insert(id, Arc::downgrade(&queue));
+            (Rc::new(queue), None)
+        };
         let page = |len| Page::new(len).ok_or_else(no_memory);
         Ok(Self {
             id,
@@ -119,6 +131,7 @@ impl PoolQueue {
                 record: page(RECORD_BYTES)?,
                 batch: page(BATCH_BYTES)?,
             }),
+            processes,
             listening: None,
         })
     }
@@ -210,6 +223,26 @@ impl PoolQueue {
         self.caller.queue.add_worker().map_err(to_js)
     }
 
+    /// The descriptors that a worker's process is to inherit, one after the other; `startup` is what it is told
+    /// first. Empty when there is no such worker.
+    #[napi]
+    pub fn passed(&self, worker: u32, startup: Uint8Array) -> Vec<i32> {
+        let passed = self
+            .processes
+            .as_ref()
+            .and_then(|queue| queue.passed(worker, &startup));
+        passed.map_or_else(Vec::new, |passed| passed.to_vec())
+    }
+
+    /// A worker's process has been spawned. Throws without file descriptors.
+    #[napi]
+    pub fn spawned(&self, worker: u32, pid: u32) -> Result<()> {
+        match &self.processes {
+            Some(queue) => queue.spawned(worker, pid).map_err(to_js),
+            None => Ok(()),
+        }
+    }
+
     /// Lets a worker take no more tasks. False when it has some, unless `force`.
     #[napi]
     pub fn retire(&self, worker: u32, force: bool) -> bool {
@@ -283,29 +316,25 @@ impl PoolQueue {
     /// How long tasks waited.
     #[napi]
     pub fn wait_times(&self) -> PoolTimes {
-        self.caller
-            .queue
-            .with_times(|wait, _| times_of(wait.summary(), |p| wait.percentile(p)))
+        self.with_times(|wait, _| times_of(wait))
     }
 
     /// How long tasks ran.
     #[napi]
     pub fn run_times(&self) -> PoolTimes {
-        self.caller
-            .queue
-            .with_times(|_, run| times_of(run.summary(), |p| run.percentile(p)))
+        self.with_times(|_, run| times_of(run))
     }
 
     /// Forgets how long tasks waited.
     #[napi]
     pub fn reset_wait_times(&self) {
-        self.caller.queue.with_times(|wait, _| wait.reset());
+        self.with_times(|wait, _| wait.reset());
     }
 
     /// Forgets how long tasks ran.
     #[napi]
     pub fn reset_run_times(&self) {
-        self.caller.queue.with_times(|_, run| run.reset());
+        self.with_times(|_, run| run.reset());
     }
 
     /// Blocks until there is something to take, at most so many milliseconds. False when there is nothing.
@@ -366,6 +395,16 @@ impl PoolQueue {
     }
 }
 
+impl PoolQueue {
+    fn with_times<T: Default>(&self, read: impl Fn(&mut Histogram, &mut Histogram) -> T) -> T {
+        let mut result = T::default();
+        self.caller
+            .queue
+            .look_at_times(&mut |wait, run| result = read(wait, run));
+        result
+    }
+}
+
 impl Drop for PoolQueue {
     fn drop(&mut self) {
         self.close();
@@ -406,6 +445,7 @@ impl Listening {
     fn answer(&self) {
         let queue = &self.caller.queue;
         queue.bell().clear();
+        queue.on_bell();
         // The drain cannot come back here: the handle's callback is not re-entered.
         let Ok(mut doorbell) = self.doorbell.try_borrow_mut() else {
             return;
@@ -444,14 +484,18 @@ pub fn word(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(word)
 }
 
-fn times_of(summary: Summary, percentile: impl Fn(f64) -> u64) -> PoolTimes {
+fn times_of(histogram: &Histogram) -> PoolTimes {
+    let summary: Summary = histogram.summary();
     PoolTimes {
         count: summary.count as f64,
         mean: summary.mean,
         stddev: summary.stddev,
         min: summary.min as f64,
         max: summary.max as f64,
-        percentiles: PERCENTILES.iter().map(|p| percentile(*p) as f64).collect(),
+        percentiles: PERCENTILES
+            .iter()
+            .map(|p| histogram.percentile(*p) as f64)
+            .collect(),
     }
 }
 

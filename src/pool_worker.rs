@@ -1,10 +1,12 @@
 //! `PoolWorker`: a worker's side of a pool's queue, for `lib/pool/worker`.
 
 use std::cell::{Cell, RefCell};
-use std::os::fd::AsRawFd;
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
 use std::rc::Rc;
+use std::time::Duration;
 
-use manycore_core::queue::{Kind, Worker};
+use manycore_core::queue::{Kind, Taker, Worker};
+use manycore_core::remote::{watch, RemoteWorker, PASSED};
 use manycore_core::ring::doorbell::{Doorbell, Drained, Outcome, LONGEST_TURN};
 use manycore_core::ring::spin::Latency;
 use manycore_core::sys::clock::monotonic_ns;
@@ -12,6 +14,7 @@ use napi::bindgen_prelude::{Env, Error, Function, JsValue, Object, Result, Statu
 use napi_derive::napi;
 
 use crate::callback::Callback;
+use crate::error::to_js;
 use crate::fast::{function, Page};
 use crate::pool::{no_memory, queue_of, word, RECORD_BYTES, WORDS_BYTES};
 use crate::uv::{EventLoop, Handle};
@@ -21,7 +24,7 @@ const NOTHING: i32 = -1;
 
 /// What the fast functions work on.
 struct Side {
-    worker: Worker,
+    worker: Rc<dyn Taker>,
     words: Rc<Page>,
     /// The record of the task pulled last.
     input: Rc<Page>,
@@ -37,6 +40,8 @@ struct Side {
 #[napi]
 pub struct PoolWorker {
     side: Rc<Side>,
+    /// The same worker, if it is a process.
+    remote: Option<Rc<RemoteWorker>>,
     listening: Option<Handle>,
 }
 
@@ -48,19 +53,36 @@ impl PoolWorker {
         let gone = || Error::new(Status::InvalidArg, "no pool has this place");
         let queue = queue_of(queue).ok_or_else(gone)?;
         let worker = Worker::attach(queue, number).ok_or_else(gone)?;
-        let page = |len| Page::new(len).ok_or_else(no_memory);
-        Ok(Self {
-            side: Rc::new(Side {
-                worker,
-                words: page(WORDS_BYTES)?,
-                input: page(RECORD_BYTES)?,
-                output: page(RECORD_BYTES)?,
-                held: RefCell::default(),
-                doorbell: RefCell::default(),
-                turn_since_ns: Cell::new(0),
-            }),
-            listening: None,
-        })
+        Self::with(Rc::new(worker), None)
+    }
+
+    /// In a process of a pool: takes over the inherited descriptors, which start at `first`. Throws when they are
+    /// not those of a pool; they are closed then.
+    #[napi(factory)]
+    pub fn adopt(first: i32) -> Result<Self> {
+        let last = first.checked_add(PASSED as i32 - 1).filter(|_| first > 2);
+        if last.is_none() {
+            return Err(Error::new(Status::InvalidArg, "not descriptors of a pool"));
+        }
+        // SAFETY: `lib/pool/process` names descriptors that the process inherited for this, and uses them once.
+        let inherited = std::array::from_fn(|at| unsafe { OwnedFd::from_raw_fd(first + at as i32) });
+        let remote = Rc::new(RemoteWorker::adopt(inherited).map_err(to_js)?);
+        Self::with(Rc::clone(&remote) as _, Some(remote))
+    }
+
+    /// In a process of a pool: what it is told first; waits for it. Null when it does not come in time.
+    #[napi]
+    pub fn startup(&self, limit_ms: u32) -> Option<Uint8Array> {
+        let limit = Duration::from_millis(u64::from(limit_ms));
+        self.remote.as_ref()?.startup(limit).map(Uint8Array::new)
+    }
+
+    /// In a process of a pool: how many tasks may be in hand at once.
+    #[napi]
+    pub fn set_concurrency(&self, tasks: u32) {
+        if let Some(remote) = &self.remote {
+            remote.set_concurrency(tasks);
+        }
     }
 
     /// The words of calls, as an ArrayBuffer. It must not be transferred, nor the two below.
@@ -118,7 +140,7 @@ impl PoolWorker {
     /// The definition of this number, or null when there is none.
     #[napi]
     pub fn definition(&self, number: u32) -> Option<Uint8Array> {
-        let definition = self.side.worker.queue().definition(number)?;
+        let definition = self.side.worker.definition(number)?;
         Some(Uint8Array::new(definition.to_vec()))
     }
 
@@ -142,9 +164,7 @@ impl PoolWorker {
         let callback = Callback::new(env.raw(), drain.raw(), "MANYCOREPOOL").ok_or_else(closing)?;
         let side = Rc::clone(&self.side);
         let handle = event_loop
-            .poll(self.side.worker.bell().as_raw_fd(), move || {
-                side.answer(&callback)
-            })
+            .poll(self.side.worker.bell_fd(), move || side.answer(&callback))
             .ok_or_else(closing)?;
         handle.keep_alive(true);
         self.listening = Some(handle);
@@ -155,13 +175,32 @@ impl PoolWorker {
     /// Has `drain` called on a later turn of the event loop if there is something to pull.
     #[napi]
     pub fn wake(&self) {
-        self.side.worker.bell().signal();
+        self.side.worker.ring_bell();
     }
 
     /// Stops listening, so that nothing keeps the event loop alive.
     #[napi]
     pub fn close(&mut self) {
         self.listening = None;
+    }
+}
+
+impl PoolWorker {
+    fn with(worker: Rc<dyn Taker>, remote: Option<Rc<RemoteWorker>>) -> Result<Self> {
+        let page = |len| Page::new(len).ok_or_else(no_memory);
+        Ok(Self {
+            side: Rc::new(Side {
+                worker,
+                words: page(WORDS_BYTES)?,
+                input: page(RECORD_BYTES)?,
+                output: page(RECORD_BYTES)?,
+                held: RefCell::default(),
+                doorbell: RefCell::default(),
+                turn_since_ns: Cell::new(0),
+            }),
+            remote,
+            listening: None,
+        })
     }
 }
 
@@ -200,24 +239,22 @@ impl Side {
         if kind.is_final() {
             return i32::from(self.worker.complete(kind, slot, record));
         }
-        self.worker.tell(kind, slot, record);
-        1
+        i32::from(self.worker.tell(kind, slot, record))
     }
 
     fn answer(&self, callback: &Callback) {
-        let bell = self.worker.bell();
-        bell.clear();
+        self.worker.clear_bell();
         // The drain cannot come back here: the handle's callback is not re-entered.
         let Ok(mut doorbell) = self.doorbell.try_borrow_mut() else {
             return;
         };
         self.turn_since_ns.set(monotonic_ns());
-        let outcome = doorbell.answer(&self.worker, Latency::of_process(), || {
+        let outcome = doorbell.answer(&*self.worker, Latency::of_process(), || {
             callback.call(&[]);
             Drained::Continue
         });
         if outcome == Outcome::More {
-            bell.signal();
+            self.worker.ring_bell();
         }
     }
 }
@@ -225,5 +262,16 @@ impl Side {
 /// Adds to the nice value of the calling thread, and returns the new one. Throws without the privilege.
 #[napi]
 pub fn pool_nice(increment: i32) -> Result<i32> {
-    manycore_core::sys::nice::add(increment).map_err(crate::error::to_js)
+    manycore_core::sys::nice::add(increment).map_err(to_js)
+}
+
+/// In a process of a pool: kills the process so long after the other end of a socket has been closed.
+#[napi]
+pub fn pool_watch(socket: i32, grace_ms: u32) -> Result<()> {
+    if socket < 0 {
+        return Err(Error::new(Status::InvalidArg, "not a descriptor"));
+    }
+    // SAFETY: `lib/pool/process` names the channel to its parent, which is open during the call.
+    let socket = unsafe { BorrowedFd::borrow_raw(socket) };
+    watch::kill_after_hangup(socket, Duration::from_millis(u64::from(grace_ms))).map_err(to_js)
 }

@@ -283,10 +283,10 @@ export declare class PeerWatch {
 /** The caller's side of a queue. Belongs to the thread that made it. */
 export declare class PoolQueue {
   /**
-   * A queue for workers that have up to `concurrency` tasks in hand and retire after `tasks` (0: never).
-   * Throws without memory or file descriptors.
+   * A queue for threads, or processes, that have up to `concurrency` tasks in hand and retire after `tasks`
+   * (0: never). Throws without memory or file descriptors.
    */
-  constructor(concurrency: number, tasks: number)
+  constructor(concurrency: number, tasks: number, forProcesses: boolean)
   /** What workers attach by. */
   get id(): number
   /** The words of calls, as an ArrayBuffer. It must not be transferred, nor the two below. */
@@ -314,6 +314,13 @@ export declare class PoolQueue {
   notify(worker: number, kind: number, slot: number): boolean
   /** Makes room for a worker. Its number. Throws without file descriptors. */
   addWorker(): number
+  /**
+   * The descriptors that a worker's process is to inherit, one after the other; `startup` is what it is told
+   * first. Empty when there is no such worker.
+   */
+  passed(worker: number, startup: Uint8Array): Array<number>
+  /** A worker's process has been spawned. Throws without file descriptors. */
+  spawned(worker: number, pid: number): void
   /** Lets a worker take no more tasks. False when it has some, unless `force`. */
   retire(worker: number, force: boolean): boolean
   /** Gives what an ended worker had not begun to others. The tasks it had begun. */
@@ -358,6 +365,15 @@ export declare class PoolQueue {
 export declare class PoolWorker {
   /** Takes the place with this number in the queue with this id. Throws when there is none. */
   constructor(queue: number, number: number)
+  /**
+   * In a process of a pool: takes over the inherited descriptors, which start at `first`. Throws when they are
+   * not those of a pool; they are closed then.
+   */
+  static adopt(first: number): PoolWorker
+  /** In a process of a pool: what it is told first; waits for it. Null when it does not come in time. */
+  startup(limitMs: number): Uint8Array | null
+  /** In a process of a pool: how many tasks may be in hand at once. */
+  setConcurrency(tasks: number): void
   /** The words of calls, as an ArrayBuffer. It must not be transferred, nor the two below. */
   words(): object
   /** Where `pull()` copies a record to. */
@@ -699,6 +715,9 @@ export interface PoolTimes {
   /** Of the core's `PERCENTILES`, whose twin is in `lib/pool/histogram.js`. */
   percentiles: Array<number>
 }
+
+/** In a process of a pool: kills the process so long after the other end of a socket has been closed. */
+export declare function poolWatch(socket: number, graceMs: number): void
 
 /** How busy a worker is. */
 export interface PoolWorkerLoad {

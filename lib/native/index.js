@@ -863,6 +863,7 @@ module.exports.lockListen = nativeBinding.lockListen
 module.exports.lockUnwatch = nativeBinding.lockUnwatch
 module.exports.noteStandIn = nativeBinding.noteStandIn
 module.exports.poolNice = nativeBinding.poolNice
+module.exports.poolWatch = nativeBinding.poolWatch
 module.exports.pruneSegments = nativeBinding.pruneSegments
 module.exports.releaseSent = nativeBinding.releaseSent
 module.exports.reportUncaught = nativeBinding.reportUncaught

@@ -1,5 +1,6 @@
 //! The logic of manycore, free of Node: accepting and scheduling connections, lanes between threads
-//! and processes, the shared memory under both, and the queue of a pool of threads.
+//! and processes, the shared memory under both, and the queues of pools of threads
+//! and of processes.
 
 pub mod accept;
 pub mod array;
@@ -13,6 +14,8 @@ pub mod limit;
 pub mod liveness;
 pub mod lock;
 pub mod queue;
+#[cfg(not(loom))]
+pub mod remote;
 pub mod ring;
 pub mod shm;
 pub mod sync;

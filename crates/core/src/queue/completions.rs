@@ -32,8 +32,12 @@ pub enum Kind {
     Ready = 9,
     /// The worker takes no more tasks and has none in hand.
     Retired = 10,
-    /// The worker's thread ends.
+    /// The worker's thread or process ends.
     Ended = 11,
+    /// The worker's process is about to end; the record is the error that nobody handled.
+    Fault = 12,
+    /// The worker's process wrote what cannot be.
+    Corrupt = 13,
 }
 
 impl Kind {
@@ -51,6 +55,8 @@ impl Kind {
             Self::Ready,
             Self::Retired,
             Self::Ended,
+            Self::Fault,
+            Self::Corrupt,
         ]
         .into_iter()
         .find(|kind| *kind as u32 == number)
@@ -81,7 +87,8 @@ pub struct Entry {
 }
 
 impl Entry {
-    fn header(&self, len: u32) -> [u8; ENTRY_BYTES] {
+    /// Its bytes, with the length of header and record.
+    pub(crate) fn header(&self, len: u32) -> [u8; ENTRY_BYTES] {
         let mut header = [0; ENTRY_BYTES];
         for (at, word) in [len, self.kind as u32, self.slot, self.worker]
             .into_iter()

@@ -83,7 +83,7 @@ impl Doorbell {
     /// Drains until there is nothing left, the turn is over, or the drain asks to pause.
     pub fn answer(
         &mut self,
-        consumer: &impl Consumer,
+        consumer: &(impl Consumer + ?Sized),
         latency: Latency,
         mut drain: impl FnMut() -> Drained,
     ) -> Outcome {
@@ -110,7 +110,7 @@ impl Doorbell {
         }
     }
 
-    fn wake(&mut self, consumer: &impl Consumer) {
+    fn wake(&mut self, consumer: &(impl Consumer + ?Sized)) {
         consumer.transition_to_awake();
         let asleep_since = std::mem::take(&mut self.asleep_since);
         if asleep_since != 0 {
@@ -124,7 +124,7 @@ impl Doorbell {
     }
 
     /// True when a record came in.
-    fn look_on(&mut self, consumer: &impl Consumer, latency: Latency, idle_since: u64) -> bool {
+    fn look_on(&mut self, consumer: &(impl Consumer + ?Sized), latency: Latency, idle_since: u64) -> bool {
         if !consumer.may_look_on() || !self.spin.should_spin(latency) {
             return false;
         }
@@ -145,7 +145,7 @@ impl Doorbell {
 }
 
 /// Looks on for as long as `latency` allows. True when there is something.
-pub fn is_soon_pending(consumer: &impl Consumer, latency: Latency) -> bool {
+pub fn is_soon_pending(consumer: &(impl Consumer + ?Sized), latency: Latency) -> bool {
     let start = Instant::now();
     loop {
         for _ in 0..64 {

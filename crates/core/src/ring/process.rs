@@ -38,8 +38,9 @@ impl Passed {
         self.0.each_ref().map(AsRawFd::as_raw_fd)
     }
 
+    /// The descriptors themselves, where both sides are in one process.
     #[cfg(test)]
-    fn into_fds(self) -> [OwnedFd; PASSED] {
+    pub(crate) fn into_fds(self) -> [OwnedFd; PASSED] {
         self.0
     }
 }
@@ -50,11 +51,17 @@ impl Passed {
 /// # Errors
 /// `InvalidInput` for another capacity, EMFILE and ENFILE without descriptors left, ENOMEM without address space.
 pub fn create(capacity: usize) -> io::Result<(Ends, Passed)> {
-    let header_len = page_size();
-    check_capacity(capacity, header_len)?;
+    create_with(capacity, page_size(), EventFd::new()?)
+}
+
+/// As [`create`], with a longer header, in multiples of a page, and the parent's bell, which several links may share.
+///
+/// # Errors
+/// As [`create`].
+pub fn create_with(capacity: usize, header_len: usize, own_bell: EventFd) -> io::Result<(Ends, Passed)> {
+    check_capacity(capacity)?;
     let outgoing = Segment::create_mirrored("manycore-link", header_len, capacity)?;
     let incoming = Segment::create_mirrored("manycore-link", header_len, capacity)?;
-    let own_bell = EventFd::new()?;
     let peer_bell = EventFd::new()?;
     let passed = Passed([
         outgoing.as_fd().try_clone_to_owned()?,
@@ -62,19 +69,28 @@ pub fn create(capacity: usize) -> io::Result<(Ends, Passed)> {
         peer_bell.as_fd().try_clone_to_owned()?,
         own_bell.as_fd().try_clone_to_owned()?,
     ]);
-    Ok((ends(outgoing, incoming, own_bell, peer_bell)?, passed))
+    let ends = ends(outgoing, incoming, own_bell, peer_bell, header_len)?;
+    Ok((ends, passed))
 }
 
 /// The child's ends, from inherited descriptors.
 ///
 /// # Errors
 /// `InvalidInput` and `InvalidData` when a lane is not a sealed memfd of this capacity.
-pub fn adopt(
+pub fn adopt(inherited: [OwnedFd; PASSED], capacity: usize) -> io::Result<Ends> {
+    adopt_with(inherited, capacity, page_size())
+}
+
+/// As [`adopt`], of a link with a longer header.
+///
+/// # Errors
+/// As [`adopt`].
+pub fn adopt_with(
     [incoming, outgoing, own_bell, peer_bell]: [OwnedFd; PASSED],
     capacity: usize,
+    header_len: usize,
 ) -> io::Result<Ends> {
-    let header_len = page_size();
-    check_capacity(capacity, header_len)?;
+    check_capacity(capacity)?;
     for bell in [&own_bell, &peer_bell] {
         // Not for processes that this one starts.
         rustix::io::fcntl_setfd(bell, FdFlags::CLOEXEC)?;
@@ -86,20 +102,27 @@ pub fn adopt(
         incoming,
         EventFd::from_owned(own_bell),
         EventFd::from_owned(peer_bell),
+        header_len,
     )
 }
 
-fn ends(outgoing: Segment, incoming: Segment, own_bell: EventFd, peer_bell: EventFd) -> io::Result<Ends> {
+fn ends(
+    outgoing: Segment,
+    incoming: Segment,
+    own_bell: EventFd,
+    peer_bell: EventFd,
+    header_len: usize,
+) -> io::Result<Ends> {
     let room_bell = EventFd::from_owned(peer_bell.as_fd().try_clone_to_owned()?);
-    let memory = |segment: Segment| Memory::new(segment.into_mapping(), page_size());
+    let memory = |segment: Segment| Memory::new(segment.into_mapping(), header_len);
     Ok(Ends {
         sender: Sender::new(memory(outgoing), peer_bell),
         receiver: Receiver::new(memory(incoming), own_bell, room_bell),
     })
 }
 
-fn check_capacity(capacity: usize, page: usize) -> io::Result<()> {
-    let fits = capacity.is_power_of_two() && (page..=MAX_CAPACITY).contains(&capacity);
+fn check_capacity(capacity: usize) -> io::Result<()> {
+    let fits = capacity.is_power_of_two() && (page_size()..=MAX_CAPACITY).contains(&capacity);
     fits.then_some(())
         .ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }

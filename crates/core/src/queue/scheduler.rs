@@ -1,0 +1,191 @@
+//! What pools of threads and pools of processes have in common, for the binding.
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::completions::Kind;
+use super::histogram::Histogram;
+use super::pool::{Cancelled, Load, Queue};
+use super::task::{Priority, Target, Task};
+use super::worker::Worker;
+use crate::ring::doorbell::Consumer;
+use crate::sys::eventfd::EventFd;
+
+/// The caller's side: see [`Queue`], whose methods these are.
+#[allow(missing_docs)]
+pub trait Scheduler: Consumer {
+    fn push(&self, task: Task, target: Target, priority: Priority) -> bool;
+    fn take(&self, target: &mut [u8]) -> Result<usize, usize>;
+    fn cancel(&self, slot: u32) -> Cancelled;
+    fn abort(&self, slot: u32) -> Option<u32>;
+    fn notify(&self, worker: u32, notice: Task) -> bool;
+    fn add_worker(&self) -> io::Result<u32>;
+    fn retire(&self, worker: u32, force: bool) -> bool;
+    fn abandon(&self, worker: u32) -> Vec<u32>;
+    fn retry(&self, slot: u32) -> bool;
+    fn forget(&self, slot: u32);
+    fn begun(&self, worker: u32) -> Vec<u32>;
+    fn running_for(&self, slot: u32) -> Option<Duration>;
+    fn define(&self, definition: &[u8]) -> u32;
+    fn waiting(&self) -> u32;
+    fn loads(&self) -> Vec<Load>;
+    fn look_at_times(&self, look: &mut dyn FnMut(&mut Histogram, &mut Histogram));
+    fn bell(&self) -> &EventFd;
+    /// The bell has rung.
+    fn on_bell(&self) {}
+    fn wait(&self, timeout: Duration) -> bool;
+    fn rest(&self);
+}
+
+impl Scheduler for Arc<Queue> {
+    fn push(&self, task: Task, target: Target, priority: Priority) -> bool {
+        Queue::push(self, task, target, priority)
+    }
+
+    fn take(&self, target: &mut [u8]) -> Result<usize, usize> {
+        Queue::take(self, target)
+    }
+
+    fn cancel(&self, slot: u32) -> Cancelled {
+        Queue::cancel(self, slot)
+    }
+
+    fn abort(&self, slot: u32) -> Option<u32> {
+        Queue::abort(self, slot)
+    }
+
+    fn notify(&self, worker: u32, notice: Task) -> bool {
+        Queue::notify(self, worker, notice)
+    }
+
+    fn add_worker(&self) -> io::Result<u32> {
+        Queue::add_worker(self)
+    }
+
+    fn retire(&self, worker: u32, force: bool) -> bool {
+        Queue::retire(self, worker, force)
+    }
+
+    fn abandon(&self, worker: u32) -> Vec<u32> {
+        Queue::abandon(self, worker)
+    }
+
+    fn retry(&self, slot: u32) -> bool {
+        Queue::retry(self, slot)
+    }
+
+    fn forget(&self, slot: u32) {
+        Queue::forget(self, slot);
+    }
+
+    fn begun(&self, worker: u32) -> Vec<u32> {
+        Queue::begun(self, worker)
+    }
+
+    fn running_for(&self, slot: u32) -> Option<Duration> {
+        Queue::running_for(self, slot)
+    }
+
+    fn define(&self, definition: &[u8]) -> u32 {
+        Queue::define(self, definition)
+    }
+
+    fn waiting(&self) -> u32 {
+        Queue::waiting(self)
+    }
+
+    fn loads(&self) -> Vec<Load> {
+        Queue::loads(self)
+    }
+
+    fn look_at_times(&self, look: &mut dyn FnMut(&mut Histogram, &mut Histogram)) {
+        self.with_times(|wait, run| look(wait, run));
+    }
+
+    fn bell(&self) -> &EventFd {
+        Queue::bell(self)
+    }
+
+    fn wait(&self, timeout: Duration) -> bool {
+        Queue::wait(self, timeout)
+    }
+
+    fn rest(&self) {
+        Queue::rest(self);
+    }
+}
+
+impl Consumer for Arc<Queue> {
+    fn is_pending(&self) -> bool {
+        Queue::is_pending(self)
+    }
+
+    fn transition_to_asleep(&self) -> bool {
+        Queue::transition_to_asleep(self)
+    }
+
+    fn transition_to_awake(&self) {
+        Queue::transition_to_awake(self);
+    }
+
+    fn signalled_at(&self) -> u64 {
+        Queue::signalled_at(self)
+    }
+}
+
+/// The worker's side: see [`Worker`], whose methods these are.
+#[allow(missing_docs)]
+pub trait Taker: Consumer {
+    fn pull(&self) -> Option<Task>;
+    fn complete(&self, kind: Kind, slot: u32, record: &[u8]) -> bool;
+    fn tell(&self, kind: Kind, slot: u32, record: &[u8]) -> bool;
+    fn retire(&self);
+    fn is_aborted(&self, slot: u32) -> bool;
+    fn definition(&self, number: u32) -> Option<Arc<[u8]>>;
+    fn bell_fd(&self) -> i32;
+    /// Quiets the bell.
+    fn clear_bell(&self);
+    /// Rings for itself.
+    fn ring_bell(&self);
+}
+
+impl Taker for Worker {
+    fn pull(&self) -> Option<Task> {
+        Worker::pull(self)
+    }
+
+    fn complete(&self, kind: Kind, slot: u32, record: &[u8]) -> bool {
+        Worker::complete(self, kind, slot, record)
+    }
+
+    fn tell(&self, kind: Kind, slot: u32, record: &[u8]) -> bool {
+        Worker::tell(self, kind, slot, record);
+        true
+    }
+
+    fn retire(&self) {
+        Worker::retire(self);
+    }
+
+    fn is_aborted(&self, slot: u32) -> bool {
+        Worker::is_aborted(self, slot)
+    }
+
+    fn definition(&self, number: u32) -> Option<Arc<[u8]>> {
+        self.queue().definition(number)
+    }
+
+    fn bell_fd(&self) -> i32 {
+        self.bell().as_raw_fd()
+    }
+
+    fn clear_bell(&self) {
+        self.bell().clear();
+    }
+
+    fn ring_bell(&self) {
+        self.bell().signal();
+    }
+}

@@ -1,0 +1,135 @@
+//! Where tasks lie that have been pushed ahead to a worker. One word decides who has a task:
+//!
+//! ```text
+//!           ┌── claim (worker) ──▶ CLAIMED ── abort (caller) ──▶ ABORTED ──┐
+//! OFFERED ──┤                         └────────── finish (worker) ─────────┴──▶ DONE ──▶ FREE
+//!           └── revoke (caller) ─▶ REVOKED ── pass (worker finds it) ──▶ FREE
+//! ```
+//!
+//! The caller offers, and uses a cell again when the worker has reported on the task, or has passed the one that
+//! was taken back. Untrusted: the worker's process can write any of it at any time, which harms that worker alone.
+
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+
+/// Tasks that can be with a worker at once.
+pub const CELLS: usize = 1024;
+
+const FREE: u32 = 0;
+const OFFERED: u32 = 1;
+const CLAIMED: u32 = 2;
+const ABORTED: u32 = 3;
+const REVOKED: u32 = 4;
+const DONE: u32 = 5;
+
+/// See the module's documentation.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct Cell {
+    state: AtomicU32,
+    reserved: u32,
+    /// When the task was claimed, [`crate::sys::clock::monotonic_ns`].
+    began_ns: AtomicU64,
+}
+
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<Cell>() == 16);
+
+impl Cell {
+    /// Caller, before the frame with the task is published.
+    pub fn transition_to_offered(&self) {
+        self.state.store(OFFERED, Ordering::Relaxed);
+    }
+
+    /// Caller: takes the task back. False when the worker has claimed it.
+    pub fn transition_to_revoked(&self) -> bool {
+        self.exchange(OFFERED, REVOKED)
+    }
+
+    /// Caller: asks the worker to abort the task. False when it does not have it in hand.
+    pub fn transition_to_aborted(&self) -> bool {
+        self.exchange(CLAIMED, ABORTED) || self.is_aborted()
+    }
+
+    /// Caller: the cell may be used again.
+    pub fn transition_to_free(&self) {
+        self.state.store(FREE, Ordering::Relaxed);
+    }
+
+    /// Caller: whether the worker has passed a task that was taken back.
+    pub fn is_free(&self) -> bool {
+        self.state.load(Ordering::Acquire) == FREE
+    }
+
+    /// Whether the worker has claimed the task and not finished it; since when.
+    pub fn running_since(&self) -> Option<u64> {
+        // Acquire: pairs with the exchange in `transition_to_claimed`, the time is visible.
+        matches!(self.state.load(Ordering::Acquire), CLAIMED | ABORTED)
+            .then(|| self.began_ns.load(Ordering::Relaxed))
+    }
+
+    /// Worker: takes the task. False when it has been taken back; the cell is the caller's again then.
+    pub fn transition_to_claimed(&self, now_ns: u64) -> bool {
+        self.began_ns.store(now_ns, Ordering::Relaxed);
+        let won = self.exchange(OFFERED, CLAIMED);
+        if !won {
+            self.state.store(FREE, Ordering::Release);
+        }
+        won
+    }
+
+    /// Worker: is about to report on the task.
+    pub fn transition_to_done(&self) {
+        self.state.store(DONE, Ordering::Release);
+    }
+
+    /// Whether the task is to be aborted.
+    pub fn is_aborted(&self) -> bool {
+        self.state.load(Ordering::Acquire) == ABORTED
+    }
+
+    fn exchange(&self, from: u32, to: u32) -> bool {
+        // AcqRel: caller and worker decide here, one of them wins.
+        self.state
+            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_is_claimed_or_taken_back_never_both() {
+        let cell = Cell::default();
+        cell.transition_to_offered();
+        assert!(cell.running_since().is_none());
+        assert!(cell.transition_to_claimed(7));
+        assert!(!cell.transition_to_revoked());
+        assert_eq!(cell.running_since(), Some(7));
+        assert!(cell.transition_to_aborted() && cell.is_aborted());
+        assert_eq!(cell.running_since(), Some(7));
+        cell.transition_to_done();
+        assert!(cell.running_since().is_none() && !cell.transition_to_aborted());
+
+        cell.transition_to_offered();
+        assert!(cell.transition_to_revoked());
+        assert!(!cell.is_free());
+        assert!(!cell.transition_to_claimed(8));
+        assert!(cell.is_free());
+    }
+
+    #[test]
+    fn of_two_that_race_one_wins() {
+        for _ in 0..1000 {
+            let cell = Cell::default();
+            cell.transition_to_offered();
+            let (claimed, revoked) = std::thread::scope(|scope| {
+                let worker = scope.spawn(|| cell.transition_to_claimed(1));
+                let revoked = cell.transition_to_revoked();
+                (worker.join().unwrap(), revoked)
+            });
+            assert!(claimed != revoked);
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! The queue of a pool whose workers are processes: tasks wait on the caller's side, and a few are pushed ahead to
+//! each worker, so that it takes the next one without a trip through the caller.
+//!
+//! ```text
+//! caller ── push ──▶ lots ── least loaded ──▶ pipe ──▶ worker 0: claims a task, runs it
+//!    ▲                                   └──▶ pipe ──▶ worker 1
+//!    └── take ◀───────────────────────────── pipes ◀── complete
+//! ```
+//!
+//! Each worker has a [`pipe`] each way and a table of [`cells`] in memory shared with the caller. A task that was
+//! pushed ahead lies in a cell, where the worker claims it or the caller takes it back, by compare-and-swap: for
+//! a task of higher priority, for a worker that has nothing to do, because it was cancelled, or because its
+//! worker is to end. So what a worker has begun is known exactly whenever it dies: only that is lost, the rest
+//! goes to others.
+//!
+//! Who may call: [`Dispatch`] belongs to one thread of the calling process, [`RemoteWorker`] to one of the
+//! worker's. What the worker's process writes is checked where it is read; one that writes what cannot be is cut
+//! off. When the caller is gone, [`watch`] ends the worker's process.
+
+mod cells;
+mod dispatch;
+mod frame;
+mod link;
+mod lots;
+mod pipe;
+mod station;
+#[cfg(test)]
+mod tests;
+pub mod watch;
+mod worker;
+
+pub use dispatch::Dispatch;
+pub use link::PASSED;
+pub use worker::RemoteWorker;
