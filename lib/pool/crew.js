@@ -4,8 +4,11 @@
 
 const { Errors } = require('./errors');
 const { summaryOfHistogram } = require('./histogram');
-const { Member } = require('./member');
 const { TaskKind } = require('./page');
+const { ProcessMember } = require('./process-member');
+const { ThreadMember } = require('./thread-member');
+
+/** @typedef {import('./member').Member} Member */
 
 const kMember = Symbol('member');
 
@@ -107,11 +110,12 @@ class Crew {
   /** @param {boolean} isFirst whether tasks may count on it from the start */
   #add(isFirst) {
     const number = this.#native.addWorker();
+    const Class = this.#options.runtime === 'processes' ? ProcessMember : ThreadMember;
     let member;
     try {
-      member = new Member(this.#options, this.#native.id, number, this.#memory, {
+      member = new Class(this.#options, this.#native, number, this.#memory, {
         onMessage: (_, message) => this.#owner.emit('message', message),
-        onExit: (gone, code) => this.onExit(gone, code),
+        onExit: (gone, code, signal) => this.onExit(gone, code, signal),
       });
     } catch (error) {
       this.#native.abandon(number);
@@ -164,10 +168,11 @@ class Crew {
     this.#leaving.add(member);
     member.isLeaving = true;
     this.#native.retire(member.number, true);
-    const isGraceful = this.#isTornDown(member) && this.#native.begun(member.number).length === 0;
+    const isGraceful =
+      (member.endsByItself || this.#isTornDown(member)) && this.#native.begun(member.number).length === 0;
     if (isGraceful && member.hasStarted) {
       member.cause ??= cause;
-      member.worker.ref();
+      member.hold();
       this.#native.notify(member.number, TaskKind.RETIRE, 0);
       setTimeout(() => member.terminate(cause), this.#options.terminateTimeout).unref();
     } else {
@@ -196,12 +201,13 @@ class Crew {
   /**
    * @param {Member} member
    * @param {number | null} code null while the event loop is held up, and its exit cannot be heard of
+   * @param {string | null} [signal] that ended its process
    */
-  onExit(member, code) {
+  onExit(member, code, signal = null) {
     if (this.#places[member.number] !== member) return;
     const wasExpected = member.isLeaving;
     const { cause } = member;
-    const error = cause ?? new Error(code === null ? 'worker exited' : `worker exited with code: ${code}`);
+    const error = cause ?? Errors.workerExited(code, signal);
     if (code !== null) this.#owner.drain();
     if (this.#members.delete(member)) {
       if (member.isReady) this.#readyCount--;
@@ -282,7 +288,7 @@ class Crew {
     const native = this.#native;
     return {
       get id() {
-        return member.worker.threadId;
+        return member.id;
       },
       get currentUsage() {
         if (this.isRunningAbortableTask) return Infinity;
@@ -311,7 +317,7 @@ class Crew {
  */
 function forwardStreams(member, emit) {
   for (const name of /** @type {const} */ (['stdout', 'stderr'])) {
-    member.worker[name].on('data', (chunk) => emit(name, String(chunk), member.workerId));
+    member.worker[name].on('data', (/** @type {any} */ chunk) => emit(name, String(chunk), member.workerId));
   }
 }
 

@@ -53,39 +53,39 @@ class Definitions {
   }
 }
 
-/** Encodes tasks: shapes that a task is the first to have are listed instead of sent along. */
-class TaskEncoder extends Encoder {
-  #definitions;
-
-  /** @param {Definitions} definitions */
-  constructor(definitions) {
-    super();
-    this.#definitions = definitions;
-  }
-
-  /** @override */
-  sibling() {
-    const sibling = new TaskEncoder(this.#definitions);
-    sibling.shapes = this.shapes;
-    return /** @type {any} */ (sibling);
-  }
-
-  /**
-   * @override
-   * @param {number} kind
-   */
-  end(kind) {
-    if (this.shapes.pending.length !== 0) {
-      const writer = new Writer();
-      writer.shapes = this.shapes;
-      writer.beginInScratch();
-      writer.end(Kind.SKIP);
-      this.#definitions.add(writer);
-      writer.commit();
+/**
+ * An encoder of tasks: shapes that a task is the first to have are listed instead of sent along.
+ * @param {typeof Encoder} Base
+ * @param {Definitions} definitions
+ * @returns {Encoder}
+ */
+function makeTaskEncoder(Base, definitions) {
+  class TaskEncoder extends Base {
+    /** @override */
+    sibling() {
+      const sibling = new TaskEncoder();
+      sibling.shapes = this.shapes;
+      return /** @type {any} */ (sibling);
     }
-    return super.end(kind);
+
+    /**
+     * @override
+     * @param {number} kind
+     */
+    end(kind) {
+      if (this.shapes.pending.length !== 0) {
+        const writer = new Writer();
+        writer.shapes = this.shapes;
+        writer.beginInScratch();
+        writer.end(Kind.SKIP);
+        definitions.add(writer);
+        writer.commit();
+      }
+      return super.end(kind);
+    }
   }
+  return new TaskEncoder();
 }
 
 module.exports.Definitions = Definitions;
-module.exports.TaskEncoder = TaskEncoder;
+module.exports.makeTaskEncoder = makeTaskEncoder;

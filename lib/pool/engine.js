@@ -5,12 +5,16 @@
 const { memoryOf } = require('../link/memory');
 const { UNSUPPORTED } = require('../link/unsupported');
 const { requireAddon } = require('../core/addon');
+const { makeError } = require('../core/errors');
 const { Crew } = require('./crew');
-const { Definitions, TaskEncoder } = require('./definitions');
+const { ProcessEncoder } = require('./process-encoder');
+const { Encoder } = require('../link/encoder');
+const { Definitions, makeTaskEncoder } = require('./definitions');
 const { Errors } = require('./errors');
 const { ENTRY_BYTES, Report, Target, TaskKind } = require('./page');
 const { Parcels } = require('./parcels');
 const { Pressure } = require('./pressure');
+const { Serials } = require('./serials');
 const { Stopping } = require('./stopping');
 const { Tasks } = require('./tasks');
 const { unpack } = require('./transfer');
@@ -48,9 +52,11 @@ class Engine {
   /** @type {import('../link/encoder').Encoder} */
   #encoder;
   #isEncoding = false;
+  /** @type {{ value: any } | null} */
+  #substitute = null;
   #tasks = new Tasks();
   #crew;
-  #parcels;
+  #carrier;
   #pressure;
   #stopping;
   /** Of tasks that go on: told after the batch, for they may call back into the pool. */
@@ -72,8 +78,9 @@ class Engine {
     const addon = requireAddon('Pool');
     this.#options = options;
     this.#emit = emit;
+    const isRemote = options.runtime === 'processes';
     const concurrency = Math.min(options.concurrentTasksPerWorker, 0x7fffffff);
-    const native = new addon.PoolQueue(concurrency, options.maxTasksPerWorker);
+    const native = new addon.PoolQueue(concurrency, options.maxTasksPerWorker, isRemote);
     this.#native = native;
     native.batchSize(options.taskStealing ? options.batch : 1);
     const words = /** @type {ArrayBuffer} */ (native.words());
@@ -84,7 +91,7 @@ class Engine {
     this.#push = native.pushFunction();
     this.#take = native.takeFunction();
     this.#definitions = new Definitions(native);
-    this.#encoder = new TaskEncoder(this.#definitions);
+    this.#encoder = makeTaskEncoder(isRemote ? ProcessEncoder : Encoder, this.#definitions);
     this.#crew = new Crew(options, native, this.#batch, {
       emit,
       outstanding: () => this.#tasks.outstanding,
@@ -101,14 +108,19 @@ class Engine {
       waiting: () => this.waiting,
     });
     const parts = { tasks: this.#tasks, native, crew: this.#crew };
-    this.#parcels = new Parcels({
-      ...parts,
-      describe: (kind, slot, handler, taskOptions) => this.#describe(kind, slot, handler, taskOptions),
-      pushBare: () => {
-        this.#words[6] = 0;
-        return this.#push() === 1;
-      },
-    });
+    /** @type {import('./parcels').Parts['describe']} */
+    const describe = (kind, slot, handler, taskOptions) => this.#describe(kind, slot, handler, taskOptions);
+    const push = (/** @type {number} */ length, /** @type {() => number} */ call) => {
+      this.#words[6] = length;
+      return call() === 1;
+    };
+    this.#carrier = isRemote
+      ? new Serials({
+          ...parts,
+          describe,
+          pushRecord: (record) => push(record.length, () => native.pushLarge(record)),
+        })
+      : new Parcels({ ...parts, describe, pushBare: () => push(0, this.#push) });
     const { abortGraceMs } = options;
     this.#stopping = new Stopping({ ...parts, abortGraceMs, onReleased: () => this.#released() });
     native.listen(() => void this.#drain());
@@ -194,11 +206,15 @@ class Engine {
     if (options !== null) this.#prepare(slot, options);
     this.#keepAlive();
     try {
-      const isByPort = transferList !== undefined && transferList.length > 0;
+      const carrier = this.#carrier;
+      const transfers = transferList ?? [];
+      const hasTransfers = transfers.length > 0;
+      if (hasTransfers) carrier.check(transfers);
       const sent =
-        (!isByPort && this.#pushRecord(slot, handler, value, options)) ||
-        this.#parcels.push(slot, handler, value, transferList ?? [], options);
+        ((!hasTransfers || carrier.copies) && this.#pushRecord(slot, handler, value, options)) ||
+        carrier.push(slot, handler, this.#substituteFor(value), transfers, options);
       if (!sent) throw Errors.threadTermination();
+      if (hasTransfers) carrier.sent(transfers);
     } catch (error) {
       this.#tasks.reject(slot, error);
       this.#tasks.free(slot);
@@ -243,7 +259,11 @@ class Engine {
     try {
       length = encoder.encode(value);
     } catch (error) {
-      if (error === UNSUPPORTED) return false;
+      if (error === UNSUPPORTED) {
+        this.#substitute = encoder.substitute;
+        encoder.substitute = null;
+        return false;
+      }
       throw error;
     } finally {
       this.#isEncoding = isNested;
@@ -282,6 +302,14 @@ class Engine {
     this.#priority[0] = options.priority ?? 0;
   }
 
+  /** What to send by other means: what was read of the value already, if getters may have run. @param {any} value */
+  #substituteFor(value) {
+    const substitute = this.#substitute;
+    if (substitute === null) return value;
+    this.#substitute = null;
+    return substitute.value;
+  }
+
   /** Takes a batch of reports. False when there was none. */
   #drain() {
     let memory = this.#batch;
@@ -311,18 +339,44 @@ class Engine {
       const length = words[i];
       const slot = words[i + 2];
       const member = /** @type {import('./member').Member} */ (this.#crew.at(words[i + 3]));
-      if (words[i + 1] === Report.RESULT) {
-        const { decoder } = member;
-        if (decoder.memory !== memory) decoder.use(memory);
-        const value = decoder.decode(at + ENTRY_BYTES, length - ENTRY_BYTES);
-        if (this.onOver !== null || member.histogram !== null) this.#over(slot, member, memory, at);
-        this.#tasks.resolve(slot, value);
-        this.#tasks.free(slot);
-      } else {
-        this.#handle(words[i + 1], slot, member, memory, at, length);
+      try {
+        if (words[i + 1] === Report.RESULT) this.#onResult(slot, member, memory, at, length);
+        else this.#handle(words[i + 1], slot, member, memory, at, length);
+      } catch {
+        this.#onCorrupt(slot, member);
       }
       at += length;
     }
+  }
+
+  /**
+   * @param {number} slot
+   * @param {import('./member').Member} member
+   * @param {import('../link/memory').Memory} memory
+   * @param {number} at
+   * @param {number} length
+   */
+  #onResult(slot, member, memory, at, length) {
+    const { decoder } = member;
+    if (decoder.memory !== memory) decoder.use(memory);
+    const value = decoder.decode(at + ENTRY_BYTES, length - ENTRY_BYTES);
+    if (this.onOver !== null || member.histogram !== null) this.#over(slot, member, memory, at);
+    this.#tasks.resolve(slot, value);
+    this.#tasks.free(slot);
+  }
+
+  /**
+   * A worker's process wrote what no worker writes: it is ended.
+   * @param {number} slot of a task that it reported on
+   * @param {import('./member').Member} member
+   */
+  #onCorrupt(slot, member) {
+    const error = makeError('ERR_MANYCORE_LINK_CORRUPT', []);
+    if (this.#tasks.isOpen(slot)) {
+      this.#tasks.reject(slot, error);
+      this.#tasks.free(slot);
+    }
+    member.terminate(error);
   }
 
   /**
@@ -339,6 +393,7 @@ class Engine {
       if (member.decoder.memory !== memory) member.decoder.use(memory);
       return member.decoder.decode(at + ENTRY_BYTES, length - ENTRY_BYTES);
     };
+    const body = () => memory.bytes.slice(at + ENTRY_BYTES, at + length);
     switch (kind) {
       case Report.ERROR: {
         const error = restoreError(decode());
@@ -349,24 +404,29 @@ class Engine {
       }
       case Report.PARCEL_RESULT:
         this.#over(slot, member, memory, at);
-        this.#parcels.settle(slot, member, false);
+        this.#carrier.settle(slot, member, false, body);
         return tasks.free(slot);
       case Report.PARCEL_ERROR:
         this.#over(slot, member, memory, at);
-        this.#parcels.settle(slot, member, true);
+        this.#carrier.settle(slot, member, true, body);
         return tasks.free(slot);
       case Report.EVENT:
         return this.#tell(slot, decode());
       case Report.PARCEL_EVENT:
-        return this.#tell(slot, this.#parcels.event(member));
+        return this.#tell(slot, this.#carrier.event(member, body));
       case Report.CLAIM:
-        return this.#parcels.deliver(slot, member);
+        return this.#carrier.deliver(slot, member);
       case Report.DROPPED:
         return tasks.free(slot);
       case Report.READY:
         return this.#crew.onStarted(member);
       case Report.RETIRED:
         return this.#crew.onRetired(member);
+      case Report.FAULT:
+        member.cause ??= restoreError(decode());
+        return;
+      case Report.CORRUPT:
+        return member.terminate(makeError('ERR_MANYCORE_LINK_CORRUPT', []));
       case Report.ENDED:
         // Else its exit is an event of its own, which tells more.
         if (this.#isBlocking) this.#crew.onExit(member, null);

@@ -52,6 +52,10 @@ const Errors = Object.freeze({
   filenameNotProvided: () => new Error('filename must be provided to run() or in options object'),
   taskQueueAtLimit: () => new Error('Task queue is at limit'),
   noTaskQueueAvailable: () => new Error('No task queue available and all Workers are busy'),
+  workerExited: (/** @type {number | null} */ code, /** @type {string | null} */ signal) => {
+    if (signal !== null) return Object.assign(new Error(`worker killed by signal: ${signal}`), { signal });
+    return new Error(code === null ? 'worker exited' : `worker exited with code: ${code}`);
+  },
   closeTimeout: () => new Error('Close operation timed out'),
 });
 

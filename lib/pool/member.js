@@ -1,13 +1,9 @@
 'use strict';
 
-/** One worker of a pool, as its caller sees it. */
+/** One worker of a pool, as its caller sees it: what threads and processes have in common. */
 
-const path = require('node:path');
 const { createHistogram } = require('node:perf_hooks');
-const workerThreads = require('node:worker_threads');
 const { Decoder } = require('../link/decoder');
-
-const PROGRAM = path.join(__dirname, 'worker.js');
 
 /** Numbers the workers of this process. */
 let workers = 0;
@@ -15,22 +11,19 @@ let workers = 0;
 /**
  * @typedef {object} Events
  * @property {(member: Member, message: any) => void} onMessage
- * @property {(member: Member, code: number) => void} onExit
+ * @property {(member: Member, code: number | null, signal?: string | null) => void} onExit
  */
 
 class Member {
   /**
    * @param {Record<string, any>} options of the pool
-   * @param {number} queue
    * @param {number} number its place in the queue
    * @param {import('../link/memory').Memory} memory that its reports are in
-   * @param {Events} events
+   * @param {Record<string, any>} settings to start it with
    */
-  constructor(options, queue, number, memory, events) {
-    const { port1, port2 } = new workerThreads.MessageChannel();
+  constructor(options, number, memory, settings) {
     this.number = number;
     this.workerId = ++workers;
-    this.port = port1;
     this.decoder = new Decoder(memory);
     /** Whether tasks count on it. */
     this.isReady = false;
@@ -45,43 +38,52 @@ class Member {
     this.usage = 0;
     this.abortable = 0;
     this.histogram = options.workerHistogram ? createHistogram() : null;
-    this.settings = settingsOf(options);
-    const created = options.onCreateWorker?.({ ...this.settings, workerId: this.workerId });
-    if (typeof created === 'object' && created !== null) Object.assign(this.settings, known(created));
-    this.worker = new workerThreads.Worker(PROGRAM, this.settings);
-    this.worker.postMessage(
-      {
-        queue,
-        number,
-        workerId: this.workerId,
-        port: port2,
-        concurrency: options.concurrentTasksPerWorker,
-        niceIncrement: options.niceIncrement,
-        heapLimitBytes: options.maxMemoryLimitBeforeRecycle,
-        filename: options.filename,
-        name: options.name,
-        teardown: options.teardown,
-        setupArgs: options.setupArgs,
-      },
-      [port2],
-    );
-    this.worker.unref();
-    if (options.stdio === 'ignore' && !options.emitStdStreams) {
-      this.worker.stdout.resume();
-      this.worker.stderr.resume();
-    }
-    this.worker.on('message', (message) => events.onMessage(this, message));
-    this.worker.on('error', (error) => {
-      this.cause ??= error;
-    });
-    this.worker.once('exit', (code) => {
-      this.isGone = true;
-      this.port.close();
-      events.onExit(this, code);
-    });
-    this.exited = new Promise((resolve) => {
-      this.worker.once('exit', resolve);
-    });
+    this.settings = settings;
+    const created = options.onCreateWorker?.({ ...settings, workerId: this.workerId });
+    if (typeof created === 'object' && created !== null) Object.assign(settings, this.known(created));
+    /** The Worker or ChildProcess. @type {any} */
+    this.worker = null;
+    /** For what the queue cannot carry, where there is one. @type {any} */
+    this.port = null;
+    /** @type {Promise<any>} */
+    this.exited = Promise.resolve();
+  }
+
+  /**
+   * What workerpool's hook returned, by our names.
+   * @param {Record<string, any>} created
+   */
+  known(created) {
+    return created;
+  }
+
+  /** What it is told first, besides how to reach it. @param {Record<string, any>} options of the pool */
+  startup(options) {
+    return {
+      workerId: this.workerId,
+      concurrency: options.concurrentTasksPerWorker,
+      niceIncrement: options.niceIncrement,
+      memoryLimitBytes: options.maxMemoryLimitBeforeRecycle,
+      filename: options.filename,
+      name: options.name,
+      teardown: options.teardown,
+      setupArgs: options.setupArgs,
+    };
+  }
+
+  /** What users tell it by. @returns {number} */
+  get id() {
+    return -1;
+  }
+
+  /** Whether it is to be asked to end, as long as it has nothing in hand. */
+  get endsByItself() {
+    return false;
+  }
+
+  /** This process stays until it has ended. */
+  hold() {
+    this.worker.ref();
   }
 
   /** Ends it. @param {any} [cause] what its tasks are rejected with */
@@ -89,30 +91,23 @@ class Member {
     this.cause ??= cause;
     this.isLeaving = true;
     if (this.isGone) return;
-    // The process stays until it has ended.
-    this.worker.ref();
-    void this.worker.terminate();
+    this.hold();
+    this.kill();
   }
+
+  kill() {}
 }
 
-/** @param {Record<string, any>} options */
-function settingsOf(options) {
+/**
+ * @param {Record<string, any>} options
+ * @param {readonly string[]} names
+ */
+function pick(options, names) {
   /** @type {Record<string, any>} */
   const settings = {};
-  for (const name of ['env', 'argv', 'execArgv', 'resourceLimits', 'workerData', 'trackUnmanagedFds']) {
-    if (options[name] !== undefined) settings[name] = options[name];
-  }
-  Object.assign(settings, options.workerThreadOpts);
-  if (options.emitStdStreams || options.stdio !== 'inherit') {
-    settings.stdout = true;
-    settings.stderr = true;
-  }
+  for (const name of names) if (options[name] !== undefined) settings[name] = options[name];
   return settings;
 }
 
-/** @param {Record<string, any>} created */
-function known({ forkArgs, workerThreadOpts, ...rest }) {
-  return { ...(forkArgs === undefined ? {} : { argv: forkArgs }), ...workerThreadOpts, ...rest };
-}
-
 module.exports.Member = Member;
+module.exports.pick = pick;

@@ -5,6 +5,7 @@
 const { availableParallelism } = require('node:os');
 const { fileURLToPath } = require('node:url');
 const { STRATEGIES } = require('./strategies');
+const { SHARE_ENV } = require('node:worker_threads');
 const { ArrayTaskQueue, LifoTaskQueue, isTaskQueue } = require('./task-queues');
 
 const parallelism = availableParallelism();
@@ -75,7 +76,9 @@ const TESTS = [
   ['workerHistogram', (v) => typeof v === 'boolean', 'must be a boolean'],
   ['stricterFIFO', (v) => typeof v === 'boolean', 'must be a boolean'],
   ['recordTiming', (v) => typeof v === 'boolean', 'must be a boolean'],
-  ['runtime', (v) => RUNTIMES.includes(v), `must be 'threads'`],
+  ['runtime', (v) => Object.hasOwn(RUNTIMES, v), `must be 'threads' or 'processes'`],
+  ['cwd', (v) => typeof v === 'string' || v instanceof URL, 'must be a string or a URL'],
+  ['forkOpts', (v) => typeof v === 'object' && v !== null, 'must be an object'],
   ...[
     'abortGraceMs',
     'taskTimeoutMs',
@@ -103,7 +106,7 @@ const TESTS = [
   ['emitStdStreams', (v) => typeof v === 'boolean', 'must be a boolean'],
   ['onCreateWorker', (v) => typeof v === 'function', 'must be a function'],
   ['onTerminateWorker', (v) => typeof v === 'function', 'must be a function'],
-  ['stdio', (v) => STDIO.includes(v), `must be one of ${STDIO.join(', ')}`],
+  ['stdio', (v) => STDIO.includes(v) || Array.isArray(v), `must be one of ${STDIO.join(', ')}`],
   ['batch', (v) => Number.isInteger(v) && v >= 1 && v <= 1024, 'must be an integer from 1 to 1024'],
   ['taskStealing', (v) => typeof v === 'boolean', 'must be a boolean'],
   ['agingFactor', (v) => typeof v === 'number' && v >= 0 && v <= 1, 'must be a number from 0 to 1'],
@@ -113,11 +116,16 @@ const TESTS = [
   ['workerThreadOpts', (v) => typeof v === 'object' && v !== null, 'must be an object'],
 ];
 
-/** What threads are called, here and elsewhere. */
-const RUNTIMES = ['threads', 'worker_threads'];
+/** What threads and processes are called, here and elsewhere. @type {Record<string, string>} */
+const RUNTIMES = {
+  threads: 'threads',
+  worker_threads: 'threads',
+  processes: 'processes',
+  child_process: 'processes',
+};
 
 /** workerpool's `workerType`. @type {Record<string, string>} */
-const WORKER_TYPES = { auto: 'threads', thread: 'threads' };
+const WORKER_TYPES = { auto: 'threads', thread: 'threads', process: 'processes' };
 
 /**
  * Options under the names of workerpool, as ours.
@@ -138,6 +146,7 @@ function translate(given) {
   rename('maxQueueSize', 'maxQueue');
   rename('workerTerminateTimeout', 'terminateTimeout');
   rename('workerType', 'runtime', WORKER_TYPES[options.workerType] ?? options.workerType);
+  rename('forkArgs', 'argv');
   const { queueStrategy } = options;
   if (queueStrategy === 'lifo') rename('queueStrategy', 'taskQueue', new LifoTaskQueue());
   else if (typeof queueStrategy === 'object') rename('queueStrategy', 'taskQueue');
@@ -160,14 +169,30 @@ function resolve(given) {
   if (minThreads !== undefined && maxThreads !== undefined && minThreads > maxThreads) {
     throw new RangeError('options.minThreads and options.maxThreads must not conflict');
   }
+  const runtime = RUNTIMES[options.runtime ?? DEFAULTS.runtime];
+  checkRuntime(runtime, options);
   const filled = Object.assign(Object.create(null), DEFAULTS, { taskQueue: new ArrayTaskQueue() }, options);
   filled.filename = toPath(options.filename ?? null);
   filled.name ??= 'default';
   if (maxThreads !== undefined && filled.minThreads >= maxThreads) filled.minThreads = maxThreads;
   if (minThreads !== undefined && filled.maxThreads <= minThreads) filled.maxThreads = minThreads;
   filled.maxQueue = options.maxQueue === 'auto' ? filled.maxThreads ** 2 : (options.maxQueue ?? Infinity);
-  filled.runtime = 'threads';
+  filled.runtime = runtime;
   return filled;
+}
+
+/**
+ * Options that only one kind of worker can have.
+ * @param {string} runtime
+ * @param {Record<string, any>} options
+ */
+function checkRuntime(runtime, options) {
+  if (runtime === 'processes') {
+    if (options.env === SHARE_ENV) throw new TypeError('options.env cannot be shared with processes');
+    return;
+  }
+  if (options.cwd !== undefined) throw new TypeError(`options.cwd is only for runtime 'processes'`);
+  if (Array.isArray(options.stdio)) throw new TypeError(`options.stdio must be one of ${STDIO.join(', ')}`);
 }
 
 /**

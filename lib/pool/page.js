@@ -18,6 +18,8 @@ const Report = Object.freeze({
   READY: 9,
   RETIRED: 10,
   ENDED: 11,
+  FAULT: 12,
+  CORRUPT: 13,
 });
 
 /** Who may take a task. */

@@ -26,6 +26,8 @@ class Parcels {
   #crew;
   #describe;
   #pushBare;
+  /** Tasks with a transfer list go by a port. */
+  copies = false;
 
   /** @param {Parts} parts */
   constructor({ tasks, native, crew, describe, pushBare }) {
@@ -35,6 +37,12 @@ class Parcels {
     this.#describe = describe;
     this.#pushBare = pushBare;
   }
+
+  /** A port checks what it transfers itself. */
+  check() {}
+
+  /** It is gone. */
+  sent() {}
 
   /**
    * Queues a task whose value goes by a port. False when its worker is gone.

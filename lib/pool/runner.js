@@ -8,9 +8,7 @@
  */
 
 const { AsyncLocalStorage } = require('node:async_hooks');
-const { receiveFromNode } = require('../threads/receive');
 const { Decoder } = require('../link/decoder');
-const { Encoder } = require('../link/encoder');
 const { Kind } = require('../link/layout');
 const { memoryOf } = require('../link/memory');
 const { UNSUPPORTED } = require('../link/unsupported');
@@ -23,6 +21,15 @@ const { bareError, wholeError } = require('./whole-errors');
 
 /** @typedef {import('./handlers').Handler} Handler */
 
+/**
+ * @typedef {object} Parts
+ * @property {typeof import('../native/index')} addon
+ * @property {import('../native/index').PoolWorker} native
+ * @property {any} carrier of what the codec cannot carry
+ * @property {import('../link/encoder').Encoder} encoder
+ * @property {(() => boolean) | null} isOverLimit whether this worker uses more memory than it may
+ */
+
 class Runner {
   #native;
   #reportUncaught;
@@ -32,30 +39,23 @@ class Runner {
   #pull;
   #report;
   #decoder;
-  #encoder = new Encoder();
+  #encoder;
   #isEncoding = false;
   #isDraining = false;
-  #port;
-  #heapLimit;
+  #carrier;
+  #isOverLimit;
   #inContext;
   /** By number. @type {Handler[]} */
   #handlers = [];
   /** Definitions read so far. */
   #known = 0;
-  /** Tasks that wait for their arguments, and arguments that came before their notices. */
-  /** @type {Map<number, number>} */
+  /** Handlers of tasks that wait for their arguments. @type {Map<number, number>} */
   #claimed = new Map();
-  /** @type {Map<number, any[]>} */
-  #parcels = new Map();
   /** Runs when the caller wants this worker to end. */
   onRetire = () => {};
 
-  /**
-   * @param {typeof import('../native/index')} addon
-   * @param {import('./worker').Startup} startup
-   */
-  constructor(addon, { queue, number, port, heapLimitBytes }) {
-    const native = new addon.PoolWorker(queue, number);
+  /** @param {Parts} parts */
+  constructor({ addon, native, carrier, encoder, isOverLimit }) {
     this.#native = native;
     this.#reportUncaught = addon.reportUncaught;
     this.#words = new Int32Array(/** @type {ArrayBuffer} */ (native.words()));
@@ -64,8 +64,9 @@ class Runner {
     this.#pull = native.pullFunction();
     this.#report = native.reportFunction();
     this.#decoder = new Decoder(this.#input);
-    this.#port = port;
-    this.#heapLimit = heapLimitBytes;
+    this.#carrier = carrier;
+    this.#encoder = encoder;
+    this.#isOverLimit = isOverLimit;
     this.#inContext = keepsContextInFrames ? AsyncLocalStorage.snapshot() : null;
   }
 
@@ -97,7 +98,7 @@ class Runner {
    */
   emit(slot, payload) {
     const moved = unpack(payload);
-    if (moved !== null) this.#sendByPort(Report.PARCEL_EVENT, slot, moved.value, moved.transferList);
+    if (moved !== null) this.#sendMoved(Report.EVENT, slot, moved);
     else this.#send(Report.EVENT, slot, payload);
   }
 
@@ -109,7 +110,7 @@ class Runner {
         const words = this.#words;
         const kind = words[0];
         if (kind === TaskKind.CALL) this.#call(words[1], words[2], this.#readTask(length, words[3]));
-        else this.#handle(kind, words[1], words[2], words[3]);
+        else this.#handle(kind, words[1], words[2], words[3], length);
         if (!this.#tick()) break;
       }
     } finally {
@@ -134,8 +135,9 @@ class Runner {
    * @param {number} slot
    * @param {number} handler
    * @param {number} definitions
+   * @param {number} length
    */
-  #handle(kind, slot, handler, definitions) {
+  #handle(kind, slot, handler, definitions, length) {
     switch (kind) {
       case TaskKind.TICKET:
         this.#learn(definitions);
@@ -143,12 +145,12 @@ class Runner {
         return this.#tell(Report.CLAIM, slot);
       case TaskKind.PARCEL:
         this.#learn(definitions);
-        return this.#callWithParcel(slot, handler);
+        return this.#callWithParcel(slot, handler, length);
       case TaskKind.DELIVERY: {
         const claimed = this.#claimed.get(slot);
         if (claimed === undefined) return;
         this.#claimed.delete(slot);
-        return this.#callWithParcel(slot, claimed);
+        return this.#callWithParcel(slot, claimed, 0);
       }
       case TaskKind.ABORT:
         return abortTask(slot);
@@ -164,13 +166,16 @@ class Runner {
   #readTask(length, definitions) {
     this.#learn(definitions);
     const decoder = this.#decoder;
-    let memory = this.#input;
-    if (length > memory.bytes.length) {
-      memory = memoryOf(new ArrayBuffer(length));
-      this.#native.takeHeld(memory.bytes);
-    }
-    decoder.use(memory);
+    decoder.use(this.#record(length));
     return decoder.decode(0, length);
+  }
+
+  /** The memory with the record that was pulled last. @param {number} length */
+  #record(length) {
+    if (length <= this.#input.bytes.length) return this.#input;
+    const memory = memoryOf(new ArrayBuffer(length));
+    this.#native.takeHeld(memory.bytes);
+    return memory;
   }
 
   /** Reads what tasks from here on build on. @param {number} definitions */
@@ -187,31 +192,18 @@ class Runner {
   /**
    * @param {number} slot
    * @param {number} handler
+   * @param {number} length of its record
    */
-  #callWithParcel(slot, handler) {
+  #callWithParcel(slot, handler, length) {
     let parcel;
     try {
-      parcel = this.#receive(slot);
+      parcel = this.#carrier.receive(slot, this.#record(length).bytes.slice(0, length));
     } catch (error) {
       return this.#fail(slot, error);
     }
     // Empty when the caller could not send it, and has said so to its own caller.
     if (parcel.length === 1) this.#done(slot, undefined);
     else this.#call(slot, handler, parcel[1]);
-  }
-
-  /** @param {number} slot */
-  #receive(slot) {
-    for (;;) {
-      const early = this.#parcels.get(slot);
-      if (early !== undefined) {
-        this.#parcels.delete(slot);
-        return early;
-      }
-      const { message } = /** @type {{ message: any[] }} */ (receiveFromNode(this.#port));
-      if (message[0] === slot) return message;
-      this.#parcels.set(message[0], message);
-    }
   }
 
   /**
@@ -259,7 +251,7 @@ class Runner {
     leaveTask(slot);
     try {
       const moved = unpack(result);
-      if (moved !== null) this.#sendByPort(Report.PARCEL_RESULT, slot, moved.value, moved.transferList);
+      if (moved !== null) this.#sendMoved(Report.RESULT, slot, moved);
       else this.#send(Report.RESULT, slot, result);
     } catch (error) {
       // It cannot be cloned, or a getter of it threw.
@@ -283,7 +275,7 @@ class Runner {
   }
 
   #afterwards() {
-    if (this.#heapLimit !== 0 && process.memoryUsage().heapUsed > this.#heapLimit) this.#native.retire();
+    if (this.#isOverLimit !== null && this.#isOverLimit()) this.#native.retire();
     if (!this.#isDraining) this.#native.wake();
   }
 
@@ -305,7 +297,9 @@ class Runner {
       length = encoder.encode(value);
     } catch (error) {
       if (error !== UNSUPPORTED) throw error;
-      return this.#sendByPort(kind + (kind === Report.EVENT ? 1 : 2), slot, value, []);
+      const { substitute } = encoder;
+      encoder.substitute = null;
+      return this.#sendByPort(kind, slot, substitute === null ? value : substitute.value, []);
     } finally {
       this.#isEncoding = wasEncoding;
     }
@@ -319,14 +313,43 @@ class Runner {
   }
 
   /**
+   * Reports with a value of which something is transferred.
    * @param {number} kind
+   * @param {number} slot
+   * @param {{ value: any, transferList: any[] }} moved
+   */
+  #sendMoved(kind, slot, { value, transferList }) {
+    const carrier = this.#carrier;
+    if (!carrier.copies) return this.#sendByPort(kind, slot, value, transferList);
+    carrier.check(transferList);
+    this.#send(kind, slot, value);
+    carrier.sent(transferList);
+  }
+
+  /**
+   * @param {number} kind as if the codec could carry the value
    * @param {number} slot
    * @param {any} value
    * @param {any[]} transferList
    */
   #sendByPort(kind, slot, value, transferList) {
-    this.#port.postMessage(value, transferList);
-    this.#tell(kind, slot);
+    const parcel = kind + (kind === Report.EVENT ? 1 : 2);
+    const record = this.#carrier.send(value, transferList);
+    if (record === null) return this.#tell(parcel, slot);
+    const words = this.#words;
+    words[0] = parcel;
+    words[1] = slot;
+    words[2] = record.length;
+    this.#native.reportLarge(record);
+  }
+
+  /** Tells of an error that nobody handled, as `wholeError` makes it. @param {any} error */
+  fault(error) {
+    try {
+      this.#send(Report.FAULT, 0, error);
+    } catch {
+      this.#send(Report.FAULT, 0, bareError(error[0]));
+    }
   }
 
   /**

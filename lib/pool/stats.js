@@ -12,7 +12,7 @@ function statsOf(engine, heldBack, completedTasks) {
     const member = engine?.crew.at(place);
     if (member === undefined || member.isLeaving) return [];
     const { workerId, hasStarted } = member;
-    return [{ workerId, threadId: member.worker.threadId, hasStarted, inHand, pinned, completed, busyMs }];
+    return [{ workerId, threadId: member.id, hasStarted, inHand, pinned, completed, busyMs }];
   });
   const activeTasks = workers.reduce((sum, each) => sum + each.inHand, 0);
   const busyWorkers = workers.filter((each) => each.inHand > 0).length;

@@ -1,94 +1,40 @@
 'use strict';
 
-/** The program of a pool's worker. */
+/** The program of a pool's worker that is a thread. */
 
 const { parentPort, receiveMessageOnPort, workerData } = require('node:worker_threads');
 const { requireAddon } = require('../core/addon');
-const { context, enterWorker, terminators } = require('./context');
-const { load, makeHandler } = require('./handlers');
+const { Encoder } = require('../link/encoder');
+const { PortCarrier } = require('./carriers');
+const { context } = require('./context');
+const { enter } = require('./entrance');
 const { Runner } = require('./runner');
 
 /**
- * @typedef {object} Startup what a worker is told first
+ * @typedef {object} OfThread
  * @property {number} queue
  * @property {number} number its place in the queue
- * @property {number} workerId
  * @property {import('node:worker_threads').MessagePort} port for what the queue cannot carry
- * @property {number} concurrency
- * @property {number} niceIncrement
- * @property {number} heapLimitBytes 0: none
- * @property {string | null} filename whose handler is loaded before the first task
- * @property {string} name
- * @property {any[] | null} setupArgs with which the export `setup` is called before the first task
- * @property {string | null} teardown name of the export that is called before the worker ends
  */
 
 context.isWorkerThread = true;
 context.workerData = workerData;
 
-const port = /** @type {import('node:worker_threads').MessagePort} */ (parentPort);
-const waiting = receiveMessageOnPort(port);
-if (waiting === undefined) port.once('message', start);
+const parent = /** @type {import('node:worker_threads').MessagePort} */ (parentPort);
+const waiting = receiveMessageOnPort(parent);
+if (waiting === undefined) parent.once('message', start);
 else start(waiting.message);
 
-/** @param {Startup} startup */
-async function start(startup) {
-  context.workerId = startup.workerId;
+/** @param {import('./entrance').Startup & OfThread} startup */
+function start(startup) {
   const addon = requireAddon('Pool');
-  if (startup.niceIncrement !== 0) addon.poolNice(startup.niceIncrement);
-  const runner = new Runner(addon, startup);
-  enterWorker(runner, startup.concurrency > 1);
-  runner.onRetire = () => retire(runner, startup);
-  const { filename, name, setupArgs } = startup;
-  if (filename !== null && !(await preload(filename, name, setupArgs))) return;
-  runner.start();
-}
-
-/**
- * Loads the handler of most tasks, and sets up what they need. False when that fails, which ends this worker.
- * @param {string} filename
- * @param {string} name
- * @param {any[] | null} setupArgs
- */
-async function preload(filename, name, setupArgs) {
-  try {
-    await load(makeHandler([filename, name, false, null])).catch((error) => {
-      // A file without this handler serves other names.
-      if (!String(error?.message).startsWith('No handler function exported')) throw error;
-    });
-    if (setupArgs !== null) await callExport(filename, 'setup', setupArgs);
-    return true;
-  } catch (error) {
-    process.nextTick(() => {
-      throw error;
-    });
-    return false;
-  }
-}
-
-/**
- * @param {string} filename
- * @param {string} name
- * @param {any[]} args
- */
-async function callExport(filename, name, args) {
-  const handler = makeHandler([filename, name, true, null]);
-  await load(handler);
-  await /** @type {any} */ (handler.call)(args);
-}
-
-/**
- * @param {Runner} runner
- * @param {Startup} startup
- */
-async function retire(runner, { filename, teardown }) {
-  runner.retire();
-  try {
-    for (const terminate of terminators) await terminate();
-    if (teardown !== null && filename !== null) {
-      await callExport(filename, teardown, []);
-    }
-  } finally {
-    process.exit(0);
-  }
+  const { queue, number, port, memoryLimitBytes } = startup;
+  const runner = new Runner({
+    addon,
+    native: new addon.PoolWorker(queue, number),
+    carrier: new PortCarrier(port),
+    encoder: new Encoder(),
+    isOverLimit: memoryLimitBytes === 0 ? null : () => process.memoryUsage().heapUsed > memoryLimitBytes,
+  });
+  void enter(addon, runner, startup);
 }

@@ -1,0 +1,28 @@
+'use strict';
+
+const { types } = require('node:util');
+const { AdvancedEncoder } = require('../link/advanced-encoder');
+const intrinsics = require('../link/intrinsics');
+
+/** Encodes for another process: as between processes of Node, but what shares memory is refused, not copied. */
+class ProcessEncoder extends AdvancedEncoder {
+  /**
+   * @override
+   * @param {any} object
+   */
+  object(object) {
+    if (ArrayBuffer.isView(object) && isOverShared(object)) this.refuse(object);
+    else super.object(object);
+  }
+}
+
+/** @param {any} view */
+function isOverShared(view) {
+  const isDataView = intrinsics.arrayName(view) === undefined;
+  return types.isSharedArrayBuffer(
+    isDataView ? intrinsics.dataViewBuffer(view) : intrinsics.arrayBuffer(view),
+  );
+}
+
+module.exports.ProcessEncoder = ProcessEncoder;
+module.exports.isOverShared = isOverShared;

@@ -1,0 +1,140 @@
+'use strict';
+
+const { fork } = require('node:child_process');
+const path = require('node:path');
+const { ProcessEncoder } = require('./process-encoder');
+const { UNSUPPORTED } = require('../link/unsupported');
+const { Member, pick } = require('./member');
+const { serialize } = require('./serialization');
+
+const PROGRAM = path.join(__dirname, 'process.js');
+const SETTINGS = ['env', 'argv', 'execArgv', 'resourceLimits', 'workerData', 'cwd', 'stdio'];
+
+/** Limits of threads, as flags of a process. @type {[string, (value: number) => string][]} */
+const LIMITS = [
+  ['maxOldGenerationSizeMb', (mb) => `--max-old-space-size=${Math.ceil(mb)}`],
+  // The young generation is three times that.
+  ['maxYoungGenerationSizeMb', (mb) => `--max-semi-space-size=${Math.max(Math.floor(mb / 3), 1)}`],
+  ['stackSizeMb', (mb) => `--stack-size=${Math.floor(mb * 1024)}`],
+];
+
+/** A worker that is a process. */
+class ProcessMember extends Member {
+  /**
+   * @param {Record<string, any>} options of the pool
+   * @param {import('../native/index').PoolQueue} native
+   * @param {number} number
+   * @param {import('../link/memory').Memory} memory
+   * @param {import('./member').Events} events
+   */
+  constructor(options, native, number, memory, events) {
+    const settings = pick(options, SETTINGS);
+    Object.assign(settings, options.forkOpts);
+    if (options.emitStdStreams) settings.stdio = ['ignore', 'pipe', 'pipe'];
+    super(options, number, memory, settings);
+    const {
+      argv = [],
+      execArgv = process.execArgv,
+      resourceLimits = {},
+      workerData,
+      stdio,
+      ...own
+    } = settings;
+    const startup = encode({ ...this.startup(options), workerData });
+    const limits = LIMITS.flatMap(([name, flag]) =>
+      typeof resourceLimits[name] === 'number' ? [flag(resourceLimits[name])] : [],
+    );
+    this.worker = fork(PROGRAM, argv.map(String), {
+      ...own,
+      execArgv: limits.length > 0 ? [...execArgv, ...limits] : execArgv,
+      serialization: 'advanced',
+      stdio: [...threeOf(stdio), 'ipc', .../** @type {any[]} */ (native.passed(number, startup))],
+    });
+    this.#begin(native, events);
+  }
+
+  /**
+   * @param {import('../native/index').PoolQueue} native
+   * @param {import('./member').Events} events
+   */
+  #begin(native, events) {
+    const { worker: child } = this;
+    /** @type {Promise<void>} */
+    this.exited = new Promise((resolve) => {
+      let isOver = false;
+      const over = (/** @type {number | null} */ code, /** @type {string | null} */ signal) => {
+        if (isOver) return;
+        isOver = true;
+        this.isGone = true;
+        // Descriptors of the channel, also where the process could not be started.
+        if (child.connected) child.disconnect();
+        events.onExit(this, code ?? -1, signal);
+        resolve(undefined);
+      };
+      child.once('exit', over);
+      child.on('error', (/** @type {any} */ error) => {
+        this.cause ??= error;
+        if (child.pid === undefined) over(null, null);
+      });
+    });
+    child.on('message', (/** @type {any} */ message) => events.onMessage(this, message));
+    // As on threads, for those that tell workers by it.
+    Object.defineProperty(child, 'threadId', { configurable: true, value: child.pid ?? -1 });
+    child.unref();
+    child.channel?.unref();
+    if (child.pid === undefined) return;
+    try {
+      native.spawned(this.number, child.pid);
+    } catch (error) {
+      this.terminate(error);
+    }
+  }
+
+  /**
+   * @override
+   * @param {Record<string, any>} created
+   */
+  known({ forkArgs, forkOpts, workerThreadOpts: _, ...rest }) {
+    return { ...(forkArgs === undefined ? {} : { argv: forkArgs }), ...forkOpts, ...rest };
+  }
+
+  /** @override @returns {number} */
+  get id() {
+    return this.isGone ? -1 : (this.worker.pid ?? -1);
+  }
+
+  /** @override */
+  get endsByItself() {
+    return true;
+  }
+
+  /** @override */
+  kill() {
+    this.worker.kill('SIGKILL');
+  }
+}
+
+/** @param {any} stdio as for `child_process`, of which the first three count; nobody reads from workers' stdin */
+function threeOf(stdio) {
+  if (!Array.isArray(stdio)) return ['ignore', stdio, stdio];
+  return [0, 1, 2].map((fd) => stdio[fd] ?? (fd === 0 ? 'ignore' : 'inherit'));
+}
+
+/**
+ * A record of what the worker is told first, under a byte that tells how it is encoded.
+ * @param {any} startup
+ */
+function encode(startup) {
+  const encoder = new ProcessEncoder();
+  encoder.beginInScratch();
+  try {
+    encoder.encode(startup);
+    return encoder.record();
+  } catch (error) {
+    if (error !== UNSUPPORTED) throw error;
+    // A byte that no record of the codec begins with: its length is a multiple of 8.
+    return Buffer.concat([Buffer.from([1]), serialize(startup)]);
+  }
+}
+
+module.exports.ProcessMember = ProcessMember;
