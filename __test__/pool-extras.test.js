@@ -437,15 +437,6 @@ test('options of workerpool are understood', WATCHDOG, async () => {
   assert.deepEqual(events, ['create', 'terminate']);
 });
 
-test('workers that are processes are refused, not threads in secret', () => {
-  for (const options of [{ runtime: 'processes' }, { runtime: 'child_process' }, { workerType: 'process' }]) {
-    assert.throws(() => new Pool(options), {
-      name: 'TypeError',
-      message: "options.runtime must be 'threads'",
-    });
-  }
-});
-
 test('lifo takes the last first', WATCHDOG, async (t) => {
   const { pool, words, running } = await busyPool(t, { queueStrategy: 'lifo', name: 'echo' });
   /** @type {number[]} */

@@ -1,3 +1,4 @@
+import type { ChildProcess, ForkOptions, StdioOptions } from 'node:child_process';
 import type { EventEmitterAsyncResource } from 'node:events';
 import type { MessagePort, ResourceLimits, Transferable, Worker } from 'node:worker_threads';
 
@@ -28,7 +29,7 @@ export interface TaskQueue {
 
 /** A worker as balancers and the events of a pool see it. */
 export interface PoolWorkerInfo {
-  /** Its thread's id; -1 once it has ended. */
+  /** The number of its thread or process; -1 once it has ended. */
   readonly id: number;
   /** Tasks it has; Infinity while it runs one that may be aborted. */
   readonly currentUsage: number;
@@ -113,8 +114,16 @@ export interface PoolOptions {
   /** Whether each worker has a histogram. Default: false. */
   workerHistogram?: boolean;
 
-  /** Workers are threads. */
-  runtime?: 'threads' | 'worker_threads';
+  /** What workers are; `worker_threads` and `child_process` are other names. Default: `'threads'`. */
+  runtime?: 'threads' | 'worker_threads' | 'processes' | 'child_process';
+  /** Of processes: the folder they start in. Default: the caller's. */
+  cwd?: string | URL;
+  /** Of processes: the first three, as for `child_process`. Default: `['ignore', 'inherit', 'inherit']`. */
+  stdio?: StdioOptions;
+  /** Of processes: other options of `child_process.fork()`, such as `execPath` or `uid`. */
+  forkOpts?: ForkOptions;
+  /** As `argv`. */
+  forkArgs?: readonly string[];
   /** How long a task may go on after its abort until its worker is replaced, in milliseconds. Default: 100. */
   abortGraceMs?: number;
   /** How long each task may run, in milliseconds; waiting does not count. Default: 0, no limit. */
@@ -127,7 +136,10 @@ export interface PoolOptions {
   isolateWorkers?: boolean;
   /** Age at which a worker without tasks is replaced, in milliseconds. Default: 0, never. */
   maxWorkerAgeMs?: number;
-  /** Bytes of heap in use after a task from which on its worker is replaced. Default: 0, never. */
+  /**
+   * Bytes of heap in use after a task, in processes of resident memory, from which on the worker is replaced.
+   * Default: 0, never.
+   */
   maxMemoryLimitBeforeRecycle?: number;
   /** Workers started ahead of need, beyond `minThreads` and up to `maxThreads`. Default: 0. */
   warmSpares?: number;
@@ -176,7 +188,7 @@ export interface PoolOptions {
   /** As `maxQueue`. */
   maxQueueSize?: number;
   /** As `runtime`. */
-  workerType?: 'auto' | 'thread';
+  workerType?: 'auto' | 'thread' | 'process';
   /** As `terminateTimeout`. */
   workerTerminateTimeout?: number;
   /** `'lifo'`: the last task first. */
@@ -235,6 +247,7 @@ export interface PoolStats {
   completedTasks: number;
   workers: {
     workerId: number;
+    /** Of its thread or process. */
     threadId: number;
     /** False while it starts. */
     hasStarted: boolean;
@@ -261,7 +274,7 @@ export interface CancellablePromise<R> extends Promise<R> {
 export interface PoolEvents {
   /** A worker ended with an error that no task can be rejected with, or `close()` took too long. */
   error: [error: any];
-  /** What code in a worker posts on its `parentPort`. */
+  /** What code in a worker posts on its `parentPort`, or in a process gives to `process.send()`. */
   message: [message: any];
   /** All workers have as many tasks as they can. */
   needsDrain: [];
@@ -288,7 +301,7 @@ export interface PoolEvents {
   stderr: [text: string, workerId: number];
 }
 
-/** A pool of worker threads: piscina's API and more, on a native queue. */
+/** A pool of threads or processes: piscina's API and more, on a native queue. */
 export declare class Pool<T = any, R = any> extends EventEmitterAsyncResource {
   /**
    * Starts `minThreads` workers.
@@ -298,7 +311,7 @@ export declare class Pool<T = any, R = any> extends EventEmitterAsyncResource {
 
   /**
    * Runs a task: the argument of the handler, as structured clone makes it. Rejects with what the handler threw,
-   * with an AbortError, or with why its worker ended.
+   * with an AbortError, with why its worker ended, or with a DataCloneError for what cannot be sent.
    */
   run(task?: T, options?: RunOptions): Promise<R>;
   /**
@@ -348,7 +361,8 @@ export declare class Pool<T = any, R = any> extends EventEmitterAsyncResource {
   readonly maxThreads: number;
   readonly minThreads: number;
   readonly options: PoolOptions & { readonly maxQueue: number };
-  readonly threads: Worker[];
+  /** The workers, as Node's objects; those of processes have their number as `threadId`, too. */
+  readonly threads: (Worker | (ChildProcess & { readonly threadId: number }))[];
   readonly idleThreads: number;
   /** Tasks that wait, apart from those that a starting worker is for. */
   readonly queueSize: number;

@@ -10,6 +10,9 @@ const { ThreadMember } = require('./thread-member');
 
 /** @typedef {import('./member').Member} Member */
 
+/** So many processes that are killed one after the other, before any has started, are taken for a fault of theirs. */
+const MOST_KILLED_STARTING = 10;
+
 const kMember = Symbol('member');
 
 /**
@@ -35,6 +38,8 @@ class Crew {
   #leaving = new Set();
   #readyCount = 0;
   #failsToStart = false;
+  /** Processes killed since one has started. */
+  #killedStarting = 0;
   #isClosed = false;
   /** @type {NodeJS.Timeout | null} */
   #idleTimer = null;
@@ -140,6 +145,7 @@ class Crew {
   /** A worker takes tasks. @param {Member} member */
   onStarted(member) {
     member.hasStarted = true;
+    this.#killedStarting = 0;
     if (!member.isReady && !member.isLeaving) {
       this.#markReady(member);
       this.#owner.emit('workerCreate', this.interfaceOf(member));
@@ -219,6 +225,9 @@ class Crew {
     this.#options.onTerminateWorker?.({ ...member.settings, workerId: member.workerId });
     if (this.#isClosed) return;
     if (wasExpected) return this.replenish();
+    // Somebody killed it: that says nothing about whether the next one can start.
+    const isKilled = !member.hasStarted && signal !== null && cause === undefined;
+    if (isKilled && ++this.#killedStarting < MOST_KILLED_STARTING) return this.replenish();
     if (!member.hasStarted) return this.#onFailedStart(error, cause !== undefined);
     if (this.#options.restartWorkerOnError) this.replenish();
     else if (this.#members.size === 0) this.#owner.onStuck(error);

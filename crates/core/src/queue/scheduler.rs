@@ -37,6 +37,8 @@ pub trait Scheduler: Consumer {
     fn on_bell(&self) {}
     fn wait(&self, timeout: Duration) -> bool;
     fn rest(&self);
+    /// How many tasks a worker takes at once while very many wait, where that is for the caller to say.
+    fn set_batch(&self, _tasks: u32) {}
 }
 
 impl Scheduler for Arc<Queue> {
@@ -114,6 +116,10 @@ impl Scheduler for Arc<Queue> {
 
     fn rest(&self) {
         Queue::rest(self);
+    }
+
+    fn set_batch(&self, tasks: u32) {
+        Queue::set_batch(self, tasks);
     }
 }
 
