@@ -118,8 +118,6 @@ export interface PoolOptions {
   runtime?: 'threads' | 'worker_threads' | 'processes' | 'child_process';
   /** Of processes: the folder they start in. Default: the caller's. */
   cwd?: string | URL;
-  /** Of processes: the first three, as for `child_process`. Default: `['ignore', 'inherit', 'inherit']`. */
-  stdio?: StdioOptions;
   /** Of processes: other options of `child_process.fork()`, such as `execPath` or `uid`. */
   forkOpts?: ForkOptions;
   /** As `argv`. */
@@ -155,7 +153,7 @@ export interface PoolOptions {
    * Where workers print: to where this process does, to the streams `stdout` and `stderr` of `pool.threads`, or
    * nowhere. `emitStdStreams` takes precedence. Default: `'inherit'`.
    */
-  stdio?: 'inherit' | 'pipe' | 'ignore';
+  stdio?: 'inherit' | 'pipe' | 'ignore' | Extract<StdioOptions, readonly any[]>;
   /**
    * Tasks that a worker takes at once, 1 to 1,024, while more than 64 for each worker wait and they run for less than
    * 20 us. Default: 16.
