@@ -81,7 +81,7 @@ impl Outlet {
     fn room(&self) -> usize {
         let used = self.head.wrapping_sub(self.seen_tail) as usize;
         // A reader's position that cannot be is taken as no room.
-        self.memory().capacity().checked_sub(used).unwrap_or_default()
+        self.memory().capacity().saturating_sub(used)
     }
 
     fn tail(&self) -> u32 {
