@@ -1,43 +1,60 @@
 'use strict';
 
-/* A million messages of all kinds each way at once, handles and large ones among them. */
+/*
+ * Messages of all kinds each way at once, handles and large ones among them at random. MANYCORE_MIXED_MESSAGES says
+ * how many (1000000 takes a minute or two), MANYCORE_MIXED_SEED draws others.
+ */
 
 const assert = require('node:assert/strict');
 const path = require('node:path');
 const { test } = require('node:test');
+const { countHandles } = require('./fixtures/mixed-ipc-messages');
 const { play } = require('./support/scenario');
 
 const MESSAGES = path.join(__dirname, 'fixtures', 'mixed-ipc-messages.js');
-const COUNTS = { json: 1_000_000, advanced: 200_000 };
+const COUNT = Number(process.env.MANYCORE_MIXED_MESSAGES ?? 200_000);
+const SEED = process.env.MANYCORE_MIXED_SEED ?? '5';
 
-for (const [serialization, count] of Object.entries(COUNTS)) {
-  test(`${serialization}: ${count} mixed messages each way, all in order and equal`, async (t) => {
+/** Handles are slow: a way there and back each. Many in few messages, so that they meet each other, too. */
+const PLANS = [
+  { serialization: 'json', count: COUNT, handleRate: 300 / COUNT },
+  { serialization: 'advanced', count: COUNT / 5, handleRate: 1500 / COUNT },
+  { serialization: 'json', count: 600, handleRate: 0.5 },
+];
+
+for (const { serialization, count, handleRate } of PLANS) {
+  const plan = { seed: SEED, count, isAdvanced: serialization === 'advanced', handleRate };
+  const handles = countHandles(plan);
+  const name = `${serialization}: ${count} mixed messages and ${handles} handles each way, in order and equal`;
+  test(`${name} (seed ${SEED})`, async (t) => {
+    assert.ok(handles > 0);
     const { result } = await play(t, {
-      env: { SERIALIZATION: serialization, MESSAGES, COUNT: String(count) },
+      env: { SERIALIZATION: serialization, MESSAGES, PLAN: JSON.stringify(plan) },
       async primary({ cluster, once, require }) {
-        const { MESSAGES, SERIALIZATION, COUNT } = process.env;
+        const { MESSAGES, SERIALIZATION, PLAN } = process.env;
         cluster.setupPrimary({ serialization: SERIALIZATION });
         const { sendAll, receiveAll } = require(MESSAGES);
-        const isAdvanced = SERIALIZATION === 'advanced';
+        const plan = JSON.parse(PLAN);
         const worker = cluster.fork();
         await once(worker, 'message');
         const theirs = new Promise((resolve) => {
           worker.on('message', (message) => message?.result && resolve(message.result));
         });
-        const ours = receiveAll(worker, Number(COUNT), isAdvanced);
-        await sendAll(worker, Number(COUNT), isAdvanced);
+        const ours = receiveAll(worker, plan);
+        await sendAll(worker, plan);
         return { ours: await ours, theirs: await theirs };
       },
       async worker({ require }) {
-        const { MESSAGES, SERIALIZATION, COUNT } = process.env;
+        const { MESSAGES, PLAN } = process.env;
         const { sendAll, receiveAll } = require(MESSAGES);
-        const isAdvanced = SERIALIZATION === 'advanced';
-        const ours = receiveAll(process, Number(COUNT), isAdvanced);
+        const plan = JSON.parse(PLAN);
+        const ours = receiveAll(process, plan);
         process.send('ready');
-        await sendAll(process, Number(COUNT), isAdvanced);
+        await sendAll(process, plan);
         process.send({ result: await ours });
       },
     });
-    assert.deepEqual(result, { ours: { received: count }, theirs: { received: count } });
+    const all = { received: count, handles };
+    assert.deepEqual(result, { ours: all, theirs: all });
   });
 }
