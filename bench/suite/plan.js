@@ -5,6 +5,8 @@
  * the document puts at its head, and the curves it draws.
  */
 
+const { SIZES } = require('../lib/messages');
+
 /**
  * @typedef {object} Step one run of a benchmark of bench/
  * @property {string} benchmark
@@ -115,7 +117,17 @@ const PLAN = [
     id: 'threads-messages',
     title: 'Messages between threads',
     text: 'A program and its worker thread, through `postMessage`, against Node’s own.',
-    steps: [{ benchmark: 'messaging', quick: ['--scenarios', 'small,object,text,binary,round-trip'] }],
+    steps: [
+      {
+        benchmark: 'messaging',
+        args: [
+          '--scenarios',
+          'small,object,text,short-text,map,binary,binary-view,round-trip,round-trip-frugal,round-trip-low,outstanding,paced,idle',
+        ],
+        quick: ['--scenarios', 'small,object,text,binary,round-trip'],
+      },
+      { benchmark: 'ports', quick: ['--scenarios', 'event-object,echo-object'] },
+    ],
     headlines: [
       {
         what: 'small objects, one way',
@@ -140,6 +152,18 @@ const PLAN = [
         peer: 'node',
         metric: 'rate',
         target: 30,
+      },
+    ],
+    curves: [
+      {
+        id: 'message-sizes',
+        title: 'Messages per second by their size',
+        x: 'bytes',
+        benchmark: 'messaging',
+        metric: 'rate',
+        contenders: ['node', 'manycore'],
+        points: points(SIZES, (x) => ({ scenario: `bytes-${x}`, args: ['--rounds', '3'] })),
+        quick: [SIZES[0], 65_536],
       },
     ],
   },
