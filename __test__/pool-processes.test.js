@@ -427,8 +427,10 @@ test('pools of processes work in threads and in processes of pools', WATCHDOG, a
     eval: true,
     workerData: { index: require.resolve('..'), filename: fixture('processes.js') },
   });
+  // Both may come in one turn of the event loop.
+  const exited = once(thread, 'exit');
   assert.deepEqual(await once(thread, 'message'), ['from a thread']);
-  await once(thread, 'exit');
+  await exited;
   const outer = makePool(t);
   const inner = await outer.exec(
     async (/** @type {string} */ index, /** @type {string} */ filename) => {

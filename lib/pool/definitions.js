@@ -57,13 +57,14 @@ class Definitions {
  * An encoder of tasks: shapes that a task is the first to have are listed instead of sent along.
  * @param {typeof Encoder} Base
  * @param {Definitions} definitions
+ * @param {number} [largeLength] see `Writer`
  * @returns {Encoder}
  */
-function makeTaskEncoder(Base, definitions) {
+function makeTaskEncoder(Base, definitions, largeLength) {
   class TaskEncoder extends Base {
     /** @override */
     sibling() {
-      const sibling = new TaskEncoder();
+      const sibling = new TaskEncoder(this.largeLength);
       sibling.shapes = this.shapes;
       return /** @type {any} */ (sibling);
     }
@@ -84,7 +85,7 @@ function makeTaskEncoder(Base, definitions) {
       return super.end(kind);
     }
   }
-  return new TaskEncoder();
+  return new TaskEncoder(largeLength);
 }
 
 module.exports.Definitions = Definitions;

@@ -3,6 +3,7 @@
 /** The caller's side of a pool: tasks go into the native queue, reports of the workers come out of it. */
 
 const { memoryOf } = require('../link/memory');
+const { LARGE_LENGTH } = require('../link/tags');
 const { UNSUPPORTED } = require('../link/unsupported');
 const { requireAddon } = require('../core/addon');
 const { makeError } = require('../core/errors');
@@ -91,7 +92,10 @@ class Engine {
     this.#push = native.pushFunction();
     this.#take = native.takeFunction();
     this.#definitions = new Definitions(native);
-    this.#encoder = makeTaskEncoder(isRemote ? ProcessEncoder : Encoder, this.#definitions);
+    // Large values cost less by a worker's port than through the queue; processes have no such port.
+    this.#encoder = isRemote
+      ? makeTaskEncoder(ProcessEncoder, this.#definitions)
+      : makeTaskEncoder(Encoder, this.#definitions, LARGE_LENGTH);
     this.#crew = new Crew(options, native, this.#batch, {
       emit,
       outstanding: () => this.#tasks.outstanding,

@@ -5,6 +5,7 @@
 const { parentPort, receiveMessageOnPort, workerData } = require('node:worker_threads');
 const { requireAddon } = require('../core/addon');
 const { Encoder } = require('../link/encoder');
+const { LARGE_LENGTH } = require('../link/tags');
 const { PortCarrier } = require('./carriers');
 const { context } = require('./context');
 const { enter } = require('./entrance');
@@ -33,7 +34,7 @@ function start(startup) {
     addon,
     native: new addon.PoolWorker(queue, number),
     carrier: new PortCarrier(port),
-    encoder: new Encoder(),
+    encoder: new Encoder(LARGE_LENGTH),
     isOverLimit: memoryLimitBytes === 0 ? null : () => process.memoryUsage().heapUsed > memoryLimitBytes,
   });
   void enter(addon, runner, startup);
