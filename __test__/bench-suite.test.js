@@ -128,7 +128,7 @@ describe('the document', () => {
     command: 'node bench/run.js things --workers 8',
     points: [1, 2, 8].map((x) => ({ x, values: { ours: 100 * x, theirs: 100 } })),
   };
-  const results = new Map([['things', { id: 'things', quick: false, steps: [step], curves: [curve] }]]);
+  const results = new Map([['things', { id: 'things', extent: 'full', steps: [step], curves: [curve] }]]);
   const { markdown, pictures } = document([section], results, 'pictures');
 
   test('says what was met, missed and not measured', () => {

@@ -69,7 +69,13 @@ function environments(results) {
     `${facts.cpu}, ${facts.cores} cores, ${grouped(facts.memoryMiB, 0)} MiB; ${facts.kernel}; Node.js ` +
       `${versions.join(' and ')}; manycore ${facts.manycore}; ${facts.startedAt.slice(0, 10)}.`,
   ];
-  if (results.some(({ quick }) => quick)) {
+  if (results.some(({ extent }) => extent === 'headlines')) {
+    lines.push(
+      'Some sections have the scenarios of the first table alone: `npm run bench -- --headlines`. Without that, all ' +
+        'scenarios are measured and curves drawn.',
+    );
+  }
+  if (results.some(({ extent }) => extent === 'quick')) {
     lines.push('**From a quick run, of one round each: to see that all works, not to conclude from.**');
   }
   // A benchmark right before leaves a load behind that is its own.

@@ -17,10 +17,11 @@ const { runSection } = require('./results');
 
 const ROOT = path.join(__dirname, '..', '..');
 const USAGE = `npm run bench [-- options]
-  --quick    one short round each, in a few minutes; writes to target/bench
-  --only     these sections, comma-separated: ${PLAN.map(({ id }) => id).join(', ')}; keeps the others' figures
-  --render   measures nothing, writes the document anew from the figures it has
-  --out      the folder for the document (docs; target/bench of a quick run)`;
+  --quick      one short round each, in a few minutes; writes to target/bench
+  --headlines  the scenarios of the first table alone, and no curves
+  --only       these sections, comma-separated: ${PLAN.map(({ id }) => id).join(', ')}; keeps the others' figures
+  --render     measures nothing, writes the document anew from the figures it has
+  --out        the folder for the document (docs; target/bench of a quick run)`;
 
 /** @param {string} file */
 const readJson = (file) => JSON.parse(fs.readFileSync(file, 'utf8'));
@@ -33,6 +34,7 @@ async function main() {
   const { values } = parseArgs({
     options: {
       quick: { type: 'boolean', default: false },
+      headlines: { type: 'boolean', default: false },
       only: { type: 'string', default: '' },
       render: { type: 'boolean', default: false },
       out: { type: 'string' },
@@ -43,6 +45,7 @@ async function main() {
   const only = values.only.split(',').filter(Boolean);
   const unknown = only.find((id) => !PLAN.some((section) => section.id === id));
   if (unknown !== undefined) throw new TypeError(`There is no section '${unknown}'`);
+  const extent = values.quick ? 'quick' : values.headlines ? 'headlines' : 'full';
   const out = path.resolve(values.out ?? path.join(ROOT, values.quick ? 'target/bench' : 'docs'));
   const folder = path.join(out, 'benchmarks');
   fs.mkdirSync(folder, { recursive: true });
@@ -51,7 +54,7 @@ async function main() {
   for (const section of PLAN) {
     const file = path.join(folder, `${section.id}.json`);
     if (!values.render && (only.length === 0 || only.includes(section.id))) {
-      const result = await runSection(section, values.quick);
+      const result = await runSection(section, extent);
       fs.writeFileSync(file, await formatted(JSON.stringify(result), file));
     }
     if (fs.existsSync(file)) results.set(section.id, readJson(file));

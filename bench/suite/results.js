@@ -15,6 +15,7 @@ const QUICK = ['--rounds', '1'];
 
 /**
  * @typedef {import('./plan').Section} Section
+ * @typedef {'full' | 'headlines' | 'quick'} Extent of a run
  * @typedef {import('./plan').Step} Step
  * @typedef {import('./plan').Curve} Curve
  * @typedef {{ median: number, min: number, max: number }} Summary
@@ -24,7 +25,7 @@ const QUICK = ['--rounds', '1'];
  *   rounds: number, results: { scenario: string, summary: Metric[] }[] }} StepResult
  * @typedef {{ x: number, values: Record<string, number> }} CurvePoint
  * @typedef {{ id: string, label: string, better: string, command: string, points: CurvePoint[] }} CurveResult
- * @typedef {{ id: string, quick: boolean, steps: StepResult[], curves: CurveResult[] }} SectionResult
+ * @typedef {{ id: string, extent: Extent, steps: StepResult[], curves: CurveResult[] }} SectionResult
  */
 
 /**
@@ -96,19 +97,36 @@ async function runCurve({ id, benchmark, metric, contenders, points, quick: few 
 }
 
 /**
+ * The scenarios of a step that stand at the head of the page.
  * @param {Section} section
- * @param {boolean} quick
+ * @param {number} at the step
+ */
+function scenariosAtHead({ headlines }, at) {
+  const own = headlines.filter(({ step = 0 }) => step === at).map(({ scenario }) => scenario);
+  return [...new Set(own)];
+}
+
+/**
+ * @param {Section} section
+ * @param {Extent} extent
  * @returns {Promise<SectionResult>}
  */
-async function runSection({ id, steps, curves = [] }, quick) {
+async function runSection(section, extent) {
+  const { id, steps, curves = [] } = section;
+  const quick = extent === 'quick';
   const results = [];
-  for (const { benchmark, args = [], quick: fewer = [], node } of steps) {
-    const all = quick ? [...args, ...QUICK, ...fewer] : args;
+  for (const [at, { benchmark, args = [], quick: fewer = [], node }] of steps.entries()) {
+    const atHead = scenariosAtHead(section, at);
+    // A section without any has nothing else to show.
+    if (extent === 'headlines' && atHead.length === 0 && section.headlines.length > 0) continue;
+    const all = quick ? [...args, ...QUICK, ...fewer] : [...args];
+    if (extent === 'headlines' && atHead.length > 0) all.push('--scenarios', atHead.join(','));
     results.push(await runBenchmark(benchmark, lastOfEach(all), node));
   }
+  if (extent === 'headlines') return { id, extent, steps: results, curves: [] };
   const drawn = [];
   for (const curve of curves) drawn.push(await runCurve(curve, quick));
-  return { id, quick, steps: results, curves: drawn };
+  return { id, extent, steps: results, curves: drawn };
 }
 
 module.exports.runSection = runSection;

@@ -5,7 +5,6 @@
 const { Errors } = require('./errors');
 const { summaryOfHistogram } = require('./histogram');
 const { TaskKind } = require('./page');
-const { ProcessMember } = require('./process-member');
 const { ThreadMember } = require('./thread-member');
 
 /** @typedef {import('./member').Member} Member */
@@ -115,7 +114,9 @@ class Crew {
   /** @param {boolean} isFirst whether tasks may count on it from the start */
   #add(isFirst) {
     const number = this.#native.addWorker();
-    const Class = this.#options.runtime === 'processes' ? ProcessMember : ThreadMember;
+    // Not loaded for a pool of threads.
+    const Class =
+      this.#options.runtime === 'processes' ? require('./process-member').ProcessMember : ThreadMember;
     let member;
     try {
       member = new Class(this.#options, this.#native, number, this.#memory, {

@@ -8,14 +8,12 @@ const { UNSUPPORTED } = require('../link/unsupported');
 const { requireAddon } = require('../core/addon');
 const { makeError } = require('../core/errors');
 const { Crew } = require('./crew');
-const { ProcessEncoder } = require('./process-encoder');
 const { Encoder } = require('../link/encoder');
 const { Definitions, makeTaskEncoder } = require('./definitions');
 const { Errors } = require('./errors');
 const { ENTRY_BYTES, Report, Target, TaskKind } = require('./page');
 const { Parcels } = require('./parcels');
 const { Pressure } = require('./pressure');
-const { Serials } = require('./serials');
 const { Stopping } = require('./stopping');
 const { Tasks } = require('./tasks');
 const { unpack } = require('./transfer');
@@ -94,7 +92,7 @@ class Engine {
     this.#definitions = new Definitions(native);
     // Large values cost less by a worker's port than through the queue; processes have no such port.
     this.#encoder = isRemote
-      ? makeTaskEncoder(ProcessEncoder, this.#definitions)
+      ? makeTaskEncoder(require('./process-encoder').ProcessEncoder, this.#definitions)
       : makeTaskEncoder(Encoder, this.#definitions, LARGE_LENGTH);
     this.#crew = new Crew(options, native, this.#batch, {
       emit,
@@ -119,7 +117,7 @@ class Engine {
       return call() === 1;
     };
     this.#carrier = isRemote
-      ? new Serials({
+      ? new (require('./serials').Serials)({
           ...parts,
           describe,
           pushRecord: (record) => push(record.length, () => native.pushLarge(record)),

@@ -1,9 +1,8 @@
 'use strict';
 
-/** In a worker: how values go to and from the caller that the codec cannot carry. */
+/** In a thread: how values go to and from the caller that the codec cannot carry. */
 
 const { receiveFromNode } = require('../threads/receive');
-const { checkTransferable, deserialize, detach, serialize } = require('./serialization');
 
 /** A thread's own port. */
 class PortCarrier {
@@ -48,37 +47,4 @@ class PortCarrier {
   }
 }
 
-/** A process's records, as the platform serializes them. */
-class SerialCarrier {
-  copies = true;
-
-  /**
-   * @param {any} value
-   * @param {any[]} _transferList
-   */
-  send(value, _transferList) {
-    return serialize(value);
-  }
-
-  /** @param {any[]} transferList */
-  check(transferList) {
-    checkTransferable(transferList);
-  }
-
-  /** @param {any[]} transferList whose copies have been sent */
-  sent(transferList) {
-    detach(transferList);
-  }
-
-  /**
-   * @param {number} slot
-   * @param {Uint8Array} bytes
-   * @returns {any[]}
-   */
-  receive(slot, bytes) {
-    return [slot, deserialize(bytes)];
-  }
-}
-
 module.exports.PortCarrier = PortCarrier;
-module.exports.SerialCarrier = SerialCarrier;
