@@ -104,6 +104,12 @@ impl PeerWatch {
         }
     }
 
+    /// Watches the process no more, and closes what that took.
+    #[napi]
+    pub fn close(&mut self) {
+        self.process = None;
+    }
+
     /// Whether the process has ended, or the other end of the socket `channel` is closed.
     #[napi]
     pub fn is_gone(&self, channel: i32) -> bool {

@@ -56,6 +56,8 @@ class ProcessEndpoint {
     this.#isClosed = true;
     this.#link?.close();
     this.#options.link.close();
+    // Not left to the garbage collector: a primary outlives very many workers.
+    this.#watch.close();
   }
 
   #open() {

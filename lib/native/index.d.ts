@@ -276,6 +276,8 @@ export declare class NativeLimiter {
 export declare class PeerWatch {
   /** Watches a process by its number as well, if there is one and the system can tell. */
   constructor(pid?: number | undefined | null)
+  /** Watches the process no more, and closes what that took. */
+  close(): void
   /** Whether the process has ended, or the other end of the socket `channel` is closed. */
   isGone(channel: number): boolean
 }
