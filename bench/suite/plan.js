@@ -56,13 +56,27 @@ const PLAN = [
     steps: [
       {
         benchmark: 'connections',
-        args: ['--scenarios', 'close,keep-alive', '--duration', '2'],
+        args: [
+          '--scenarios',
+          'close,keep-alive',
+          '--duration',
+          '2',
+          '--contenders',
+          'node rr,node none,manycore,manycore rr',
+        ],
         quick: ['--duration', '1'],
       },
       {
         benchmark: 'connections',
         node: 24,
-        args: ['--scenarios', 'close', '--duration', '2'],
+        args: [
+          '--scenarios',
+          'close',
+          '--duration',
+          '2',
+          '--contenders',
+          'node rr,manycore,manycore rr,reuseport',
+        ],
         quick: ['--duration', '1'],
       },
     ],
