@@ -122,9 +122,7 @@ impl Listener {
                     refused_by: 0,
                 }),
                 Err(Errno::AGAIN) => return Accepted::Drained,
-                Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
-                    return Accepted::OutOf(error)
-                }
+                Err(error) if is_shortage(error) => return Accepted::OutOf(error),
                 // The connection failed before it was accepted (ECONNABORTED and the like): on to the next.
                 Err(_) => {}
             }
@@ -158,4 +156,29 @@ impl Listener {
 
 fn address_of(address: SocketAddrAny) -> Option<SocketAddr> {
     SocketAddr::try_from(address).ok()
+}
+
+/// Whether the process or the system has no room, so that accepting is to pause instead of going on.
+fn is_shortage(error: Errno) -> bool {
+    matches!(error, Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_room_pauses_and_a_failed_connection_does_not() {
+        let no_room = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+        assert!(no_room.into_iter().all(is_shortage));
+        let failed = [
+            Errno::CONNABORTED,
+            Errno::PROTO,
+            Errno::PERM,
+            Errno::NETDOWN,
+            Errno::HOSTUNREACH,
+        ];
+        assert!(!failed.into_iter().any(is_shortage));
+    }
 }
