@@ -9,10 +9,11 @@ const http = require('node:http');
 const { cluster, Channel, Mutex, SharedCounter, SharedMap } = require('../..');
 
 const { SOAK_NAME: name = '' } = process.env;
-const served = SharedCounter.open(`${name}-served`);
-const map = SharedMap.open(`${name}-map`);
-const mutex = Mutex.open(`${name}-mutex`);
-const channel = Channel.open(`${name}-channel`);
+// One that was told to end before it had begun must not make them anew.
+const served = SharedCounter.open(`${name}-served`, { create: false });
+const map = SharedMap.open(`${name}-map`, { create: false });
+const mutex = Mutex.open(`${name}-mutex`, { create: false });
+const channel = Channel.open(`${name}-channel`, { create: false });
 
 let sequence = 0;
 
