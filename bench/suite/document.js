@@ -78,9 +78,11 @@ function environments(results) {
   if (results.some(({ extent }) => extent === 'quick')) {
     lines.push('**From a quick run, of one round each: to see that all works, not to conclude from.**');
   }
-  // A benchmark right before leaves a load behind that is its own.
+  // The section before leaves a load behind that is its own; more than that may be somebody else's.
   if (busiest > facts.cores) {
-    lines.push('**The machine had something else to do: do not trust the figures.**');
+    lines.push(
+      `**The load average before a section was up to ${grouped(busiest, 1)}: something else may have been at work.**`,
+    );
   }
   return lines;
 }
