@@ -6,7 +6,7 @@
  */
 
 const { AsyncLocalStorage, AsyncResource } = require('node:async_hooks');
-const { nodes } = require('./preload');
+const { dispatch, nodes } = require('./preload');
 
 /** Method through which a port delivers what it received: its one hook, registered for all contexts. */
 const kDispatch = Symbol.for('nodejs.internal.kHybridDispatch');
@@ -25,7 +25,6 @@ function symbolOf(object, description) {
 const { Worker, MessagePort } = nodes;
 const kOnExit = symbolOf(Worker.prototype, 'kOnExit');
 const kOnMessage = symbolOf(Worker.prototype, 'kOnMessage');
-const dispatch = /** @type {any} */ (MessagePort.prototype)[kDispatch];
 
 /** What of Node is as expected. */
 const supported =

@@ -23,6 +23,7 @@ const kReceivedPorts = Symbol.for('nodejs.internal.kCurrentlyReceivingPorts');
 /** Node's own exports. */
 const nodes = { ...workerThreads };
 const { MessagePort } = nodes;
+/** How Node delivers what has come on a port; the prototype's is replaced below. */
 const dispatch = MessagePort.prototype[kDispatch];
 
 /** Node's class, but for the choice of a scope. @type {typeof import('node:worker_threads').BroadcastChannel} */
@@ -390,6 +391,7 @@ function hide(object, name, value) {
 module.exports.BroadcastChannel = BroadcastChannel;
 module.exports.connect = connect;
 module.exports.hookClone = hookClone;
+module.exports.dispatch = dispatch;
 module.exports.nodes = nodes;
 module.exports.port = port;
 /**
