@@ -10,7 +10,7 @@
 const path = require('node:path');
 
 const { define } = require('./lib/driver');
-const { contenders, measureExchange, metrics, scaleOption } = require('./lib/exchange');
+const { measureExchange, messagesBenchmark } = require('./lib/exchange');
 
 const PROGRAM = path.join(__dirname, 'servers', 'ipc.js');
 
@@ -36,18 +36,13 @@ async function measure({ library }, { serialization, scenario, count }, { node, 
   return measureExchange(node, [PROGRAM, library, serialization, scenario], count, scale);
 }
 
-/** @type {import('./lib/driver').Benchmark} */
-const benchmark = {
+const benchmark = messagesBenchmark({
   name: 'ipc',
   title:
     'Messages to a cluster worker: {id, op, v: [1, 2, 3]} (small), 907 bytes of JSON (object), 64 KiB of text, ' +
     '1 MiB of bytes; small ones there and back, one at a time (round-trip) and 32 (outstanding)',
-  peer: 'node',
-  metrics,
-  options: { scale: scaleOption('messages') },
-  scenarios: () => SCENARIOS,
-  contenders,
+  scenarios: SCENARIOS,
   measure,
-};
+});
 
 define(benchmark, module);

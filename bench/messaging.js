@@ -14,7 +14,7 @@
 const path = require('node:path');
 
 const { define } = require('./lib/driver');
-const { contenders, measureExchange, metrics, scaleOption } = require('./lib/exchange');
+const { measureExchange, messagesBenchmark } = require('./lib/exchange');
 const { SIZES } = require('./lib/messages');
 
 const PROGRAM = path.join(__dirname, 'servers', 'messaging.js');
@@ -52,20 +52,15 @@ async function measure({ library }, { name, count }, { node, scale }) {
   return measureExchange(node, [PROGRAM, library, name], count, scale);
 }
 
-/** @type {import('./lib/driver').Benchmark} */
-const benchmark = {
+const benchmark = messagesBenchmark({
   name: 'messaging',
   title:
     'Messages to a worker thread: {id, op, v: [1, 2, 3]} (small), 907 bytes of JSON (object), 64 KiB of text, ' +
     '1 KiB of it (short-text), a Map, 1 MiB of bytes, also received as a view; small ones there and back, one at a ' +
     'time (round-trip, also with the latencies frugal and low) and 32 (outstanding); one each 100 us (paced); none ' +
     '(idle, per millisecond); a Uint8Array of so many bytes (bytes-...)',
-  peer: 'node',
-  metrics,
-  options: { scale: scaleOption('messages') },
-  scenarios: () => SCENARIOS,
-  contenders,
+  scenarios: SCENARIOS,
   measure,
-};
+});
 
 define(benchmark, module);

@@ -10,7 +10,7 @@
 const path = require('node:path');
 
 const { define } = require('./lib/driver');
-const { contenders, measureExchange, metrics, scaleOption } = require('./lib/exchange');
+const { measureExchange, messagesBenchmark } = require('./lib/exchange');
 
 const PROGRAM = path.join(__dirname, 'servers', 'ports.js');
 const REGISTER = path.join(__dirname, '..', 'register.js');
@@ -38,20 +38,15 @@ async function measure({ library }, { name, count }, { node, scale }) {
   return measureExchange(node, [...preload, PROGRAM, name], count, scale);
 }
 
-/** @type {import('./lib/driver').Benchmark} */
-const benchmark = {
+const benchmark = messagesBenchmark({
   name: 'ports',
   title:
     'Ports under manycore/register: each message posted when the one before has come, to onmessage (event) or a ' +
     "'message' listener (emitter); a thousand at once (burst); read by receiveMessageOnPort (read); there and back " +
     'to a worker, one or ten at a time, by the worker (echo) or a port given to it (port-echo); to a ' +
     'BroadcastChannel of a worker, there and back (broadcast)',
-  peer: 'node',
-  metrics,
-  options: { scale: scaleOption('messages') },
-  scenarios: () => SCENARIOS,
-  contenders,
+  scenarios: SCENARIOS,
   measure,
-};
+});
 
 define(benchmark, module);

@@ -51,8 +51,26 @@ async function measureExchange(node, args, count, scale) {
   return { rate: (made * 1e9) / elapsedNs, eachUs: elapsedNs / 1000 / made, cpuUs: cpuUs / made };
 }
 
+/**
+ * A benchmark of messages, Node's own against ours.
+ * @param {Pick<import('./driver').Benchmark, 'name' | 'title' | 'measure'> & { scenarios: import('./driver').Scenario[] }} own
+ * @returns {import('./driver').Benchmark}
+ */
+function messagesBenchmark({ name, title, scenarios, measure }) {
+  return {
+    name,
+    title,
+    peer: 'node',
+    metrics,
+    options: { scale: scaleOption('messages') },
+    scenarios: () => scenarios,
+    contenders,
+    measure,
+  };
+}
+
+module.exports.messagesBenchmark = messagesBenchmark;
 module.exports.metrics = metrics;
 module.exports.scaleOption = scaleOption;
 module.exports.availability = availability;
-module.exports.contenders = contenders;
 module.exports.measureExchange = measureExchange;

@@ -8,29 +8,10 @@ use proptest::prelude::*;
 
 use super::ring::{Cursor, QueueError, Ring, Taken, CONTROL_WORDS};
 use crate::crash;
-use crate::shm::owner_lock::{Host, Patience, System};
+use crate::shm::owner_lock::survivor::Survivor;
+use crate::shm::owner_lock::System;
 use crate::shm::words::Words;
 use crate::sync::AtomicU64;
-
-/// A thread that is the only one alive.
-#[derive(Clone, Copy)]
-struct Survivor(u64);
-
-impl Host for Survivor {
-    fn me(&self) -> u64 {
-        self.0
-    }
-    fn is_alive(&self, owner: u64) -> bool {
-        owner == self.0
-    }
-    fn pause(&self, attempt: u32) -> Patience {
-        if attempt > 3 {
-            Patience::Over
-        } else {
-            Patience::Doubt
-        }
-    }
-}
 
 const ONE: Survivor = Survivor(1);
 const TWO: Survivor = Survivor(2);

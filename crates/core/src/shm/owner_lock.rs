@@ -273,3 +273,30 @@ mod tests {
         assert_eq!(OwnerLock::new(&word).acquire(&System), Ok(Acquired::OwnerDied));
     }
 }
+
+#[cfg(test)]
+pub mod survivor {
+    //! A host for tests of what the dead leave.
+
+    use super::{Host, Patience};
+
+    /// A thread that is the only one alive.
+    #[derive(Clone, Copy)]
+    pub struct Survivor(pub u64);
+
+    impl Host for Survivor {
+        fn me(&self) -> u64 {
+            self.0
+        }
+        fn is_alive(&self, owner: u64) -> bool {
+            owner == self.0
+        }
+        fn pause(&self, attempt: u32) -> Patience {
+            if attempt > 3 {
+                Patience::Over
+            } else {
+                Patience::Doubt
+            }
+        }
+    }
+}

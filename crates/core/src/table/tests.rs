@@ -10,33 +10,13 @@ use super::read::{Read, Scan};
 use super::shard::{Change, Condition, Expiry, Geometry, Shard};
 use super::TableError;
 use crate::crash;
-use crate::shm::owner_lock::{Host, Patience};
+use crate::shm::owner_lock::survivor::Survivor;
 use crate::shm::words::Words;
 use crate::sync::AtomicU64;
 
 const WORDS: usize = 1200;
 const NUMBER: u8 = 7;
 const SEEDS: [u64; 2] = [11, 13];
-
-/// A thread that is the only one alive.
-#[derive(Clone, Copy)]
-struct Survivor(u64);
-
-impl Host for Survivor {
-    fn me(&self) -> u64 {
-        self.0
-    }
-    fn is_alive(&self, owner: u64) -> bool {
-        owner == self.0
-    }
-    fn pause(&self, attempt: u32) -> Patience {
-        if attempt > 3 {
-            Patience::Over
-        } else {
-            Patience::Doubt
-        }
-    }
-}
 
 struct Memory {
     words: Vec<AtomicU64>,
