@@ -12,8 +12,8 @@ const { LaneReceiver } = require('../link/lane-receiver');
 const { LaneSender } = require('../link/lane-sender');
 const { Spill } = require('../link/spill');
 const { makeError } = require('../core/errors');
-const { tick } = require('../threads/call-transport');
 const { giveMethods, setEndpoint } = require('../threads/calls');
+const { runTicks, tick } = require('../threads/node-internals');
 const { clone } = require('./ipc-formats');
 
 /**
@@ -77,7 +77,7 @@ class ProcessEndpoint {
       receiver: new LaneReceiver(bell),
       serialize: clone.serialize,
       deserialize: clone.deserialize,
-      tick: () => tick(addon),
+      tick: () => runTicks !== undefined && tick(addon.reportUncaught),
       isPeerGone: () => this.#watch.isGone(target.channel?.fd ?? -1),
       assist,
       awaitRoom() {

@@ -16,7 +16,7 @@
 const { LaneReceiver } = require('../link/lane-receiver');
 const { Kind } = require('../link/layout');
 const { reviveAll } = require('../link/travellers');
-const { runTicks } = require('../threads/node-internals');
+const { runTicks, tick } = require('../threads/node-internals');
 const { makeError } = require('../core/errors');
 const { Channel, deliver, deliverLater, deliverNow } = require('./ipc-channel');
 const { inFreshContext } = require('./ipc-context');
@@ -251,14 +251,7 @@ class Ipc {
 
   /** Runs ticks and microtasks between two messages, see `lib/threads/channel`. */
   #tick() {
-    if (runTicks === undefined) return true;
-    try {
-      runTicks();
-      return true;
-    } catch (error) {
-      this.#options.addon.reportUncaught(error);
-      return false;
-    }
+    return runTicks === undefined || tick(this.#options.addon.reportUncaught);
   }
 
   /**

@@ -12,7 +12,7 @@ const { Decoder } = require('../link/decoder');
 const { Kind } = require('../link/layout');
 const { memoryOf } = require('../link/memory');
 const { UNSUPPORTED } = require('../link/unsupported');
-const { keepsContextInFrames, runTicks } = require('../threads/node-internals');
+const { keepsContextInFrames, runTicks, tick } = require('../threads/node-internals');
 const { abortTask, leaveTask, runTask } = require('./context');
 const { load, makeHandler } = require('./handlers');
 const { Report, TaskKind } = require('./page');
@@ -120,14 +120,7 @@ class Runner {
 
   /** Ticks and microtasks between two tasks. False when one of them threw, which has been reported. */
   #tick() {
-    if (runTicks === undefined) return false;
-    try {
-      runTicks();
-      return true;
-    } catch (error) {
-      this.#reportUncaught(/** @type {any} */ (error));
-      return false;
-    }
+    return runTicks !== undefined && tick(this.#reportUncaught);
   }
 
   /**

@@ -4,7 +4,7 @@ const { MessagePort } = require('node:worker_threads');
 const { CallLink } = require('../link/call-link');
 const { LaneReceiver } = require('../link/lane-receiver');
 const { LaneSender } = require('../link/lane-sender');
-const { runTicks } = require('./node-internals');
+const { runTicks, tick } = require('./node-internals');
 
 /** Room for bursts; memory is taken as it is used. */
 const LANE_BYTES = 256 * 1024;
@@ -29,23 +29,8 @@ function openLink(addon, point, beside) {
       end.close();
       beside.close?.();
     },
-    tick: () => tick(addon),
+    tick: () => runTicks !== undefined && tick(addon.reportUncaught),
   });
-}
-
-/**
- * Runs ticks and microtasks. False where that cannot be done, or one of them threw: it has been reported.
- * @param {typeof import('../native/index')} addon
- */
-function tick(addon) {
-  if (runTicks === undefined) return false;
-  try {
-    runTicks();
-    return true;
-  } catch (error) {
-    addon.reportUncaught(error);
-    return false;
-  }
 }
 
 /**
@@ -71,6 +56,5 @@ function portsIn(value) {
   return ports;
 }
 
-module.exports.tick = tick;
 module.exports.openLink = openLink;
 module.exports.portsIn = portsIn;

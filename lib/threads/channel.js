@@ -18,7 +18,7 @@ const { LARGE_LENGTH } = require('../link/tags');
 const { revive } = require('../link/travellers');
 const relay = require('./broadcast-relay');
 const { portsIn } = require('./call-transport');
-const { inContextOfNow, keepsContextInFrames, runTicks } = require('./node-internals');
+const { inContextOfNow, keepsContextInFrames, runTicks, tick } = require('./node-internals');
 const { MessagePort } = require('./preload').nodes;
 const { receiveFromNode } = require('./receive');
 
@@ -293,20 +293,9 @@ class Channel {
     }
   }
 
-  /**
-   * Runs ticks and microtasks between two messages; the native caller does it after the last. False when one
-   * of them threw, be it on behalf of a listener: the exception has been reported, as the runtime reports it.
-   */
+  /** Between two messages. False when something threw, which has been reported. */
   #tick() {
-    if (runTicks === undefined) return true;
-    try {
-      runTicks();
-      return true;
-    } catch (error) {
-      // Thrown on, it would unwind past contexts that ticks have entered, and Node would give up the process.
-      this.#reportUncaught(error);
-      return false;
-    }
+    return runTicks === undefined || tick(this.#reportUncaught);
   }
 
   /** Handles the record that was read last. */

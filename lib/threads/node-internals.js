@@ -65,6 +65,22 @@ const runTicks =
     : undefined;
 
 /**
+ * Runs ticks and microtasks between two messages, where `runTicks` is there; the native caller does it after the last.
+ * @param {(error: any) => void} reportUncaught reports as the runtime does. Thrown on, an exception would unwind past
+ *   contexts that ticks have entered, and Node would give up the process
+ * @returns {boolean} false when one of them threw, be it on behalf of a listener
+ */
+function tick(reportUncaught) {
+  try {
+    /** @type {() => void} */ (runTicks)();
+    return true;
+  } catch (error) {
+    reportUncaught(error);
+    return false;
+  }
+}
+
+/**
  * Whether the values of an AsyncLocalStorage belong to the call, so that what one message's handler sets must be
  * taken back before the next message. Older versions keep them at the port, where they stay.
  */
@@ -93,3 +109,4 @@ module.exports.supported = supported;
 module.exports.publicPortOf = publicPortOf;
 module.exports.listenerHooksOf = listenerHooksOf;
 module.exports.runTicks = runTicks;
+module.exports.tick = tick;

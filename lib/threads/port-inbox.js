@@ -14,7 +14,7 @@ const { AsyncLocalStorage } = require('node:async_hooks');
 const timers = require('node:timers');
 const { Cloner } = require('../link/cloner');
 const { UNSUPPORTED } = require('../link/unsupported');
-const { dispatch, keepsContextInFrames, runTicks } = require('./node-internals');
+const { dispatch, keepsContextInFrames, runTicks, tick } = require('./node-internals');
 const { PortQueue } = require('./port-queue');
 const { nodes } = require('./preload');
 
@@ -220,14 +220,7 @@ class PortInbox {
 
   /** Runs ticks and microtasks between two messages. False when one threw: that has been reported. */
   #tick() {
-    if (runTicks === undefined) return true;
-    try {
-      runTicks();
-      return true;
-    } catch (error) {
-      this.#reportUncaught(error);
-      return false;
-    }
+    return runTicks === undefined || tick(this.#reportUncaught);
   }
 
   #defer() {
