@@ -32,10 +32,10 @@ describe('the plan', () => {
         }
         return { benchmark, full };
       });
-      for (const { step = 0, scenario, contender, peer, metric } of headlines) {
+      for (const { step = 0, scenario, contender, peer, peerScenario = scenario, metric } of headlines) {
         const { benchmark, full } = runs[step];
         const scenarios = benchmark.scenarios(full).map(({ name }) => name);
-        assert.ok(scenarios.includes(scenario), scenario);
+        assert.ok(scenarios.includes(scenario) && scenarios.includes(peerScenario), scenario);
         assert.ok(full.scenarios.length === 0 || full.scenarios.includes(scenario), scenario);
         const names = benchmark.contenders(full).map(({ name }) => name);
         assert.ok(names.includes(contender) && names.includes(peer), `${contender}, ${peer}`);
@@ -81,6 +81,7 @@ describe('the document', () => {
       { ...headline, target: 2 },
       { ...headline, target: 4 },
       { ...headline, scenario: 'another', target: 4 },
+      { ...headline, scenario: 'two', peer: 'ours', peerScenario: 'one', target: 1.5 },
     ],
     curves: [{ id: 'growth', title: 'Growth', x: 'workers' }],
   };
@@ -119,7 +120,13 @@ describe('the document', () => {
     },
     leftOut: [{ name: 'absent', unavailable: 'not installed' }],
     rounds: 2,
-    results: [{ scenario: 'one', summary: summarizeScenario(samples, metrics, 'theirs') }],
+    results: [
+      { scenario: 'one', summary: summarizeScenario(samples, metrics, 'theirs') },
+      {
+        scenario: 'two',
+        summary: summarizeScenario(new Map([['ours', [{ rate: 6300, eachUs: 5 }]]]), metrics, 'ours'),
+      },
+    ],
   };
   const curve = {
     id: 'growth',
@@ -135,6 +142,10 @@ describe('the document', () => {
     assert.match(markdown, /\| things \| 3,150 per second \| theirs: 1,050 \| × 3\.00 \| ≥ 2\.00 \| met \|/);
     assert.match(markdown, /≥ 4\.00 \| \*\*missed\*\* \|/);
     assert.match(markdown, /\| things \| not measured \|/);
+  });
+
+  test('compares what a contender does in two scenarios', () => {
+    assert.match(markdown, /\| things \| 6,300 per second \| one: 3,150 \| × 2\.00 \| ≥ 1\.50 \| met \|/);
   });
 
   test('shows losses as losses, and what was left out', () => {

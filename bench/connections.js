@@ -8,11 +8,14 @@
  *   node bench/run.js connections --curve workers                  # 1 to 64 workers
  *   node bench/run.js connections --curve listeners                # 1 to 256 servers in each worker
  *   node bench/run.js connections --peer reuseport --scenarios close --node NODE24
+ *   node bench/run.js connections --contenders 'node rr,pm2,manycore'  # PM2 is fetched for it
  */
 
+const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 
+const { cachedPackage } = require('../scripts/lib/cache');
 const { UsageError, define, positive } = require('./lib/driver');
 const { ask, environment } = require('./lib/environment');
 const { paced } = require('./lib/paced');
@@ -20,6 +23,11 @@ const { Server } = require('./lib/processes');
 const { requireWrk, wrk } = require('./lib/wrk');
 
 const PROGRAM = path.join(__dirname, 'servers', 'hello.js');
+const PM2_PROGRAM = path.join(__dirname, 'servers', 'hello-pm2.js');
+const PM2_MAJOR = 7;
+
+/** @type {{ folder?: string, unavailable?: string }} */
+let pm2 = { unavailable: 'it is fetched when named' };
 
 /** A paced client that is further behind its schedule does not load the server as it should. */
 const LATE_MS = 100;
@@ -48,7 +56,46 @@ function contenders({ node }) {
     { name: 'manycore rr', args: ['manycore'], policy: 'rr', ...manycore },
     { name: 'manycore none', args: ['manycore'], policy: 'none', ...manycore },
     { name: 'reuseport', args: ['node'], listen: 'reuseport', ...reuseport },
+    { name: 'pm2', args: [], ...pm2 },
   ];
+}
+
+/** @param {import('./lib/driver').Options} options */
+async function prepare({ contenders: named }) {
+  requireWrk();
+  if (named.includes('pm2')) pm2 = await findPm2();
+}
+
+/** No dependency of the project's, for its licence: a program of its own that is run beside. */
+async function findPm2() {
+  try {
+    return { folder: await cachedPackage('pm2', PM2_MAJOR, 'peers', `pm2-${PM2_MAJOR}`) };
+  } catch (error) {
+    return { unavailable: `it cannot be fetched: ${/** @type {Error} */ (error).message}` };
+  }
+}
+
+/**
+ * @param {import('./lib/driver').Contender} contender
+ * @param {import('./lib/driver').Options} options
+ * @param {Record<string, string | undefined>} env
+ * @returns {Promise<{ server: Server, stop: () => Promise<void> }>}
+ */
+async function start({ args, folder, listen }, { node, workers }, env) {
+  if (folder === undefined) {
+    const server = await Server.start(node, [PROGRAM, ...args, String(workers), listen ?? ''], env);
+    return { server, stop: () => server.stop() };
+  }
+  const home = fs.mkdtempSync(path.join(os.tmpdir(), 'manycore-pm2-'));
+  const stop = () => fs.promises.rm(home, { recursive: true, force: true });
+  try {
+    const program = [PM2_PROGRAM, folder, String(workers)];
+    const server = await Server.start(node, program, { ...env, PM2_HOME: home, PM2_SILENT: 'true' });
+    return { server, stop: () => server.stop().finally(stop) };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
 }
 
 /** How each of these numbers is varied, the other staying as it is. @type {Record<string, number[]>} */
@@ -74,11 +121,10 @@ function scenarios({ rate, ipc, curve }) {
  * @param {import('./lib/driver').Options} options
  */
 async function measure(contender, scenario, options) {
-  const { workers, listeners } = { ...options, ...scenario };
-  const args = [PROGRAM, ...contender.args, String(workers), contender.listen ?? ''];
-  const server = await Server.start(options.node, args, {
+  const sizes = { ...options, ...scenario };
+  const { server, stop } = await start(contender, sizes, {
     NODE_CLUSTER_SCHED_POLICY: contender.policy,
-    BENCH_LISTENERS: String(listeners),
+    BENCH_LISTENERS: String(sizes.listeners),
     BENCH_IPC: scenario.ipc ? '1' : undefined,
   });
   try {
@@ -101,7 +147,7 @@ async function measure(contender, scenario, options) {
     const counts = countsAfter.map((count, index) => count - countsBefore[index]);
     return figures(result, cpuBefore, cpuAfter, counts);
   } finally {
-    await server.stop();
+    await stop();
   }
 }
 
@@ -157,7 +203,7 @@ const benchmark = {
     warmup: { help: 'seconds of load before', default: '1', parse: positive },
     rate: { help: 'adds the scenario paced: connections per second', default: '0', parse: wholeNumber },
   },
-  prepare: requireWrk,
+  prepare,
   scenarios,
   contenders,
   measure,

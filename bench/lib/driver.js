@@ -33,7 +33,7 @@ const ENOUGH_ROUNDS = 5;
  * @property {(options: Options) => Scenario[]} scenarios
  * @property {(options: Options) => Contender[]} contenders
  * @property {(contender: Contender, scenario: Scenario, options: Options) => Promise<Sample>} measure
- * @property {() => void} [prepare] throws a UsageError when a tool is missing
+ * @property {(options: Options) => void | Promise<void>} [prepare] throws a UsageError when a tool is missing
  */
 
 /** What is the caller's to mend: printed without a stack. */
@@ -146,7 +146,7 @@ function choose(kind, all, names) {
  * @param {Options} options
  */
 async function run(benchmark, options) {
-  benchmark.prepare?.();
+  await benchmark.prepare?.(options);
   const scenarios = choose('scenario', benchmark.scenarios(options), options.scenarios);
   const chosen = choose('contender', benchmark.contenders(options), options.contenders);
   const contenders = chosen.filter((contender) => !contender.unavailable);

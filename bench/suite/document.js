@@ -91,19 +91,20 @@ function environments(results) {
  * @param {SectionResult} result
  * @param {Headline} headline
  */
-function glance({ steps }, { what, step = 0, scenario, contender, peer, metric, target }) {
-  const found = steps[step]?.results
-    .find((each) => each.scenario === scenario)
-    ?.summary.find(({ key }) => key === metric);
-  const row = (/** @type {string} */ name) => found?.rows.find((each) => each.contender === name);
-  const [ours, theirs] = [row(contender), row(peer)];
+function glance({ steps }, { what, step = 0, scenario, contender, peer, peerScenario, metric, target }) {
+  const figures = (/** @type {string} */ name) =>
+    steps[step]?.results.find((each) => each.scenario === name)?.summary.find(({ key }) => key === metric);
+  const found = figures(scenario);
+  const ours = found?.rows.find((each) => each.contender === contender);
+  const theirs = figures(peerScenario ?? scenario)?.rows.find((each) => each.contender === peer);
   if (!found || !ours || !theirs) return [what, 'not measured', '', '', aim(target, found), ''];
-  const ratio = steps[step].peer === peer && ours.ratio ? ours.ratio.median : ours.median / theirs.median;
+  const isOfRounds = steps[step].peer === peer && peerScenario === undefined && ours.ratio !== null;
+  const ratio = isOfRounds ? ours.ratio.median : ours.median / theirs.median;
   const met = found.better === 'higher' ? ratio >= target : ratio <= target;
   return [
     what,
     `${grouped(ours.median, found.digits)} ${found.label}`,
-    `${peer}: ${grouped(theirs.median, found.digits)}`,
+    `${peerScenario ?? peer}: ${grouped(theirs.median, found.digits)}`,
     `× ${significant(ratio)}`,
     aim(target, found),
     met ? 'met' : '**missed**',

@@ -20,6 +20,7 @@ const { SIZES } = require('../lib/messages');
  * @property {string} scenario
  * @property {string} contender ours
  * @property {string} peer
+ * @property {string} [peerScenario] what the peer did meanwhile; default: the same
  * @property {string} metric
  * @property {number} target the ratio aimed at: at least that, or at most where the metric is better lower
  *
@@ -52,7 +53,8 @@ const PLAN = [
     title: 'Cluster: connections',
     text:
       'A clustered "Hello!" server under wrk, with a new connection for each request (`close`) and with connections ' +
-      'that stay (`keep-alive`). PM2’s cluster mode is node:cluster with its round-robin, the peer here.',
+      'that stay (`keep-alive`). PM2’s cluster mode is node:cluster with its round-robin and what PM2 adds to a worker. ' +
+      'Paced connections are a thousand a second, alone and beside workers that report 20,000 numbers ten times a second.',
     steps: [
       {
         benchmark: 'connections',
@@ -62,7 +64,7 @@ const PLAN = [
           '--duration',
           '2',
           '--contenders',
-          'node rr,node none,manycore,manycore rr',
+          'node rr,node none,pm2,manycore,manycore rr',
         ],
         quick: ['--duration', '1'],
       },
@@ -79,6 +81,22 @@ const PLAN = [
         ],
         quick: ['--duration', '1'],
       },
+      {
+        benchmark: 'connections',
+        args: [
+          '--rate',
+          '1000',
+          '--ipc',
+          '1',
+          '--scenarios',
+          'paced,paced + ipc',
+          '--duration',
+          '3',
+          '--contenders',
+          'node rr,manycore',
+        ],
+        quick: ['--duration', '1'],
+      },
     ],
     headlines: [
       {
@@ -86,6 +104,38 @@ const PLAN = [
         scenario: 'close',
         contender: 'manycore',
         peer: 'node rr',
+        metric: 'rate',
+        target: 1.9,
+      },
+      {
+        what: 'server CPU for a connection',
+        scenario: 'close',
+        contender: 'manycore',
+        peer: 'node rr',
+        metric: 'cpuUs',
+        target: 0.42,
+      },
+      {
+        what: 'latency of connections, the slowest in a hundred',
+        scenario: 'close',
+        contender: 'manycore',
+        peer: 'node rr',
+        metric: 'p99Ms',
+        target: 0.6,
+      },
+      {
+        what: 'the primary’s CPU for a connection handed over in turn',
+        scenario: 'close',
+        contender: 'manycore rr',
+        peer: 'node rr',
+        metric: 'primaryUs',
+        target: 0.2,
+      },
+      {
+        what: 'connections per second, against PM2',
+        scenario: 'close',
+        contender: 'manycore',
+        peer: 'pm2',
         metric: 'rate',
         target: 1.9,
       },
@@ -122,6 +172,16 @@ const PLAN = [
         peer: 'reuseport',
         metric: 'rate',
         target: 0.93,
+      },
+      {
+        what: 'the slowest in a hundred beside metrics over IPC, against alone',
+        step: 2,
+        scenario: 'paced + ipc',
+        contender: 'manycore',
+        peer: 'manycore',
+        peerScenario: 'paced',
+        metric: 'p99Ms',
+        target: 1.5,
       },
     ],
     curves: [
