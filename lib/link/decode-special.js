@@ -327,4 +327,5 @@ function dictionary(decoder) {
   return object;
 }
 
+module.exports.arrayOfLength = arrayOfLength;
 module.exports.readSpecial = readSpecial;

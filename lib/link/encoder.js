@@ -330,3 +330,6 @@ function isIndex(name) {
 }
 
 module.exports.Encoder = Encoder;
+module.exports.isQuiet = isQuiet;
+module.exports.nameOfIndex = nameOfIndex;
+module.exports.SEARCHED_OBJECTS = SEARCHED_OBJECTS;

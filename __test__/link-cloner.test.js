@@ -1,0 +1,308 @@
+'use strict';
+
+const assert = require('node:assert/strict');
+const { spawnSync } = require('node:child_process');
+const test = require('node:test');
+const fc = require('fast-check');
+
+const { Cloner } = require('../lib/link/cloner');
+const { UNSUPPORTED } = require('../lib/link/unsupported');
+const { difference } = require('./support/same');
+const { Point, cloneable } = require('./support/values');
+
+const RUNS = Number(process.env.MANYCORE_PROPERTY_RUNS ?? 100_000);
+const WATCHDOG = { timeout: 900_000 };
+
+/** Checks a clone against what structuredClone makes of the value. */
+function check(cloner, value) {
+  const copy = cloner.clone(value);
+  if (copy === UNSUPPORTED) return false;
+  const found = difference(copy, structuredClone(value));
+  if (found) throw new Error(found);
+  return true;
+}
+
+/** As `check`, of a value whose getters leave traces: one is made for each of the two. */
+function checkMade(cloner, make) {
+  assert.equal(difference(cloner.clone(make()), structuredClone(make())), undefined);
+}
+
+test(`${RUNS} values are cloned as structuredClone does`, WATCHDOG, () => {
+  let cloner = new Cloner();
+  let done = 0;
+  fc.assert(
+    fc.property(
+      cloneable.filter((value) => typeof value === 'object' && value !== null),
+      (value) => {
+        // So that names are new and known by turns, and both ways are gone.
+        if (done % 500 === 0) cloner = new Cloner();
+        if (check(cloner, value)) done++;
+      },
+    ),
+    { numRuns: RUNS },
+  );
+  assert.ok(done > RUNS * 0.9, `only ${done} of ${RUNS} were cloned`);
+});
+
+test('copies are independent, and strings of any length come along', () => {
+  const cloner = new Cloner();
+  const value = { inner: { list: [1, { deep: 'x'.repeat(1_000_000) }] } };
+  for (let i = 0; i < 10; i++) {
+    const copy = cloner.clone(value);
+    assert.deepEqual(copy, value);
+    copy.inner.list[1].deep = 'changed';
+    assert.equal(value.inner.list[1].deep.length, 1_000_000);
+  }
+});
+
+test('cycles and shared parts, few and many', () => {
+  const cloner = new Cloner();
+  for (const count of [1, 15, 16, 17, 40, 3000]) {
+    const parts = Array.from({ length: count }, (_, i) => ({ i }));
+    const value = { parts, again: [...parts], map: new Map(parts.map((part) => [part, parts])) };
+    value.self = value;
+    for (let i = 0; i < 7; i++) assert.ok(check(cloner, value));
+  }
+});
+
+test('objects of all sizes', WATCHDOG, () => {
+  const cloner = new Cloner();
+  const wide = Object.fromEntries(Array.from({ length: 5000 }, (_, i) => [`key${i}`, i]));
+  const values = [
+    wide,
+    { ...wide, first: { ...wide } },
+    Array.from({ length: 100_000 }, (_, i) => i / 3),
+    new Array(100),
+    Object.assign(new Array(50_000_000), { 7: 'seven' }),
+    Object.assign([], { 4294967294: 'last', 4294967295: 'a name', 7: 'seven' }),
+    Array.from({ length: 300 }, (_, i) => ({ [`unique${i}`]: i })),
+  ];
+  for (const value of values) assert.ok(check(cloner, value));
+});
+
+test('what nests too deeply for JavaScript is left to the platform', () => {
+  const cloner = new Cloner();
+  const nest = (depth) => {
+    let value = { end: true };
+    for (let i = 0; i < depth; i++) value = i % 2 === 0 ? [value] : { value };
+    return value;
+  };
+  assert.ok(check(cloner, nest(500)));
+  assert.equal(cloner.clone(nest(10_000)), UNSUPPORTED);
+  assert.ok(check(cloner, { after: 1 }));
+});
+
+test('more shapes than are kept', WATCHDOG, () => {
+  const cloner = new Cloner();
+  for (let i = 0; i < 30_000; i++) {
+    const value = { [`a${i % 300}`]: 1, [`b${i % 251}`]: { c: i }, [`d${i}`]: i };
+    const copy = cloner.clone(value);
+    if (i % 97 === 0 || i > 29_900) assert.deepEqual(copy, value);
+  }
+});
+
+/* Values of the same shape, so that functions are made for it: what getters do must be seen in the first and in later ones. */
+const TIMES = 12;
+
+test('getters run once, in order, and may throw', () => {
+  const cloner = new Cloner();
+  for (let i = 0; i < TIMES; i++) {
+    /** @type {string[]} */
+    const calls = [];
+    const value = {
+      get a() {
+        calls.push('a');
+        return { z: 1 };
+      },
+      b: 1,
+      get c() {
+        calls.push('c');
+        return [2];
+      },
+    };
+    assert.deepEqual(cloner.clone(value), { a: { z: 1 }, b: 1, c: [2] });
+    assert.deepEqual(calls, ['a', 'c']);
+    const thrown = new Error('on purpose');
+    const throwing = {
+      quite: { new: 'shape' },
+      get b() {
+        throw thrown;
+      },
+    };
+    assert.throws(
+      () => cloner.clone(throwing),
+      (error) => error === thrown,
+    );
+    assert.ok(check(cloner, { quite: { new: 'shape' }, b: 2 }));
+  }
+});
+
+test('a value that turns out half way to be for the platform is not read again', () => {
+  for (const last of [new Uint8Array([1, 2]), /x/g, () => 1, new Proxy({}, {}), new SharedArrayBuffer(4)]) {
+    const cloner = new Cloner();
+    for (let i = 0; i < TIMES; i++) {
+      let reads = 0;
+      const shared = { i };
+      const value = {
+        shared,
+        get first() {
+          reads++;
+          return shared;
+        },
+        more: [new Date(i), shared],
+        last,
+      };
+      let copy = cloner.clone(value);
+      const isLeft = copy === UNSUPPORTED;
+      if (isLeft) copy = cloner.substituteFor(value);
+      assert.equal(reads, 1);
+      assert.notEqual(copy, value);
+      assert.equal(copy.first, copy.shared);
+      assert.equal(copy.first, copy.more[1]);
+      assert.equal(copy.last === last, isLeft);
+      // Nothing of it is left for the next.
+      assert.equal(
+        cloner.clone(() => 1),
+        UNSUPPORTED,
+      );
+      const next = { f: () => 1 };
+      assert.equal(cloner.clone(next), UNSUPPORTED);
+      assert.equal(cloner.substituteFor(next), next);
+    }
+  }
+});
+
+test('a getter may change what is being cloned', () => {
+  const cloner = new Cloner();
+  const make = () => {
+    const map = new Map([[1, 2]]);
+    const array = [1, 2, 3, 4];
+    return {
+      map,
+      array,
+      nested: {
+        get inside() {
+          return array.push(5);
+        },
+      },
+      get change() {
+        delete this.gone;
+        delete this.toString;
+        this.come = 1;
+        this.kept = { now: 'another' };
+        map.set(3, 4);
+        array.pop();
+        return 1;
+      },
+      gone: 1,
+      toString: {},
+      kept: { until: 'then' },
+    };
+  };
+  for (let i = 0; i < TIMES; i++) checkMade(cloner, make);
+  const makeMap = () => {
+    const map = new Map();
+    map.set('a', {
+      get grow() {
+        map.set('b', 1);
+        return 1;
+      },
+    });
+    return map;
+  };
+  checkMade(cloner, makeMap);
+  checkMade(cloner, () => [
+    makeMap(),
+    {
+      get self() {
+        return this;
+      },
+    },
+  ]);
+});
+
+test('what cannot be cloned, or only by the platform, is refused', () => {
+  const { port1 } = new MessageChannel();
+  port1.close();
+  const refused = [
+    new Proxy({}, {}),
+    new Proxy([], {}),
+    new WeakMap(),
+    Promise.resolve(),
+    [].values(),
+    new Map().entries(),
+    port1,
+    new Blob([]),
+    new SharedArrayBuffer(8),
+    globalThis,
+    Object.create(Map.prototype),
+    { deep: [[{ er: () => 1 }]] },
+    [Symbol('s')],
+  ];
+  for (const value of refused) {
+    const cloner = new Cloner();
+    for (let i = 0; i < 3; i++) assert.equal(cloner.clone(value), UNSUPPORTED);
+    for (let i = 0; i < 10; i++) assert.ok(check(cloner, { after: [1] }));
+  }
+});
+
+test('values are read by what they are, not by what is put on them', () => {
+  const cloner = new Cloner();
+  const date = Object.assign(new Date(5), { getTime: () => 7, extra: 1 });
+  const map = new Map([[1, 2]]);
+  map.forEach = () => assert.fail('called');
+  map[Symbol.iterator] = () => assert.fail('called');
+  class List extends Array {}
+  class Dictionary extends Map {}
+  const values = [
+    date,
+    map,
+    List.of(1, 2),
+    new Dictionary([[1, 2]]),
+    Object.setPrototypeOf([1], null),
+    [new Point(1), new Point(2)],
+  ];
+  for (const value of values) for (let i = 0; i < TIMES; i++) assert.ok(check(cloner, value));
+});
+
+test('inherited and hidden properties stay behind', (t) => {
+  const cloner = new Cloner();
+  const hidden = Object.defineProperty({ a: 1, [Symbol('s')]: 2 }, 'b', { value: 2, enumerable: false });
+  for (let i = 0; i < TIMES; i++) assert.ok(check(cloner, hidden));
+  Object.prototype.polluted = 'no';
+  t.after(() => delete Object.prototype.polluted);
+  for (let i = 0; i < TIMES; i++) assert.ok(check(cloner, [{ a: 1 }, { a: [1] }, {}]));
+});
+
+test('names of prototypes are names like others', (t) => {
+  Object.defineProperty(Object.prototype, 'trap', {
+    set() {
+      assert.fail('called');
+    },
+    configurable: true,
+  });
+  t.after(() => delete Object.prototype.trap);
+  const cloner = new Cloner();
+  for (let i = 0; i < TIMES; i++) {
+    const value = JSON.parse('{"__proto__": {"polluted": 1}, "constructor": {"prototype": 1}, "valueOf": 1}');
+    assert.ok(check(cloner, value));
+    assert.equal({}.polluted, undefined);
+    const trap = { value: { i }, enumerable: true, writable: true, configurable: true };
+    assert.ok(check(cloner, Object.defineProperty({}, 'trap', trap)));
+    assert.ok(check(cloner, { 1: 'one', name: 2, 0: [undefined, null, 1n] }));
+  }
+});
+
+test('no code need be made from strings', WATCHDOG, () => {
+  const program = `
+    const { Cloner } = require(${JSON.stringify(require.resolve('../lib/link/cloner'))});
+    const cloner = new Cloner();
+    for (let i = 0; i < ${TIMES}; i++) console.log(JSON.stringify(cloner.clone({ i, list: [{ i }] })));`;
+  const { stdout, stderr } = spawnSync(
+    process.execPath,
+    ['--disallow-code-generation-from-strings', '-e', program],
+    { encoding: 'utf8', timeout: 60_000 },
+  );
+  const expected = Array.from({ length: TIMES }, (_, i) => `${JSON.stringify({ i, list: [{ i }] })}\n`);
+  assert.equal(stdout, expected.join(''), stderr);
+});
