@@ -1,5 +1,7 @@
 'use strict';
 
+const { inspect } = require('node:util');
+
 /**
  * The errors manycore raises itself. Where Node has a code for a situation, Node's code is used.
  * One entry per code; each builds the message from its arguments.
@@ -18,13 +20,13 @@ const CODES = {
   ],
   ERR_INVALID_ARG_VALUE: [
     TypeError,
-    (name, actual, reason) => `The argument '${name}' ${reason}. Received ${describe(actual)}`,
+    (name, actual, reason) => `The argument '${name}' ${reason}. Received ${show(actual)}`,
   ],
   ERR_INVALID_THIS: [TypeError, (expected) => `Value of "this" must be ${expected}`],
   ERR_OUT_OF_RANGE: [
     RangeError,
     (name, range, actual) =>
-      `The value of "${name}" is out of range. It must be ${range}. Received ${describe(actual)}`,
+      `The value of "${name}" is out of range. It must be ${range}. Received ${show(actual)}`,
   ],
   ERR_MANYCORE_ADDON_MISSING: [
     Error,
@@ -91,7 +93,21 @@ const CODES = {
   ],
 };
 
-/** @param {unknown} value */
+const SHOWN_CHARACTERS = 128;
+
+/**
+ * A value as Node shows it where its type is right.
+ * @param {unknown} value
+ */
+function show(value) {
+  const text = inspect(value, { depth: 0 });
+  return text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}...` : text;
+}
+
+/**
+ * A value as Node shows it where its type is wrong.
+ * @param {unknown} value
+ */
 function describe(value) {
   if (value === null || value === undefined) return String(value);
   if (typeof value === 'function') return `function ${value.name}`;
