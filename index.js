@@ -9,7 +9,7 @@
 
 /** Names, and the module that has them. @type {[string[], () => any][]} */
 const PARTS = [
-  [['configureLink', 'configureLinks', 'linkStatus'], () => require('./lib/threads/settings')],
+  [['configureLink', 'configureLinks', 'linkDrained', 'linkStatus'], () => require('./lib/threads/settings')],
   [
     [
       'BroadcastChannel',

@@ -93,13 +93,13 @@ test('the status tells what waits, and a worker that ended has no link', WATCHDO
     { eval: true },
   );
   await once(worker, 'message');
-  assert.deepEqual(linkStatus(worker), { bufferedAmount: 0 });
+  assert.deepEqual(linkStatus(worker), { bufferedAmount: 0, needsDrain: false });
   const words = new Int32Array(new SharedArrayBuffer(4));
   worker.postMessage(words);
   worker.postMessage(new Uint8Array(1024 * 1024));
   assert.ok(linkStatus(worker).bufferedAmount >= 1024 * 1024);
   await worker.terminate();
-  assert.deepEqual(linkStatus(worker), { bufferedAmount: 0 });
+  assert.deepEqual(linkStatus(worker), { bufferedAmount: 0, needsDrain: false });
   assert.equal(configureLink(worker, { views: true }), false);
   assert.equal(configureLink({}, {}), false);
   assert.equal(linkStatus({}), undefined);

@@ -13,7 +13,7 @@ export interface LinksOptions {
   latency?: LinkLatency;
 }
 
-/** Settings of one end of a link: how it receives. */
+/** Settings of one end of a link: how it receives, and when it is to hold back. */
 export interface LinkOptions {
   /** Default: that of the process. */
   latency?: LinkLatency;
@@ -23,12 +23,23 @@ export interface LinkOptions {
    * Default: false.
    */
   views?: boolean;
+  /**
+   * From how many bytes on, posted by this end and not received yet, `linkStatus()` says that it needs to drain.
+   * Nothing but that depends on it: messages are taken however many wait. A whole number above 0, or Infinity.
+   * Default: 1 MiB.
+   */
+  highWaterMarkBytes?: number;
 }
 
 /** The state of one end of a link. */
 export interface LinkStatus {
   /** Bytes posted by this end that the other end has not received yet. */
   readonly bufferedAmount: number;
+  /**
+   * Whether a program that can hold back should: so many bytes wait as the high-water mark says, or so many messages
+   * that the other end has not taken at all yet that it seems not to have begun.
+   */
+  readonly needsDrain: boolean;
 }
 
 /**
@@ -40,9 +51,17 @@ export function configureLinks(options: LinksOptions): void;
 /**
  * Chooses for one end of a link: a `Worker` in its parent, `parentPort` in a worker. Returns false, and does nothing,
  * for what has no link, as where Node's own modules serve, or a worker that has ended.
- * @throws ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE
+ * @throws ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE, ERR_OUT_OF_RANGE
  */
 export function configureLink(endpoint: object, options: LinkOptions): boolean;
 
 /** The state of one end of a link; undefined for what has none. */
 export function linkStatus(endpoint: object): LinkStatus | undefined;
+
+/**
+ * Waits, if one end of a link needs to drain, until no more than half of the high-water mark is left. It keeps the event
+ * loop alive.
+ * @returns fulfilled with true when it may go on, with false when the other end has ended or closed, or there is no link
+ * that could tell
+ */
+export function linkDrained(endpoint: object): Promise<boolean>;

@@ -19,7 +19,7 @@ const {
   Kind,
 } = require('./layout');
 const { allocate } = require('./large-buffers');
-const { memoryOf } = require('./memory');
+const { loadAfterStore, memoryOf } = require('./memory');
 
 /** As much memory is taken at first for a record that comes in fragments; more as it comes. */
 const ASSEMBLY_BYTES = 1024 * 1024;
@@ -96,6 +96,20 @@ class LaneReceiver {
   }
 
   /**
+   * Calls `callback` from the event loop, paused or not, when there may be room in the lane the other way, while that
+   * is watched for.
+   * @param {() => void} callback
+   */
+  onRoom(callback) {
+    this.#end.onRoom(callback);
+  }
+
+  /** @param {boolean} on whether to watch for room */
+  watchRoom(on) {
+    if (!this.#isClosed) this.#end.watchRoom(on);
+  }
+
+  /**
    * Whether listening keeps the event loop alive. It does not at first.
    * @param {boolean} on
    */
@@ -169,7 +183,12 @@ class LaneReceiver {
     if (this.#isClosed || this.#released === this.#tail) return;
     this.#released = this.#tail;
     Atomics.store(this.#words, TAIL, this.#tail);
-    if (this.#isForeign && Atomics.load(this.#words, WAITING) === 1) this.#end.giveRoom();
+    this.#tellOfRoom();
+  }
+
+  /** Tells a producer that waits for it of room, after the store that says there is some. */
+  #tellOfRoom() {
+    if (loadAfterStore(this.#words, WAITING) === 1) this.#end.giveRoom();
   }
 
   /**
@@ -222,6 +241,8 @@ class LaneReceiver {
     if (this.#chunkAt === this.#chunkEnd) this.#chunk = null;
     this.#taken = (this.#taken + 1) | 0;
     Atomics.store(this.#words, TAKEN, this.#taken);
+    // The chunk went from what waits when it was taken.
+    if (this.#chunk === null) this.#tellOfRoom();
     return true;
   }
 

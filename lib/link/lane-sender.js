@@ -11,7 +11,7 @@
 
 const { Encoder } = require('./encoder');
 const { HEAD, TAIL, ASLEEP, CLOSED, BARE_RECORD_BYTES, Kind } = require('./layout');
-const { memoryOf } = require('./memory');
+const { loadAfterStore, memoryOf } = require('./memory');
 const { CHUNK_BYTES } = require('./spill');
 const { UNSUPPORTED } = require('./unsupported');
 
@@ -25,14 +25,6 @@ const REWIND_BYTES = 128 * 1024;
 /** As long as this much room is known to be left, the consumer's position is not looked up. */
 const COMFORTABLE_BYTES = 4096;
 
-/**
- * Whether the consumer sleeps, looked up after a sequentially consistent store. On x64 no later load overtakes
- * such a store, so an ordinary one will do, at a tenth of the cost.
- * @type {(words: Int32Array) => boolean}
- */
-const isAsleep =
-  process.arch === 'x64' ? (words) => words[ASLEEP] === 1 : (words) => Atomics.load(words, ASLEEP) === 1;
-
 class LaneSender {
   #end;
   #memory;
@@ -44,7 +36,12 @@ class LaneSender {
   #tail = 0;
   /** What the consumer has been told of it. */
   #published = 0;
+  /** Bytes at the end of the ring that were skipped last, and the position behind them; 0 when they are passed. */
+  #skipped = 0;
+  #skippedTo = 0;
   #overflowing = false;
+  /** Whether bytes may wait beside the ring. */
+  #hasBeside = false;
   #isEncoding = false;
   /** @type {Encoder[]} */
   #suspended = [];
@@ -68,7 +65,10 @@ class LaneSender {
     this.#capacity = capacity;
     this.#encoder = encoder;
     this.#spill = spill ?? null;
-    encoder.putLarge = (bytes) => end.putLarge(bytes);
+    encoder.putLarge = (bytes) => {
+      this.#hasBeside = true;
+      return end.putLarge(bytes);
+    };
   }
 
   /**
@@ -97,8 +97,11 @@ class LaneSender {
    * @returns {false} when only the platform's own channel can carry it
    */
   #giveUp(encoder, error) {
-    // Not going back to the start of the ring either, if that was begun.
-    this.#head = this.#published;
+    if (this.#head !== this.#published) {
+      // Not going back to the start of the ring either.
+      this.#head = this.#published;
+      this.#skipped = 0;
+    }
     for (const { number } of encoder.larges.splice(0)) this.#end.discardLarge(number);
     if (error !== UNSUPPORTED) throw error;
     this.#substitute = encoder.substitute;
@@ -132,7 +135,44 @@ class LaneSender {
   /** Bytes sent that the consumer has not consumed yet. */
   get bufferedAmount() {
     const tail = Atomics.load(this.#words, TAIL);
-    return ((this.#published - tail) | 0) + this.#end.overflowBytes;
+    const inRing = ((this.#published - tail) | 0) - this.#skippedBefore(tail);
+    if (!this.#hasBeside) return inRing;
+    const beside = this.#end.overflowBytes;
+    // Asked for as long as there is some only: the answer takes a lock.
+    if (beside === 0) this.#hasBeside = false;
+    return inRing + beside;
+  }
+
+  /** Whether the consumer has read anything. */
+  get isRead() {
+    return Atomics.load(this.#words, TAIL) !== 0;
+  }
+
+  /** Sends a record that says nothing, so that there is something whose reading can be seen. */
+  sendMilestone() {
+    this.sendBare(Kind.SKIP);
+  }
+
+  /**
+   * Between threads: asks the consumer to tell of it when at most `limitBytes` wait. False when it is so already.
+   * @param {number} limitBytes
+   */
+  waitForLess(limitBytes) {
+    for (;;) {
+      const skipped = this.#skippedBefore(Atomics.load(this.#words, TAIL));
+      if (this.#end.waitForLess(limitBytes + skipped)) return true;
+      // What was skipped may have been passed meanwhile.
+      if (skipped === 0 || this.bufferedAmount <= limitBytes) return false;
+    }
+  }
+
+  /**
+   * Bytes between the consumer's position and the head that are nothing.
+   * @param {number} tail
+   */
+  #skippedBefore(tail) {
+    if (this.#skipped !== 0 && ((this.#skippedTo - tail) | 0) <= 0) this.#skipped = 0;
+    return this.#skipped;
   }
 
   /** Lets go of the lane. What was sent stays readable for the consumer. */
@@ -179,6 +219,8 @@ class LaneSender {
     let used = (this.#head - this.#tail) | 0;
     if (this.#capacity - used < COMFORTABLE_BYTES) {
       this.#tail = Atomics.load(this.#words, TAIL);
+      // Looked at before positions come round.
+      this.#skippedBefore(this.#tail);
       used = (this.#head - this.#tail) | 0;
     }
     // A consumer's position that cannot be is taken as no room at all.
@@ -201,6 +243,8 @@ class LaneSender {
     this.#bare(offset, Kind.SKIP, skipped);
     this.#tail = this.#head;
     this.#head = (this.#head + skipped) | 0;
+    this.#skipped = skipped;
+    this.#skippedTo = this.#head;
     encoder.begin(this.#memory, this.#ringOffset, this.#ringOffset + this.#room());
   }
 
@@ -291,6 +335,7 @@ class LaneSender {
 
   /** @param {Encoder} encoder with a completed record */
   #push(encoder) {
+    this.#hasBeside = true;
     if (!this.isClosed) this.#end.pushOverflow(encoder.record());
     encoder.commit();
   }
@@ -320,7 +365,7 @@ class LaneSender {
     this.#head = (this.#head + length) | 0;
     this.#published = this.#head;
     Atomics.store(words, HEAD, this.#head);
-    if (isAsleep(words) && Atomics.exchange(words, ASLEEP, 0) === 1) this.#end.ring();
+    if (loadAfterStore(words, ASLEEP) === 1 && Atomics.exchange(words, ASLEEP, 0) === 1) this.#end.ring();
   }
 }
 

@@ -9,9 +9,18 @@ const { makeError } = require('../core/errors');
 const LATENCIES = ['frugal', 'balanced', 'low'];
 
 /**
+ * @typedef {object} LinkSettings
+ * @property {number} [latency]
+ * @property {boolean} [views]
+ * @property {number} [highWaterMarkBytes]
+ */
+
+/**
  * @typedef {object} Link what an end of a link offers
- * @property {(settings: { latency?: number, views?: boolean }) => boolean} configure
+ * @property {(settings: LinkSettings) => boolean} configure
  * @property {number} bufferedAmount
+ * @property {boolean} needsDrain
+ * @property {() => Promise<boolean>} drained
  */
 
 /** By what programs post messages with: a Worker, `parentPort`. @type {WeakMap<object, Link>} */
@@ -47,6 +56,19 @@ function levelOf(latency, caller) {
 }
 
 /**
+ * @param {any} bytes
+ * @param {Function} caller
+ */
+function checkHighWaterMark(bytes, caller) {
+  if (typeof bytes !== 'number') {
+    throw makeError('ERR_INVALID_ARG_TYPE', ['options.highWaterMarkBytes', 'of type number', bytes], caller);
+  }
+  if (bytes === Infinity || (Number.isSafeInteger(bytes) && bytes > 0)) return;
+  const range = 'a whole number above 0, or Infinity';
+  throw makeError('ERR_OUT_OF_RANGE', ['options.highWaterMarkBytes', range, bytes], caller);
+}
+
+/**
  * Settings of all links of the process that have none of their own.
  * @param {{ latency?: 'low' | 'balanced' | 'frugal' }} options
  */
@@ -59,19 +81,20 @@ function configureLinks(options) {
 }
 
 /**
- * Settings of one end of a link: how it receives. Returns false when it is not a link of ours (any more).
+ * Settings of one end of a link: how it receives, and when it is to hold back. Returns false when it is not a link of ours (any more).
  * @param {object} endpoint
- * @param {{ latency?: 'low' | 'balanced' | 'frugal', views?: boolean }} options
+ * @param {{ latency?: 'low' | 'balanced' | 'frugal', views?: boolean, highWaterMarkBytes?: number }} options
  */
 function configureLink(endpoint, options) {
   checkOptions(options, configureLink);
-  const { latency, views } = options;
+  const { latency, views, highWaterMarkBytes } = options;
   const level = latency === undefined ? undefined : levelOf(latency, configureLink);
   if (views !== undefined && typeof views !== 'boolean') {
     throw makeError('ERR_INVALID_ARG_TYPE', ['options.views', 'of type boolean', views], configureLink);
   }
+  if (highWaterMarkBytes !== undefined) checkHighWaterMark(highWaterMarkBytes, configureLink);
   const link = links.get(endpoint);
-  return link === undefined ? false : link.configure({ latency: level, views });
+  return link === undefined ? false : link.configure({ latency: level, views, highWaterMarkBytes });
 }
 
 /**
@@ -80,10 +103,23 @@ function configureLink(endpoint, options) {
  */
 function linkStatus(endpoint) {
   const link = links.get(endpoint);
-  return link === undefined ? undefined : { bufferedAmount: link.bufferedAmount };
+  if (link === undefined) return undefined;
+  return { bufferedAmount: link.bufferedAmount, needsDrain: link.needsDrain };
+}
+
+/**
+ * Waits until little enough is buffered to go on; not at all unless the status says so. Fulfilled with false when the
+ * other end does not receive any more, or when it is not a link of ours.
+ * @param {object} endpoint
+ * @returns {Promise<boolean>}
+ */
+async function linkDrained(endpoint) {
+  const link = links.get(endpoint);
+  return link === undefined ? false : link.drained();
 }
 
 module.exports.register = register;
 module.exports.configureLinks = configureLinks;
 module.exports.configureLink = configureLink;
 module.exports.linkStatus = linkStatus;
+module.exports.linkDrained = linkDrained;

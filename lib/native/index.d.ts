@@ -89,7 +89,7 @@ export declare class LaneReceiver {
   onRoom(callback: () => void): void
   /** Starts or stops watching for room in the lane the other way. */
   watchRoom(watching: boolean): void
-  /** Tells the producer, if another process, of room that it waits for. */
+  /** Tells the producer of room that it waits for. */
   giveRoom(): void
   /** Whether the producer is another process. */
   get isForeign(): boolean
@@ -141,6 +141,8 @@ export declare class LaneSender {
    * moved on meanwhile.
    */
   waitForRoom(seenTail: number): boolean
+  /** Between threads: asks for a call of `onRoom` once at most `limitBytes` wait. False when it is so already. */
+  waitForLess(limitBytes: number): boolean
   /** Bytes waiting beside the ring: behind it when it is full, and payloads too large for it. */
   get overflowBytes(): number
   /**

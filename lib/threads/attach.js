@@ -22,7 +22,7 @@ const { kReceivedPorts, dispatch } = require('./node-internals');
  */
 function attach(addon, ticket, port, { isStarted, isRef }) {
   const point = new addon.CallPoint(ticket.lanes, true);
-  const channel = new Channel(addon, point, ticket.token, workerSide(port), isStarted);
+  const channel = new Channel(addon, point, ticket.token, workerSide(port), isStarted, Infinity);
   settings.register(port, channel);
   receive.takeBy(port, () => channel.receiveNow());
   givePortsMethods(makerOf(addon));

@@ -16,11 +16,14 @@ const { LaneReceiver } = require('../link/lane-receiver');
 const { LaneSender } = require('../link/lane-sender');
 const { LARGE_LENGTH } = require('../link/tags');
 const { revive } = require('../link/travellers');
+const { Backlog } = require('./backlog');
 const relay = require('./broadcast-relay');
 const { portsIn } = require('./call-transport');
 const { inContextOfNow, keepsContextInFrames, runTicks, tick } = require('./node-internals');
-const { MessagePort } = require('./preload').nodes;
+const { ALONE, nodes } = require('./preload');
 const { receiveFromNode } = require('./receive');
+
+const { MessagePort } = nodes;
 
 /** As many messages as Node's ports deliver before the event loop has its turn. */
 const MESSAGES_PER_DRAIN = runTicks === undefined ? 1 : 1000;
@@ -62,6 +65,7 @@ class Channel {
   #sender = /** @type {any} */ (undefined);
   /** @type {LaneReceiver} */
   #receiver = /** @type {any} */ (undefined);
+  #backlog;
   /** Chosen before there was a receiver. @type {number | undefined} */
   #latency;
   #isInvited = false;
@@ -89,8 +93,9 @@ class Channel {
    * @param {string} token what a side posts on the port when it starts to use its lane
    * @param {Side} side
    * @param {boolean} isStarted whether messages are delivered
+   * @param {number} fewMessages so many may go by the port before the other side is expected to have used its lane
    */
-  constructor(addon, point, token, side, isStarted) {
+  constructor(addon, point, token, side, isStarted, fewMessages) {
     this.#reportUncaught = addon.reportUncaught;
     const handle = () => this.#handle();
     this.#handleInContext = keepsContextInFrames ? inContextOfNow(handle) : handle;
@@ -98,6 +103,7 @@ class Channel {
     this.#point = point;
     this.#token = token;
     this.#isStarted = isStarted;
+    this.#backlog = new Backlog(fewMessages);
   }
 
   /** Makes the lanes, or takes this side's ends of those that the other side has made. */
@@ -133,24 +139,36 @@ class Channel {
     if (args.length === 2 && isEmptyTransfer(args[1]) && this.post(args[0])) return;
     this.#side.postOnPort(args);
     if (this.#sendsByLane) this.#sender.sendBare(Kind.MARKER_WITH_PORTS);
+    else this.#backlog.notePosted();
   }
 
   /** Bytes that have been posted and not been received yet, by the lane. */
   get bufferedAmount() {
-    return this.#isOver || this.#end === undefined ? 0 : this.#sender.bufferedAmount;
+    return this.#backlog.bufferedAmount;
+  }
+
+  /** Whether so much waits that the program had better hold back. */
+  get needsDrain() {
+    return this.#backlog.needsDrain;
+  }
+
+  /** Fulfilled when it may go on; with false when nothing is received any more. */
+  drained() {
+    return this.#backlog.drained();
   }
 
   /**
    * False when the link has ended.
-   * @param {{ latency?: number, views?: boolean }} settings
+   * @param {import('../link/settings').LinkSettings} settings
    */
-  configure({ latency, views }) {
+  configure({ latency, views, highWaterMarkBytes }) {
     if (this.#isOver) return false;
     if (latency !== undefined) {
       this.#latency = latency;
       if (this.#end !== undefined) this.#receiver.setLatency(latency);
     }
     if (views !== undefined) this.#lendsLarge = views;
+    if (highWaterMarkBytes !== undefined) this.#backlog.setHighWaterMark(highWaterMarkBytes);
     return true;
   }
 
@@ -161,10 +179,13 @@ class Channel {
       this.#takeEnds();
     } catch {
       // No file descriptors or memory left for lanes: Node's port does without.
+      this.#backlog.close();
+      this.#side.postOnPort([[ALONE]]);
       return;
     }
     this.#side.postOnPort([this.#token]);
     this.#sendsByLane = true;
+    this.#backlog.useLane(this.#sender, this.#receiver);
   }
 
   /** Lets the peer send by its lane, from a side that does. */
@@ -255,6 +276,7 @@ class Channel {
   }
 
   #letGo() {
+    this.#backlog.close();
     if (this.#end === undefined) return;
     this.#receiver.close();
     this.#sender.close();
@@ -410,6 +432,10 @@ class Channel {
       return true;
     }
     if (data[0] === PROBE[0]) return true;
+    if (data[0] === ALONE) {
+      this.#backlog.close();
+      return true;
+    }
     if (data[0] !== BESIDE) return false;
     const [, kind, id, value] = data;
     this.#beside.set(`${kind}:${id}`, revive(value));

@@ -159,6 +159,7 @@ function takeBack() {
   nodes.setEnvironmentData(ENVIRONMENT_KEY, undefined);
 }
 
+module.exports.LANES_AFTER = LANES_AFTER;
 module.exports.state = state;
 module.exports.prepare = prepare;
 module.exports.takeBack = takeBack;

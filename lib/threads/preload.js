@@ -14,6 +14,8 @@ const workerThreads = /** @type {any} */ (require('node:worker_threads'));
 const ENVIRONMENT_KEY = 'manycore.link';
 /** How the first word of a message begins that is not for the program. */
 const OURS = 'manycore:';
+/** See `channel.js`. */
+const ALONE = 'manycore:alone';
 /** See `lib/link/travellers.js`. */
 const STAND_IN = 'manycore:shared';
 /** See `node-internals.js`, which is not loaded for these. */
@@ -51,6 +53,7 @@ let channel = null;
 /** @type {import('./call-point').PointEndpoint | null} */
 let endpoint = null;
 let isClosed = false;
+let isAlone = false;
 let isEmitting = false;
 /** Whether the port delivers messages. */
 let isStarted = false;
@@ -83,10 +86,17 @@ function connect() {
   left = Infinity;
   if (isClosed || ticket === undefined) return false;
   const addon = loadAddon(ticket.addonFile);
-  if (addon === null) return false;
+  if (addon === null) return stayAlone();
   const [{ attach }] = require('./own-code').load(addon, [path.join(__dirname, 'attach.js')]);
   ({ channel, endpoint } = attach(addon, ticket, port, { isStarted, isRef }));
   return true;
+}
+
+/** Tells the parent, which may wait for lanes. */
+function stayAlone() {
+  if (!isAlone) Reflect.apply(MessagePort.prototype.postMessage, port, [[ALONE]]);
+  isAlone = true;
+  return false;
 }
 
 /**
@@ -388,6 +398,7 @@ function hide(object, name, value) {
   Object.defineProperty(object, name, { value, writable: true, enumerable: false, configurable: true });
 }
 
+module.exports.ALONE = ALONE;
 module.exports.BroadcastChannel = BroadcastChannel;
 module.exports.connect = connect;
 module.exports.hookClone = hookClone;

@@ -20,6 +20,13 @@ function linkStatus(endpoint) {
   return settings.linkStatus(endpoint);
 }
 
+/** @param {object} endpoint */
+async function linkDrained(endpoint) {
+  if (endpoint === port) connect();
+  return settings.linkDrained(endpoint);
+}
+
 module.exports.configureLink = configureLink;
 module.exports.configureLinks = settings.configureLinks;
+module.exports.linkDrained = linkDrained;
 module.exports.linkStatus = linkStatus;

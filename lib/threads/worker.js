@@ -100,7 +100,8 @@ function makeWorkerClass() {
     #connect({ lanes, calls, ticket }) {
       const port = publicPortOf(this);
       if (port === undefined) return;
-      const channel = new Channel(addon, lanes, ticket.token, parentSide(this, port), true);
+      const fewMessages = Math.max(ticket.lanesAfter, launch.LANES_AFTER);
+      const channel = new Channel(addon, lanes, ticket.token, parentSide(this, port), true, fewMessages);
       this.#channel = channel;
       settings.register(this, channel);
       this.#calls = new PointEndpoint(addon, calls, channel, false, () => channel.isPeerThere());

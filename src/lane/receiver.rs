@@ -29,7 +29,7 @@ pub struct LaneReceiver {
     views: Vec<OpenView>,
 }
 
-/// What the same bell is rung for between processes: room in the lane the other way.
+/// What the same bell is rung for as well: room in the lane the other way.
 #[derive(Default)]
 struct RoomWatch {
     callback: RefCell<Option<Rc<Callback>>>,
@@ -160,7 +160,7 @@ impl LaneReceiver {
         self.on_room.watching.set(watching);
     }
 
-    /// Tells the producer, if another process, of room that it waits for.
+    /// Tells the producer of room that it waits for.
     #[napi]
     pub fn give_room(&self) {
         if let Some(receiver) = &self.receiver {

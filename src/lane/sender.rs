@@ -56,11 +56,17 @@ impl LaneSender {
         sender.is_none_or(|sender| sender.wait_for_room(seen_tail.cast_unsigned()))
     }
 
+    /// Between threads: asks for a call of `onRoom` once at most `limitBytes` wait. False when it is so already.
+    #[napi]
+    pub fn wait_for_less(&self, limit_bytes: f64) -> bool {
+        let sender = self.sender.as_ref();
+        sender.is_none_or(|sender| sender.wait_for_less(limit_bytes as u64))
+    }
+
     /// Bytes waiting beside the ring: behind it when it is full, and payloads too large for it.
     #[napi(getter)]
     pub fn overflow_bytes(&self) -> f64 {
-        let waiting = |sender: &Sender| sender.overflow_bytes() + sender.slab().bytes();
-        self.sender.as_ref().map_or(0, waiting) as f64
+        self.sender.as_ref().map_or(0, Sender::bytes_beside) as f64
     }
 
     /// Copies a payload that is too large for the ring. Returns the number by which the consumer takes it; 0 when

@@ -221,3 +221,37 @@ fn a_producer_that_waits_for_room_is_told_of_it() {
         assert_eq!(lane.receive(&mut chunk), Some(3));
     });
 }
+
+/// Producer: puts one record behind the ring and sleeps until it has been taken. It may be woken too early, by a
+/// consumer that looked before the record was there.
+fn send_and_wait_until_taken(lane: &Lane, room_bell: &Notify) {
+    lane.send_behind(7);
+    let is_taken = || lane.overflow.bytes() == 0;
+    while !is_taken() {
+        if lane.control.transition_to_waiting_unless(is_taken) {
+            room_bell.wait();
+        }
+    }
+}
+
+#[test]
+fn a_producer_that_waits_for_what_is_beside_the_ring_to_be_taken_is_told_of_it() {
+    loom::model(|| {
+        let lane = Lane::new();
+        let room_bell = Arc::new(Notify::new());
+        let (producer, room) = (Arc::clone(&lane), Arc::clone(&room_bell));
+        let thread = thread::spawn(move || send_and_wait_until_taken(&producer, &room));
+        let mut chunk = VecDeque::new();
+        loop {
+            let received = lane.receive(&mut chunk);
+            if lane.overflow.bytes() == 0 && lane.control.room_needed() {
+                room_bell.notify();
+            }
+            if received == Some(7) {
+                break;
+            }
+            thread::yield_now();
+        }
+        thread.join().unwrap();
+    });
+}

@@ -141,18 +141,25 @@ impl Control {
     /// Producer: asks to be told of room, having seen the consumer at `seen_tail`. False when the consumer has
     /// moved on meanwhile: there may be room already.
     pub fn transition_to_waiting(&self, seen_tail: u32) -> bool {
+        self.transition_to_waiting_unless(|| self.tail.0.load(Ordering::Acquire) != seen_tail)
+    }
+
+    /// Producer: asks to be told of room. False when `has_room`, which looks at what the consumer stores: the
+    /// consumer may not have seen the flag then.
+    pub fn transition_to_waiting_unless(&self, has_room: impl FnOnce() -> bool) -> bool {
         self.waiting.0.swap(WAITING, Ordering::SeqCst);
         // SeqCst: pairs with the fence in `room_needed`. Whichever of the two comes second sees the other's
         // store, so that either this thread sees the room or the consumer sees the flag.
         fence(Ordering::SeqCst);
-        if self.tail.0.load(Ordering::Acquire) != seen_tail {
+        if has_room() {
             self.waiting.0.swap(0, Ordering::SeqCst);
             return false;
         }
         true
     }
 
-    /// Consumer, after storing `tail`: whether the producer must be told. True once per wait.
+    /// Consumer, after storing `tail`, or taking from beside the ring: whether the producer must be told. True once
+    /// per wait.
     pub fn room_needed(&self) -> bool {
         // SeqCst: pairs with the fence in `transition_to_waiting`.
         fence(Ordering::SeqCst);

@@ -14,7 +14,7 @@ use super::doorbell::stamp;
 use super::overflow::{Overflow, Taken};
 use super::slab::Slab;
 use crate::shm::segment::{page_size, Mapping, Segment};
-use crate::sync::Ordering;
+use crate::sync::{AtomicU64, Ordering};
 use crate::sys::eventfd::EventFd;
 
 /// What both ends share besides the ring.
@@ -22,9 +22,42 @@ use crate::sys::eventfd::EventFd;
 struct Shared {
     overflow: Overflow,
     slab: Slab,
-    bell: EventFd,
-    /// Between processes, what tells the producer of room.
-    room_bell: Option<EventFd>,
+    /// The consumer's. It may be told of room in another lane by it, too.
+    bell: Arc<EventFd>,
+    /// What tells the producer of room: the bell of its own incoming lane.
+    room_bell: Option<Arc<EventFd>>,
+    /// Whether the other end is in another process.
+    is_foreign: bool,
+    /// Between threads, how many bytes may still wait when a producer that waits is told.
+    room_limit: AtomicU64,
+}
+
+impl Shared {
+    fn new(bell: Arc<EventFd>, room_bell: Option<Arc<EventFd>>, is_foreign: bool) -> Arc<Self> {
+        Arc::new(Self {
+            overflow: Overflow::default(),
+            slab: Slab::default(),
+            bell,
+            room_bell,
+            is_foreign,
+            room_limit: AtomicU64::new(0),
+        })
+    }
+
+    /// Bytes waiting beside the ring.
+    fn bytes_beside(&self) -> usize {
+        self.overflow.bytes() + self.slab.bytes()
+    }
+
+    /// Whether no more than the producer asked for waits.
+    fn has_room(&self, control: &Control) -> bool {
+        // Acquire: what the consumer took before it stored its position is gone from beside the ring, too.
+        let tail = control.tail.0.load(Ordering::Acquire);
+        let in_ring = control.head.0.load(Ordering::Relaxed).wrapping_sub(tail);
+        let waiting = u64::from(in_ring) + self.bytes_beside() as u64;
+        // Relaxed: stored before the flag that brought the consumer here.
+        waiting <= self.room_limit.load(Ordering::Relaxed)
+    }
 }
 
 /// One end's mapping of the ring.
@@ -86,6 +119,18 @@ pub struct Receiver {
 /// # Errors
 /// EMFILE and ENFILE without descriptors left, ENOMEM without address space.
 pub fn lane(capacity: usize) -> io::Result<(Sender, Receiver)> {
+    lane_with(capacity, Arc::new(EventFd::new()?), None)
+}
+
+/// As [`lane`], with the consumer's bell, and that by which the producer can be told of room.
+///
+/// # Errors
+/// As [`lane`].
+pub fn lane_with(
+    capacity: usize,
+    bell: Arc<EventFd>,
+    room_bell: Option<Arc<EventFd>>,
+) -> io::Result<(Sender, Receiver)> {
     let header_len = page_size();
     let capacity = capacity
         .max(header_len)
@@ -95,12 +140,7 @@ pub fn lane(capacity: usize) -> io::Result<(Sender, Receiver)> {
     let first = Segment::create_mirrored("manycore-lane", header_len, capacity)?;
     let fd = first.as_fd().try_clone_to_owned()?;
     let second = Segment::open_mirrored(fd, header_len, capacity)?;
-    let shared = Arc::new(Shared {
-        overflow: Overflow::default(),
-        slab: Slab::default(),
-        bell: EventFd::new()?,
-        room_bell: None,
-    });
+    let shared = Shared::new(bell, room_bell, false);
     let sender_memory = Memory {
         mapping: first.into_mapping(),
         header_len,
@@ -127,21 +167,23 @@ pub(super) const MAX_CAPACITY: usize = 1 << 30;
 impl Sender {
     /// The end of a lane to another process. `bell` is the consumer's.
     pub(super) fn new(memory: Memory, bell: EventFd) -> Self {
-        let shared = Shared {
-            overflow: Overflow::default(),
-            slab: Slab::default(),
-            bell,
-            room_bell: None,
-        };
         Self {
             memory: Arc::new(memory),
-            shared: Arc::new(shared),
+            shared: Shared::new(Arc::new(bell), None, true),
         }
     }
 
     /// Asks to be told of room, see [`Control::transition_to_waiting`].
     pub fn wait_for_room(&self, seen_tail: u32) -> bool {
         self.memory.control().transition_to_waiting(seen_tail)
+    }
+
+    /// Between threads: asks to be told when at most `limit` bytes wait. False when it is so already.
+    pub fn wait_for_less(&self, limit: u64) -> bool {
+        let control = self.memory.control();
+        // Relaxed: the flag, stored after it, makes it visible.
+        self.shared.room_limit.store(limit, Ordering::Relaxed);
+        control.transition_to_waiting_unless(|| self.shared.has_room(control))
     }
 
     /// This end's mapping.
@@ -175,32 +217,33 @@ impl Sender {
     pub fn overflow_bytes(&self) -> usize {
         self.shared.overflow.bytes()
     }
+
+    /// Bytes waiting beside the ring: in the overflow, and payloads too large for the ring.
+    pub fn bytes_beside(&self) -> usize {
+        self.shared.bytes_beside()
+    }
 }
 
 impl Receiver {
     /// The end of a lane from another process. `bell` is this process's, `room_bell` the producer's.
     pub(super) fn new(memory: Memory, bell: EventFd, room_bell: EventFd) -> Self {
-        let shared = Shared {
-            overflow: Overflow::default(),
-            slab: Slab::default(),
-            bell,
-            room_bell: Some(room_bell),
-        };
         Self {
             memory: Arc::new(memory),
-            shared: Arc::new(shared),
+            shared: Shared::new(Arc::new(bell), Some(Arc::new(room_bell)), true),
         }
     }
 
     /// Whether the producer is another process.
     pub fn is_foreign(&self) -> bool {
-        self.shared.room_bell.is_some()
+        self.shared.is_foreign
     }
 
-    /// Tells a producer that waits for it of room. To be called after `tail` was stored.
+    /// Tells a producer that waits for it of room, between threads once there is as much as it asked for. To be
+    /// called after `tail` was stored, or something was taken from beside the ring.
     pub fn give_room(&self) {
         if let Some(bell) = &self.shared.room_bell {
-            if self.memory.control().room_needed() {
+            let control = self.memory.control();
+            if (self.shared.is_foreign || self.shared.has_room(control)) && control.room_needed() {
                 bell.signal();
             }
         }
@@ -323,6 +366,35 @@ mod tests {
         drop(receiver);
         assert_eq!(sender.memory().control().closed.0.load(Ordering::Acquire), 1);
         sender.push_overflow(&[1; 8]);
+    }
+
+    #[test]
+    fn a_producer_is_told_once_little_enough_waits() {
+        let [bell, room_bell] = [(); 2].map(|()| Arc::new(EventFd::new().unwrap()));
+        let (sender, receiver) = lane_with(1, bell, Some(Arc::clone(&room_bell))).unwrap();
+        assert!(!receiver.is_foreign());
+        let control = sender.memory().control();
+        assert!(!sender.wait_for_less(0));
+        control.publish(100);
+        sender.push_overflow(&[1; 40]);
+        let large = sender.slab().put(&[2; 60]).unwrap();
+        assert_eq!(sender.bytes_beside(), 100);
+        assert!(!sender.wait_for_less(200));
+        receiver.give_room();
+        assert!(!room_bell.clear());
+        assert!(sender.wait_for_less(99));
+        control.tail.0.store(100, Ordering::Release);
+        receiver.give_room();
+        assert!(!room_bell.clear());
+        receiver.slab().take(large).unwrap();
+        receiver.give_room();
+        assert!(room_bell.clear());
+        receiver.give_room();
+        assert!(!room_bell.clear());
+        assert!(sender.wait_for_less(39));
+        receiver.take_overflow(&mut [0; 64]);
+        receiver.give_room();
+        assert!(room_bell.clear());
     }
 
     #[test]

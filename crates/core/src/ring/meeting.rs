@@ -8,9 +8,10 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::lane::{lane, Receiver, Sender};
+use super::lane::{lane_with, Receiver, Sender};
+use crate::sys::eventfd::EventFd;
 
 static MEETINGS: Mutex<BTreeMap<u32, Meeting>> = Mutex::new(BTreeMap::new());
 
@@ -58,7 +59,7 @@ impl Point {
     /// This party's end, once. Where the other party is gone, an end that is closed already.
     ///
     /// # Errors
-    /// Those of [`lane`]; `AlreadyExists` when the end has been taken.
+    /// Those of [`lane_with`], and of making its bells; `AlreadyExists` when the end has been taken.
     pub fn open(&self, capacity: usize) -> io::Result<End> {
         let mut meetings = meetings();
         let Some(meeting) = meetings.get_mut(&self.id) else {
@@ -116,8 +117,10 @@ impl Drop for End {
 }
 
 fn pair(capacity: usize) -> io::Result<(End, End)> {
-    let (to_guest, guest_receiver) = lane(capacity)?;
-    let (guest_sender, from_guest) = lane(capacity)?;
+    let (owner_bell, guest_bell) = (Arc::new(EventFd::new()?), Arc::new(EventFd::new()?));
+    let (to_guest, guest_receiver) =
+        lane_with(capacity, Arc::clone(&guest_bell), Some(Arc::clone(&owner_bell)))?;
+    let (guest_sender, from_guest) = lane_with(capacity, owner_bell, Some(guest_bell))?;
     let owner = End {
         sender: to_guest,
         receiver: from_guest,
@@ -205,6 +208,23 @@ mod tests {
         drop(end);
         assert!(is_closed(&guest.open(CAPACITY).unwrap()));
         assert!(!meetings().contains_key(&1_000_006));
+    }
+
+    #[test]
+    fn a_party_is_told_of_room_by_its_own_bell() {
+        let owner = Point::new(1_000_008, Party::Owner);
+        let guest = Point::new(1_000_008, Party::Guest);
+        let (owner, guest) = (owner.open(CAPACITY).unwrap(), guest.open(CAPACITY).unwrap());
+        owner.sender().push_overflow(&[1; 16]);
+        assert!(owner.sender().wait_for_less(0));
+        guest.receiver().take_overflow(&mut [0; 64]);
+        guest.receiver().give_room();
+        assert!(owner.receiver().clear_bell() && !guest.receiver().clear_bell());
+        // An end that goes says so to one that waits, by the same bell.
+        owner.sender().push_overflow(&[1; 16]);
+        assert!(owner.sender().wait_for_less(0));
+        drop(guest);
+        assert!(owner.receiver().clear_bell() && is_closed(&owner));
     }
 
     #[test]
