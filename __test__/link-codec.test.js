@@ -84,6 +84,52 @@ test('objects of all sizes', WATCHDOG, () => {
   assert.ok(check(codec, '字'.repeat(1_000_000)));
 });
 
+/** Arrays of all kinds. */
+function* arraysOf(length) {
+  const array = Array.from({ length }, (_, i) => i / 2);
+  yield array;
+  yield array.map((each) => ({ each }));
+  yield array.map((each) => `text ${each}`);
+  yield Object.assign([...array], { named: true });
+  yield Object.assign([...array], { [Symbol('no name')]: true });
+  yield Object.defineProperty([...array], 'hidden', { value: 1 });
+  yield Object.freeze([...array]);
+  const holed = [...array];
+  delete holed[length >> 1];
+  yield holed;
+  // As many names as a whole one has.
+  yield Object.assign([...holed], { named: true });
+  const headless = [...array];
+  delete headless[0];
+  yield Object.assign(headless, { 4294967295: 'a name' });
+  const endless = [...array];
+  endless.length = length + 1;
+  yield endless;
+  yield Object.assign([...endless], { named: true });
+  yield Object.defineProperty([...array], length - 1, { enumerable: false });
+  yield Object.defineProperty([...array], 0, { enumerable: true, get: () => 'got' });
+}
+
+test('arrays with holes and names of all lengths', WATCHDOG, () => {
+  const codec = new Codec();
+  let checked = 0;
+  for (const length of [1, 2, 23, 24, 25, 100, 1000, 5000]) {
+    for (const array of arraysOf(length)) {
+      assert.ok(check(codec, array));
+      checked++;
+    }
+  }
+  assert.equal(checked, 8 * 14);
+});
+
+test('a getter of a long array runs once', () => {
+  const codec = new Codec();
+  const array = Array.from({ length: 100 }, (_, i) => i);
+  let runs = 0;
+  Object.defineProperty(array, 50, { enumerable: true, get: () => ++runs });
+  assert.deepEqual(codec.copy(array)?.value, Object.assign([...array], { 50: 1 }));
+});
+
 test('what nests too deeply for JavaScript is left to the platform', () => {
   const codec = new Codec();
   const nest = (depth) => {

@@ -21,6 +21,7 @@ const { isArray } = Array;
 const { isProxy } = types;
 const OBJECT_PROTOTYPE = Object.prototype;
 const describe = OBJECT_PROTOTYPE.toString;
+const isEnumerable = OBJECT_PROTOTYPE.propertyIsEnumerable;
 
 /** With --harmony-struct there are shared objects, which have no prototype either. */
 const HAS_SHARED_STRUCTS = 'SharedStructType' in globalThis;
@@ -264,17 +265,37 @@ class Encoder extends Writer {
     if (names.length !== length) {
       // Holes, or named properties.
       if (names.length > length || isSparse(names, length)) return this.#keyedArray(array, names);
-    } else if (length > 0 && names[length - 1] !== nameOfIndex(length - 1)) {
-      return this.#keyedArray(array, names);
+      return this.#holedArray(array, length);
     }
-    if (length < 16) this.tag(Tag.SHORT_ARRAY | length);
-    else this.tagWithCount(Tag.ARRAY, length);
+    if (length > 0 && names[length - 1] !== nameOfIndex(length - 1)) return this.#keyedArray(array, names);
+    this.#beginArray(length);
     this.depth++;
     for (let i = 0; i < length; i++) {
       const element = array[i];
       if (typeof element === 'number') this.number(element);
       else if (element === undefined && !hasOwn(array, i)) this.tag(Tag.HOLE);
       else this.value(element);
+    }
+    this.depth--;
+  }
+
+  /** @param {number} length */
+  #beginArray(length) {
+    if (length < 16) this.tag(Tag.SHORT_ARRAY | length);
+    else this.tagWithCount(Tag.ARRAY, length);
+  }
+
+  /**
+   * With elements that are not there, or not enumerable.
+   * @param {any[]} array
+   * @param {number} length
+   */
+  #holedArray(array, length) {
+    this.#beginArray(length);
+    this.depth++;
+    for (let i = 0; i < length; i++) {
+      if (isEnumerable.call(array, i)) this.value(array[i]);
+      else this.tag(Tag.HOLE);
     }
     this.depth--;
   }
