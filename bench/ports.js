@@ -29,6 +29,7 @@ const SCENARIOS = [
   { name: 'echo-10-object', count: 100_000 },
   { name: 'port-echo-object', count: 30_000 },
   { name: 'port-echo-10-object', count: 100_000 },
+  { name: 'port-burst-object', count: 100_000 },
   { name: 'broadcast-object', count: 50_000 },
 ];
 
@@ -43,8 +44,8 @@ const benchmark = messagesBenchmark({
   title:
     'Ports under manycore/register: each message posted when the one before has come, to onmessage (event) or a ' +
     "'message' listener (emitter); a thousand at once (burst); read by receiveMessageOnPort (read); there and back " +
-    'to a worker, one or ten at a time, by the worker (echo) or a port given to it (port-echo); to a ' +
-    'BroadcastChannel of a worker, there and back (broadcast)',
+    'to a worker, one or ten at a time, by the worker (echo) or a port given to it (port-echo); a thousand at once to ' +
+    'such a port (port-burst); to a BroadcastChannel of a worker, there and back (broadcast)',
   scenarios: SCENARIOS,
   measure,
 });

@@ -10,6 +10,7 @@ pub mod lane;
 pub mod lock;
 mod lock_calls;
 mod lock_thread;
+pub mod loop_watch;
 mod pool;
 pub mod pool_worker;
 pub mod process_link;

@@ -45,6 +45,9 @@ extern "C" {
     fn uv_prepare_start(handle: *mut UvHandle, callback: HandleCb) -> c_int;
     fn uv_check_init(uv_loop: *mut UvLoop, handle: *mut UvHandle) -> c_int;
     fn uv_check_start(handle: *mut UvHandle, callback: HandleCb) -> c_int;
+    fn uv_idle_init(uv_loop: *mut UvLoop, handle: *mut UvHandle) -> c_int;
+    fn uv_idle_start(handle: *mut UvHandle, callback: HandleCb) -> c_int;
+    fn uv_idle_stop(handle: *mut UvHandle) -> c_int;
     fn uv_timer_init(uv_loop: *mut UvLoop, handle: *mut UvHandle) -> c_int;
     fn uv_timer_start(handle: *mut UvHandle, callback: HandleCb, timeout_ms: u64, repeat_ms: u64) -> c_int;
     fn uv_timer_stop(handle: *mut UvHandle) -> c_int;
@@ -57,6 +60,7 @@ const UV_READABLE: c_int = 1;
 #[repr(i32)]
 enum Kind {
     Check = 2,
+    Idle = 6,
     Poll = 8,
     Prepare = 9,
     Timer = 13,
@@ -120,6 +124,15 @@ impl EventLoop {
         // SAFETY: the handle is initialised and open.
         let status = unsafe { uv_check_start(handle.0.raw.as_ptr(), on_event) };
         (status == 0).then_some(handle)
+    }
+
+    /// Keeps the loop from sleeping and calls back in each turn, between [`Handle::start_turning`] and
+    /// [`Handle::stop_turning`].
+    pub fn idle(&self, callback: impl FnMut() + 'static) -> Option<Handle> {
+        Handle::new(self, Kind::Idle, Box::new(callback), |uv_loop, raw| {
+            // SAFETY: as in `poll`.
+            unsafe { uv_idle_init(uv_loop, raw) }
+        })
     }
 
     /// A timer, stopped until [`Handle::arm`].
@@ -220,6 +233,24 @@ impl Handle {
         if !self.0.closing.get() {
             // SAFETY: an open handle; both may be called any number of times.
             unsafe { change(self.0.raw.as_ptr()) };
+        }
+    }
+
+    /// The loop turns on from here on, without sleeping.
+    pub fn start_turning(&self) {
+        debug_assert_eq!(self.0.kind, Kind::Idle);
+        if !self.0.closing.get() {
+            // SAFETY: an open idle handle; starting twice is harmless. It fails only for a null callback.
+            unsafe { uv_idle_start(self.0.raw.as_ptr(), on_event) };
+        }
+    }
+
+    /// The loop may sleep again.
+    pub fn stop_turning(&self) {
+        debug_assert_eq!(self.0.kind, Kind::Idle);
+        if !self.0.closing.get() {
+            // SAFETY: an open idle handle. Stopping never fails.
+            unsafe { uv_idle_stop(self.0.raw.as_ptr()) };
         }
     }
 

@@ -13,13 +13,17 @@ const count = Number(total);
 const payload = name.endsWith('string') ? 'text of a message' : { action: 'move the piece', strength: 1234 };
 const BURST = 1000;
 
-/** Sends back what comes to the worker, to a port given to it and to a channel. */
+/** Sends back what comes to the worker, to a port given to it and to a channel; numbers count what comes to the port. */
 const ECHO = `
   const { BroadcastChannel, parentPort, workerData } = require('node:worker_threads');
   const channel = new BroadcastChannel('manycore bench back');
   const heard = new BroadcastChannel('manycore bench');
   heard.onmessage = ({ data }) => channel.postMessage(data);
-  workerData.on('message', (value) => workerData.postMessage(value));
+  let silent = 0;
+  workerData.on('message', (value) => {
+    if (typeof value === 'number') silent = value;
+    else if (silent === 0 || --silent === 0) workerData.postMessage(value);
+  });
   parentPort.on('message', (value) => parentPort.postMessage(value));
   parentPort.postMessage('ready');`;
 
@@ -86,9 +90,29 @@ function echo(to, listen, window) {
   });
 }
 
+/**
+ * A thousand at once, of which the last one comes back.
+ * @param {import('node:worker_threads').MessagePort} port
+ */
+function burstAcross(port) {
+  return new Promise((resolve) => {
+    let answered = 0;
+    const post = () => {
+      port.postMessage(BURST);
+      for (let i = 0; i < BURST; i++) port.postMessage(payload);
+    };
+    port.on('message', () => {
+      if ((answered += BURST) < count) post();
+      else resolve(undefined);
+    });
+    post();
+  });
+}
+
 async function main() {
   const { port1, port2 } = new MessageChannel();
-  const worker = name.includes('echo') || name.startsWith('broadcast') ? startWorker(port2) : undefined;
+  const isAcross = name.includes('echo') || name.startsWith('port') || name.startsWith('broadcast');
+  const worker = isAcross ? startWorker(port2) : undefined;
   if (worker !== undefined) await new Promise((resolve) => worker.once('message', resolve));
   const window = name.includes('-10-') ? 10 : 1;
   const cpu = process.cpuUsage();
@@ -97,6 +121,7 @@ async function main() {
   else if (name.startsWith('emitter')) await alternate(false);
   else if (name.startsWith('burst')) await burst();
   else if (name.startsWith('read')) read();
+  else if (name.startsWith('port-burst')) await burstAcross(port1);
   else if (name.startsWith('port-echo')) await echo(port1, (on) => port1.on('message', on), window);
   else if (name.startsWith('broadcast')) {
     const back = new BroadcastChannel('manycore bench back');

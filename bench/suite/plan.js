@@ -226,7 +226,7 @@ const PLAN = [
         ],
         quick: ['--scenarios', 'small,object,text,binary,round-trip'],
       },
-      { benchmark: 'ports', quick: ['--scenarios', 'event-object,echo-object'] },
+      { benchmark: 'ports', quick: ['--scenarios', 'event-object,echo-object,port-echo-object'] },
     ],
     headlines: [
       {
@@ -287,13 +287,22 @@ const PLAN = [
         target: 3,
       },
       {
-        what: 'ports of one thread: echo',
+        what: 'echo of a worker under register',
         step: 1,
         scenario: 'echo-object',
         contender: 'manycore',
         peer: 'node',
         metric: 'rate',
         target: 3,
+      },
+      {
+        what: 'echo of a port given to a worker',
+        step: 1,
+        scenario: 'port-echo-object',
+        contender: 'manycore',
+        peer: 'node',
+        metric: 'rate',
+        target: 1.5,
       },
     ],
     curves: [

@@ -845,6 +845,9 @@ export declare function unlinkSegment(name: string, ofProcess: boolean): boolean
 /** The version of the addon, which must equal that of the JavaScript beside it. */
 export declare function version(): string
 
+/** Watches the event loop of this thread. The function that it returns is to be called for each message. */
+export declare function watchLoop(): object
+
 /** A worker's load, read from the scoreboard. */
 export interface WorkerLoad {
   /** Open connections of its servers. */

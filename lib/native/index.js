@@ -874,3 +874,4 @@ module.exports.standInFlag = nativeBinding.standInFlag
 module.exports.travelToken = nativeBinding.travelToken
 module.exports.unlinkSegment = nativeBinding.unlinkSegment
 module.exports.version = nativeBinding.version
+module.exports.watchLoop = nativeBinding.watchLoop

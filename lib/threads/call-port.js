@@ -11,7 +11,7 @@ const { makeError } = require('../core/errors');
 const { openLink, portsIn } = require('./call-transport');
 const localPorts = require('./local-ports');
 const { kDispatch, kReceivedPorts, dispatch, listenerHooksOf } = require('./node-internals');
-const { nodes } = require('./preload');
+const { incoming, nodes } = require('./preload');
 const { receiveFromNode, takeBy } = require('./receive');
 const { revive } = require('../link/travellers');
 const { setEndpoint } = require('./calls');
@@ -308,7 +308,10 @@ function makerOf(addon) {
         setEndpoint(this, endpoint);
         return this[kDispatch](data, type, event);
       }
-      if (event === undefined && type === 'message') data = revive(data);
+      if (event === undefined && type === 'message') {
+        incoming.arrived();
+        data = revive(data);
+      }
       return Reflect.apply(dispatch, this, [data, type, event]);
     },
   });

@@ -89,6 +89,7 @@ class PortInbox {
    * @param {any} value
    */
   post(value) {
+    if (!this.#pair.isActive) return this.#postAway(value);
     if (!this.#mayKeep() || this.#isWaiting()) return this.postToNode([value]);
     let copy = value;
     if (typeof value === 'object') {
@@ -113,6 +114,19 @@ class PortInbox {
     if (this.#wait === 0) return false;
     this.#wait--;
     return true;
+  }
+
+  /** Posts to a port that is elsewhere by now, or will be: nothing waits here. @param {any} value */
+  #postAway(value) {
+    // A transfer that fails brings the port back.
+    this.#inNode++;
+    let result;
+    try {
+      result = post(this.#source, value);
+    } finally {
+      if (result !== true) this.#inNode--;
+    }
+    return result;
   }
 
   /**

@@ -16,6 +16,8 @@ const ENVIRONMENT_KEY = 'manycore.link';
 const OURS = 'manycore:';
 /** See `channel.js`. */
 const ALONE = 'manycore:alone';
+/** So many messages of ports must come before this thread looks on for them. */
+const UNWATCHED = 64;
 /** See `lib/link/travellers.js`. */
 const STAND_IN = 'manycore:shared';
 /** See `node-internals.js`, which is not loaded for these. */
@@ -48,6 +50,8 @@ const ticket = workerThreads.isMainThread ? undefined : redeem();
 const port = ticket === undefined ? null : workerThreads.parentPort;
 /** Messages that Node's port carries before lanes are made. */
 let left = ticket === undefined ? Infinity : ticket.lanesAfter;
+/** Messages of ports between any threads that are no more than counted, see `port-watch.js`. */
+let unwatched = ticket === undefined ? UNWATCHED : ticket.lanesAfter;
 /** @type {import('./channel').Channel | null} */
 let channel = null;
 /** @type {import('./call-point').PointEndpoint | null} */
@@ -242,6 +246,15 @@ function setHold(on) {
   endpoint?.setHold(on);
 }
 
+/** What is done with messages that Node delivers on ports of any kind. It changes when they become many. */
+const incoming = {
+  arrived() {
+    if (unwatched-- > 0) return;
+    Object.assign(incoming, require('./port-watch').watch(loadAddon(ticket?.addonFile)));
+  },
+  revive: revived,
+};
+
 /** What belongs to ports of any kind, and to the module, but is loaded with its first use. */
 function hookOthers() {
   const { prototype } = MessagePort;
@@ -253,7 +266,11 @@ function hookOthers() {
         return Reflect.apply(prototype[kDispatch], this, [data, type, event]);
       }
       const isMessage = event === undefined && type === 'message';
-      return Reflect.apply(dispatch, this, [isMessage ? revived(data) : data, type, event]);
+      if (isMessage) {
+        incoming.arrived();
+        data = incoming.revive(data);
+      }
+      return Reflect.apply(dispatch, this, [data, type, event]);
     },
   });
   const loaded = () => (connect(), require('./calls').methods);
@@ -403,6 +420,7 @@ module.exports.BroadcastChannel = BroadcastChannel;
 module.exports.connect = connect;
 module.exports.hookClone = hookClone;
 module.exports.dispatch = dispatch;
+module.exports.incoming = incoming;
 module.exports.nodes = nodes;
 module.exports.port = port;
 /**

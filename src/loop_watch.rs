@@ -1,0 +1,65 @@
+//! Keeps an event loop turning for a while after messages of Node's ports, as long as they come close on one another
+//! (`lib/threads/port-watch.js`).
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use manycore_core::ring::looking::{Looking, Turn};
+use manycore_core::ring::spin::Latency;
+use manycore_core::sys::clock::monotonic_ns;
+use napi::bindgen_prelude::{Env, Error, Object, Result};
+use napi_derive::napi;
+
+use crate::fast;
+use crate::uv::{EventLoop, Handle};
+
+struct Watch {
+    looking: RefCell<Looking>,
+    idle: RefCell<Option<Handle>>,
+}
+
+impl Watch {
+    /// A message has come: the loop is asked again before it sleeps.
+    fn arrived(&self) -> i32 {
+        self.looking.borrow_mut().arrived(monotonic_ns);
+        if let Some(idle) = &*self.idle.borrow() {
+            idle.start_turning();
+        }
+        0
+    }
+
+    fn turn(&self) {
+        let turn = self
+            .looking
+            .borrow_mut()
+            .turn(monotonic_ns(), Latency::of_process());
+        match turn {
+            // Who posts may wait for this very processor: a thread that is woken is often put beside its waker.
+            Turn::LookOn => std::thread::yield_now(),
+            Turn::Sleep => {
+                if let Some(idle) = &*self.idle.borrow() {
+                    idle.stop_turning();
+                }
+            }
+        }
+    }
+}
+
+/// Watches the event loop of this thread. The function that it returns is to be called for each message.
+#[napi]
+pub fn watch_loop(env: &Env) -> Result<Object<'_>> {
+    let closing = || Error::from_reason("the event loop is closing");
+    let watch = Rc::new(Watch {
+        looking: RefCell::default(),
+        idle: RefCell::default(),
+    });
+    let event_loop = EventLoop::of(env.raw()).ok_or_else(closing)?;
+    let weak = Rc::downgrade(&watch);
+    let idle = event_loop.idle(move || {
+        if let Some(watch) = weak.upgrade() {
+            watch.turn();
+        }
+    });
+    watch.idle.replace(Some(idle.ok_or_else(closing)?));
+    fast::function(env, "arrived", &watch, Watch::arrived)
+}
