@@ -450,7 +450,7 @@ impl Listening {
         let Ok(mut doorbell) = self.doorbell.try_borrow_mut() else {
             return;
         };
-        let outcome = doorbell.answer(&**queue, Latency::of_process(), || {
+        let outcome = doorbell.answer(&**queue, Latency::of_process(), |_| {
             self.callback.call(&[]);
             match self.handle.borrow().is_some() {
                 true => Drained::Continue,

@@ -249,7 +249,7 @@ impl Side {
             return;
         };
         self.turn_since_ns.set(monotonic_ns());
-        let outcome = doorbell.answer(&*self.worker, Latency::of_process(), || {
+        let outcome = doorbell.answer(&*self.worker, Latency::of_process(), |_| {
             callback.call(&[]);
             Drained::Continue
         });

@@ -18,8 +18,9 @@ export interface LinkOptions {
   /** Default: that of the process. */
   latency?: LinkLatency;
   /**
-   * Whether ArrayBuffers of 128 KiB to 64 MiB are lent to the listeners of their message instead of being copied for
-   * them. They are detached when the listeners have returned: what is to be kept must be copied until then.
+   * Whether large ArrayBuffers are lent to the listeners of their message instead of being copied for them: those of
+   * 128 KiB to 64 MiB, and between processes (under `serialization: 'advanced'`) those that there is room for in
+   * shared memory. They are detached when the listeners have returned: what is to be kept must be copied until then.
    * Default: false.
    */
   views?: boolean;
@@ -49,8 +50,9 @@ export interface LinkStatus {
 export function configureLinks(options: LinksOptions): void;
 
 /**
- * Chooses for one end of a link: a `Worker` in its parent, `parentPort` in a worker. Returns false, and does nothing,
- * for what has no link, as where Node's own modules serve, or a worker that has ended.
+ * Chooses for one end of a link: a `Worker` in its parent, `parentPort` in a worker; a cluster's worker in its primary,
+ * `process` in that worker. Returns false, and does nothing, for what has no link, as where Node's own modules serve, or
+ * a worker that has ended.
  * @throws ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE, ERR_OUT_OF_RANGE
  */
 export function configureLink(endpoint: object, options: LinkOptions): boolean;

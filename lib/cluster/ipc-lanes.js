@@ -8,6 +8,7 @@
 const builtin = require('./builtin');
 const { loadAddon } = require('../core/addon');
 const { COMMAND } = require('./ipc-messages');
+const settings = require('../link/settings');
 
 /** Room for bursts, each way; memory is taken as it is used. Powers of two. */
 const MESSAGE_LANE_BYTES = 8 * 1024 * 1024;
@@ -109,6 +110,8 @@ function start({ links, worker, ...options }, format) {
   });
   const onClose = () => endpoint?.close();
   const ipc = new Ipc({ ...options, link: links.messages, format: formats[format], onClose });
+  settings.register(worker, ipc);
+  settings.register(options.target, ipc);
 }
 
 /**

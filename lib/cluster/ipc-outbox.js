@@ -25,6 +25,9 @@ const HIGH_WATER_BYTES = 128 * 1024;
 
 class Outbox {
   #spill = new Spill();
+  #highWaterBytes = HIGH_WATER_BYTES;
+  /** Who waits until there is less. @type {((isOpen: boolean) => void)[]} */
+  #draining = [];
   #sender;
   #options;
   /** Records wait for room: this process stays alive for them. */
@@ -45,6 +48,34 @@ class Outbox {
   /** Whether records wait for room. */
   get isSpilling() {
     return this.#sender.isSpilling;
+  }
+
+  /** @param {number} bytes waiting for room from which on the program is to hold back */
+  setHighWaterMark(bytes) {
+    this.#highWaterBytes = bytes;
+    this.#tellDrained();
+  }
+
+  /** Whether the program is to hold back. */
+  get needsDrain() {
+    return this.#spill.bytes >= this.#highWaterBytes;
+  }
+
+  /** Fulfilled when it may go on; with false when nothing is sent any more. */
+  async drained() {
+    if (!this.needsDrain) return true;
+    return new Promise((resolve) => this.#draining.push(resolve));
+  }
+
+  #tellDrained() {
+    if (this.#draining.length === 0 || this.needsDrain) return;
+    for (const resolve of this.#draining.splice(0)) resolve(true);
+  }
+
+  /** Bytes that have been sent and not been received yet. */
+  get bufferedAmount() {
+    // The other side's position is what it says.
+    return Math.max(0, this.#sender.bufferedAmount) + this.#spill.bytes;
   }
 
   /**
@@ -89,13 +120,14 @@ class Outbox {
     if (typeof callback === 'function') this.#waiting.push({ at: this.#spill.pushed, callback });
     if (!this.#sender.isSpilling) this.#onRoom();
     else if (this.#sender.isCorrupt) process.nextTick(onCorrupt);
-    return this.#spill.bytes < HIGH_WATER_BYTES;
+    return !this.needsDrain;
   }
 
   /** The other side has made room. */
   #onRoom() {
     if (this.#isClosed) return;
     const isDone = this.#sender.flush();
+    this.#tellDrained();
     const first = this.#waiting.findIndex(({ at }) => at > this.#spill.moved);
     const count = first < 0 ? this.#waiting.length : first;
     for (const { callback } of this.#waiting.splice(0, count)) process.nextTick(callback, null);
@@ -133,6 +165,7 @@ class Outbox {
     this.#isClosed = true;
     this.#sender.close();
     this.#letGo();
+    for (const resolve of this.#draining.splice(0)) resolve(false);
     for (const { callback } of this.#waiting.splice(0)) process.nextTick(callback, makeWriteError());
   }
 }

@@ -59,6 +59,8 @@ class Ipc {
   #isPostponed = false;
   /** The other side has closed the channel, or has ended. */
   #isAlone = false;
+  /** Large buffers are lent to the listeners of a message, not given. */
+  #lendsLarge = false;
   /** The value of the next record is what `format.serialize` made. */
   #isSerialized = false;
 
@@ -202,14 +204,26 @@ class Ipc {
   #drain() {
     let budget = MESSAGES_PER_DRAIN;
     let isEmpty = true;
+    const receiver = this.#receiver;
     try {
-      while (this.#next()) {
-        isEmpty = false;
-        if (this.#handleInContext() && (--budget === 0 || !this.#tick())) break;
+      for (;;) {
+        // What comes serialized is made into other objects, which keep parts of it.
+        receiver.lendsLarge = this.#lendsLarge && !this.#isSerialized;
+        const isThere = this.#next();
+        receiver.lendsLarge = false;
+        if (isThere) {
+          isEmpty = false;
+          const isMessage = this.#handleInContext();
+          receiver.endViews();
+          if (isMessage && (--budget === 0 || !this.#tick())) break;
+        } else if (isEmpty || this.#marks.isAwaiting || !receiver.glance()) {
+          break;
+        }
       }
       if (isEmpty) this.#verify();
     } finally {
-      this.#receiver.release();
+      receiver.endViews();
+      receiver.release();
     }
   }
 
@@ -226,6 +240,33 @@ class Ipc {
   /** Does for a caller who blocks this thread what the event loop does not come to. */
   assist() {
     this.#outbox.assist();
+  }
+
+  /**
+   * How this side receives. False when the link has ended.
+   * @param {import('../link/settings').LinkSettings} settings
+   */
+  configure({ latency, views, highWaterMarkBytes }) {
+    if (this.#isClosed) return false;
+    if (highWaterMarkBytes !== undefined) this.#outbox.setHighWaterMark(highWaterMarkBytes);
+    if (latency !== undefined) this.#receiver.setLatency(latency);
+    if (views !== undefined) this.#lendsLarge = views;
+    return true;
+  }
+
+  /** Bytes that have been sent and not been received yet, by the lane. */
+  get bufferedAmount() {
+    return this.#isClosed ? 0 : this.#outbox.bufferedAmount;
+  }
+
+  /** Whether `send()` returns false. */
+  get needsDrain() {
+    return !this.#isClosed && this.#outbox.needsDrain;
+  }
+
+  /** Fulfilled when it does not any more; with false when the link has ended. */
+  async drained() {
+    return !this.#isClosed && this.#outbox.drained();
   }
 
   /** Reads a record. False when there is none, or the one at the front waits for its mark. */

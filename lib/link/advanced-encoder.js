@@ -8,11 +8,13 @@
 const { Buffer } = require('node:buffer');
 const { Encoder } = require('./encoder');
 const intrinsics = require('./intrinsics');
-const { Tag, BUFFER_KIND, VIEW_NAMES } = require('./tags');
+const { Tag, BUFFER_KIND, LARGE_LENGTH, VIEW_NAMES } = require('./tags');
 const { UNSUPPORTED } = require('./unsupported');
 
 const VIEW_KINDS = new Map(VIEW_NAMES.map((name, kind) => [name, kind]));
 const DATA_VIEW_KIND = 0;
+/** Bytes of an OWN_VIEW before the data. */
+const OWN_VIEW_BYTES = 6;
 
 class AdvancedEncoder extends Encoder {
   /**
@@ -34,12 +36,13 @@ class AdvancedEncoder extends Encoder {
     const bytes = bytesOf(view, name === undefined);
     if (!this.remember(view)) return;
     const { length } = bytes;
-    this.reserve(6 + length);
+    if (length >= LARGE_LENGTH) this.align(OWN_VIEW_BYTES);
+    this.reserve(OWN_VIEW_BYTES + length);
     this.bytes[this.position] = Tag.OWN_VIEW;
     this.bytes[this.position + 1] = kind;
     this.view.setUint32(this.position + 2, length, true);
-    this.bytes.set(bytes, this.position + 6);
-    this.position += 6 + length;
+    this.bytes.set(bytes, this.position + OWN_VIEW_BYTES);
+    this.position += OWN_VIEW_BYTES + length;
   }
 }
 

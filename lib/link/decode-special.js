@@ -2,7 +2,6 @@
 
 /** Decodes everything that is neither a primitive, a plain object of a shape nor a dense array. */
 
-const { Buffer } = require('node:buffer');
 const { Tag, BUFFER_KIND, VIEW_NAMES, ERROR_NAMES, ErrorPart } = require('./tags');
 const { arrive } = require('./travellers');
 
@@ -58,6 +57,8 @@ function readSpecial(decoder, tag, corrupt) {
       return view(decoder, corrupt);
     case Tag.OWN_VIEW:
       return ownView(decoder, corrupt);
+    case Tag.PADDED:
+      return padded(decoder);
     case Tag.REGEXP:
       return regExp(decoder, corrupt);
     case Tag.ERROR:
@@ -131,11 +132,15 @@ function bigint(decoder, corrupt) {
 
 /** @param {Decoder} decoder */
 function arrayBuffer(decoder) {
-  const length = decoder.count(1);
-  const copy = new ArrayBuffer(length);
-  new Uint8Array(copy).set(decoder.bytes.subarray(decoder.position, decoder.position + length));
-  decoder.position += length;
-  return remember(decoder, copy);
+  return remember(decoder, decoder.ownBytes(decoder.count(1)).buffer);
+}
+
+/** @param {Decoder} decoder */
+function padded(decoder) {
+  decoder.need(1);
+  decoder.position += 1 + decoder.bytes[decoder.position];
+  decoder.need(1);
+  return decoder.value();
 }
 
 /** @param {Decoder} decoder */
@@ -198,16 +203,11 @@ function ownView(decoder, corrupt) {
   decoder.need(5);
   const kind = decoder.bytes[decoder.position++];
   const byteLength = decoder.count(1);
-  const start = decoder.position;
-  decoder.position += byteLength;
-  // Not a part of the pool, and not zeroed before it is filled.
-  const copy = Buffer.allocUnsafeSlow(byteLength);
-  copy.set(decoder.bytes.subarray(start, start + byteLength));
-  if (kind === BUFFER_KIND) return remember(decoder, copy);
-  const View = VIEW_CONSTRUCTORS[kind];
+  const View = kind === BUFFER_KIND ? undefined : VIEW_CONSTRUCTORS[kind];
   const each = View?.BYTES_PER_ELEMENT ?? 1;
-  if (View === undefined || byteLength % each !== 0) throw corrupt;
-  return remember(decoder, new View(copy.buffer, 0, byteLength / each));
+  if ((View === undefined && kind !== BUFFER_KIND) || byteLength % each !== 0) throw corrupt;
+  const bytes = decoder.ownBytes(byteLength);
+  return remember(decoder, View === undefined ? bytes : new View(bytes.buffer, 0, byteLength / each));
 }
 
 /**

@@ -10,7 +10,7 @@ const { Flag, HEADER_BYTES } = require('./layout');
 const { readSpecial } = require('./decode-special');
 const { ShapeReader, defineName } = require('./shape-reader');
 const { ShortStrings } = require('./short-strings');
-const { Tag } = require('./tags');
+const { LARGE_LENGTH, Tag } = require('./tags');
 
 /** @typedef {import('./memory').Memory} Memory */
 
@@ -44,6 +44,11 @@ class Decoder {
      * @type {(number: number) => ArrayBuffer | undefined}
      */
     this.takeLarge = () => undefined;
+    /**
+     * Makes a Buffer, with an ArrayBuffer of its own, of many bytes of the memory.
+     * @type {(start: number, length: number) => Buffer}
+     */
+    this.takeBytes = (start, length) => this.copyBytes(start, length);
     /** What stands for refused parts, in records that were not sent. @type {any[]} */
     this.refused = [];
     this.shapes = new ShapeReader(this, CORRUPT);
@@ -116,6 +121,27 @@ class Decoder {
     this.position += 4;
     if (count * bytesEach > this.end - this.position) throw CORRUPT;
     return count;
+  }
+
+  /**
+   * The next bytes of the record, with an ArrayBuffer of their own.
+   * @param {number} length
+   */
+  ownBytes(length) {
+    const start = this.position;
+    this.position += length;
+    return length < LARGE_LENGTH ? this.copyBytes(start, length) : this.takeBytes(start, length);
+  }
+
+  /**
+   * @param {number} start
+   * @param {number} length
+   */
+  copyBytes(start, length) {
+    // Not a part of the pool, and not zeroed before it is filled.
+    const copy = Buffer.allocUnsafeSlow(length);
+    copy.set(this.bytes.subarray(start, start + length));
+    return copy;
   }
 
   /** Makes sure that `count` more bytes of the record are there. */

@@ -4,7 +4,7 @@
 
 const intrinsics = require('./intrinsics');
 const { isKnownPlain, isPlainClass } = require('./plain-classes');
-const { Tag, VIEW_NAMES, ERROR_NAMES, ErrorPart, MAX_LARGE_LENGTH } = require('./tags');
+const { Tag, VIEW_NAMES, ERROR_NAMES, ErrorPart, LARGE_LENGTH, MAX_LARGE_LENGTH } = require('./tags');
 const { mayTravel, textOf } = require('./travellers');
 const { UNSUPPORTED } = require('./unsupported');
 
@@ -14,6 +14,8 @@ const { types, hasOwn } = intrinsics;
 
 const VIEW_KINDS = new Map(VIEW_NAMES.map((name, kind) => [name, kind]));
 const ERROR_KINDS = new Map(ERROR_NAMES.map((name, kind) => [name, kind]));
+/** Bytes of an ARRAY_BUFFER before the data. */
+const ARRAY_BUFFER_BYTES = 5;
 
 /**
  * Whether clones of an error keep its cause. Older versions of V8 drop it.
@@ -191,6 +193,7 @@ function largeBuffer(encoder, object, length) {
  * @param {number} length
  */
 function inlineBuffer(encoder, object, length) {
+  if (length >= LARGE_LENGTH) encoder.align(ARRAY_BUFFER_BYTES);
   encoder.tagWithCount(Tag.ARRAY_BUFFER, length);
   encoder.reserve(length);
   encoder.bytes.set(new Uint8Array(object), encoder.position);

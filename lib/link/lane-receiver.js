@@ -5,6 +5,7 @@
  * in which they were sent. Lengths and positions come from memory that the peer can write, and are checked.
  */
 
+const { Buffer } = require('node:buffer');
 const { Decoder, CORRUPT } = require('./decoder');
 const { makeError } = require('../core/errors');
 const {
@@ -23,6 +24,8 @@ const { loadAfterStore, memoryOf } = require('./memory');
 
 /** As much memory is taken at first for a record that comes in fragments; more as it comes. */
 const ASSEMBLY_BYTES = 1024 * 1024;
+/** At most so much, and a quarter of the ring, is consumed before the producer is told. */
+const UNRELEASED_BYTES = 128 * 1024;
 /** Records up to this length travel, header included. */
 const MAX_RECORD_BYTES = 0xfffffff8;
 
@@ -34,6 +37,7 @@ class LaneReceiver {
   #words;
   #ringOffset;
   #capacity;
+  #unreleased;
   #decoder;
   /** Position in the ring, and what of it the producer has been told. */
   #tail = 0;
@@ -49,6 +53,8 @@ class LaneReceiver {
   #usual;
   #taken = 0;
   #isClosed = false;
+  /** Looks for more while a drain runs. */
+  #glance = seesNothing;
   /** Whether the producer is another process. */
   #isForeign;
   /** A record that comes in fragments, and how much of it is there. @type {Uint8Array | null} */
@@ -75,8 +81,10 @@ class LaneReceiver {
     this.#isForeign = end.isForeign;
     this.#ringOffset = ringOffset;
     this.#capacity = capacity;
+    this.#unreleased = Math.min(capacity >> 2, UNRELEASED_BYTES);
     this.#decoder = new Decoder(this.#memory);
     this.#decoder.takeLarge = (number) => this.#takeLarge(number);
+    this.#decoder.takeBytes = (start, length) => this.#takeBytes(start, length);
   }
 
   /**
@@ -84,7 +92,16 @@ class LaneReceiver {
    * @param {() => void} drain
    */
   listen(drain) {
-    this.#end.listen(drain);
+    this.#glance = this.#end.listen(drain);
+  }
+
+  /**
+   * Looks on for a moment before the drain returns, where records come that densely. True when there is one.
+   */
+  glance() {
+    if (this.#isClosed) return false;
+    this.release();
+    return this.#glance() === 1;
   }
 
   pause() {
@@ -180,7 +197,8 @@ class LaneReceiver {
 
   /** Tells the producer what has been consumed. To be called after the last `next()` of a turn. */
   release() {
-    if (this.#isClosed || this.#released === this.#tail) return;
+    // What is lent lies in the ring, between processes.
+    if (this.#isClosed || this.#released === this.#tail || this.#hasViews) return;
     this.#released = this.#tail;
     Atomics.store(this.#words, TAIL, this.#tail);
     this.#tellOfRoom();
@@ -213,9 +231,13 @@ class LaneReceiver {
     const start = this.#ringOffset + (this.#tail & (this.#capacity - 1));
     const length = this.#read(this.#memory, start, (this.#seen - this.#tail) | 0);
     this.#tail = (this.#tail + length) | 0;
-    // Room as early as possible, but not a store for each record.
-    if (((this.#tail - this.#released) | 0) > this.#capacity >> 2) this.release();
+    this.#releaseMuch();
     return true;
+  }
+
+  /** Room as early as possible, but not a store for each record. */
+  #releaseMuch() {
+    if (((this.#tail - this.#released) | 0) > this.#unreleased) this.release();
   }
 
   /** Whether the producer has published more. Looked up once for all that it has, not for each record. */
@@ -329,11 +351,27 @@ class LaneReceiver {
     return end.takeLarge(number, bytes) ? /** @type {ArrayBuffer} */ (bytes.buffer) : undefined;
   }
 
+  /**
+   * @param {number} start of large data in the decoder's memory
+   * @param {number} length
+   */
+  #takeBytes(start, length) {
+    const { memory } = this.#decoder;
+    if (this.lendsLarge && memory === this.#memory) {
+      this.#hasViews = true;
+      return Buffer.from(this.#end.viewRing(start, length));
+    }
+    const bytes = allocate(length);
+    bytes.set(memory.bytes.subarray(start, start + length));
+    return bytes;
+  }
+
   /** Takes back what was lent with the record that was read last. */
   endViews() {
     if (!this.#hasViews) return;
     this.#hasViews = false;
     this.#end.endViews();
+    this.#releaseMuch();
   }
 
   /** Chooses between latency and CPU time: 0 frugal, 1 balanced, 2 low; anything else follows the process. */
@@ -346,6 +384,11 @@ class LaneReceiver {
     const words = this.#words;
     return Atomics.load(words, HEAD) !== this.#tail || Atomics.load(words, OVERFLOWED) !== this.#taken;
   }
+}
+
+/** Before anybody listens. */
+function seesNothing() {
+  return 0;
 }
 
 /** Kinds of records that only a lane with an overflow has. @param {number} kind */

@@ -69,6 +69,7 @@ class LaneSender {
       this.#hasBeside = true;
       return end.putLarge(bytes);
     };
+    encoder.findRoom = (writer) => this.#findRoom(writer);
   }
 
   /**
@@ -225,6 +226,22 @@ class LaneSender {
     }
     // A consumer's position that cannot be is taken as no room at all.
     return used < 0 ? 0 : this.#capacity - used - BARE_RECORD_BYTES;
+  }
+
+  /**
+   * Gives a record that was begun in the ring all the room that there is by now.
+   * @param {import('./writer').Writer} encoder
+   */
+  #findRoom(encoder) {
+    this.#tail = Atomics.load(this.#words, TAIL);
+    // Behind what the way back to the start skips there is less than in its place.
+    if (this.#head !== this.#published) {
+      this.#head = this.#published;
+      this.#skipped = 0;
+    }
+    const start = this.#ringOffset + (this.#head & (this.#capacity - 1));
+    encoder.limit = start + this.#room();
+    return start;
   }
 
   /** @param {number} offset of the ring's first free byte */

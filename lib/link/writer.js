@@ -57,6 +57,11 @@ class Writer {
     this.larges = [];
     /** What is to be given to the platform's own channel in place of a value. @type {{ value: any } | null} */
     this.substitute = null;
+    /**
+     * Looks for more room in the memory in which the record was begun. Returns where it may start, and sets `limit`.
+     * @type {((writer: Writer) => number) | null}
+     */
+    this.findRoom = null;
     /** @type {Memory | null} */
     this.scratch = null;
   }
@@ -74,7 +79,7 @@ class Writer {
     this.position = start + HEADER_BYTES;
     this.flags = 0;
     if (this.bundle !== '') this.bundle = '';
-    if (this.position > limit) this.#grow(0);
+    if (this.position > limit) this.#moveOut(0);
   }
 
   /** A writer for another record while this one's is not complete. */
@@ -82,6 +87,7 @@ class Writer {
     const sibling = new /** @type {new (largeLength: number) => this} */ (this.constructor)(this.largeLength);
     sibling.shapes = this.shapes;
     sibling.putLarge = this.putLarge;
+    sibling.findRoom = this.findRoom;
     return sibling;
   }
 
@@ -90,7 +96,7 @@ class Writer {
    * @param {Memory} memory
    */
   leaveMemory(memory) {
-    if (this.memory === memory) this.#grow(0);
+    if (this.memory === memory) this.#moveOut(0);
   }
 
   /** Starts a record in memory of its own. */
@@ -164,6 +170,23 @@ class Writer {
 
   /** @param {number} count */
   #grow(count) {
+    if (this.findRoom !== null && this.memory !== this.scratch) {
+      const start = this.findRoom(this);
+      if (start !== this.start) {
+        this.bytes.copyWithin(start, this.start, this.position);
+        this.position += start - this.start;
+        this.start = start;
+      }
+      if (this.position + count <= this.limit) return;
+    }
+    this.#moveOut(count);
+  }
+
+  /**
+   * Goes on in memory of its own.
+   * @param {number} count of bytes that there must be room for
+   */
+  #moveOut(count) {
     const used = this.position - this.start;
     let size = SCRATCH_BYTES;
     while (size < (used + count) * 2) size *= 2;
@@ -211,6 +234,19 @@ class Writer {
     this.bytes[this.position] = tag;
     this.view.setFloat64(this.position + 1, value, true);
     this.position += 9;
+  }
+
+  /**
+   * Makes data aligned that begins so many bytes on: a receiver may look at it in place, through a view of any kind.
+   * @param {number} before
+   */
+  align(before) {
+    const count = -(this.position - this.start + 2 + before) & 7;
+    this.reserve(2 + count);
+    this.bytes[this.position] = Tag.PADDED;
+    this.bytes[this.position + 1] = count;
+    this.bytes.fill(0, this.position + 2, this.position + 2 + count);
+    this.position += 2 + count;
   }
 
   /** Leaves room for a count that is not known yet. Returns where, from the record's start. */

@@ -82,9 +82,10 @@ export declare class LaneReceiver {
   get overflowChunkBytes(): number
   /**
    * Calls `drain` on the event loop whenever there is something to consume, after `resume()`. Does not keep
-   * the event loop alive.
+   * the event loop alive. Returns a function by which `drain` looks for more before it returns: 1 when there is
+   * something, 0 when nothing came in a moment or traffic is not that dense.
    */
-  listen(drain: () => void): void
+  listen(drain: () => void): () => number
   /** Calls `callback` from the event loop whenever the bell rings while room is watched for, paused or not. */
   onRoom(callback: () => void): void
   /** Starts or stops watching for room in the lane the other way. */
@@ -117,6 +118,11 @@ export declare class LaneReceiver {
   takeLarge(number: number, target: Uint8Array): boolean
   /** An ArrayBuffer over payload `number` itself, until `endViews()`. Null when there is none. */
   viewLarge(number: number): object | null
+  /**
+   * An ArrayBuffer over `length` bytes of the lane's memory from `start` on, until `endViews()`. The producer must
+   * not be told before that they have been consumed. Throws for what is not in the ring.
+   */
+  viewRing(start: number, length: number): ArrayBuffer
   /** Detaches the ArrayBuffers of all views: their memory serves the next payloads. */
   endViews(): void
   /**

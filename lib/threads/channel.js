@@ -303,7 +303,10 @@ class Channel {
       // Looked up anew for each record: a listener may change any of it.
       while (this.#isStarted && !this.#isAwaiting) {
         receiver.lendsLarge = this.#lendsLarge;
-        if (!receiver.next()) break;
+        if (!receiver.next()) {
+          if (receiver.glance()) continue;
+          break;
+        }
         this.#handleInContext();
         if (receiver.lendsLarge) receiver.endViews();
         if (--budget === 0 || !this.#tick()) break;

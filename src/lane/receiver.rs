@@ -3,10 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::ptr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use manycore_core::ring::doorbell::{Doorbell, Drained, Outcome};
-use manycore_core::ring::lane::Receiver;
+use manycore_core::ring::doorbell::{glance, Doorbell, Drained, Outcome};
+use manycore_core::ring::lane::{Memory, Receiver};
 use manycore_core::ring::overflow::{Taken, CHUNK_BYTES};
 use manycore_core::ring::slab::Block;
 use manycore_core::ring::spin::Latency;
@@ -17,6 +18,7 @@ use napi_sys as sys;
 use super::closed;
 use super::memory::{detach, external_buffer, LaneMemory};
 use crate::callback::Callback;
+use crate::fast;
 use crate::uv::{EventLoop, Handle};
 
 /// The end of a lane that consumes.
@@ -53,8 +55,9 @@ impl RoomWatch {
 struct OpenView {
     /// The ArrayBuffer over it.
     buffer: sys::napi_ref,
-    /// Shared with the ArrayBuffer, which keeps the memory alive should the view never be ended.
-    block: Rc<RefCell<Option<Block>>>,
+    /// Shared with the ArrayBuffer, which keeps the memory alive should the view never be ended. `None` for a view of
+    /// the ring.
+    block: Option<Rc<RefCell<Option<Block>>>>,
 }
 
 /// What the poll callback needs; it may outlive the class instance until libuv has closed the handle.
@@ -62,10 +65,29 @@ struct Listening {
     receiver: Receiver,
     doorbell: RefCell<Doorbell>,
     callback: Callback,
+    glancing: Rc<Glancing>,
     paused: Cell<bool>,
     on_room: Rc<RoomWatch>,
     /// `None` follows the process.
     latency: Cell<Option<Latency>>,
+}
+
+/// What a drain needs to look for more before it returns. JavaScript keeps it longer than the end is open.
+struct Glancing {
+    memory: Arc<Memory>,
+    /// How often it may, in this call.
+    left: Cell<u32>,
+}
+
+impl Glancing {
+    fn glance(&self) -> i32 {
+        let left = self.left.get();
+        if left == 0 {
+            return 0;
+        }
+        self.left.set(left - 1);
+        i32::from(glance(self.memory.control()))
+    }
 }
 
 impl Listening {
@@ -81,8 +103,10 @@ impl Listening {
             return;
         };
         let latency = self.latency.get().unwrap_or_else(Latency::of_process);
-        let outcome = doorbell.answer(control, latency, || {
+        let outcome = doorbell.answer(control, latency, |glances| {
+            self.glancing.left.set(glances);
             self.callback.call(&[]);
+            self.glancing.left.set(0);
             match self.paused.get() {
                 true => Drained::Pause,
                 false => Drained::Continue,
@@ -107,6 +131,23 @@ impl LaneReceiver {
     fn open(&self) -> Result<&Receiver> {
         self.receiver.as_ref().ok_or_else(closed)
     }
+
+    /// Keeps an ArrayBuffer that is to be detached.
+    fn hold_view<'env>(
+        &mut self,
+        env: &'env Env,
+        view: Object<'env>,
+        block: Option<Rc<RefCell<Option<Block>>>>,
+    ) -> Result<Object<'env>> {
+        let mut buffer = ptr::null_mut();
+        // SAFETY: a value of this environment, in the scope of this call.
+        let status = unsafe { sys::napi_create_reference(env.raw(), view.raw(), 1, &mut buffer) };
+        if status != sys::Status::napi_ok {
+            return Err(Error::new(Status::from(status), "no reference to a view"));
+        }
+        self.views.push(OpenView { buffer, block });
+        Ok(view)
+    }
 }
 
 #[napi]
@@ -124,16 +165,23 @@ impl LaneReceiver {
     }
 
     /// Calls `drain` on the event loop whenever there is something to consume, after `resume()`. Does not keep
-    /// the event loop alive.
-    #[napi]
-    pub fn listen(&mut self, env: Env, drain: Function<'_, (), ()>) -> Result<()> {
+    /// the event loop alive. Returns a function by which `drain` looks for more before it returns: 1 when there is
+    /// something, 0 when nothing came in a moment or traffic is not that dense.
+    #[napi(ts_return_type = "() => number")]
+    pub fn listen<'env>(&mut self, env: &'env Env, drain: Function<'_, (), ()>) -> Result<Object<'env>> {
         let receiver = self.open()?.clone();
         let event_loop = EventLoop::of(env.raw()).ok_or_else(closed)?;
+        let glancing = Rc::new(Glancing {
+            memory: Arc::clone(receiver.memory()),
+            left: Cell::new(0),
+        });
+        let function = fast::function(env, "glance", &glancing, Glancing::glance)?;
         let callback = Callback::new(env.raw(), drain.raw(), "MANYCORELANE").ok_or_else(closed)?;
         let listening = Rc::new(Listening {
             receiver: receiver.clone(),
             doorbell: RefCell::default(),
             callback,
+            glancing,
             paused: Cell::new(true),
             on_room: Rc::clone(&self.on_room),
             latency: Cell::new(None),
@@ -143,7 +191,7 @@ impl LaneReceiver {
             .poll(receiver.bell_fd(), move || on_bell.answer())
             .ok_or_else(closed)?;
         self.listening = Some((handle, listening));
-        Ok(())
+        Ok(function)
     }
 
     /// Calls `callback` from the event loop whenever the bell rings while room is watched for, paused or not.
@@ -266,17 +314,22 @@ impl LaneReceiver {
         let (address, len) = (block.as_mut_ptr(), block.len());
         let block = Rc::new(RefCell::new(Some(block)));
         let buffer = external_buffer(env, address, len, Box::new(Rc::clone(&block)))?;
-        let mut reference = ptr::null_mut();
-        // SAFETY: a value of this environment, in the scope of this call.
-        let status = unsafe { sys::napi_create_reference(env.raw(), buffer.raw(), 1, &mut reference) };
-        if status != sys::Status::napi_ok {
-            return Err(Error::new(Status::from(status), "no reference to a view"));
+        self.hold_view(env, buffer, Some(block)).map(Some)
+    }
+
+    /// An ArrayBuffer over `length` bytes of the lane's memory from `start` on, until `endViews()`. The producer must
+    /// not be told before that they have been consumed. Throws for what is not in the ring.
+    #[napi(ts_return_type = "ArrayBuffer")]
+    pub fn view_ring<'env>(&mut self, env: &'env Env, start: u32, length: u32) -> Result<Object<'env>> {
+        let memory = Arc::clone(self.open()?.memory());
+        let (start, length) = (start as usize, length as usize);
+        if start < memory.ring_offset() || start + length > memory.mapped_len() {
+            return Err(Error::new(Status::InvalidArg, "not in the ring"));
         }
-        self.views.push(OpenView {
-            buffer: reference,
-            block,
-        });
-        Ok(Some(buffer))
+        // Within the mapping, as was just checked.
+        let address = memory.as_ptr().wrapping_add(start);
+        let buffer = external_buffer(env, address, length, Box::new(memory))?;
+        self.hold_view(env, buffer, None)
     }
 
     /// Detaches the ArrayBuffers of all views: their memory serves the next payloads.
@@ -285,7 +338,7 @@ impl LaneReceiver {
         for view in self.views.drain(..) {
             let is_detached = detach(env.raw(), view.buffer);
             // What could not be detached lives on until it is collected.
-            let block = if is_detached { view.block.take() } else { None };
+            let block = view.block.filter(|_| is_detached).and_then(|block| block.take());
             if let (Some(block), Some(receiver)) = (block, &self.receiver) {
                 receiver.slab().give_back(block);
             }

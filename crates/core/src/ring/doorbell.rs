@@ -13,6 +13,12 @@ use crate::sys::clock::monotonic_ns;
 /// Longest stay in one turn of the event loop while records keep coming; others need their turn, too.
 pub const LONGEST_TURN: Duration = Duration::from_millis(2);
 
+/// How often in one call a drain may [`glance`] for more before it returns, while traffic is dense: what surrounds the
+/// call costs more than a small record. Then the turn's end is looked at here.
+const GLANCES: u32 = 64;
+/// Looks that a glance takes, some 3 us: about as long as the other side needs for an answer.
+const LOOKS_OF_GLANCE: u32 = 64;
+
 /// Who waits for something: what a [`Doorbell`] asks of it.
 pub trait Consumer {
     /// Whether there is something to consume.
@@ -80,18 +86,20 @@ pub struct Doorbell {
 }
 
 impl Doorbell {
-    /// Drains until there is nothing left, the turn is over, or the drain asks to pause.
+    /// Drains until there is nothing left, the turn is over, or the drain asks to pause. The drain is told how often
+    /// it may [`glance`].
     pub fn answer(
         &mut self,
         consumer: &(impl Consumer + ?Sized),
         latency: Latency,
-        mut drain: impl FnMut() -> Drained,
+        mut drain: impl FnMut(u32) -> Drained,
     ) -> Outcome {
         self.wake(consumer);
         let turn = Instant::now();
         loop {
             if consumer.is_pending() {
-                if drain() == Drained::Pause {
+                let glances = if self.spin.is_dense(latency) { GLANCES } else { 0 };
+                if drain(glances) == Drained::Pause {
                     return Outcome::Paused;
                 }
                 if turn.elapsed() > LONGEST_TURN {
@@ -144,6 +152,17 @@ impl Doorbell {
     }
 }
 
+/// Looks on for a moment. True when there is something.
+pub fn glance(consumer: &impl Consumer) -> bool {
+    for _ in 0..LOOKS_OF_GLANCE {
+        if consumer.is_pending() {
+            return true;
+        }
+        std::hint::spin_loop();
+    }
+    false
+}
+
 /// Looks on for as long as `latency` allows. True when there is something.
 pub fn is_soon_pending(consumer: &(impl Consumer + ?Sized), latency: Latency) -> bool {
     let start = Instant::now();
@@ -179,7 +198,7 @@ mod tests {
     #[test]
     fn an_empty_lane_puts_the_consumer_to_sleep() {
         let control = Control::default();
-        let outcome = Doorbell::default().answer(&control, Latency::Balanced, || panic!("nothing to drain"));
+        let outcome = Doorbell::default().answer(&control, Latency::Balanced, |_| panic!("nothing to drain"));
         assert_eq!(outcome, Outcome::Asleep);
         assert!(control.ring_needed());
         assert!(!control.ring_needed());
@@ -190,7 +209,7 @@ mod tests {
         let control = Control::default();
         control.publish(3);
         let mut drains = 0;
-        let outcome = Doorbell::default().answer(&control, Latency::Balanced, || {
+        let outcome = Doorbell::default().answer(&control, Latency::Balanced, |_| {
             drains += 1;
             control.tail.0.fetch_add(1, Ordering::Relaxed);
             Drained::Continue
@@ -202,7 +221,7 @@ mod tests {
     fn a_paused_consumer_is_not_rung() {
         let control = Control::default();
         control.publish(8);
-        let outcome = Doorbell::default().answer(&control, Latency::Balanced, || Drained::Pause);
+        let outcome = Doorbell::default().answer(&control, Latency::Balanced, |_| Drained::Pause);
         assert_eq!(outcome, Outcome::Paused);
         assert!(!control.ring_needed());
     }
@@ -211,8 +230,39 @@ mod tests {
     fn a_drain_without_end_gives_way() {
         let control = Control::default();
         control.publish(8);
-        let outcome = Doorbell::default().answer(&control, Latency::Balanced, || Drained::Continue);
+        let outcome = Doorbell::default().answer(&control, Latency::Balanced, |_| Drained::Continue);
         assert_eq!(outcome, Outcome::More);
+    }
+
+    #[test]
+    fn a_drain_may_glance_only_while_traffic_is_dense() {
+        let glances_of = |doorbell: &mut Doorbell, latency| {
+            let control = Control::default();
+            control.publish(8);
+            let mut told = None;
+            doorbell.answer(&control, latency, |glances| {
+                told = Some(glances);
+                Drained::Pause
+            });
+            told
+        };
+        let mut doorbell = Doorbell::default();
+        assert_eq!(glances_of(&mut doorbell, Latency::Balanced), Some(0));
+        for _ in 0..30 {
+            doorbell.spin.hit(Duration::from_micros(1));
+        }
+        assert_eq!(glances_of(&mut doorbell, Latency::Balanced), Some(GLANCES));
+        assert_eq!(glances_of(&mut doorbell, Latency::Frugal), Some(0));
+        doorbell.spin.miss();
+        assert_eq!(glances_of(&mut doorbell, Latency::Balanced), Some(0));
+    }
+
+    #[test]
+    fn a_glance_sees_what_is_there() {
+        let control = Control::default();
+        assert!(!glance(&control));
+        control.publish(8);
+        assert!(glance(&control));
     }
 
     #[test]

@@ -80,6 +80,8 @@ impl Latency {
 pub const LIMIT: Duration = Duration::from_micros(50);
 /// How long it looks on after each message when latency is to be low.
 pub const LOW_LIMIT: Duration = Duration::from_micros(500);
+/// Where records come nearer than that, the consumer looks on between two of them without leaving off.
+const DENSE_GAP: Duration = Duration::from_micros(10);
 /// A gap longer than this counts as this: one quiet hour is forgotten after a few messages.
 const LONGEST_GAP: Duration = Duration::from_millis(1);
 /// One idle in this many looks on although the average says no.
@@ -138,6 +140,14 @@ impl Adaptive {
             Latency::Balanced => self.is_worth_it(),
             Latency::Low => true,
         }
+    }
+
+    /// Whether the next record is likely to be there before anything else can be done.
+    pub fn is_dense(&self, latency: Latency) -> bool {
+        latency != Latency::Frugal
+            && self.sitting_out == 0
+            && self.average_gap < DENSE_GAP
+            && spinner_limit() > 0
     }
 
     fn is_worth_it(&mut self) -> bool {
