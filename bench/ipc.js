@@ -2,34 +2,69 @@
 
 /*
  * What messages between a cluster's primary and a worker cost, under both serializations: one way, there and back,
- * many at a time.
+ * many at a time, few and none.
  *
  *   node bench/run.js ipc --scenarios json-small,json-round-trip
+ *
+ * How that changes with the size of a message, as the rows `json-text-16` to `json-text-4194304`, and
+ * `advanced-bytes-16` to `advanced-bytes-67108864`:
+ *
+ *   node bench/run.js ipc --scenarios json-text-16,json-text-1024,advanced-bytes-65536
  */
 
 const path = require('node:path');
 
 const { define } = require('./lib/driver');
-const { measureExchange, messagesBenchmark } = require('./lib/exchange');
+const { countOf, measureExchange, messagesBenchmark } = require('./lib/exchange');
+const { SIZES, TEXT_SIZES } = require('./lib/messages');
 
 const PROGRAM = path.join(__dirname, 'servers', 'ipc.js');
+
+/** Bytes of a round of the size curves. */
+const ROUND_BYTES = 100_000_000;
+/** What a message costs beside its bytes, in bytes. */
+const SIZE_OF_COST = 2048;
 
 /** Name, and how many messages a round has at `--scale 1`. */
 const COUNTS = {
   small: 200_000,
   object: 30_000,
   text: 2000,
-  binary: 400,
-  'round-trip': 10_000,
+  'round-trip': 40_000,
+  'round-trip-frugal': 10_000,
   outstanding: 40_000,
 };
-
+/** Of those that have no or another serialization to measure. */
+const JSON_COUNTS = { paced: 10_000, idle: 2000 };
 /** As JSON, bytes are an object with a property for each. */
-const SCENARIOS = ['json', 'advanced'].flatMap((serialization) =>
-  Object.entries(COUNTS)
-    .filter(([name]) => serialization === 'advanced' || name !== 'binary')
-    .map(([name, count]) => ({ name: `${serialization}-${name}`, serialization, scenario: name, count })),
-);
+const ADVANCED_COUNTS = { binary: 400, 'binary-view': 400 };
+
+/**
+ * @param {string} serialization
+ * @param {Record<string, number>} counts
+ */
+function scenariosOf(serialization, counts) {
+  return Object.entries(counts).map(([scenario, count]) => ({
+    name: `${serialization}-${scenario}`,
+    serialization,
+    scenario,
+    count,
+  }));
+}
+
+/** @param {string} kind @param {number[]} sizes */
+function curveOf(kind, sizes) {
+  return Object.fromEntries(
+    sizes.map((size) => [`${kind}-${size}`, countOf(size, ROUND_BYTES, SIZE_OF_COST)]),
+  );
+}
+
+const SCENARIOS = [
+  ...scenariosOf('json', { ...COUNTS, ...JSON_COUNTS }),
+  ...scenariosOf('advanced', { ...COUNTS, ...ADVANCED_COUNTS }),
+  ...scenariosOf('json', curveOf('text', TEXT_SIZES)),
+  ...scenariosOf('advanced', curveOf('bytes', SIZES)),
+];
 
 /** @type {import('./lib/driver').Benchmark['measure']} */
 async function measure({ library }, { serialization, scenario, count }, { node, scale }) {
@@ -40,7 +75,9 @@ const benchmark = messagesBenchmark({
   name: 'ipc',
   title:
     'Messages to a cluster worker: {id, op, v: [1, 2, 3]} (small), 907 bytes of JSON (object), 64 KiB of text, ' +
-    '1 MiB of bytes; small ones there and back, one at a time (round-trip) and 32 (outstanding)',
+    '1 MiB of bytes, also received as a view; small ones there and back, one at a time (round-trip, also with the ' +
+    'latency frugal) and 32 (outstanding); one each 100 us (paced); none, with four workers (idle, per millisecond); ' +
+    'so many characters or bytes (text-..., bytes-...)',
   scenarios: SCENARIOS,
   measure,
 });

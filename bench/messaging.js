@@ -14,7 +14,7 @@
 const path = require('node:path');
 
 const { define } = require('./lib/driver');
-const { measureExchange, messagesBenchmark } = require('./lib/exchange');
+const { countOf, measureExchange, messagesBenchmark } = require('./lib/exchange');
 const { SIZES } = require('./lib/messages');
 
 const PROGRAM = path.join(__dirname, 'servers', 'messaging.js');
@@ -39,13 +39,8 @@ const SCENARIOS = [
   { name: 'outstanding', count: 60_000 },
   { name: 'paced', count: 10_000 },
   { name: 'idle', count: 2000 },
-  ...SIZES.map((size) => ({ name: `bytes-${size}`, count: countOf(size) })),
+  ...SIZES.map((size) => ({ name: `bytes-${size}`, count: countOf(size, ROUND_BYTES, SIZE_OF_COST) })),
 ];
-
-/** So many messages of a size as take about as long as those of another. @param {number} size in bytes */
-function countOf(size) {
-  return Math.max(8, Math.round(ROUND_BYTES / (size + SIZE_OF_COST)));
-}
 
 /** @type {import('./lib/driver').Benchmark['measure']} */
 async function measure({ library }, { name, count }, { node, scale }) {

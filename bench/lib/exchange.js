@@ -52,6 +52,16 @@ async function measureExchange(node, args, count, scale) {
 }
 
 /**
+ * So many messages of a size as take about as long as those of another.
+ * @param {number} size in bytes
+ * @param {number} roundBytes of a round
+ * @param {number} sizeOfCost what a message costs beside its bytes, in bytes
+ */
+function countOf(size, roundBytes, sizeOfCost) {
+  return Math.max(8, Math.round(roundBytes / (size + sizeOfCost)));
+}
+
+/**
  * A benchmark of messages, Node's own against ours.
  * @param {Pick<import('./driver').Benchmark, 'name' | 'title' | 'measure'> & { scenarios: import('./driver').Scenario[] }} own
  * @returns {import('./driver').Benchmark}
@@ -70,6 +80,7 @@ function messagesBenchmark({ name, title, scenarios, measure }) {
 }
 
 module.exports.messagesBenchmark = messagesBenchmark;
+module.exports.countOf = countOf;
 module.exports.metrics = metrics;
 module.exports.scaleOption = scaleOption;
 module.exports.availability = availability;

@@ -65,4 +65,12 @@ for (const size of SIZES) {
   SCENARIOS[`bytes-${size}`] = { make: () => bytes, chunk, window };
 }
 
-module.exports = { SCENARIOS, SIZES };
+/** The sizes of the curve of texts, in characters. */
+const TEXT_SIZES = [16, 128, 1024, 8192, 65_536, 524_288, 4_194_304];
+for (const size of TEXT_SIZES) {
+  const { chunk, window } = SCENARIOS[`bytes-${size}`];
+  const text = 'abcdefgh'.repeat(size / 8);
+  SCENARIOS[`text-${size}`] = { make: () => text, chunk, window };
+}
+
+module.exports = { SCENARIOS, SIZES, TEXT_SIZES };

@@ -7,9 +7,13 @@
  */
 
 const [library, serialization, name, total] = process.argv.slice(2);
-const cluster = library === 'manycore' ? require('../..').cluster : require('node:cluster');
+const manycore = library === 'manycore' ? require('../..') : undefined;
+const cluster = manycore?.cluster ?? require('node:cluster');
 const { SCENARIOS } = require('../lib/messages');
 
+const PACE_US = 100;
+/** Of which there are so many where nothing is said. */
+const IDLE_WORKERS = 4;
 const scenario = SCENARIOS[name];
 
 /** @param {import('node:cluster').Worker} worker @param {number} count */
@@ -34,25 +38,67 @@ function exchange(worker, count) {
   });
 }
 
+/**
+ * Sends `count` messages, one each 100 us, asleep in between.
+ * @param {import('node:cluster').Worker} worker
+ * @param {number} count
+ */
+async function paced(worker, count) {
+  const never = new Int32Array(new SharedArrayBuffer(4));
+  const start = process.hrtime.bigint();
+  for (let i = 0; i < count; i++) {
+    worker.send(SCENARIOS.small.make(i));
+    const dueUs = (i + 1) * PACE_US - Number(process.hrtime.bigint() - start) / 1000;
+    if (dueUs > 0) Atomics.wait(never, 0, 0, dueUs / 1000);
+  }
+  await ask(worker, 'done');
+  return count;
+}
+
+/**
+ * Says nothing for so many milliseconds.
+ * @param {import('node:cluster').Worker} _worker
+ * @param {number} count
+ */
+async function idle(_worker, count) {
+  await new Promise((resolve) => setTimeout(resolve, count));
+  return count;
+}
+
+const run = name === 'paced' ? paced : name === 'idle' ? idle : exchange;
+
+/** @param {import('node:cluster').Worker} worker */
+function nextMessage(worker) {
+  return new Promise((resolve) => worker.once('message', resolve));
+}
+
+/** @param {import('node:cluster').Worker} worker @param {string} question */
+function ask(worker, question) {
+  worker.send(question);
+  return nextMessage(worker);
+}
+
 async function main() {
   cluster.setupPrimary({ serialization });
-  const worker = cluster.fork();
-  await new Promise((resolve) => worker.once('message', resolve));
-  await exchange(worker, Math.ceil(Number(total) / 4));
-  worker.send('start');
-  await new Promise((resolve) => worker.once('message', resolve));
+  const workers = Array.from({ length: name === 'idle' ? IDLE_WORKERS : 1 }, () => cluster.fork());
+  await Promise.all(workers.map(nextMessage));
+  const [worker] = workers;
+  await run(worker, Math.ceil(Number(total) / 4));
+  await Promise.all(workers.map((each) => ask(each, 'start')));
   const cpu = process.cpuUsage();
   const startNs = process.hrtime.bigint();
-  const messages = await exchange(worker, Number(total));
+  const messages = await run(worker, Number(total));
   const elapsedNs = Number(process.hrtime.bigint() - startNs);
   const { user, system } = process.cpuUsage(cpu);
-  worker.send('end');
-  const workerUs = await new Promise((resolve) => worker.once('message', resolve));
-  worker.disconnect();
-  console.log(JSON.stringify({ messages, elapsedNs, cpuUs: user + system + workerUs }));
+  const workersUs = await Promise.all(workers.map((each) => ask(each, 'end')));
+  for (const each of workers) each.disconnect();
+  const cpuUs = workersUs.reduce((sum, us) => sum + us, user + system);
+  console.log(JSON.stringify({ messages, elapsedNs, cpuUs }));
 }
 
 function serve() {
+  if (scenario?.views) manycore?.configureLink(process, { views: true });
+  const chunk = scenario?.chunk ?? Infinity;
   let received = 0;
   let cpu = process.cpuUsage();
   process.on('message', (message) => {
@@ -63,12 +109,13 @@ function serve() {
     } else if (message === 'end') {
       const { user, system } = process.cpuUsage(cpu);
       process.send(user + system);
-    } else if (++received % scenario.chunk === 0) {
+    } else if (++received % chunk === 0 || message === 'done') {
       process.send(received);
     }
   });
   process.send('ready');
 }
 
+if (scenario?.latency !== undefined) manycore?.configureLinks({ latency: scenario.latency });
 if (cluster.isPrimary) main();
 else serve();
