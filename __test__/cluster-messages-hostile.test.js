@@ -70,6 +70,42 @@ test(`${ROUNDS} workers scribble over their lanes, and the primary and another w
   assert.deepEqual(Object.keys(result.codes), ['ERR_MANYCORE_LINK_CORRUPT'], stderr);
 });
 
+test('any number of messages that turn out to be the cluster’s own take nothing down', async (t) => {
+  const COUNT = 30_000;
+  const { result, stderr } = await play(t, {
+    env: { COUNT: String(COUNT) },
+    async primary({ cluster, once }) {
+      const worker = cluster.fork();
+      await once(worker, 'message');
+      let internal = 0;
+      worker.process.on('internalMessage', ({ disguised }) => (internal += disguised === true));
+      worker.send('go');
+      // All of them are there before the first one is read.
+      const done = once(worker, 'message');
+      await new Promise(setImmediate);
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000);
+      const [message] = await done;
+      worker.disconnect();
+      return { message, internal };
+    },
+    worker() {
+      process.on('message', () => {
+        for (let i = 0; i < Number(process.env.COUNT); i++) {
+          process.send({
+            disguised: true,
+            get cmd() {
+              return 'NODE_CLUSTER';
+            },
+          });
+        }
+        process.send('done');
+      });
+      process.send('ready');
+    },
+  });
+  assert.deepEqual(result, { message: 'done', internal: COUNT }, stderr);
+});
+
 test('a broken link is an error of the worker where somebody listens, and it is disconnected', async (t) => {
   const { result, stderr } = await play(t, {
     env: { SCRIBBLER },

@@ -158,3 +158,30 @@ test('hostile patterns and digits', () => {
   assert.ok(read(recordOf([0x97, 0x80])).isCorrupt);
   assert.ok(read(recordOf([0x96, 9, 0])).isCorrupt);
 });
+
+test('a property that an array cannot have', () => {
+  const named = (name, value) => [
+    0x8c,
+    2,
+    0,
+    0,
+    0,
+    1,
+    0,
+    0,
+    0,
+    0xa0 | name.length,
+    ...Buffer.from(name),
+    ...value,
+  ];
+  assert.ok(read(recordOf(named('length', [0xa1, 0x78]))).isCorrupt);
+  assert.ok(read(recordOf(named('length', [0x85, 0, 0, 0, 0, 0, 0, 0xf0, 0xbf]))).isCorrupt);
+  assert.deepEqual(read(recordOf(named('name', [1]))), { values: 1, isCorrupt: false });
+});
+
+test('padding without an end, or a value', () => {
+  assert.deepEqual(read(recordOf([0x9c, 3, 9, 9, 9, 1])), { values: 1, isCorrupt: false });
+  assert.ok(read(recordOf([0x9c, 0xff, 1])).isCorrupt);
+  assert.ok(read(recordOf(new Uint8Array(CAPACITY - 100).fill(0x9c))).isCorrupt);
+  assert.ok(read(recordOf(Array.from({ length: 8000 }, (_, i) => (i % 2 === 0 ? 0x9c : 0)))).isCorrupt);
+});

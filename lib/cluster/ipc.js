@@ -61,6 +61,8 @@ class Ipc {
   #isAlone = false;
   /** Large buffers are lent to the listeners of a message, not given. */
   #lendsLarge = false;
+  /** A message of the lane is at its listeners. */
+  #isDelivering = false;
   /** The value of the next record is what `format.serialize` made. */
   #isSerialized = false;
 
@@ -101,8 +103,8 @@ class Ipc {
       mayDisconnect: () => this.#mayDisconnect(),
       onInternal: (message, handle) => {
         if (message?.cmd === COMMAND) this.#onCommand(message, handle);
-        // What was sent before a message of the cluster's comes before it.
-        else if (message?.cmd === 'NODE_CLUSTER') this.#catchUp(deliverNow);
+        // What was sent before a message of the cluster's comes before it; by the lane, it comes in its turn.
+        else if (message?.cmd === 'NODE_CLUSTER' && !this.#isDelivering) this.#catchUp(deliverNow);
       },
     });
     this.#channel.onEnd(() => {
@@ -315,7 +317,14 @@ class Ipc {
           }
         }
         const { handle, isLost } = this.#marks.takeHandle();
-        if (!isLost) deliverBy(this.#target, value, handle);
+        if (isLost) return true;
+        const isWithin = this.#isDelivering;
+        this.#isDelivering = true;
+        try {
+          deliverBy(this.#target, value, handle);
+        } finally {
+          this.#isDelivering = isWithin;
+        }
         return true;
       }
       case Kind.SERIALIZED:

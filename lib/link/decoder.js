@@ -77,7 +77,8 @@ class Decoder {
     try {
       value = this.value();
     } catch (error) {
-      throw error instanceof RangeError ? CORRUPT : error;
+      // Too deep, too large, or what an object cannot have.
+      throw error instanceof RangeError || error instanceof TypeError ? CORRUPT : error;
     } finally {
       if (this.references.length !== 0) this.references = [];
     }
