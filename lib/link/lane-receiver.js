@@ -22,8 +22,11 @@ const {
 const { allocate } = require('./large-buffers');
 const { loadAfterStore, memoryOf } = require('./memory');
 
-/** As much memory is taken at first for a record that comes in fragments; more as it comes. */
-const ASSEMBLY_BYTES = 1024 * 1024;
+/**
+ * As much memory is taken at first for a record that comes in fragments; more as it comes. It is address space, which
+ * becomes memory as it is written.
+ */
+const ASSEMBLY_BYTES = 72 * 1024 * 1024;
 /** At most so much, and a quarter of the ring, is consumed before the producer is told. */
 const UNRELEASED_BYTES = 128 * 1024;
 /** Records up to this length travel, header included. */
@@ -317,9 +320,9 @@ class LaneReceiver {
     const part = memory.bytes.subarray(start + FRAGMENT_HEADER_BYTES, start + length);
     const assembled = this.#assembled + part.length;
     if (assembled > total || total > MAX_RECORD_BYTES) throw CORRUPT;
-    let assembly = this.#assembly ?? new Uint8Array(Math.min(total, ASSEMBLY_BYTES));
+    let assembly = this.#assembly ?? allocate(Math.min(total, ASSEMBLY_BYTES));
     if (assembly.length < assembled) {
-      const larger = new Uint8Array(Math.min(total, Math.max(assembled, assembly.length * 2)));
+      const larger = allocate(Math.min(total, Math.max(assembled, assembly.length * 2)));
       larger.set(assembly.subarray(0, this.#assembled));
       assembly = larger;
     }

@@ -283,7 +283,7 @@ class LaneSender {
         this.#overflowing = false;
         return true;
       }
-      if (this.#end.waitForRoom(this.#tail)) return false;
+      if (written === 0 && this.#end.waitForRoom(this.#tail)) return false;
     }
   }
 

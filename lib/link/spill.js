@@ -12,6 +12,8 @@ const { Kind, FRAGMENT_HEADER_BYTES } = require('./layout');
 const CHUNK_BYTES = 256 * 1024;
 /** A record larger than this part of the ring does not wait until that much is free. */
 const WHOLE_PART_LOG2 = 2;
+/** So much is moved at a time, and no fragment is larger: the consumer reads it while the next part is written. */
+const STEP_BYTES = 256 * 1024;
 /** Smaller fragments are not worth their cost. */
 const MIN_FRAGMENT_BYTES = 4096;
 
@@ -65,7 +67,8 @@ class Spill {
   }
 
   /**
-   * Moves as much as there is room for into the ring. Returns how many bytes have been written there.
+   * Moves what there is room for into the ring, but not much at a time. Returns how many bytes have been written
+   * there; 0: there is no room, or nothing left.
    * @param {Memory} memory
    * @param {number} at
    * @param {number} room bytes from there on
@@ -73,7 +76,7 @@ class Spill {
    */
   move(memory, at, room, capacity) {
     let written = 0;
-    while (this.#chunks.length > 0) {
+    while (this.#chunks.length > 0 && written < STEP_BYTES) {
       const chunk = this.#chunks[0];
       let end = chunk.start;
       const free = room - written;
@@ -111,7 +114,7 @@ class Spill {
    */
   #moveFragment(memory, at, free, chunk, length) {
     const left = length - this.#cut;
-    const part = Math.min(left, (free - FRAGMENT_HEADER_BYTES) & ~7);
+    const part = Math.min(left, STEP_BYTES, (free - FRAGMENT_HEADER_BYTES) & ~7);
     if (part < left && part < MIN_FRAGMENT_BYTES) return 0;
     const { bytes, view } = memory;
     view.setUint32(at, FRAGMENT_HEADER_BYTES + part, true);
