@@ -5,7 +5,7 @@
  * the document puts at its head, and the curves it draws.
  */
 
-const { SIZES } = require('../lib/messages');
+const { SIZES, TEXT_SIZES } = require('../lib/messages');
 
 /**
  * @typedef {object} Step one run of a benchmark of bench/
@@ -321,8 +321,21 @@ const PLAN = [
   {
     id: 'process-messages',
     title: 'Messages between processes',
-    text: 'A cluster’s primary and a worker, through `send`, under both serializations, against Node’s own.',
-    steps: [{ benchmark: 'ipc', quick: ['--scenarios', 'json-small,json-object,json-round-trip'] }],
+    text:
+      'A cluster’s primary and a worker, through `send`, under both serializations, against Node’s own. The primary of ' +
+      'the row for idle has four workers.',
+    steps: [
+      {
+        benchmark: 'ipc',
+        args: [
+          '--scenarios',
+          'json-small,json-object,json-text,json-round-trip,json-round-trip-frugal,json-outstanding,json-paced,json-idle,' +
+            'advanced-small,advanced-object,advanced-text,advanced-binary,advanced-binary-view,advanced-round-trip,' +
+            'advanced-outstanding',
+        ],
+        quick: ['--scenarios', 'json-small,json-object,json-round-trip'],
+      },
+    ],
     headlines: [
       {
         what: 'small objects as JSON, one way',
@@ -349,6 +362,14 @@ const PLAN = [
         target: 30,
       },
       {
+        what: 'round trips as JSON, without looking on',
+        scenario: 'json-round-trip-frugal',
+        contender: 'manycore',
+        peer: 'node',
+        metric: 'rate',
+        target: 1.1,
+      },
+      {
         what: 'objects of 907 bytes as JSON',
         scenario: 'json-object',
         contender: 'manycore',
@@ -357,12 +378,74 @@ const PLAN = [
         target: 2.3,
       },
       {
+        what: 'objects of 907 bytes as structured clones',
+        scenario: 'advanced-object',
+        contender: 'manycore',
+        peer: 'node',
+        metric: 'rate',
+        target: 3,
+      },
+      {
+        what: '64 KiB of text as JSON',
+        scenario: 'json-text',
+        contender: 'manycore',
+        peer: 'node',
+        metric: 'rate',
+        target: 15,
+      },
+      {
+        what: '64 KiB of text as structured clones',
+        scenario: 'advanced-text',
+        contender: 'manycore',
+        peer: 'node',
+        metric: 'rate',
+        target: 5,
+      },
+      {
         what: '1 MiB of bytes as structured clones',
         scenario: 'advanced-binary',
         contender: 'manycore',
         peer: 'node',
         metric: 'rate',
         target: 3.5,
+      },
+      {
+        what: '1 MiB of bytes as structured clones, lent',
+        scenario: 'advanced-binary-view',
+        contender: 'manycore',
+        peer: 'node',
+        metric: 'rate',
+        target: 9,
+      },
+      {
+        what: 'processor time of messages 100 us apart',
+        scenario: 'json-paced',
+        contender: 'manycore',
+        peer: 'node',
+        metric: 'cpuUs',
+        target: 1,
+      },
+    ],
+    curves: [
+      {
+        id: 'process-text-sizes',
+        title: 'Texts per second as JSON, by their length',
+        x: 'characters',
+        benchmark: 'ipc',
+        metric: 'rate',
+        contenders: ['node', 'manycore'],
+        points: points(TEXT_SIZES, (x) => ({ scenario: `json-text-${x}`, args: ['--rounds', '3'] })),
+        quick: [TEXT_SIZES[0], 65_536],
+      },
+      {
+        id: 'process-byte-sizes',
+        title: 'Byte arrays per second as structured clones, by their length',
+        x: 'bytes',
+        benchmark: 'ipc',
+        metric: 'rate',
+        contenders: ['node', 'manycore'],
+        points: points(SIZES, (x) => ({ scenario: `advanced-bytes-${x}`, args: ['--rounds', '3'] })),
+        quick: [SIZES[0], 65_536],
       },
     ],
   },
