@@ -22,8 +22,11 @@ const MIN_ROOM_BYTES = 64;
  * in memory that the processor has at hand, and the rest of a large ring is only for bursts.
  */
 const REWIND_BYTES = 128 * 1024;
-/** As long as this much room is known to be left, the consumer's position is not looked up. */
-const COMFORTABLE_BYTES = 4096;
+/**
+ * Until the consumer has passed what is skipped then, there is no more room than what lies before: for so many records
+ * as long as the last one. With less, a burst of large ones would go to the overflow, which copies each once more.
+ */
+const REWIND_RECORDS = 32;
 
 class LaneSender {
   #end;
@@ -36,6 +39,8 @@ class LaneSender {
   #tail = 0;
   /** What the consumer has been told of it. */
   #published = 0;
+  /** From which offset on the sender may go back to the start of the ring. */
+  #rewindFrom = REWIND_BYTES;
   /** Bytes at the end of the ring that were skipped last, and the position behind them; 0 when they are passed. */
   #skipped = 0;
   #skippedTo = 0;
@@ -210,7 +215,7 @@ class LaneSender {
     const room = this.#overflowing ? this.#leaveOverflow() : this.#room();
     if (room < MIN_ROOM_BYTES) return encoder.beginInScratch();
     const offset = this.#head & (this.#capacity - 1);
-    if (offset >= REWIND_BYTES && this.#mayRewind(offset)) return this.#rewind(encoder, offset);
+    if (offset >= this.#rewindFrom && this.#mayRewind(offset)) return this.#rewind(encoder, offset);
     const start = this.#ringOffset + (this.#head & (this.#capacity - 1));
     encoder.begin(this.#memory, start, start + room);
   }
@@ -218,7 +223,8 @@ class LaneSender {
   /** Bytes that a record may take, with those for the way into the overflow kept back. */
   #room() {
     let used = (this.#head - this.#tail) | 0;
-    if (this.#capacity - used < COMFORTABLE_BYTES) {
+    // Not looked up as long as half of the ring is known to be free: the consumer writes there.
+    if (used > this.#capacity >> 1) {
       this.#tail = Atomics.load(this.#words, TAIL);
       // Looked at before positions come round.
       this.#skippedBefore(this.#tail);
@@ -383,6 +389,7 @@ class LaneSender {
     const words = this.#words;
     this.#head = (this.#head + length) | 0;
     this.#published = this.#head;
+    this.#rewindFrom = length * REWIND_RECORDS > REWIND_BYTES ? length * REWIND_RECORDS : REWIND_BYTES;
     Atomics.store(words, HEAD, this.#head);
     if (loadAfterStore(words, ASLEEP) === 1 && Atomics.exchange(words, ASLEEP, 0) === 1) this.#end.ring();
   }

@@ -34,8 +34,8 @@ const BESIDE = 'manycore:beside:0b6f6c1e-9d5c-4b57-8a52-7a2f1f3f9f0a';
 /** A message that is nothing but posted: Node tells whether there was anybody to take it. */
 const PROBE = ['manycore:probe'];
 
-/** Room for bursts; memory is taken as it is used. */
-const LANE_BYTES = 2 * 1024 * 1024;
+/** Room for bursts, of texts as large as go into the ring, too; memory is taken as it is used. */
+const LANE_BYTES = 4 * 1024 * 1024;
 
 /**
  * @typedef {object} PortMessage what came on Node's port
