@@ -24,10 +24,13 @@ pub mod kind {
 
 /// Strings have at most this many code units as keys.
 const MAX_KEY_UNITS: usize = MAX_KEY_BYTES / 2;
+/// Code units in a word, the first in its lowest bits.
+const UNITS: usize = 4;
+const _: () = assert!(cfg!(target_endian = "little"));
 
 /// A place for the key of the running call.
 pub struct KeyBuffer {
-    units: Box<[u16; MAX_KEY_UNITS + 2]>,
+    units: Box<[u64; (MAX_KEY_UNITS + 4) / UNITS]>,
     words: Box<[u64; MAX_KEY_BYTES / 8]>,
 }
 
@@ -46,7 +49,7 @@ impl KeyBuffer {
     /// An empty one.
     pub fn new() -> Self {
         Self {
-            units: Box::new([0; MAX_KEY_UNITS + 2]),
+            units: Box::new([0; (MAX_KEY_UNITS + 4) / UNITS]),
             words: Box::new([0; MAX_KEY_BYTES / 8]),
         }
     }
@@ -54,7 +57,7 @@ impl KeyBuffer {
     /// Reads an argument.
     #[inline]
     pub fn read(&mut self, call: &Call, index: usize) -> Result<ReadKey<'_>, Failure> {
-        if let Some(length) = call.utf16(index, &mut self.units[..]) {
+        if let Some(length) = call.utf16(index, units_of(&mut self.units[..])) {
             if length > MAX_KEY_UNITS {
                 return Err(Failure::KeyLength);
             }
@@ -80,25 +83,18 @@ impl KeyBuffer {
         }
     }
 
+    #[inline]
     fn string(&mut self, length: usize) -> ReadKey<'_> {
-        let units = &self.units[..length];
-        if is_latin1(units) {
-            for (word, units) in self.words.iter_mut().zip(units.chunks(8)) {
-                let mut bytes = [0; 8];
-                for (byte, unit) in bytes.iter_mut().zip(units) {
-                    *byte = *unit as u8;
-                }
-                *word = u64::from_le_bytes(bytes);
-            }
+        if narrow(&self.units[..], length, &mut self.words[..]) {
             return self.key(kind::LATIN1, length);
         }
-        for (word, units) in self.words.iter_mut().zip(units.chunks(4)) {
-            let unit = |index: usize| u64::from(units.get(index).copied().unwrap_or(0));
-            *word = unit(0) | unit(1) << 16 | unit(2) << 32 | unit(3) << 48;
-        }
+        let words = &mut self.words[..(length * 2).div_ceil(8)];
+        words.copy_from_slice(&self.units[..words.len()]);
+        clear_behind(words, length * 2);
         self.key(kind::UTF16, length * 2)
     }
 
+    #[inline]
     fn key(&self, kind: u8, bytes: usize) -> ReadKey<'_> {
         ReadKey {
             kind,
@@ -116,45 +112,98 @@ fn pack(bytes: &[u8], words: &mut [u64]) {
     }
 }
 
-/// Without a branch per unit, so that it goes several at a time.
+/// Writes code units as one byte each, the last word filled up with zeros. False if some need two, for which `words` may
+/// have no room either. Without a branch per unit, so that the compiler has several go at a time; and nothing is written
+/// to `units`, of which the processor may still be storing the end.
 #[inline]
-fn is_latin1(units: &[u16]) -> bool {
-    units.iter().fold(0, |all, unit| all | unit) < 256
+fn narrow(units: &[u64], length: usize, words: &mut [u64]) -> bool {
+    let mut seen = 0;
+    let (pairs, _) = units.as_chunks::<2>();
+    let whole = length / (2 * UNITS);
+    for (word, [one, other]) in words.iter_mut().zip(pairs).take(whole) {
+        seen |= one | other;
+        *word = four_bytes(*one) | four_bytes(*other) << 32;
+    }
+    let rest = length % (2 * UNITS);
+    if let (Some(word), Some([one, other])) = (words.get_mut(whole), pairs.get(whole)) {
+        let one = one & lowest(rest * 16);
+        let other = other & lowest((rest * 16).saturating_sub(64));
+        seen |= one | other;
+        *word = four_bytes(one) | four_bytes(other) << 32;
+    }
+    seen & 0xff00_ff00_ff00_ff00 == 0
+}
+
+/// The lower halves of four code units, in as many bytes.
+#[inline]
+fn four_bytes(units: u64) -> u64 {
+    let units = units & 0x00ff_00ff_00ff_00ff;
+    let pairs = (units | units >> 8) & 0x0000_ffff_0000_ffff;
+    (pairs | pairs >> 16) & 0xffff_ffff
+}
+
+/// So many ones.
+#[inline]
+fn lowest(bits: usize) -> u64 {
+    if bits < 64 {
+        (1 << bits) - 1
+    } else {
+        u64::MAX
+    }
+}
+
+/// Of so many bytes in words, fills the last word up with zeros.
+fn clear_behind(words: &mut [u64], bytes: usize) {
+    if let Some(last) = words.get_mut(bytes / 8) {
+        *last &= lowest(bytes % 8 * 8);
+    }
+}
+
+/// Words as the code units in them.
+#[inline]
+fn units_of(words: &mut [u64]) -> &mut [u16] {
+    let units = words.len() * UNITS;
+    // SAFETY: the same memory, of a lesser alignment; any bits are units, and any units are words.
+    unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), units) }
 }
 
 /// A place for the text of the running call's value.
 #[derive(Default)]
 pub struct TextBuffer {
-    units: Vec<u16>,
-    bytes: Vec<u8>,
+    units: Vec<u64>,
+    words: Vec<u64>,
 }
 
 impl TextBuffer {
-    /// Larger ones are let go after use.
-    const KEPT: usize = 1 << 20;
+    /// Code units that there is room for at first.
+    const USUAL: usize = 1024;
+    /// Words of larger ones are let go after use.
+    const KEPT: usize = (1 << 20) / UNITS;
+
+    /// Room for this many units, a zero, and one more which tells that there were no more.
+    fn make_room(&mut self, units: usize) {
+        let words = (units + 2).div_ceil(2 * UNITS) * 2;
+        self.units = vec![0; words];
+        self.words = vec![0; words / 2];
+    }
 
     /// Runs `action` on a string argument's kind and bytes. `None` if it is no string.
     #[inline]
     pub fn with<T>(&mut self, call: &Call, index: usize, action: impl FnOnce(u8, &[u8]) -> T) -> Option<T> {
         if self.units.is_empty() {
-            self.units = vec![0; 1024];
+            self.make_room(Self::USUAL);
         }
-        let mut length = call.utf16(index, &mut self.units)?;
-        if length + 1 >= self.units.len() {
-            self.units = vec![0; call.utf16_length(index)? + 2];
-            length = call.utf16(index, &mut self.units)?;
+        let mut length = call.utf16(index, units_of(&mut self.units))?;
+        if length + 1 >= self.units.len() * UNITS {
+            self.make_room(call.utf16_length(index)?);
+            length = call.utf16(index, units_of(&mut self.units))?;
         }
-        let units = &self.units[..length];
-        self.bytes.clear();
-        let kind = if is_latin1(units) {
-            self.bytes.extend(units.iter().map(|unit| *unit as u8));
-            kind::LATIN1
+        let (kind, bytes, words) = if narrow(&self.units, length, &mut self.words) {
+            (kind::LATIN1, length, &self.words)
         } else {
-            self.bytes
-                .extend(units.iter().flat_map(|unit| unit.to_le_bytes()));
-            kind::UTF16
+            (kind::UTF16, length * 2, &self.units)
         };
-        let outcome = action(kind, &self.bytes);
+        let outcome = action(kind, bytes_of(words).get(..bytes).unwrap_or(&[]));
         if self.units.len() > Self::KEPT {
             *self = Self::default();
         }

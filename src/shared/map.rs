@@ -278,23 +278,34 @@ impl Method for Get {
                 Ok(Read::Found(found)) => Ok(Ok(found)),
                 Err(error) => Err(failure(error)),
             })?;
-            let mut found = match found {
-                Err(value) => return Ok(value),
-                Ok(found) => found,
-            };
-            // It may be another one, and longer, by the time there is room for it.
-            loop {
-                let mut words = vec![0; found.bytes.div_ceil(8)];
-                match table.get(key, &mut words).map_err(failure)? {
-                    Read::Missing => return Ok(call.undefined()),
-                    Read::Found(now) if now.bytes.div_ceil(8) <= words.len() => {
-                        owner.note(&now);
-                        return Ok(owner.value(call, &now, &words, false));
-                    }
-                    Read::Found(now) => found = now,
-                }
+            match found {
+                Err(value) => Ok(value),
+                Ok(found) => get_apart(owner, call, table, key, found),
             }
         })
+    }
+}
+
+/// A value that there is no room for in the scratch memory.
+#[cold]
+fn get_apart(
+    owner: &Owner,
+    call: &Call,
+    table: &Table,
+    key: &Key<'_>,
+    mut found: Found,
+) -> std::result::Result<Value, Failure> {
+    // It may be another one, and longer, by the time there is room for it.
+    loop {
+        let mut words = vec![0; found.bytes.div_ceil(8)];
+        match table.get(key, &mut words).map_err(failure)? {
+            Read::Missing => return Ok(call.undefined()),
+            Read::Found(now) if now.bytes.div_ceil(8) <= words.len() => {
+                owner.note(&now);
+                return Ok(owner.value(call, &now, &words, false));
+            }
+            Read::Found(now) => found = now,
+        }
     }
 }
 

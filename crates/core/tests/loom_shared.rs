@@ -4,6 +4,8 @@
 // Tests, and what they call.
 #![allow(clippy::unwrap_used)]
 
+use std::sync::OnceLock;
+
 use loom::sync::Arc;
 use loom::thread;
 
@@ -71,7 +73,9 @@ const TABLE_WORDS: usize = 292;
 const SEEDS: [u64; 2] = [3, 5];
 
 fn shard(memory: &[AtomicU64]) -> Shard<'_> {
-    Shard::new(Words::new(memory), Geometry::new(TABLE_WORDS, 2, false).unwrap()).unwrap()
+    static GEOMETRY: OnceLock<Geometry> = OnceLock::new();
+    let geometry = GEOMETRY.get_or_init(|| Geometry::new(TABLE_WORDS, 2, false).unwrap());
+    Shard::new(Words::new(memory), geometry).unwrap()
 }
 
 fn put(memory: &[AtomicU64], me: u64, name: u64, value: u64) {

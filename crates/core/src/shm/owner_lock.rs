@@ -94,6 +94,17 @@ impl<'a> OwnerLock<'a> {
                     _ => (0, Acquired::Free),
                 }
             };
+            // To swap takes the line away from the holder, who needs it: not before there is a chance.
+            let now = self.0.load(Ordering::Relaxed);
+            if now != expected {
+                attempt = if now == owner {
+                    attempt.saturating_add(1)
+                } else {
+                    0
+                };
+                owner = now;
+                continue;
+            }
             // Acquire: pairs with the store in `release`; and what a dead owner wrote is visible as far as the
             // kernel has seen it die.
             match self

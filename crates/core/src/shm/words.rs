@@ -77,6 +77,19 @@ impl<'a> Words<'a> {
         Ok(())
     }
 
+    /// Lets the processor fetch the line of a word that is about to be written, if there is such a word. Does nothing else.
+    #[inline]
+    pub fn fetch(self, index: usize) {
+        #[cfg(all(target_arch = "x86_64", not(loom)))]
+        if let Some(word) = self.0.get(index) {
+            use std::arch::x86_64::{_mm_prefetch, _MM_HINT_ET0};
+            // SAFETY: a hint, which changes nothing that a program can see.
+            unsafe { _mm_prefetch::<_MM_HINT_ET0>(std::ptr::from_ref(word).cast()) };
+        }
+        #[cfg(not(all(target_arch = "x86_64", not(loom))))]
+        let _ = index;
+    }
+
     /// Copies words out.
     ///
     /// # Errors

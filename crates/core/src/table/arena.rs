@@ -2,7 +2,7 @@
 //!
 //! A small block that is given back is not joined with its neighbours at once: it is *spare*, and the next one of its
 //! size is taken from there, without a look at other blocks. When there is no free block that is large enough, all spare
-//! ones are joined.
+//! ones are joined. The one that was given back last has a word of its own, which lies where the caller wants it.
 //!
 //! ```text
 //! word 0 of any block    size of the block before << 32 | size << 1 | 1 if free     (sizes in words)
@@ -40,17 +40,20 @@ const LOW: u64 = 0xffff_ffff;
 #[derive(Clone, Copy, Debug)]
 pub struct Arena<'a> {
     words: Words<'a>,
+    last_free: usize,
     lists: usize,
     start: usize,
     end: usize,
 }
 
 impl<'a> Arena<'a> {
-    /// Over `words`, whose indices are what blocks are called by: the lists from `lists`, blocks from `start` to
-    /// `end`. The latter are even and less than 2^31 apart.
-    pub fn new(words: Words<'a>, lists: usize, start: usize, end: usize) -> Self {
+    /// Over `words`, whose indices are what blocks are called by: at `last_free` the word for the block given back last,
+    /// the lists from `lists`, blocks from `start` to `end`. The latter are even and less than 2^31 apart.
+    #[inline]
+    pub fn new(words: Words<'a>, last_free: usize, lists: usize, start: usize, end: usize) -> Self {
         Self {
             words,
+            last_free,
             lists,
             start,
             end,
@@ -109,6 +112,7 @@ impl<'a> Arena<'a> {
     ///
     /// # Errors
     /// `Corrupt` when the lists are not what this module made.
+    #[inline]
     pub fn allocate(self, words: usize) -> Result<Option<usize>, Corrupt> {
         if words > self.capacity() {
             return Ok(None);
@@ -117,6 +121,11 @@ impl<'a> Arena<'a> {
         if let Some(block) = self.take_spare(wanted)? {
             return Ok(Some(block));
         }
+        self.cut(wanted)
+    }
+
+    /// A block of a free one.
+    fn cut(self, wanted: usize) -> Result<Option<usize>, Corrupt> {
         let mut found = self.find(wanted)?;
         if found.is_none() && self.join_spare()? {
             found = self.find(wanted)?;
@@ -139,6 +148,7 @@ impl<'a> Arena<'a> {
     ///
     /// # Errors
     /// As [`Arena::allocate`].
+    #[inline]
     pub fn free(self, block: usize) -> Result<(), Corrupt> {
         let (size, _, free) = self.sizes(block)?;
         if free {
@@ -147,15 +157,36 @@ impl<'a> Arena<'a> {
         if size >= EXACT_BELOW {
             return self.join(block);
         }
+        let last = self.words.load(self.last_free)? as usize;
+        self.words.store(self.last_free, block as u64)?;
+        if last == 0 {
+            return Ok(());
+        }
+        let (size, _, free) = self.sizes(last)?;
+        if free || size >= EXACT_BELOW {
+            return Err(Corrupt);
+        }
         let list = self.lists + SPARE + size / GRAIN;
-        self.words.store(block + 1, self.words.load(list)?)?;
-        self.words.store(list, block as u64)
+        self.words.store(last + 1, self.words.load(list)?)?;
+        self.words.store(list, last as u64)
     }
 
     /// A spare block of just this size.
+    #[inline]
     fn take_spare(self, size: usize) -> Result<Option<usize>, Corrupt> {
         if size >= EXACT_BELOW {
             return Ok(None);
+        }
+        let last = self.words.load(self.last_free)? as usize;
+        if last != 0 {
+            let (its_size, _, free) = self.sizes(last)?;
+            if free {
+                return Err(Corrupt);
+            }
+            if its_size == size {
+                self.words.store(self.last_free, 0)?;
+                return Ok(Some(last));
+            }
         }
         let list = self.lists + SPARE + size / GRAIN;
         let block = self.words.load(list)? as usize;
@@ -173,6 +204,12 @@ impl<'a> Arena<'a> {
     /// Joins all spare blocks with their neighbours. False when there were none.
     fn join_spare(self) -> Result<bool, Corrupt> {
         let mut any = false;
+        let last = self.words.load(self.last_free)? as usize;
+        if last != 0 {
+            self.words.store(self.last_free, 0)?;
+            self.join(last)?;
+            any = true;
+        }
         for class in 0..EXACT_CLASSES {
             // One that is listed twice is free the second time, and so corrupt: this ends.
             while let Some(block) = self.take_spare(class * GRAIN)? {
@@ -219,6 +256,7 @@ impl<'a> Arena<'a> {
     /// # Errors
     /// `Corrupt` when they overlap or leave gaps that no block could have.
     pub fn rebuild(self, used: &[(usize, usize)]) -> Result<(), Corrupt> {
+        self.words.store(self.last_free, 0)?;
         for index in 0..LIST_WORDS {
             self.words.store(self.lists + index, 0)?;
         }
@@ -341,7 +379,7 @@ mod tests {
     use crate::sync::AtomicU64;
     use proptest::prelude::*;
 
-    const START: usize = LIST_WORDS.next_multiple_of(GRAIN);
+    const START: usize = (1 + LIST_WORDS).next_multiple_of(GRAIN);
     const WORDS: usize = START + 1000;
 
     struct Memory(Vec<AtomicU64>);
@@ -354,7 +392,7 @@ mod tests {
         }
 
         fn arena(&self) -> Arena<'_> {
-            Arena::new(Words::new(&self.0), 0, START, WORDS)
+            Arena::new(Words::new(&self.0), 0, 1, START, WORDS)
         }
     }
 

@@ -84,7 +84,7 @@ pub(super) struct Entry {
 
 impl Entry {
     /// Looks at the entry in `block`.
-    #[inline]
+    #[inline(always)]
     pub fn at(words: Words<'_>, arena: Arena<'_>, block: usize) -> Result<Self, Corrupt> {
         let size = arena.size(block)?;
         let meta = words.load(block + 3)?;
@@ -155,6 +155,7 @@ impl Entry {
     }
 
     /// When it expires, if it does.
+    #[inline]
     pub fn expires(&self, words: Words<'_>) -> Result<Option<u64>, Corrupt> {
         match self.is_expiring() {
             true => words.load(self.block + HEADER_WORDS).map(Some),
@@ -163,7 +164,7 @@ impl Entry {
     }
 
     /// Whether this is the entry of a key.
-    #[inline]
+    #[inline(always)]
     pub fn has(&self, words: Words<'_>, key: &Key<'_>) -> Result<bool, Corrupt> {
         if (self.meta ^ key.meta()) & (0xf_ffff << 32) != 0 {
             return Ok(false);
@@ -184,6 +185,7 @@ pub(super) fn words_needed(key: &Key<'_>, value: &NewValue<'_>, expires: Option<
 }
 
 /// Fills in a block that nobody can reach yet.
+#[inline]
 pub(super) fn write(
     words: Words<'_>,
     block: usize,
@@ -209,7 +211,7 @@ pub(super) fn write(
 }
 
 /// The word that links an entry to the next of its bucket. Acquire: pairs with `Words::publish`.
-#[inline]
+#[inline(always)]
 pub(super) fn link(words: Words<'_>, block: usize) -> Result<(u64, usize), Corrupt> {
     let word = words
         .at(block.checked_add(1).ok_or(Corrupt)?)?

@@ -31,7 +31,7 @@ use crate::sys::clock::monotonic_ns;
 /// Of the segments of tables.
 pub const KIND: Kind = Kind {
     name: "map",
-    layout: 2,
+    layout: 3,
 };
 
 /// A table has at most this many shards, unless more are asked for.
@@ -182,9 +182,10 @@ impl Table {
         }
     }
 
+    #[inline]
     fn shard(&self, number: usize) -> Result<Shard<'_>, Corrupt> {
         let words = Words::new(self.segment.body()).part(number * self.shard_words, self.shard_words)?;
-        Shard::new(words, self.geometry)
+        Shard::new(words, &self.geometry)
     }
 
     #[inline]
@@ -196,7 +197,7 @@ impl Table {
     ///
     /// # Errors
     /// `Corrupt`, `Stuck`.
-    #[inline]
+    #[inline(always)]
     pub fn get(&self, key: &Key<'_>, target: &mut [u64]) -> Result<Read, TableError> {
         self.shard_of(key)?.get(&System, key, target, monotonic_ns)
     }
@@ -343,7 +344,7 @@ fn initialise(segment: &ObjectSegment, layout: &Layout, ttl_ns: u64) {
     for number in 0..layout.shards {
         let shard = body
             .part(number * layout.shard_words, layout.shard_words)
-            .and_then(|words| Shard::new(words, layout.geometry))
+            .and_then(|words| Shard::new(words, &layout.geometry))
             .and_then(Shard::initialise);
         debug_assert!(shard.is_ok(), "the segment was made for this layout");
     }

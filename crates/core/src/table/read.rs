@@ -1,7 +1,7 @@
 //! Reading a shard without its lock.
 
 use super::entry::{Entry, Key};
-use super::shard::{Shard, RECLAIMS};
+use super::shard::{Found, Shard, RECLAIMS};
 use super::TableError;
 use crate::shm::owner_lock::Host;
 use crate::shm::words::Corrupt;
@@ -51,7 +51,7 @@ impl Shard<'_> {
     ///
     /// # Errors
     /// `Corrupt`, and `Stuck` when so many write that only the lock would help.
-    #[inline]
+    #[inline(always)]
     pub fn get(
         self,
         host: &impl Host,
@@ -59,25 +59,46 @@ impl Shard<'_> {
         target: &mut [u64],
         now: impl Fn() -> u64,
     ) -> Result<Read, TableError> {
-        self.consistent(host, || {
-            let Some(found) = self.find(key)? else {
-                return Ok(Read::Missing);
-            };
-            let entry = found.entry;
-            let expires = entry.expires(self.words)?;
-            if expires.is_some_and(|expires| expires <= now()) {
-                return Ok(Read::Missing);
-            }
-            let words = entry.value_bytes().div_ceil(8).min(target.len());
-            self.words.copy_out(entry.value_at(), &mut target[..words])?;
-            self.stamp(entry.block)?;
-            Ok(Read::Found(Value {
-                kind: entry.value_kind(),
-                bytes: entry.value_bytes(),
-                version: entry.version(self.words)?,
-                expires,
-            }))
-        })
+        let reclaims = self.words.at(RECLAIMS)?;
+        // As in `consistent`, whose loop would keep this from being one piece of code with its caller.
+        let before = reclaims.load(Ordering::Acquire);
+        let outcome = self.look_up(key, target, &now);
+        fence(Ordering::Acquire);
+        if reclaims.load(Ordering::Relaxed) == before {
+            return Ok(outcome?);
+        }
+        self.get_contended(host, key, target, &now)
+    }
+
+    #[cold]
+    fn get_contended(
+        self,
+        host: &impl Host,
+        key: &Key<'_>,
+        target: &mut [u64],
+        now: &impl Fn() -> u64,
+    ) -> Result<Read, TableError> {
+        self.consistent(host, || self.look_up(key, target, now))
+    }
+
+    #[inline(always)]
+    fn look_up(self, key: &Key<'_>, target: &mut [u64], now: &impl Fn() -> u64) -> Result<Read, Corrupt> {
+        let Some(Found { entry, .. }) = self.find(key)? else {
+            return Ok(Read::Missing);
+        };
+        let expires = entry.expires(self.words)?;
+        if expires.is_some_and(|expires| expires <= now()) {
+            return Ok(Read::Missing);
+        }
+        let words = entry.value_bytes().div_ceil(8).min(target.len());
+        self.words.copy_out(entry.value_at(), &mut target[..words])?;
+        self.stamp(entry.block)?;
+        Ok(Read::Found(Value {
+            kind: entry.value_kind(),
+            bytes: entry.value_bytes(),
+            version: entry.version(self.words)?,
+            expires,
+        }))
     }
 
     /// Copies all entries of a bucket that have not expired: for each its version, its meta word (`entry`), its
@@ -118,7 +139,6 @@ impl Shard<'_> {
     }
 
     /// Runs `read` until nothing that it saw can have been used for something else meanwhile.
-    #[inline]
     fn consistent<T>(
         self,
         host: &impl Host,

@@ -28,7 +28,7 @@ impl Shard<'_> {
                 if block == 0 {
                     break;
                 }
-                match Entry::at(self.words, self.arena, block) {
+                match Entry::at(self.words, self.arena(), block) {
                     Ok(entry) if seen.insert(block) => {
                         used.push((block, entry.size));
                         payload += entry.payload();
@@ -49,7 +49,7 @@ impl Shard<'_> {
             return self.give_up();
         }
         crash::point("table.repairing");
-        self.arena.rebuild(&used)?;
+        self.arena().rebuild(&used)?;
         let block_words: usize = used.iter().map(|(_, size)| size).sum();
         self.words.store(ENTRIES, used.len() as u64)?;
         self.words.store(BLOCK_WORDS, block_words as u64)?;
@@ -63,7 +63,7 @@ impl Shard<'_> {
         for bucket in 0..self.geometry.buckets {
             self.set_link(Link::Bucket(bucket), 0)?;
         }
-        self.arena.rebuild(&[])?;
+        self.arena().rebuild(&[])?;
         for index in [ENTRIES, BLOCK_WORDS, PAYLOAD, EXPIRING] {
             self.words.store(index, 0)?;
         }

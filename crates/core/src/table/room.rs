@@ -14,20 +14,32 @@ const SWEPT: usize = 2;
 
 impl Shard<'_> {
     /// Holder: a block, for which others may have to go. The entry found may be among them.
+    #[inline]
     pub(super) fn allocate(
+        self,
+        key: &Key<'_>,
+        found: Option<Found>,
+        words: usize,
+        now: &impl Fn() -> u64,
+    ) -> Result<(usize, Option<Found>), TableError> {
+        if let Some(block) = self.arena().allocate(words)? {
+            return Ok((block, found));
+        }
+        self.make_room(key, found, words, now)
+    }
+
+    #[cold]
+    fn make_room(
         self,
         key: &Key<'_>,
         mut found: Option<Found>,
         words: usize,
         now: &impl Fn() -> u64,
     ) -> Result<(usize, Option<Found>), TableError> {
-        if words > self.arena.capacity() {
+        if words > self.arena().capacity() {
             return Err(TableError::Full);
         }
         loop {
-            if let Some(block) = self.arena.allocate(words)? {
-                return Ok((block, found));
-            }
             let kept = found.map_or(0, |found| found.entry.block);
             let made_room = match self.geometry.evicts {
                 true => self.evict(kept, now)?,
@@ -37,6 +49,9 @@ impl Shard<'_> {
                 return Err(TableError::Full);
             }
             found = self.find(key)?;
+            if let Some(block) = self.arena().allocate(words)? {
+                return Ok((block, found));
+            }
         }
     }
 
@@ -110,6 +125,7 @@ impl Shard<'_> {
     }
 
     /// Holder: looks through a few buckets for what has expired, others each time.
+    #[inline]
     pub(super) fn sweep(self, now: &impl Fn() -> u64) -> Result<(), TableError> {
         if self.words.load(EXPIRING)? == 0 {
             return Ok(());

@@ -2,13 +2,17 @@
 //!
 //! ```text
 //! word   0   lock         `OwnerLock`
+//!        1   version      of the last change
+//!        2   entries, 3 words of their blocks, 4 bytes of keys and values, 5 entries that expire
+//!        6   bucket to be looked through next for what has expired
+//!        7   the block given back last (`arena`)
+//!        8   entries evicted so far, 9 expired
 //!       16   reclaims     raised before a block that could be reached is used for anything else
-//!       32   version      of the last change
-//!       33   entries, 34 words of their blocks, 35 bytes of keys and values, 36 entries that expire
-//!       37   bucket to be looked through next for what has expired
-//!       38   entries evicted so far, 39 expired
-//!       48   lists of the arena, then the buckets (32 bits each), then the stamps (32 bits each), then the arena
+//!       32   lists of the arena, then the buckets (32 bits each), then the stamps (32 bits each), then the arena
 //! ```
+//!
+//! What a writer changes each time is in the line of the lock, which it has to fetch anyway from the writer before it.
+//! Readers look at the line of `reclaims` only.
 //!
 //! **Writing** needs the lock. A new entry is written into a free block, which nobody can reach; then one store,
 //! to a bucket or to the link of another entry, puts it in the place of the old one. Whoever dies before that
@@ -31,16 +35,17 @@ use crate::shm::words::{Corrupt, Words};
 use crate::sync::{fence, Ordering};
 
 const LOCK: usize = 0;
+pub(super) const VERSION: usize = 1;
+pub(super) const ENTRIES: usize = 2;
+pub(super) const BLOCK_WORDS: usize = 3;
+pub(super) const PAYLOAD: usize = 4;
+pub(super) const EXPIRING: usize = 5;
+pub(super) const HAND: usize = 6;
+const LAST_FREE: usize = 7;
+pub(super) const EVICTED: usize = 8;
+pub(super) const EXPIRED: usize = 9;
 pub(super) const RECLAIMS: usize = 16;
-pub(super) const VERSION: usize = 32;
-pub(super) const ENTRIES: usize = 33;
-pub(super) const BLOCK_WORDS: usize = 34;
-pub(super) const PAYLOAD: usize = 35;
-pub(super) const EXPIRING: usize = 36;
-pub(super) const HAND: usize = 37;
-pub(super) const EVICTED: usize = 38;
-pub(super) const EXPIRED: usize = 39;
-const LISTS: usize = 48;
+const LISTS: usize = 32;
 const BUCKETS: usize = (LISTS + LIST_WORDS).next_multiple_of(16);
 
 pub(super) const LOW: u64 = 0xffff_ffff;
@@ -155,8 +160,7 @@ pub(super) struct Found {
 #[derive(Clone, Copy, Debug)]
 pub struct Shard<'a> {
     pub(super) words: Words<'a>,
-    pub(super) arena: Arena<'a>,
-    pub(super) geometry: Geometry,
+    pub(super) geometry: &'a Geometry,
 }
 
 impl<'a> Shard<'a> {
@@ -164,14 +168,16 @@ impl<'a> Shard<'a> {
     ///
     /// # Errors
     /// When they are fewer.
-    pub fn new(words: Words<'a>, geometry: Geometry) -> Result<Self, Corrupt> {
+    #[inline]
+    pub fn new(words: Words<'a>, geometry: &'a Geometry) -> Result<Self, Corrupt> {
         let words = words.part(0, geometry.words)?;
-        let arena = Arena::new(words, LISTS, geometry.arena, geometry.words);
-        Ok(Self {
-            words,
-            arena,
-            geometry,
-        })
+        Ok(Self { words, geometry })
+    }
+
+    #[inline]
+    pub(super) fn arena(self) -> Arena<'a> {
+        let Geometry { arena, words, .. } = *self.geometry;
+        Arena::new(self.words, LAST_FREE, LISTS, arena, words)
     }
 
     /// Maker: an empty shard in zeroed memory.
@@ -179,14 +185,16 @@ impl<'a> Shard<'a> {
     /// # Errors
     /// Never in memory that has its size.
     pub fn initialise(self) -> Result<(), Corrupt> {
-        self.arena.rebuild(&[])
+        self.arena().rebuild(&[])
     }
 
+    #[inline]
     fn lock(self) -> Result<OwnerLock<'a>, Corrupt> {
         Ok(OwnerLock::new(self.words.at(LOCK)?))
     }
 
     /// Runs `action` with the lock. Puts in order first what a dead holder left.
+    #[inline]
     pub(super) fn locked<T>(
         self,
         host: &impl Host,
@@ -226,6 +234,7 @@ impl<'a> Shard<'a> {
         self.locked(host, || Ok(()))
     }
 
+    #[inline]
     pub(super) fn bucket_of(self, key: &Key<'_>) -> usize {
         key.hash as usize & (self.geometry.buckets - 1)
     }
@@ -238,6 +247,7 @@ impl<'a> Shard<'a> {
     }
 
     /// Holder: lets a link point to another entry. The store that makes a change.
+    #[inline]
     pub(super) fn set_link(self, at: Link, block: usize) -> Result<(), Corrupt> {
         match at {
             Link::Bucket(bucket) => {
@@ -254,8 +264,21 @@ impl<'a> Shard<'a> {
         }
     }
 
-    /// The entry of a key.
+    /// Has the processor fetch, all at once, what a change of this key is likely to touch: behind the taking of the lock it
+    /// would fetch one after the other, and often from the cache of another processor.
     #[inline]
+    fn foresee(self, key: &Key<'_>) {
+        self.words.fetch(LOCK);
+        self.words.fetch(RECLAIMS);
+        let found = self.head(self.bucket_of(key)).unwrap_or(0);
+        self.words.fetch(found);
+        let free = self.words.load(LAST_FREE).map_or(0, |block| block as usize);
+        self.words.fetch(free);
+        self.words.fetch(free.wrapping_add(8));
+    }
+
+    /// The entry of a key.
+    #[inline(always)]
     pub(super) fn find(self, key: &Key<'_>) -> Result<Option<Found>, Corrupt> {
         let bucket = self.bucket_of(key);
         let mut at = Link::Bucket(bucket);
@@ -266,7 +289,7 @@ impl<'a> Shard<'a> {
             }
             let (tag, next) = link(self.words, block)?;
             if tag == key.tag() {
-                let entry = Entry::at(self.words, self.arena, block)?;
+                let entry = Entry::at(self.words, self.arena(), block)?;
                 if entry.has(self.words, key)? {
                     return Ok(Some(Found { link: at, entry }));
                 }
@@ -294,6 +317,7 @@ impl<'a> Shard<'a> {
         condition: Condition,
         now: impl Fn() -> u64,
     ) -> Result<Change, TableError> {
+        self.foresee(key);
         self.locked(host, || {
             let found = self.find(key)?;
             let current = self.current(found, &now)?;
@@ -324,6 +348,7 @@ impl<'a> Shard<'a> {
         expiry: Expiry,
         now: impl Fn() -> u64,
     ) -> Result<(f64, u64), TableError> {
+        self.foresee(key);
         self.locked(host, || {
             let found = self.find(key)?;
             let current = self.current(found, &now)?;
@@ -404,6 +429,7 @@ impl<'a> Shard<'a> {
     }
 
     /// What was found, unless it has expired.
+    #[inline]
     fn current(self, found: Option<Found>, now: &impl Fn() -> u64) -> Result<Option<Found>, Corrupt> {
         match found {
             Some(found) if found.entry.is_expiring() && self.has_expired(&found.entry, now())? => Ok(None),
@@ -411,6 +437,7 @@ impl<'a> Shard<'a> {
         }
     }
 
+    #[inline]
     fn version_of(self, found: Option<Found>) -> Result<u64, Corrupt> {
         found.map_or(Ok(0), |found| found.entry.version(self.words))
     }
@@ -436,13 +463,15 @@ impl<'a> Shard<'a> {
             }
         };
         self.words.store(block + 1, link_word(key.tag(), next))?;
-        self.account(&Entry::at(self.words, self.arena, block)?, true)?;
+        let entry = Entry::at(self.words, self.arena(), block)?;
         self.stamp(block)?;
         crash::point("table.written");
         self.set_link(at, block)?;
         crash::point("table.linked");
-        if let Some(found) = found {
-            self.retire(&found.entry)?;
+        let replaced = found.map(|found| found.entry);
+        self.account(Some(&entry), replaced.as_ref())?;
+        if let Some(replaced) = replaced {
+            self.give_back(replaced.block)?;
         }
         self.sweep(now)?;
         Ok(version)
@@ -453,18 +482,20 @@ impl<'a> Shard<'a> {
         let (_, next) = link(self.words, found.entry.block)?;
         crash::point("table.removing");
         self.set_link(found.link, next)?;
-        self.retire(&found.entry)
+        self.account(None, Some(&found.entry))?;
+        self.give_back(found.entry.block)
     }
 
     /// Holder: gives a block back that can no longer be reached.
-    fn retire(self, entry: &Entry) -> Result<(), Corrupt> {
-        self.account(entry, false)?;
+    #[inline]
+    fn give_back(self, block: usize) -> Result<(), Corrupt> {
         self.announce_reclaim()?;
         crash::point("table.retired");
-        self.arena.free(entry.block)
+        self.arena().free(block)
     }
 
     /// Holder: from here on, what could be reached before may be used for something else.
+    #[inline]
     pub(super) fn announce_reclaim(self) -> Result<(), Corrupt> {
         // Release: pairs with the load of readers before they follow links. Who sees this count sees links that
         // lead past what is given back.
@@ -476,23 +507,26 @@ impl<'a> Shard<'a> {
         Ok(())
     }
 
-    /// Holder: counts an entry in or out.
-    fn account(self, entry: &Entry, enters: bool) -> Result<(), Corrupt> {
-        let counts = [
-            (ENTRIES, 1),
-            (BLOCK_WORDS, entry.size as u64),
-            (PAYLOAD, entry.payload()),
-            (EXPIRING, u64::from(entry.is_expiring())),
-        ];
-        for (index, count) in counts {
-            let before = self.words.load(index)?;
-            let after = if enters {
-                before.wrapping_add(count)
-            } else {
-                before.wrapping_sub(count)
-            };
-            if after != before {
-                self.words.store(index, after)?;
+    /// Holder: counts one entry in and another one out.
+    #[inline]
+    fn account(self, enters: Option<&Entry>, leaves: Option<&Entry>) -> Result<(), Corrupt> {
+        let counted = |entry: Option<&Entry>| {
+            entry.map_or([0; 4], |entry| {
+                [
+                    1,
+                    entry.size as u64,
+                    entry.payload(),
+                    u64::from(entry.is_expiring()),
+                ]
+            })
+        };
+        let (enters, leaves) = (counted(enters), counted(leaves));
+        let counts = [ENTRIES, BLOCK_WORDS, PAYLOAD, EXPIRING];
+        for (index, (more, less)) in counts.into_iter().zip(enters.into_iter().zip(leaves)) {
+            if more != less {
+                let count = self.words.load(index)?;
+                self.words
+                    .store(index, count.wrapping_add(more).wrapping_sub(less))?;
             }
         }
         Ok(())
@@ -519,7 +553,7 @@ impl<'a> Shard<'a> {
                 if steps > MAX_CHAIN {
                     return Err(Corrupt);
                 }
-                let entry = Entry::at(self.words, self.arena, block)?;
+                let entry = Entry::at(self.words, self.arena(), block)?;
                 let found = Found { link: at, entry };
                 at = Link::Entry(block);
                 Ok(Some(found))

@@ -38,7 +38,7 @@ impl Memory {
     }
 
     fn shard(&self) -> Shard<'_> {
-        Shard::new(Words::new(&self.words), self.geometry).unwrap()
+        Shard::new(Words::new(&self.words), &self.geometry).unwrap()
     }
 
     fn set(&self, host: Survivor, name: u64, value: &[u8], expiry: Expiry) -> Result<Change, TableError> {
@@ -116,8 +116,8 @@ impl Memory {
         }
         let stats = shard.stats().unwrap();
         assert_eq!((stats.entries, stats.block_bytes, stats.payload_bytes), (0, 0, 0));
-        let room = shard.arena.capacity();
-        let whole = shard.arena.allocate(room).unwrap();
+        let room = shard.arena().capacity();
+        let whole = shard.arena().allocate(room).unwrap();
         assert!(whole.is_some(), "some of the arena is lost");
     }
 }
@@ -242,7 +242,7 @@ fn without_room_it_is_full_or_the_least_recently_used_go() {
     assert!(memory.get(ONE, 99).is_some());
     assert!(memory.get(ONE, 1).is_none());
     // As large as the shard allows: everything else goes.
-    let most = memory.shard().arena.capacity() * 8 - 80;
+    let most = memory.shard().arena().capacity() * 8 - 80;
     memory.set(ONE, 0, &vec![7; most], Expiry::Never).unwrap();
     assert_eq!(memory.shard().stats().unwrap().entries, 1);
     memory.delete(ONE, 0).unwrap();
