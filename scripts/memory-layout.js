@@ -35,7 +35,7 @@ const PARTS = [
   ['SharedMap: the arena', 'table/arena.rs'],
   ['SharedArray', 'array/mod.rs'],
   ['SharedArray: values', 'array/values.rs'],
-  ['SharedHistogram', 'histogram.rs'],
+  ['SharedHistogram', 'histogram/shared.rs'],
   ['RateLimiter', 'limit/limiter.rs'],
   ['RateLimiter: keys', 'limit/slots.rs'],
   ['Channel and Topic', 'channel/ring.rs'],

@@ -489,7 +489,7 @@ fn times_of(histogram: &Histogram) -> PoolTimes {
     PoolTimes {
         count: summary.count as f64,
         mean: summary.mean,
-        stddev: summary.stddev,
+        stddev: summary.standard_deviation,
         min: summary.min as f64,
         max: summary.max as f64,
         percentiles: PERCENTILES

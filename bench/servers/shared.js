@@ -2,8 +2,8 @@
 
 /*
  * What bench/shared.js runs: node shared.js LIBRARY SCENARIO COUNT PROCESSES ENTRIES. Prints {operations, elapsedNs}.
- * Starts one process per PROCESSES that does COUNT operations on a store of ENTRIES; they begin together and the last
- * one's end counts.
+ * Starts PROCESSES that do COUNT operations each on a store of ENTRIES: from the first one's beginning to the last one's
+ * end is what counts.
  */
 
 const fs = require('node:fs');
@@ -20,6 +20,8 @@ const BATCH = 100_000;
 /** What an entry takes in a map: 64 characters, its key, and 43 bytes; and as much again for uneven shards. */
 const ENTRY_BYTES = 240;
 const MIB = 1024 * 1024;
+/** Scenarios in which each process has a store to itself: nothing is shared but the machine. */
+const OWN = /^own-/;
 const CLIENTS = 100;
 const LIMIT = 1_500_000;
 const TEXT = 'x'.repeat(64);
@@ -95,6 +97,9 @@ const libraries = {
   },
 };
 
+/** Of those that make a place of their own. */
+const NOWHERE = { place: '', async remove() {} };
+
 /** A fixed window in a transaction: what lmdb offers to count with. */
 function consumeFrom(db, client) {
   const count = Number(db.get(`limit:${client}`) ?? 0);
@@ -135,32 +140,53 @@ async function untilListening(port) {
   }
 }
 
-async function operate(store, scenario, count, isAsync, keys) {
-  const value = scenario.startsWith('object') ? OBJECT : TEXT;
+/**
+ * Does COUNT operations and returns how many were allowed, as far as they are limits. One loop for each scenario and for
+ * libraries that answer at once: what the loop costs counts as theirs.
+ */
+function operate(store, scenario, count, isAsync, keys) {
+  if (isAsync) return operateAsync(store, scenario, count, keys);
+  if (scenario === 'limit') return consumeAll(store, count);
+  if (scenario.endsWith('get')) return getAll(store, count, keys);
+  return setAll(store, count, keys, valueOf(scenario));
+}
+
+function consumeAll(store, count) {
   let allowed = 0;
-  if (scenario === 'limit') {
-    for (let i = 0; i < count; i++) {
-      const answer = store.consume(i % CLIENTS);
-      allowed += Number(isAsync ? await answer : answer);
-    }
-  } else if (scenario.endsWith('set')) {
-    for (let i = 0; i < count; i++) {
-      const done = store.set(keys[i % keys.length], value);
-      if (isAsync) await done;
-    }
-    await store.flush?.();
-  } else {
-    for (let i = 0; i < count; i++) {
-      const answer = store.get(keys[i % keys.length]);
-      if ((isAsync ? await answer : answer) === undefined) throw new Error('a value is missing');
-    }
+  for (let i = 0; i < count; i++) allowed += Number(store.consume(i % CLIENTS));
+  return allowed;
+}
+
+function getAll(store, count, keys) {
+  for (let i = 0; i < count; i++) {
+    if (store.get(keys[i % keys.length]) === undefined) throw new Error('a value is missing');
+  }
+  return 0;
+}
+
+async function setAll(store, count, keys, value) {
+  for (let i = 0; i < count; i++) store.set(keys[i % keys.length], value);
+  await store.flush?.();
+  return 0;
+}
+
+async function operateAsync(store, scenario, count, keys) {
+  const value = valueOf(scenario);
+  let allowed = 0;
+  for (let i = 0; i < count; i++) {
+    const key = keys[i % keys.length];
+    if (scenario === 'limit') allowed += Number(await store.consume(i % CLIENTS));
+    else if (scenario.endsWith('set')) await store.set(key, value);
+    else if ((await store.get(key)) === undefined) throw new Error('a value is missing');
   }
   return allowed;
 }
 
+const valueOf = (scenario) => (scenario.startsWith('object') ? OBJECT : TEXT);
+
 /** Puts all entries in. */
 async function fill(store, scenario, entries, isAsync) {
-  const value = scenario.startsWith('object') ? OBJECT : TEXT;
+  const value = valueOf(scenario);
   for (let i = 0; i < entries; i++) {
     const done = store.set(keyOf(i), value);
     if (isAsync) await done;
@@ -170,33 +196,40 @@ async function fill(store, scenario, entries, isAsync) {
 }
 
 /** One of the processes at work: says when it is ready, and works when told. */
-async function work(library, scenario, count, place, entries) {
+async function work(library, name, count, place, entries, share) {
   const isAsync = library === 'redis';
-  const store = await libraries[library].open(place, scenario, entries);
+  const scenario = name.replace(OWN, '');
+  const own = name === scenario ? undefined : await libraries[library].make(scenario, entries);
+  const store = await libraries[library].open(own?.place ?? place, scenario, entries);
   const used = Math.min(entries, MOST_KEYS);
-  const keys = Array.from({ length: used }, (_, index) => keyOf(Math.floor((index * entries) / used)));
+  // Each process begins at another key, and goes through all of them.
+  const keys = Array.from({ length: used }, (_, index) =>
+    keyOf(Math.floor((((index + share * used) % used) * entries) / used)),
+  );
   if (scenario !== 'limit') {
     await fill(store, scenario, entries, isAsync);
     await operate(store, scenario, Math.min(count, Math.max(30_000, used)), isAsync, keys);
   }
   process.send('ready');
   await once(process, 'message');
+  const beganNs = String(process.hrtime.bigint());
   const allowed = await operate(store, scenario, count, isAsync, keys);
-  process.send({ allowed, endedNs: String(process.hrtime.bigint()) });
+  process.send({ allowed, beganNs, endedNs: String(process.hrtime.bigint()) });
   await store.end();
+  await own?.remove();
   process.disconnect();
 }
 
 async function run(library, scenario, count, processes, entries) {
-  const { place, remove } = await libraries[library].make(scenario, entries);
+  const hasOwn = OWN.test(scenario);
+  const { place, remove } = hasOwn ? NOWHERE : await libraries[library].make(scenario, entries);
   const args = ['work', library, scenario, count, place, entries].map(String);
-  const children = Array.from({ length: processes }, () =>
-    fork(__filename, args, { stdio: ['ignore', 2, 2, 'ipc'] }),
+  const children = Array.from({ length: processes }, (_, index) =>
+    fork(__filename, [...args, String(index / processes)], { stdio: ['ignore', 2, 2, 'ipc'] }),
   );
   const next = (child) => Promise.race([once(child, 'message'), once(child, 'exit').then(failed)]);
   const exits = children.map((child) => once(child, 'exit'));
   await Promise.all(children.map(next));
-  const startNs = process.hrtime.bigint();
   for (const child of children) child.send('go');
   const ends = (await Promise.all(children.map(next))).map(([message]) => message);
   await Promise.all(exits);
@@ -206,11 +239,9 @@ async function run(library, scenario, count, processes, entries) {
   if (scenario === 'limit' && allowed !== Math.min(operations, LIMIT)) {
     throw new Error(`${allowed} were allowed instead of ${Math.min(operations, LIMIT)}`);
   }
-  const endNs = ends.reduce(
-    (latest, { endedNs }) => (BigInt(endedNs) > latest ? BigInt(endedNs) : latest),
-    0n,
-  );
-  console.log(JSON.stringify({ operations, elapsedNs: Number(endNs - startNs) }));
+  const beganNs = ends.map((end) => BigInt(end.beganNs)).reduce((one, other) => (other < one ? other : one));
+  const endedNs = ends.map((end) => BigInt(end.endedNs)).reduce((one, other) => (other > one ? other : one));
+  console.log(JSON.stringify({ operations, elapsedNs: Number(endedNs - beganNs) }));
 }
 
 function failed() {
@@ -219,8 +250,8 @@ function failed() {
 
 const [role, ...rest] = process.argv.slice(2);
 if (role === 'work') {
-  const [library, scenario, count, place, entries] = rest;
-  work(library, scenario, Number(count), place, Number(entries));
+  const [library, scenario, count, place, entries, share] = rest;
+  work(library, scenario, Number(count), place, Number(entries), Number(share));
 } else {
   const [scenario, count, processes, entries] = rest;
   run(role, scenario, Number(count), Number(processes), Number(entries));

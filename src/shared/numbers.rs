@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use manycore_core::counter::Counter;
-use manycore_core::histogram::{Histogram, Scale};
+use manycore_core::histogram::scale::Scale;
+use manycore_core::histogram::shared::Histogram;
 use manycore_core::limit::limiter::{Limiter, Rules, Verdict};
 use manycore_core::limit::slots::SlotError;
 use napi::bindgen_prelude::{Env, Error, JsValue, Object, Result, Status};

@@ -8,7 +8,6 @@ pub mod channel;
 #[cfg(not(loom))]
 pub mod counter;
 pub mod crash;
-#[cfg(not(loom))]
 pub mod histogram;
 pub mod limit;
 pub mod liveness;

@@ -16,7 +16,6 @@
 //! caller by [`Queue::abandon`], who gives it up or sends it again.
 
 mod completions;
-mod histogram;
 mod order;
 mod pool;
 mod scheduler;
@@ -26,8 +25,9 @@ mod station;
 mod task;
 mod worker;
 
+pub use crate::histogram::local::{Histogram, PERCENTILES};
+pub use crate::histogram::scale::Summary;
 pub use completions::{Entry, Kind, ENTRY_BYTES};
-pub use histogram::{Histogram, Summary, PERCENTILES};
 pub use pool::{Cancelled, Load, Queue};
 pub use scheduler::{Scheduler, Taker};
 pub use sleepers::Sleepers;

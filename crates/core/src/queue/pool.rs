@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use std::time::Duration;
 
 use super::completions::{times, Entry, Kind};
-use super::histogram::Histogram;
 use super::order::Ranked;
 use super::sleepers::Sleepers;
 use super::slots::{Place, Slots};
 use super::station::{settle, InHand, Limits, Lot, Station};
 use super::task::{Priority, Target, Task, TaskKind};
+use crate::histogram::local::Histogram;
 use crate::ring::doorbell::{is_soon_pending, Consumer};
 use crate::ring::spin::Latency;
 use crate::sync::{fence, AtomicU32, AtomicU64, Ordering};

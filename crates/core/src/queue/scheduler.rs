@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::completions::Kind;
-use super::histogram::Histogram;
 use super::pool::{Cancelled, Load, Queue};
 use super::task::{Priority, Target, Task};
 use super::worker::Worker;
+use crate::histogram::local::Histogram;
 use crate::ring::doorbell::Consumer;
 use crate::sys::eventfd::EventFd;
 

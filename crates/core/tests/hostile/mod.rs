@@ -8,9 +8,13 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
+use manycore_core::array::numbers::{NumberType, Operation};
+use manycore_core::array::shared::{Array, ElementType, Elements};
+use manycore_core::array::values::{NewValue as ArrayValue, Values};
 use manycore_core::channel::ring::Cursor;
 use manycore_core::channel::shared::{Queue, CHANNEL, TOPIC};
-use manycore_core::histogram::{Histogram, Scale};
+use manycore_core::histogram::scale::Scale;
+use manycore_core::histogram::shared::Histogram;
 use manycore_core::limit::limiter::{Limiter, Rules};
 use manycore_core::liveness::OwnerId;
 use manycore_core::lock::host::Host;
@@ -18,6 +22,7 @@ use manycore_core::lock::layout::{Kind, Mode};
 use manycore_core::lock::memory::{Design, LockMemory};
 use manycore_core::lock::request::{Ask, Waiting};
 use manycore_core::shm::object::ObjectSegment;
+use manycore_core::shm::owner_lock::System;
 use manycore_core::table::entry::NewValue;
 use manycore_core::table::map::{Options, Table};
 use manycore_core::table::shard::{Condition, Expiry};
@@ -26,8 +31,9 @@ use manycore_core::table::shard::{Condition, Expiry};
 pub type Attack = fn(&[u8]);
 
 /// What can be attacked, and by which function.
-pub const TARGETS: [(&str, Attack); 4] = [
+pub const TARGETS: [(&str, Attack); 5] = [
     ("table", table),
+    ("arrays", arrays),
     ("queue", queue),
     ("numbers", numbers),
     ("locks", locks),
@@ -127,6 +133,66 @@ pub fn table(data: &[u8]) {
                 }
             }
         }
+    }
+}
+
+/// An array of values or of numbers of each type; opened anew over what its parameters say by then.
+pub fn arrays(data: &[u8]) {
+    const MOST_BYTES: usize = 40;
+    let types = [
+        ElementType::Value(MOST_BYTES),
+        ElementType::Number(NumberType::Int32),
+        ElementType::Number(NumberType::Uint32),
+        ElementType::Number(NumberType::Float64),
+        ElementType::Number(NumberType::Int64),
+        ElementType::Number(NumberType::Uint64),
+    ];
+    let of = types[usize::from(data.first().copied().unwrap_or(0)) % types.len()];
+    let Ok(array) = Array::open(of, 8, 4, ObjectSegment::anonymous) else {
+        return;
+    };
+    for step in steps(data) {
+        scribble(array.segment(), &step);
+        let again = Array::open(of, 8, 4, |_| Ok(Arc::clone(array.segment())));
+        let used = match (step.then & 0x20, &again) {
+            (0, _) => &array,
+            (_, Ok(again)) => again,
+            (_, Err(_)) => continue,
+        };
+        let index = step.place % 10;
+        match used.elements() {
+            Ok(Elements::Values(values)) => values_attacked(values, index, &step),
+            Ok(Elements::Numbers(numbers, _)) => match step.then & 7 {
+                0 => drop(numbers.get(index)),
+                1 => drop(numbers.change(index, Operation::Add, step.value)),
+                2 => drop(numbers.change(index, Operation::Exchange, step.value)),
+                3 => drop(numbers.compare_exchange(index, 0, step.value)),
+                4 => drop(numbers.push(&System, step.value)),
+                5 => drop(numbers.pop(&System)),
+                6 => drop(numbers.clear(&System)),
+                _ => drop(used.length()),
+            },
+            Err(_) => {}
+        }
+    }
+}
+
+fn values_attacked(values: Values<'_>, index: usize, step: &Step) {
+    // As large as the parameters say, which may by now be more than there is memory for.
+    let mut target = vec![0; values.payload_words().min(1 << 16)];
+    let bytes = step.value.to_le_bytes().repeat(1 + step.place % 7);
+    let value = ArrayValue {
+        kind: 1,
+        bytes: &bytes,
+    };
+    match step.then & 7 {
+        0 | 1 => drop(values.get(&System, index, &mut target)),
+        2 => drop(values.set(&System, index, &value, None)),
+        3 => drop(values.set(&System, index, &value, Some(step.value & 3))),
+        4 => drop(values.push(&System, &value)),
+        5 => drop(values.pop(&System, &mut target)),
+        6 => drop(values.clear(&System)),
+        _ => drop(values.length()),
     }
 }
 

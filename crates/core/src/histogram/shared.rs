@@ -1,5 +1,5 @@
-//! A histogram of high dynamic range: counts per bucket, the width of which grows with the value so that each value
-//! keeps a number of significant digits. The buckets are those of HdrHistogram.
+//! A histogram in a segment: counts per bucket, the width of which grows with the value so that each value keeps a number
+//! of significant digits. The buckets are those of HdrHistogram (`scale`).
 //!
 //! ```text
 //! parameter 0  lowest value to be told from 0    1  highest    2  significant digits
@@ -11,6 +11,7 @@
 
 use std::sync::Arc;
 
+use super::scale::{Scale, Summary, MAX_VALUE};
 use crate::shm::header::Kind;
 use crate::shm::object::{ObjectSegment, Plan};
 use crate::shm::OpenError;
@@ -21,111 +22,10 @@ pub const KIND: Kind = Kind {
     name: "histo",
     layout: 1,
 };
-/// Values are whole numbers up to this, as JavaScript has them.
-pub const MAX_VALUE: u64 = (1 << 53) - 1;
 
 const LEAST: usize = 0;
 const GREATEST: usize = 1;
 const COUNTS: usize = 2;
-
-/// What is told of the values recorded.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Summary {
-    /// How many.
-    pub count: u64,
-    /// The least; 0 without any, and if any has the bucket of 0.
-    pub min: u64,
-    /// The greatest.
-    pub max: u64,
-    /// Of the middles of their buckets.
-    pub mean: f64,
-    /// As above.
-    pub standard_deviation: f64,
-}
-
-/// Which value has which bucket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Scale {
-    lowest: u64,
-    highest: u64,
-    digits: u32,
-    unit: u32,
-    half_magnitude: u32,
-    counts: usize,
-}
-
-impl Scale {
-    /// `None` for what makes no sense: 1 to 5 digits, and a highest value of at least twice the lowest.
-    pub fn new(lowest: u64, highest: u64, digits: u32) -> Option<Self> {
-        if lowest == 0 || highest > MAX_VALUE || highest / 2 < lowest || !(1..=5).contains(&digits) {
-            return None;
-        }
-        let resolved: u64 = 2 * 10u64.pow(digits);
-        let magnitude = resolved.next_power_of_two().ilog2();
-        let half_magnitude = magnitude.max(1) - 1;
-        let unit = lowest.ilog2();
-        if unit + half_magnitude + 1 > 61 {
-            return None;
-        }
-        let mut untracked = 1u64 << (half_magnitude + 1 + unit);
-        let mut buckets = 1;
-        while untracked <= highest {
-            untracked <<= 1;
-            buckets += 1;
-        }
-        Some(Self {
-            lowest,
-            highest,
-            digits,
-            unit,
-            half_magnitude,
-            counts: (buckets + 1) << half_magnitude,
-        })
-    }
-
-    fn half(self) -> u64 {
-        1 << self.half_magnitude
-    }
-
-    fn bucket(self, value: u64) -> u32 {
-        let mask = (2 * self.half() - 1) << self.unit;
-        64 - (value | mask).leading_zeros() - self.unit - (self.half_magnitude + 1)
-    }
-
-    fn index(self, value: u64) -> usize {
-        let bucket = self.bucket(value);
-        let sub = value >> (bucket + self.unit);
-        (((u64::from(bucket) + 1) << self.half_magnitude) + sub - self.half()) as usize
-    }
-
-    fn lowest_of(self, index: usize) -> u64 {
-        let index = index as u64;
-        let row = index >> self.half_magnitude;
-        let sub = (index & (self.half() - 1)) + self.half();
-        match row.checked_sub(1) {
-            None => (sub - self.half()) << self.unit,
-            Some(bucket) => sub << (bucket as u32 + self.unit),
-        }
-    }
-
-    /// How many values share the bucket of this one.
-    fn width(self, value: u64) -> u64 {
-        1 << (self.unit + self.bucket(value))
-    }
-
-    fn lowest_equivalent(self, value: u64) -> u64 {
-        let shift = self.unit + self.bucket(value);
-        value >> shift << shift
-    }
-
-    fn highest_equivalent(self, value: u64) -> u64 {
-        self.lowest_equivalent(value) + self.width(value) - 1
-    }
-
-    fn middle(self, value: u64) -> u64 {
-        self.lowest_equivalent(value) + (self.width(value) >> 1)
-    }
-}
 
 /// A histogram, open. Any thread.
 #[derive(Clone, Debug)]
@@ -298,27 +198,8 @@ impl Histogram {
 
     /// The value that a share of all values, in percent, does not exceed.
     pub fn percentile(&self, percent: f64) -> u64 {
-        let percent = percent.clamp(0.0, 100.0);
         let recorded: Vec<_> = self.recorded().collect();
-        let total = recorded
-            .iter()
-            .fold(0u64, |sum, (_, count)| sum.saturating_add(*count));
-        let exact = percent / 100.0 * total as f64;
-        // A hair less, lest an error in the last place asks for one value too many.
-        let wanted = (exact - (exact * f64::EPSILON)).ceil().max(1.0) as u64;
-        let mut passed = 0u64;
-        for (index, count) in recorded {
-            passed = passed.saturating_add(count);
-            if passed >= wanted {
-                let value = self.scale.lowest_of(index);
-                return if percent == 0.0 {
-                    value
-                } else {
-                    self.scale.highest_equivalent(value)
-                };
-            }
-        }
-        0
+        self.scale.percentile(recorded.into_iter(), percent)
     }
 
     /// Lowest and highest value and count of each bucket that has any, from the lowest on.
@@ -344,22 +225,6 @@ mod tests {
     }
 
     #[test]
-    fn each_value_keeps_its_digits() {
-        for digits in 1..=5 {
-            let scale = Scale::new(1, MAX_VALUE, digits).unwrap();
-            let mut value = 1u64;
-            while value < MAX_VALUE / 3 {
-                let index = scale.index(value);
-                assert!(index < scale.counts);
-                assert_eq!(scale.lowest_of(index), scale.lowest_equivalent(value));
-                assert!(scale.lowest_equivalent(value) <= value && value <= scale.highest_equivalent(value));
-                assert!(scale.width(value) as f64 <= value as f64 / 10f64.powi(digits as i32) + 1.0);
-                value = value * 3 + 1;
-            }
-        }
-    }
-
-    #[test]
     fn what_is_recorded_is_told() {
         let histogram = histogram(1_000_000, 3);
         for value in 0..=1000 {
@@ -374,19 +239,5 @@ mod tests {
         histogram.reset();
         assert_eq!(histogram.summary(), Summary::default());
         assert_eq!(histogram.percentile(50.0), 0);
-    }
-
-    #[test]
-    fn scales_that_make_no_sense_are_refused() {
-        for (lowest, highest, digits) in [
-            (0, 10, 3),
-            (1, 1, 3),
-            (10, 19, 3),
-            (1, 10, 0),
-            (1, 10, 6),
-            (1, u64::MAX, 3),
-        ] {
-            assert_eq!(Scale::new(lowest, highest, digits), None);
-        }
     }
 }

@@ -1,12 +1,13 @@
-//! A histogram of durations with three significant figures.
-//!
-//! Buckets grow with the values: exact below 2,048, then 1,024 to each power of two.
+//! A histogram of one thread's, for durations, with three significant figures.
 
-/// Sub-buckets to a power of two, as a power of two.
-const PRECISION: u32 = 10;
-const EXACT: u64 = 2 << PRECISION;
+use super::scale::{Scale, Summary};
+
 /// Larger values count as this: 36 minutes in microseconds.
 const LARGEST: u64 = (1 << 31) - 1;
+const SCALE: Scale = match Scale::new(1, LARGEST, 3) {
+    Some(scale) => scale,
+    None => panic!(),
+};
 
 /// The percentiles of a [`Summary`].
 pub const PERCENTILES: [f64; 15] = [
@@ -25,26 +26,11 @@ pub struct Histogram {
     max: u64,
 }
 
-/// What a histogram says, in the unit of its values.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Summary {
-    /// Values recorded.
-    pub count: u64,
-    /// Their mean; 0 without values.
-    pub mean: f64,
-    /// Their standard deviation.
-    pub stddev: f64,
-    /// The smallest.
-    pub min: u64,
-    /// The largest.
-    pub max: u64,
-}
-
 impl Histogram {
     /// Adds a value, at least 1.
     pub fn record(&mut self, value: u64) {
         let value = value.clamp(1, LARGEST);
-        let bucket = bucket_of(value);
+        let bucket = SCALE.index(value);
         if bucket >= self.counts.len() {
             self.counts.resize(bucket + 1, 0);
         }
@@ -72,7 +58,7 @@ impl Histogram {
         Summary {
             count: self.count,
             mean,
-            stddev: (self.sum_of_squares / count - mean * mean).max(0.0).sqrt(),
+            standard_deviation: (self.sum_of_squares / count - mean * mean).max(0.0).sqrt(),
             min: self.min,
             max: self.max,
         }
@@ -80,52 +66,14 @@ impl Histogram {
 
     /// The value below or at which so many percent of the values are, 0 without values.
     pub fn percentile(&self, percent: f64) -> u64 {
-        let rank = ((percent / 100.0 * self.count as f64).ceil() as u64).max(1);
-        let mut seen = 0;
-        for (bucket, count) in self.counts.iter().enumerate() {
-            seen += count;
-            if seen >= rank {
-                return highest_of(bucket).min(self.max);
-            }
-        }
-        self.max
+        let recorded = self.counts.iter().copied().enumerate();
+        SCALE.percentile(recorded, percent).min(self.max)
     }
-}
-
-fn bucket_of(value: u64) -> usize {
-    if value < EXACT {
-        return value as usize;
-    }
-    let shift = value.ilog2() - PRECISION;
-    ((u64::from(shift) << PRECISION) + (value >> shift)) as usize
-}
-
-/// The largest value that falls into a bucket.
-fn highest_of(bucket: usize) -> u64 {
-    let bucket = bucket as u64;
-    if bucket < EXACT {
-        return bucket;
-    }
-    let shift = (bucket >> PRECISION) - 1;
-    let base = bucket - (shift << PRECISION);
-    ((base + 1) << shift) - 1
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn each_value_lies_in_its_bucket_within_a_thousandth() {
-        for value in (1..5000).chain((12..31).map(|e| (1 << e) + 12_345 % (1 << e))) {
-            let highest = highest_of(bucket_of(value));
-            assert!(highest >= value, "{value} {highest}");
-            assert!(
-                (highest - value) as f64 <= value as f64 / 1000.0,
-                "{value} {highest}"
-            );
-        }
-    }
 
     #[test]
     fn percentiles_and_moments_of_a_known_set() {
@@ -139,7 +87,7 @@ mod tests {
         let summary = histogram.summary();
         assert_eq!((summary.min, summary.max, summary.count), (1, 1000, 1000));
         assert!((summary.mean - 500.5).abs() < 1e-9);
-        assert!((summary.stddev - 288.675).abs() < 0.01);
+        assert!((summary.standard_deviation - 288.675).abs() < 0.01);
         histogram.reset();
         assert_eq!((histogram.summary().mean, histogram.percentile(50.0)), (0.0, 0));
     }
