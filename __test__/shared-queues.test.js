@@ -4,7 +4,7 @@ const assert = require('node:assert');
 const { setImmediate: turn } = require('node:timers/promises');
 const test = require('node:test');
 
-const { Channel, Topic } = require('..');
+const { Channel, SharedMap, Topic } = require('..');
 const { WATCHDOG, nameFor, processPeer, threadPeer } = require('./support/shared');
 
 const VALUES = [
@@ -43,6 +43,57 @@ test('whoever receives waits for a value, whoever sends for room', WATCHDOG, asy
   await sent;
   // What was sent is the value of then.
   assert.deepStrictEqual(await channel.receive(), { n: 3 });
+});
+
+test('what one thread sends while there is no room arrives in order', WATCHDOG, async () => {
+  const channel = new Channel({ capacity: 1 });
+  channel.trySend('first');
+  const sent = [channel.send('second'), channel.send(Buffer.from('third'))];
+  assert.strictEqual(channel.tryReceive().value, 'first');
+  // There is room, but others came before.
+  sent.push(channel.send({ n: 4 }));
+  assert.strictEqual(await channel.receive(), 'second');
+  assert.deepStrictEqual(await channel.receive(), new Uint8Array(Buffer.from('third')));
+  assert.deepStrictEqual(await channel.receive(), { n: 4 });
+  await Promise.all(sent);
+});
+
+test('whoever waits for a value gets it before those who come later', WATCHDOG, async () => {
+  const channel = new Channel();
+  const first = channel.receive();
+  channel.trySend(1);
+  const second = channel.receive();
+  channel.trySend(2);
+  assert.deepStrictEqual(await Promise.all([first, second]), [1, 2]);
+});
+
+test('a sender that gives up lets the next one go', WATCHDOG, async () => {
+  const channel = new Channel({ capacityBytes: 1024 });
+  assert.strictEqual(channel.trySend('x'.repeat(500)), true);
+  const controller = new AbortController();
+  const large = channel.send('y'.repeat(800), { signal: controller.signal });
+  const small = channel.send('z');
+  controller.abort(new Error('enough'));
+  await assert.rejects(large, { message: 'enough' });
+  await small;
+  assert.strictEqual(channel.size, 2);
+  await assert.rejects(
+    channel.send(() => {}),
+    { name: 'DataCloneError' },
+  );
+});
+
+test('a shared object that waits for room arrives as one', WATCHDOG, async () => {
+  const channel = new Channel({ capacity: 1 });
+  channel.trySend(0);
+  const map = new SharedMap();
+  map.set('a', 1);
+  const sent = channel.send({ map });
+  assert.strictEqual(channel.tryReceive().value, 0);
+  await sent;
+  const received = await channel.receive();
+  assert.ok(received.map instanceof SharedMap);
+  assert.strictEqual(received.map.get('a'), 1);
 });
 
 test('waiting can be given up', WATCHDOG, async () => {

@@ -64,13 +64,18 @@ class Channel {
    */
   async send(value, options) {
     const signal = signalOf(options, Channel.prototype.send);
-    let snapshot = value;
-    await this.#queue.wait(ROOM, signal, () => {
-      if (this.#queue.trySend(snapshot)) return true;
-      // What is sent is the value of now, whenever there is room for it.
-      if (snapshot === value && typeof value === 'object') snapshot = structuredClone(value);
-      return false;
-    });
+    const queue = this.#queue;
+    /** @type {import('./exchange').Kept | undefined} */
+    let kept;
+    await queue.wait(
+      ROOM,
+      signal,
+      () => (kept === undefined ? queue.trySend(value) : queue.trySendKept(kept)),
+      () => {
+        // What is sent is the value of now, whenever there is room for it.
+        if (typeof value !== 'string' && typeof value !== 'number') kept = queue.keep(value);
+      },
+    );
   }
 
   /**

@@ -7,6 +7,8 @@ const { fromMethod } = require('./failures');
 const scratch = require('./scratch');
 const { ValueReader, ValueWriter } = require('./values');
 
+/** @typedef {{ bytes: Uint8Array, kind: number }} Kept a value's bytes, and what they are */
+
 class Exchange {
   #arrayBuffer;
   #bytes;
@@ -45,6 +47,21 @@ class Exchange {
     }
     return this.#writer.write(value, (length, bytes) =>
       bytes === null ? give(length) : giveBytes(bytes, Kind.RECORD),
+    );
+  }
+
+  /**
+   * A copy of what `give` would give.
+   * @param {any} value
+   * @returns {Kept}
+   */
+  keep(value) {
+    const { RECORD } = Kind;
+    const { WRITE_AT } = scratch;
+    return this.give(
+      value,
+      (length) => ({ bytes: this.#bytes.slice(WRITE_AT, WRITE_AT + length), kind: RECORD }),
+      (bytes, kind) => ({ bytes: new Uint8Array(bytes), kind }),
     );
   }
 

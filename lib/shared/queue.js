@@ -14,6 +14,40 @@ const ROOM = 1;
 /** Blocking calls look up so often, so that a thread that is being terminated ends. */
 const SLICE_MS = 20;
 
+/** Those who wait for one bell of a queue. */
+class Line {
+  #listeners;
+  /** @type {Set<() => boolean>} */
+  #looks = new Set();
+  #serve = () => this.serve();
+
+  /** @param {() => import('../native/index').BellWatcher} open */
+  constructor(open) {
+    this.#listeners = new Listeners(open);
+  }
+
+  get isEmpty() {
+    return this.#looks.size === 0;
+  }
+
+  /** @param {() => boolean} look whether there is nothing left to wait for; then it has left */
+  join(look) {
+    this.#listeners.add(this.#serve);
+    this.#looks.add(look);
+  }
+
+  /** @param {() => boolean} look */
+  leave(look) {
+    this.#looks.delete(look);
+    if (this.isEmpty) this.#listeners.delete(this.#serve);
+  }
+
+  /** Lets them look, up to the first who has to wait on. */
+  serve() {
+    for (const look of this.#looks) if (!look()) return;
+  }
+}
+
 /** A native queue, its values and its waits. */
 class Queue {
   #native;
@@ -21,7 +55,7 @@ class Queue {
   #methods;
   #alive = new KeepAlive();
   #waits = 0;
-  #listeners;
+  #lines;
 
   /**
    * @param {import('../native/index').SharedQueue} native
@@ -32,9 +66,7 @@ class Queue {
     this.#native = native;
     this.#exchange = new Exchange(native, subject);
     this.#methods = /** @type {Record<string, (...args: any[]) => any>} */ (native.methods());
-    this.#listeners = [RECORDS, ROOM].map(
-      (bell) => new Listeners(() => this.guarded(() => native.bell(bell))),
-    );
+    this.#lines = [RECORDS, ROOM].map((bell) => new Line(() => this.guarded(() => native.bell(bell))));
   }
 
   get numbers() {
@@ -57,6 +89,23 @@ class Queue {
       (bytes, kind) => methods.sendBytes(bytes, kind),
     );
     return this.#exchange.checked(sent);
+  }
+
+  /**
+   * A copy of a value, for `trySendKept` at a time when the value may have changed.
+   * @param {any} value
+   */
+  keep(value) {
+    return this.#exchange.keep(value);
+  }
+
+  /**
+   * Whether there was room.
+   * @param {import('./exchange').Kept} kept
+   * @returns {boolean}
+   */
+  trySendKept({ bytes, kind }) {
+    return this.#exchange.checked(this.#methods.sendBytes(bytes, kind));
   }
 
   /** @returns {{ value: any } | undefined} */
@@ -89,39 +138,47 @@ class Queue {
   }
 
   /**
-   * Calls `attempt` until it gives something, now and whenever the bell was rung.
+   * Calls `attempt` until it gives something, now and whenever the bell was rung. Whoever came earlier goes first.
    * @template T
    * @param {number} bell
    * @param {AbortSignal | undefined} signal
    * @param {() => T | undefined | false} attempt
+   * @param {() => void} [prepare] called before waiting
    * @returns {Promise<T>}
    */
-  wait(bell, signal, attempt) {
+  wait(bell, signal, attempt, prepare) {
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted();
-      const early = attempt();
+      const line = this.#lines[bell];
+      line.serve();
+      const early = line.isEmpty && attempt();
       if (early !== undefined && early !== false) return resolve(early);
-      const listeners = this.#listeners[bell];
+      prepare?.();
       const end = (/** @type {() => void} */ settle) => {
-        listeners.delete(look);
+        line.leave(look);
         signal?.removeEventListener('abort', abort);
         if (--this.#waits === 0) this.#alive.release();
         settle();
       };
-      const abort = () => end(() => reject(signal?.reason));
+      const abort = () => {
+        end(() => reject(signal?.reason));
+        line.serve();
+      };
       const look = () => {
         try {
           const outcome = attempt();
-          if (outcome !== undefined && outcome !== false) end(() => resolve(outcome));
+          if (outcome === undefined || outcome === false) return false;
+          end(() => resolve(outcome));
         } catch (error) {
           end(() => reject(error));
         }
+        return true;
       };
-      listeners.add(look);
+      line.join(look);
       if (this.#waits++ === 0) this.#alive.hold();
       signal?.addEventListener('abort', abort, { once: true });
       // What came between the first look and listening was rung for before anybody listened.
-      setImmediate(() => listeners.notify());
+      setImmediate(() => line.serve());
     });
   }
 
@@ -137,7 +194,7 @@ class Queue {
   }
 
   #notify() {
-    for (const listeners of this.#listeners) listeners.notify();
+    for (const line of this.#lines) line.serve();
   }
 
   /**
