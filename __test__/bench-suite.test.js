@@ -34,13 +34,17 @@ describe('the plan', () => {
       });
       for (const { step = 0, scenario, contender, peer, peerScenario = scenario, metric } of headlines) {
         const { benchmark, full } = runs[step];
-        const scenarios = benchmark.scenarios(full).map(({ name }) => name);
-        assert.ok(scenarios.includes(scenario) && scenarios.includes(peerScenario), scenario);
+        const all = benchmark.scenarios(full);
+        const found = all.find(({ name }) => name === scenario);
+        assert.ok(found && all.some(({ name }) => name === peerScenario), scenario);
         assert.ok(full.scenarios.length === 0 || full.scenarios.includes(scenario), scenario);
-        const names = benchmark.contenders(full).map(({ name }) => name);
+        const contenders = benchmark.contenders(full).map(({ name }) => name);
+        const names = found.contenders ?? contenders;
         assert.ok(names.includes(contender) && names.includes(peer), `${contender}, ${peer}`);
+        for (const name of names) assert.ok(contenders.includes(name), name);
+        const metrics = found.metrics ?? benchmark.metrics;
         assert.ok(
-          benchmark.metrics.some(({ key }) => key === metric),
+          metrics.some(({ key }) => key === metric),
           metric,
         );
       }
@@ -82,6 +86,8 @@ describe('the document', () => {
       { ...headline, target: 4 },
       { ...headline, scenario: 'another', target: 4 },
       { ...headline, scenario: 'two', peer: 'ours', peerScenario: 'one', target: 1.5 },
+      { ...headline, target: 3000, of: 'figure' },
+      { ...headline, peer: 'ours', metric: 'eachUs', target: 10, of: 'figure' },
     ],
     curves: [{ id: 'growth', title: 'Growth', x: 'workers' }],
   };
@@ -142,6 +148,8 @@ describe('the document', () => {
     assert.match(markdown, /\| things \| 3,150 per second \| theirs: 1,050 \| × 3\.00 \| ≥ 2\.00 \| met \|/);
     assert.match(markdown, /≥ 4\.00 \| \*\*missed\*\* \|/);
     assert.match(markdown, /\| things \| not measured \|/);
+    assert.match(markdown, /× 3\.00 \| ≥ 3,000 per second \| met \|/);
+    assert.match(markdown, /\| things \| 10\.5 us each +\| +\| +\| ≤ 10 us each \| \*\*missed\*\* \|/);
   });
 
   test('compares what a contender does in two scenarios', () => {

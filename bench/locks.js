@@ -16,9 +16,18 @@ const { main, positive } = require('./lib/driver');
 const { environment } = require('./lib/environment');
 
 const PROGRAM = path.join(__dirname, 'servers', 'locks.js');
+const BEYOND = { key: 'beyondNs', label: 'ns beyond two N-API calls', better: 'lower', digits: 0 };
+/** @type {import('./lib/driver').Scenario[]} */
 const SCENARIOS = [
   { name: 'alone', processes: 1 },
   { name: 'contended', processes: 2 },
+  {
+    name: 'beyond-calls',
+    processes: 1,
+    contenders: ['manycore'],
+    program: 'beyond',
+    metrics: /** @type {import('./lib/driver').Metric[]} */ ([BEYOND]),
+  },
 ];
 
 /** @param {import('./lib/driver').Options} options */
@@ -29,16 +38,17 @@ function contenders({ node }) {
 }
 
 /** @type {import('./lib/driver').Benchmark['measure']} */
-async function measure({ name }, { processes }, { node, ms }) {
+async function measure({ name }, { processes, program = name }, { node, ms }) {
   const place = fs.mkdtempSync(path.join(os.tmpdir(), 'manycore-bench-'));
   // Kept until the end: its handle is good for that long.
   const mutex = name === 'manycore' ? new (require('..').Mutex)() : undefined;
-  const args = [name, String(ms), mutex?.handle ?? place];
+  const args = [program, String(ms), mutex?.handle ?? place];
   const children = Array.from({ length: processes }, () => fork(PROGRAM, args, { execPath: node }));
   try {
     await Promise.all(children.map((child) => once(child, 'message')));
     for (const child of children) child.send('go');
     const results = await Promise.all(children.map((child) => once(child, 'message')));
+    if (program === 'beyond') return results[0][0];
     const rate = results.reduce((sum, [{ rounds, elapsedNs }]) => sum + (rounds * 1e9) / elapsedNs, 0);
     return { eachNs: 1e9 / rate, rate };
   } finally {

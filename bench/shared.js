@@ -18,19 +18,37 @@ const { environment } = require('./lib/environment');
 const PROGRAM = path.join(__dirname, 'servers', 'shared.js');
 const TIMEOUT_MS = 300_000;
 
-/** What each of two processes does in a store of its own: what two processors of this machine give at most. */
-const NO_SERVER = ['manycore', 'lmdb'];
-/** Name, how many operations a process does at `--scale 1`, and how many processes do so at once. */
+const LIBRARIES = ['manycore', 'lmdb', 'redis'];
+/** How often a second process does as much again; apart, each with a store of its own, is what the machine gives. */
+const TEAMS = [
+  { name: 'alone', library: 'manycore', processes: 1 },
+  { name: 'together', library: 'manycore', processes: 2 },
+  { name: 'apart', library: 'manycore', processes: 2, own: true },
+];
+const SCALING = { contenders: TEAMS.map(({ name }) => name), peer: 'alone' };
+const OVERHEAD = { key: 'overheadBytes', label: 'bytes beyond key and value', better: 'lower', digits: 1 };
+/**
+ * Name, how many operations a process does at `--scale 1`, and how many processes do so at once.
+ * @type {import('./lib/driver').Scenario[]}
+ */
 const SCENARIOS = [
   { name: 'get', count: 2_000_000, processes: 1 },
   { name: 'set', count: 1_000_000, processes: 1 },
   { name: 'get-2', count: 2_000_000, processes: 2 },
   { name: 'set-2', count: 1_000_000, processes: 2 },
-  { name: 'own-get-2', count: 2_000_000, processes: 2, contenders: NO_SERVER },
-  { name: 'own-set-2', count: 1_000_000, processes: 2, contenders: NO_SERVER },
+  { name: 'get-scaling', operation: 'get', count: 2_000_000, ...SCALING },
+  { name: 'set-scaling', operation: 'set', count: 1_000_000, ...SCALING },
   { name: 'object-get', count: 300_000, processes: 1 },
   { name: 'object-set', count: 300_000, processes: 1 },
   { name: 'limit-2', count: 1_000_000, processes: 2 },
+  {
+    name: 'overhead',
+    operation: 'set',
+    count: 1,
+    processes: 1,
+    contenders: ['manycore'],
+    metrics: /** @type {import('./lib/driver').Metric[]} */ ([OVERHEAD]),
+  },
 ];
 /** What takes so long each time is done less often: commands over a socket, and a transaction per limit. */
 const SLOW_SHARE = 1 / 80;
@@ -58,19 +76,30 @@ function contenders({ node }) {
       name: 'redis',
       ...missing(hasRedis && hasModule('ioredis'), 'redis-server or ioredis is not installed'),
     },
+    ...TEAMS.map((team) => ({ ...team, ...missing(addon === 'loaded', `no native addon: ${addon}`) })),
   ];
 }
 
 /** @type {import('./lib/driver').Benchmark['measure']} */
-async function measure({ name: library }, { name, count, processes }, { node, scale, entries }) {
+async function measure(contender, scenario, { node, scale, entries }) {
+  const { library, processes, own } = { library: contender.name, ...scenario, ...contender };
+  const { name, count, operation = name.replace(/-2$/, '') } = scenario;
   const isSlow = library === 'redis' || (library === 'lmdb' && name === 'limit-2');
   const share = isSlow ? SLOW_SHARE : 1;
   const each = String(Math.max(1, Math.round(count * scale * share)));
-  const args = [PROGRAM, library, name.replace(/-2$/, ''), each, String(processes), String(entries)];
+  const args = [
+    PROGRAM,
+    library,
+    operation,
+    each,
+    String(processes),
+    String(entries),
+    own ? 'own' : 'shared',
+  ];
   const { stdout, stderr } = await promisify(execFile)(node, args, { timeout: TIMEOUT_MS });
   if (stderr) process.stderr.write(stderr);
-  const { operations, elapsedNs } = JSON.parse(stdout);
-  return { rate: (operations * 1e9) / elapsedNs, eachNs: elapsedNs / operations };
+  const { operations, elapsedNs, overheadBytes } = JSON.parse(stdout);
+  return { rate: (operations * 1e9) / elapsedNs, eachNs: elapsedNs / operations, overheadBytes };
 }
 
 /** @type {import('./lib/driver').Benchmark} */
@@ -78,7 +107,8 @@ const benchmark = {
   name: 'shared',
   title:
     'Operations on --entries keys with values of 64 characters (get, set) or {id, name, tags: [2], ok} (object-get, ' +
-    'object-set), in one process and in two at once (-2), on the same store or each on its own (own-); consuming from one of 100 rate limits (limit-2)',
+    'object-set), in one process and in two at once (-2); what a second process adds (-scaling), to the same map ' +
+    '(together) or with one of its own (apart); consuming from one of 100 rate limits (limit-2); memory per entry (overhead)',
   peer: 'lmdb',
   metrics: [
     { key: 'rate', label: 'per second', better: 'higher', digits: 0 },
@@ -92,7 +122,7 @@ const benchmark = {
     },
     scale: { help: 'how many times the usual number of operations', default: '1', parse: positive },
   },
-  scenarios: () => SCENARIOS,
+  scenarios: () => SCENARIOS.map((scenario) => ({ contenders: LIBRARIES, ...scenario })),
   contenders,
   measure,
 };

@@ -1,7 +1,8 @@
 'use strict';
 
 /*
- * What bench/shared.js runs: node shared.js LIBRARY SCENARIO COUNT PROCESSES ENTRIES. Prints {operations, elapsedNs}.
+ * What bench/shared.js runs: node shared.js LIBRARY SCENARIO COUNT PROCESSES ENTRIES own|shared. Prints {operations,
+ * elapsedNs, overheadBytes}. With `own`, each process has a store to itself: nothing is shared but the machine.
  * Starts PROCESSES that do COUNT operations each on a store of ENTRIES: from the first one's beginning to the last one's
  * end is what counts.
  */
@@ -20,8 +21,6 @@ const BATCH = 100_000;
 /** What an entry takes in a map: 64 characters, its key, and 43 bytes; and as much again for uneven shards. */
 const ENTRY_BYTES = 240;
 const MIB = 1024 * 1024;
-/** Scenarios in which each process has a store to itself: nothing is shared but the machine. */
-const OWN = /^own-/;
 const CLIENTS = 100;
 const LIMIT = 1_500_000;
 const TEXT = 'x'.repeat(64);
@@ -38,7 +37,7 @@ const libraries = {
         return { place: limiter.handle, remove: () => limiter.close() };
       }
       const map = new SharedMap({ capacityBytes: Math.max(4 * MIB, entries * ENTRY_BYTES) });
-      return { place: map.handle, remove: () => reportOverhead(map) };
+      return { place: map.handle, remove: () => overheadOf(map) };
     },
     async open(place, scenario) {
       const { RateLimiter, SharedMap } = require('../..');
@@ -82,7 +81,7 @@ const libraries = {
       );
       const ended = once(server, 'exit');
       await untilListening(port);
-      return { place: port, remove: () => server.kill() && ended };
+      return { place: port, remove: () => server.kill() && ended.then(() => {}) };
     },
     async open(port, scenario) {
       const redis = new (require('ioredis'))(Number(port));
@@ -97,8 +96,8 @@ const libraries = {
   },
 };
 
-/** Of those that make a place of their own. */
-const NOWHERE = { place: '', async remove() {} };
+/** The place of those that make one of their own. */
+const OWN = { place: 'own', async remove() {} };
 
 /** A fixed window in a transaction: what lmdb offers to count with. */
 function consumeFrom(db, client) {
@@ -108,13 +107,13 @@ function consumeFrom(db, client) {
   return true;
 }
 
-function reportOverhead(map) {
+/** What an entry takes in memory beyond its key and value. */
+function overheadOf(map) {
   const { size, usedBytes, payloadBytes, capacityBytes, segmentBytes } = map.stats();
-  if (size === 0) return;
   const blocks = (usedBytes - payloadBytes) / size;
   // Lists, buckets and headers, shared out among as many entries of this size as there is room for.
   const fixed = (segmentBytes - capacityBytes) / (capacityBytes / (usedBytes / size));
-  process.stderr.write(`memory per entry beyond key and value: ${(blocks + fixed).toFixed(1)} bytes\n`);
+  return { overheadBytes: blocks + fixed };
 }
 
 async function freePort() {
@@ -196,10 +195,9 @@ async function fill(store, scenario, entries, isAsync) {
 }
 
 /** One of the processes at work: says when it is ready, and works when told. */
-async function work(library, name, count, place, entries, share) {
+async function work(library, scenario, count, place, entries, share) {
   const isAsync = library === 'redis';
-  const scenario = name.replace(OWN, '');
-  const own = name === scenario ? undefined : await libraries[library].make(scenario, entries);
+  const own = place === OWN.place ? await libraries[library].make(scenario, entries) : undefined;
   const store = await libraries[library].open(own?.place ?? place, scenario, entries);
   const used = Math.min(entries, MOST_KEYS);
   // Each process begins at another key, and goes through all of them.
@@ -220,9 +218,8 @@ async function work(library, name, count, place, entries, share) {
   process.disconnect();
 }
 
-async function run(library, scenario, count, processes, entries) {
-  const hasOwn = OWN.test(scenario);
-  const { place, remove } = hasOwn ? NOWHERE : await libraries[library].make(scenario, entries);
+async function run(library, scenario, count, processes, entries, whose) {
+  const { place, remove } = whose === 'own' ? OWN : await libraries[library].make(scenario, entries);
   const args = ['work', library, scenario, count, place, entries].map(String);
   const children = Array.from({ length: processes }, (_, index) =>
     fork(__filename, [...args, String(index / processes)], { stdio: ['ignore', 2, 2, 'ipc'] }),
@@ -233,7 +230,7 @@ async function run(library, scenario, count, processes, entries) {
   for (const child of children) child.send('go');
   const ends = (await Promise.all(children.map(next))).map(([message]) => message);
   await Promise.all(exits);
-  await remove();
+  const told = await remove();
   const allowed = ends.reduce((sum, end) => sum + end.allowed, 0);
   const operations = count * processes;
   if (scenario === 'limit' && allowed !== Math.min(operations, LIMIT)) {
@@ -241,7 +238,7 @@ async function run(library, scenario, count, processes, entries) {
   }
   const beganNs = ends.map((end) => BigInt(end.beganNs)).reduce((one, other) => (other < one ? other : one));
   const endedNs = ends.map((end) => BigInt(end.endedNs)).reduce((one, other) => (other > one ? other : one));
-  console.log(JSON.stringify({ operations, elapsedNs: Number(endedNs - beganNs) }));
+  console.log(JSON.stringify({ operations, elapsedNs: Number(endedNs - beganNs), ...told }));
 }
 
 function failed() {
@@ -253,6 +250,6 @@ if (role === 'work') {
   const [library, scenario, count, place, entries, share] = rest;
   work(library, scenario, Number(count), place, Number(entries), Number(share));
 } else {
-  const [scenario, count, processes, entries] = rest;
-  run(role, scenario, Number(count), Number(processes), Number(entries));
+  const [scenario, count, processes, entries, whose] = rest;
+  run(role, scenario, Number(count), Number(processes), Number(entries), whose);
 }

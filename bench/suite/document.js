@@ -91,22 +91,26 @@ function environments(results) {
  * @param {SectionResult} result
  * @param {Headline} headline
  */
-function glance({ steps }, { what, step = 0, scenario, contender, peer, peerScenario, metric, target }) {
+function glance({ steps }, headline) {
+  const { what, step = 0, scenario, contender, peer, peerScenario, metric, target, of = 'ratio' } = headline;
   const figures = (/** @type {string} */ name) =>
     steps[step]?.results.find((each) => each.scenario === name)?.summary.find(({ key }) => key === metric);
   const found = figures(scenario);
   const ours = found?.rows.find((each) => each.contender === contender);
   const theirs = figures(peerScenario ?? scenario)?.rows.find((each) => each.contender === peer);
-  if (!found || !ours || !theirs) return [what, 'not measured', '', '', aim(target, found), ''];
+  const aimed = of === 'ratio' ? aim(target, found) : `${aim(target, found)} ${found?.label ?? ''}`.trim();
+  if (!found || !ours || !theirs) return [what, 'not measured', '', '', aimed, ''];
   const isOfRounds = steps[step].peer === peer && peerScenario === undefined && ours.ratio !== null;
   const ratio = isOfRounds ? ours.ratio.median : ours.median / theirs.median;
-  const met = found.better === 'higher' ? ratio >= target : ratio <= target;
+  const reached = of === 'ratio' ? ratio : ours.median;
+  const met = found.better === 'higher' ? reached >= target : reached <= target;
+  const isAlone = ours === theirs;
   return [
     what,
     `${grouped(ours.median, found.digits)} ${found.label}`,
-    `${peerScenario ?? peer}: ${grouped(theirs.median, found.digits)}`,
-    `× ${significant(ratio)}`,
-    aim(target, found),
+    isAlone ? '' : `${peerScenario ?? peer}: ${grouped(theirs.median, found.digits)}`,
+    isAlone ? '' : `× ${significant(ratio)}`,
+    aimed,
     met ? 'met' : '**missed**',
   ];
 }
@@ -118,7 +122,7 @@ function aim(target, metric) {
 
 /** @param {number} value */
 function significant(value) {
-  return value >= 10 ? value.toFixed(0) : value.toPrecision(value < 0.1 ? 2 : 3);
+  return value >= 10 ? grouped(value, 0) : value.toPrecision(value < 0.1 ? 2 : 3);
 }
 
 /** @param {StepResult} step */

@@ -22,7 +22,8 @@ const { SIZES, TEXT_SIZES } = require('../lib/messages');
  * @property {string} peer
  * @property {string} [peerScenario] what the peer did meanwhile; default: the same
  * @property {string} metric
- * @property {number} target the ratio aimed at: at least that, or at most where the metric is better lower
+ * @property {number} target what is aimed at: at least that, or at most where the metric is better lower
+ * @property {'ratio' | 'figure'} [of] whether that is a ratio to the peer (the default) or a figure of ours
  *
  * @typedef {object} Curve how a figure changes with a size
  * @property {string} id the name of its picture
@@ -642,6 +643,40 @@ const PLAN = [
         metric: 'rate',
         target: 50,
       },
+      {
+        what: 'reads by two processes, against one',
+        scenario: 'get-scaling',
+        contender: 'together',
+        peer: 'alone',
+        metric: 'rate',
+        target: 1.7,
+      },
+      {
+        what: 'writes by two processes, against one',
+        scenario: 'set-scaling',
+        contender: 'together',
+        peer: 'alone',
+        metric: 'rate',
+        target: 1.7,
+      },
+      {
+        what: 'consuming from rate limits, by two processes',
+        scenario: 'limit-2',
+        contender: 'manycore',
+        peer: 'lmdb',
+        metric: 'rate',
+        target: 1e6,
+        of: 'figure',
+      },
+      {
+        what: 'memory of an entry',
+        scenario: 'overhead',
+        contender: 'manycore',
+        peer: 'manycore',
+        metric: 'overheadBytes',
+        target: 64,
+        of: 'figure',
+      },
     ],
     curves: [
       {
@@ -664,7 +699,27 @@ const PLAN = [
     title: 'Locks',
     text: 'Taking a lock and giving it back, and how long after the death of a holder the next one has it.',
     steps: [{ benchmark: 'locks' }, { benchmark: 'locks-death', quick: ['--rounds', '1'] }],
-    headlines: [],
+    headlines: [
+      {
+        what: 'taking a free lock and giving it back',
+        scenario: 'beyond-calls',
+        contender: 'manycore',
+        peer: 'manycore',
+        metric: 'beyondNs',
+        target: 150,
+        of: 'figure',
+      },
+      {
+        what: 'from the death of a holder to the next, at most',
+        step: 1,
+        scenario: 'killed',
+        contender: 'lockAsync',
+        peer: 'lock',
+        metric: 'longestMs',
+        target: 100,
+        of: 'figure',
+      },
+    ],
   },
   {
     id: 'require',
