@@ -122,6 +122,29 @@ test('iteration ends when the channel is closed and empty', WATCHDOG, async () =
   await assert.rejects(channel.receive(), { code: 'ERR_MANYCORE_CHANNEL_CLOSED' });
 });
 
+test('closing a channel ends the waits of others, in threads and processes', WATCHDOG, async (t) => {
+  const [empty, full] = [Channel.open(nameFor(t)), Channel.open(nameFor(t), { capacity: 1 })];
+  full.trySend('full');
+  const peers = [processPeer(t), processPeer(t), threadPeer(t)];
+  const wait = ({ manycore, kept }, receiveFrom, sendTo) => {
+    const code = (error) => error.code;
+    kept.received = manycore.Channel.from(receiveFrom).receive().catch(code);
+    kept.sent = manycore.Channel.from(sendTo).send('more').catch(code);
+  };
+  await Promise.all(peers.map((peer) => peer.run(wait, empty.handle, full.handle)));
+  empty.close();
+  full.close();
+  const ends = peers.map((peer) => peer.run(({ kept }) => Promise.all([kept.received, kept.sent])));
+  const closed = 'ERR_MANYCORE_CHANNEL_CLOSED';
+  assert.deepStrictEqual(
+    await Promise.all(ends),
+    peers.map(() => [closed, closed]),
+  );
+  // What is in it is still there for whoever receives.
+  assert.strictEqual(await full.receive(), 'full');
+  await assert.rejects(full.receive(), { code: closed });
+});
+
 test('each value reaches one of many receivers in threads and processes', WATCHDOG, async (t) => {
   const channel = Channel.open(nameFor(t), { capacity: 16 });
   const [consumers, producers] = [

@@ -2,13 +2,15 @@
 //! used for long.
 
 use super::entry::Key;
-use super::shard::{Found, Shard, EVICTED, EXPIRED, EXPIRING, HAND, LOW, STAMP_GRAIN, VERSION};
+use super::shard::{Found, Shard, ENTRIES, EVICTED, EXPIRED, EXPIRING, HAND, LOW, STAMP_GRAIN, VERSION};
 use super::TableError;
 use crate::shm::words::Corrupt;
 use crate::sync::Ordering;
 
 /// So many entries are compared to find the one that was used least recently.
 const CANDIDATES: usize = 24;
+/// A stamp is good for this part of the changes in which all entries would be replaced once.
+const STAMP_SHARE: u64 = 32;
 /// Buckets looked through for what has expired, with each change.
 const SWEPT: usize = 2;
 
@@ -146,12 +148,15 @@ impl Shard<'_> {
             return Ok(());
         }
         let (index, shift) = self.stamp_place(block);
-        let now = self.words.load(VERSION)? & LOW;
+        let now = self.words.load(VERSION)? as u32;
         let word = self.words.load(index)?;
-        if (word >> shift) & LOW != now {
+        let age = now.wrapping_sub((word >> shift) as u32);
+        // One that is not much older tells as much, and readers of the same entry do not take its line from each other.
+        if u64::from(age) > self.words.load(ENTRIES)? / STAMP_SHARE {
+            let stamp = u64::from(now) << shift;
             self.words
                 .at(index)?
-                .store((word & !(LOW << shift)) | (now << shift), Ordering::Relaxed);
+                .store((word & !(LOW << shift)) | stamp, Ordering::Relaxed);
         }
         Ok(())
     }
