@@ -29,6 +29,13 @@ const PM2_MAJOR = 7;
 /** @type {{ folder?: string, unavailable?: string }} */
 let pm2 = { unavailable: 'it is fetched when named' };
 
+/**
+ * Each worker answers so many requests before anything is measured, within a limit: until then it is V8's compilers
+ * that are measured, and the more workers there are, the longer it takes.
+ */
+const WARM_REQUESTS = 1000;
+const WARM_LIMIT_MS = 40_000;
+
 /** A paced client that is further behind its schedule does not load the server as it should. */
 const LATE_MS = 100;
 
@@ -134,7 +141,9 @@ async function measure(contender, scenario, options) {
       scenario.rate
         ? paced({ port, rate: scenario.rate, durationS })
         : wrk({ port, connections, threads, durationS, close: scenario.close });
-    await load(options.warmup);
+    const start = performance.now();
+    do await load(options.warmup);
+    while (Math.min(...(await server.counts())) < WARM_REQUESTS && performance.now() - start < WARM_LIMIT_MS);
     const [cpuBefore, countsBefore] = [server.cpu(), await server.counts()];
     /** @type {import('./lib/wrk').Load & { lateMs?: number }} */
     const result = await load(options.duration);
@@ -200,7 +209,11 @@ const benchmark = {
     connections: { help: 'connections at a time', default: '64', parse: positive },
     threads: { help: "wrk's threads", default: '1', parse: positive },
     duration: { help: 'seconds measured', default: '5', parse: positive },
-    warmup: { help: 'seconds of load before', default: '1', parse: positive },
+    warmup: {
+      help: 'seconds of load before, again until all workers are warm',
+      default: '1',
+      parse: positive,
+    },
     rate: { help: 'adds the scenario paced: connections per second', default: '0', parse: wholeNumber },
   },
   prepare,
