@@ -1,6 +1,7 @@
 //! `Receiver`: a cluster worker's end of the hand-over and its gates, for `lib/cluster/worker`.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::sync::atomic::Ordering::{Relaxed, Release};
@@ -37,6 +38,29 @@ struct GatedSocket {
     stage: Stage,
 }
 
+/// The gated sockets, by number. A turn of the loop costs nothing for those that nobody connects to.
+#[derive(Default)]
+struct Gates {
+    sockets: HashMap<RawFd, GatedSocket>,
+    /// Those with something to do, each once; some may be gone.
+    lively: Vec<RawFd>,
+}
+
+impl Gates {
+    fn wake(&mut self, fd: RawFd) {
+        if !self.lively.contains(&fd) {
+            self.lively.push(fd);
+        }
+    }
+
+    fn note_accepted(&mut self, fd: RawFd) {
+        if let Some(gated) = self.sockets.get_mut(&fd) {
+            gated.gate.note_accepted();
+            self.wake(fd);
+        }
+    }
+}
+
 /// libuv registers a socket in the first poll phase that begins after `listen`; only then may the
 /// registration be changed.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -50,7 +74,7 @@ struct Shared {
     inbox: RefCell<Inbox>,
     board: Arc<Scoreboard>,
     slot: u32,
-    gates: RefCell<Vec<GatedSocket>>,
+    gates: RefCell<Gates>,
     /// Told, once, that somebody looks at this worker's load.
     on_watched: RefCell<Option<Callback>>,
     /// Connections may wait that nothing has told this loop about: all sockets are to be registered anew.
@@ -96,7 +120,7 @@ impl Receiver {
         let shared = Rc::new(Shared {
             inbox: RefCell::new(inbox),
             slot,
-            gates: RefCell::new(Vec::new()),
+            gates: RefCell::default(),
             recheck: Cell::new(false),
             on_watched: RefCell::new(Some(on_watched)),
             neighbours: RefCell::new(Neighbours::new(Arc::clone(&board), slot)),
@@ -150,13 +174,13 @@ impl Receiver {
     /// Asks for connections of a listener. Returns 0 or a negative error number.
     #[napi]
     pub fn ready(&self, listener: u32) -> i32 {
-        errno(self.shared.inbox.borrow().ready(listener))
+        errno(self.shared.inbox.borrow_mut().ready(listener))
     }
 
     /// Asks for no more connections of a listener. Returns 0 or a negative error number.
     #[napi]
     pub fn stop(&self, listener: u32) -> i32 {
-        errno(self.shared.inbox.borrow().stop(listener))
+        errno(self.shared.inbox.borrow_mut().stop(listener))
     }
 
     /// Gives a connection back. It is closed when that fails. Returns 0 or a negative error number.
@@ -184,7 +208,9 @@ impl Receiver {
             gate: Gate::new(row),
             stage: Stage::New,
         };
-        self.shared.gates.borrow_mut().push(gated);
+        let mut gates = self.shared.gates.borrow_mut();
+        gates.sockets.insert(fd, gated);
+        gates.wake(fd);
     }
 
     /// Accepts one more connection from a gated socket, when one waits and the worker is not ahead of others.
@@ -197,14 +223,10 @@ impl Receiver {
     /// Tells the gate of a socket whether its server is at its `maxConnections`.
     #[napi]
     pub fn set_full(&self, fd: i32, full: bool) {
-        for gated in self
-            .shared
-            .gates
-            .borrow_mut()
-            .iter_mut()
-            .filter(|g| g.registration.fd() == fd)
-        {
+        let mut gates = self.shared.gates.borrow_mut();
+        if let Some(gated) = gates.sockets.get_mut(&fd) {
             gated.gate.set_full(full);
+            gates.wake(fd);
         }
     }
 
@@ -212,10 +234,7 @@ impl Receiver {
     /// right after.
     #[napi]
     pub fn ungate(&self, fd: i32) {
-        self.shared
-            .gates
-            .borrow_mut()
-            .retain(|gated| gated.registration.fd() != fd);
+        self.shared.gates.borrow_mut().sockets.remove(&fd);
     }
 }
 
@@ -248,7 +267,7 @@ impl Shared {
 
     fn accept(&self, fd: RawFd) -> i32 {
         let mut gates = self.gates.borrow_mut();
-        let Some(gated) = gates.iter_mut().find(|gated| gated.registration.fd() == fd) else {
+        let Some(gated) = gates.sockets.get(&fd) else {
             return NOTHING;
         };
         if !self.neighbours.borrow_mut().may_accept(&gated.gate) {
@@ -258,7 +277,7 @@ impl Shared {
         let Ok(connection) = gated.registration.accept() else {
             return NOTHING;
         };
-        gated.gate.note_accepted();
+        gates.note_accepted(fd);
         connection.into_raw_fd()
     }
 
@@ -277,40 +296,8 @@ impl Shared {
 
     fn before_poll(&self) {
         let mut gates = self.gates.borrow_mut();
-        if !gates.is_empty() {
-            let mut neighbours = self.neighbours.borrow_mut();
-            neighbours.turn(monotonic_ns());
-            let recheck = self.recheck.take();
-            let accepted_from = self.board.worker(self.slot).accepted_from.swap(0, Relaxed);
-            let mut closed = false;
-            for gated in gates.iter_mut() {
-                if accepted_from != 0 && gated.registration.fd() == accepted_from as i32 - 1 {
-                    gated.gate.note_accepted();
-                }
-                match gated.stage {
-                    Stage::New => gated.stage = Stage::BeforePoll,
-                    Stage::BeforePoll => {}
-                    Stage::Registered if gated.gate.is_quiet() && !recheck => {}
-                    Stage::Registered => {
-                        let GatedSocket {
-                            registration, gate, ..
-                        } = gated;
-                        let mut step = neighbours.step(gate, || registration.has_waiting());
-                        if recheck && step == Step::Keep && gate.is_armed() {
-                            step = Step::Rotate;
-                        }
-                        gated.apply(step);
-                    }
-                }
-                closed |= !gated.gate.is_armed();
-            }
-            self.with(&self.gate_timer, |timer| {
-                if closed {
-                    timer.arm(GATE_MS, 0)
-                } else {
-                    timer.disarm()
-                }
-            });
+        if !gates.sockets.is_empty() {
+            self.run_gates(&mut gates);
         }
         let worker = self.board.worker(self.slot);
         if self.board.is_watched() {
@@ -318,6 +305,52 @@ impl Shared {
         }
         // Release: whoever sees the loop wait also sees the time above.
         worker.state.store(POLLING, Release);
+    }
+
+    fn run_gates(&self, gates: &mut Gates) {
+        let accepted_from = self.board.worker(self.slot).accepted_from.swap(0, Relaxed);
+        if accepted_from != 0 {
+            gates.note_accepted(accepted_from as i32 - 1);
+        }
+        let recheck = self.recheck.take();
+        if recheck {
+            gates.lively = gates.sockets.keys().copied().collect();
+        }
+        if gates.lively.is_empty() {
+            return;
+        }
+        let mut neighbours = self.neighbours.borrow_mut();
+        neighbours.turn(monotonic_ns());
+        let mut closed = false;
+        let Gates { sockets, lively } = gates;
+        lively.retain(|fd| {
+            let Some(gated) = sockets.get_mut(fd) else {
+                return false;
+            };
+            match gated.stage {
+                Stage::New => gated.stage = Stage::BeforePoll,
+                Stage::BeforePoll => {}
+                Stage::Registered => {
+                    let GatedSocket {
+                        registration, gate, ..
+                    } = gated;
+                    let mut step = neighbours.step(gate, || registration.has_waiting());
+                    if recheck && step == Step::Keep && gate.is_armed() {
+                        step = Step::Rotate;
+                    }
+                    gated.apply(step);
+                }
+            }
+            closed |= !gated.gate.is_armed();
+            gated.stage != Stage::Registered || !gated.gate.is_quiet()
+        });
+        self.with(&self.gate_timer, |timer| {
+            if closed {
+                timer.arm(GATE_MS, 0)
+            } else {
+                timer.disarm()
+            }
+        });
     }
 
     /// The loop waits no more. libuv tells so only after it has run the callbacks of what it waited for.
@@ -330,15 +363,18 @@ impl Shared {
 
     fn after_poll(&self) {
         self.turned();
-        for gated in self
-            .gates
-            .borrow_mut()
-            .iter_mut()
-            .filter(|gated| gated.stage == Stage::BeforePoll)
-        {
-            gated.apply(Step::Rotate);
-            gated.stage = Stage::Registered;
+        let mut gates = self.gates.borrow_mut();
+        let Gates { sockets, lively } = &mut *gates;
+        for fd in lively.iter() {
+            if let Some(gated) = sockets
+                .get_mut(fd)
+                .filter(|gated| gated.stage == Stage::BeforePoll)
+            {
+                gated.apply(Step::Rotate);
+                gated.stage = Stage::Registered;
+            }
         }
+        drop(gates);
         if self.board.is_watched() {
             if let Some(callback) = self.on_watched.take() {
                 callback.call(&[]);

@@ -60,7 +60,7 @@ fn accepting_pauses_without_descriptors_and_goes_on_with_them() {
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     socket.set_nonblocking(true).unwrap();
     let address = socket.local_addr().unwrap();
-    let listener = hub.listen(socket.into(), 511, Policy::RoundRobin.into()).unwrap();
+    let listener = hub.listen(socket.into(), 511, Policy::IpHash.into()).unwrap();
     let worker = hub.add_worker().unwrap().unwrap();
     hub.attach(listener, worker.token);
     let socket = hub

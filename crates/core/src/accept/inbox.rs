@@ -1,13 +1,23 @@
 //! The worker's end of the hand-over: takes connections, gives unwanted ones back.
 //!
-//! Who may call: the worker's JavaScript thread. Connections that were not taken stay in the kernel's queue,
-//! from which the hub takes them back when this worker stalls or dies.
+//! Connections come in two ways. Either the hub has accepted them, and they come with its message; or it has
+//! granted them: then the worker accepts as many from the listening socket, which the hub has sent before.
+//!
+//! Who may call: the worker's JavaScript thread. Messages that were not taken stay in the kernel's queue,
+//! from which the hub takes them back when this worker stalls or dies. A listening socket is kept only as long
+//! as its listener's connections are wanted.
 
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::Ordering::Release;
+use std::sync::atomic::{
+    fence,
+    Ordering::{Relaxed, Release, SeqCst},
+};
 use std::sync::Arc;
 
+use rustix::io::Errno;
+use rustix::net::{accept_with, SocketFlags};
 use rustix::process::{getrlimit, Resource};
 
 use super::message::{Kind, Message};
@@ -45,6 +55,9 @@ pub struct Inbox {
     socket: OwnedFd,
     board: Arc<Scoreboard>,
     slot: u32,
+    /// Listeners whose connections are wanted, and the sockets of those that grant.
+    wanted: HashMap<u32, Option<OwnedFd>>,
+    taken: u64,
     highest_fd: u64,
     fd_limit: u64,
 }
@@ -58,6 +71,8 @@ impl Inbox {
             socket,
             board,
             slot,
+            wanted: HashMap::new(),
+            taken: 0,
             highest_fd,
             fd_limit,
         }
@@ -76,38 +91,101 @@ impl Inbox {
                 Ok(Received::Empty) => return Delivery::Empty,
                 Ok(Received::Closed) | Err(_) => return Delivery::Closed,
             };
-            self.highest_fd = fds
-                .iter()
-                .map(|fd| fd.as_raw_fd().unsigned_abs().into())
-                .max()
-                .unwrap_or(0);
+            self.note_highest(&fds);
             let Some(message) = message else { continue };
-            // What was sent, not what arrived: the hub subtracts this from what it has sent.
-            let taken = u64::from(message.count.max(1));
-            // Release: the hub that sees the count also sees what this thread did before.
-            self.board.worker(self.slot).taken.fetch_add(taken, Release);
-            if message.kind == Kind::Ping {
-                return Delivery::Ping;
-            }
-            if let Message {
-                kind: Kind::Connections,
+            let Message {
+                kind,
                 listener,
                 hops,
-                ..
-            } = message
-            {
+                count,
+            } = message;
+            if kind == Kind::Grant {
+                let fds = self.accept(listener, count);
                 if !fds.is_empty() {
                     return Delivery::Connections { listener, hops, fds };
                 }
+                continue;
+            }
+            // What was sent, not what arrived: the hub subtracts this from what it has sent.
+            self.note_begun(count.max(1));
+            self.note_taken(count.max(1));
+            match kind {
+                Kind::Ping => return Delivery::Ping,
+                Kind::Connections if !fds.is_empty() => {
+                    return Delivery::Connections { listener, hops, fds };
+                }
+                Kind::Socket => {
+                    if let Some(socket) = self.wanted.get_mut(&listener) {
+                        *socket = fds.pop();
+                    }
+                }
+                _ => {}
             }
         }
+    }
+
+    /// Accepts what was granted. Declines what there is no room for, and all when the connections are not wanted
+    /// any more; what is not there another worker has, which was thought to be stalled.
+    fn accept(&mut self, listener: u32, count: u32) -> Vec<OwnedFd> {
+        let mut fds = Vec::with_capacity((count as usize).min(MAX_FDS));
+        self.note_begun(count);
+        // The hub that has read the backlog after some of it was accepted also sees that this has begun.
+        fence(SeqCst);
+        let mut declined = 0;
+        for left in (1..=count.min(MAX_FDS as u32)).rev() {
+            let accepted = match self.wanted.get(&listener) {
+                Some(Some(socket)) => accept_with(socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC),
+                _ => Err(Errno::BADF),
+            };
+            match accepted {
+                Ok(fd) => fds.push(fd),
+                Err(Errno::AGAIN) => break,
+                Err(Errno::BADF | Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+                    declined = left;
+                    break;
+                }
+                // That connection failed before it was accepted, and counts.
+                Err(_) => {}
+            }
+        }
+        self.note_highest(&fds);
+        self.note_taken(count);
+        if declined > 0 {
+            let message = Message {
+                kind: Kind::Declined,
+                listener,
+                hops: 0,
+                count: declined,
+            };
+            // When it cannot be told: the hub looks once more after all it has granted was taken.
+            let _told = self.send(message, &[]);
+        }
+        fds
+    }
+
+    fn note_begun(&self, count: u32) {
+        let begun = self.taken.wrapping_add(count.into());
+        self.board.worker(self.slot).begun.store(begun, Relaxed);
+    }
+
+    pub(super) fn note_taken(&mut self, count: u32) {
+        self.taken = self.taken.wrapping_add(count.into());
+        // Release: the hub that sees the count also sees what this thread did before.
+        self.board.worker(self.slot).taken.store(self.taken, Release);
+    }
+
+    /// New descriptors get the lowest free number, so a high one means that few are left.
+    fn note_highest(&mut self, fds: &[OwnedFd]) {
+        let numbers = fds.iter().map(|fd| fd.as_raw_fd().unsigned_abs().into());
+        self.highest_fd = numbers.max().unwrap_or(0);
     }
 
     /// Asks for the connections of a listener.
     ///
     /// # Errors
     /// Those of `sendmsg`; the primary is gone or its queue is full.
-    pub fn ready(&self, listener: u32) -> io::Result<()> {
+    pub fn ready(&mut self, listener: u32) -> io::Result<()> {
+        self.wanted.entry(listener).or_default();
         self.send(
             Message {
                 kind: Kind::Ready,
@@ -123,7 +201,8 @@ impl Inbox {
     ///
     /// # Errors
     /// As [`Inbox::ready`].
-    pub fn stop(&self, listener: u32) -> io::Result<()> {
+    pub fn stop(&mut self, listener: u32) -> io::Result<()> {
+        self.wanted.remove(&listener);
         self.send(
             Message {
                 kind: Kind::Stop,
@@ -155,7 +234,6 @@ impl Inbox {
         Ok(scm::send(&self.socket, &message.encode(), fds)?)
     }
 
-    /// New descriptors get the lowest free number, so a high one means that few are left.
     fn is_near_limit(&self) -> bool {
         self.highest_fd.saturating_add(NEAR_LIMIT) > self.fd_limit
     }

@@ -16,6 +16,12 @@ pub enum Kind {
     Stop = 4,
     /// Worker to hub: connections it does not want.
     Refused = 5,
+    /// Hub to worker: a listening socket, to accept from what is granted.
+    Socket = 6,
+    /// Hub to worker: `count` of the connections that wait for a listener are for it to accept.
+    Grant = 7,
+    /// Worker to hub: it has not accepted `count` that were granted to it.
+    Declined = 8,
 }
 
 /// A message without its descriptors.
@@ -27,7 +33,7 @@ pub struct Message {
     pub listener: u32,
     /// How many workers have refused these connections so far.
     pub hops: u32,
-    /// How many descriptors were sent with it.
+    /// How many connections it is about.
     pub count: u32,
 }
 
@@ -51,6 +57,9 @@ impl Message {
             3 => Kind::Ready,
             4 => Kind::Stop,
             5 => Kind::Refused,
+            6 => Kind::Socket,
+            7 => Kind::Grant,
+            8 => Kind::Declined,
             _ => return None,
         };
         Some(Self {
@@ -74,6 +83,9 @@ mod tests {
             Kind::Ready,
             Kind::Stop,
             Kind::Refused,
+            Kind::Socket,
+            Kind::Grant,
+            Kind::Declined,
         ] {
             let message = Message {
                 kind,

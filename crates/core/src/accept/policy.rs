@@ -93,10 +93,21 @@ fn in_turn(cursor: &Cursor, workers: &[Candidate]) -> impl Iterator<Item = usize
     (0..len).map(move |step| (next + step) % len)
 }
 
-fn round_robin(cursor: &mut Cursor, workers: &[Candidate]) -> Option<usize> {
-    let chosen = in_turn(cursor, workers).find(|&index| workers[index].eligible)?;
-    cursor.next = (chosen + 1) % workers.len();
+/// The first of `count` workers in turn that is eligible, whose turn is over then.
+pub fn next_in_turn(
+    cursor: &mut Cursor,
+    count: usize,
+    mut is_eligible: impl FnMut(usize) -> bool,
+) -> Option<usize> {
+    let chosen = (0..count)
+        .map(|step| (cursor.next + step) % count)
+        .find(|&index| is_eligible(index))?;
+    cursor.next = (chosen + 1) % count;
     Some(chosen)
+}
+
+fn round_robin(cursor: &mut Cursor, workers: &[Candidate]) -> Option<usize> {
+    next_in_turn(cursor, workers.len(), |index| workers[index].eligible)
 }
 
 fn least_connections(cursor: &mut Cursor, workers: &[Candidate]) -> Option<usize> {

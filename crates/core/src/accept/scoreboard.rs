@@ -54,8 +54,10 @@ pub struct WorkerSlot {
     pub pid: AtomicU32,
     /// When its event loop last turned, in nanoseconds of the monotonic clock.
     pub beat_ns: AtomicU64,
-    /// Connections and pings it has taken from the hub.
+    /// Connections and messages without any that it has taken from the hub.
     pub taken: AtomicU64,
+    /// Those that it has taken or is about to take: more than `taken` while it accepts what it was granted.
+    pub begun: AtomicU64,
     /// CPU time its thread had used when its event loop last went to wait for events, in nanoseconds; 0 as long
     /// as nobody looks.
     pub cpu_ns: AtomicU64,
@@ -222,6 +224,7 @@ impl Scoreboard {
         worker.requests.store(0, Relaxed);
         worker.beat_ns.store(0, Relaxed);
         worker.cpu_ns.store(0, Relaxed);
+        worker.begun.store(0, Relaxed);
         worker.taken.store(0, Release);
     }
 
@@ -263,10 +266,12 @@ impl AsFd for Scoreboard {
 
 /// The slots in a bit set, lowest first.
 pub fn slots(set: [u64; WORDS]) -> impl Iterator<Item = u32> {
-    set.into_iter().enumerate().flat_map(|(word, bits)| {
-        (0..64)
-            .filter(move |bit| bits & (1 << bit) != 0)
-            .map(move |bit| word as u32 * 64 + bit)
+    set.into_iter().enumerate().flat_map(|(word, mut bits)| {
+        std::iter::from_fn(move || {
+            let bit = (bits != 0).then(|| bits.trailing_zeros())?;
+            bits &= bits - 1;
+            Some(word as u32 * 64 + bit)
+        })
     })
 }
 

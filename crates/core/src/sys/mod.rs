@@ -2,6 +2,7 @@
 //!
 //! Everything here returns `io::Result`, owns its descriptors and leaves policy to its callers.
 
+pub mod backlog;
 pub mod bell;
 pub mod clock;
 pub mod epoll;

@@ -38,6 +38,11 @@ pub fn is_hung_up(socket: BorrowedFd<'_>) -> bool {
     poll_now(&PollFd::from_borrowed_fd(socket, gone)).intersects(gone)
 }
 
+/// Whether a socket has something to read, or to accept.
+pub fn is_readable(socket: BorrowedFd<'_>) -> bool {
+    poll_now(&PollFd::from_borrowed_fd(socket, PollFlags::IN)).intersects(PollFlags::IN)
+}
+
 /// What holds of a descriptor now; nothing when that cannot be found out.
 fn poll_now(fd: &PollFd<'_>) -> PollFlags {
     let mut fds = [fd.clone()];

@@ -1,9 +1,10 @@
 //! What the hub does because time has passed: workers that stall and recover, listeners that were paused,
 //! connections that were parked.
 
+use super::grants::Grants;
 use super::listener::Listener;
 use super::state::State;
-use super::worker::Health;
+use super::worker::{Health, TakenBack, Worker};
 use super::Event;
 use crate::sys::clock::monotonic_ns;
 
@@ -17,28 +18,30 @@ impl State {
         let mut sleep_ns: Option<u64> = None;
         let mut within = |ns: u64| sleep_ns = Some(sleep_ns.map_or(ns, |least| least.min(ns)));
         let stall_ns = u64::try_from(self.options.stall_limit.as_nanos()).unwrap_or(u64::MAX);
-        let tokens: Vec<u32> = self.workers.keys().copied().collect();
-        for token in tokens {
+        let mut has_recovered = false;
+        for token in std::mem::take(&mut self.watched) {
+            self.settle_worker(token);
             let Some(worker) = self.workers.get_mut(&token) else {
                 continue;
             };
-            let seen = worker.observe(&self.board, now_ns);
+            worker.is_watched = false;
+            let seen = worker.observe(now_ns);
             match worker.health {
-                Health::Good if seen.waiting_ns == 0 => {}
+                Health::Good if !seen.is_waiting => continue,
                 Health::Good if seen.waiting_ns < stall_ns => within(stall_ns - seen.waiting_ns),
                 Health::Good => {
                     self.stall(token, now_ns);
                     within(RETRY_NS);
                 }
                 // Nothing waiting: it was the kernel that refused, for all its sockets together.
-                Health::Full | Health::Stalled if seen.moved || seen.waiting_ns == 0 => {
+                Health::Full | Health::Stalled if seen.moved || !seen.is_waiting => {
                     if worker.health == Health::Stalled {
                         self.tell(Event::Recovered { worker: token });
                     }
                     if let Some(worker) = self.workers.get_mut(&token) {
                         worker.health = Health::Good;
                     }
-                    within(0);
+                    has_recovered = true;
                 }
                 Health::Full if seen.waiting_ns >= stall_ns => {
                     self.stall(token, now_ns);
@@ -46,9 +49,10 @@ impl State {
                 }
                 Health::Full | Health::Stalled => within(RETRY_NS),
             }
+            self.watch_queue(token);
         }
-        if self.tend_listeners(now_ns) {
-            within(RETRY_NS);
+        if let Some(ns) = self.tend_listeners(now_ns, has_recovered) {
+            within(ns);
         }
         if let Some(ns) = self.tend_shared(now_ns) {
             within(ns);
@@ -59,33 +63,37 @@ impl State {
         sleep_ns
     }
 
-    /// Returns whether some listener needs another look soon.
-    fn tend_listeners(&mut self, now_ns: u64) -> bool {
-        let mut again = false;
-        let ids: Vec<u32> = self.listeners.keys().copied().collect();
-        for id in ids {
+    /// Returns how soon some listener needs another look, in nanoseconds from now.
+    fn tend_listeners(&mut self, now_ns: u64, has_recovered: bool) -> Option<u64> {
+        let mut sleep_ns: Option<u64> = None;
+        let mut within = |ns: u64| sleep_ns = Some(sleep_ns.map_or(ns, |least| least.min(ns)));
+        for id in std::mem::take(&mut self.restless) {
             let Some(listener) = self.listeners.get_mut(&id) else {
                 continue;
             };
-            let resumed = listener
+            if listener
                 .paused_until_ns
-                .is_some_and(|until_ns| until_ns <= now_ns);
-            if resumed {
+                .is_some_and(|until_ns| until_ns <= now_ns)
+            {
                 listener.paused_until_ns = None;
-            }
-            let has_parked = !listener.parked.is_empty();
-            if resumed {
+                self.unarmed.insert(id);
                 self.tell(Event::Resumed { listener: id });
             }
-            if has_parked {
-                self.unpark(id);
+            self.unpark(id);
+            if let Some(ns) = self.tend_grants(id, now_ns, has_recovered) {
+                within(ns);
             }
-            again |= self
-                .listeners
-                .get(&id)
-                .is_some_and(|listener| !listener.parked.is_empty() || listener.paused_until_ns.is_some());
+            let Some(listener) = self.listeners.get(&id) else {
+                continue;
+            };
+            if !listener.parked.is_empty() || listener.paused_until_ns.is_some() {
+                within(RETRY_NS);
+                self.restless.insert(id);
+            } else if listener.grants.as_ref().is_some_and(Grants::is_open) {
+                self.restless.insert(id);
+            }
         }
-        again
+        sleep_ns
     }
 
     /// Takes a stalled worker's queue back and leaves it out, as long as someone else is there.
@@ -94,17 +102,26 @@ impl State {
             .workers
             .iter()
             .any(|(&id, other)| id != token && other.health == Health::Good);
+        let can_move = |worker: &Worker| worker.has_room_to_take_back();
+        if !others || !self.workers.get(&token).is_some_and(can_move) {
+            return;
+        }
+        let (withdrawn, granting) = self.withdraw(token);
         let Some(worker) = self.workers.get_mut(&token) else {
             return;
         };
-        if !others {
-            return;
-        }
-        let Some(connections) = worker.take_back() else {
-            return;
-        };
+        let TakenBack { connections, sockets } = worker.take_back();
         worker.health = Health::Stalled;
-        worker.ping(&self.board, now_ns);
+        for id in sockets {
+            if let Some(member) = self
+                .listeners
+                .get_mut(&id)
+                .and_then(|listener| listener.member(token))
+            {
+                member.has_socket = false;
+            }
+        }
+        self.ping(token, now_ns);
         // Clients that belong to this worker wait for it.
         let is_sticky = |id: &u32| self.listeners.get(id).is_some_and(Listener::is_sticky);
         let (stay, go): (Vec<_>, Vec<_>) = connections.into_iter().partition(|(id, _)| is_sticky(id));
@@ -112,9 +129,12 @@ impl State {
             let back = self.send(token, id, now_ns, vec![connection]);
             self.park(id, back);
         }
-        let moved = go.len() as u32;
+        let moved = (go.len() as u64 + withdrawn) as u32;
         self.stats.moved_from_stalled += u64::from(moved);
         self.tell(Event::Stalled { worker: token, moved });
         self.redistribute(go);
+        for id in granting {
+            self.grant(id);
+        }
     }
 }

@@ -32,13 +32,15 @@ impl State {
             let now_ns = monotonic_ns();
             let mut candidates = candidates(listener, &self.workers, &self.board, now_ns);
             let mut shares: Vec<Vec<Connection>> = candidates.iter().map(|_| Vec::new()).collect();
+            let mut for_later = Vec::new();
             for connection in connections.drain(..) {
                 match assign(listener, &mut candidates, connection) {
                     Ok((index, connection)) => shares[index].push(connection),
-                    Err(connection) => listener.parked.push_back(connection),
+                    Err(connection) => for_later.push(connection),
                 }
             }
             let tokens: Vec<u32> = listener.members.iter().map(|member| member.token).collect();
+            self.park(id, for_later);
             for (token, share) in tokens.into_iter().zip(shares) {
                 if share.is_empty() {
                     continue;
@@ -56,8 +58,9 @@ impl State {
     }
 
     pub fn park(&mut self, id: u32, connections: Vec<Connection>) {
-        if let Some(listener) = self.listeners.get_mut(&id) {
+        if let Some(listener) = self.listeners.get_mut(&id).filter(|_| !connections.is_empty()) {
             listener.parked.extend(connections);
+            self.restless.insert(id);
         }
     }
 
@@ -78,15 +81,17 @@ impl State {
 
     /// Sends a worker its share; returns what did not fit.
     pub fn send(&mut self, token: u32, id: u32, now_ns: u64, mut share: Vec<Connection>) -> Vec<Connection> {
-        let Some(worker) = self.workers.get_mut(&token) else {
-            return share;
-        };
         // A message carries one hop count; nearly always they are all zero.
         share.sort_by_key(|connection| connection.hops);
         while !share.is_empty() {
             let hops = share[0].hops;
             let rest = share.split_off(share.partition_point(|connection| connection.hops == hops));
-            if let Sent::Full(mut unsent) = worker.send(&self.board, now_ns, id, share) {
+            let Some(worker) = self.workers.get_mut(&token) else {
+                return share;
+            };
+            let sent = worker.send(&self.board, now_ns, id, share);
+            self.watch_queue(token);
+            if let Sent::Full(mut unsent) = sent {
                 unsent.extend(rest);
                 return unsent;
             }
@@ -96,7 +101,11 @@ impl State {
     }
 
     pub fn unpark(&mut self, id: u32) {
-        let Some(listener) = self.listeners.get_mut(&id) else {
+        let Some(listener) = self
+            .listeners
+            .get_mut(&id)
+            .filter(|listener| !listener.parked.is_empty())
+        else {
             return;
         };
         let mut parked: Vec<Connection> = listener.parked.drain(..).collect();
@@ -110,7 +119,7 @@ impl State {
 
 /// The listener's workers as the policy sees them. When none is in good health, the living ones will do; where
 /// clients belong to workers, all the living ones always.
-fn candidates(
+pub(super) fn candidates(
     listener: &Listener,
     workers: &HashMap<u32, Worker>,
     board: &Scoreboard,
@@ -128,7 +137,7 @@ fn candidates(
         let load = board.load(worker.slot, now_ns);
         Candidate {
             slot: worker.slot,
-            eligible: member.ready && acceptable(worker.health),
+            eligible: member.takes(now_ns) && acceptable(worker.health),
             connections: u64::from(load.connections) + worker.outstanding(board),
             loop_lag_ns: load.loop_lag_ns,
         }

@@ -8,6 +8,8 @@ use rustix::io::Errno;
 use rustix::net::{accept_with, acceptfrom_with, SocketAddrAny, SocketFlags};
 
 use super::super::policy::{Cursor, Policy};
+use super::grants::Grants;
+use crate::sys::backlog;
 
 /// A connection that no worker has.
 #[derive(Debug)]
@@ -38,6 +40,26 @@ pub(super) struct Member {
     pub token: u32,
     /// It has asked for connections.
     pub ready: bool,
+    /// It has been sent the listening socket.
+    pub has_socket: bool,
+    /// It has declined connections, and is left alone until then.
+    pub rests_until_ns: u64,
+}
+
+impl Member {
+    pub fn new(token: u32) -> Self {
+        Self {
+            token,
+            ready: false,
+            has_socket: false,
+            rests_until_ns: 0,
+        }
+    }
+
+    /// Whether it takes connections, as far as it has said.
+    pub fn takes(&self, now_ns: u64) -> bool {
+        self.ready && self.rests_until_ns <= now_ns
+    }
 }
 
 /// How a listener's connections find their workers.
@@ -49,6 +71,13 @@ pub struct ListenerOptions {
     pub asks: bool,
     /// The client's address is the one in the PROXY protocol header that the connection begins with.
     pub reads_proxy_header: bool,
+}
+
+impl ListenerOptions {
+    /// Whether the choice of a worker does not depend on the connection.
+    fn lets_workers_accept(self) -> bool {
+        self.policy != Policy::IpHash && !self.asks && !self.reads_proxy_header
+    }
 }
 
 impl From<Policy> for ListenerOptions {
@@ -69,6 +98,8 @@ pub(super) struct Listener {
     pub members: Vec<Member>,
     /// Accepted, but nobody could have them.
     pub parked: VecDeque<Connection>,
+    /// When workers accept what they are granted; `None` when the hub accepts.
+    pub grants: Option<Grants>,
     /// Whether epoll watches the socket.
     pub armed: bool,
     /// Out of descriptors until then.
@@ -88,8 +119,10 @@ pub(super) enum Accepted {
 
 impl Listener {
     pub fn new(socket: OwnedFd, options: ListenerOptions, seed: u64) -> Self {
+        let grants = options.lets_workers_accept() && backlog::waiting(&socket).is_ok();
         Self {
             socket,
+            grants: grants.then(Grants::default),
             options,
             cursor: Cursor::new(seed),
             members: Vec::new(),
@@ -132,6 +165,10 @@ impl Listener {
 
     pub fn index_of(&self, token: u32) -> Option<usize> {
         self.members.iter().position(|member| member.token == token)
+    }
+
+    pub fn member(&mut self, token: u32) -> Option<&mut Member> {
+        self.members.iter_mut().find(|member| member.token == token)
     }
 
     /// Whether a client belongs to a worker, and waits for it rather than go to another that does not know it.

@@ -14,6 +14,7 @@
 //! panics on input from a worker, whose messages and counters are checked before use.
 
 mod deadlines;
+mod grants;
 mod hand_over;
 mod listener;
 mod pending;

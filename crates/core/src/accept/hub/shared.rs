@@ -10,6 +10,7 @@ use std::os::fd::OwnedFd;
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 
 use super::state::State;
+use super::worker::Worker;
 
 /// How often sockets are looked at, in nanoseconds.
 const LOOK_NS: u64 = 25_000_000;
@@ -83,11 +84,10 @@ impl State {
         woken.sort_unstable();
         woken.dedup();
         for token in woken {
-            if let Some(worker) = self.workers.get_mut(&token) {
-                // One ping is enough: what is not taken yet will wake it all the same.
-                if worker.outstanding(&self.board) == 0 {
-                    worker.ping(&self.board, now_ns);
-                }
+            // One ping is enough: what is not taken yet will wake it all the same.
+            let is_free = |worker: &Worker| worker.outstanding(&self.board) == 0;
+            if self.workers.get(&token).is_some_and(is_free) {
+                self.ping(token, now_ns);
             }
         }
         Some(LOOK_NS)

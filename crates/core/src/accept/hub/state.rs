@@ -1,7 +1,7 @@
 //! What the hub knows: workers, listeners and who serves which. The steps it takes on them are here and in
 //! `hand_over`, `deadlines`, `pending` and `shared`. Nothing blocks.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -16,8 +16,9 @@ use super::listener::{Accepted, Connection, Listener, ListenerOptions, Member};
 use super::pending::Pending;
 use super::shared::SharedSocket;
 use super::thread::{control_token, listener_token, pidfd_token};
-use super::worker::Worker;
+use super::worker::{TakenBack, Worker};
 use super::{Event, HubOptions, NewWorker};
+use crate::sys::backlog;
 use crate::sys::clock::monotonic_ns;
 
 /// Connections accepted at once before they are handed over.
@@ -59,6 +60,12 @@ pub(super) struct State {
     pub looked_ns: u64,
     pub options: HubOptions,
     pub listeners: BTreeMap<u32, Listener>,
+    /// Workers whose queues or health are to be looked at when time has passed, each once.
+    pub watched: Vec<u32>,
+    /// Listeners that are to be looked at when time has passed.
+    pub restless: BTreeSet<u32>,
+    /// Listeners that epoll may have to watch, or to watch no more.
+    pub unarmed: BTreeSet<u32>,
     next_token: u32,
     next_listener: u32,
     free_slots: Vec<u32>,
@@ -78,6 +85,9 @@ impl State {
             looked_ns: 0,
             options,
             listeners: BTreeMap::new(),
+            watched: Vec::new(),
+            restless: BTreeSet::new(),
+            unarmed: BTreeSet::new(),
             next_token: 1,
             next_listener: 0,
             // Popped from the end: the lowest free slot first.
@@ -141,12 +151,14 @@ impl State {
 
     /// A worker is gone. What waited for it goes to others.
     pub fn remove_worker(&mut self, token: u32) {
+        let (withdrawn, granting) = self.withdraw(token);
         let Some(mut worker) = self.workers.remove(&token) else {
             return;
         };
         for (&id, listener) in &mut self.listeners {
             if listener.remove(token) {
                 self.board.set_serving(id, worker.slot, false);
+                self.unarmed.insert(id);
             }
         }
         for (&id, shared) in &mut self.shared {
@@ -155,14 +167,25 @@ impl State {
             }
         }
         // Out of descriptors here, the rest of the queue is closed with the socket.
-        let connections = worker.take_back().unwrap_or_default();
-        self.stats.moved_from_dead += connections.len() as u64;
+        let TakenBack { connections, .. } = worker.take_back();
+        self.stats.moved_from_dead += connections.len() as u64 + withdrawn;
         let slot = worker.slot;
         // Closes both ends and the pidfd, which also takes them out of epoll.
         drop(worker);
         self.board.clear(slot);
         self.free_slot(slot);
         self.redistribute(connections);
+        for id in granting {
+            self.grant(id);
+        }
+    }
+
+    /// Has a worker's queue looked at when time has passed.
+    pub fn watch_queue(&mut self, token: u32) {
+        if let Some(worker) = self.workers.get_mut(&token).filter(|worker| !worker.is_watched) {
+            worker.is_watched = true;
+            self.watched.push(token);
+        }
     }
 
     fn free_slot(&mut self, slot: u32) {
@@ -172,8 +195,16 @@ impl State {
 
     /// Makes every worker's loop turn once.
     pub fn ping_all(&mut self, now_ns: u64) {
-        for worker in self.workers.values_mut() {
+        let tokens: Vec<u32> = self.workers.keys().copied().collect();
+        for token in tokens {
+            self.ping(token, now_ns);
+        }
+    }
+
+    pub fn ping(&mut self, token: u32, now_ns: u64) {
+        if let Some(worker) = self.workers.get_mut(&token) {
             worker.ping(&self.board, now_ns);
+            self.watch_queue(token);
         }
     }
 
@@ -188,7 +219,10 @@ impl State {
                 return;
             };
             let Message {
-                kind, listener, hops, ..
+                kind,
+                listener,
+                hops,
+                count,
             } = message;
             match kind {
                 Kind::Ready => self.set_ready(listener, token, true),
@@ -205,7 +239,8 @@ impl State {
                     let refused = fds.drain(..).map(refused).collect();
                     self.hand_over(listener, refused);
                 }
-                Kind::Connections | Kind::Ping => {}
+                Kind::Declined => self.decline(listener, token, count),
+                Kind::Connections | Kind::Ping | Kind::Socket | Kind::Grant => {}
             }
             fds.clear();
         }
@@ -215,11 +250,15 @@ impl State {
         let Some(listener) = self.listeners.get_mut(&id) else {
             return;
         };
-        if let Some(member) = listener.members.iter_mut().find(|member| member.token == token) {
+        if let Some(member) = listener.member(token) {
             member.ready = ready;
+            // It lets go of the socket when it stops.
+            member.has_socket &= ready;
         }
+        self.unarmed.insert(id);
         if ready {
             self.unpark(id);
+            self.grant(id);
         }
     }
 
@@ -256,7 +295,7 @@ impl State {
             return;
         };
         if listener.index_of(token).is_none() {
-            listener.members.push(Member { token, ready: false });
+            listener.members.push(Member::new(token));
         }
     }
 
@@ -267,6 +306,7 @@ impl State {
         self.board.set_serving(id, slot, false);
         if let Some(listener) = self.listeners.get_mut(&id) {
             listener.remove(token);
+            self.unarmed.insert(id);
         }
         if let Some(shared) = self.shared.get_mut(&id) {
             shared.remove(token);
@@ -277,7 +317,11 @@ impl State {
         self.shared.remove(&id);
         if let Some(listener) = self.listeners.remove(&id) {
             let pending = self.drop_pending(id);
-            self.stats.closed_unserved += (listener.parked.len() + pending) as u64;
+            let in_backlog = match listener.grants {
+                Some(_) => backlog::waiting(&listener.socket).unwrap_or(0),
+                None => 0,
+            };
+            self.stats.closed_unserved += (listener.parked.len() + pending) as u64 + u64::from(in_backlog);
         }
     }
 
@@ -287,14 +331,21 @@ impl State {
 
     /// Makes epoll watch exactly the listeners that may accept now.
     pub fn arm(&mut self) {
-        for (&id, listener) in &mut self.listeners {
+        for id in std::mem::take(&mut self.unarmed) {
+            let Some(listener) = self.listeners.get_mut(&id) else {
+                continue;
+            };
             let wanted = listener.has_ready() && listener.paused_until_ns.is_none();
             if wanted == listener.armed {
                 continue;
             }
             let changed = if wanted {
                 let data = EventData::new_u64(listener_token(id));
-                epoll::add(&*self.epoll, &listener.socket, data, EventFlags::IN)
+                let only_new = match listener.grants {
+                    Some(_) => EventFlags::ET,
+                    None => EventFlags::empty(),
+                };
+                epoll::add(&*self.epoll, &listener.socket, data, EventFlags::IN | only_new)
             } else {
                 epoll::delete(&*self.epoll, &listener.socket)
             };
@@ -302,13 +353,29 @@ impl State {
                 listener.armed = wanted;
             } else if wanted {
                 // Out of kernel memory: tried again after a pause.
-                listener.paused_until_ns = Some(monotonic_ns() + PAUSE_NS);
+                self.pause(id);
             }
+        }
+    }
+
+    fn pause(&mut self, id: u32) {
+        if let Some(listener) = self.listeners.get_mut(&id) {
+            listener.paused_until_ns = Some(monotonic_ns() + PAUSE_NS);
+            self.restless.insert(id);
+            self.unarmed.insert(id);
         }
     }
 
     /// Accepts what waits in a listener's backlog, within this turn's share, and hands it over.
     pub fn accept(&mut self, id: u32) {
+        if self
+            .listeners
+            .get(&id)
+            .is_some_and(|listener| listener.grants.is_some())
+        {
+            self.grant_new(id);
+            return;
+        }
         let mut batch = Vec::with_capacity(BATCH);
         for _ in 0..BATCHES_PER_TURN {
             let Some(listener) = self.listeners.get_mut(&id) else {
@@ -320,7 +387,7 @@ impl State {
             let outcome = listener.accept(BATCH, &mut batch);
             self.stats.accepted += batch.len() as u64;
             if let Accepted::OutOf(error) = outcome {
-                listener.paused_until_ns = Some(monotonic_ns() + PAUSE_NS);
+                self.pause(id);
                 self.tell(Event::Paused {
                     listener: id,
                     errno: error.raw_os_error(),

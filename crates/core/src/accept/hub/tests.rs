@@ -12,6 +12,8 @@ use rustix::event::{poll, PollFd, PollFlags};
 use super::*;
 use crate::accept::{Delivery, Inbox, Policy};
 
+mod grants;
+
 /// Nothing here takes longer, unless it hangs.
 const WATCHDOG: Duration = Duration::from_secs(20);
 
@@ -69,7 +71,8 @@ impl Rig {
     }
 
     fn ready_worker(&self) -> TestWorker {
-        let worker = self.worker();
+        let mut worker = self.worker();
+        worker.inbox.ready(self.listener).unwrap();
         self.hub.set_ready(self.listener, worker.token);
         worker
     }

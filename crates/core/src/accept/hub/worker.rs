@@ -1,7 +1,8 @@
 //! The hub's side of one worker: its queue, its health.
 
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::Ordering::Acquire;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use rustix::io::Errno;
 
@@ -26,14 +27,38 @@ pub(super) struct Worker {
     pub slot: u32,
     pub health: Health,
     pub pidfd: Option<OwnedFd>,
+    /// Whether its queue is looked at when time has passed.
+    pub is_watched: bool,
     socket: OwnedFd,
     /// A copy of the worker's own end: keeps the queue alive when the worker dies, and reads it back.
     theirs: OwnedFd,
-    /// Connections and pings sent and not taken back.
-    sent: u64,
-    /// `taken` as last seen, and since when it has not changed while something waited.
-    last_taken: u64,
+    /// What it was sent and has not taken, oldest first, as far as `settled` tells; and how much that is, in
+    /// connections and messages without any.
+    log: VecDeque<Logged>,
+    queued: u64,
+    /// `taken` when the log was last brought up to date.
+    settled: u64,
+    /// It has taken something since it was last looked at.
+    has_moved: bool,
+    /// Since when something waits and nothing was taken.
     waiting_since_ns: u64,
+}
+
+/// A part of what waits for a worker.
+#[derive(Clone, Copy, Debug)]
+struct Logged {
+    /// The listener whose connections it was granted; `None` for anything else.
+    granted: Option<u32>,
+    count: u32,
+}
+
+/// What was read back from a worker's queue.
+#[derive(Debug, Default)]
+pub(super) struct TakenBack {
+    /// Connections and their listeners, oldest first.
+    pub connections: Vec<(u32, Connection)>,
+    /// Listeners whose sockets have not reached it.
+    pub sockets: Vec<u32>,
 }
 
 /// What became of a send.
@@ -51,10 +76,13 @@ impl Worker {
             slot,
             health: Health::Good,
             pidfd: None,
+            is_watched: false,
             socket,
             theirs,
-            sent: 0,
-            last_taken: 0,
+            log: VecDeque::new(),
+            queued: 0,
+            settled: 0,
+            has_moved: false,
             waiting_since_ns: 0,
         })
     }
@@ -67,11 +95,25 @@ impl Worker {
         self.theirs.as_fd()
     }
 
-    /// Sent and not taken. The worker's counter is its own to write, so the difference is kept in bounds.
-    pub fn outstanding(&self, board: &Scoreboard) -> u64 {
+    /// How much of what is in the log the worker has taken when its counter is at `taken`. It is the worker's own to
+    /// write: what makes no sense is no progress.
+    fn progress(&self, taken: u64) -> u64 {
+        let progress = taken.wrapping_sub(self.settled);
+        if progress <= self.queued {
+            progress
+        } else {
+            0
+        }
+    }
+
+    fn taken(&self, board: &Scoreboard) -> u64 {
         // Acquire: pairs with Release in `Inbox::take`.
-        self.sent
-            .saturating_sub(board.worker(self.slot).taken.load(Acquire))
+        board.worker(self.slot).taken.load(Acquire)
+    }
+
+    /// Sent and not taken.
+    pub fn outstanding(&self, board: &Scoreboard) -> u64 {
+        self.queued - self.progress(self.taken(board))
     }
 
     /// Sends connections that were refused by equally many workers.
@@ -113,8 +155,92 @@ impl Worker {
             self.waiting_since_ns = now_ns;
         }
         scm::send(&self.socket, &message.encode(), fds)?;
-        self.sent += u64::from(message.count.max(1));
+        let count = message.count.max(1);
+        self.queued += u64::from(count);
+        let granted = (message.kind == Kind::Grant).then_some(message.listener);
+        self.log.push_back(Logged { granted, count });
         Ok(())
+    }
+
+    /// Sends a listening socket, from which to accept what will be granted. False when the queue is full.
+    pub fn send_socket(
+        &mut self,
+        board: &Scoreboard,
+        now_ns: u64,
+        listener: u32,
+        socket: BorrowedFd<'_>,
+    ) -> bool {
+        let message = Message {
+            kind: Kind::Socket,
+            listener,
+            hops: 0,
+            count: 0,
+        };
+        self.send_or_full(board, now_ns, message, &[socket])
+    }
+
+    /// Grants connections of a listener, at most [`MAX_FDS`]. False when the queue is full.
+    pub fn grant(&mut self, board: &Scoreboard, now_ns: u64, listener: u32, count: u32) -> bool {
+        let message = Message {
+            kind: Kind::Grant,
+            listener,
+            hops: 0,
+            count,
+        };
+        self.send_or_full(board, now_ns, message, &[])
+    }
+
+    fn send_or_full(
+        &mut self,
+        board: &Scoreboard,
+        now_ns: u64,
+        message: Message,
+        fds: &[BorrowedFd<'_>],
+    ) -> bool {
+        let is_sent = self.send_message(board, now_ns, message, fds).is_ok();
+        if !is_sent {
+            self.health = Health::Full;
+        }
+        is_sent
+    }
+
+    /// Strikes off the log what the worker has taken, and tells of each grant in it how much was.
+    pub fn settle(&mut self, board: &Scoreboard, mut used: impl FnMut(u32, u32)) {
+        let taken = self.taken(board);
+        let progress = self.progress(taken);
+        self.settled = taken;
+        self.has_moved |= progress > 0;
+        self.queued -= progress;
+        let mut left = progress;
+        while let Some(oldest) = self.log.front_mut().filter(|_| left > 0) {
+            let part = oldest.count.min(u32::try_from(left).unwrap_or(u32::MAX));
+            oldest.count -= part;
+            left -= u64::from(part);
+            if let Some(listener) = oldest.granted {
+                used(listener, part);
+            }
+            if oldest.count == 0 {
+                self.log.pop_front();
+            }
+        }
+    }
+
+    /// Whether it has taken nothing, and is about to take nothing, since the log was brought up to date.
+    pub fn is_settled(&self, board: &Scoreboard) -> bool {
+        board.worker(self.slot).begun.load(Relaxed) == self.settled
+    }
+
+    /// Whether it has connections of a listener still to accept.
+    pub fn is_granted(&self, listener: u32) -> bool {
+        self.log.iter().any(|logged| logged.granted == Some(listener))
+    }
+
+    /// Withdraws all grants that are in the log, as (listener, count).
+    pub fn withdraw(&mut self) -> Vec<(u32, u32)> {
+        let grants = self.log.iter_mut();
+        grants
+            .filter_map(|logged| logged.granted.take().map(|listener| (listener, logged.count)))
+            .collect()
     }
 
     /// Asks for a sign of life. Without room in the queue there is something to take already.
@@ -128,29 +254,28 @@ impl Worker {
         let _sent = self.send_message(board, now_ns, ping, &[]);
     }
 
-    /// Takes back what waits in the queue, as (listener, connection), oldest first. `None` when this process
-    /// has no descriptors left to take it into.
-    pub fn take_back(&mut self) -> Option<Vec<(u32, Connection)>> {
-        let mut taken = Vec::new();
-        loop {
-            if !scm::has_room_for(MAX_FDS, &self.theirs) {
-                return (!taken.is_empty()).then_some(taken);
-            }
+    /// Whether this process has descriptors left to take a part of the queue back into.
+    pub fn has_room_to_take_back(&self) -> bool {
+        scm::has_room_for(MAX_FDS, &self.theirs)
+    }
+
+    /// Takes back what waits in the queue, as far as there is room for it. Grants are to be taken back before,
+    /// see [`Worker::withdraw`].
+    pub fn take_back(&mut self) -> TakenBack {
+        let mut back = TakenBack::default();
+        while self.has_room_to_take_back() {
             let mut fds = Vec::new();
             let message = match scm::receive(&self.theirs, &mut fds) {
                 Ok(Received::Message(bytes) | Received::Truncated(bytes)) => Message::decode(bytes),
-                _ => return Some(taken),
+                _ => break,
             };
             let Some(message) = message else { continue };
-            self.sent = self.sent.saturating_sub(u64::from(message.count.max(1)));
-            if let Message {
-                kind: Kind::Connections,
-                listener,
-                hops,
-                ..
-            } = message
-            {
-                taken.extend(fds.into_iter().map(|fd| {
+            let Message {
+                kind, listener, hops, ..
+            } = message;
+            self.strike_newest(message.count.max(1));
+            match kind {
+                Kind::Connections => back.connections.extend(fds.into_iter().map(|fd| {
                     (
                         listener,
                         Connection {
@@ -160,28 +285,44 @@ impl Worker {
                             refused_by: 0,
                         },
                     )
-                }));
+                })),
+                Kind::Socket => back.sockets.push(listener),
+                _ => {}
+            }
+        }
+        back
+    }
+
+    /// What is read back from the queue is the newest of the log.
+    fn strike_newest(&mut self, count: u32) {
+        let mut left = count;
+        while let Some(newest) = self.log.back_mut().filter(|_| left > 0) {
+            let part = newest.count.min(left);
+            newest.count -= part;
+            left -= part;
+            self.queued -= u64::from(part);
+            if newest.count == 0 {
+                self.log.pop_back();
             }
         }
     }
 
-    /// Looks at the counter. Returns for how long something has waited without any being taken.
-    pub fn observe(&mut self, board: &Scoreboard, now_ns: u64) -> Observation {
-        let taken = board.worker(self.slot).taken.load(Acquire);
-        let moved = taken != self.last_taken;
+    /// Looks at how it gets on, as far as the log was brought up to date.
+    pub fn observe(&mut self, now_ns: u64) -> Observation {
+        let moved = std::mem::take(&mut self.has_moved);
         if moved {
-            self.last_taken = taken;
             self.waiting_since_ns = now_ns;
         }
-        let waiting_ns = self.waiting_ns(board, now_ns);
-        Observation { moved, waiting_ns }
+        Observation {
+            moved,
+            is_waiting: self.queued > 0,
+            waiting_ns: now_ns.saturating_sub(self.waiting_since_ns),
+        }
     }
 
     /// For how long something has waited without any being taken; 0 when nothing waits.
     pub fn waiting_ns(&self, board: &Scoreboard, now_ns: u64) -> u64 {
-        let taken = board.worker(self.slot).taken.load(Acquire);
-        let moved = taken != self.last_taken;
-        if moved || self.outstanding(board) == 0 {
+        if self.has_moved || self.progress(self.taken(board)) > 0 || self.queued == 0 {
             0
         } else {
             now_ns.saturating_sub(self.waiting_since_ns)
@@ -207,6 +348,8 @@ impl Worker {
 pub(super) struct Observation {
     /// It has taken something since the last look.
     pub moved: bool,
-    /// For how long something waits; 0 when nothing does.
+    /// Something waits.
+    pub is_waiting: bool,
+    /// For how long nothing of it was taken.
     pub waiting_ns: u64,
 }

@@ -1,0 +1,163 @@
+//! Connections that workers accept themselves, as many as the hub grants them.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Release};
+
+use super::*;
+use crate::accept::message::Message;
+use crate::sys::scm::{self, Received};
+
+/// Receives grants of `count` connections for a worker and does nothing about them, as one that gets stuck then.
+fn swallow(worker: &TestWorker, count: u32) {
+    let start = Instant::now();
+    let mut left = count;
+    while left > 0 {
+        assert!(start.elapsed() < WATCHDOG);
+        match scm::receive(&worker.inbox, &mut Vec::new()).unwrap() {
+            Received::Message(bytes) => left -= Message::decode(bytes).unwrap().count,
+            _ => std::thread::yield_now(),
+        }
+    }
+}
+
+/// Two workers that have accepted one connection each.
+fn started(rig: &Rig) -> (TestWorker, TestWorker) {
+    let (mut first, mut second) = (rig.ready_worker(), rig.ready_worker());
+    let _clients = rig.connect(2);
+    for worker in [&mut first, &mut second] {
+        worker.take(1);
+        worker.taken.clear();
+    }
+    (first, second)
+}
+
+#[test]
+fn the_primary_accepts_nothing() {
+    let rig = Rig::strict(Duration::from_secs(3600));
+    let mut worker = rig.ready_worker();
+    let _clients = rig.connect(3);
+    worker.take(3);
+    let stats = rig.until(|stats| stats.handed_over == 3);
+    assert_eq!(stats.accepted, 0);
+}
+
+#[test]
+fn every_connection_is_accepted_once_and_all_get_as_many() {
+    const WORKERS: usize = 4;
+    const CONNECTIONS: usize = 800;
+    let rig = Rig::strict(Duration::from_secs(3600));
+    let done = AtomicBool::new(false);
+    let workers: Vec<TestWorker> = (0..WORKERS).map(|_| rig.ready_worker()).collect();
+    let counts: Vec<usize> = std::thread::scope(|scope| {
+        let threads: Vec<_> = workers
+            .into_iter()
+            .map(|mut worker| {
+                let done = &done;
+                scope.spawn(move || {
+                    let mut count = 0;
+                    while !done.load(Acquire) {
+                        worker.take_waiting();
+                        count += worker.taken.drain(..).count();
+                        std::thread::yield_now();
+                    }
+                    count
+                })
+            })
+            .collect();
+        // Each is closed at the other end before it is closed here, so a client that hears of it was accepted.
+        for _ in 0..CONNECTIONS / 50 {
+            for mut client in rig.connect(50) {
+                client.set_read_timeout(Some(WATCHDOG)).unwrap();
+                assert_eq!(client.read(&mut [0]).unwrap(), 0);
+            }
+        }
+        done.store(true, Release);
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(counts, [CONNECTIONS / WORKERS; WORKERS]);
+}
+
+#[test]
+fn what_a_worker_was_granted_and_has_not_accepted_when_it_gets_stuck_goes_to_the_others() {
+    let rig = Rig::strict(Duration::from_millis(20));
+    let (mut stuck, mut other) = started(&rig);
+    let _clients = rig.connect(4);
+    // The grants are out of the queue already, so they cannot be read back.
+    swallow(&stuck, 2);
+    other.take(4);
+    assert_eq!(rig.hub.stats().moved_from_stalled, 2);
+    // Awake again, it finds nothing left, and is good for more.
+    stuck.inbox.note_taken(2);
+    let start = Instant::now();
+    while stuck.taken.is_empty() {
+        assert!(start.elapsed() < WATCHDOG);
+        let _client = rig.connect(1);
+        stuck.take_waiting();
+        other.take_waiting();
+        other.taken.clear();
+    }
+}
+
+#[test]
+fn what_a_worker_was_granted_and_has_not_accepted_when_it_dies_goes_to_the_others() {
+    let rig = Rig::strict(Duration::from_secs(3600));
+    let (doomed, mut other) = started(&rig);
+    let _clients = rig.connect(4);
+    swallow(&doomed, 2);
+    rig.hub.remove_worker(doomed.token);
+    other.take(4);
+    assert_eq!(rig.hub.stats().moved_from_dead, 2);
+}
+
+#[test]
+fn a_worker_that_stops_declines_what_it_was_granted() {
+    let rig = Rig::strict(Duration::from_secs(3600));
+    let mut stopping = rig.ready_worker();
+    let mut other = rig.ready_worker();
+    let _clients = rig.connect(4);
+    rig.until(|stats| stats.handed_over == 4);
+    stopping.inbox.stop(rig.listener).unwrap();
+    stopping.take_waiting();
+    assert_eq!(stopping.taken.len(), 0);
+    other.take(4);
+    assert_eq!(rig.hub.stats().refused, 2);
+}
+
+#[test]
+fn a_worker_that_stops_lets_go_of_the_socket_even_if_it_comes_later() {
+    let rig = Rig::strict(Duration::from_secs(3600));
+    let mut early = rig.ready_worker();
+    let mut late = rig.ready_worker();
+    let clients = rig.connect(2);
+    early.take(1);
+    early.inbox.stop(rig.listener).unwrap();
+    late.inbox.stop(rig.listener).unwrap();
+    late.take_waiting();
+    rig.hub.close_listener(rig.listener);
+    let start = Instant::now();
+    while TcpStream::connect(rig.address).is_ok() {
+        assert!(start.elapsed() < WATCHDOG, "somebody still listens");
+    }
+    drop(clients);
+}
+
+#[test]
+fn counters_that_make_no_sense_hold_nobody_up() {
+    let rig = Rig::strict(Duration::from_millis(20));
+    let liar = rig.ready_worker();
+    let mut other = rig.ready_worker();
+    let slot = rig.hub.shared.lock().workers[&liar.token].slot;
+    for (begun, taken) in [(0, u64::MAX), (u64::MAX, 0), (7, 3)] {
+        let worker = rig.hub.scoreboard().worker(slot);
+        worker.begun.store(begun, Release);
+        worker.taken.store(taken, Release);
+        let clients = rig.connect(4);
+        // What it could have accepted is its own affair; the rest is answered.
+        let start = Instant::now();
+        while other.taken.len() < clients.len() / 2 {
+            assert!(start.elapsed() < WATCHDOG);
+            other.take_waiting();
+        }
+        other.taken.clear();
+    }
+}
