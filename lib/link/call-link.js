@@ -68,9 +68,8 @@ class CallLink {
     this.#transport = transport;
     this.#wire = new CallWire(transport, (error) => this.#failPeer(error));
     this.#receiver = transport.receiver;
-    const lookOn = (/** @type {number} */ limitUs) => this.#receiver.lookOn(limitUs);
-    this.#looker = new Looker(lookOn, CALLER_LOOKS_US);
-    this.#lingerer = new Looker(lookOn, DRAIN_LOOKS_US);
+    this.#looker = new Looker(this.#receiver.looker(CALLER_LOOKS_US));
+    this.#lingerer = new Looker(this.#receiver.looker(DRAIN_LOOKS_US));
     this.#server = new CallServer({
       reply: (id, value, transferList) => this.#wire.send(REPLY, id, value, transferList),
       fail: (id, error) => this.#fail(id, error),

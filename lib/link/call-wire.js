@@ -1,7 +1,7 @@
 'use strict';
 
 /**
- * Requests and replies as records of a pair of lanes, `[kind, id, value]`: written and read here, and what a lane does
+ * Requests and replies as records of a pair of lanes: written and read here, and what a lane does
  * not carry by itself put beside it. What comes from another process is checked.
  */
 
@@ -25,6 +25,9 @@ const SERIALIZED = 8;
 const BLOCKED = 16;
 
 const TYPE_MASK = 3;
+
+/** @type {any[]} */
+const NOTHING = [];
 
 /**
  * @typedef {object} Transport what requests and replies travel by
@@ -79,13 +82,11 @@ class CallWire {
     const receiver = this.#receiver;
     try {
       if (this.#isClosed || !receiver.next()) return undefined;
-      const { value: entry } = receiver;
+      if (receiver.kind !== Kind.CALL) throw makeCorrupt(this.next);
+      const { value } = receiver;
       receiver.value = undefined;
       this.hasHeard = true;
-      if (receiver.kind === Kind.VALUE && Array.isArray(entry) && entry.length === 3) {
-        return /** @type {Entry} */ (entry);
-      }
-      throw makeCorrupt(this.next);
+      return [receiver.callKind, receiver.callId, value];
     } catch (error) {
       this.#onCorrupt(/** @type {Error} */ (error));
       return undefined;
@@ -111,8 +112,8 @@ class CallWire {
    * @throws what cannot be cloned; nothing has been sent then
    */
   send(kind, id, value, transferList) {
-    const transferred = transferList === undefined ? [] : [...transferList];
-    if (transferred.length > 0 || !this.#sender.send([kind, id, value])) {
+    const transferred = transferList === undefined ? NOTHING : [...transferList];
+    if (transferred.length > 0 || !this.#sender.sendCall(kind, id, value)) {
       this.#sendOtherwise(kind, id, value, transferred);
     }
     if (this.#sender.isSpilling) this.#transport.awaitRoom?.();
@@ -127,16 +128,16 @@ class CallWire {
    */
   #sendOtherwise(kind, id, value, transferred) {
     const { postBeside, serialize } = this.#transport;
+    const read = this.#sender.substituteFor(value);
     if (postBeside !== undefined) {
-      postBeside([kind & TYPE_MASK, id, value], transferred);
-      this.#sender.send([kind | BESIDE, id, undefined]);
+      postBeside([kind & TYPE_MASK, id, read], transferred);
+      this.#sender.sendCall(kind | BESIDE, id, undefined);
       return;
     }
     if (serialize === undefined || transferred.length > 0) {
       throw new DOMException('Nothing can be transferred to another process', 'DataCloneError');
     }
-    const [, , read] = this.#sender.substituteFor([kind, id, value]);
-    this.#sender.send([kind | SERIALIZED, id, serialize(read)]);
+    this.#sender.sendCall(kind | SERIALIZED, id, serialize(read));
   }
 
   /**

@@ -68,11 +68,12 @@ class Decoder {
    * Decodes the record at `start`, of `length` bytes that the caller knows to lie in the memory.
    * @param {number} start
    * @param {number} length
+   * @param {number} [valueAt] where its value is, from its start
    * @throws CORRUPT
    */
-  decode(start, length) {
+  decode(start, length, valueAt = HEADER_BYTES) {
     this.tables(start, length);
-    this.position = start + HEADER_BYTES;
+    this.position = start + valueAt;
     let value;
     try {
       value = this.value();

@@ -61,14 +61,15 @@ class Encoder extends Writer {
   /**
    * Encodes a value as a complete record. Returns its length.
    * @param {any} value
+   * @param {number} [kind] of the record
    * @throws UNSUPPORTED, or what a getter of the value throws
    */
-  encode(value) {
+  encode(value, kind = Kind.VALUE) {
     this.depth = 0;
     this.polluted = isPolluted();
     try {
       this.value(value);
-      const length = this.end(Kind.VALUE);
+      const length = this.end(kind);
       if (this.refused.length !== 0) this.#substitute(length);
       if (this.met !== 0) this.#forget();
       return length;

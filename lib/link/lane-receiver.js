@@ -16,6 +16,7 @@ const {
   TAKEN,
   WAITING,
   HEADER_BYTES,
+  CALL_HEADER_BYTES,
   FRAGMENT_HEADER_BYTES,
   Kind,
 } = require('./layout');
@@ -70,10 +71,13 @@ class LaneReceiver {
    */
   lendsLarge = false;
 
-  /** What `next()` found: one of `Kind`, and the value of a VALUE. */
+  /** What `next()` found: one of `Kind`, and the value of a VALUE or CALL. */
   kind = 0;
   /** @type {any} */
   value = undefined;
+  /** What a CALL says besides its value. */
+  callKind = 0;
+  callId = 0;
 
   /** @param {import('../native/index').LaneReceiver} end */
   constructor(end) {
@@ -138,11 +142,13 @@ class LaneReceiver {
   }
 
   /**
-   * Looks on for a record, at most so long. True when there is one.
+   * Makes a function that looks on for a record, at most so long, and returns whether there is one.
    * @param {number} limitUs
+   * @returns {() => boolean}
    */
-  lookOn(limitUs) {
-    return !this.#isClosed && this.#end.lookOn(limitUs);
+  looker(limitUs) {
+    const look = this.#end.looker(limitUs);
+    return () => !this.#isClosed && look() === 1;
   }
 
   /**
@@ -301,11 +307,25 @@ class LaneReceiver {
     const decoder = this.#decoder;
     if (decoder.memory !== memory) decoder.use(memory);
     if (this.kind === Kind.VALUE) this.value = decoder.decode(start, length);
-    else if (this.kind === 0 || this.kind > Kind.SERIALIZED) throw CORRUPT;
+    else if (this.kind === Kind.CALL) this.#readCall(memory, start, length);
+    else if (this.kind === 0 || this.kind > Kind.CALL) throw CORRUPT;
     else if (this.kind === Kind.FRAGMENT) this.#assemble(memory, start, length);
     else if (this.#isForeign && isOfOverflow(this.kind)) throw CORRUPT;
     else decoder.tables(start, length);
     return length;
+  }
+
+  /**
+   * @param {Memory} memory
+   * @param {number} start
+   * @param {number} length
+   */
+  #readCall(memory, start, length) {
+    if (length < CALL_HEADER_BYTES) throw CORRUPT;
+    const at = start >> 2;
+    this.callKind = memory.words[at + 1] >>> 16;
+    this.callId = memory.words[at + 3];
+    this.value = this.#decoder.decode(start, length, CALL_HEADER_BYTES);
   }
 
   /**

@@ -10,7 +10,7 @@
  */
 
 const { Encoder } = require('./encoder');
-const { HEAD, TAIL, ASLEEP, CLOSED, BARE_RECORD_BYTES, Kind } = require('./layout');
+const { HEAD, TAIL, ASLEEP, CLOSED, BARE_RECORD_BYTES, CALL_HEADER_BYTES, Kind } = require('./layout');
 const { loadAfterStore, memoryOf } = require('./memory');
 const { CHUNK_BYTES } = require('./spill');
 const { UNSUPPORTED } = require('./unsupported');
@@ -88,6 +88,30 @@ class LaneSender {
     try {
       this.#begin(encoder);
       this.#hand(encoder, encoder.encode(value));
+    } catch (error) {
+      this.#leave();
+      return this.#giveUp(encoder, error);
+    }
+    this.#leave();
+    return true;
+  }
+
+  /**
+   * Sends a value of a request or an answer. As `send`.
+   * @param {number} kind what it is, below 2^16
+   * @param {number} id
+   * @param {any} value
+   */
+  sendCall(kind, id, value) {
+    const encoder = this.#enter();
+    try {
+      this.#begin(encoder);
+      encoder.startValueAt(CALL_HEADER_BYTES);
+      const length = encoder.encode(value, Kind.CALL);
+      const at = encoder.start >> 2;
+      encoder.words[at + 1] |= kind << 16;
+      encoder.words[at + 3] = id;
+      this.#hand(encoder, length);
     } catch (error) {
       this.#leave();
       return this.#giveUp(encoder, error);

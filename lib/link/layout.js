@@ -42,10 +42,15 @@ const Kind = Object.freeze({
   FRAGMENT: 9,
   /** The value of the next VALUE is the platform's own serialization of the message. */
   SERIALIZED: 10,
+  /** Of requests and answers: what it is instead of the unused u16, then i32 its number, then an encoded value. */
+  CALL: 11,
 });
 
 /** Bytes of a record without payload. */
 const BARE_RECORD_BYTES = 16;
+
+/** Where the value of a CALL starts. */
+const CALL_HEADER_BYTES = HEADER_BYTES + 4;
 
 /** Where the bytes of a FRAGMENT start. */
 const FRAGMENT_HEADER_BYTES = 16;
@@ -71,6 +76,7 @@ module.exports.CLOSED = CLOSED;
 module.exports.WAITING = WAITING;
 module.exports.HEADER_BYTES = HEADER_BYTES;
 module.exports.BARE_RECORD_BYTES = BARE_RECORD_BYTES;
+module.exports.CALL_HEADER_BYTES = CALL_HEADER_BYTES;
 module.exports.FRAGMENT_HEADER_BYTES = FRAGMENT_HEADER_BYTES;
 module.exports.Kind = Kind;
 module.exports.Flag = Flag;

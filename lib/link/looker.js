@@ -17,17 +17,14 @@ const MAY_LOOK = os.availableParallelism() > 1;
 
 class Looker {
   #lookOn;
-  #limitUs;
   #misses = 0;
   #sittingOut = 0;
 
   /**
-   * @param {(limitUs: number) => boolean} lookOn true when there is a record
-   * @param {number} limitUs how long it looks
+   * @param {() => boolean} lookOn looks for a while; true when there is a record
    */
-  constructor(lookOn, limitUs) {
+  constructor(lookOn) {
     this.#lookOn = lookOn;
-    this.#limitUs = limitUs;
   }
 
   /** True when something came. */
@@ -37,7 +34,7 @@ class Looker {
       this.#sittingOut--;
       return false;
     }
-    if (this.#lookOn(this.#limitUs)) {
+    if (this.#lookOn()) {
       this.#misses = 0;
       return true;
     }

@@ -24,7 +24,7 @@ function materialize(encoder, length, refused) {
   decoder.refused = refused;
   // The platform copies them, as it would have.
   decoder.takeLarge = (number) => encoder.larges.find((large) => large.number === number)?.buffer;
-  return decoder.decode(encoder.start, length);
+  return decoder.decode(encoder.start, length, encoder.valueAt);
 }
 
 module.exports.materialize = materialize;

@@ -45,6 +45,8 @@ class Writer {
     this.position = 0;
     this.limit = 0;
     this.flags = 0;
+    /** Where the value is, from the record's start. */
+    this.valueAt = HEADER_BYTES;
     this.bundle = '';
     this.shapes = new ShapeTable();
     /**
@@ -80,6 +82,17 @@ class Writer {
     this.flags = 0;
     if (this.bundle !== '') this.bundle = '';
     if (this.position > limit) this.#moveOut(0);
+  }
+
+  /**
+   * Leaves more room before the value of the record that has just been started.
+   * @param {number} valueAt where that is, from the record's start
+   */
+  startValueAt(valueAt) {
+    this.valueAt = valueAt;
+    this.position = this.start + HEADER_BYTES;
+    this.reserve(valueAt - HEADER_BYTES);
+    this.position = this.start + valueAt;
   }
 
   /** A writer for another record while this one's is not complete. */

@@ -100,8 +100,8 @@ export declare class LaneReceiver {
   resume(): void
   /** Whether listening keeps the event loop alive. It does not at first. */
   setRef(on: boolean): void
-  /** Looks on for a record, at most so many microseconds. True when there is one. */
-  lookOn(limitUs: number): boolean
+  /** A function that looks on for a record, at most so many microseconds, and returns 1 when there is one, else 0. */
+  looker(limitUs: number): () => number
   /**
    * Blocks the thread until something comes, the other side rings, or the time is over. May return for no
    * reason. A thread that blocks here cannot be terminated: the limit is to be short.

@@ -82,8 +82,13 @@ const methods = {
    * @param {any} value
    * @param {any} [options]
    */
-  async request(value, options) {
-    return endpointOf(this).link().request(value, validated(options, methods.request));
+  request(value, options) {
+    // Not an async function: the promise of one that returns a promise settles some ticks later.
+    try {
+      return endpointOf(this).link().request(value, validated(options, methods.request));
+    } catch (error) {
+      return Promise.reject(error);
+    }
   },
 
   /**

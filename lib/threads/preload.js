@@ -277,7 +277,7 @@ function hookOthers() {
   const portMethods = Object.create(Object.getPrototypeOf(prototype));
   /** @type {Record<string, (this: any, ...args: any[]) => any>} */
   const methods = {
-    async request(value, options) {
+    request(value, options) {
       return Reflect.apply(loaded().request, this, [value, options]);
     },
     call(value, options) {

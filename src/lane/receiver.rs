@@ -60,6 +60,12 @@ struct OpenView {
     block: Option<Rc<RefCell<Option<Block>>>>,
 }
 
+/// What a function needs that looks on. It must not keep descriptors open, for it goes when it is collected.
+struct Looking {
+    memory: Arc<Memory>,
+    limit: Duration,
+}
+
 /// What the poll callback needs; it may outlive the class instance until libuv has closed the handle.
 struct Listening {
     receiver: Receiver,
@@ -247,12 +253,16 @@ impl LaneReceiver {
         }
     }
 
-    /// Looks on for a record, at most so many microseconds. True when there is one.
-    #[napi]
-    pub fn look_on(&self, limit_us: u32) -> bool {
-        let limit = Duration::from_micros(limit_us.into());
-        let receiver = self.receiver.as_ref();
-        receiver.is_some_and(|receiver| receiver.look_on(limit))
+    /// A function that looks on for a record, at most so many microseconds, and returns 1 when there is one, else 0.
+    #[napi(ts_return_type = "() => number")]
+    pub fn looker<'env>(&self, env: &'env Env, limit_us: u32) -> Result<Object<'env>> {
+        let looking = Rc::new(Looking {
+            memory: Arc::clone(self.open()?.memory()),
+            limit: Duration::from_micros(limit_us.into()),
+        });
+        fast::function(env, "look", &looking, |looking| {
+            looking.memory.look_on(looking.limit).into()
+        })
     }
 
     /// Blocks the thread until something comes, the other side rings, or the time is over. May return for no

@@ -98,6 +98,25 @@ impl Memory {
         // is made of atomics, for which any bytes are valid.
         unsafe { &*self.mapping.as_ptr().cast::<Control>() }
     }
+
+    /// Consumer: looks on for a record, at most so long. True when there is one.
+    pub fn look_on(&self, limit: Duration) -> bool {
+        let control = self.control();
+        let start = Instant::now();
+        loop {
+            for _ in 0..64 {
+                if control.is_pending() {
+                    return true;
+                }
+                std::hint::spin_loop();
+            }
+            if start.elapsed() > limit {
+                return false;
+            }
+            // The peer may wait for this very processor: a thread that is woken is often put beside its waker.
+            std::thread::yield_now();
+        }
+    }
 }
 
 /// The end that publishes.
@@ -267,25 +286,6 @@ impl Receiver {
     /// Sleeps until the bell rings or the time is over.
     pub fn wait_for_bell(&self, limit: Duration) {
         self.shared.bell.wait(limit);
-    }
-
-    /// Looks on for a record, at most so long. True when there is one.
-    pub fn look_on(&self, limit: Duration) -> bool {
-        let control = self.memory.control();
-        let start = Instant::now();
-        loop {
-            for _ in 0..64 {
-                if control.is_pending() {
-                    return true;
-                }
-                std::hint::spin_loop();
-            }
-            if start.elapsed() > limit {
-                return false;
-            }
-            // The peer may wait for this very processor: a thread that is woken is often put beside its waker.
-            std::thread::yield_now();
-        }
     }
 
     /// Sleeps until there is something to consume, the other party rings (as it does when it goes, and when it has

@@ -84,8 +84,10 @@ pub const LOW_LIMIT: Duration = Duration::from_micros(500);
 const DENSE_GAP: Duration = Duration::from_micros(10);
 /// A gap longer than this counts as this: one quiet hour is forgotten after a few messages.
 const LONGEST_GAP: Duration = Duration::from_millis(1);
-/// One idle in this many looks on although the average says no.
+/// One idle in this many looks on although the average says no, at first; twice as many after each that was in vain.
 const PROBE_EVERY: u32 = 32;
+/// The rarest that gets. A processor that sleeps for 100 us at a time loses nothing that can be measured by it.
+const PROBE_AT_LEAST_EVERY: u32 = 1024;
 
 /// At most two to the power of this many idles are sat out.
 const LONGEST_SIT_OUT_LOG2: u32 = 5;
@@ -97,7 +99,9 @@ static SPINNING: AtomicUsize = AtomicUsize::new(0);
 #[derive(Debug)]
 pub struct Adaptive {
     average_gap: Duration,
+    /// Idles since the last look regardless of the average, and after how many there is one.
     idles: u32,
+    probe_every: u32,
     /// Times in a row that looking on found nothing.
     misses: u32,
     /// Idles to sit out for it.
@@ -109,6 +113,7 @@ impl Default for Adaptive {
         Self {
             average_gap: LONGEST_GAP,
             idles: 0,
+            probe_every: PROBE_EVERY,
             misses: 0,
             sitting_out: 0,
         }
@@ -124,11 +129,15 @@ impl Adaptive {
     /// Looking on found a record after `gap`.
     pub fn hit(&mut self, gap: Duration) {
         self.misses = 0;
+        self.probe_every = PROBE_EVERY;
         self.observe(gap);
     }
 
     /// Looking on found nothing.
     pub fn miss(&mut self) {
+        if self.average_gap >= LIMIT {
+            self.probe_every = (self.probe_every * 2).min(PROBE_AT_LEAST_EVERY);
+        }
         self.misses = (self.misses + 1).min(LONGEST_SIT_OUT_LOG2);
         self.sitting_out = 1 << self.misses;
     }
@@ -151,12 +160,19 @@ impl Adaptive {
     }
 
     fn is_worth_it(&mut self) -> bool {
-        self.idles = self.idles.wrapping_add(1);
+        self.idles = self.idles.saturating_add(1);
         if self.sitting_out > 0 {
             self.sitting_out -= 1;
             return false;
         }
-        self.average_gap < LIMIT || self.idles.is_multiple_of(PROBE_EVERY)
+        if self.average_gap < LIMIT {
+            return true;
+        }
+        let is_probe = self.idles >= self.probe_every;
+        if is_probe {
+            self.idles = 0;
+        }
+        is_probe
     }
 }
 
@@ -222,6 +238,23 @@ mod tests {
             .filter(|_| spin.should_spin(Latency::Balanced))
             .count();
         assert_eq!(spins, 4);
+    }
+
+    #[test]
+    fn probes_in_vain_become_rare_until_one_is_not() {
+        let mut spin = Adaptive::default();
+        let mut probes = 0;
+        for _ in 0..PROBE_AT_LEAST_EVERY * 20 {
+            spin.observe(Duration::from_micros(100));
+            if spin.should_spin(Latency::Balanced) {
+                probes += 1;
+                spin.miss();
+            }
+        }
+        assert!((20..30).contains(&probes), "{probes}");
+        spin.hit(Duration::from_micros(5));
+        let idles = (0..).find(|_| spin.should_spin(Latency::Balanced));
+        assert!(idles.is_some_and(|idles| idles <= PROBE_EVERY));
     }
 
     #[test]
