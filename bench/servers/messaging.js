@@ -13,6 +13,11 @@ const manycore = library === 'manycore' ? require('../..') : undefined;
 const { Worker, isMainThread, parentPort } = manycore ?? require('node:worker_threads');
 
 const PACE_US = 100;
+/**
+ * Before the paced messages so many are posted and acknowledged one by one: V8 compiles what carries them once, which
+ * takes the processor as long as some thousands of them.
+ */
+const WARM_UP_MESSAGES = 20_000;
 const scenario = SCENARIOS[name];
 
 /** @param {Worker} worker */
@@ -44,6 +49,20 @@ function exchange(worker, count) {
     });
     while (posted < Math.min(window, chunks)) post();
   });
+}
+
+/**
+ * Posts `count` messages, each when the one before has been received.
+ * @param {Worker} worker
+ * @param {number} count
+ */
+async function oneByOne(worker, count) {
+  for (let i = 0; i < count; i++) {
+    const acknowledged = nextMessage(worker);
+    worker.postMessage(SCENARIOS.small.make(i));
+    worker.postMessage('done');
+    await acknowledged;
+  }
 }
 
 /**
@@ -80,6 +99,7 @@ async function main() {
   if (scenario?.latency !== undefined) manycore?.configureLinks({ latency: scenario.latency });
   const worker = new Worker(__filename, { argv: process.argv.slice(2) });
   await nextMessage(worker);
+  if (name === 'paced') await oneByOne(worker, WARM_UP_MESSAGES);
   await run(worker, Math.ceil(Number(total) / 4));
   const cpu = process.cpuUsage();
   const startNs = process.hrtime.bigint();

@@ -1,0 +1,246 @@
+'use strict';
+
+/*
+ * Either end of a link ends in each of the states that it can be in. The other one is told as by Node's own, what had
+ * been posted before an orderly end is all there, what waits for an answer fails, and nothing is left behind.
+ */
+
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
+const { after, before, test } = require('node:test');
+const { once } = require('node:events');
+
+const { Worker, configureLink, linkStatus } = require('..');
+const { state } = require('../lib/threads/launch');
+const { WATCHDOG, start, untilExit } = require('./support/worker');
+
+const LIBRARY = JSON.stringify(path.join(__dirname, '..'));
+const LAUNCH = JSON.stringify(require.resolve('../lib/threads/launch'));
+const USUAL = state.lanesAfter;
+const GONE = { code: 'ERR_MANYCORE_PEER_GONE' };
+
+before(() => (state.lanesAfter = 0));
+after(() => (state.lanesAfter = USUAL));
+
+/** What a worker begins with: its port, manycore, and a counter of what it has posted that outlives it. */
+const PROLOGUE = `
+  const { parentPort, workerData: posted } = require('node:worker_threads');
+  const manycore = require(${LIBRARY});
+  const post = () => { parentPort.postMessage(posted[0]); posted[0]++; };
+  const end = () => process.exit(7);
+  const announce = () => { Atomics.store(posted, 1, 1); Atomics.notify(posted, 1); };`;
+
+/**
+ * What a worker does: it is either ended by its own `end()`, or by terminate() when it has announced itself.
+ * @type {Record<string, { body: string, before?: (worker: any) => void }>}
+ */
+const SENDING = {
+  'before there are lanes': { body: 'post(); post(); ENDING' },
+  'idle on its lane': { body: 'for (let i = 0; i < 10; i++) post(); setTimeout(() => { ENDING }, 0);' },
+  'in the middle of a burst': { body: 'for (let i = 0; i < 3000; i++) post(); ENDING' },
+  'with records behind a full lane': {
+    body: `for (let i = 0; i < 3000; i++) { parentPort.postMessage([posted[0], '${'x'.repeat(2000)}']); posted[0]++; } ENDING`,
+  },
+  'while it waits until its lane has drained': {
+    body: `manycore.configureLink(parentPort, { highWaterMarkBytes: 1000 });
+      while (!manycore.linkStatus(parentPort).needsDrain) post();
+      manycore.linkDrained(parentPort);
+      ENDING`,
+  },
+  'while it looks on for messages': {
+    body: `manycore.configureLink(parentPort, { latency: 'low' });
+      parentPort.on('message', () => { post(); if (posted[0] === 50) { ENDING } });
+      post();`,
+    before: (worker) => worker.on('message', () => worker.postMessage(0)),
+  },
+};
+
+/** @param {import('node:test').TestContext} t @param {string} body */
+function startCounting(t, body) {
+  const workerData = new Int32Array(new SharedArrayBuffer(8));
+  return { worker: start(t, PROLOGUE + body, { workerData }), posted: workerData };
+}
+
+/** As that, for one that ends by itself: a test keeps hold of the others. @param {string} body */
+function startEnding(body) {
+  return new Worker(PROLOGUE + body, { eval: true, workerData: new Int32Array(new SharedArrayBuffer(8)) });
+}
+
+for (const [name, { body, before: prepare }] of Object.entries(SENDING)) {
+  test(`a worker exits ${name}: all that it posted is received`, WATCHDOG, async (t) => {
+    state.lanesAfter = name.startsWith('before') ? USUAL : 0;
+    const { worker, posted } = startCounting(t, body.replace('ENDING', 'end();'));
+    prepare?.(worker);
+    const { received, code } = await untilExit(worker);
+    assert.equal(code, 7);
+    assert.ok(posted[0] > 0);
+    assert.deepEqual(
+      received.map((message) => (Array.isArray(message) ? message[0] : message)),
+      Array.from({ length: posted[0] }, (_, index) => index),
+    );
+    assert.equal(configureLink(worker, {}), false);
+    state.lanesAfter = 0;
+  });
+
+  test(`a worker is terminated ${name}: what is received is whole and in order`, WATCHDOG, async (t) => {
+    state.lanesAfter = name.startsWith('before') ? USUAL : 0;
+    const { worker, posted } = startCounting(t, body.replace('ENDING', 'announce(); for (;;);'));
+    prepare?.(worker);
+    const done = untilExit(worker);
+    // Where it takes no answers to get there.
+    if (prepare === undefined) Atomics.wait(posted, 1, 0);
+    else while (posted[1] === 0) await new Promise(setImmediate);
+    assert.equal(await worker.terminate(), 1);
+    const { received } = await done;
+    const indices = received.map((message) => (Array.isArray(message) ? message[0] : message));
+    assert.deepEqual(
+      indices,
+      indices.map((_, index) => index),
+    );
+    assert.ok(indices.length <= posted[0]);
+    assert.deepEqual(linkStatus(worker), { bufferedAmount: 0, needsDrain: false });
+    state.lanesAfter = 0;
+  });
+}
+
+/** How a worker ends within a handler or after it has asked. */
+const ENDS = {
+  exits: 'end();',
+  'throws out of turn': 'process.nextTick(() => { throw new Error("expected"); });',
+};
+
+for (const [name, ending] of Object.entries(ENDS)) {
+  test(`a worker ${name} while it is asked: those who wait are told`, WATCHDOG, async (t) => {
+    const { worker } = startCounting(
+      t,
+      `parentPort.onRequest((value) => value === 'end' ? ((() => { ${ending} })(), new Promise(() => {})) : value);`,
+    );
+    worker.on('error', (error) => assert.equal(error.message, 'expected'));
+    assert.equal(await worker.request(1), 1);
+    const exited = new Promise((resolve) => worker.once('exit', resolve));
+    const asked = [worker.request('end'), worker.request('end'), worker.request('never')];
+    await Promise.all(asked.slice(0, 2).map((each) => assert.rejects(each, GONE)));
+    await asked[2].catch((error) => assert.equal(error.code, GONE.code));
+    await exited;
+    await assert.rejects(worker.request(1), GONE);
+    assert.throws(() => worker.call(1), GONE);
+  });
+
+  test(`a worker ${name} while it is called: the blocked caller is told`, WATCHDOG, async (t) => {
+    const { worker } = startCounting(
+      t,
+      `parentPort.onRequest((value) => value === 'end' ? ((() => { ${ending} })(), new Promise(() => {})) : value);`,
+    );
+    worker.on('error', (error) => assert.equal(error.message, 'expected'));
+    assert.equal(worker.call(1), 1);
+    const exited = new Promise((resolve) => worker.once('exit', resolve));
+    assert.throws(() => worker.call('end'), GONE);
+    await exited;
+  });
+}
+
+/** What a worker does when it asks and is not answered. */
+const ASKING = {
+  'a request of its own': `parentPort.request('mine').catch(() => {});`,
+  'a blocking call of its own': `parentPort.call('mine');`,
+};
+
+for (const [name, ask] of Object.entries(ASKING)) {
+  test(`a worker is terminated in ${name}: the handler is told`, WATCHDOG, async (t) => {
+    const { worker } = startCounting(t, ask);
+    const signal = await new Promise((resolve) => {
+      worker.onRequest((value, context) => {
+        assert.equal(value, 'mine');
+        resolve(context.signal);
+        return new Promise(() => {});
+      });
+    });
+    const aborted = once(signal, 'abort');
+    assert.equal(await worker.terminate(), 1);
+    await aborted;
+  });
+}
+
+/** What a thread does with a worker of its own when it is terminated; it has announced itself by then. */
+const MIDDLES = {
+  'idle on its lanes': 'inner.once("message", announce); inner.postMessage(0);',
+  'while messages come in': 'inner.on("message", announce); inner.postMessage("flood");',
+  'with records behind a full lane':
+    'for (let i = 0; i < 3000; i++) inner.postMessage("x".repeat(2000)); announce();',
+  'while it waits until its lane has drained': `
+    inner.postMessage('block');
+    manycore.configureLink(inner, { highWaterMarkBytes: 1000 });
+    while (!manycore.linkStatus(inner).needsDrain) inner.postMessage(0);
+    manycore.linkDrained(inner); announce();`,
+  'in a request': 'inner.request("never"); inner.request(0).then(announce);',
+  'in a blocking call': 'inner.onRequest(announce); inner.call("ask");',
+};
+
+for (const [name, body] of Object.entries(MIDDLES)) {
+  test(`a thread is terminated ${name} with its worker: nobody hangs`, WATCHDOG, async (t) => {
+    const inner = `
+      const { parentPort } = require('node:worker_threads');
+      parentPort.on('message', (message) => {
+        if (message === 'flood') for (let i = 0; i < 1e6; i++) parentPort.postMessage(i);
+        else if (message === 'block') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+        else if (message === 0) parentPort.postMessage(message);
+      });
+      parentPort.onRequest((value) => {
+        if (value === 0) return value;
+        if (value === 'ask') parentPort.request('asked').catch(() => {});
+        return new Promise(() => {});
+      });`;
+    const { worker, posted } = startCounting(
+      t,
+      `require(${LAUNCH}).state.lanesAfter = 0;
+      const inner = new manycore.Worker(${JSON.stringify(inner)}, { eval: true });
+      ${body}`,
+    );
+    const exited = once(worker, 'exit');
+    while (posted[1] === 0) await new Promise(setImmediate);
+    await worker.terminate();
+    await exited;
+  });
+}
+
+/** Descriptors and mappings of lanes in this process. */
+function lanesHeld() {
+  const targets = fs.readdirSync('/proc/self/fd').map((fd) => {
+    try {
+      return fs.readlinkSync(`/proc/self/fd/${fd}`);
+    } catch {
+      return '';
+    }
+  });
+  return {
+    descriptors: targets.filter((target) => /manycore|eventfd/.test(target)).length,
+    mappings: fs.readFileSync('/proc/self/maps', 'utf8').split('memfd:manycore-lane').length - 1,
+  };
+}
+
+test('ends in every state leave neither descriptors nor mappings behind', WATCHDOG, async () => {
+  require('node:v8').setFlagsFromString('--expose-gc');
+  const collect = require('node:vm').runInNewContext('gc');
+  const round = async () => {
+    for (const { body } of Object.values(SENDING).slice(0, 5)) {
+      await untilExit(startEnding(body.replace('ENDING', 'end();')));
+    }
+    const worker = startEnding('parentPort.onRequest(() => end());');
+    assert.throws(() => worker.call(1), GONE);
+    await once(worker, 'exit');
+  };
+  const settle = async (/** @type {(held: ReturnType<typeof lanesHeld>) => boolean} */ isEnough) => {
+    for (;;) {
+      collect();
+      await new Promise(setImmediate);
+      const held = lanesHeld();
+      if (isEnough(held)) return held;
+    }
+  };
+  await round();
+  const base = await settle(() => true);
+  for (let i = 0; i < 3; i++) await round();
+  // Under the test's time limit: what the collector holds goes when it gets to it.
+  await settle((held) => held.mappings <= base.mappings && held.descriptors <= base.descriptors);
+});
