@@ -156,6 +156,8 @@ test('hostile patterns and digits', () => {
   assert.ok(read(recordOf([0x95, ...text('a'), ...text('gg')])).isCorrupt);
   assert.ok(read(recordOf([0x92, 0, ...text('12x')])).isCorrupt);
   assert.ok(read(recordOf([0x97, 0x80])).isCorrupt);
+  assert.ok(read(recordOf([0x9d, ...text('{"a":')])).isCorrupt);
+  assert.ok(read(recordOf([0x9d, 1])).isCorrupt);
   assert.ok(read(recordOf([0x96, 9, 0])).isCorrupt);
 });
 

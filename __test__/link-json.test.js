@@ -82,7 +82,6 @@ test('what JSON refuses is left to it', () => {
   for (const value of [1n, { a: [Object(1n)] }, cycle, undefined, () => 1, Symbol('s')]) {
     assert.equal(codec.copy(value), undefined);
   }
-  if (JSON.rawJSON) assert.equal(codec.copy({ a: JSON.rawJSON('1') }), undefined);
   const thrown = new Error('on purpose');
   const throwing = {
     toJSON() {
@@ -94,6 +93,27 @@ test('what JSON refuses is left to it', () => {
     (error) => error === thrown,
   );
   assert.ok(check(codec, { new: { shape: 1 } }));
+});
+
+test('what lies very deep, or is JSON already, is read once', () => {
+  const codec = new Codec(new JsonEncoder());
+  if (JSON.rawJSON) assert.deepEqual(codec.copy({ a: [JSON.rawJSON('1')], b: 2 }).value, { a: [1], b: 2 });
+  let runs = 0;
+  let deep = {
+    get value() {
+      return ++runs;
+    },
+    dropped: undefined,
+    date: new Date(5),
+  };
+  for (let i = 0; i < 2000; i++) deep = { deep, after: i };
+  let { value } = codec.copy([deep, 'end']);
+  assert.equal(value[1], 'end');
+  for (value = value[0]; value.deep !== undefined; value = value.deep) {
+    assert.equal(typeof value.after, 'number');
+  }
+  assert.deepEqual(value, { value: 1, date: '1970-01-01T00:00:00.005Z' });
+  assert.equal(runs, 1);
 });
 
 test('getters and toJSON run once', () => {

@@ -84,7 +84,9 @@ class Outbox {
    * @returns {boolean} false: hold back
    */
   post(message, callback) {
-    if (!this.#sender.send(message)) this.sendSerialized(this.#options.format.serialize(message));
+    if (!this.#sender.send(message)) {
+      this.sendSerialized(this.#options.format.serialize(this.#sender.substituteFor(message)));
+    }
     if (this.#isHolding || this.#sender.isSpilling) return this.awaitRoom(callback);
     if (typeof callback === 'function') process.nextTick(callback, null);
     return true;

@@ -3,7 +3,7 @@
 /** Decodes everything that is neither a primitive, a plain object of a shape nor a dense array. */
 
 const { Tag, BUFFER_KIND, VIEW_NAMES, ERROR_NAMES, ErrorPart } = require('./tags');
-const { arrive } = require('./travellers');
+const { arrive, reviveAll } = require('./travellers');
 
 /** @typedef {import('./decoder').Decoder} Decoder */
 
@@ -57,6 +57,8 @@ function readSpecial(decoder, tag, corrupt) {
       return view(decoder, corrupt);
     case Tag.OWN_VIEW:
       return ownView(decoder, corrupt);
+    case Tag.JSON_TEXT:
+      return jsonText(decoder, corrupt);
     case Tag.PADDED:
       return padded(decoder);
     case Tag.REGEXP:
@@ -133,6 +135,20 @@ function bigint(decoder, corrupt) {
 /** @param {Decoder} decoder */
 function arrayBuffer(decoder) {
   return remember(decoder, decoder.ownBytes(decoder.count(1)).buffer);
+}
+
+/**
+ * @param {Decoder} decoder
+ * @param {object} corrupt
+ */
+function jsonText(decoder, corrupt) {
+  const text = decoder.value();
+  if (typeof text !== 'string') throw corrupt;
+  try {
+    return reviveAll(JSON.parse(text));
+  } catch {
+    throw corrupt;
+  }
 }
 
 /** @param {Decoder} decoder */

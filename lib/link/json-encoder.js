@@ -60,12 +60,31 @@ class JsonEncoder extends Writer {
   /** @param {any} object */
   #object(object) {
     // A cycle is met as nesting without end.
-    if (++this.depth > MAX_DEPTH) throw UNSUPPORTED;
-    if (isArray(object)) this.#array(object);
+    if (++this.depth > MAX_DEPTH) this.#text(object);
+    else if (isArray(object)) this.#array(object);
     else if (mayTravel(getPrototypeOf(object))) this.#traveller(object);
     else if (types.isProxy(object) || this.shapes.isFull) this.#dictionary(object);
     else this.#shaped(object);
     this.depth--;
+  }
+
+  /**
+   * Writes as JSON what lies too deep, or is JSON already: not all of the value is left to JSON, for what has been read
+   * of it must not be read once more.
+   * @param {any} object
+   */
+  #text(object) {
+    // It has had its say already, and JSON would ask it again.
+    if (typeof object.toJSON === 'function') throw UNSUPPORTED;
+    let text;
+    try {
+      text = JSON.stringify(object);
+    } catch {
+      // For its words to be about the whole value, JSON throws again.
+      throw UNSUPPORTED;
+    }
+    this.tag(Tag.JSON_TEXT);
+    this.string(text);
   }
 
   /** @param {any} object */
@@ -99,7 +118,7 @@ class JsonEncoder extends Writer {
    */
   #shaped(object) {
     const { shapes } = this;
-    if (getPrototypeOf(object) === null && isRawJson(object)) throw UNSUPPORTED;
+    if (getPrototypeOf(object) === null && isRawJson(object)) return this.#text(object);
     this.reserve(3);
     const at = this.position - this.start;
     this.bytes[this.position] = Tag.OBJECT;

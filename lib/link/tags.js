@@ -59,6 +59,8 @@ const Tag = Object.freeze({
   TRAVELLER: 0x9b,
   /** u8 count, so many bytes without a meaning, a value: what is large in it begins at a multiple of 8 */
   PADDED: 0x9c,
+  /** a string: a value as JSON */
+  JSON_TEXT: 0x9d,
   /** | length, up to 8: ASCII characters */
   SHORT_STRING: 0xa0,
   /** | length, up to 15: the next so many characters of the bundle */

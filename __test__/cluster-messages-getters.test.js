@@ -1,0 +1,49 @@
+'use strict';
+
+/* What reading a message runs, it runs once, whichever way the message takes. */
+
+const assert = require('node:assert/strict');
+const { test } = require('node:test');
+const { playBoth } = require('./support/scenario');
+
+for (const serialization of ['json', 'advanced']) {
+  test(`${serialization}: getters of a message run once, as with Node`, async (t) => {
+    const { ours, nodes } = await playBoth(t, {
+      env: { SERIALIZATION: serialization },
+      async primary({ cluster, once }) {
+        cluster.setupPrimary({ serialization: process.env.SERIALIZATION });
+        const worker = cluster.fork();
+        await once(worker, 'message');
+        let runs = 0;
+        const withGetter = (more) => ({
+          get value() {
+            return ++runs;
+          },
+          ...more,
+        });
+        let deep = {};
+        for (let i = 0; i < 700; i++) deep = { deep };
+        const seen = [];
+        for (const more of [
+          {},
+          { blob: new Blob([]) },
+          { deep },
+          { list: [withGetter({ blob: new Blob([]) })] },
+        ]) {
+          const answer = once(worker, 'message');
+          const message = Object.defineProperties({}, Object.getOwnPropertyDescriptors(withGetter({})));
+          worker.send(Object.assign(message, more));
+          seen.push([runs, (await answer)[0]]);
+        }
+        worker.disconnect();
+        return seen;
+      },
+      worker() {
+        process.on('message', ({ value, list }) => process.send([value, list?.[0].value]));
+        process.send('ready');
+      },
+    });
+    assert.deepEqual(ours.result, nodes.result);
+    assert.equal(ours.result.length, 4);
+  });
+}
