@@ -20,12 +20,15 @@ use napi_derive::napi;
 use crate::callback::Callback;
 use crate::error::to_js;
 use crate::fast::{function, Page};
+use crate::pool_payloads::{Arrived, Leaving};
 use crate::uv::{EventLoop, Handle};
 
 /// Bytes for the words of a call, which `lib/pool/page.js` names.
 pub const WORDS_BYTES: usize = 64;
 /// Bytes for the record of a task that is pushed or pulled; larger ones are passed by themselves.
 pub const RECORD_BYTES: usize = 64 * 1024;
+/// How many payloads belong to the record.
+const PAYLOADS: usize = 10;
 /// Whether the queue keeps the event loop alive.
 const KEPT: usize = 14;
 /// How many tasks the caller waits for, which it writes.
@@ -81,6 +84,9 @@ struct Caller {
     words: Rc<Page>,
     record: Rc<Page>,
     batch: Rc<Page>,
+    /// Of the tasks that are being encoded, and of the reports taken last.
+    leaving: Leaving,
+    arrived: Arrived,
 }
 
 /// The caller's side of a queue. Belongs to the thread that made it.
@@ -130,6 +136,8 @@ impl PoolQueue {
                 words: page(WORDS_BYTES)?,
                 record: page(RECORD_BYTES)?,
                 batch: page(BATCH_BYTES)?,
+                leaving: Leaving::default(),
+                arrived: Arrived::default(),
             }),
             processes,
             listening: None,
@@ -192,6 +200,31 @@ impl PoolQueue {
     pub fn take_large(&self, mut target: Uint8Array) -> i32 {
         // SAFETY: memory of this thread's JavaScript, which does not run meanwhile.
         self.caller.take(unsafe { target.as_mut() })
+    }
+
+    /// Copies a payload of the task that is being encoded. False when there is too much waiting.
+    #[napi]
+    pub fn put_large(&self, payload: &[u8]) -> bool {
+        self.caller.leaving.put(self.caller.queue.slab(), payload)
+    }
+
+    /// Lets go of the last payloads, whose task is not queued after all.
+    #[napi]
+    pub fn discard_large(&self, count: u32) {
+        drop(self.caller.leaving.take(count));
+    }
+
+    /// Bytes of a payload that came with the reports taken last, by its place among them; 0 when there is none.
+    #[napi]
+    pub fn payload_length(&self, at: u32) -> f64 {
+        self.caller.arrived.len_of(at) as f64
+    }
+
+    /// Copies that payload into memory of its length; once. False when there is none.
+    #[napi]
+    pub fn take_payload(&self, at: u32, mut target: Uint8Array) -> bool {
+        // SAFETY: memory of this thread's JavaScript, which does not run meanwhile.
+        self.caller.arrived.take(at, unsafe { target.as_mut() })
     }
 
     /// Takes a task out that no worker has begun: -1 when it worked, -2 when the task is over, else its worker.
@@ -423,6 +456,10 @@ impl Caller {
         task.handler = word(2);
         task.definitions = word(3);
         task.keep = word(7) != 0;
+        let payloads = self.leaving.take(word(PAYLOADS));
+        if !payloads.is_empty() {
+            task.payloads = Some(Arc::new(payloads));
+        }
         let target = match word(4) {
             0 => Target::Any,
             1 => Target::Alone,
@@ -434,7 +471,10 @@ impl Caller {
     }
 
     fn take(&self, target: &mut [u8]) -> i32 {
-        match self.queue.take(target) {
+        let mut payloads = Vec::new();
+        let taken = self.queue.take(target, &mut payloads);
+        self.arrived.replace(payloads);
+        match taken {
             Ok(bytes) => bytes as i32,
             Err(size) => -(size as i32),
         }

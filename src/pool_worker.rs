@@ -3,11 +3,13 @@
 use std::cell::{Cell, RefCell};
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use manycore_core::queue::{Kind, Taker, Worker};
 use manycore_core::remote::{watch, RemoteWorker, PASSED};
 use manycore_core::ring::doorbell::{Doorbell, Drained, Outcome, LONGEST_TURN};
+use manycore_core::ring::slab::Payload;
 use manycore_core::ring::spin::Latency;
 use manycore_core::sys::clock::monotonic_ns;
 use napi::bindgen_prelude::{Env, Error, Function, JsValue, Object, Result, Status, Uint8Array};
@@ -17,8 +19,11 @@ use crate::callback::Callback;
 use crate::error::to_js;
 use crate::fast::{function, Page};
 use crate::pool::{no_memory, queue_of, word, RECORD_BYTES, WORDS_BYTES};
+use crate::pool_payloads::Leaving;
 use crate::uv::{EventLoop, Handle};
 
+/// How many payloads belong to the record that is reported.
+const PAYLOADS: usize = 3;
 /// What `pull` returns when there is nothing.
 const NOTHING: i32 = -1;
 
@@ -32,6 +37,10 @@ struct Side {
     output: Rc<Page>,
     /// A record that `input` has no room for.
     held: RefCell<Option<Box<[u8]>>>,
+    /// What belongs to the task pulled last, until all of it has been read.
+    payloads: RefCell<Option<Arc<Vec<Payload>>>>,
+    /// Of what is being encoded.
+    leaving: Leaving,
     doorbell: RefCell<Doorbell>,
     turn_since_ns: Cell<u64>,
 }
@@ -121,6 +130,33 @@ impl PoolWorker {
         }
     }
 
+    /// Bytes of a payload of the task pulled last, by its place among them; 0 when there is none.
+    #[napi]
+    pub fn payload_length(&self, at: u32) -> f64 {
+        let payloads = self.side.payloads.borrow();
+        let payload = payloads.as_ref().and_then(|payloads| payloads.get(at as usize));
+        payload.map_or(0, |payload| payload.bytes().len()) as f64
+    }
+
+    /// Copies that payload into memory of its length. False when there is none. The last one is to be copied last.
+    #[napi]
+    pub fn take_payload(&self, at: u32, mut target: Uint8Array) -> bool {
+        // SAFETY: memory of this thread's JavaScript, which does not run meanwhile.
+        self.side.take_payload(at as usize, unsafe { target.as_mut() })
+    }
+
+    /// Copies a payload of what is being encoded. False when there is too much waiting.
+    #[napi]
+    pub fn put_large(&self, payload: &[u8]) -> bool {
+        self.side.leaving.put(self.side.worker.slab(), payload)
+    }
+
+    /// Lets go of the last payloads, which are not reported after all.
+    #[napi]
+    pub fn discard_large(&self, count: u32) {
+        drop(self.side.leaving.take(count));
+    }
+
     /// A function that reports what the words describe.
     #[napi(ts_return_type = "() => number")]
     pub fn report_function<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
@@ -195,6 +231,8 @@ impl PoolWorker {
                 input: page(RECORD_BYTES)?,
                 output: page(RECORD_BYTES)?,
                 held: RefCell::default(),
+                payloads: RefCell::default(),
+                leaving: Leaving::default(),
                 doorbell: RefCell::default(),
                 turn_since_ns: Cell::new(0),
             }),
@@ -218,6 +256,7 @@ impl Side {
         for (at, value) in values.into_iter().enumerate() {
             words[at * 4..at * 4 + 4].copy_from_slice(&value.to_le_bytes());
         }
+        self.payloads.replace(task.payloads.clone());
         let record = task.record();
         // SAFETY: as above; another page.
         let input = unsafe { self.input.bytes() };
@@ -228,6 +267,21 @@ impl Side {
         record.len() as i32
     }
 
+    fn take_payload(&self, at: usize, target: &mut [u8]) -> bool {
+        let mut held = self.payloads.borrow_mut();
+        let Some(payloads) = held.as_ref() else {
+            return false;
+        };
+        let payload = payloads.get(at).map(Payload::bytes);
+        let payload = payload.filter(|payload| payload.len() == target.len());
+        let is_there = payload.map(|payload| target.copy_from_slice(payload)).is_some();
+        if at + 1 == payloads.len() {
+            // The memory serves others while the task runs.
+            *held = None;
+        }
+        is_there
+    }
+
     fn report(&self, record: &[u8]) -> i32 {
         // SAFETY: a call from JavaScript of this thread.
         let words = unsafe { self.words.bytes() };
@@ -236,10 +290,11 @@ impl Side {
         };
         let slot = word(words, 1);
         let record = record.get(..word(words, 2) as usize).unwrap_or(record);
+        let payloads = self.leaving.take(word(words, PAYLOADS));
         if kind.is_final() {
-            return i32::from(self.worker.complete(kind, slot, record));
+            return i32::from(self.worker.complete(kind, slot, record, payloads));
         }
-        i32::from(self.worker.tell(kind, slot, record))
+        i32::from(self.worker.tell(kind, slot, record, payloads))
     }
 
     fn answer(&self, callback: &Callback) {

@@ -316,6 +316,14 @@ export declare class PoolQueue {
   takeFunction(): () => number
   /** As the function, into a buffer. */
   takeLarge(target: Uint8Array): number
+  /** Copies a payload of the task that is being encoded. False when there is too much waiting. */
+  putLarge(payload: Uint8Array): boolean
+  /** Lets go of the last payloads, whose task is not queued after all. */
+  discardLarge(count: number): void
+  /** Bytes of a payload that came with the reports taken last, by its place among them; 0 when there is none. */
+  payloadLength(at: number): number
+  /** Copies that payload into memory of its length; once. False when there is none. */
+  takePayload(at: number, target: Uint8Array): boolean
   /** Takes a task out that no worker has begun: -1 when it worked, -2 when the task is over, else its worker. */
   cancel(slot: number): number
   /** Asks the worker of a task to abort it. The worker's number, or -1 when none has begun it. */
@@ -394,6 +402,14 @@ export declare class PoolWorker {
   pullFunction(): () => number
   /** The record that the last pull had no room for. */
   takeHeld(target: Uint8Array): void
+  /** Bytes of a payload of the task pulled last, by its place among them; 0 when there is none. */
+  payloadLength(at: number): number
+  /** Copies that payload into memory of its length. False when there is none. The last one is to be copied last. */
+  takePayload(at: number, target: Uint8Array): boolean
+  /** Copies a payload of what is being encoded. False when there is too much waiting. */
+  putLarge(payload: Uint8Array): boolean
+  /** Lets go of the last payloads, which are not reported after all. */
+  discardLarge(count: number): void
   /** A function that reports what the words describe. */
   reportFunction(): () => number
   /** As the function, with a record of any size. */

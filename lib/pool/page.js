@@ -25,10 +25,32 @@ const Report = Object.freeze({
 /** Who may take a task. */
 const Target = Object.freeze({ ANY: 0, ALONE: 1, WORKER: 2 });
 
+/** What each word of a call says that queues a task; those from `KEPT` on the native side reads whenever it likes. */
+const Word = Object.freeze({
+  KIND: 0,
+  SLOT: 1,
+  HANDLER: 2,
+  DEFINITIONS: 3,
+  TARGET: 4,
+  WORKER: 5,
+  LENGTH: 6,
+  KEEP: 7,
+  /** Two words: a double. */
+  PRIORITY: 8,
+  PAYLOADS: 10,
+  KEPT: 14,
+  OUTSTANDING: 15,
+});
+
+/** In the word for the kind of a report: the kind below this bit, above it the number of its payloads. */
+const PAYLOADS_SHIFT = 8;
+
 /** Bytes before the record of a report. */
 const ENTRY_BYTES = 32;
 
 module.exports.TaskKind = TaskKind;
 module.exports.Report = Report;
 module.exports.Target = Target;
+module.exports.Word = Word;
+module.exports.PAYLOADS_SHIFT = PAYLOADS_SHIFT;
 module.exports.ENTRY_BYTES = ENTRY_BYTES;

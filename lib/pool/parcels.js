@@ -16,26 +16,23 @@ const { restoreError } = require('./whole-errors');
  * @property {import('./tasks').Tasks} tasks
  * @property {import('../native/index').PoolQueue} native
  * @property {import('./crew').Crew} crew
- * @property {(kind: number, slot: number, handler: number, options: TaskOptions | null) => void} describe
- * @property {() => boolean} pushBare queues what was described, without a record
+ * @property {import('./task-writer').TaskWriter} writer
  */
 
 class Parcels {
   #tasks;
   #native;
   #crew;
-  #describe;
-  #pushBare;
+  #writer;
   /** Tasks with a transfer list go by a port. */
   copies = false;
 
   /** @param {Parts} parts */
-  constructor({ tasks, native, crew, describe, pushBare }) {
+  constructor({ tasks, native, crew, writer }) {
     this.#tasks = tasks;
     this.#native = native;
     this.#crew = crew;
-    this.#describe = describe;
-    this.#pushBare = pushBare;
+    this.#writer = writer;
   }
 
   /** A port checks what it transfers itself. */
@@ -61,15 +58,15 @@ class Parcels {
       if (member === undefined) return false;
       member.port.postMessage([slot, value], transferList);
       if (options?.retries) this.#tasks.extra(slot).retries = 0;
-      this.#describe(TaskKind.PARCEL, slot, handler, { ...options, retries: 0, place });
+      this.#writer.describe(TaskKind.PARCEL, slot, handler, { ...options, retries: 0, place });
     } else {
       const extra = this.#tasks.extra(slot);
       extra.value = value;
       extra.transferList = transferList;
       if (!isKept) extra.retries = 0;
-      this.#describe(TaskKind.TICKET, slot, handler, options);
+      this.#writer.describe(TaskKind.TICKET, slot, handler, options);
     }
-    return this.#pushBare();
+    return this.#writer.pushBare();
   }
 
   /** The place of a worker that has nothing to do while nothing waits, or -1. */

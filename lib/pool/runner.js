@@ -16,6 +16,7 @@ const { keepsContextInFrames, runTicks, tick } = require('../threads/node-intern
 const { abortTask, leaveTask, runTask } = require('./context');
 const { load, makeHandler } = require('./handlers');
 const { Report, TaskKind } = require('./page');
+const { putBeside, takeBack, takeBuffer } = require('./payloads');
 const { unpack } = require('./transfer');
 const { bareError, wholeError } = require('./whole-errors');
 
@@ -41,6 +42,8 @@ class Runner {
   #decoder;
   #encoder;
   #isEncoding = false;
+  /** Whether large buffers go beside records. */
+  #isBeside;
   #isDraining = false;
   #carrier;
   #isOverLimit;
@@ -64,8 +67,11 @@ class Runner {
     this.#pull = native.pullFunction();
     this.#report = native.reportFunction();
     this.#decoder = new Decoder(this.#input);
+    this.#decoder.takeLarge = (number) => takeBuffer(native, number - 1);
     this.#carrier = carrier;
     this.#encoder = encoder;
+    this.#isBeside = encoder.largeLength < Infinity;
+    if (this.#isBeside) putBeside(encoder, native);
     this.#isOverLimit = isOverLimit;
     this.#inContext = keepsContextInFrames ? AsyncLocalStorage.snapshot() : null;
   }
@@ -280,7 +286,7 @@ class Runner {
    */
   #send(kind, slot, value) {
     // A getter of the value may send something in turn.
-    const encoder = this.#isEncoding ? this.#encoder.sibling() : this.#encoder;
+    const encoder = this.#isEncoding ? this.#makeSibling() : this.#encoder;
     if (encoder === this.#encoder) encoder.begin(this.#output, 0, this.#output.bytes.length);
     else encoder.beginInScratch();
     const wasEncoding = this.#isEncoding;
@@ -289,6 +295,7 @@ class Runner {
     try {
       length = encoder.encode(value);
     } catch (error) {
+      takeBack(encoder, this.#native);
       if (error !== UNSUPPORTED) throw error;
       const { substitute } = encoder;
       encoder.substitute = null;
@@ -300,9 +307,16 @@ class Runner {
     words[0] = kind;
     words[1] = slot;
     words[2] = length;
+    words[3] = encoder.larges.length;
     if (encoder.isIn(this.#output)) this.#report();
     else this.#native.reportLarge(encoder.record());
     encoder.commit();
+  }
+
+  #makeSibling() {
+    const sibling = this.#encoder.sibling();
+    if (this.#isBeside) putBeside(sibling, this.#native);
+    return sibling;
   }
 
   /**
@@ -333,6 +347,7 @@ class Runner {
     words[0] = parcel;
     words[1] = slot;
     words[2] = record.length;
+    words[3] = 0;
     this.#native.reportLarge(record);
   }
 
@@ -354,6 +369,7 @@ class Runner {
     words[0] = kind;
     words[1] = slot;
     words[2] = 0;
+    words[3] = 0;
     this.#report();
   }
 }

@@ -12,22 +12,19 @@ const { restoreError } = require('./whole-errors');
  * The counterpart of `Parcels` where workers are processes.
  * @typedef {object} Parts of an engine
  * @property {import('./tasks').Tasks} tasks
- * @property {(kind: number, slot: number, handler: number, options: TaskOptions | null) => void} describe
- * @property {(record: Uint8Array) => boolean} pushRecord queues what was described
+ * @property {import('./task-writer').TaskWriter} writer
  */
 
 class Serials {
   #tasks;
-  #describe;
-  #pushRecord;
+  #writer;
   /** Tasks with a transfer list go through the queue like others. */
   copies = true;
 
   /** @param {Parts} parts */
-  constructor({ tasks, describe, pushRecord }) {
+  constructor({ tasks, writer }) {
     this.#tasks = tasks;
-    this.#describe = describe;
-    this.#pushRecord = pushRecord;
+    this.#writer = writer;
   }
 
   /** @param {readonly any[]} transferList */
@@ -49,8 +46,8 @@ class Serials {
    */
   push(slot, handler, value, _transferList, options) {
     const record = serialize(value);
-    this.#describe(TaskKind.PARCEL, slot, handler, options);
-    return this.#pushRecord(record);
+    this.#writer.describe(TaskKind.PARCEL, slot, handler, options);
+    return this.#writer.pushBytes(record);
   }
 
   /**

@@ -1,5 +1,8 @@
 //! What workers report, as bytes: a worker appends entries to its own outbox, the caller copies whole batches.
 
+use std::collections::VecDeque;
+
+use crate::ring::slab::Payload;
 use crate::sync::{Mutex, MutexGuard};
 
 /// Memory that an outbox keeps between batches.
@@ -71,7 +74,10 @@ impl Kind {
     }
 }
 
-/// The words before a record: length of both, kind, slot, worker, then two times in microseconds.
+/// In an entry's second word: the kind below this bit, above it how many payloads belong to the record.
+pub const PAYLOADS_SHIFT: u32 = 8;
+
+/// The words before a record: length of both, kind and payloads, slot, worker, then two times in microseconds.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Entry {
     /// What it reports.
@@ -87,10 +93,11 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Its bytes, with the length of header and record.
-    pub(crate) fn header(&self, len: u32) -> [u8; ENTRY_BYTES] {
+    /// Its bytes, with the length of header and record, and the number of payloads.
+    pub(crate) fn header(&self, len: u32, payloads: u32) -> [u8; ENTRY_BYTES] {
         let mut header = [0; ENTRY_BYTES];
-        for (at, word) in [len, self.kind as u32, self.slot, self.worker]
+        let kind = self.kind as u32 | payloads << PAYLOADS_SHIFT;
+        for (at, word) in [len, kind, self.slot, self.worker]
             .into_iter()
             .enumerate()
         {
@@ -111,37 +118,51 @@ struct Batch {
     bytes: Vec<u8>,
     /// What the caller has taken.
     taken: usize,
+    /// Of the entries that have not been taken, in their order.
+    payloads: VecDeque<Payload>,
 }
 
 impl Outbox {
     /// Worker: appends an entry. Its record is padded to 8 bytes.
-    pub fn push(&self, entry: Entry, record: &[u8]) {
+    pub fn push(&self, entry: Entry, record: &[u8], payloads: Vec<Payload>) {
         let padding = record.len().wrapping_neg() & 7;
         let len = ENTRY_BYTES + record.len() + padding;
         let mut batch = self.lock();
         batch.bytes.reserve(len);
-        batch.bytes.extend_from_slice(&entry.header(len as u32));
+        let header = entry.header(len as u32, payloads.len() as u32);
+        batch.bytes.extend_from_slice(&header);
         batch.bytes.extend_from_slice(record);
         batch.bytes.extend_from_slice(&[0; 7][..padding]);
+        batch.payloads.extend(payloads);
     }
 
-    /// Caller: copies as many whole entries as there is room for, and hands each to `see`. Returns the bytes
-    /// copied, or the size of the first entry when that alone does not fit.
-    pub fn take(&self, target: &mut [u8], mut see: impl FnMut(u32, &[u8])) -> Result<usize, usize> {
+    /// Caller: copies as many whole entries as there is room for, hands each to `see`, and appends what belongs to
+    /// them to `payloads`. Returns the bytes copied, or the size of the first entry when that alone does not fit.
+    pub fn take(
+        &self,
+        target: &mut [u8],
+        payloads: &mut Vec<Payload>,
+        mut see: impl FnMut(u32, &[u8]),
+    ) -> Result<usize, usize> {
         let mut batch = self.lock();
+        let batch = &mut *batch;
         let waiting = &batch.bytes[batch.taken..];
+        let mut with_entries = 0;
         let mut end = 0;
         while let Some(len) = entry_len(&waiting[end..]) {
             if end + len > target.len() {
                 break;
             }
-            see(word(&waiting[end..], 1), &waiting[end..end + len]);
+            let kind = word(&waiting[end..], 1);
+            with_entries += (kind >> PAYLOADS_SHIFT) as usize;
+            see(kind & ((1 << PAYLOADS_SHIFT) - 1), &waiting[end..end + len]);
             end += len;
         }
         if end == 0 {
             return entry_len(waiting).map_or(Ok(0), Err);
         }
         target[..end].copy_from_slice(&waiting[..end]);
+        payloads.extend(batch.payloads.drain(..with_entries));
         batch.taken += end;
         if batch.taken == batch.bytes.len() {
             batch.taken = 0;
@@ -179,7 +200,10 @@ pub fn times(entry: &[u8]) -> (f64, f64) {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::ring::slab::Slab;
 
     fn entry(slot: u32) -> Entry {
         Entry {
@@ -195,12 +219,12 @@ mod tests {
     fn whole_entries_are_taken_in_order() {
         let outbox = Outbox::default();
         for slot in 0..10 {
-            outbox.push(entry(slot), &[slot as u8; 3]);
+            outbox.push(entry(slot), &[slot as u8; 3], Vec::new());
         }
         let mut target = [0; ENTRY_BYTES * 4];
         let mut slots = Vec::new();
         loop {
-            let taken = outbox.take(&mut target, |kind, bytes| {
+            let taken = outbox.take(&mut target, &mut Vec::new(), |kind, bytes| {
                 assert_eq!((kind, bytes.len()), (Kind::Result as u32, ENTRY_BYTES + 8));
                 assert_eq!(times(bytes), (1.5, 0.25));
                 slots.push(word(bytes, 2));
@@ -216,11 +240,33 @@ mod tests {
     #[test]
     fn an_entry_that_does_not_fit_tells_its_size() {
         let outbox = Outbox::default();
-        outbox.push(entry(1), &[7; 1000]);
+        outbox.push(entry(1), &[7; 1000], Vec::new());
         let mut small = [0; 100];
-        let size = outbox.take(&mut small, |_, _| ()).unwrap_err();
+        let payloads = &mut Vec::new();
+        let size = outbox.take(&mut small, payloads, |_, _| ()).unwrap_err();
         let mut large = vec![0; size];
-        assert_eq!(outbox.take(&mut large, |_, _| ()), Ok(size));
+        assert_eq!(outbox.take(&mut large, payloads, |_, _| ()), Ok(size));
         assert_eq!(&large[ENTRY_BYTES..ENTRY_BYTES + 1000], [7; 1000]);
+    }
+
+    #[test]
+    fn payloads_come_with_their_entries() {
+        let slab = Arc::new(Slab::default());
+        let outbox = Outbox::default();
+        for slot in 0..4 {
+            let payloads = (0..slot).map(|at| slab.hold(&[slot as u8, at as u8]).unwrap());
+            outbox.push(entry(slot), &[], payloads.collect());
+        }
+        let mut target = [0; ENTRY_BYTES];
+        for slot in 0..4 {
+            let mut payloads = Vec::new();
+            let taken = outbox.take(&mut target, &mut payloads, |kind, _| {
+                assert_eq!(kind, Kind::Result as u32);
+            });
+            assert_eq!((taken, word(&target, 1) >> PAYLOADS_SHIFT), (Ok(ENTRY_BYTES), slot));
+            let bytes: Vec<&[u8]> = payloads.iter().map(Payload::bytes).collect();
+            assert_eq!(bytes, (0..slot as u8).map(|at| [slot as u8, at]).collect::<Vec<_>>());
+        }
+        assert_eq!(slab.bytes(), 0);
     }
 }

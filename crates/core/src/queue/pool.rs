@@ -13,6 +13,7 @@ use super::station::{settle, InHand, Limits, Lot, Station};
 use super::task::{Priority, Target, Task, TaskKind};
 use crate::histogram::local::Histogram;
 use crate::ring::doorbell::{is_soon_pending, Consumer};
+use crate::ring::slab::{Payload, Slab};
 use crate::ring::spin::Latency;
 use crate::sync::{fence, AtomicU32, AtomicU64, Ordering};
 use crate::sys::clock::monotonic_ns;
@@ -42,6 +43,8 @@ pub struct Queue {
     lost: Mutex<HashMap<u32, Task>>,
     /// Of waiting and of running.
     times: Mutex<(Histogram, Histogram)>,
+    /// Memory for what is too large for records, both ways.
+    slab: Arc<Slab>,
 }
 
 /// How the caller is told that there is something to take.
@@ -107,6 +110,7 @@ impl Queue {
             },
             lost: Mutex::default(),
             times: Mutex::default(),
+            slab: Arc::default(),
         })
     }
 
@@ -352,6 +356,11 @@ impl Queue {
         self.definitions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Any thread: where payloads are kept that are too large for records.
+    pub fn slab(&self) -> &Arc<Slab> {
+        &self.slab
+    }
+
     /// Tasks that wait for any worker.
     pub fn waiting(&self) -> u32 {
         self.waiting.load(Ordering::SeqCst) + self.waiting_alone.load(Ordering::SeqCst)
@@ -388,11 +397,12 @@ impl Queue {
         ))
     }
 
-    /// Copies reports into `target`: whole entries, as many as fit. Returns the bytes copied, 0 for none.
+    /// Copies reports into `target`: whole entries, as many as fit, with what belongs to them appended to `payloads`
+    /// in their order. Returns the bytes copied, 0 for none.
     ///
     /// # Errors
     /// The size of an entry that does not fit by itself.
-    pub fn take(&self, target: &mut [u8]) -> Result<usize, usize> {
+    pub fn take(&self, target: &mut [u8], payloads: &mut Vec<Payload>) -> Result<usize, usize> {
         let mut filled = 0;
         let mut histograms = self.times.lock().unwrap_or_else(PoisonError::into_inner);
         for station in self.stations().iter().flatten() {
@@ -401,7 +411,7 @@ impl Queue {
             }
             self.caller.reports.fetch_sub(1, Ordering::SeqCst);
             loop {
-                let taken = station.outbox.take(&mut target[filled..], |kind, entry| {
+                let taken = station.outbox.take(&mut target[filled..], payloads, |kind, entry| {
                     if Kind::from_number(kind).is_some_and(Kind::is_final) {
                         let (wait_us, run_us) = times(entry);
                         histograms.0.record(wait_us as u64);
@@ -429,8 +439,8 @@ impl Queue {
     }
 
     /// A worker's thread: reports, and rings the caller if it sleeps.
-    pub(super) fn report(&self, station: &Station, entry: Entry, record: &[u8]) {
-        station.outbox.push(entry, record);
+    pub(super) fn report(&self, station: &Station, entry: Entry, record: &[u8], payloads: Vec<Payload>) {
+        station.outbox.push(entry, record, payloads);
         self.announce(station);
         // SeqCst: pairs with the fence in `transition_to_asleep`.
         fence(Ordering::SeqCst);

@@ -11,13 +11,14 @@ use super::task::{Priority, Target, Task};
 use super::worker::Worker;
 use crate::histogram::local::Histogram;
 use crate::ring::doorbell::Consumer;
+use crate::ring::slab::{Payload, Slab};
 use crate::sys::eventfd::EventFd;
 
 /// The caller's side: see [`Queue`], whose methods these are.
 #[allow(missing_docs)]
 pub trait Scheduler: Consumer {
     fn push(&self, task: Task, target: Target, priority: Priority) -> bool;
-    fn take(&self, target: &mut [u8]) -> Result<usize, usize>;
+    fn take(&self, target: &mut [u8], payloads: &mut Vec<Payload>) -> Result<usize, usize>;
     fn cancel(&self, slot: u32) -> Cancelled;
     fn abort(&self, slot: u32) -> Option<u32>;
     fn notify(&self, worker: u32, notice: Task) -> bool;
@@ -37,6 +38,10 @@ pub trait Scheduler: Consumer {
     fn on_bell(&self) {}
     fn wait(&self, timeout: Duration) -> bool;
     fn rest(&self);
+    /// Where payloads are kept that are too large for records, if records may be without them.
+    fn slab(&self) -> Option<&Arc<Slab>> {
+        None
+    }
     /// How many tasks a worker takes at once while very many wait, where that is for the caller to say.
     fn set_batch(&self, _tasks: u32) {}
 }
@@ -46,8 +51,8 @@ impl Scheduler for Arc<Queue> {
         Queue::push(self, task, target, priority)
     }
 
-    fn take(&self, target: &mut [u8]) -> Result<usize, usize> {
-        Queue::take(self, target)
+    fn take(&self, target: &mut [u8], payloads: &mut Vec<Payload>) -> Result<usize, usize> {
+        Queue::take(self, target, payloads)
     }
 
     fn cancel(&self, slot: u32) -> Cancelled {
@@ -118,6 +123,10 @@ impl Scheduler for Arc<Queue> {
         Queue::rest(self);
     }
 
+    fn slab(&self) -> Option<&Arc<Slab>> {
+        Some(Queue::slab(self))
+    }
+
     fn set_batch(&self, tasks: u32) {
         Queue::set_batch(self, tasks);
     }
@@ -145,8 +154,12 @@ impl Consumer for Arc<Queue> {
 #[allow(missing_docs)]
 pub trait Taker: Consumer {
     fn pull(&self) -> Option<Task>;
-    fn complete(&self, kind: Kind, slot: u32, record: &[u8]) -> bool;
-    fn tell(&self, kind: Kind, slot: u32, record: &[u8]) -> bool;
+    fn complete(&self, kind: Kind, slot: u32, record: &[u8], payloads: Vec<Payload>) -> bool;
+    fn tell(&self, kind: Kind, slot: u32, record: &[u8], payloads: Vec<Payload>) -> bool;
+    /// As for [`Scheduler`].
+    fn slab(&self) -> Option<&Arc<Slab>> {
+        None
+    }
     fn retire(&self);
     fn is_aborted(&self, slot: u32) -> bool;
     fn definition(&self, number: u32) -> Option<Arc<[u8]>>;
@@ -162,13 +175,17 @@ impl Taker for Worker {
         Worker::pull(self)
     }
 
-    fn complete(&self, kind: Kind, slot: u32, record: &[u8]) -> bool {
-        Worker::complete(self, kind, slot, record)
+    fn complete(&self, kind: Kind, slot: u32, record: &[u8], payloads: Vec<Payload>) -> bool {
+        Worker::complete(self, kind, slot, record, payloads)
     }
 
-    fn tell(&self, kind: Kind, slot: u32, record: &[u8]) -> bool {
-        Worker::tell(self, kind, slot, record);
+    fn tell(&self, kind: Kind, slot: u32, record: &[u8], payloads: Vec<Payload>) -> bool {
+        Worker::tell(self, kind, slot, record, payloads);
         true
+    }
+
+    fn slab(&self) -> Option<&Arc<Slab>> {
+        Some(Queue::slab(self.queue()))
     }
 
     fn retire(&self) {

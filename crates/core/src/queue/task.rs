@@ -1,5 +1,9 @@
 //! One task as the queue carries it.
 
+use std::sync::Arc;
+
+use crate::ring::slab::Payload;
+
 /// Records up to this many bytes need no allocation of their own.
 const INLINE_BYTES: usize = 31;
 
@@ -68,6 +72,8 @@ pub struct Task {
     pub keep: bool,
     /// When it was pushed, [`crate::sys::clock::monotonic_ns`].
     pub created_ns: u64,
+    /// What belongs to the record and is too large for it. The number is never zero.
+    pub payloads: Option<Arc<Vec<Payload>>>,
     record: Record,
 }
 
@@ -99,6 +105,7 @@ impl Task {
             alone: false,
             keep: false,
             created_ns: 0,
+            payloads: None,
             record,
         }
     }

@@ -11,6 +11,7 @@ use super::slots::Place;
 use super::station::{settle, Hands, InHand, Station};
 use super::task::Task;
 use crate::ring::doorbell::Consumer;
+use crate::ring::slab::Payload;
 use crate::sync::{fence, Ordering};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::eventfd::EventFd;
@@ -75,7 +76,7 @@ impl Worker {
                 self.queue.pass_on();
                 return Some(task);
             }
-            self.report(Kind::Dropped, task.slot, (0.0, 0.0), &[]);
+            self.tell(Kind::Dropped, task.slot, &[], Vec::new());
         }
     }
 
@@ -159,7 +160,7 @@ impl Worker {
     }
 
     /// Reports the end of a task. False when this worker does not have it in hand.
-    pub fn complete(&self, kind: Kind, slot: u32, record: &[u8]) -> bool {
+    pub fn complete(&self, kind: Kind, slot: u32, record: &[u8], payloads: Vec<Payload>) -> bool {
         let mut hands = self.station.hands();
         let Some(at) = hands.tasks.iter().position(|task| task.slot == slot) else {
             return false;
@@ -179,16 +180,16 @@ impl Worker {
         self.station.completed.fetch_add(1, Ordering::Relaxed);
         self.station.busy_us.fetch_add(run_us as u64, Ordering::Relaxed);
         self.queue.slots.transition_to_free(slot);
-        self.report(kind, slot, (wait_us, run_us), record);
+        self.report(kind, slot, (wait_us, run_us), record, payloads);
         if is_last {
-            self.tell(Kind::Retired, 0, &[]);
+            self.tell(Kind::Retired, 0, &[], Vec::new());
         }
         true
     }
 
     /// Reports something that ends no task.
-    pub fn tell(&self, kind: Kind, slot: u32, record: &[u8]) {
-        self.report(kind, slot, (0.0, 0.0), record);
+    pub fn tell(&self, kind: Kind, slot: u32, record: &[u8], payloads: Vec<Payload>) {
+        self.report(kind, slot, (0.0, 0.0), record, payloads);
     }
 
     /// Takes no more tasks; [`Kind::Retired`] follows once none is in hand.
@@ -200,11 +201,18 @@ impl Worker {
         };
         self.queue.pass_on();
         if is_over {
-            self.tell(Kind::Retired, 0, &[]);
+            self.tell(Kind::Retired, 0, &[], Vec::new());
         }
     }
 
-    fn report(&self, kind: Kind, slot: u32, (wait_us, run_us): (f64, f64), record: &[u8]) {
+    fn report(
+        &self,
+        kind: Kind,
+        slot: u32,
+        (wait_us, run_us): (f64, f64),
+        record: &[u8],
+        payloads: Vec<Payload>,
+    ) {
         let entry = Entry {
             kind,
             slot,
@@ -212,7 +220,7 @@ impl Worker {
             wait_us,
             run_us,
         };
-        self.queue.report(&self.station, entry, record);
+        self.queue.report(&self.station, entry, record, payloads);
     }
 
     /// Whether a task that this worker has in hand is to be aborted.
@@ -234,7 +242,7 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         // What the deque still holds stays with its stealer, for `Queue::abandon`.
-        self.tell(Kind::Ended, 0, &[]);
+        self.tell(Kind::Ended, 0, &[], Vec::new());
     }
 }
 
@@ -372,7 +380,7 @@ mod tests {
             let mut slots = Vec::new();
             while let Some(task) = second.pull() {
                 slots.push(task.slot);
-                assert!(second.complete(Kind::Result, task.slot, &[]));
+                assert!(second.complete(Kind::Result, task.slot, &[], Vec::new()));
             }
             slots.sort_unstable();
             assert!(slots.into_iter().eq(1..DEEP * 2 + 2));

@@ -17,6 +17,7 @@ use crate::queue::{
     Cancelled, Entry, Histogram, Kind, Limits, Load, Priority, Scheduler, Target, Task, TaskKind,
 };
 use crate::ring::doorbell::{is_soon_pending, Consumer};
+use crate::ring::slab::Payload;
 use crate::ring::spin::Latency;
 use crate::sync::{fence, Ordering};
 use crate::sys::clock::monotonic_ns;
@@ -494,7 +495,7 @@ impl Scheduler for Dispatch {
         pushed
     }
 
-    fn take(&self, target: &mut [u8]) -> Result<usize, usize> {
+    fn take(&self, target: &mut [u8], _payloads: &mut Vec<Payload>) -> Result<usize, usize> {
         self.state.borrow_mut().take(target)
     }
 

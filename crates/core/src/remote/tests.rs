@@ -54,7 +54,7 @@ impl Pool {
         let mut target = vec![0; 4096];
         let mut seen = Vec::new();
         loop {
-            let bytes = self.caller.take(&mut target).unwrap();
+            let bytes = self.caller.take(&mut target, &mut Vec::new()).unwrap();
             let mut at = 0;
             while at < bytes {
                 let word = |i: usize| {
@@ -260,14 +260,14 @@ fn large_records_pass_both_ways() {
     assert!(pool.workers[0].complete(Kind::Result, 0, &bytes));
     let mut target = vec![0; 64];
     let size = loop {
-        match pool.caller.take(&mut target) {
+        match pool.caller.take(&mut target, &mut Vec::new()) {
             Err(size) => break size,
             Ok(bytes) => assert_eq!(bytes, 0),
         }
         pool.workers[0].clear_bell();
     };
     target.resize(size, 0);
-    assert_eq!(pool.caller.take(&mut target), Ok(size));
+    assert_eq!(pool.caller.take(&mut target, &mut Vec::new()), Ok(size));
     assert_eq!(&target[ENTRY_BYTES..ENTRY_BYTES + bytes.len()], bytes);
 }
 

@@ -12,6 +12,7 @@ use super::link::{self, Cells, PASSED};
 use super::pipe::{Corrupt, Inlet, Outlet};
 use crate::queue::{Kind, Taker, Task, TaskKind};
 use crate::ring::doorbell::Consumer;
+use crate::ring::slab::Payload;
 use crate::sync::{fence, Ordering};
 use crate::sys::clock::monotonic_ns;
 
@@ -305,11 +306,11 @@ impl Taker for RemoteWorker {
         RemoteWorker::pull(self)
     }
 
-    fn complete(&self, kind: Kind, slot: u32, record: &[u8]) -> bool {
+    fn complete(&self, kind: Kind, slot: u32, record: &[u8], _payloads: Vec<Payload>) -> bool {
         RemoteWorker::complete(self, kind, slot, record)
     }
 
-    fn tell(&self, kind: Kind, slot: u32, record: &[u8]) -> bool {
+    fn tell(&self, kind: Kind, slot: u32, record: &[u8], _payloads: Vec<Payload>) -> bool {
         RemoteWorker::tell(self, kind, slot, record)
     }
 

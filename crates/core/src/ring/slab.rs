@@ -5,7 +5,7 @@
 //! traffic lasts: fresh memory costs more, in page faults, than the copy into it.
 
 use std::collections::HashMap;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use crate::sync::{Mutex, MutexGuard};
 
@@ -17,13 +17,23 @@ const KEPT_BUSY_BYTES: usize = 16 << 20;
 const KEPT_IDLE_BYTES: usize = 4 << 20;
 
 /// Memory for one payload.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Block {
     memory: Vec<u8>,
     len: usize,
 }
 
 impl Block {
+    fn fill(&mut self, payload: &[u8]) {
+        self.len = payload.len();
+        if self.memory.len() < payload.len() {
+            self.memory = Vec::with_capacity(payload.len().next_power_of_two());
+            self.memory.extend_from_slice(payload);
+        } else if let Some(target) = self.memory.get_mut(..payload.len()) {
+            target.copy_from_slice(payload);
+        }
+    }
+
     /// The payload.
     pub fn bytes(&self) -> &[u8] {
         self.memory.get(..self.len).unwrap_or_default()
@@ -67,21 +77,11 @@ impl Slab {
     pub fn put(&self, payload: &[u8]) -> Option<u32> {
         let (mut block, number) = {
             let mut blocks = self.lock();
-            if payload.len() > MAX_WAITING_BYTES - blocks.waiting_bytes {
-                return None;
-            }
-            blocks.waiting_bytes += payload.len();
-            let number = blocks.next_number();
-            (blocks.find_free(payload.len()), number)
+            let block = blocks.reserve(payload.len())?;
+            (block, blocks.next_number())
         };
         // Not under the lock: the consumer goes on meanwhile.
-        block.len = payload.len();
-        if block.memory.len() < payload.len() {
-            block.memory = Vec::with_capacity(payload.len().next_power_of_two());
-            block.memory.extend_from_slice(payload);
-        } else if let Some(target) = block.memory.get_mut(..payload.len()) {
-            target.copy_from_slice(payload);
-        }
+        block.fill(payload);
         let mut blocks = self.lock();
         if blocks.closed {
             blocks.waiting_bytes = 0;
@@ -89,6 +89,22 @@ impl Slab {
             blocks.waiting.insert(number, block);
         }
         Some(number)
+    }
+
+    /// Copies a payload that has no number: it waits until it is dropped, wherever that is. `None` when there is too
+    /// much waiting.
+    pub fn hold(self: &Arc<Self>, payload: &[u8]) -> Option<Payload> {
+        let mut block = {
+            let mut blocks = self.lock();
+            let block = blocks.reserve(payload.len())?;
+            blocks.taken += 1;
+            block
+        };
+        block.fill(payload);
+        Some(Payload {
+            block,
+            slab: Arc::clone(self),
+        })
     }
 
     /// Bytes of a payload that waits to be taken.
@@ -145,7 +161,42 @@ impl Slab {
     }
 }
 
+/// A payload that belongs to whoever has it. Its block is given back when it is dropped.
+#[derive(Debug)]
+pub struct Payload {
+    block: Block,
+    slab: Arc<Slab>,
+}
+
+impl Payload {
+    /// The payload.
+    pub fn bytes(&self) -> &[u8] {
+        self.block.bytes()
+    }
+}
+
+impl Drop for Payload {
+    fn drop(&mut self) {
+        let block = std::mem::take(&mut self.block);
+        let waited = block.len;
+        {
+            let mut blocks = self.slab.lock();
+            blocks.waiting_bytes = blocks.waiting_bytes.saturating_sub(waited);
+        }
+        self.slab.give_back(block);
+    }
+}
+
 impl Blocks {
+    /// A block for a payload of this length, which counts as waiting. `None` when there is too much waiting.
+    fn reserve(&mut self, len: usize) -> Option<Block> {
+        if len > MAX_WAITING_BYTES - self.waiting_bytes {
+            return None;
+        }
+        self.waiting_bytes += len;
+        Some(self.find_free(len))
+    }
+
     fn next_number(&mut self) -> u32 {
         loop {
             self.last_number = self.last_number.wrapping_add(1);
@@ -159,10 +210,7 @@ impl Blocks {
     fn find_free(&mut self, len: usize) -> Block {
         let fitting = |block: &Block| block.memory.len() >= len && block.memory.len() / 4 <= len;
         let Some(at) = self.free.iter().rposition(fitting) else {
-            return Block {
-                memory: Vec::new(),
-                len: 0,
-            };
+            return Block::default();
         };
         let block = self.free.remove(at);
         self.free_bytes -= block.memory.capacity();
@@ -238,6 +286,25 @@ mod tests {
         }
         assert!(slab.lock().free_bytes <= KEPT_IDLE_BYTES);
         assert!(slab.put(&payload).is_some());
+    }
+
+    #[test]
+    fn a_payload_that_is_held_waits_until_it_is_dropped() {
+        let slab = Arc::new(Slab::default());
+        let first = slab.hold(&[3; 100_000]).unwrap();
+        let address = first.bytes().as_ptr();
+        assert_eq!((first.bytes(), slab.bytes()), ([3; 100_000].as_slice(), 100_000));
+        drop(first);
+        assert_eq!(slab.bytes(), 0);
+        let second = slab.hold(&[4; 99_000]).unwrap();
+        assert_eq!((second.bytes(), second.bytes().as_ptr()), ([4; 99_000].as_slice(), address));
+        let large = vec![5; MAX_WAITING_BYTES - 99_000];
+        let third = slab.hold(&large).unwrap();
+        assert!(slab.hold(&[6]).is_none());
+        drop((second, third));
+        let blocks = slab.lock();
+        assert_eq!((blocks.waiting_bytes, blocks.taken), (0, 0));
+        assert!(blocks.free_bytes <= KEPT_IDLE_BYTES);
     }
 
     #[test]

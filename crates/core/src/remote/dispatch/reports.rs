@@ -23,7 +23,7 @@ impl State {
                 let Some(entry) = self.reports.pop_front() else {
                     break;
                 };
-                room.copy_from_slice(&entry.header(ENTRY_BYTES as u32));
+                room.copy_from_slice(&entry.header(ENTRY_BYTES as u32, 0));
                 filled += ENTRY_BYTES;
             }
         }
@@ -55,7 +55,7 @@ impl State {
             let (entry, body) = room.split_at_mut(ENTRY_BYTES);
             station.inlet.take(body);
             if let Some(report) = self.on_frame(worker, &header) {
-                entry.copy_from_slice(&report.header(len as u32));
+                entry.copy_from_slice(&report.header(len as u32, 0));
                 *filled += len;
             }
         }

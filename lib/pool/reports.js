@@ -1,0 +1,233 @@
+'use strict';
+
+/**
+ * Takes the reports of the workers out of the native queue, and acts on them. Code of the program's own is called
+ * once a batch has been read: it may run tasks and wait for them, which takes the next batch.
+ */
+
+const { memoryOf } = require('../link/memory');
+const { makeError } = require('../core/errors');
+const { ENTRY_BYTES, PAYLOADS_SHIFT, Report } = require('./page');
+const { takeBuffer } = require('./payloads');
+const { restoreError } = require('./whole-errors');
+
+const KIND_MASK = (1 << PAYLOADS_SHIFT) - 1;
+
+/** @typedef {import('./member').Member} Member */
+/** @typedef {import('../link/memory').Memory} Memory */
+
+/**
+ * @typedef {object} Parts of an engine
+ * @property {import('./tasks').Tasks} tasks
+ * @property {import('../native/index').PoolQueue} native
+ * @property {Memory} batch
+ * @property {import('./crew').Crew} crew
+ * @property {import('./parcels').Parcels | import('./serials').Serials} carrier
+ * @property {(event: string, ...args: any[]) => void} emit
+ */
+
+class Reports {
+  #tasks;
+  #native;
+  #batch;
+  #crew;
+  #carrier;
+  #emit;
+  #take;
+  #takeLarge;
+  /** Payloads that came with the batch before those of the report being read. */
+  #payloadsBefore = 0;
+  /** @type {(() => void)[]} */
+  #later = [];
+  /** Told when a task that JavaScript schedules is over. @type {((slot: number, info: any, member: any) => void) | null} */
+  onOver = null;
+  /** Whether somebody listens for `taskError`. */
+  emitsTaskErrors = false;
+  /** Whether the event loop is held up, and exits of workers cannot be heard of. */
+  isBlocking = false;
+  isReading = false;
+
+  /** @param {Parts} parts */
+  constructor({ tasks, native, batch, crew, carrier, emit }) {
+    this.#tasks = tasks;
+    this.#native = native;
+    this.#batch = batch;
+    this.#crew = crew;
+    this.#carrier = carrier;
+    this.#emit = emit;
+    this.#take = native.takeFunction();
+    this.#takeLarge = (/** @type {number} */ number) => takeBuffer(native, this.#payloadsBefore + number - 1);
+  }
+
+  /** Takes a batch. False when there was none. */
+  take() {
+    let memory = this.#batch;
+    let bytes = this.#take();
+    if (bytes < 0) {
+      memory = memoryOf(new ArrayBuffer(-bytes));
+      bytes = this.#native.takeLarge(memory.bytes);
+    }
+    if (bytes <= 0) return false;
+    this.isReading = true;
+    try {
+      this.#read(memory, bytes);
+    } finally {
+      this.isReading = false;
+    }
+    return true;
+  }
+
+  /** To be called after the batch. @param {() => void} call */
+  defer(call) {
+    this.#later.push(call);
+  }
+
+  /** Calls what was deferred. */
+  settle() {
+    while (this.#later.length > 0) /** @type {() => void} */ (this.#later.shift())();
+  }
+
+  /**
+   * @param {Memory} memory
+   * @param {number} bytes
+   */
+  #read(memory, bytes) {
+    const words = new Int32Array(memory.bytes.buffer, 0, bytes >> 2);
+    this.#payloadsBefore = 0;
+    for (let at = 0; at < bytes;) {
+      const i = at >> 2;
+      const length = words[i];
+      const kind = words[i + 1];
+      const slot = words[i + 2];
+      const member = /** @type {Member} */ (this.#crew.at(words[i + 3]));
+      try {
+        if (kind === Report.RESULT) this.#onResult(slot, member, memory, at, length);
+        else this.#handle(kind, slot, member, memory, at, length);
+      } catch {
+        this.#onCorrupt(slot, member);
+      }
+      this.#payloadsBefore += kind >>> PAYLOADS_SHIFT;
+      at += length;
+    }
+  }
+
+  /**
+   * @param {Member} member
+   * @param {Memory} memory
+   * @param {number} at
+   * @param {number} length
+   */
+  #decode({ decoder }, memory, at, length) {
+    if (decoder.memory !== memory) decoder.use(memory);
+    return decoder.decode(at + ENTRY_BYTES, length - ENTRY_BYTES);
+  }
+
+  /**
+   * @param {number} slot
+   * @param {Member} member
+   * @param {Memory} memory
+   * @param {number} at
+   * @param {number} length
+   */
+  #onResult(slot, member, memory, at, length) {
+    const value = this.#decode(member, memory, at, length);
+    if (this.onOver !== null || member.histogram !== null) this.#over(slot, member, memory, at);
+    this.#tasks.resolve(slot, value);
+    this.#tasks.free(slot);
+  }
+
+  /**
+   * A worker's process wrote what no worker writes: it is ended.
+   * @param {number} slot of a task that it reported on
+   * @param {Member} member
+   */
+  #onCorrupt(slot, member) {
+    const error = makeError('ERR_MANYCORE_LINK_CORRUPT', []);
+    if (this.#tasks.isOpen(slot)) {
+      this.#tasks.reject(slot, error);
+      this.#tasks.free(slot);
+    }
+    member.terminate(error);
+  }
+
+  /**
+   * @param {number} kind and payloads
+   * @param {number} slot
+   * @param {Member} member
+   * @param {Memory} memory
+   * @param {number} at
+   * @param {number} length
+   */
+  #handle(kind, slot, member, memory, at, length) {
+    const tasks = this.#tasks;
+    if (kind > KIND_MASK) member.decoder.takeLarge = this.#takeLarge;
+    const decode = () => this.#decode(member, memory, at, length);
+    const body = () => memory.bytes.slice(at + ENTRY_BYTES, at + length);
+    switch (kind & KIND_MASK) {
+      case Report.RESULT:
+        return this.#onResult(slot, member, memory, at, length);
+      case Report.ERROR: {
+        const error = restoreError(decode());
+        this.#over(slot, member, memory, at);
+        tasks.reject(slot, error);
+        if (this.emitsTaskErrors) this.defer(() => this.#emit('taskError', error));
+        return tasks.free(slot);
+      }
+      case Report.PARCEL_RESULT:
+        this.#over(slot, member, memory, at);
+        this.#carrier.settle(slot, member, false, body);
+        return tasks.free(slot);
+      case Report.PARCEL_ERROR:
+        this.#over(slot, member, memory, at);
+        this.#carrier.settle(slot, member, true, body);
+        return tasks.free(slot);
+      case Report.EVENT:
+        return this.#tell(slot, decode());
+      case Report.PARCEL_EVENT:
+        return this.#tell(slot, this.#carrier.event(member, body));
+      case Report.CLAIM:
+        return this.#carrier.deliver(slot, member);
+      case Report.DROPPED:
+        return tasks.free(slot);
+      case Report.READY:
+        return this.#crew.onStarted(member);
+      case Report.RETIRED:
+        return this.#crew.onRetired(member);
+      case Report.FAULT:
+        member.cause ??= restoreError(decode());
+        return;
+      case Report.CORRUPT:
+        return member.terminate(makeError('ERR_MANYCORE_LINK_CORRUPT', []));
+      case Report.ENDED:
+        // Else its exit is an event of its own, which tells more.
+        if (this.isBlocking) this.#crew.onExit(member, null);
+    }
+  }
+
+  /**
+   * @param {number} slot
+   * @param {Member} member
+   * @param {Memory} memory
+   * @param {number} at
+   */
+  #over(slot, member, memory, at) {
+    if (member.histogram !== null) {
+      member.histogram.record(Math.max(1, Math.trunc(memory.view.getFloat64(at + 24, true))));
+    }
+    if (this.onOver === null) return;
+    const { onOver } = this;
+    const info = this.#tasks.peek(slot)?.info;
+    this.defer(() => onOver(slot, info, member));
+  }
+
+  /**
+   * @param {number} slot
+   * @param {any} payload
+   */
+  #tell(slot, payload) {
+    const onEvent = this.#tasks.peek(slot)?.onEvent;
+    if (onEvent) this.defer(() => onEvent(payload));
+  }
+}
+
+module.exports.Reports = Reports;

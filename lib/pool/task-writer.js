@@ -1,0 +1,154 @@
+'use strict';
+
+/** Describes tasks to the native queue, and encodes their arguments into records. */
+
+const { Encoder } = require('../link/encoder');
+const { memoryOf } = require('../link/memory');
+const { LARGE_LENGTH } = require('../link/tags');
+const { UNSUPPORTED } = require('../link/unsupported');
+const { Definitions, makeTaskEncoder } = require('./definitions');
+const { Errors } = require('./errors');
+const { Target, TaskKind, Word } = require('./page');
+const { putBeside, takeBack } = require('./payloads');
+
+/** @typedef {import('./engine').TaskOptions} TaskOptions */
+
+class TaskWriter {
+  #native;
+  #words;
+  #priority;
+  #record;
+  #push;
+  #definitions;
+  #isRemote;
+  /** @type {import('../link/encoder').Encoder} */
+  #encoder;
+  #isEncoding = false;
+  /** @type {{ value: any } | null} */
+  #substitute = null;
+
+  /**
+   * @param {import('../native/index').PoolQueue} native
+   * @param {Int32Array} words
+   * @param {boolean} isRemote whether workers are processes
+   */
+  constructor(native, words, isRemote) {
+    this.#native = native;
+    this.#words = words;
+    this.#priority = new Float64Array(words.buffer, Word.PRIORITY * 4, 1);
+    this.#record = memoryOf(/** @type {ArrayBuffer} */ (native.record()));
+    this.#push = native.pushFunction();
+    this.#definitions = new Definitions(native);
+    this.#isRemote = isRemote;
+    // Long strings cost less by a worker's port than through the queue; processes have no such port.
+    this.#encoder = isRemote
+      ? makeTaskEncoder(require('./process-encoder').ProcessEncoder, this.#definitions)
+      : makeTaskEncoder(Encoder, this.#definitions, LARGE_LENGTH);
+    if (!isRemote) putBeside(this.#encoder, native);
+  }
+
+  /**
+   * The number of a handler.
+   * @param {string | null} filename
+   * @param {string} name
+   * @param {boolean} isSpread
+   * @param {string | null} source
+   */
+  handler(filename, name, isSpread, source) {
+    return this.#definitions.handler(filename, name, isSpread, source);
+  }
+
+  /**
+   * Queues a task with its argument. False when only other means can carry that.
+   * @param {number} slot
+   * @param {number} handler
+   * @param {any} value
+   * @param {TaskOptions | null} options
+   * @throws what a getter of the value throws, and when the task's worker is gone
+   */
+  push(slot, handler, value, options) {
+    // A getter of the value may run another task.
+    const isNested = this.#isEncoding;
+    const encoder = isNested ? this.#makeSibling() : this.#encoder;
+    if (isNested) encoder.beginInScratch();
+    else encoder.begin(this.#record, 0, this.#record.bytes.length);
+    this.#isEncoding = true;
+    let length;
+    try {
+      length = encoder.encode(value);
+    } catch (error) {
+      takeBack(encoder, this.#native);
+      if (error !== UNSUPPORTED) throw error;
+      this.#substitute = encoder.substitute;
+      encoder.substitute = null;
+      return false;
+    } finally {
+      this.#isEncoding = isNested;
+    }
+    this.describe(TaskKind.CALL, slot, handler, options);
+    this.#words[Word.LENGTH] = length;
+    this.#words[Word.PAYLOADS] = encoder.larges.length;
+    const pushed = encoder.isIn(this.#record) ? this.#push() : this.#native.pushLarge(encoder.record());
+    encoder.commit();
+    if (pushed !== 1) throw Errors.threadTermination();
+    return true;
+  }
+
+  #makeSibling() {
+    const sibling = this.#encoder.sibling();
+    if (!this.#isRemote) putBeside(sibling, this.#native);
+    return sibling;
+  }
+
+  /**
+   * @param {number} kind
+   * @param {number} slot
+   * @param {number} handler
+   * @param {TaskOptions | null} options
+   */
+  describe(kind, slot, handler, options) {
+    const words = this.#words;
+    words[Word.KIND] = kind;
+    words[Word.SLOT] = slot;
+    words[Word.HANDLER] = handler;
+    words[Word.DEFINITIONS] = this.#definitions.count;
+    words[Word.TARGET] = Target.ANY;
+    words[Word.LENGTH] = 0;
+    words[Word.KEEP] = 0;
+    words[Word.PAYLOADS] = 0;
+    this.#priority[0] = 0;
+    if (options === null) return;
+    if (options.place !== undefined && options.place >= 0) {
+      words[Word.TARGET] = Target.WORKER;
+      words[Word.WORKER] = options.place;
+    } else if (options.signal || options.timeoutMs) {
+      words[Word.TARGET] = Target.ALONE;
+    }
+    words[Word.KEEP] = options.retries ? 1 : 0;
+    this.#priority[0] = options.priority ?? 0;
+  }
+
+  /** Queues what was described, without a record. False when its worker is gone. */
+  pushBare() {
+    return this.#push() === 1;
+  }
+
+  /**
+   * Queues what was described. False when its worker is gone.
+   * @param {Uint8Array} record
+   */
+  pushBytes(record) {
+    this.#words[Word.LENGTH] = record.length;
+    return this.#native.pushLarge(record) === 1;
+  }
+
+  /** What to send by other means: what was read of the value already, if getters may have run. @param {any} value */
+  substituteFor(value) {
+    const substitute = this.#substitute;
+    if (substitute === null) return value;
+    this.#substitute = null;
+    return substitute.value;
+  }
+}
+
+module.exports.TaskWriter = TaskWriter;

@@ -1,0 +1,58 @@
+//! What is too large for the records of a pool's queue, on its way from or to JavaScript.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use manycore_core::ring::slab::{Payload, Slab};
+
+/// Copied from JavaScript while a value is encoded, until its record is handed over. Values may be encoded within one
+/// another, and the inner record is handed over first: the last payloads belong to it.
+#[derive(Default)]
+pub struct Leaving(RefCell<Vec<Payload>>);
+
+impl Leaving {
+    /// Copies a payload. False when there is too much waiting, or the queue carries none.
+    pub fn put(&self, slab: Option<&Arc<Slab>>, bytes: &[u8]) -> bool {
+        let payload = slab.and_then(|slab| slab.hold(bytes));
+        payload
+            .map(|payload| self.0.borrow_mut().push(payload))
+            .is_some()
+    }
+
+    /// The payloads of the record that is handed over, or given up.
+    pub fn take(&self, count: u32) -> Vec<Payload> {
+        if count == 0 {
+            return Vec::new();
+        }
+        let mut payloads = self.0.borrow_mut();
+        let first = payloads.len().saturating_sub(count as usize);
+        payloads.split_off(first)
+    }
+}
+
+/// With the records that came last, in their order; each is copied once.
+#[derive(Default)]
+pub struct Arrived(RefCell<Vec<Option<Payload>>>);
+
+impl Arrived {
+    /// Takes the place of those before.
+    pub fn replace(&self, payloads: Vec<Payload>) {
+        self.0.replace(payloads.into_iter().map(Some).collect());
+    }
+
+    /// Bytes of the payload at a place; 0 when there is none.
+    pub fn len_of(&self, at: u32) -> usize {
+        let payloads = self.0.borrow();
+        let payload = payloads.get(at as usize).and_then(Option::as_ref);
+        payload.map_or(0, |payload| payload.bytes().len())
+    }
+
+    /// Copies a payload into memory of its length, and lets go of it. False when there is none of that length.
+    pub fn take(&self, at: u32, target: &mut [u8]) -> bool {
+        let payload = self.0.borrow_mut().get_mut(at as usize).and_then(Option::take);
+        let payload = payload.filter(|payload| payload.bytes().len() == target.len());
+        payload
+            .map(|payload| target.copy_from_slice(payload.bytes()))
+            .is_some()
+    }
+}
