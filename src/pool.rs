@@ -29,6 +29,10 @@ pub const WORDS_BYTES: usize = 64;
 pub const RECORD_BYTES: usize = 64 * 1024;
 /// How many payloads belong to the record.
 const PAYLOADS: usize = 10;
+/// How long `await` blocks.
+const LIMIT_MS: usize = 11;
+/// Whether the event loop looks for reports by itself for now, and is not to be told of any.
+const DOZING: usize = 12;
 /// Whether the queue keeps the event loop alive.
 const KEPT: usize = 14;
 /// How many tasks the caller waits for, which it writes.
@@ -370,18 +374,34 @@ impl PoolQueue {
         self.with_times(|_, run| run.reset());
     }
 
-    /// Blocks until there is something to take, at most so many milliseconds. False when there is nothing.
-    #[napi]
-    pub fn wait(&self, timeout_ms: u32) -> bool {
-        self.caller
-            .queue
-            .wait(Duration::from_millis(u64::from(timeout_ms)))
+    /// A function that blocks until there is something to take, at most as many milliseconds as a word says, and
+    /// takes it, as `take()`. Nobody rings for the event loop until `rest()`.
+    #[napi(ts_return_type = "() => number")]
+    pub fn await_function<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
+        function(env, "await", &self.caller, |caller| {
+            // SAFETY: a call from JavaScript of this thread.
+            let limit_ms = word(unsafe { caller.words.bytes() }, LIMIT_MS);
+            if !caller.queue.wait(Duration::from_millis(limit_ms.into())) {
+                return 0;
+            }
+            // SAFETY: as above; another page.
+            caller.take(unsafe { caller.batch.bytes() })
+        })
     }
 
-    /// Leaves waiting to the event loop again, after `wait()`.
+    /// How many microseconds each worker has work for, as far as the last tasks can tell.
     #[napi]
-    pub fn rest(&self) {
-        self.caller.queue.rest();
+    pub fn backlog_us(&self) -> f64 {
+        self.caller.queue.backlog_us()
+    }
+
+    /// A function that leaves waiting to the event loop again, after `await()` or dozing.
+    #[napi(ts_return_type = "() => number")]
+    pub fn rest_function<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
+        function(env, "rest", &self.caller, |caller| {
+            caller.queue.rest();
+            0
+        })
     }
 
     /// Calls `drain` on the event loop whenever there is something to take.
@@ -492,7 +512,9 @@ impl Listening {
         };
         let outcome = doorbell.answer(&**queue, Latency::of_process(), |_| {
             self.callback.call(&[]);
-            match self.handle.borrow().is_some() {
+            // SAFETY: a call from the event loop; no JavaScript runs.
+            let is_dozing = word(unsafe { self.caller.words.bytes() }, DOZING) == 1;
+            match self.handle.borrow().is_some() && !is_dozing {
                 true => Drained::Continue,
                 false => Drained::Pause,
             }

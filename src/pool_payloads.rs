@@ -14,9 +14,7 @@ impl Leaving {
     /// Copies a payload. False when there is too much waiting, or the queue carries none.
     pub fn put(&self, slab: Option<&Arc<Slab>>, bytes: &[u8]) -> bool {
         let payload = slab.and_then(|slab| slab.hold(bytes));
-        payload
-            .map(|payload| self.0.borrow_mut().push(payload))
-            .is_some()
+        payload.map(|payload| self.0.borrow_mut().push(payload)).is_some()
     }
 
     /// The payloads of the record that is handed over, or given up.

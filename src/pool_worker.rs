@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use manycore_core::queue::{Kind, Taker, Worker};
 use manycore_core::remote::{watch, RemoteWorker, PASSED};
-use manycore_core::ring::doorbell::{Doorbell, Drained, Outcome, LONGEST_TURN};
+use manycore_core::ring::doorbell::{linger, Doorbell, Drained, Outcome, LONGEST_TURN};
 use manycore_core::ring::slab::Payload;
 use manycore_core::ring::spin::Latency;
 use manycore_core::sys::clock::monotonic_ns;
@@ -24,6 +24,8 @@ use crate::uv::{EventLoop, Handle};
 
 /// How many payloads belong to the record that is reported.
 const PAYLOADS: usize = 3;
+/// How long `linger` looks on.
+const LIMIT_US: usize = 4;
 /// What `pull` returns when there is nothing.
 const NOTHING: i32 = -1;
 
@@ -116,6 +118,18 @@ impl PoolWorker {
     #[napi(ts_return_type = "() => number")]
     pub fn pull_function<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         function(env, "pull", &self.side, Side::pull)
+    }
+
+    /// A function that looks on for something to pull, for as many microseconds as a word says. It returns 1 when
+    /// there is something.
+    #[napi(ts_return_type = "() => number")]
+    pub fn linger_function<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
+        function(env, "linger", &self.side, |side| {
+            // SAFETY: a call from JavaScript of this thread.
+            let limit_us = word(unsafe { side.words.bytes() }, LIMIT_US);
+            let limit = Duration::from_micros(limit_us.into()).min(Latency::of_process().limit());
+            i32::from(!side.is_turn_over() && linger(&*side.worker, limit))
+        })
     }
 
     /// The record that the last pull had no room for.
@@ -243,8 +257,12 @@ impl PoolWorker {
 }
 
 impl Side {
+    fn is_turn_over(&self) -> bool {
+        monotonic_ns() - self.turn_since_ns.get() > LONGEST_TURN.as_nanos() as u64
+    }
+
     fn pull(&self) -> i32 {
-        if monotonic_ns() - self.turn_since_ns.get() > LONGEST_TURN.as_nanos() as u64 {
+        if self.is_turn_over() {
             return NOTHING;
         }
         let Some(task) = self.worker.pull() else {

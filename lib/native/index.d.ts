@@ -367,10 +367,15 @@ export declare class PoolQueue {
   resetWaitTimes(): void
   /** Forgets how long tasks ran. */
   resetRunTimes(): void
-  /** Blocks until there is something to take, at most so many milliseconds. False when there is nothing. */
-  wait(timeoutMs: number): boolean
-  /** Leaves waiting to the event loop again, after `wait()`. */
-  rest(): void
+  /**
+   * A function that blocks until there is something to take, at most as many milliseconds as a word says, and
+   * takes it, as `take()`. Nobody rings for the event loop until `rest()`.
+   */
+  awaitFunction(): () => number
+  /** How many microseconds each worker has work for, as far as the last tasks can tell. */
+  backlogUs(): number
+  /** A function that leaves waiting to the event loop again, after `await()` or dozing. */
+  restFunction(): () => number
   /** Calls `drain` on the event loop whenever there is something to take. */
   listen(drain: () => void): void
   /** Lets the queue keep the event loop alive, or not. */
@@ -400,6 +405,11 @@ export declare class PoolWorker {
   output(): object
   /** A function that takes the next task or notice. It returns the length of the record, or -1 for nothing. */
   pullFunction(): () => number
+  /**
+   * A function that looks on for something to pull, for as many microseconds as a word says. It returns 1 when
+   * there is something.
+   */
+  lingerFunction(): () => number
   /** The record that the last pull had no room for. */
   takeHeld(target: Uint8Array): void
   /** Bytes of a payload of the task pulled last, by its place among them; 0 when there is none. */

@@ -5,6 +5,7 @@
 const { memoryOf } = require('../link/memory');
 const { requireAddon } = require('../core/addon');
 const { Crew } = require('./crew');
+const { Dozing } = require('./dozing');
 const { Errors } = require('./errors');
 const { Word } = require('./page');
 const { Parcels } = require('./parcels');
@@ -35,12 +36,14 @@ class Engine {
   #native;
   #words;
   #tasks = new Tasks();
+  #rest;
   #writer;
   #crew;
   #carrier;
   #reports;
   #pressure;
   #stopping;
+  #dozing;
   /** @type {((member: any) => void) | null} */
   onAvailable = null;
   /** @type {(() => void)[]} */
@@ -48,9 +51,9 @@ class Engine {
 
   /**
    * @param {Record<string, any>} options
-   * @param {(event: string, ...args: any[]) => void} emit
+   * @param {import('node:events').EventEmitter} emitter
    */
-  constructor(options, emit) {
+  constructor(options, emitter) {
     const addon = requireAddon('Pool');
     this.#options = options;
     const isRemote = options.runtime === 'processes';
@@ -60,6 +63,9 @@ class Engine {
     native.batchSize(options.taskStealing ? options.batch : 1);
     this.#words = new Int32Array(/** @type {ArrayBuffer} */ (native.words()));
     this.#writer = new TaskWriter(native, this.#words, isRemote);
+    this.#rest = native.restFunction();
+    /** @type {(event: string, ...args: any[]) => void} */
+    const emit = (event, ...args) => void emitter.emit(event, ...args);
     const batch = memoryOf(/** @type {ArrayBuffer} */ (native.batch()));
     this.#crew = new Crew(options, native, batch, {
       emit: (...event) => this.#afterReports(() => emit(...event)),
@@ -71,7 +77,7 @@ class Engine {
       onStuck: (error) => this.#onStuck(error),
       onAvailable: (member) => this.#afterReports(() => this.onAvailable?.(member)),
     });
-    this.#pressure = new Pressure(options, emit, {
+    this.#pressure = new Pressure(options, emitter, {
       outstanding: () => this.#tasks.outstanding,
       capacity: () => this.#crew.capacity,
       waiting: () => this.waiting,
@@ -81,7 +87,16 @@ class Engine {
     this.#reports = new Reports({ ...parts, batch, carrier: this.#carrier, emit });
     const { abortGraceMs } = options;
     this.#stopping = new Stopping({ ...parts, abortGraceMs, onReleased: () => this.#released() });
-    native.listen(() => void this.#drain());
+    const drain = () => {
+      while (this.#drain());
+    };
+    this.#dozing = new Dozing(native, this.#words, drain, () => {
+      this.#rest();
+      this.#released();
+    });
+    native.listen(() => {
+      if (this.#drain() && this.waiting > 0) this.#dozing.begin();
+    });
   }
 
   /** Calls at once, or when the batch of reports has been read. @param {() => void} call */
@@ -157,9 +172,10 @@ class Engine {
    * @param {TaskOptions | null} options
    * @param {(value: any) => void} resolve
    * @param {(error: any) => void} reject
+   * @param {boolean} [keepsAlive] whether the process stays for it; not if this thread waits for it here
    * @returns {number} its number; -1 when it could not be queued, and has been rejected
    */
-  submit(handler, value, options, resolve, reject) {
+  submit(handler, value, options, resolve, reject, keepsAlive = true) {
     const moved = unpack(value);
     let transferList = options?.transferList;
     if (moved !== null) {
@@ -168,7 +184,7 @@ class Engine {
     }
     const slot = this.#tasks.add(resolve, reject);
     if (options !== null) this.#prepare(slot, options);
-    this.#keepAlive();
+    if (keepsAlive) this.#keepAlive();
     try {
       const carrier = this.#carrier;
       const transfers = transferList ?? [];
@@ -208,12 +224,17 @@ class Engine {
   /** Takes a batch of reports. False when there was none. */
   #drain() {
     if (!this.#reports.take()) return false;
+    this.#settle();
+    return true;
+  }
+
+  /** After a batch of reports. */
+  #settle() {
     this.#words[Word.OUTSTANDING] = this.#tasks.outstanding;
     if (this.#pressure.isOn) this.#pressure.check();
     if (this.#tasks.outstanding === 0 && this.#whenIdle.length > 0) this.#tellIdle();
     this.#crew.settle();
     this.#reports.settle();
-    return true;
   }
 
   /** @param {boolean} on whether somebody listens for `taskError` */
@@ -275,27 +296,20 @@ class Engine {
     const wasBlocking = reports.isBlocking;
     reports.isBlocking = true;
     try {
-      return this.#waitUntil(slot, end);
+      while (this.#tasks.isOpen(slot)) {
+        const leftMs = end === Infinity ? Infinity : end - performance.now();
+        if (leftMs <= 0) return false;
+        this.#words[Word.LIMIT_MS] = Math.ceil(Math.min(leftMs, SLICE_MS));
+        if (reports.await()) this.#settle();
+        // Neither timers nor exits of workers are told meanwhile.
+        this.#stopping.endOverdue();
+      }
+      this.#released();
+      return true;
     } finally {
       reports.isBlocking = wasBlocking;
-      this.#native.rest();
+      this.#rest();
     }
-  }
-
-  /**
-   * @param {number} slot
-   * @param {number} end
-   */
-  #waitUntil(slot, end) {
-    while (this.#tasks.isOpen(slot)) {
-      const left = end - performance.now();
-      if (left <= 0) return false;
-      if (this.#native.wait(Math.ceil(Math.min(left, SLICE_MS)))) this.#drain();
-      // Neither timers nor exits of workers are told meanwhile.
-      this.#stopping.endOverdue();
-    }
-    this.#released();
-    return true;
   }
 
   /** Rejects all tasks. @param {any} error */
@@ -328,6 +342,7 @@ class Engine {
   /** Ends all workers. @param {any} error */
   async destroy(error) {
     this.rejectAll(error);
+    this.#dozing.end();
     await this.#crew.close(error);
     this.#native.close();
   }

@@ -25,7 +25,7 @@ const Report = Object.freeze({
 /** Who may take a task. */
 const Target = Object.freeze({ ANY: 0, ALONE: 1, WORKER: 2 });
 
-/** What each word of a call says that queues a task; those from `KEPT` on the native side reads whenever it likes. */
+/** What each word of a call says that queues a task; those from `DOZING` on the native side reads whenever it likes. */
 const Word = Object.freeze({
   KIND: 0,
   SLOT: 1,
@@ -38,9 +38,14 @@ const Word = Object.freeze({
   /** Two words: a double. */
   PRIORITY: 8,
   PAYLOADS: 10,
+  LIMIT_MS: 11,
+  DOZING: 12,
   KEPT: 14,
   OUTSTANDING: 15,
 });
+
+/** Where a worker says for how many microseconds to look on. */
+const LINGER_WORD = 4;
 
 /** In the word for the kind of a report: the kind below this bit, above it the number of its payloads. */
 const PAYLOADS_SHIFT = 8;
@@ -53,4 +58,5 @@ module.exports.Report = Report;
 module.exports.Target = Target;
 module.exports.Word = Word;
 module.exports.PAYLOADS_SHIFT = PAYLOADS_SHIFT;
+module.exports.LINGER_WORD = LINGER_WORD;
 module.exports.ENTRY_BYTES = ENTRY_BYTES;

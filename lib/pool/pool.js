@@ -20,6 +20,8 @@ const AHEAD = 16;
 /** With `agingFactor`, priorities are below this and above 0, so that all are compared. */
 const AGELESS = 2 ** 40;
 
+/** @typedef {{ isError: boolean, value: any }} Outcome */
+
 /** A pool of workers that run tasks. */
 class Pool extends EventEmitterAsyncResource {
   #options;
@@ -52,7 +54,7 @@ class Pool extends EventEmitterAsyncResource {
   }
 
   #start() {
-    const engine = new Engine(this.#options, (event, ...args) => void this.emit(event, ...args));
+    const engine = new Engine(this.#options, this);
     engine.emitsTaskErrors = this.listenerCount('taskError') > 0;
     this.#engine = engine;
     this.#dispatcher = this.#isManaged ? new Dispatcher(engine, this.#options) : null;
@@ -210,24 +212,39 @@ class Pool extends EventEmitterAsyncResource {
    * @param {any} [task]
    * @param {any} [options]
    */
-  runSync(task, options = {}) {
+  runSync(task, options) {
+    /** @type {Outcome} */
+    const outcome = { isError: false, value: undefined };
+    const resolve = (/** @type {any} */ value) => void (outcome.value = value);
+    const reject = (/** @type {any} */ error) => {
+      outcome.isError = true;
+      outcome.value = error;
+    };
+    if (options === undefined && this.#isPlain && !this.#isClosing && this.#defaultHandler >= 0) {
+      const engine = /** @type {Engine} */ (this.#engine);
+      const slot = engine.submit(this.#defaultHandler, task, null, resolve, reject, false);
+      if (slot >= 0) engine.waitFor(slot, Infinity);
+    } else {
+      this.#runSyncWith(task, options ?? {}, resolve, reject);
+    }
+    if (outcome.isError) throw outcome.value;
+    return outcome.value;
+  }
+
+  /**
+   * @param {any} task
+   * @param {any} options
+   * @param {(value: any) => void} resolve
+   * @param {(error: any) => void} reject
+   */
+  #runSyncWith(task, options, resolve, reject) {
     const error = checkRunOptions(options);
     if (error !== null) throw error;
-    /** @type {{ value?: any, error?: any } | null} */
-    let outcome = null;
-    const submitted = this.#submit(
-      task,
-      { ...options, isForced: true },
-      (value) => (outcome = { value }),
-      (failure) => (outcome = { error: failure }),
-    );
+    const submitted = this.#submit(task, { ...options, isForced: true }, resolve, reject);
     const { timeoutMs = Infinity } = options;
     if (submitted !== null && !submitted.engine.waitFor(submitted.slot, timeoutMs)) {
       submitted.cancel(makeError('ERR_MANYCORE_TASK_TIMED_OUT', ['runSync()', timeoutMs], this.runSync));
     }
-    const settled = /** @type {{ value?: any, error?: any }} */ (/** @type {unknown} */ (outcome));
-    if ('error' in settled) throw settled.error;
-    return settled.value;
   }
 
   /**

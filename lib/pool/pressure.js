@@ -9,22 +9,31 @@
  * @property {() => number} waiting tasks
  */
 
+const EVENTS = /** @type {const} */ (['busy', 'busyEnd', 'drain', 'needsDrain']);
+const settled = Promise.resolve();
+
 class Pressure {
   #options;
-  #emit;
+  #emitter;
   #load;
   #isFull = false;
   /** Whether all workers have as many tasks as they can. */
   needsDrain = false;
+  /** What is to be told, in a microtask. */
+  #isScheduled = false;
+  #tellsNeed = false;
+  #tellsDrain = false;
+  /** Whether `busy` has been told, and not its end. */
+  #isBusy = false;
 
   /**
    * @param {Record<string, any>} options
-   * @param {(event: string) => void} emit
+   * @param {import('node:events').EventEmitter} emitter
    * @param {Load} load
    */
-  constructor(options, emit, load) {
+  constructor(options, emitter, load) {
     this.#options = options;
-    this.#emit = emit;
+    this.#emitter = emitter;
     this.#load = load;
   }
 
@@ -38,21 +47,62 @@ class Pressure {
     const most = maxThreads * concurrentTasksPerWorker;
     const usage = Math.min(this.#load.outstanding(), this.#load.capacity());
     if (usage === most) {
-      if (!this.needsDrain) queueMicrotask(() => this.#emit('busy'));
       this.needsDrain = true;
-      queueMicrotask(() => this.#emit('needsDrain'));
+      this.#tellsNeed = true;
+      this.#schedule();
     } else if (usage < most && this.needsDrain) {
       this.needsDrain = false;
-      queueMicrotask(() => {
-        this.#emit('drain');
-        this.#emit('busyEnd');
-      });
+      this.#tellsDrain = true;
+      this.#schedule();
     }
     const isFull = this.#load.waiting() >= maxQueue;
     if (isFull === this.#isFull) return;
     this.#isFull = isFull;
-    this.#emit(isFull ? 'full' : 'backPressureEnd');
-    if (isFull) this.#emit('backPressure');
+    this.#emitter.emit(isFull ? 'full' : 'backPressureEnd');
+    if (isFull) this.#emitter.emit('backPressure');
+  }
+
+  /** One microtask for all that happens before it, and a cheap one while nobody listens. */
+  #schedule() {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    void settled.then(this.#look);
+  }
+
+  #look = () => {
+    if (EVENTS.some((name) => this.#emitter.listenerCount(name) > 0)) return queueMicrotask(this.#tell);
+    this.#isBusy = this.needsDrain;
+    this.#isScheduled = false;
+    this.#tellsNeed = false;
+    this.#tellsDrain = false;
+  };
+
+  #tell = () => {
+    const tellsNeed = this.#tellsNeed;
+    this.#isScheduled = false;
+    this.#tellsNeed = false;
+    const { needsDrain } = this;
+    // In the order in which they came about.
+    if (needsDrain) this.#tellDrain();
+    if (tellsNeed) this.#tellNeed();
+    if (!needsDrain) this.#tellDrain();
+  };
+
+  #tellNeed() {
+    if (!this.#isBusy) {
+      this.#isBusy = true;
+      this.#emitter.emit('busy');
+    }
+    this.#emitter.emit('needsDrain');
+  }
+
+  #tellDrain() {
+    if (!this.#tellsDrain) return;
+    this.#tellsDrain = false;
+    this.#emitter.emit('drain');
+    if (!this.#isBusy) return;
+    this.#isBusy = false;
+    this.#emitter.emit('busyEnd');
   }
 }
 

@@ -34,6 +34,7 @@ class Reports {
   #carrier;
   #emit;
   #take;
+  #await;
   #takeLarge;
   /** Payloads that came with the batch before those of the report being read. */
   #payloadsBefore = 0;
@@ -56,13 +57,23 @@ class Reports {
     this.#carrier = carrier;
     this.#emit = emit;
     this.#take = native.takeFunction();
+    this.#await = native.awaitFunction();
     this.#takeLarge = (/** @type {number} */ number) => takeBuffer(native, this.#payloadsBefore + number - 1);
   }
 
   /** Takes a batch. False when there was none. */
   take() {
+    return this.#receive(this.#take());
+  }
+
+  /** Blocks until there is a batch, or for the time that the words say, and takes it. False when there was none. */
+  await() {
+    return this.#receive(this.#await());
+  }
+
+  /** @param {number} bytes of a batch; 0 for none, negative for one that needs more room */
+  #receive(bytes) {
     let memory = this.#batch;
-    let bytes = this.#take();
     if (bytes < 0) {
       memory = memoryOf(new ArrayBuffer(-bytes));
       bytes = this.#native.takeLarge(memory.bytes);

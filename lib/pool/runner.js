@@ -10,12 +10,13 @@
 const { AsyncLocalStorage } = require('node:async_hooks');
 const { Decoder } = require('../link/decoder');
 const { Kind } = require('../link/layout');
+const { Looker } = require('../link/looker');
 const { memoryOf } = require('../link/memory');
 const { UNSUPPORTED } = require('../link/unsupported');
 const { keepsContextInFrames, runTicks, tick } = require('../threads/node-internals');
 const { abortTask, leaveTask, runTask } = require('./context');
 const { load, makeHandler } = require('./handlers');
-const { Report, TaskKind } = require('./page');
+const { LINGER_WORD, Report, TaskKind } = require('./page');
 const { putBeside, takeBack, takeBuffer } = require('./payloads');
 const { unpack } = require('./transfer');
 const { bareError, wholeError } = require('./whole-errors');
@@ -31,6 +32,12 @@ const { bareError, wholeError } = require('./whole-errors');
  * @property {(() => boolean) | null} isOverLimit whether this worker uses more memory than it may
  */
 
+const { then } = Promise.prototype;
+
+/** How long an idle worker looks on before native code does so: a caller that waits for each result sends the next
+ * task within this time, and it is taken without a way through native code. */
+const LINGER_US = 10;
+
 class Runner {
   #native;
   #reportUncaught;
@@ -39,6 +46,7 @@ class Runner {
   #output;
   #pull;
   #report;
+  #lingerer;
   #decoder;
   #encoder;
   #isEncoding = false;
@@ -66,6 +74,11 @@ class Runner {
     this.#output = memoryOf(/** @type {ArrayBuffer} */ (native.output()));
     this.#pull = native.pullFunction();
     this.#report = native.reportFunction();
+    const linger = native.lingerFunction();
+    this.#lingerer = new Looker((limitUs) => {
+      this.#words[LINGER_WORD] = limitUs;
+      return linger() === 1;
+    }, LINGER_US);
     this.#decoder = new Decoder(this.#input);
     this.#decoder.takeLarge = (number) => takeBuffer(native, number - 1);
     this.#carrier = carrier;
@@ -111,8 +124,13 @@ class Runner {
   #drain() {
     this.#isDraining = true;
     try {
-      let length;
-      while ((length = this.#pull()) >= 0) {
+      for (;;) {
+        const length = this.#pull();
+        if (length < 0) {
+          // Whoever sends one task after the other sends the next about now.
+          if (runTicks !== undefined && this.#lingerer.look()) continue;
+          break;
+        }
         const words = this.#words;
         const kind = words[0];
         if (kind === TaskKind.CALL) this.#call(words[1], words[2], this.#readTask(length, words[3]));
@@ -230,7 +248,9 @@ class Runner {
       result =
         this.#inContext === null ? runTask(slot, call, value) : this.#inContext(runTask, slot, call, value);
       if (result !== null && typeof result === 'object' && typeof result.then === 'function') {
-        result.then(
+        // A promise of the platform's own, which settles once.
+        then.call(
+          Promise.resolve(result),
           (/** @type {any} */ settled) => this.#done(slot, settled),
           (/** @type {any} */ error) => this.#fail(slot, error),
         );

@@ -97,10 +97,7 @@ impl Entry {
     pub(crate) fn header(&self, len: u32, payloads: u32) -> [u8; ENTRY_BYTES] {
         let mut header = [0; ENTRY_BYTES];
         let kind = self.kind as u32 | payloads << PAYLOADS_SHIFT;
-        for (at, word) in [len, kind, self.slot, self.worker]
-            .into_iter()
-            .enumerate()
-        {
+        for (at, word) in [len, kind, self.slot, self.worker].into_iter().enumerate() {
             header[at * 4..at * 4 + 4].copy_from_slice(&word.to_le_bytes());
         }
         header[16..24].copy_from_slice(&self.wait_us.to_le_bytes());
@@ -263,9 +260,15 @@ mod tests {
             let taken = outbox.take(&mut target, &mut payloads, |kind, _| {
                 assert_eq!(kind, Kind::Result as u32);
             });
-            assert_eq!((taken, word(&target, 1) >> PAYLOADS_SHIFT), (Ok(ENTRY_BYTES), slot));
+            assert_eq!(
+                (taken, word(&target, 1) >> PAYLOADS_SHIFT),
+                (Ok(ENTRY_BYTES), slot)
+            );
             let bytes: Vec<&[u8]> = payloads.iter().map(Payload::bytes).collect();
-            assert_eq!(bytes, (0..slot as u8).map(|at| [slot as u8, at]).collect::<Vec<_>>());
+            assert_eq!(
+                bytes,
+                (0..slot as u8).map(|at| [slot as u8, at]).collect::<Vec<_>>()
+            );
         }
         assert_eq!(slab.bytes(), 0);
     }

@@ -41,10 +41,18 @@ pub struct Queue {
     caller: Caller,
     /// Tasks whose worker ended, kept for another try.
     lost: Mutex<HashMap<u32, Task>>,
-    /// Of waiting and of running.
-    times: Mutex<(Histogram, Histogram)>,
+    times: Mutex<Times>,
     /// Memory for what is too large for records, both ways.
     slab: Arc<Slab>,
+}
+
+/// How long tasks took, in microseconds.
+#[derive(Default)]
+struct Times {
+    wait: Histogram,
+    run: Histogram,
+    /// How long the last ones ran, on average.
+    recent_run_us: f64,
 }
 
 /// How the caller is told that there is something to take.
@@ -404,20 +412,23 @@ impl Queue {
     /// The size of an entry that does not fit by itself.
     pub fn take(&self, target: &mut [u8], payloads: &mut Vec<Payload>) -> Result<usize, usize> {
         let mut filled = 0;
-        let mut histograms = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spent = self.times();
         for station in self.stations().iter().flatten() {
             if station.reported.swap(0, Ordering::SeqCst) == 0 {
                 continue;
             }
             self.caller.reports.fetch_sub(1, Ordering::SeqCst);
             loop {
-                let taken = station.outbox.take(&mut target[filled..], payloads, |kind, entry| {
-                    if Kind::from_number(kind).is_some_and(Kind::is_final) {
-                        let (wait_us, run_us) = times(entry);
-                        histograms.0.record(wait_us as u64);
-                        histograms.1.record(run_us as u64);
-                    }
-                });
+                let taken = station
+                    .outbox
+                    .take(&mut target[filled..], payloads, |kind, entry| {
+                        if Kind::from_number(kind).is_some_and(Kind::is_final) {
+                            let (wait_us, run_us) = times(entry);
+                            spent.wait.record(wait_us as u64);
+                            spent.run.record(run_us as u64);
+                            spent.recent_run_us += (run_us - spent.recent_run_us) / 8.0;
+                        }
+                    });
                 match taken {
                     Ok(0) => break,
                     Ok(bytes) => filled += bytes,
@@ -433,9 +444,19 @@ impl Queue {
 
     /// The histograms of how long tasks waited and ran, in microseconds.
     pub fn with_times<T>(&self, read: impl FnOnce(&mut Histogram, &mut Histogram) -> T) -> T {
-        let mut histograms = self.times.lock().unwrap_or_else(PoisonError::into_inner);
-        let (wait, run) = &mut *histograms;
+        let mut spent = self.times();
+        let Times { wait, run, .. } = &mut *spent;
         read(wait, run)
+    }
+
+    /// How long each worker has work for, in microseconds, as far as the last tasks can tell.
+    pub fn backlog_us(&self) -> f64 {
+        let workers = self.stations().iter().flatten().count().max(1);
+        f64::from(self.waiting()) * self.times().recent_run_us / workers as f64
+    }
+
+    fn times(&self) -> MutexGuard<'_, Times> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A worker's thread: reports, and rings the caller if it sleeps.
@@ -464,6 +485,8 @@ impl Queue {
 
     /// Blocks until there is something to take, or so long. False when there is nothing.
     pub fn wait(&self, timeout: Duration) -> bool {
+        // Nobody has to ring while it looks on.
+        self.transition_to_awake();
         if is_soon_pending(self, Latency::of_process()) || !self.transition_to_asleep() {
             return true;
         }

@@ -38,6 +38,10 @@ pub trait Scheduler: Consumer {
     fn on_bell(&self) {}
     fn wait(&self, timeout: Duration) -> bool;
     fn rest(&self);
+    /// How long each worker has work for, in microseconds, where that can be told.
+    fn backlog_us(&self) -> f64 {
+        0.0
+    }
     /// Where payloads are kept that are too large for records, if records may be without them.
     fn slab(&self) -> Option<&Arc<Slab>> {
         None
@@ -121,6 +125,10 @@ impl Scheduler for Arc<Queue> {
 
     fn rest(&self) {
         Queue::rest(self);
+    }
+
+    fn backlog_us(&self) -> f64 {
+        Queue::backlog_us(self)
     }
 
     fn slab(&self) -> Option<&Arc<Slab>> {

@@ -610,6 +610,7 @@ impl Scheduler for Dispatch {
 
     fn wait(&self, timeout: Duration) -> bool {
         self.on_bell();
+        self.transition_to_awake();
         if is_soon_pending(self, Latency::of_process()) || !self.transition_to_asleep() {
             return true;
         }

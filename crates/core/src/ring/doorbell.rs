@@ -165,6 +165,24 @@ pub fn glance(consumer: &impl Consumer) -> bool {
 
 /// Looks on for as long as `latency` allows. True when there is something.
 pub fn is_soon_pending(consumer: &(impl Consumer + ?Sized), latency: Latency) -> bool {
+    is_pending_within(consumer, latency.limit())
+}
+
+/// As a consumer that looks for work by itself, for a while within a drain. True when there is something.
+pub fn linger(consumer: &(impl Consumer + ?Sized), limit: Duration) -> bool {
+    if !consumer.may_look_on() {
+        return false;
+    }
+    let Some(_permit) = Permit::acquire() else {
+        return false;
+    };
+    consumer.begin_search();
+    let found = is_pending_within(consumer, limit);
+    consumer.end_search();
+    found
+}
+
+fn is_pending_within(consumer: &(impl Consumer + ?Sized), limit: Duration) -> bool {
     let start = Instant::now();
     loop {
         for _ in 0..64 {
@@ -173,7 +191,7 @@ pub fn is_soon_pending(consumer: &(impl Consumer + ?Sized), latency: Latency) ->
             }
             std::hint::spin_loop();
         }
-        if start.elapsed() > latency.limit() {
+        if start.elapsed() > limit {
             return false;
         }
         // The producer may wait for this very processor: a thread that is woken is often put beside its waker.

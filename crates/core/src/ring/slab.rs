@@ -297,7 +297,10 @@ mod tests {
         drop(first);
         assert_eq!(slab.bytes(), 0);
         let second = slab.hold(&[4; 99_000]).unwrap();
-        assert_eq!((second.bytes(), second.bytes().as_ptr()), ([4; 99_000].as_slice(), address));
+        assert_eq!(
+            (second.bytes(), second.bytes().as_ptr()),
+            ([4; 99_000].as_slice(), address)
+        );
         let large = vec![5; MAX_WAITING_BYTES - 99_000];
         let third = slab.hold(&large).unwrap();
         assert!(slab.hold(&[6]).is_none());

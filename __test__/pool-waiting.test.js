@@ -1,0 +1,109 @@
+'use strict';
+
+/* When the caller of a pool hears of what: in batches while workers are busy, within blocking calls, in events. */
+
+const assert = require('node:assert/strict');
+const { execFile } = require('node:child_process');
+const { test } = require('node:test');
+const { promisify } = require('node:util');
+const { TASKS, WATCHDOG, makePool } = require('./support/pool');
+
+/** Holds its thread for so long. @param {number} ms */
+const hold = (ms) => {
+  const end = performance.now() + ms;
+  while (performance.now() < end);
+  return ms;
+};
+
+test('all of many tasks that fill the workers come back, and what comes after them', WATCHDOG, async (t) => {
+  for (const maxThreads of [1, 2, 4]) {
+    const pool = makePool(t, { minThreads: maxThreads, maxThreads });
+    const results = await Promise.all(Array.from({ length: 100 }, () => pool.exec(hold, [1])));
+    assert.equal(results.length, 100);
+    assert.equal(await pool.run({ a: 1, b: 2 }), 3);
+    const [first, second] = [pool.exec(hold, [1]), pool.run({ a: 3, b: 4 })];
+    assert.deepEqual(await Promise.all([first, second]), [1, 7]);
+  }
+});
+
+test('a pool is destroyed, and blocked on, while results wait to be looked for', WATCHDOG, async (t) => {
+  for (const isBlocking of [false, true]) {
+    const pool = makePool(t, { minThreads: 2, maxThreads: 2 });
+    const all = Array.from({ length: 60 }, () => pool.exec(hold, [1]));
+    const ends = Promise.allSettled(all);
+    await Promise.any(all);
+    if (isBlocking) {
+      assert.equal(pool.runSync({ a: 1, b: 2 }), 3);
+      const statuses = (await ends).map(({ status }) => status);
+      assert.deepEqual(new Set(statuses), new Set(['fulfilled']));
+    } else {
+      await pool.destroy();
+      const statuses = (await ends).map(({ status }) => status);
+      assert.deepEqual(new Set(statuses), new Set(['fulfilled', 'rejected']));
+    }
+  }
+});
+
+test('an error thrown by a listener while results are looked for loses none', WATCHDOG, async () => {
+  // In a process of its own: the test runner takes uncaught exceptions for failures.
+  const program = `
+    const { Pool } = require(${JSON.stringify(require.resolve('..'))});
+    const pool = new Pool({ filename: ${JSON.stringify(TASKS)}, minThreads: 2, maxThreads: 2 });
+    let reported = 0;
+    process.on('uncaughtException', () => reported++);
+    pool.on('taskError', (error) => {
+      throw error;
+    });
+    const all = Array.from({ length: 100 }, (_, i) =>
+      i % 10 === 5 ? pool.run('bad', { name: 'throwError' }) : pool.exec(${hold}, [1]),
+    );
+    Promise.allSettled(all).then(async (results) => {
+      const failed = results.filter(({ status }) => status === 'rejected').length;
+      const sum = await pool.run({ a: 1, b: 2 });
+      setImmediate(() => {
+        console.log(JSON.stringify({ failed, sum, reported }));
+        process.exit();
+      });
+    });`;
+  const { stdout } = await promisify(execFile)(process.execPath, ['-e', program], { timeout: 60_000 });
+  assert.deepEqual(JSON.parse(stdout), { failed: 10, sum: 3, reported: 10 });
+});
+
+test('listeners may block on the pool when a worker is ready', WATCHDOG, async (t) => {
+  const pool = makePool(t, { minThreads: 1, maxThreads: 3 });
+  /** @type {number[]} */
+  const sums = [];
+  pool.on('ready', () => void sums.push(pool.runSync({ a: 1, b: 1 })));
+  const results = await Promise.all(Array.from({ length: 30 }, (_, i) => pool.run({ a: i, b: i })));
+  assert.deepEqual(
+    results,
+    Array.from({ length: 30 }, (_, i) => 2 * i),
+  );
+  assert.ok(sums.length > 0);
+  assert.deepEqual(
+    sums,
+    sums.map(() => 2),
+  );
+});
+
+test('pressure is told of once for all that happened in a turn', WATCHDOG, async (t) => {
+  const pool = makePool(t);
+  await pool.run({ a: 1, b: 2 });
+  await new Promise((resolve) => setImmediate(resolve));
+  /** @type {string[]} */
+  const told = [];
+  for (const name of ['busy', 'needsDrain', 'drain', 'busyEnd']) pool.on(name, () => told.push(name));
+  for (let i = 0; i < 10; i++) pool.runSync({ a: 1, b: 2 });
+  assert.deepEqual(told, []);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(told, ['busy', 'needsDrain', 'drain', 'busyEnd']);
+  assert.equal(pool.needsDrain, false);
+  told.length = 0;
+  const running = Promise.all([pool.run({ a: 1, b: 2 }), pool.run({ a: 1, b: 2 })]);
+  await null;
+  assert.equal(pool.needsDrain, true);
+  await running;
+  await new Promise((resolve) => setImmediate(resolve));
+  // Once for each batch of results that leaves all workers busy.
+  assert.deepEqual([...new Set(told)], ['busy', 'needsDrain', 'drain', 'busyEnd']);
+});
