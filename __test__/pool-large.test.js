@@ -113,16 +113,6 @@ test('a getter may run another task with buffers', WATCHDOG, async (t) => {
   await assert.rejects(inner[1], { name: 'DataCloneError' });
 });
 
-test('a getter of a result may tell something with buffers', WATCHDOG, async (t) => {
-  const pool = largePool(t);
-  /** @type {any[]} */
-  const told = [];
-  const onProgress = (/** @type {any} */ payload) => told.push(payload);
-  const { before, inner, after } = await pool.run(MIB, { name: 'emitting', onProgress });
-  assert.deepEqual([before[0], inner[0], after[0], told[0][0]], [1, 3, 4, 2]);
-  assert.deepEqual([told.length, told[0].length], [1, MIB]);
-});
-
 test('what cannot be sent leaves nothing behind', WATCHDOG, async (t) => {
   const pool = largePool(t);
   const bad = { bytes: filled(MIB), call: () => {} };
