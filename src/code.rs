@@ -1,28 +1,37 @@
-//! Our own JavaScript with V8's code cache, put together by the first worker that needs it and kept for the others
-//! of the process. What is in it is for `lib/threads/own-code.js` alone.
+//! Our own JavaScript with V8's code cache, put together once and kept for all threads of the process. What is in it
+//! is for `lib/core/own-code.js` alone.
 
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use napi::bindgen_prelude::{Env, Object, Result};
 use napi_derive::napi;
 
 use crate::lane::external_buffer;
 
-static SHARED: OnceLock<Arc<[u8]>> = OnceLock::new();
+/// By the name of what the code is for.
+static SHARED: Mutex<BTreeMap<String, Arc<[u8]>>> = Mutex::new(BTreeMap::new());
 
 /// Keeps a copy of `bytes` for good, unless another thread was first.
 #[napi]
-pub fn share_code(bytes: &[u8]) {
-    let _kept = SHARED.set(Arc::from(bytes));
+pub fn share_code(name: String, bytes: &[u8]) {
+    shared().entry(name).or_insert_with(|| Arc::from(bytes));
 }
 
 /// What was kept, as an ArrayBuffer that must not be written to; null if nothing.
 #[napi]
-pub fn shared_code(env: &Env) -> Result<Option<Object<'_>>> {
-    let Some(bytes) = SHARED.get() else {
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "napi makes a String of the argument"
+)]
+pub fn shared_code(env: &Env, name: String) -> Result<Option<Object<'_>>> {
+    let Some(bytes) = shared().get(&name).map(Arc::clone) else {
         return Ok(None);
     };
-    let bytes = Arc::clone(bytes);
     let (address, len) = (bytes.as_ptr().cast_mut(), bytes.len());
     external_buffer(env, address, len, Box::new(bytes)).map(Some)
+}
+
+fn shared() -> MutexGuard<'static, BTreeMap<String, Arc<[u8]>>> {
+    SHARED.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -372,6 +372,17 @@ export declare class Pool<T = any, R = any> extends EventEmitterAsyncResource {
   readonly needsDrain: boolean;
   readonly histogram: PoolHistogram;
 
+  /**
+   * Keeps `count` threads started for the workers of pools that are made with these options, with the file of their
+   * tasks loaded. A pool takes them over as it needs workers; each that is taken is replaced. They do not keep the
+   * process alive. `warm(0)` lets all of them go, `warm(0, options)` those for these options. Fulfilled when they are
+   * ready, or have gone.
+   *
+   * What counts is what a thread is started with: `filename`, `name`, `env`, `argv`, `execArgv`, `resourceLimits`,
+   * `workerData` (the same object), `trackUnmanagedFds`, `workerThreadOpts`, and whether output is inherited.
+   */
+  static warm(count: number, options?: PoolOptions | string): Promise<void>;
+
   static readonly isWorkerThread: boolean;
   static readonly workerData: any;
   static readonly workerId: number;

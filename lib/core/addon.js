@@ -17,6 +17,8 @@ const { version } = require('../../package.json');
 let binding;
 /** @type {string | undefined} why the addon cannot be had here */
 let unavailable;
+/** @type {string | undefined} */
+let file;
 
 /** Codes with which Node refuses native code by its own settings. */
 const REFUSED = new Set(['ERR_DLOPEN_DISABLED', 'ERR_ACCESS_DENIED']);
@@ -73,6 +75,20 @@ function requireAddon(feature) {
 }
 
 /**
+ * The file of the addon, as `require` knows it, for threads to load it from at once. Undefined where something else
+ * than Node has loaded it.
+ * @returns {string | undefined}
+ */
+function addonFile() {
+  if (binding === undefined) return undefined;
+  const { CallPoint } = binding;
+  file ??= Object.keys(require.cache).find((each) => {
+    return each.endsWith('.node') && require.cache[each]?.exports?.CallPoint === CallPoint;
+  });
+  return file;
+}
+
+/**
  * The code with which Node refuses every addon, if it does (`--no-addons`, the permission model). The
  * generated loader reports the messages of its attempts without their codes, so Node is asked directly.
  */
@@ -95,5 +111,6 @@ function firstFailure(error) {
   return error;
 }
 
+module.exports.addonFile = addonFile;
 module.exports.loadAddon = loadAddon;
 module.exports.requireAddon = requireAddon;

@@ -814,10 +814,10 @@ export interface SegmentSource {
 export declare function setProcessLatency(level: number): void
 
 /** Keeps a copy of `bytes` for good, unless another thread was first. */
-export declare function shareCode(bytes: Uint8Array): void
+export declare function shareCode(name: string, bytes: Uint8Array): void
 
 /** What was kept, as an ArrayBuffer that must not be written to; null if nothing. */
-export declare function sharedCode(): object | null
+export declare function sharedCode(name: string): object | null
 
 /** A function that tells whether there may be stand-ins: 0 or 1. Asked for each message that Node delivers. */
 export declare function standInFlag(): object

@@ -3,9 +3,8 @@
 /** The workers of a pool: when they are started, replaced and let go. */
 
 const { Errors } = require('./errors');
-const { summaryOfHistogram } = require('./histogram');
 const { TaskKind } = require('./page');
-const { ThreadMember } = require('./thread-member');
+const { leastOf } = require('./start');
 
 /** @typedef {import('./member').Member} Member */
 
@@ -29,6 +28,8 @@ class Crew {
   #native;
   #memory;
   #owner;
+  /** Threads that no worker has taken yet. @type {import('./start').Started[]} */
+  #started;
   /** By place in the queue. @type {(Member | undefined)[]} */
   #places = [];
   /** In the order in which they were started. @type {Set<Member>} */
@@ -50,12 +51,14 @@ class Crew {
    * @param {import('../native/index').PoolQueue} native
    * @param {import('../link/memory').Memory} memory of its reports
    * @param {Owner} owner
+   * @param {import('./start').Started[]} started threads for the first workers
    */
-  constructor(options, native, memory, owner) {
+  constructor(options, native, memory, owner, started) {
     this.#options = options;
     this.#native = native;
     this.#memory = memory;
     this.#owner = owner;
+    this.#started = started;
     this.#ensureMinimum(true);
     if (options.maxWorkerAgeMs > 0) {
       const period = Math.max(Math.min(options.maxWorkerAgeMs / 4, 1000), 1);
@@ -106,23 +109,26 @@ class Crew {
   /** @param {boolean} isFirst */
   #ensureMinimum(isFirst) {
     if (this.#isClosed) return;
-    const { minThreads, maxThreads, warmSpares } = this.#options;
-    const wanted = Math.min(minThreads + warmSpares, Math.max(maxThreads, minThreads));
-    while (this.#members.size < wanted) this.#add(isFirst);
+    while (this.#members.size < leastOf(this.#options)) this.#add(isFirst);
   }
 
   /** @param {boolean} isFirst whether tasks may count on it from the start */
   #add(isFirst) {
     const number = this.#native.addWorker();
-    // Not loaded for a pool of threads.
-    const Class =
-      this.#options.runtime === 'processes' ? require('./process-member').ProcessMember : ThreadMember;
+    /** @type {import('./member').Events} */
+    const events = {
+      onMessage: (_, message) => this.#owner.emit('message', message),
+      onExit: (gone, code, signal) => this.onExit(gone, code, signal),
+    };
+    const parts = /** @type {const} */ ([this.#options, this.#native, number, this.#memory, events]);
     let member;
     try {
-      member = new Class(this.#options, this.#native, number, this.#memory, {
-        onMessage: (_, message) => this.#owner.emit('message', message),
-        onExit: (gone, code, signal) => this.onExit(gone, code, signal),
-      });
+      // Each loaded only for pools of its kind.
+      if (this.#options.runtime === 'processes') {
+        member = new (require('./process-member').ProcessMember)(...parts);
+      } else {
+        member = new (require('./thread-member').ThreadMember)(...parts, this.#started.shift());
+      }
     } catch (error) {
       this.#native.abandon(number);
       throw error;
@@ -308,7 +314,7 @@ class Crew {
         return member.abortable === 1 && member.usage === 1;
       },
       get histogram() {
-        return member.histogram === null ? null : summaryOfHistogram(member.histogram);
+        return member.histogram === null ? null : require('./histogram').summaryOfHistogram(member.histogram);
       },
       get terminating() {
         return member.isLeaving && !member.isGone;

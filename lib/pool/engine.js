@@ -52,8 +52,9 @@ class Engine {
   /**
    * @param {Record<string, any>} options
    * @param {import('node:events').EventEmitter} emitter
+   * @param {import('./start').Started[]} started threads for its first workers
    */
-  constructor(options, emitter) {
+  constructor(options, emitter, started) {
     const addon = requireAddon('Pool');
     this.#options = options;
     const isRemote = options.runtime === 'processes';
@@ -67,7 +68,8 @@ class Engine {
     /** @type {(event: string, ...args: any[]) => void} */
     const emit = (event, ...args) => void emitter.emit(event, ...args);
     const batch = memoryOf(/** @type {ArrayBuffer} */ (native.batch()));
-    this.#crew = new Crew(options, native, batch, {
+    /** @type {import('./crew').Owner} */
+    const owner = {
       emit: (...event) => this.#afterReports(() => emit(...event)),
       outstanding: () => this.#tasks.outstanding,
       drain: () => {
@@ -76,7 +78,8 @@ class Engine {
       onLost: (slots, error) => this.#onLost(slots, error),
       onStuck: (error) => this.#onStuck(error),
       onAvailable: (member) => this.#afterReports(() => this.onAvailable?.(member)),
-    });
+    };
+    this.#crew = new Crew(options, native, batch, owner, started);
     this.#pressure = new Pressure(options, emitter, {
       outstanding: () => this.#tasks.outstanding,
       capacity: () => this.#crew.capacity,

@@ -82,3 +82,4 @@ async function retire(runner, { filename, teardown }) {
 }
 
 module.exports.enter = enter;
+module.exports.preload = preload;

@@ -2,8 +2,10 @@
 
 /** In a worker: the functions that tasks call, loaded when first needed. */
 
-const { pathToFileURL } = require('node:url');
+const path = require('node:path');
 const { methods } = require('./context');
+
+const FOREIGN = path.join(__dirname, 'foreign.js');
 
 /**
  * @typedef {object} Handler
@@ -63,7 +65,7 @@ async function find({ filename, name, isSpread, source }) {
 
 /** @param {string} source */
 function compile(source) {
-  const made = new Function(`return (${source});`)();
+  const made = require(FOREIGN).evaluate(source);
   if (typeof made !== 'function') throw new TypeError('the source of the function is not that of a function');
   return made;
 }
@@ -79,9 +81,15 @@ async function findExported(filename, name) {
   } catch {
     // An ES module, or one that cannot be loaded: `import` tells.
   }
-  const module = await import(pathToFileURL(filename).href);
+  const module = await importFile(filename);
   const found = typeof module === 'function' ? module : await module[name];
   return typeof found === 'function' ? found : null;
+}
+
+/** @param {string} filename */
+function importFile(filename) {
+  const { pathToFileURL } = require('node:url');
+  return require(FOREIGN).importModule(pathToFileURL(filename).href);
 }
 
 /**
@@ -98,7 +106,7 @@ function pick(exported, name) {
 async function listMethods(filename) {
   const names = new Set(methods.keys());
   if (filename !== null) {
-    const module = await import(pathToFileURL(filename).href);
+    const module = await importFile(filename);
     for (const exported of [module, module.default]) {
       if (exported === undefined || exported === null) continue;
       for (const name of Object.keys(exported)) if (typeof exported[name] === 'function') names.add(name);

@@ -2,11 +2,7 @@
 
 /** One worker of a pool, as its caller sees it: what threads and processes have in common. */
 
-const { createHistogram } = require('node:perf_hooks');
 const { Decoder } = require('../link/decoder');
-
-/** Numbers the workers of this process. */
-let workers = 0;
 
 /**
  * @typedef {object} Events
@@ -19,11 +15,11 @@ class Member {
    * @param {Record<string, any>} options of the pool
    * @param {number} number its place in the queue
    * @param {import('../link/memory').Memory} memory that its reports are in
-   * @param {Record<string, any>} settings to start it with
+   * @param {import('./start').Beginning} beginning
    */
-  constructor(options, number, memory, settings) {
+  constructor(options, number, memory, { workerId, settings }) {
     this.number = number;
-    this.workerId = ++workers;
+    this.workerId = workerId;
     this.decoder = new Decoder(memory);
     /** Whether tasks count on it. */
     this.isReady = false;
@@ -37,24 +33,14 @@ class Member {
     /** Tasks given to it by JavaScript. */
     this.usage = 0;
     this.abortable = 0;
-    this.histogram = options.workerHistogram ? createHistogram() : null;
+    this.histogram = options.workerHistogram ? require('node:perf_hooks').createHistogram() : null;
     this.settings = settings;
-    const created = options.onCreateWorker?.({ ...settings, workerId: this.workerId });
-    if (typeof created === 'object' && created !== null) Object.assign(settings, this.known(created));
     /** The Worker or ChildProcess. @type {any} */
     this.worker = null;
     /** For what the queue cannot carry, where there is one. @type {any} */
     this.port = null;
     /** @type {Promise<any>} */
     this.exited = Promise.resolve();
-  }
-
-  /**
-   * What workerpool's hook returned, by our names.
-   * @param {Record<string, any>} created
-   */
-  known(created) {
-    return created;
   }
 
   /** What it is told first, besides how to reach it. @param {Record<string, any>} options of the pool */
@@ -98,16 +84,4 @@ class Member {
   kill() {}
 }
 
-/**
- * @param {Record<string, any>} options
- * @param {readonly string[]} names
- */
-function pick(options, names) {
-  /** @type {Record<string, any>} */
-  const settings = {};
-  for (const name of names) if (options[name] !== undefined) settings[name] = options[name];
-  return settings;
-}
-
 module.exports.Member = Member;
-module.exports.pick = pick;

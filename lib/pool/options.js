@@ -4,9 +4,7 @@
 
 const { availableParallelism } = require('node:os');
 const { fileURLToPath } = require('node:url');
-const { STRATEGIES } = require('./strategies');
 const { SHARE_ENV } = require('node:worker_threads');
-const { ArrayTaskQueue, LifoTaskQueue, isTaskQueue } = require('./task-queues');
 
 const parallelism = availableParallelism();
 
@@ -45,6 +43,8 @@ const DEFAULTS = {
 };
 
 const STDIO = ['inherit', 'pipe', 'ignore'];
+/** See `strategies.js`. */
+const STRATEGIES = ['ROUND_ROBIN', 'LEAST_USED', 'LEAST_BUSY', 'FAIR_SHARE', 'LEAST_ELU'];
 
 /**
  * Tests by name; the messages are those that piscina's users know.
@@ -148,8 +148,9 @@ function translate(given) {
   rename('workerType', 'runtime', WORKER_TYPES[options.workerType] ?? options.workerType);
   rename('forkArgs', 'argv');
   const { queueStrategy } = options;
-  if (queueStrategy === 'lifo') rename('queueStrategy', 'taskQueue', new LifoTaskQueue());
-  else if (typeof queueStrategy === 'object') rename('queueStrategy', 'taskQueue');
+  if (queueStrategy === 'lifo') {
+    rename('queueStrategy', 'taskQueue', new (require('./task-queues').LifoTaskQueue)());
+  } else if (typeof queueStrategy === 'object') rename('queueStrategy', 'taskQueue');
   if (options.isolateWorkers === true) options.maxTasksPerWorker = 1;
   return options;
 }
@@ -171,7 +172,8 @@ function resolve(given) {
   }
   const runtime = RUNTIMES[options.runtime ?? DEFAULTS.runtime];
   checkRuntime(runtime, options);
-  const filled = Object.assign(Object.create(null), DEFAULTS, { taskQueue: new ArrayTaskQueue() }, options);
+  const filled = Object.assign(Object.create(null), DEFAULTS, options);
+  if (options.taskQueue === undefined) makeQueueWhenAsked(filled);
   filled.filename = toPath(options.filename ?? null);
   filled.name ??= 'default';
   if (maxThreads !== undefined && filled.minThreads >= maxThreads) filled.minThreads = maxThreads;
@@ -179,6 +181,31 @@ function resolve(given) {
   filled.maxQueue = options.maxQueue === 'auto' ? filled.maxThreads ** 2 : (options.maxQueue ?? Infinity);
   filled.runtime = runtime;
   return filled;
+}
+
+/** Most pools need none in JavaScript. @param {Record<string, any>} options */
+function makeQueueWhenAsked(options) {
+  const descriptor = { configurable: true, enumerable: true };
+  Object.defineProperty(options, 'taskQueue', {
+    ...descriptor,
+    get() {
+      const value = new (require('./task-queues').ArrayTaskQueue)();
+      Object.defineProperty(options, 'taskQueue', { ...descriptor, writable: true, value });
+      return value;
+    },
+  });
+}
+
+/** @param {any} value */
+function isTaskQueue(value) {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'size' in value &&
+    typeof value.shift === 'function' &&
+    typeof value.remove === 'function' &&
+    typeof value.push === 'function'
+  );
 }
 
 /**

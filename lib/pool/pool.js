@@ -1,19 +1,15 @@
 'use strict';
 
 const { EventEmitterAsyncResource } = require('node:events');
-const { setTimeout: delay } = require('node:timers/promises');
 const { makeError } = require('../core/errors');
-const { CancellablePromise } = require('./cancellable');
-const { Dispatcher, TaskInfo } = require('./dispatcher');
 const { AbortError, Errors } = require('./errors');
-const { Engine } = require('./engine');
-const { flow, runAll } = require('./flow');
-const { makeHistogram } = require('./histogram');
 const { resolve: resolveOptions, toPath } = require('./options');
-const { chooseByKey } = require('./affinity');
 const { checkConcurrency, checkRunOptions, hasOwnScheduling, sourceOf } = require('./run-options');
+const { ENGINE, drop, startThreads } = require('./start');
 const { addStatics } = require('./statics');
-const { statsOf } = require('./stats');
+
+/** @typedef {import('./engine').Engine} Engine */
+/** @typedef {import('./dispatcher').Dispatcher} Dispatcher */
 
 /** Tasks of `map()` and `stream()` under way for each that can run: enough that no worker waits for the next. */
 const AHEAD = 16;
@@ -53,11 +49,31 @@ class Pool extends EventEmitterAsyncResource {
     this.#start();
   }
 
+  /**
+   * Keeps threads started for the workers of pools that are made with these options.
+   * @param {number} count
+   * @param {any} [options]
+   */
+  static warm(count, options) {
+    return require('./warm').warm(count, options);
+  }
+
   #start() {
-    const engine = new Engine(this.#options, this);
+    // Threads first: what they need to boot takes longer than what is loaded here meanwhile.
+    const started = this.#options.runtime === 'threads' ? startThreads(this.#options) : [];
+    let engine;
+    try {
+      const { Engine } = loadEngine();
+      engine = new Engine(this.#options, this, started);
+    } catch (error) {
+      drop(started);
+      throw error;
+    }
     engine.emitsTaskErrors = this.listenerCount('taskError') > 0;
     this.#engine = engine;
-    this.#dispatcher = this.#isManaged ? new Dispatcher(engine, this.#options) : null;
+    this.#dispatcher = this.#isManaged
+      ? new (require('./dispatcher').Dispatcher)(engine, this.#options)
+      : null;
     this.#defaultHandler = -1;
     return engine;
   }
@@ -150,7 +166,8 @@ class Pool extends EventEmitterAsyncResource {
       priority: this.#priorityOf(options.priority ?? 0),
       retries: options.retries ?? this.#options.maxRetries,
       onEvent: options.onProgress ?? null,
-      place: options.place ?? (key === null ? undefined : chooseByKey(key, engine.crew)),
+      place:
+        options.place ?? (key === null ? undefined : require('./affinity').chooseByKey(key, engine.crew)),
       isForced: options.isForced,
     };
   }
@@ -174,6 +191,7 @@ class Pool extends EventEmitterAsyncResource {
    * @param {(error: any) => void} reject
    */
   #dispatch(engine, handler, task, about, settings, resolve, reject) {
+    const { TaskInfo } = require('./dispatcher');
     const { filename, name, signal, metadata } = about;
     const dispatcher = /** @type {Dispatcher} */ (this.#dispatcher);
     let slot = -1;
@@ -252,7 +270,7 @@ class Pool extends EventEmitterAsyncResource {
    * @param {string | Function} method
    * @param {readonly any[] | null} [params]
    * @param {any} [options]
-   * @returns {CancellablePromise}
+   * @returns {import('./cancellable').CancellablePromise}
    */
   exec(method, params = [], options = {}) {
     if (typeof method !== 'string' && typeof method !== 'function') {
@@ -268,6 +286,7 @@ class Pool extends EventEmitterAsyncResource {
       isSpread: true,
       source: isFunction ? sourceOf(method) : null,
     };
+    const { CancellablePromise } = require('./cancellable');
     const { on = null, transfer: transferList, ...rest } = options ?? {};
     /** @type {any} */
     let submitted = null;
@@ -287,12 +306,12 @@ class Pool extends EventEmitterAsyncResource {
   /**
    * An object with a method for each function that the workers offer.
    * @param {any[]} args none
-   * @returns {Promise<Record<string, (...args: any[]) => CancellablePromise>>}
+   * @returns {Promise<Record<string, (...args: any[]) => import('./cancellable').CancellablePromise>>}
    */
   async proxy(...args) {
     if (args.length > 0) throw new Error('No arguments expected');
     const names = /** @type {string[]} */ (await this.exec('methods'));
-    /** @type {Record<string, (...args: any[]) => CancellablePromise>} */
+    /** @type {Record<string, (...args: any[]) => import('./cancellable').CancellablePromise>} */
     const proxy = {};
     for (const name of names) proxy[name] = (...params) => this.exec(name, params);
     return proxy;
@@ -306,7 +325,12 @@ class Pool extends EventEmitterAsyncResource {
   map(items, options = {}) {
     const { concurrency = this.#ahead, ordered = true, signal, onResult = () => {}, ...rest } = options;
     checkConcurrency(concurrency);
-    return runAll(items, this.#runner(rest, signal), { concurrency, ordered, signal, onResult });
+    return require('./flow').runAll(items, this.#runner(rest, signal), {
+      concurrency,
+      ordered,
+      signal,
+      onResult,
+    });
   }
 
   /**
@@ -317,7 +341,7 @@ class Pool extends EventEmitterAsyncResource {
   stream(items, options = {}) {
     const { concurrency = this.#ahead, ordered = true, signal, ...rest } = options;
     checkConcurrency(concurrency);
-    return flow(items, this.#runner(rest, signal), { concurrency, ordered, signal });
+    return require('./flow').flow(items, this.#runner(rest, signal), { concurrency, ordered, signal });
   }
 
   get #ahead() {
@@ -385,7 +409,7 @@ class Pool extends EventEmitterAsyncResource {
 
   /** How busy the pool is. */
   stats() {
-    return statsOf(this.#engine, this.#dispatcher?.size ?? 0, this.completed);
+    return require('./stats').statsOf(this.#engine, this.#dispatcher?.size ?? 0, this.completed);
   }
 
   /**
@@ -416,6 +440,7 @@ class Pool extends EventEmitterAsyncResource {
   }
 
   async #whenIdle() {
+    const { setTimeout: delay } = require('node:timers/promises');
     // What a dispatcher holds back is not with the engine yet.
     do await this.#engine?.whenIdle();
     while ((this.#dispatcher?.size ?? 0) > 0 && (await delay(1, true)));
@@ -423,6 +448,7 @@ class Pool extends EventEmitterAsyncResource {
 
   /** @param {AbortSignal} signal */
   async #closeTimeout(signal) {
+    const { setTimeout: delay } = require('node:timers/promises');
     const { closeTimeout } = this.#options;
     try {
       await delay(Math.min(closeTimeout, 0x7fffffff), undefined, { ref: false, signal });
@@ -505,7 +531,10 @@ class Pool extends EventEmitterAsyncResource {
   }
 
   get histogram() {
-    this.#histogram ??= makeHistogram(() => this.#running().native, this.#options.recordTiming);
+    this.#histogram ??= require('./histogram').makeHistogram(
+      () => this.#running().native,
+      this.#options.recordTiming,
+    );
     return this.#histogram;
   }
 
@@ -524,6 +553,11 @@ class Pool extends EventEmitterAsyncResource {
   get needsDrain() {
     return this.#engine?.needsDrain ?? false;
   }
+}
+
+/** @returns {typeof import('./engine')} */
+function loadEngine() {
+  return require('../core/own-code').load(ENGINE)[0];
 }
 
 addStatics(Pool);

@@ -4,8 +4,9 @@ const { fork } = require('node:child_process');
 const path = require('node:path');
 const { ProcessEncoder } = require('./process-encoder');
 const { UNSUPPORTED } = require('../link/unsupported');
-const { Member, pick } = require('./member');
+const { Member } = require('./member');
 const { serialize } = require('./serialization');
+const { begin, pick } = require('./start');
 
 const PROGRAM = path.join(__dirname, 'process.js');
 const SETTINGS = ['env', 'argv', 'execArgv', 'resourceLimits', 'workerData', 'cwd', 'stdio'];
@@ -28,10 +29,15 @@ class ProcessMember extends Member {
    * @param {import('./member').Events} events
    */
   constructor(options, native, number, memory, events) {
-    const settings = pick(options, SETTINGS);
-    Object.assign(settings, options.forkOpts);
-    if (options.emitStdStreams) settings.stdio = ['ignore', 'pipe', 'pipe'];
-    super(options, number, memory, settings);
+    const given = pick(options, SETTINGS);
+    Object.assign(given, options.forkOpts);
+    if (options.emitStdStreams) given.stdio = ['ignore', 'pipe', 'pipe'];
+    const known = (/** @type {any} */ { forkArgs, forkOpts, workerThreadOpts: _, ...rest }) => ({
+      ...(forkArgs === undefined ? {} : { argv: forkArgs }),
+      ...forkOpts,
+      ...rest,
+    });
+    super(options, number, memory, begin(options, given, known));
     const {
       argv = [],
       execArgv = process.execArgv,
@@ -39,7 +45,7 @@ class ProcessMember extends Member {
       workerData,
       stdio,
       ...own
-    } = settings;
+    } = this.settings;
     const startup = encode({ ...this.startup(options), workerData });
     const limits = LIMITS.flatMap(([name, flag]) =>
       typeof resourceLimits[name] === 'number' ? [flag(resourceLimits[name])] : [],
@@ -88,14 +94,6 @@ class ProcessMember extends Member {
     } catch (error) {
       this.terminate(error);
     }
-  }
-
-  /**
-   * @override
-   * @param {Record<string, any>} created
-   */
-  known({ forkArgs, forkOpts, workerThreadOpts: _, ...rest }) {
-    return { ...(forkArgs === undefined ? {} : { argv: forkArgs }), ...forkOpts, ...rest };
   }
 
   /** @override @returns {number} */

@@ -1,33 +1,27 @@
 'use strict';
 
-/** What the class of pools has itself, as piscina's, tinypool's and workerpool's. */
+/** What the class of pools has itself, as piscina's, tinypool's and workerpool's. Loaded when asked for. */
 
-const { version } = require('../../package.json');
-const { context, taskSignal, worker, workerEmit } = require('./context');
-const { ArrayTaskQueue, FixedQueue } = require('./task-queues');
-const transfer = require('./transfer');
+/** @type {[string[], () => any][]} names, and the module that has them */
+const PARTS = [
+  [['isWorkerThread', 'workerData', 'workerId'], () => require('./context').context],
+  [['taskSignal', 'worker', 'workerEmit'], () => require('./context')],
+  [['ArrayTaskQueue', 'FixedQueue'], () => require('./task-queues')],
+  [
+    ['Transfer', 'move', 'queueOptionsSymbol', 'transferableSymbol', 'valueSymbol'],
+    () => require('./transfer'),
+  ],
+  [['version'], () => require('../../package.json')],
+];
 
 /** @param {any} Pool */
 function addStatics(Pool) {
   const get = (/** @type {string} */ name, /** @type {() => any} */ read) => {
     Object.defineProperty(Pool, name, { configurable: true, get: read });
   };
-  get('isWorkerThread', () => context.isWorkerThread);
-  get('workerData', () => context.workerData);
-  get('workerId', () => context.workerId);
-  get('version', () => version);
+  for (const [names, load] of PARTS) for (const name of names) get(name, () => load()[name]);
   for (const name of ['Piscina', 'Pool', 'default']) get(name, () => Pool);
-  const { Transfer, transferableSymbol, valueSymbol, queueOptionsSymbol } = transfer;
-  const values = {
-    FixedQueue,
-    ArrayTaskQueue,
-    Transfer,
-    transferableSymbol,
-    valueSymbol,
-    queueOptionsSymbol,
-  };
-  for (const [name, value] of Object.entries(values)) get(name, () => value);
-  Object.assign(Pool, { move: transfer.move, taskSignal, worker, workerEmit });
 }
 
 module.exports.addStatics = addStatics;
+module.exports.PARTS = PARTS;

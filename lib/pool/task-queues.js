@@ -2,8 +2,6 @@
 
 /** Queues that programs can give to a pool, or build on. */
 
-const assert = require('node:assert');
-
 class ArrayTaskQueue {
   /** @type {any[]} */
   tasks = [];
@@ -29,7 +27,7 @@ class ArrayTaskQueue {
   /** @param {any} task */
   remove(task) {
     const index = this.tasks.indexOf(task);
-    assert.notStrictEqual(index, -1);
+    require('node:assert').notStrictEqual(index, -1);
     this.tasks.splice(index, 1);
   }
 
@@ -114,19 +112,6 @@ function cancelAll(queue) {
   while (queue.size > 0) queue.shift()?.cancel?.();
 }
 
-/** @param {any} value */
-function isTaskQueue(value) {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    'size' in value &&
-    typeof value.shift === 'function' &&
-    typeof value.remove === 'function' &&
-    typeof value.push === 'function'
-  );
-}
-
 module.exports.ArrayTaskQueue = ArrayTaskQueue;
 module.exports.FixedQueue = FixedQueue;
 module.exports.LifoTaskQueue = LifoTaskQueue;
-module.exports.isTaskQueue = isTaskQueue;

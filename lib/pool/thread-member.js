@@ -1,11 +1,10 @@
 'use strict';
 
-const path = require('node:path');
-const workerThreads = require('node:worker_threads');
-const { Member, pick } = require('./member');
-
-const PROGRAM = path.join(__dirname, 'worker.js');
-const SETTINGS = ['env', 'argv', 'execArgv', 'resourceLimits', 'workerData', 'trackUnmanagedFds'];
+const { MessageChannel } = require('node:worker_threads');
+const { addonFile, requireAddon } = require('../core/addon');
+const { Member } = require('./member');
+const { startThread } = require('./start');
+const { shareSoon } = require('./worker-code');
 
 /** A worker that is a thread. */
 class ThreadMember extends Member {
@@ -15,18 +14,16 @@ class ThreadMember extends Member {
    * @param {number} number
    * @param {import('../link/memory').Memory} memory
    * @param {import('./member').Events} events
+   * @param {import('./start').Started} [started] its thread, if that was started before
    */
-  constructor(options, native, number, memory, events) {
-    const settings = pick(options, SETTINGS);
-    Object.assign(settings, options.workerThreadOpts);
-    if (options.emitStdStreams || options.stdio !== 'inherit') {
-      Object.assign(settings, { stdout: true, stderr: true });
-    }
-    super(options, number, memory, settings);
-    const { port1, port2 } = new workerThreads.MessageChannel();
+  constructor(options, native, number, memory, events, started = startThread(options)) {
+    super(options, number, memory, started);
+    const { port1, port2 } = new MessageChannel();
     this.port = port1;
-    this.worker = new workerThreads.Worker(PROGRAM, this.settings);
-    this.worker.postMessage({ ...this.startup(options), queue: native.id, number, port: port2 }, [port2]);
+    this.worker = started.worker;
+    const queue = { addonFile: addonFile(), queue: native.id, number, port: port2 };
+    started.post({ ...this.startup(options), ...queue }, [port2]);
+    shareSoon(requireAddon('Pool'));
     this.worker.unref();
     if (options.stdio === 'ignore' && !options.emitStdStreams) {
       this.worker.stdout.resume();
@@ -44,14 +41,6 @@ class ThreadMember extends Member {
     this.exited = new Promise((resolve) => {
       this.worker.once('exit', resolve);
     });
-  }
-
-  /**
-   * @override
-   * @param {Record<string, any>} created
-   */
-  known({ forkArgs, forkOpts: _, workerThreadOpts, ...rest }) {
-    return { ...(forkArgs === undefined ? {} : { argv: forkArgs }), ...workerThreadOpts, ...rest };
   }
 
   /** @override */

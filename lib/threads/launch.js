@@ -7,6 +7,7 @@
  */
 
 const path = require('node:path');
+const { addonFile } = require('../core/addon');
 const { nodes, ticket: own } = require('./preload');
 
 const PRELOAD = path.join(__dirname, 'preload.js');
@@ -105,19 +106,6 @@ function isAccepted(options) {
   }
 }
 
-/** @type {string | undefined} */
-let addonFile = own?.addonFile;
-
-/**
- * The file of the addon, as `require` knows it.
- * @param {typeof import('../native/index')} addon
- */
-function addonFileOf(addon) {
-  return Object.keys(require.cache).find((file) => {
-    return file.endsWith('.node') && require.cache[file]?.exports?.CallPoint === addon.CallPoint;
-  });
-}
-
 /**
  * Prepares the link of a worker to be made with `options`. Null when the worker is better made by Node alone:
  * it will refuse the options.
@@ -140,7 +128,7 @@ function prepare(addon, options, wakeUp) {
     execArgv: execArgv ? null : [...process.execArgv],
     commandLine: state.commandLine,
     installed: state.installed,
-    addonFile: (addonFile ??= addonFileOf(addon)),
+    addonFile: own?.addonFile ?? addonFile(),
     name: options?.name ? String(options.name).trim() : '',
     wakeUp,
   };

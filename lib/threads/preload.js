@@ -91,7 +91,8 @@ function connect() {
   if (isClosed || ticket === undefined) return false;
   const addon = loadAddon(ticket.addonFile);
   if (addon === null) return stayAlone();
-  const [{ attach }] = require('./own-code').load(addon, [path.join(__dirname, 'attach.js')]);
+  const attachment = [path.join(__dirname, 'attach.js')];
+  const [{ attach }] = require('../core/own-code').loadShared(addon, 'attach', attachment, true);
   ({ channel, endpoint } = attach(addon, ticket, port, { isStarted, isRef }));
   return true;
 }

@@ -17,12 +17,10 @@ const { makeError } = require('../core/errors');
 const launch = require('./launch');
 const { kOnMessage, publicPortOf } = require('./node-internals');
 const { MessagePort, SHARE_ENV } = require('./preload').nodes;
+const { Stock, checkCount } = require('./stock');
 const { bootUnnoticed, announce } = require('./unnoticed');
 
 const SPARE = path.join(__dirname, 'spare.js');
-const MAX_SPARES = 1024;
-/** New spares must not take the processor from the worker that has just begun. */
-const REPLENISH_AFTER_MS = 20;
 
 /** Options that can be given to a spare that runs; all others must be those it was booted with. */
 const GIVEN_LATER = new Set(['warm', 'argv', 'eval', 'workerData', 'transferList', 'env']);
@@ -52,13 +50,7 @@ const mayImportInEval = /** @type {any} */ (vm).constants?.USE_MAIN_CONTEXT_DEFA
  */
 
 /**
- * @typedef {object} Kind spares that were booted with the same options
- * @property {any} options
- * @property {number} wanted
- * @property {Spare[]} idle ready to be taken
- * @property {Set<Spare>} booting
- * @property {((error?: Error) => void)[]} waiting settled when there are enough, or there can't be
- * @property {boolean} isDue whether replenishing is under way
+ * @typedef {Stock<Spare>} Kind spares that were booted with the same options
  */
 
 /** @type {Map<string, Kind>} */
@@ -92,14 +84,9 @@ function keyOf(options) {
  * @returns {Promise<void>} fulfilled when they have booted; with 0, when they have gone
  */
 async function warm(count, options) {
-  if (typeof count !== 'number') {
-    throw makeError('ERR_INVALID_ARG_TYPE', ['count', 'of type number', count], warm);
-  }
-  if (!Number.isInteger(count) || count < 0 || count > MAX_SPARES) {
-    throw makeError('ERR_OUT_OF_RANGE', ['count', `an integer >= 0 && <= ${MAX_SPARES}`, count], warm);
-  }
+  checkCount(count, warm);
   if (count === 0 && options === undefined) {
-    await Promise.all([...kinds.values()].map(letGo));
+    await Promise.all([...kinds.values()].map((kind) => kind.letGo()));
     return;
   }
   const key = keyOf(options);
@@ -108,70 +95,30 @@ async function warm(count, options) {
   }
   if (WorkerClass === undefined) return;
   let kind = kinds.get(key);
-  if (count === 0) return kind && letGo(kind);
+  if (count === 0) return kind?.letGo();
   if (kind === undefined) {
-    kind = { options: { ...options }, wanted: 0, idle: [], booting: new Set(), waiting: [], isDue: false };
-    for (const name of GIVEN_LATER) delete kind.options[name];
-    if (options?.env === SHARE_ENV) kind.options.env = SHARE_ENV;
+    const kept = { ...options };
+    for (const name of GIVEN_LATER) delete kept[name];
+    if (options?.env === SHARE_ENV) kept.env = SHARE_ENV;
+    /** @type {Kind} */
+    const made = new Stock(() => boot(made, kept));
+    kind = made;
     kinds.set(key, kind);
   }
-  kind.wanted = count;
-  const surplus = kind.idle.splice(count);
-  await Promise.all(surplus.map(({ worker }) => worker.terminate()));
-  if (kind.idle.length < count) await enough(kind);
-}
-
-/** @param {Kind} kind */
-function enough(kind) {
-  return new Promise((resolve, reject) => {
-    kind.waiting.push((error) => (error === undefined ? resolve(undefined) : reject(error)));
-    for (const { worker } of kind.booting) worker.ref();
-    replenish(kind);
-  });
-}
-
-/** @param {Kind} kind */
-async function letGo(kind) {
-  kind.wanted = 0;
-  const workers = [...kind.idle.splice(0), ...kind.booting].map(({ worker }) => worker);
-  await Promise.all(workers.map((worker) => worker.terminate()));
-  settle(kind);
-}
-
-/** @param {Kind} kind */
-function settle(kind, /** @type {Error | undefined} */ error = undefined) {
-  if (error === undefined && kind.idle.length < kind.wanted) return;
-  for (const done of kind.waiting.splice(0)) done(error);
-}
-
-/** @param {Kind} kind */
-function replenish(kind) {
-  while (kind.idle.length + kind.booting.size < kind.wanted) {
-    try {
-      boot(kind);
-    } catch (error) {
-      fail(kind, /** @type {Error} */ (error));
-    }
-  }
+  await kind.keep(count);
 }
 
 /**
- * No spares of a kind that does not boot: workers start cold.
  * @param {Kind} kind
- * @param {Error} error
+ * @param {any} options
+ * @returns {Spare}
  */
-function fail(kind, error) {
-  kind.wanted = 0;
-  settle(kind, error);
-}
-
-/** @param {Kind} kind */
-function boot(kind) {
+function boot(kind, options) {
   const wakeUp = new Int32Array(new SharedArrayBuffer(4));
   wakeUpOfBooting = wakeUp;
   let booted;
   try {
-    booted = bootUnnoticed(() => new /** @type {any} */ (WorkerClass)(SPARE, kind.options));
+    booted = bootUnnoticed(() => new /** @type {any} */ (WorkerClass)(SPARE, options));
   } finally {
     wakeUpOfBooting = undefined;
   }
@@ -185,23 +132,13 @@ function boot(kind) {
     environmentKeys: [...environmentData.keys()],
     online: undefined,
   };
-  kind.booting.add(spare);
-  if (kind.waiting.length === 0) worker.unref();
-  const onEnd = (/** @type {any} */ reason) => {
-    kind.idle = kind.idle.filter((other) => other !== spare);
-    if (!kind.booting.delete(spare) || kind.wanted === 0) return;
-    fail(kind, reason instanceof Error ? reason : new Error(`A spare ended with exit code ${reason}`));
-  };
-  worker.once('error', onEnd).once('exit', onEnd);
   const receive = worker[kOnMessage];
   own(worker, kOnMessage, (/** @type {any} */ message) => {
     if (message.type !== 'upAndRunning') return receive.call(worker, message);
     spare.online = message;
-    kind.booting.delete(spare);
-    kind.idle.push(spare);
-    worker.unref();
-    settle(kind);
+    kind.ready(spare);
   });
+  return spare;
 }
 
 /**
@@ -212,23 +149,16 @@ function boot(kind) {
 function take(filename, options) {
   if (options?.warm !== true) return null;
   const kind = kinds.get(keyOf(options) ?? '');
-  const spare = kind?.idle[0];
+  const spare = kind?.first;
   const job = spare === undefined ? null : jobOf(filename, options, spare);
   if (kind === undefined || spare === undefined || job === null) return null;
   const port = publicPortOf(spare.worker);
   // Throws what cannot be cloned back at the caller, and the spare stays one.
   MessagePort.prototype.postMessage.call(port, job, [...(options.transferList ?? [])]);
-  kind.idle.shift();
+  kind.take(spare);
   become(spare);
   Atomics.store(spare.wakeUp, 0, 1);
   Atomics.notify(spare.wakeUp, 0);
-  if (!kind.isDue) {
-    kind.isDue = true;
-    setTimeout(() => {
-      kind.isDue = false;
-      replenish(kind);
-    }, REPLENISH_AFTER_MS).unref();
-  }
   return spare.worker;
 }
 
@@ -324,8 +254,6 @@ function differing(some, others) {
  * @param {Spare} spare
  */
 function become({ worker, online }) {
-  worker.removeAllListeners('error');
-  worker.removeAllListeners('exit');
   worker.ref();
   const { [kOnMessage]: onMessage } = Object.getPrototypeOf(worker);
   delete worker[kOnMessage];

@@ -49,11 +49,11 @@ function locate(name) {
 /** @type {Record<string, (settings: Settings) => Promise<Contender>>} */
 const CONTENDERS = {
   async manycore({ name, workers, isWarm, whenLoaded }) {
-    const { Pool, Worker: OurWorker } = require('../../..');
-    if (isWarm) await OurWorker.warm(workers);
-    const limits = { minThreads: workers, maxThreads: workers };
+    const { Pool } = require('../../..');
+    const options = { filename: TASKS, name, minThreads: workers, maxThreads: workers };
+    if (isWarm) await Pool.warm(workers, options);
     whenLoaded();
-    const pool = new Pool({ filename: TASKS, name, ...limits });
+    const pool = new Pool(options);
     return { run: (task) => pool.run(task), runSync: (task) => pool.runSync(task) };
   },
 

@@ -1,0 +1,129 @@
+'use strict';
+
+/**
+ * Begins to start workers. It loads next to nothing: the threads of a pool boot while the rest of its code is
+ * loaded.
+ */
+
+const path = require('node:path');
+const workerThreads = require('node:worker_threads');
+
+const PROGRAM = path.join(__dirname, 'worker.js');
+/** The modules with what a pool needs once its threads have been started. */
+const ENGINE = [path.join(__dirname, 'engine.js'), path.join(__dirname, 'thread-member.js')];
+const SETTINGS = ['env', 'argv', 'execArgv', 'resourceLimits', 'workerData', 'trackUnmanagedFds'];
+
+/** Numbers the workers of this process. */
+let workers = 0;
+/** Of `Pool.warm`, once that has been called. @type {((options: Record<string, any>) => Started | null) | null} */
+let takeWarm = null;
+
+/**
+ * @typedef {object} Beginning
+ * @property {number} workerId
+ * @property {Record<string, any>} settings to start it with
+ */
+
+/**
+ * @typedef {Beginning & { worker: any, post: (message: any, transferList: any[]) => void }} Started a thread, and
+ *   how it is told of its pool
+ */
+
+function numberWorker() {
+  return ++workers;
+}
+
+/** How many workers a pool has at least. @param {Record<string, any>} options of the pool */
+function leastOf({ minThreads, maxThreads, warmSpares }) {
+  return Math.min(minThreads + warmSpares, Math.max(maxThreads, minThreads));
+}
+
+/**
+ * What a worker is started with: what the options say, changed by the hook of the program.
+ * @param {Record<string, any>} options of the pool
+ * @param {Record<string, any>} settings
+ * @param {(created: any) => Record<string, any>} known what workerpool's hook returned, by our names
+ * @returns {Beginning}
+ */
+function begin(options, settings, known) {
+  const workerId = numberWorker();
+  const created = options.onCreateWorker?.({ ...settings, workerId });
+  if (typeof created === 'object' && created !== null) Object.assign(settings, known(created));
+  return { workerId, settings };
+}
+
+/**
+ * What threads are started with.
+ * @param {Record<string, any>} options of the pool
+ */
+function settingsOf(options) {
+  const settings = Object.assign(pick(options, SETTINGS), options.workerThreadOpts);
+  if (options.emitStdStreams || options.stdio !== 'inherit') settings.stdout = settings.stderr = true;
+  return settings;
+}
+
+/**
+ * @param {Record<string, any>} options of the pool
+ * @returns {Started}
+ */
+function startThread(options) {
+  const taken = options.onCreateWorker === undefined ? takeWarm?.(options) : null;
+  if (taken) return taken;
+  const beginning = begin(
+    options,
+    settingsOf(options),
+    ({ forkArgs, forkOpts: _, workerThreadOpts, ...rest }) => ({
+      ...(forkArgs === undefined ? {} : { argv: forkArgs }),
+      ...workerThreadOpts,
+      ...rest,
+    }),
+  );
+  const worker = new workerThreads.Worker(PROGRAM, beginning.settings);
+  return { ...beginning, worker, post: (message, transferList) => worker.postMessage(message, transferList) };
+}
+
+/**
+ * The threads that a pool needs at least.
+ * @param {Record<string, any>} options of the pool
+ */
+function startThreads(options) {
+  /** @type {Started[]} */
+  const started = [];
+  try {
+    while (started.length < leastOf(options)) started.push(startThread(options));
+  } catch (error) {
+    drop(started);
+    throw error;
+  }
+  return started;
+}
+
+/** @param {Started[]} started threads that nobody needs */
+function drop(started) {
+  for (const { worker } of started) void worker.terminate();
+}
+
+/**
+ * @param {Record<string, any>} options
+ * @param {readonly string[]} names
+ */
+function pick(options, names) {
+  /** @type {Record<string, any>} */
+  const settings = {};
+  for (const name of names) if (options[name] !== undefined) settings[name] = options[name];
+  return settings;
+}
+
+module.exports.ENGINE = ENGINE;
+module.exports.PROGRAM = PROGRAM;
+module.exports.begin = begin;
+module.exports.drop = drop;
+module.exports.leastOf = leastOf;
+module.exports.numberWorker = numberWorker;
+module.exports.pick = pick;
+module.exports.settingsOf = settingsOf;
+module.exports.startThread = startThread;
+module.exports.startThreads = startThreads;
+module.exports.takeFrom = (/** @type {typeof takeWarm} */ take) => {
+  takeWarm = take;
+};

@@ -1,0 +1,191 @@
+'use strict';
+
+/**
+ * `Pool.warm`: threads for the workers of pools, started before there is a pool, with our code and the file of their
+ * tasks loaded. Which pool takes one, and when, is all that is left open.
+ */
+
+const { isDeepStrictEqual } = require('node:util');
+const workerThreads = require('node:worker_threads');
+const { addonFile, requireAddon } = require('../core/addon');
+const { Stock, checkCount } = require('../threads/stock');
+const { announce, bootUnnoticed } = require('../threads/unnoticed');
+const { load } = require('../core/own-code');
+const { resolve } = require('./options');
+const { ENGINE, PROGRAM, numberWorker, settingsOf, takeFrom } = require('./start');
+const { shareSoon } = require('./worker-code');
+
+/** What a thread got when it was started is a copy: only the same object is the same to others. */
+const BY_IDENTITY = new Set(['workerData', 'transferList']);
+
+/**
+ * @typedef {object} Spare
+ * @property {any} worker
+ * @property {number} workerId
+ * @property {import('node:worker_threads').MessagePort} port by which it is told of its pool
+ * @property {any[]} messages that code of the program has sent meanwhile
+ * @property {(message: any) => void} onMessage
+ * @property {Record<string, string | undefined>} env of this process when it was started
+ * @property {Map<any, any>} environmentData of this thread, as it is now
+ * @property {[any, any][]} environmentDataThen
+ */
+
+/**
+ * @typedef {object} Kind
+ * @property {string | null} filename
+ * @property {string} name
+ * @property {Record<string, any>} settings
+ * @property {Stock<Spare>} stock
+ */
+
+/** @type {Kind[]} */
+const kinds = [];
+
+/**
+ * @param {number} count
+ * @param {any} [given] options of pools
+ * @returns {Promise<void>} fulfilled when they are ready; with 0, when they have gone
+ */
+async function warm(count, given) {
+  checkCount(count, warm);
+  if (count === 0 && given === undefined) {
+    await Promise.all(kinds.splice(0).map(({ stock }) => stock.letGo()));
+    return;
+  }
+  const options = resolve(typeof given === 'string' ? { filename: given } : (given ?? {}));
+  if (options.runtime !== 'threads') throw new TypeError(`options.runtime must be 'threads'`);
+  if (options.onCreateWorker !== undefined) {
+    throw new TypeError('options.onCreateWorker is for pools that start their workers themselves');
+  }
+  const known = findKind(options);
+  if (count === 0) {
+    if (known === undefined) return;
+    kinds.splice(kinds.indexOf(known), 1);
+    return known.stock.letGo();
+  }
+  const addon = requireAddon('Pool.warm');
+  // So that pools find it, too.
+  load(ENGINE);
+  shareSoon(addon);
+  takeFrom(take);
+  const kind = known ?? makeKind(options);
+  await kind.stock.keep(count);
+}
+
+/** @param {Record<string, any>} options */
+function makeKind(options) {
+  const { filename, name } = options;
+  /** @type {Kind} */
+  const kind = { filename, name, settings: copied(settingsOf(options)), stock: new Stock(() => boot(kind)) };
+  kinds.push(kind);
+  return kind;
+}
+
+/** @param {Record<string, any>} options */
+function findKind(options) {
+  const settings = settingsOf(options);
+  return kinds.find(
+    (kind) =>
+      kind.filename === options.filename && kind.name === options.name && areSame(kind.settings, settings),
+  );
+}
+
+/** As they are now: the program may change its objects. @param {Record<string, any>} settings */
+function copied(settings) {
+  const copies = Object.entries(settings).map(([name, value]) => {
+    if (BY_IDENTITY.has(name) || typeof value !== 'object' || value === null) return [name, value];
+    return [name, Array.isArray(value) ? [...value] : { ...value }];
+  });
+  return Object.fromEntries(copies);
+}
+
+/**
+ * @param {Record<string, any>} some
+ * @param {Record<string, any>} others
+ */
+function areSame(some, others) {
+  const names = Object.keys({ ...some, ...others });
+  return names.every((name) => {
+    const [one, other] = [some[name], others[name]];
+    return Object.is(one, other) || (!BY_IDENTITY.has(name) && isDeepStrictEqual(one, other));
+  });
+}
+
+/**
+ * @param {Kind} kind
+ * @returns {Spare}
+ */
+function boot({ filename, name, settings, stock }) {
+  const env = { ...process.env };
+  const { worker, environmentData } = bootUnnoticed(() => new workerThreads.Worker(PROGRAM, settings));
+  const { port1, port2 } = new workerThreads.MessageChannel();
+  const workerId = numberWorker();
+  const ahead = { workerId, filename, name, addonFile: addonFile(), port: port2 };
+  worker.postMessage({ ahead }, [port2]);
+  /** @type {any[]} */
+  const messages = [];
+  /** @type {Spare} */
+  const spare = {
+    worker,
+    workerId,
+    port: port1,
+    messages,
+    onMessage: (message) => messages.push(message),
+    env,
+    environmentData,
+    environmentDataThen: [...environmentData],
+  };
+  worker.on('message', spare.onMessage);
+  port1.once('message', () => stock.ready(spare));
+  port1.unref();
+  return spare;
+}
+
+/**
+ * A thread for a worker of a pool, if there is one that was started as this one would be.
+ * @param {Record<string, any>} options of the pool
+ * @returns {import('./start').Started | null}
+ */
+function take(options) {
+  const kind = findKind(options);
+  if (kind === undefined) return null;
+  const { settings, stock } = kind;
+  for (let spare = stock.first; spare !== undefined; spare = stock.first) {
+    stock.take(spare);
+    if (isUpToDate(spare, settings)) return become(spare, settings);
+    void spare.worker.terminate();
+  }
+  return null;
+}
+
+/**
+ * Whether a thread that is started now would find what this one did.
+ * @param {Spare} spare
+ * @param {Record<string, any>} settings
+ */
+function isUpToDate({ env, environmentData, environmentDataThen }, settings) {
+  const isAsThen = environmentDataThen.every(
+    ([key, value]) => environmentData.has(key) && Object.is(environmentData.get(key), value),
+  );
+  if (!isAsThen || environmentData.size !== environmentDataThen.length) return false;
+  return settings.env !== undefined || isDeepStrictEqual(env, { ...process.env });
+}
+
+/**
+ * @param {Spare} spare
+ * @param {Record<string, any>} settings
+ */
+function become({ worker, workerId, port, messages, onMessage }, settings) {
+  announce(worker);
+  process.nextTick(() => {
+    worker.removeListener('message', onMessage);
+    for (const message of messages) worker.emit('message', message);
+  });
+  const post = (/** @type {any} */ message, /** @type {any[]} */ transferList) => {
+    port.postMessage(message, transferList);
+    port.close();
+  };
+  return { workerId, settings, worker, post };
+}
+
+module.exports.warm = warm;

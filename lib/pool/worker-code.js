@@ -1,0 +1,60 @@
+'use strict';
+
+/** The code of a pool's worker that is a thread: its caller compiles it while the first of them boot. */
+
+const path = require('node:path');
+
+const NAME = 'pool';
+const PROGRAM = path.join(__dirname, 'thread.js');
+
+/** What a worker loads before its first task. */
+const MODULES = [
+  'core/addon',
+  'core/errors',
+  'link/decode-special',
+  'link/decoder',
+  'link/encode-special',
+  'link/encoder',
+  'link/intrinsics',
+  'link/layout',
+  'link/materialize',
+  'link/memory',
+  'link/plain-classes',
+  'link/shape-reader',
+  'link/shapes',
+  'link/short-strings',
+  'link/tags',
+  'link/travellers',
+  'link/uncloneable',
+  'link/unsupported',
+  'link/writer',
+  'pool/context',
+  'pool/entrance',
+  'pool/handlers',
+  'pool/page',
+  'pool/port-carrier',
+  'pool/runner',
+  'pool/thread',
+  'pool/transfer',
+  'pool/whole-errors',
+  'threads/node-internals',
+  'threads/preload',
+  'threads/receive',
+];
+
+let isShared = false;
+
+/** Shares it, once. @param {typeof import('../native/index')} addon */
+function shareSoon(addon) {
+  if (isShared) return;
+  isShared = true;
+  setImmediate(() => {
+    const filenames = MODULES.map((name) => path.join(__dirname, '..', `${name}.js`));
+    require('../core/own-code').share(addon, NAME, filenames);
+  }).unref();
+}
+
+module.exports.NAME = NAME;
+module.exports.PROGRAM = PROGRAM;
+module.exports.MODULES = MODULES;
+module.exports.shareSoon = shareSoon;
