@@ -4,6 +4,7 @@
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
+const os = require('node:os');
 const path = require('node:path');
 const test = require('node:test');
 const { ROOT, runOk, scratchFolder } = require('./package-helpers');
@@ -77,4 +78,37 @@ test('an addon of another version is refused', async (t) => {
 test('a complete copy works', async (t) => {
   const { failures } = await inspect(installation(t, { withAddon: true }));
   assert.deepEqual(failures, [null, null]);
+});
+
+const SHORT = `
+const fs = require('node:fs');
+const { loadAddon } = require(process.argv[1] + '/lib/core/addon');
+require('node:os');
+const open = [];
+const results = new Set();
+try {
+  for (;;) open.push(fs.openSync('/dev/null'));
+} catch {
+  // With none, and then, one by one, as many as loading takes.
+  for (let left = 0; left < 12; left++) {
+    try {
+      loadAddon();
+      results.add('loaded');
+    } catch (error) {
+      const { code, syscall, errno, message } = error;
+      const says = /too many open files.*the native addon/.test(message);
+      results.add(JSON.stringify({ code, syscall, errno, says }));
+    }
+    fs.closeSync(open.pop());
+  }
+}
+console.log(JSON.stringify([...results]));
+`;
+
+test('want of file descriptors is what is told, and not that the addon is missing', async () => {
+  const line = 'ulimit -n 64 && exec "$0" -e "$1" "$2"';
+  const stdout = await runOk('sh', ['-c', line, process.execPath, SHORT, ROOT], { cwd: ROOT });
+  const errno = -os.constants.errno.EMFILE;
+  const told = JSON.stringify({ code: 'EMFILE', syscall: 'open', errno, says: true });
+  assert.deepEqual(JSON.parse(stdout), [told, 'loaded']);
 });

@@ -28,7 +28,7 @@ const NO_ADDON = `${__dirname}/none.node`;
 /**
  * The addon, or null where it cannot be had.
  * @returns {Binding | null}
- * @throws ERR_MANYCORE_ADDON_MISSING, ERR_MANYCORE_VERSION_MISMATCH
+ * @throws ERR_MANYCORE_ADDON_MISSING, ERR_MANYCORE_VERSION_MISMATCH, EMFILE and ENFILE
  */
 function loadAddon() {
   if (binding !== undefined) return binding;
@@ -50,7 +50,9 @@ function loadAddon() {
       unavailable = `Node refuses native addons (${refusal})`;
       return null;
     }
-    throw makeError('ERR_MANYCORE_ADDON_MISSING', [firstFailure(error).message], loadAddon);
+    throw (
+      shortage(error) ?? makeError('ERR_MANYCORE_ADDON_MISSING', [firstFailure(error).message], loadAddon)
+    );
   }
   const addonVersion = loaded.version();
   if (addonVersion !== version) {
@@ -98,6 +100,28 @@ function findRefusal() {
   } catch (error) {
     const { code } = /** @type {NodeJS.ErrnoException} */ (error);
     if (code !== undefined && REFUSED.has(code)) return code;
+  }
+  return undefined;
+}
+
+/**
+ * An error that says so if the addon is there, but could not be opened for want of file descriptors: a message is all
+ * that tells, where it was `dlopen` that failed.
+ * @param {any} error
+ */
+function shortage(error) {
+  for (let each = error; each instanceof Error; each = /** @type {any} */ (each.cause)) {
+    const { code: known, message } = /** @type {NodeJS.ErrnoException} */ (each);
+    const inSystem = known === 'ENFILE' || message.includes('Too many open files in system');
+    if (!inSystem && known !== 'EMFILE' && !message.includes('Too many open files')) continue;
+    const code = inSystem ? 'ENFILE' : 'EMFILE';
+    const { message: cause } = firstFailure(error);
+    const about = `${code}: too many open files, the native addon of manycore cannot be loaded. Cause: ${cause}`;
+    return Object.assign(new Error(about), {
+      code,
+      errno: -require('node:os').constants.errno[code],
+      syscall: 'open',
+    });
   }
   return undefined;
 }
