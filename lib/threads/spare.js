@@ -7,15 +7,16 @@ const path = require('node:path');
 const vm = require('node:vm');
 const workerThreads = /** @type {any} */ (require('node:worker_threads'));
 
-const { revived } = require('./preload');
+const { nodes, revived } = require('./preload');
 
 const EVAL = '[worker eval]';
-
+const REHEARSAL = path.join(__dirname, 'rehearsal.js');
 /**
  * @param {Int32Array} wakeUp
  */
 function prepare(wakeUp) {
   rehearse();
+  rehearseStart();
   const { runMain } = Module;
   // Node looks up this method to run the script with it: that is where the thread waits. What it gets is the same
   // method, bound to another script, so that no function of ours is in the way of the program.
@@ -89,6 +90,15 @@ function scriptOf(source) {
     filename: EVAL,
     importModuleDynamically: constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   });
+}
+
+/** What goes by between being woken and the first message of a script: run once, it runs faster the next time. */
+function rehearseStart() {
+  workerThreads.receiveMessageOnPort(workerThreads.parentPort);
+  const job = { filename: '', eval: false, argv: [], workerData: undefined, env: null };
+  begin({ ...job, environmentData: new Map(), dropped: [] }, () => {});
+  Module._load(REHEARSAL, null, false)(nodes.MessageChannel);
+  delete Module._cache[REHEARSAL];
 }
 
 /** Has what later runs loaded, and lets Node warn of what it holds experimental: programs have not asked for it. */
