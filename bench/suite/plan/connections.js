@@ -1,0 +1,174 @@
+'use strict';
+
+/* Of the plan: connections. */
+
+const { points } = require('./points');
+
+/** @type {import('../plan').Section[]} */
+module.exports.sections = [
+  {
+    id: 'cluster',
+    title: 'Cluster: connections',
+    text:
+      'A clustered "Hello!" server under wrk, with a new connection for each request (`close`) and with connections ' +
+      'that stay (`keep-alive`). PM2’s cluster mode is node:cluster with its round-robin and what PM2 adds to a worker. ' +
+      'Paced connections are a thousand a second, alone and beside workers that report 20,000 numbers ten times a second.',
+    steps: [
+      {
+        benchmark: 'connections',
+        args: [
+          '--scenarios',
+          'close,keep-alive',
+          '--duration',
+          '2',
+          '--contenders',
+          'node rr,node none,pm2,manycore,manycore rr',
+        ],
+        quick: ['--duration', '1'],
+      },
+      {
+        benchmark: 'connections',
+        node: 24,
+        args: [
+          '--scenarios',
+          'close',
+          '--duration',
+          '2',
+          '--contenders',
+          'node rr,manycore,manycore rr,reuseport',
+        ],
+        quick: ['--duration', '1'],
+      },
+      {
+        benchmark: 'connections',
+        args: [
+          '--rate',
+          '1000',
+          '--ipc',
+          '1',
+          '--scenarios',
+          'paced,paced + ipc',
+          '--duration',
+          '3',
+          '--contenders',
+          'node rr,manycore',
+        ],
+        quick: ['--duration', '1'],
+      },
+    ],
+    headlines: [
+      {
+        what: 'connections per second',
+        scenario: 'close',
+        contender: 'manycore',
+        peer: 'node rr',
+        metric: 'rate',
+        target: 1.9,
+      },
+      {
+        what: 'server CPU for a connection',
+        scenario: 'close',
+        contender: 'manycore',
+        peer: 'node rr',
+        metric: 'cpuUs',
+        target: 0.42,
+      },
+      {
+        what: 'latency of connections, the slowest in a hundred',
+        scenario: 'close',
+        contender: 'manycore',
+        peer: 'node rr',
+        metric: 'p99Ms',
+        target: 0.6,
+      },
+      {
+        what: 'the primary’s CPU for a connection handed over in turn',
+        scenario: 'close',
+        contender: 'manycore rr',
+        peer: 'node rr',
+        metric: 'primaryUs',
+        target: 0.2,
+      },
+      {
+        what: 'connections per second, against PM2',
+        scenario: 'close',
+        contender: 'manycore',
+        peer: 'pm2',
+        metric: 'rate',
+        target: 1.9,
+      },
+      {
+        what: 'requests per second on kept connections',
+        scenario: 'keep-alive',
+        contender: 'manycore',
+        peer: 'node rr',
+        metric: 'rate',
+        target: 1,
+      },
+      {
+        what: 'strictly in turn, against the same',
+        scenario: 'close',
+        contender: 'manycore rr',
+        peer: 'node rr',
+        metric: 'rate',
+        target: 1,
+      },
+      {
+        what: 'connections on Node 24, against SO_REUSEPORT',
+        step: 1,
+        scenario: 'close',
+        contender: 'manycore',
+        peer: 'reuseport',
+        metric: 'rate',
+        target: 0.98,
+      },
+      {
+        what: 'strictly in turn on Node 24, against SO_REUSEPORT',
+        step: 1,
+        scenario: 'close',
+        contender: 'manycore rr',
+        peer: 'reuseport',
+        metric: 'rate',
+        target: 0.93,
+      },
+      {
+        what: 'the slowest in a hundred beside metrics over IPC, against alone',
+        step: 2,
+        scenario: 'paced + ipc',
+        contender: 'manycore',
+        peer: 'manycore',
+        peerScenario: 'paced',
+        metric: 'p99Ms',
+        target: 1.5,
+      },
+    ],
+    curves: [
+      {
+        id: 'workers',
+        title: 'Connections per second by number of workers',
+        x: 'workers',
+        benchmark: 'connections',
+        metric: 'rate',
+        contenders: ['node rr', 'manycore', 'manycore rr'],
+        points: points([1, 2, 4, 8, 16, 32, 64], (x) => ({
+          scenario: 'close',
+          args: ['--workers', String(x), '--duration', '2', '--rounds', '1'],
+        })),
+        quick: [1, 4],
+      },
+      {
+        id: 'listeners',
+        title: 'Connections per second by number of listening servers',
+        x: 'listeners',
+        benchmark: 'connections',
+        metric: 'rate',
+        contenders: ['node rr', 'manycore', 'manycore rr'],
+        points: points([1, 4, 16, 64, 256], (x) => ({
+          scenario: 'close',
+          args: ['--listeners', String(x), '--duration', '2', '--rounds', '1'],
+        })),
+        quick: [1, 16],
+      },
+    ],
+  },
+];

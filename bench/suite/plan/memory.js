@@ -1,0 +1,132 @@
+'use strict';
+
+/* Of the plan: shared data and locks, and what loading costs. */
+
+const { points } = require('./points');
+
+/** @type {import('../plan').Section[]} */
+module.exports.sections = [
+  {
+    id: 'shared',
+    title: 'Shared data',
+    text: 'A map in shared memory against lmdb and Redis on localhost; a rate limiter used by two processes at once.',
+    steps: [{ benchmark: 'shared', quick: ['--scenarios', 'get,set'] }],
+    headlines: [
+      {
+        what: 'reads of 64 characters, against lmdb',
+        scenario: 'get',
+        contender: 'manycore',
+        peer: 'lmdb',
+        metric: 'rate',
+        target: 3,
+      },
+      {
+        what: 'writes of 64 characters, against lmdb',
+        scenario: 'set',
+        contender: 'manycore',
+        peer: 'lmdb',
+        metric: 'rate',
+        target: 5,
+      },
+      {
+        what: 'reads of 64 characters, against Redis',
+        scenario: 'get',
+        contender: 'manycore',
+        peer: 'redis',
+        metric: 'rate',
+        target: 50,
+      },
+      {
+        what: 'writes of 64 characters, against Redis',
+        scenario: 'set',
+        contender: 'manycore',
+        peer: 'redis',
+        metric: 'rate',
+        target: 50,
+      },
+      {
+        what: 'reads by two processes, against one',
+        scenario: 'get-scaling',
+        contender: 'together',
+        peer: 'alone',
+        metric: 'rate',
+        target: 1.7,
+      },
+      {
+        what: 'writes by two processes, against one',
+        scenario: 'set-scaling',
+        contender: 'together',
+        peer: 'alone',
+        metric: 'rate',
+        target: 1.7,
+      },
+      {
+        what: 'consuming from rate limits, by two processes',
+        scenario: 'limit-2',
+        contender: 'manycore',
+        peer: 'lmdb',
+        metric: 'rate',
+        target: 1e6,
+        of: 'figure',
+      },
+      {
+        what: 'memory of an entry',
+        scenario: 'overhead',
+        contender: 'manycore',
+        peer: 'manycore',
+        metric: 'overheadBytes',
+        target: 64,
+        of: 'figure',
+      },
+    ],
+    curves: [
+      {
+        id: 'entries',
+        title: 'Reads per second by number of entries in the map',
+        x: 'entries',
+        benchmark: 'shared',
+        metric: 'rate',
+        contenders: ['lmdb', 'manycore'],
+        points: points([1e2, 1e3, 1e4, 1e5, 1e6, 1e7], (x) => ({
+          scenario: 'get',
+          args: ['--entries', String(x), '--rounds', '1'],
+        })),
+        quick: [1e2, 1e5],
+      },
+    ],
+  },
+  {
+    id: 'locks',
+    title: 'Locks',
+    text: 'Taking a lock and giving it back, and how long after the death of a holder the next one has it.',
+    steps: [{ benchmark: 'locks' }, { benchmark: 'locks-death', quick: ['--rounds', '1'] }],
+    headlines: [
+      {
+        what: 'taking a free lock and giving it back',
+        scenario: 'beyond-calls',
+        contender: 'manycore',
+        peer: 'manycore',
+        metric: 'beyondNs',
+        target: 150,
+        of: 'figure',
+      },
+      {
+        what: 'from the death of a holder to the next, at most',
+        step: 1,
+        scenario: 'killed',
+        contender: 'lockAsync',
+        peer: 'lock',
+        metric: 'longestMs',
+        target: 100,
+        of: 'figure',
+      },
+    ],
+  },
+  {
+    id: 'require',
+    title: 'Loading',
+    text: 'What `require` costs a process.',
+    steps: [{ benchmark: 'require', quick: ['--processes', '5'] }],
+    headlines: [],
+  },
+];
