@@ -75,10 +75,10 @@ class Runner {
     this.#pull = native.pullFunction();
     this.#report = native.reportFunction();
     const linger = native.lingerFunction();
-    this.#lingerer = new Looker((limitUs) => {
-      this.#words[LINGER_WORD] = limitUs;
+    this.#lingerer = new Looker(() => {
+      this.#words[LINGER_WORD] = LINGER_US;
       return linger() === 1;
-    }, LINGER_US);
+    });
     this.#decoder = new Decoder(this.#input);
     this.#decoder.takeLarge = (number) => takeBuffer(native, number - 1);
     this.#carrier = carrier;

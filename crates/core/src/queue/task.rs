@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::ring::slab::Payload;
 
 /// Records up to this many bytes need no allocation of their own.
-const INLINE_BYTES: usize = 31;
+const INLINE_BYTES: usize = 30;
 
 /// What a worker is to do with a task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
