@@ -106,14 +106,14 @@ function findRefusal() {
 
 /**
  * An error that says so if the addon is there, but could not be opened for want of file descriptors: a message is all
- * that tells, where it was `dlopen` that failed.
+ * that tells, where it was `dlopen` that failed, or Node 24 reading a package.json.
  * @param {any} error
  */
 function shortage(error) {
   for (let each = error; each instanceof Error; each = /** @type {any} */ (each.cause)) {
     const { code: known, message } = /** @type {NodeJS.ErrnoException} */ (each);
-    const inSystem = known === 'ENFILE' || message.includes('Too many open files in system');
-    if (!inSystem && known !== 'EMFILE' && !message.includes('Too many open files')) continue;
+    const inSystem = known === 'ENFILE' || /too many open files in system/i.test(message);
+    if (!inSystem && known !== 'EMFILE' && !/too many open files/i.test(message)) continue;
     const code = inSystem ? 'ENFILE' : 'EMFILE';
     const { message: cause } = firstFailure(error);
     const about = `${code}: too many open files, the native addon of manycore cannot be loaded. Cause: ${cause}`;
