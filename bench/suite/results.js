@@ -102,8 +102,8 @@ async function runCurve({ id, benchmark, metric, contenders, points, quick: few 
  * @param {number} at the step
  */
 function scenariosAtHead({ headlines }, at) {
-  const own = headlines.filter(({ step = 0 }) => step === at).map(({ scenario }) => scenario);
-  return [...new Set(own)];
+  const own = headlines.filter(({ step = 0 }) => step === at);
+  return [...new Set(own.flatMap(({ scenario, peerScenario = scenario }) => [peerScenario, scenario]))];
 }
 
 /**
