@@ -93,21 +93,14 @@ impl Array {
             body_bytes: words.saturating_mul(8),
             initialise: &|segment| {
                 let [code, bytes] = of.parameters();
-                for (parameter, value) in segment.parameters().iter().zip([code, bytes, capacity as u64]) {
-                    parameter.store(value, Ordering::Relaxed);
-                }
+                segment.set_parameters([code, bytes, capacity as u64]);
                 if let Some(word) = segment.body().get(super::spine::LENGTH) {
                     word.store(length.min(capacity) as u64, Ordering::Relaxed);
                 }
             },
         })?;
         let corrupt = || OpenError::Corrupt("its parameters cannot be");
-        let parameter = |index: usize| {
-            segment
-                .parameters()
-                .get(index)
-                .map_or(0, |word| word.load(Ordering::Relaxed))
-        };
+        let parameter = |index| segment.parameter(index);
         let of = ElementType::from_parameters([parameter(0), parameter(1)]).ok_or_else(corrupt)?;
         let capacity = usize::try_from(parameter(2)).map_err(|_| corrupt())?;
         let array = Self {

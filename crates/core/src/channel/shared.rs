@@ -9,7 +9,6 @@ use crate::shm::object::{ObjectSegment, Plan};
 use crate::shm::owner_lock::System;
 use crate::shm::words::Words;
 use crate::shm::OpenError;
-use crate::sync::Ordering;
 
 /// Records that one consumer takes.
 pub const CHANNEL: Kind = Kind {
@@ -46,17 +45,10 @@ impl Queue {
             kind,
             body_bytes: words.saturating_mul(8),
             initialise: &|segment| {
-                for (parameter, value) in segment.parameters().iter().zip([words as u64, most]) {
-                    parameter.store(value, Ordering::Relaxed);
-                }
+                segment.set_parameters([words as u64, most]);
             },
         })?;
-        let parameter = |index: usize| {
-            segment
-                .parameters()
-                .get(index)
-                .map_or(0, |word| word.load(Ordering::Relaxed))
-        };
+        let parameter = |index| segment.parameter(index);
         let words = usize::try_from(parameter(0)).unwrap_or(usize::MAX);
         let most = parameter(1);
         let queue = Self { segment, words, most };

@@ -47,21 +47,13 @@ impl Histogram {
             kind: KIND,
             body_bytes: (COUNTS + scale.counts) * 8,
             initialise: &|segment| {
-                let parameters = [scale.lowest, scale.highest, u64::from(scale.digits)];
-                for (word, value) in segment.parameters().iter().zip(parameters) {
-                    word.store(value, Ordering::Relaxed);
-                }
+                segment.set_parameters([scale.lowest, scale.highest, u64::from(scale.digits)]);
                 if let Some(least) = segment.body().first() {
                     least.store(u64::MAX, Ordering::Relaxed);
                 }
             },
         })?;
-        let parameter = |index: usize| {
-            segment
-                .parameters()
-                .get(index)
-                .map_or(0, |word| word.load(Ordering::Relaxed))
-        };
+        let parameter = |index| segment.parameter(index);
         let digits = u32::try_from(parameter(2)).unwrap_or(0);
         let scale = Scale::new(parameter(0), parameter(1), digits);
         match scale.filter(|scale| COUNTS + scale.counts <= segment.body().len()) {

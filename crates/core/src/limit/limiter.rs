@@ -19,7 +19,6 @@ use crate::shm::object::{ObjectSegment, Plan};
 use crate::shm::owner_lock::System;
 use crate::shm::words::Words;
 use crate::shm::OpenError;
-use crate::sync::Ordering;
 use crate::sys::clock::monotonic_ns;
 use crate::table::entry::hash;
 
@@ -225,7 +224,7 @@ impl Limiter {
             kind: KIND,
             body_bytes: sets.saturating_mul(SET_WORDS * 8),
             initialise: &|segment| {
-                let parameters = [
+                segment.set_parameters([
                     u64::from(rules.slides),
                     rules.limit,
                     rules.window_ns,
@@ -234,18 +233,10 @@ impl Limiter {
                     random() | 1,
                     random() | 1,
                     monotonic_ns(),
-                ];
-                for (word, value) in segment.parameters().iter().zip(parameters) {
-                    word.store(value, Ordering::Relaxed);
-                }
+                ]);
             },
         })?;
-        let parameter = |index: usize| {
-            segment
-                .parameters()
-                .get(index)
-                .map_or(0, |word| word.load(Ordering::Relaxed))
-        };
+        let parameter = |index| segment.parameter(index);
         let rules = Rules {
             slides: parameter(0) == 1,
             limit: parameter(1),

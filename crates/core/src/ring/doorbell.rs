@@ -136,12 +136,9 @@ impl Doorbell {
         if !consumer.may_look_on() || !self.spin.should_spin(latency) {
             return false;
         }
-        let Some(_permit) = Permit::acquire() else {
+        let Some(found) = search(consumer, latency.limit()) else {
             return false;
         };
-        consumer.begin_search();
-        let found = is_soon_pending(consumer, latency);
-        consumer.end_search();
         match found {
             true => self
                 .spin
@@ -170,19 +167,20 @@ pub fn is_soon_pending(consumer: &(impl Consumer + ?Sized), latency: Latency) ->
 
 /// As a consumer that looks for work by itself, for a while within a drain. True when there is something.
 pub fn linger(consumer: &(impl Consumer + ?Sized), limit: Duration) -> bool {
-    if !consumer.may_look_on() {
-        return false;
-    }
-    let Some(_permit) = Permit::acquire() else {
-        return false;
-    };
+    consumer.may_look_on() && search(consumer, limit).unwrap_or(false)
+}
+
+/// Looks on as one of those that may at a time, which the consumer is told of. `None` when there are enough of them.
+fn search(consumer: &(impl Consumer + ?Sized), limit: Duration) -> Option<bool> {
+    let _permit = Permit::acquire()?;
     consumer.begin_search();
     let found = is_pending_within(consumer, limit);
     consumer.end_search();
-    found
+    Some(found)
 }
 
-fn is_pending_within(consumer: &(impl Consumer + ?Sized), limit: Duration) -> bool {
+/// Looks on, at most so long. True when there is something.
+pub fn is_pending_within(consumer: &(impl Consumer + ?Sized), limit: Duration) -> bool {
     let start = Instant::now();
     loop {
         for _ in 0..64 {

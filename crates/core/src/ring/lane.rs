@@ -7,10 +7,10 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::control::Control;
-use super::doorbell::stamp;
+use super::doorbell::{is_pending_within, stamp};
 use super::overflow::{Overflow, Taken};
 use super::slab::Slab;
 use crate::shm::segment::{page_size, Mapping, Segment};
@@ -101,21 +101,7 @@ impl Memory {
 
     /// Consumer: looks on for a record, at most so long. True when there is one.
     pub fn look_on(&self, limit: Duration) -> bool {
-        let control = self.control();
-        let start = Instant::now();
-        loop {
-            for _ in 0..64 {
-                if control.is_pending() {
-                    return true;
-                }
-                std::hint::spin_loop();
-            }
-            if start.elapsed() > limit {
-                return false;
-            }
-            // The peer may wait for this very processor: a thread that is woken is often put beside its waker.
-            std::thread::yield_now();
-        }
+        is_pending_within(self.control(), limit)
     }
 }
 

@@ -21,7 +21,7 @@ use rustix::io::Errno;
 use super::directory::{Directory, Name};
 use super::header::{Header, Kind, HEADER_BYTES};
 use super::OpenError;
-use crate::sync::AtomicU64;
+use crate::sync::{AtomicU64, Ordering};
 use crate::sys::memory::available_bytes;
 
 const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
@@ -287,6 +287,20 @@ impl ObjectSegment {
     /// The object's parameters in the header.
     pub fn parameters(&self) -> &[AtomicU64] {
         self.header().map_or(&[], Header::parameters)
+    }
+
+    /// One of them; 0 for what there is no room for.
+    pub fn parameter(&self, index: usize) -> u64 {
+        self.parameters()
+            .get(index)
+            .map_or(0, |word| word.load(Ordering::Relaxed))
+    }
+
+    /// Maker: sets them, from the first on.
+    pub fn set_parameters<const COUNT: usize>(&self, values: [u64; COUNT]) {
+        for (word, value) in self.parameters().iter().zip(values) {
+            word.store(value, Ordering::Relaxed);
+        }
     }
 
     /// The object's words.

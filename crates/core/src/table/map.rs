@@ -130,13 +130,7 @@ impl Table {
     /// # Errors
     /// `Corrupt` when its parameters cannot be.
     pub fn over(segment: Arc<ObjectSegment>) -> Result<Self, OpenError> {
-        let parameter = |index: usize| {
-            let word = segment
-                .parameters()
-                .get(index)
-                .map_or(0, |word| word.load(Ordering::Relaxed));
-            usize::try_from(word).unwrap_or(usize::MAX)
-        };
+        let parameter = |index| usize::try_from(segment.parameter(index)).unwrap_or(usize::MAX);
         let corrupt = || OpenError::Corrupt("its parameters cannot be");
         let (shards, shard_words) = (parameter(0), parameter(1));
         let geometry = Geometry::new(shard_words, parameter(2), parameter(3) == 1).ok_or_else(corrupt)?;
@@ -328,7 +322,7 @@ impl Table {
 }
 
 fn initialise(segment: &ObjectSegment, layout: &Layout, ttl_ns: u64) {
-    let parameters = [
+    segment.set_parameters([
         layout.shards as u64,
         layout.shard_words as u64,
         layout.geometry.buckets as u64,
@@ -336,10 +330,7 @@ fn initialise(segment: &ObjectSegment, layout: &Layout, ttl_ns: u64) {
         random() | 1,
         random() | 1,
         ttl_ns,
-    ];
-    for (word, value) in segment.parameters().iter().zip(parameters) {
-        word.store(value, Ordering::Relaxed);
-    }
+    ]);
     let body = Words::new(segment.body());
     for number in 0..layout.shards {
         let shard = body

@@ -16,7 +16,7 @@ impl State {
     pub fn tend(&mut self) -> Option<u64> {
         let now_ns = monotonic_ns();
         let mut sleep_ns: Option<u64> = None;
-        let mut within = |ns: u64| sleep_ns = Some(sleep_ns.map_or(ns, |least| least.min(ns)));
+        let mut within = |ns| lower(&mut sleep_ns, ns);
         let stall_ns = u64::try_from(self.options.stall_limit.as_nanos()).unwrap_or(u64::MAX);
         let mut has_recovered = false;
         for token in std::mem::take(&mut self.watched) {
@@ -66,7 +66,7 @@ impl State {
     /// Returns how soon some listener needs another look, in nanoseconds from now.
     fn tend_listeners(&mut self, now_ns: u64, has_recovered: bool) -> Option<u64> {
         let mut sleep_ns: Option<u64> = None;
-        let mut within = |ns: u64| sleep_ns = Some(sleep_ns.map_or(ns, |least| least.min(ns)));
+        let mut within = |ns| lower(&mut sleep_ns, ns);
         for id in std::mem::take(&mut self.restless) {
             let Some(listener) = self.listeners.get_mut(&id) else {
                 continue;
@@ -137,4 +137,9 @@ impl State {
             self.grant(id);
         }
     }
+}
+
+/// The earlier one of a time that may be set and another.
+pub(super) fn lower(least: &mut Option<u64>, ns: u64) {
+    *least = Some(least.map_or(ns, |least| least.min(ns)));
 }

@@ -17,6 +17,7 @@ use std::sync::atomic::{fence, Ordering::SeqCst};
 use rustix::event::epoll;
 
 use super::super::policy::{self, Candidate, Policy};
+use super::deadlines::lower;
 use super::hand_over::candidates;
 use super::listener::Listener;
 use super::state::State;
@@ -116,43 +117,28 @@ impl State {
 
     /// Brings up to date how much of what was granted is taken.
     fn settle(&mut self, id: u32) {
-        let Some(grants) = self
-            .listeners
-            .get_mut(&id)
-            .and_then(|listener| listener.grants.as_mut())
-        else {
+        let Some(grants) = self.grants_of(id) else {
             return;
         };
         let mut owing = std::mem::take(&mut grants.owing);
-        owing.retain(|token| {
-            let Some(worker) = self.workers.get_mut(token) else {
-                return false;
-            };
-            worker.settle(&self.board, |listener, count| {
-                deduct(self.listeners.get_mut(&listener), count);
-            });
-            worker.is_granted(id)
+        owing.retain(|&token| {
+            self.settle_worker(token);
+            self.workers
+                .get(&token)
+                .is_some_and(|worker| worker.is_granted(id))
         });
-        if let Some(grants) = self
-            .listeners
-            .get_mut(&id)
-            .and_then(|listener| listener.grants.as_mut())
-        {
+        if let Some(grants) = self.grants_of(id) {
             grants.owing = owing;
         }
     }
 
+    fn grants_of(&mut self, id: u32) -> Option<&mut Grants> {
+        self.listeners.get_mut(&id)?.grants.as_mut()
+    }
+
     fn look_again(&mut self, id: u32, at_ns: u64) {
-        if let Some(grants) = self
-            .listeners
-            .get_mut(&id)
-            .and_then(|listener| listener.grants.as_mut())
-        {
-            grants.look_again_ns = Some(
-                grants
-                    .look_again_ns
-                    .map_or(at_ns, |before_ns| before_ns.min(at_ns)),
-            );
+        if let Some(grants) = self.grants_of(id) {
+            lower(&mut grants.look_again_ns, at_ns);
             self.restless.insert(id);
         }
     }
