@@ -7,6 +7,7 @@ const fc = require('fast-check');
 
 const { Cloner } = require('../lib/link/cloner');
 const { UNSUPPORTED } = require('../lib/link/unsupported');
+const cases = require('./support/clone-cases');
 const { difference } = require('./support/same');
 const { Point, cloneable } = require('./support/values');
 
@@ -67,35 +68,26 @@ test('cycles and shared parts, few and many', () => {
 
 test('objects of all sizes', WATCHDOG, () => {
   const cloner = new Cloner();
-  const wide = Object.fromEntries(Array.from({ length: 5000 }, (_, i) => [`key${i}`, i]));
-  const values = [
-    wide,
-    { ...wide, first: { ...wide } },
-    Array.from({ length: 100_000 }, (_, i) => i / 3),
-    new Array(100),
-    Object.assign(new Array(50_000_000), { 7: 'seven' }),
-    Object.assign([], { 4294967294: 'last', 4294967295: 'a name', 7: 'seven' }),
-    Array.from({ length: 300 }, (_, i) => ({ [`unique${i}`]: i })),
-  ];
-  for (const value of values) assert.ok(check(cloner, value));
+  for (const value of cases.sized()) assert.ok(check(cloner, value));
+  assert.ok(check(cloner, Object.assign(new Array(50_000_000), { 7: 'seven' })));
+});
+
+test('arrays with holes and names of all lengths', WATCHDOG, () => {
+  const cloner = new Cloner();
+  cases.checkArrays((array) => check(cloner, array));
 });
 
 test('what nests too deeply for JavaScript is left to the platform', () => {
   const cloner = new Cloner();
-  const nest = (depth) => {
-    let value = { end: true };
-    for (let i = 0; i < depth; i++) value = i % 2 === 0 ? [value] : { value };
-    return value;
-  };
-  assert.ok(check(cloner, nest(500)));
-  assert.equal(cloner.clone(nest(10_000)), UNSUPPORTED);
+  assert.ok(check(cloner, cases.nest(500)));
+  assert.equal(cloner.clone(cases.nest(10_000)), UNSUPPORTED);
   assert.ok(check(cloner, { after: 1 }));
 });
 
 test('more shapes than are kept', WATCHDOG, () => {
   const cloner = new Cloner();
   for (let i = 0; i < 30_000; i++) {
-    const value = { [`a${i % 300}`]: 1, [`b${i % 251}`]: { c: i }, [`d${i}`]: i };
+    const value = cases.ofOwnShape(i);
     const copy = cloner.clone(value);
     if (i % 97 === 0 || i > 29_900) assert.deepEqual(copy, value);
   }
@@ -174,45 +166,10 @@ test('a value that turns out half way to be for the platform is not read again',
 
 test('a getter may change what is being cloned', () => {
   const cloner = new Cloner();
-  const make = () => {
-    const map = new Map([[1, 2]]);
-    const array = [1, 2, 3, 4];
-    return {
-      map,
-      array,
-      nested: {
-        get inside() {
-          return array.push(5);
-        },
-      },
-      get change() {
-        delete this.gone;
-        delete this.toString;
-        this.come = 1;
-        this.kept = { now: 'another' };
-        map.set(3, 4);
-        array.pop();
-        return 1;
-      },
-      gone: 1,
-      toString: {},
-      kept: { until: 'then' },
-    };
-  };
-  for (let i = 0; i < TIMES; i++) checkMade(cloner, make);
-  const makeMap = () => {
-    const map = new Map();
-    map.set('a', {
-      get grow() {
-        map.set('b', 1);
-        return 1;
-      },
-    });
-    return map;
-  };
-  checkMade(cloner, makeMap);
+  for (let i = 0; i < TIMES; i++) checkMade(cloner, cases.changing);
+  checkMade(cloner, cases.growing);
   checkMade(cloner, () => [
-    makeMap(),
+    cases.growing(),
     {
       get self() {
         return this;
@@ -222,23 +179,7 @@ test('a getter may change what is being cloned', () => {
 });
 
 test('what cannot be cloned, or only by the platform, is refused', () => {
-  const { port1 } = new MessageChannel();
-  port1.close();
-  const refused = [
-    new Proxy({}, {}),
-    new Proxy([], {}),
-    new WeakMap(),
-    Promise.resolve(),
-    [].values(),
-    new Map().entries(),
-    port1,
-    new Blob([]),
-    new SharedArrayBuffer(8),
-    globalThis,
-    Object.create(Map.prototype),
-    { deep: [[{ er: () => 1 }]] },
-    [Symbol('s')],
-  ];
+  const refused = [...cases.refused(), Object.create(Map.prototype), [Symbol('s')]];
   for (const value of refused) {
     const cloner = new Cloner();
     for (let i = 0; i < 3; i++) assert.equal(cloner.clone(value), UNSUPPORTED);
@@ -248,47 +189,26 @@ test('what cannot be cloned, or only by the platform, is refused', () => {
 
 test('values are read by what they are, not by what is put on them', () => {
   const cloner = new Cloner();
-  const date = Object.assign(new Date(5), { getTime: () => 7, extra: 1 });
-  const map = new Map([[1, 2]]);
-  map.forEach = () => assert.fail('called');
-  map[Symbol.iterator] = () => assert.fail('called');
-  class List extends Array {}
-  class Dictionary extends Map {}
-  const values = [
-    date,
-    map,
-    List.of(1, 2),
-    new Dictionary([[1, 2]]),
-    Object.setPrototypeOf([1], null),
-    [new Point(1), new Point(2)],
-  ];
+  const values = [...cases.disguised(), [new Point(1), new Point(2)]];
   for (const value of values) for (let i = 0; i < TIMES; i++) assert.ok(check(cloner, value));
 });
 
 test('inherited and hidden properties stay behind', (t) => {
   const cloner = new Cloner();
-  const hidden = Object.defineProperty({ a: 1, [Symbol('s')]: 2 }, 'b', { value: 2, enumerable: false });
-  for (let i = 0; i < TIMES; i++) assert.ok(check(cloner, hidden));
+  for (let i = 0; i < TIMES; i++) assert.ok(check(cloner, cases.withHidden()));
   Object.prototype.polluted = 'no';
   t.after(() => delete Object.prototype.polluted);
   for (let i = 0; i < TIMES; i++) assert.ok(check(cloner, [{ a: 1 }, { a: [1] }, {}]));
 });
 
 test('names of prototypes are names like others', (t) => {
-  Object.defineProperty(Object.prototype, 'trap', {
-    set() {
-      assert.fail('called');
-    },
-    configurable: true,
-  });
-  t.after(() => delete Object.prototype.trap);
+  cases.setTrap(t);
   const cloner = new Cloner();
   for (let i = 0; i < TIMES; i++) {
     const value = JSON.parse('{"__proto__": {"polluted": 1}, "constructor": {"prototype": 1}, "valueOf": 1}');
     assert.ok(check(cloner, value));
     assert.equal({}.polluted, undefined);
-    const trap = { value: { i }, enumerable: true, writable: true, configurable: true };
-    assert.ok(check(cloner, Object.defineProperty({}, 'trap', trap)));
+    assert.ok(check(cloner, cases.overTrap({ i })));
     assert.ok(check(cloner, { 1: 'one', name: 2, 0: [undefined, null, 1n] }));
   }
 });

@@ -5,6 +5,7 @@ const test = require('node:test');
 const v8 = require('node:v8');
 const fc = require('fast-check');
 
+const cases = require('./support/clone-cases');
 const { Codec } = require('./support/codec');
 const { difference } = require('./support/same');
 const { Point, cloneable } = require('./support/values');
@@ -63,63 +64,14 @@ function hasView(value, seen = new Set()) {
 
 test('objects of all sizes', WATCHDOG, () => {
   const codec = new Codec();
-  const wide = Object.fromEntries(Array.from({ length: 5000 }, (_, i) => [`key${i}`, i]));
-  assert.ok(check(codec, wide));
-  assert.ok(check(codec, { ...wide, first: { ...wide } }));
-  assert.ok(
-    check(
-      codec,
-      Array.from({ length: 100_000 }, (_, i) => i / 3),
-    ),
-  );
-  assert.ok(check(codec, new Array(100)));
-  assert.ok(check(codec, Object.assign([], { 4294967294: 'last', 4294967295: 'a name', 7: 'seven' })));
-  assert.ok(
-    check(
-      codec,
-      Array.from({ length: 300 }, (_, i) => ({ [`unique${i}`]: i })),
-    ),
-  );
+  for (const value of cases.sized()) assert.ok(check(codec, value));
   assert.ok(check(codec, 'x'.repeat(1_000_000)));
   assert.ok(check(codec, '字'.repeat(1_000_000)));
 });
 
-/** Arrays of all kinds. */
-function* arraysOf(length) {
-  const array = Array.from({ length }, (_, i) => i / 2);
-  yield array;
-  yield array.map((each) => ({ each }));
-  yield array.map((each) => `text ${each}`);
-  yield Object.assign([...array], { named: true });
-  yield Object.assign([...array], { [Symbol('no name')]: true });
-  yield Object.defineProperty([...array], 'hidden', { value: 1 });
-  yield Object.freeze([...array]);
-  const holed = [...array];
-  delete holed[length >> 1];
-  yield holed;
-  // As many names as a whole one has.
-  yield Object.assign([...holed], { named: true });
-  const headless = [...array];
-  delete headless[0];
-  yield Object.assign(headless, { 4294967295: 'a name' });
-  const endless = [...array];
-  endless.length = length + 1;
-  yield endless;
-  yield Object.assign([...endless], { named: true });
-  yield Object.defineProperty([...array], length - 1, { enumerable: false });
-  yield Object.defineProperty([...array], 0, { enumerable: true, get: () => 'got' });
-}
-
 test('arrays with holes and names of all lengths', WATCHDOG, () => {
   const codec = new Codec();
-  let checked = 0;
-  for (const length of [1, 2, 23, 24, 25, 100, 1000, 5000]) {
-    for (const array of arraysOf(length)) {
-      assert.ok(check(codec, array));
-      checked++;
-    }
-  }
-  assert.equal(checked, 8 * 14);
+  cases.checkArrays((array) => check(codec, array));
 });
 
 test('a getter of a long array runs once', () => {
@@ -132,20 +84,15 @@ test('a getter of a long array runs once', () => {
 
 test('what nests too deeply for JavaScript is left to the platform', () => {
   const codec = new Codec();
-  const nest = (depth) => {
-    let value = { end: true };
-    for (let i = 0; i < depth; i++) value = i % 2 === 0 ? [value] : { value };
-    return value;
-  };
-  assert.ok(check(codec, nest(500)));
-  assert.equal(codec.copy(nest(10_000)), undefined);
+  assert.ok(check(codec, cases.nest(500)));
+  assert.equal(codec.copy(cases.nest(10_000)), undefined);
   assert.ok(check(codec, { after: 1 }));
 });
 
 test('more shapes than there are numbers', WATCHDOG, () => {
   const codec = new Codec();
   for (let i = 0; i < 70_000; i++) {
-    const value = { [`a${i % 300}`]: 1, [`b${i % 251}`]: { c: i }, [`d${i}`]: i };
+    const value = cases.ofOwnShape(i);
     const copy = codec.copy(value);
     if (i % 97 === 0 || i > 69_900) assert.deepEqual(copy.value, value);
   }
@@ -188,40 +135,13 @@ test('getters run once, in order, and may throw', () => {
 
 test('a getter may change what is being cloned', () => {
   const codec = new Codec();
-  const make = () => {
-    const map = new Map([[1, 2]]);
-    const array = [1, 2, 3, 4];
-    return {
-      map,
-      array,
-      get change() {
-        delete this.gone;
-        this.come = 1;
-        map.set(3, 4);
-        array.pop();
-        return 1;
-      },
-      gone: 1,
-    };
-  };
-  assert.equal(difference(codec.copy(make()).value, structuredClone(make())), undefined);
-  const entries = () => {
-    const map = new Map();
-    map.set('a', {
-      get grow() {
-        map.set('b', 1);
-        return 1;
-      },
-    });
-    return map;
-  };
-  assert.equal(difference(codec.copy(entries()).value, structuredClone(entries())), undefined);
+  for (const make of [cases.changing, cases.growing]) {
+    assert.equal(difference(codec.copy(make()).value, structuredClone(make())), undefined);
+  }
 });
 
 test('what cannot be cloned, or only by the platform, is refused', () => {
   const codec = new Codec();
-  const { port1 } = new MessageChannel();
-  port1.close();
   const detached = new ArrayBuffer(8);
   const viewOfDetached = new Uint8Array(detached);
   structuredClone(detached, { transfer: [detached] });
@@ -229,26 +149,16 @@ test('what cannot be cloned, or only by the platform, is refused', () => {
     () => 1,
     Symbol('s'),
     Object(Symbol('s')),
-    new Proxy({}, {}),
-    new Proxy([], {}),
-    new WeakMap(),
+    ...cases.refused(),
     new WeakSet(),
     new WeakRef({}),
-    Promise.resolve(),
     (function* generate() {})(),
-    [].values(),
-    new Map().entries(),
-    port1,
-    new Blob([]),
-    new SharedArrayBuffer(8),
     new Uint8Array(new SharedArrayBuffer(8)),
     new ArrayBuffer(8, { maxByteLength: 16 }),
     new Uint8Array(new ArrayBuffer(8, { maxByteLength: 16 })),
     detached,
     viewOfDetached,
     new AbortController().signal,
-    globalThis,
-    { deep: [[{ er: () => 1 }]] },
   ];
   for (const value of refused) {
     assert.equal(codec.copy(value), undefined, String(Object.prototype.toString.call(value)));
@@ -258,23 +168,10 @@ test('what cannot be cloned, or only by the platform, is refused', () => {
 
 test('values are read by what they are, not by what is put on them', () => {
   const codec = new Codec();
-  const date = Object.assign(new Date(5), { getTime: () => 7, extra: 1 });
-  const map = new Map([[1, 2]]);
-  map.forEach = () => assert.fail('called');
-  map[Symbol.iterator] = () => assert.fail('called');
   const bytes = new Uint8Array([1, 2, 3]);
   Object.defineProperty(bytes, 'length', { value: 1 });
   Object.defineProperty(bytes, 'buffer', { value: new ArrayBuffer(0) });
-  class List extends Array {}
-  class Dictionary extends Map {}
-  for (const value of [
-    date,
-    map,
-    bytes,
-    List.of(1, 2),
-    new Dictionary([[1, 2]]),
-    Object.setPrototypeOf([1], null),
-  ]) {
+  for (const value of [...cases.disguised(), bytes]) {
     const copy = codec.copy(value);
     assert.equal(difference(copy.value, structuredClone(value)), undefined);
   }
@@ -282,8 +179,7 @@ test('values are read by what they are, not by what is put on them', () => {
 
 test('inherited and hidden properties stay behind', (t) => {
   const codec = new Codec();
-  const hidden = Object.defineProperty({ a: 1, [Symbol('s')]: 2 }, 'b', { value: 2, enumerable: false });
-  assert.ok(check(codec, hidden));
+  assert.ok(check(codec, cases.withHidden()));
   Object.prototype.polluted = 'no';
   t.after(() => delete Object.prototype.polluted);
   assert.deepEqual(Object.keys(codec.copy({ a: 1 }).value), ['a']);
@@ -327,19 +223,13 @@ test('a class whose prototype has enumerable properties', () => {
 });
 
 test('a setter on Object.prototype gets nothing', (t) => {
-  const fail = () => {
-    assert.fail('called');
-  };
-  Object.defineProperty(Object.prototype, 'trap', { set: fail, configurable: true });
-  t.after(() => delete Object.prototype.trap);
+  cases.setTrap(t);
   const codec = new Codec();
-  const own = (value) =>
-    Object.defineProperty({}, 'trap', { value, enumerable: true, writable: true, configurable: true });
   for (let i = 0; i < 10; i++) {
-    const shared = own(i);
+    const shared = cases.overTrap(i);
     const copy = codec.copy([shared, shared]).value;
     assert.deepEqual(Object.getOwnPropertyDescriptor(copy[1], 'trap').value, i);
     assert.equal(copy[0], copy[1]);
-    assert.equal(codec.copy(own(i)).value.trap, i);
+    assert.equal(codec.copy(cases.overTrap(i)).value.trap, i);
   }
 });

@@ -10,6 +10,7 @@ const { types, isPolluted } = require('./intrinsics');
 const { encodeSpecial } = require('./encode-special');
 const { Flag, Kind } = require('./layout');
 const { materialize } = require('./materialize');
+const { isUnusual } = require('./plain-classes');
 const { Tag, MAX_DEPTH } = require('./tags');
 const { mayTravel } = require('./travellers');
 const { marks } = require('./uncloneable');
@@ -22,9 +23,6 @@ const { isProxy } = types;
 const OBJECT_PROTOTYPE = Object.prototype;
 const describe = OBJECT_PROTOTYPE.toString;
 const isEnumerable = OBJECT_PROTOTYPE.propertyIsEnumerable;
-
-/** With --harmony-struct there are shared objects, which have no prototype either. */
-const HAS_SHARED_STRUCTS = 'SharedStructType' in globalThis;
 
 /** Identities are looked for in a list up to this many, in a map beyond. */
 const LISTED_IDENTITIES = 16;
@@ -135,7 +133,7 @@ class Encoder extends Writer {
     const prototype = getPrototypeOf(object);
     if (prototype !== OBJECT_PROTOTYPE) {
       if (prototype !== null) return encodeSpecial(this, object, prototype);
-      if (HAS_SHARED_STRUCTS || types.isModuleNamespaceObject(object)) return this.refuse(object);
+      if (isUnusual(object)) return this.refuse(object);
     }
     if (this.remember(object)) this.plain(object, this.polluted);
   }
@@ -208,18 +206,21 @@ class Encoder extends Writer {
     let count = 0;
     for (const key in object) {
       if (isHeir && !hasOwn(object, key)) continue;
+      const value = object[key];
+      // A getter has taken it away, and Object.prototype has one of that name.
+      if (typeof value === 'function' && !hasOwn(object, key)) continue;
       if (countAt < 0) {
         const last = node.lastKey === key ? node.lastChild : null;
         const next = last !== null ? last : shapes.child(node, key);
         if (next !== null) {
           node = next;
-          this.value(object[key]);
+          this.value(value);
           continue;
         }
         countAt = this.skipCount();
       }
       this.string(key);
-      this.value(object[key]);
+      this.value(value);
       count++;
     }
     this.depth--;

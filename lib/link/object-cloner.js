@@ -9,7 +9,7 @@
 const { arrayOfLength } = require('./decode-special');
 const { isQuiet, nameOfIndex, SEARCHED_OBJECTS } = require('./encoder');
 const { types, isPolluted, dateValue, hasOwn, mapForEach, setForEach } = require('./intrinsics');
-const { isKnownPlain } = require('./plain-classes');
+const { isKnownPlain, isUnusual } = require('./plain-classes');
 const { copyNames, ShapeCopier } = require('./shape-copier');
 const { ShapeTable } = require('./shapes');
 const { MAX_DEPTH } = require('./tags');
@@ -24,9 +24,6 @@ const MAP_PROTOTYPE = Map.prototype;
 const SET_PROTOTYPE = Set.prototype;
 const DATE_PROTOTYPE = Date.prototype;
 const describe = OBJECT_PROTOTYPE.toString;
-
-/** With --harmony-struct there are shared objects, which have no prototype either. */
-const HAS_SHARED_STRUCTS = 'SharedStructType' in globalThis;
 
 /** Copies are looked for in a list up to this many, in a map beyond. */
 const LISTED_COPIES = 16;
@@ -86,8 +83,7 @@ class ObjectCloner {
     const prototype = getPrototypeOf(object);
     if (prototype === OBJECT_PROTOTYPE) return this.#plain(object, this.#isPolluted);
     if (prototype === null) {
-      const isUnusual = HAS_SHARED_STRUCTS || types.isModuleNamespaceObject(object);
-      return isUnusual ? this.#leave(object) : this.#plain(object, this.#isPolluted);
+      return isUnusual(object) ? this.#leave(object) : this.#plain(object, this.#isPolluted);
     }
     if (prototype === MAP_PROTOTYPE && types.isMap(object)) return this.#map(object);
     if (prototype === SET_PROTOTYPE && types.isSet(object)) return this.#set(object);

@@ -17,6 +17,17 @@ const MAX_VALUES = 1000;
 /** By prototype. @type {WeakMap<object, boolean>} */
 const known = new WeakMap();
 
+/** With --harmony-struct there are shared objects, which have no prototype either. */
+const HAS_SHARED_STRUCTS = 'SharedStructType' in globalThis;
+
+/**
+ * Whether an object without a prototype may be something else than a plain one.
+ * @param {object} object
+ */
+function isUnusual(object) {
+  return HAS_SHARED_STRUCTS || types.isModuleNamespaceObject(object);
+}
+
 /**
  * Whether it is known already that instances with this prototype are.
  * @param {object} prototype
@@ -74,5 +85,6 @@ function isData(value, seen) {
   return [...value].flat(1).every((each) => isData(each, seen));
 }
 
+module.exports.isUnusual = isUnusual;
 module.exports.isKnownPlain = isKnownPlain;
 module.exports.isPlainClass = isPlainClass;

@@ -81,7 +81,8 @@ function configureLinks(options) {
 }
 
 /**
- * Settings of one end of a link: how it receives, and when it is to hold back. Returns false when it is not a link of ours (any more).
+ * Settings of one end of a link: how it receives, and when it is to hold back. Returns false when it is not a link of
+ * ours (any more).
  * @param {object} endpoint
  * @param {{ latency?: 'low' | 'balanced' | 'frugal', views?: boolean, highWaterMarkBytes?: number }} options
  */
