@@ -68,13 +68,14 @@ class Engine {
     /** @type {(event: string, ...args: any[]) => void} */
     const emit = (event, ...args) => void emitter.emit(event, ...args);
     const batch = memoryOf(/** @type {ArrayBuffer} */ (native.batch()));
+    const drain = () => {
+      while (this.#drain());
+    };
     /** @type {import('./crew').Owner} */
     const owner = {
       emit: (...event) => this.#afterReports(() => emit(...event)),
       outstanding: () => this.#tasks.outstanding,
-      drain: () => {
-        while (this.#drain());
-      },
+      drain,
       onLost: (slots, error) => this.#onLost(slots, error),
       onStuck: (error) => this.#onStuck(error),
       onAvailable: (member) => this.#afterReports(() => this.onAvailable?.(member)),
@@ -90,9 +91,6 @@ class Engine {
     this.#reports = new Reports({ ...parts, batch, carrier: this.#carrier, emit });
     const { abortGraceMs } = options;
     this.#stopping = new Stopping({ ...parts, abortGraceMs, onReleased: () => this.#released() });
-    const drain = () => {
-      while (this.#drain());
-    };
     this.#dozing = new Dozing(native, this.#words, drain, () => {
       this.#rest();
       this.#released();

@@ -43,12 +43,10 @@ const DEFAULTS = {
 };
 
 const STDIO = ['inherit', 'pipe', 'ignore'];
-/** See `strategies.js`. */
-const STRATEGIES = ['ROUND_ROBIN', 'LEAST_USED', 'LEAST_BUSY', 'FAIR_SHARE', 'LEAST_ELU'];
 
 /**
  * Tests by name; the messages are those that piscina's users know.
- * @type {[string, (value: any) => boolean, string][]}
+ * @type {[string, (value: any) => boolean, string | (() => string)][]}
  */
 const TESTS = [
   ['filename', (v) => typeof v === 'string' || v === null, 'must be a string or null'],
@@ -112,7 +110,11 @@ const TESTS = [
   ['agingFactor', (v) => typeof v === 'number' && v >= 0 && v <= 1, 'must be a number from 0 to 1'],
   ['restartWorkerOnError', (v) => typeof v === 'boolean', 'must be a boolean'],
   ['setupArgs', (v) => Array.isArray(v) || v === null, 'must be an array'],
-  ['workerChoiceStrategy', (v) => STRATEGIES.includes(v), `must be one of ${STRATEGIES.join(', ')}`],
+  [
+    'workerChoiceStrategy',
+    (v) => strategies().includes(v),
+    () => `must be one of ${strategies().join(', ')}`,
+  ],
   ['workerThreadOpts', (v) => typeof v === 'object' && v !== null, 'must be an object'],
 ];
 
@@ -164,7 +166,8 @@ function resolve(given) {
   for (const [name, test, message] of TESTS) {
     const value = options[name];
     if (value === undefined || (value === null && name === 'taskQueue')) continue;
-    if (!test(value)) throw new TypeError(`options.${name} ${message}`);
+    if (test(value)) continue;
+    throw new TypeError(`options.${name} ${typeof message === 'string' ? message : message()}`);
   }
   const { minThreads, maxThreads } = options;
   if (minThreads !== undefined && maxThreads !== undefined && minThreads > maxThreads) {
@@ -181,6 +184,11 @@ function resolve(given) {
   filled.maxQueue = options.maxQueue === 'auto' ? filled.maxThreads ** 2 : (options.maxQueue ?? Infinity);
   filled.runtime = runtime;
   return filled;
+}
+
+/** Loaded for pools that name one. */
+function strategies() {
+  return require('./strategies').STRATEGIES;
 }
 
 /** Most pools need none in JavaScript. @param {Record<string, any>} options */

@@ -12,12 +12,12 @@ const { Decoder } = require('../link/decoder');
 const { Kind } = require('../link/layout');
 const { Looker } = require('../link/looker');
 const { memoryOf } = require('../link/memory');
-const { UNSUPPORTED } = require('../link/unsupported');
 const { keepsContextInFrames, runTicks, tick } = require('../threads/node-internals');
 const { abortTask, leaveTask, runTask } = require('./context');
 const { load, makeHandler } = require('./handlers');
 const { LINGER_WORD, Report, TaskKind } = require('./page');
-const { putBeside, takeBack, takeBuffer } = require('./payloads');
+const { takeBuffer } = require('./payloads');
+const { RecordEncoder } = require('./record-encoder');
 const { unpack } = require('./transfer');
 const { bareError, wholeError } = require('./whole-errors');
 
@@ -43,15 +43,11 @@ class Runner {
   #reportUncaught;
   #words;
   #input;
-  #output;
   #pull;
   #report;
   #lingerer;
   #decoder;
-  #encoder;
-  #isEncoding = false;
-  /** Whether large buffers go beside records. */
-  #isBeside;
+  #records;
   #isDraining = false;
   #carrier;
   #isOverLimit;
@@ -71,7 +67,6 @@ class Runner {
     this.#reportUncaught = addon.reportUncaught;
     this.#words = new Int32Array(/** @type {ArrayBuffer} */ (native.words()));
     this.#input = memoryOf(/** @type {ArrayBuffer} */ (native.input()));
-    this.#output = memoryOf(/** @type {ArrayBuffer} */ (native.output()));
     this.#pull = native.pullFunction();
     this.#report = native.reportFunction();
     const linger = native.lingerFunction();
@@ -82,9 +77,11 @@ class Runner {
     this.#decoder = new Decoder(this.#input);
     this.#decoder.takeLarge = (number) => takeBuffer(native, number - 1);
     this.#carrier = carrier;
-    this.#encoder = encoder;
-    this.#isBeside = encoder.largeLength < Infinity;
-    if (this.#isBeside) putBeside(encoder, native);
+    this.#records = new RecordEncoder(
+      native,
+      memoryOf(/** @type {ArrayBuffer} */ (native.output())),
+      encoder,
+    );
     this.#isOverLimit = isOverLimit;
     this.#inContext = keepsContextInFrames ? AsyncLocalStorage.snapshot() : null;
   }
@@ -305,38 +302,17 @@ class Runner {
    * @param {any} value
    */
   #send(kind, slot, value) {
-    // A getter of the value may send something in turn.
-    const encoder = this.#isEncoding ? this.#makeSibling() : this.#encoder;
-    if (encoder === this.#encoder) encoder.begin(this.#output, 0, this.#output.bytes.length);
-    else encoder.beginInScratch();
-    const wasEncoding = this.#isEncoding;
-    this.#isEncoding = true;
-    let length;
-    try {
-      length = encoder.encode(value);
-    } catch (error) {
-      takeBack(encoder, this.#native);
-      if (error !== UNSUPPORTED) throw error;
-      const { substitute } = encoder;
-      encoder.substitute = null;
-      return this.#sendByPort(kind, slot, substitute === null ? value : substitute.value, []);
-    } finally {
-      this.#isEncoding = wasEncoding;
-    }
+    const records = this.#records;
+    const encoder = records.encode(value);
+    if (encoder === null) return this.#sendByPort(kind, slot, records.substituteFor(value), []);
     const words = this.#words;
     words[0] = kind;
     words[1] = slot;
-    words[2] = length;
+    words[2] = records.length;
     words[3] = encoder.larges.length;
-    if (encoder.isIn(this.#output)) this.#report();
+    if (records.isInMemory(encoder)) this.#report();
     else this.#native.reportLarge(encoder.record());
     encoder.commit();
-  }
-
-  #makeSibling() {
-    const sibling = this.#encoder.sibling();
-    if (this.#isBeside) putBeside(sibling, this.#native);
-    return sibling;
   }
 
   /**

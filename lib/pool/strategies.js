@@ -26,6 +26,8 @@ const COSTS = {
   LEAST_ELU: (_load, member) => eluOf(member),
 };
 
+const STRATEGIES = ['ROUND_ROBIN', ...Object.keys(COSTS)];
+
 /** What each worker's event loop had done when it was looked at last. @type {WeakMap<Member, any>} */
 const elus = new WeakMap();
 
@@ -81,4 +83,5 @@ function makeStrategy(name, concurrency, loadsByPlace) {
   };
 }
 
+module.exports.STRATEGIES = STRATEGIES;
 module.exports.makeStrategy = makeStrategy;

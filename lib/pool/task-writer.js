@@ -5,11 +5,10 @@
 const { Encoder } = require('../link/encoder');
 const { memoryOf } = require('../link/memory');
 const { LARGE_LENGTH } = require('../link/tags');
-const { UNSUPPORTED } = require('../link/unsupported');
 const { Definitions, makeTaskEncoder } = require('./definitions');
 const { Errors } = require('./errors');
 const { Target, TaskKind, Word } = require('./page');
-const { putBeside, takeBack } = require('./payloads');
+const { RecordEncoder } = require('./record-encoder');
 
 /** @typedef {import('./engine').TaskOptions} TaskOptions */
 
@@ -17,15 +16,9 @@ class TaskWriter {
   #native;
   #words;
   #priority;
-  #record;
+  #records;
   #push;
   #definitions;
-  #isRemote;
-  /** @type {import('../link/encoder').Encoder} */
-  #encoder;
-  #isEncoding = false;
-  /** @type {{ value: any } | null} */
-  #substitute = null;
 
   /**
    * @param {import('../native/index').PoolQueue} native
@@ -36,15 +29,17 @@ class TaskWriter {
     this.#native = native;
     this.#words = words;
     this.#priority = new Float64Array(words.buffer, Word.PRIORITY * 4, 1);
-    this.#record = memoryOf(/** @type {ArrayBuffer} */ (native.record()));
     this.#push = native.pushFunction();
     this.#definitions = new Definitions(native);
-    this.#isRemote = isRemote;
     // Long strings cost less by a worker's port than through the queue; processes have no such port.
-    this.#encoder = isRemote
+    const encoder = isRemote
       ? makeTaskEncoder(require('./process-encoder').ProcessEncoder, this.#definitions)
       : makeTaskEncoder(Encoder, this.#definitions, LARGE_LENGTH);
-    if (!isRemote) putBeside(this.#encoder, native);
+    this.#records = new RecordEncoder(
+      native,
+      memoryOf(/** @type {ArrayBuffer} */ (native.record())),
+      encoder,
+    );
   }
 
   /**
@@ -67,37 +62,17 @@ class TaskWriter {
    * @throws what a getter of the value throws, and when the task's worker is gone
    */
   push(slot, handler, value, options) {
-    // A getter of the value may run another task.
-    const isNested = this.#isEncoding;
-    const encoder = isNested ? this.#makeSibling() : this.#encoder;
-    if (isNested) encoder.beginInScratch();
-    else encoder.begin(this.#record, 0, this.#record.bytes.length);
-    this.#isEncoding = true;
-    let length;
-    try {
-      length = encoder.encode(value);
-    } catch (error) {
-      takeBack(encoder, this.#native);
-      if (error !== UNSUPPORTED) throw error;
-      this.#substitute = encoder.substitute;
-      encoder.substitute = null;
-      return false;
-    } finally {
-      this.#isEncoding = isNested;
-    }
+    const encoder = this.#records.encode(value);
+    if (encoder === null) return false;
     this.describe(TaskKind.CALL, slot, handler, options);
-    this.#words[Word.LENGTH] = length;
+    this.#words[Word.LENGTH] = this.#records.length;
     this.#words[Word.PAYLOADS] = encoder.larges.length;
-    const pushed = encoder.isIn(this.#record) ? this.#push() : this.#native.pushLarge(encoder.record());
+    const pushed = this.#records.isInMemory(encoder)
+      ? this.#push()
+      : this.#native.pushLarge(encoder.record());
     encoder.commit();
     if (pushed !== 1) throw Errors.threadTermination();
     return true;
-  }
-
-  #makeSibling() {
-    const sibling = this.#encoder.sibling();
-    if (!this.#isRemote) putBeside(sibling, this.#native);
-    return sibling;
   }
 
   /**
@@ -144,10 +119,7 @@ class TaskWriter {
 
   /** What to send by other means: what was read of the value already, if getters may have run. @param {any} value */
   substituteFor(value) {
-    const substitute = this.#substitute;
-    if (substitute === null) return value;
-    this.#substitute = null;
-    return substitute.value;
+    return this.#records.substituteFor(value);
   }
 }
 

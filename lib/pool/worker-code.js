@@ -36,6 +36,7 @@ const MODULES = [
   'pool/page',
   'pool/payloads',
   'pool/port-carrier',
+  'pool/record-encoder',
   'pool/runner',
   'pool/thread',
   'pool/transfer',
