@@ -73,4 +73,21 @@ for (const size of TEXT_SIZES) {
   SCENARIOS[`text-${size}`] = { make: () => text, chunk, window };
 }
 
-module.exports = { SCENARIOS, SIZES, TEXT_SIZES };
+const PACE_US = 100;
+
+/**
+ * Sends so many small messages, one each 100 us, asleep in between.
+ * @param {number} count
+ * @param {(message: any) => void} send
+ */
+function sendSpaced(count, send) {
+  const never = new Int32Array(new SharedArrayBuffer(4));
+  const start = process.hrtime.bigint();
+  for (let i = 0; i < count; i++) {
+    send(small(i));
+    const dueUs = (i + 1) * PACE_US - Number(process.hrtime.bigint() - start) / 1000;
+    if (dueUs > 0) Atomics.wait(never, 0, 0, dueUs / 1000);
+  }
+}
+
+module.exports = { SCENARIOS, SIZES, TEXT_SIZES, sendSpaced };

@@ -9,9 +9,8 @@
 const [library, serialization, name, total] = process.argv.slice(2);
 const manycore = library === 'manycore' ? require('../..') : undefined;
 const cluster = manycore?.cluster ?? require('node:cluster');
-const { SCENARIOS } = require('../lib/messages');
+const { SCENARIOS, sendSpaced } = require('../lib/messages');
 
-const PACE_US = 100;
 /** Of which there are so many where nothing is said. */
 const IDLE_WORKERS = 4;
 const scenario = SCENARIOS[name];
@@ -44,13 +43,7 @@ function exchange(worker, count) {
  * @param {number} count
  */
 async function paced(worker, count) {
-  const never = new Int32Array(new SharedArrayBuffer(4));
-  const start = process.hrtime.bigint();
-  for (let i = 0; i < count; i++) {
-    worker.send(SCENARIOS.small.make(i));
-    const dueUs = (i + 1) * PACE_US - Number(process.hrtime.bigint() - start) / 1000;
-    if (dueUs > 0) Atomics.wait(never, 0, 0, dueUs / 1000);
-  }
+  sendSpaced(count, (message) => worker.send(message));
   await ask(worker, 'done');
   return count;
 }

@@ -6,13 +6,12 @@
  *   node messaging.js node|manycore SCENARIO COUNT
  */
 
-const { SCENARIOS } = require('../lib/messages');
+const { SCENARIOS, sendSpaced } = require('../lib/messages');
 
 const [library, name, total] = process.argv.slice(2);
 const manycore = library === 'manycore' ? require('../..') : undefined;
 const { Worker, isMainThread, parentPort } = manycore ?? require('node:worker_threads');
 
-const PACE_US = 100;
 /**
  * Before the paced messages so many are posted and acknowledged one by one: V8 compiles what carries them once, which
  * takes the processor as long as some thousands of them.
@@ -71,13 +70,7 @@ async function oneByOne(worker, count) {
  * @param {number} count
  */
 async function paced(worker, count) {
-  const never = new Int32Array(new SharedArrayBuffer(4));
-  const start = process.hrtime.bigint();
-  for (let i = 0; i < count; i++) {
-    worker.postMessage(SCENARIOS.small.make(i));
-    const dueUs = (i + 1) * PACE_US - Number(process.hrtime.bigint() - start) / 1000;
-    if (dueUs > 0) Atomics.wait(never, 0, 0, dueUs / 1000);
-  }
+  sendSpaced(count, (message) => worker.postMessage(message));
   worker.postMessage('done');
   await nextMessage(worker);
   return count;

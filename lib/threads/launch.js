@@ -8,16 +8,11 @@
 
 const path = require('node:path');
 const { addonFile } = require('../core/addon');
-const { nodes, ticket: own } = require('./preload');
+const { FEW_MESSAGES, nodes, ticket: own } = require('./preload');
 
 const PRELOAD = path.join(__dirname, 'preload.js');
 const PRELOAD_OPTIONS = ['--require', PRELOAD];
 const ENVIRONMENT_KEY = 'manycore.link';
-/**
- * Messages between a worker and its parent that Node's port carries before there are lanes: what these cost, in
- * time and memory, is worth it for those only that go on.
- */
-const LANES_AFTER = 64;
 
 /**
  * @typedef {object} Ticket what a worker is told
@@ -43,9 +38,13 @@ const state = {
   name: own?.name ?? '',
 };
 
+/**
+ * Messages between a worker and its parent that Node's port carries before there are lanes: what these cost, in
+ * time and memory, is worth it for those only that go on.
+ */
 function lanesAfter() {
   const asked = Number.parseInt(process.env.MANYCORE_LANES_AFTER ?? '', 10);
-  return asked >= 0 ? asked : LANES_AFTER;
+  return asked >= 0 ? asked : FEW_MESSAGES;
 }
 
 /** Tells the messages by which sides announce their lanes from those of users. */
@@ -147,7 +146,6 @@ function takeBack() {
   nodes.setEnvironmentData(ENVIRONMENT_KEY, undefined);
 }
 
-module.exports.LANES_AFTER = LANES_AFTER;
 module.exports.state = state;
 module.exports.prepare = prepare;
 module.exports.takeBack = takeBack;

@@ -16,8 +16,8 @@ const ENVIRONMENT_KEY = 'manycore.link';
 const OURS = 'manycore:';
 /** See `channel.js`. */
 const ALONE = 'manycore:alone';
-/** So many messages of ports must come before this thread looks on for them. */
-const UNWATCHED = 64;
+/** So many messages are no reason to set anything up for more of them. */
+const FEW_MESSAGES = 64;
 /** See `lib/link/travellers.js`. */
 const STAND_IN = 'manycore:shared';
 /** See `node-internals.js`, which is not loaded for these. */
@@ -51,7 +51,7 @@ const port = ticket === undefined ? null : workerThreads.parentPort;
 /** Messages that Node's port carries before lanes are made. */
 let left = ticket === undefined ? Infinity : ticket.lanesAfter;
 /** Messages of ports between any threads that are no more than counted, see `port-watch.js`. */
-let unwatched = ticket === undefined ? UNWATCHED : ticket.lanesAfter;
+let unwatched = ticket === undefined ? FEW_MESSAGES : ticket.lanesAfter;
 /** @type {import('./channel').Channel | null} */
 let channel = null;
 /** @type {import('./call-point').PointEndpoint | null} */
@@ -418,6 +418,7 @@ function hide(object, name, value) {
 
 module.exports.ALONE = ALONE;
 module.exports.BroadcastChannel = BroadcastChannel;
+module.exports.FEW_MESSAGES = FEW_MESSAGES;
 module.exports.connect = connect;
 module.exports.hookClone = hookClone;
 module.exports.dispatch = dispatch;

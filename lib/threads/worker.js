@@ -8,7 +8,7 @@ const { Channel } = require('./channel');
 const launch = require('./launch');
 const settings = require('../link/settings');
 const { kDispatch, kOnExit, dispatch, supported, publicPortOf } = require('./node-internals');
-const { nodes } = require('./preload');
+const { FEW_MESSAGES, nodes } = require('./preload');
 const spares = require('./spares');
 
 const NodeWorker = /** @type {typeof import('node:worker_threads').Worker} */ (nodes.Worker);
@@ -100,7 +100,7 @@ function makeWorkerClass() {
     #connect({ lanes, calls, ticket }) {
       const port = publicPortOf(this);
       if (port === undefined) return;
-      const fewMessages = Math.max(ticket.lanesAfter, launch.LANES_AFTER);
+      const fewMessages = Math.max(ticket.lanesAfter, FEW_MESSAGES);
       const channel = new Channel(addon, lanes, ticket.token, parentSide(this, port), true, fewMessages);
       this.#channel = channel;
       settings.register(this, channel);
