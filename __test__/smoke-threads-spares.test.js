@@ -197,16 +197,16 @@ test('a class derived from Worker gets an instance of its own', WATCHDOG, async 
   await once(worker, 'exit');
 });
 
-test('utilization counts from when the worker was made', WATCHDOG, async () => {
+test('utilization counts from when the worker was made', WATCHDOG, async (t) => {
   await Worker.warm(1);
   await new Promise((resolve) => setTimeout(resolve, 300));
   const { worker } = make(
     "const { parentPort } = require('node:worker_threads'); parentPort.on('message', () => {}); parentPort.postMessage(1)",
   );
+  t.after(() => worker.terminate());
   await once(worker, 'message');
   const { idle, active } = worker.performance.eventLoopUtilization();
   assert.ok(idle >= 0 && active >= 0 && active < 290 + idle, `${idle} idle, ${active} active`);
-  await worker.terminate();
 });
 
 test('a spare can be terminated, also one that was taken, in any state', WATCHDOG, async () => {

@@ -280,8 +280,9 @@ function countFromNow(worker) {
     const now = original();
     if (now.idle + now.active === 0) return original();
     const idle = now.idle - base.idle - (one?.idle ?? 0);
-    const active = now.active - base.active - (one?.active ?? 0);
-    return { idle, active, utilization: active / (idle + active) };
+    // What is read of another thread's loop is not all of one moment: a little less than nothing is nothing.
+    const active = Math.max(0, now.active - base.active - (one?.active ?? 0));
+    return { idle, active, utilization: active === 0 ? 0 : active / (idle + active) };
   };
 }
 
