@@ -88,6 +88,7 @@ describe('the document', () => {
       { ...headline, scenario: 'two', peer: 'ours', peerScenario: 'one', target: 1.5 },
       { ...headline, target: 3000, of: 'figure' },
       { ...headline, peer: 'ours', metric: 'eachUs', target: 10, of: 'figure' },
+      { ...headline, scenario: 'three', peer: 'ours', metric: 'size', target: 50, of: 'figure' },
     ],
     curves: [{ id: 'growth', title: 'Growth', x: 'workers' }],
   };
@@ -95,6 +96,7 @@ describe('the document', () => {
     { key: 'rate', label: 'per second', better: 'higher', digits: 0 },
     { key: 'eachUs', label: 'us each', better: 'lower', digits: 1 },
   ];
+  const memory = { key: 'size', label: 'memory of each, KiB', unit: 'KiB', better: 'lower', digits: 0 };
   const samples = new Map([
     [
       'theirs',
@@ -132,6 +134,10 @@ describe('the document', () => {
         scenario: 'two',
         summary: summarizeScenario(new Map([['ours', [{ rate: 6300, eachUs: 5 }]]]), metrics, 'ours'),
       },
+      {
+        scenario: 'three',
+        summary: summarizeScenario(new Map([['ours', [{ size: 43 }]]]), [memory], 'ours'),
+      },
     ],
   };
   const curve = {
@@ -150,6 +156,12 @@ describe('the document', () => {
     assert.match(markdown, /\| things \| not measured \|/);
     assert.match(markdown, /× 3\.00 \| ≥ 3,000 per second \| met \|/);
     assert.match(markdown, /\| things \| 10\.5 us each +\| +\| +\| ≤ 10 us each \| \*\*missed\*\* \|/);
+  });
+
+  test('tells a figure in the unit of its metric, and has a table of its own for scenarios with others', () => {
+    assert.match(markdown, /\| things \| 43 KiB +\| +\| +\| ≤ 50 KiB \| met \|/);
+    assert.match(markdown, /\| scenario \| contender \| memory of each, KiB \| against theirs \|\n/);
+    assert.match(markdown, /\n\n\| scenario[^\n]*\n[^\n]*\n\| three \| ours \| 43 \(43–43\) \|/);
   });
 
   test('compares what a contender does in two scenarios', () => {

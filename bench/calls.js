@@ -53,7 +53,7 @@ const benchmark = {
   peer: 'synckit',
   metrics: [
     { key: 'eachUs', label: 'us each', better: 'lower', digits: 2 },
-    { key: 'cpuUs', label: 'CPU of both sides, us each', better: 'lower', digits: 2 },
+    { key: 'cpuUs', label: 'CPU of both sides, us each', unit: 'us', better: 'lower', digits: 2 },
   ],
   options: {
     scale: { help: 'how many times the usual number of calls', default: '1', parse: positive },

@@ -17,6 +17,11 @@ const { environment } = require('./lib/environment');
 const PROGRAM = path.join(__dirname, 'servers', 'threads.js');
 const TIMEOUT_MS = 120_000;
 
+/** @type {import('./lib/driver').Benchmark['metrics'][number]} */
+const TIME = { key: 'figure', label: 'ms', better: 'lower', digits: 2 };
+/** @type {import('./lib/driver').Benchmark['metrics'][number]} */
+const MEMORY = { key: 'figure', label: 'KiB', better: 'lower', digits: 0 };
+
 /** @param {import('./lib/driver').Options} options */
 function contenders({ node }) {
   const { addon } = environment(node);
@@ -41,12 +46,14 @@ const benchmark = {
     'Workers: ms from new Worker to the first message, cold or (for manycore) with a spare at hand, of a file and of ' +
     'source; KiB of resident memory per idle worker, without and with 100 messages each way; ms of terminate()',
   peer: 'node',
-  metrics: [{ key: 'figure', label: 'ms or KiB', better: 'lower', digits: 2 }],
+  metrics: [TIME],
   options: {
     workers: { help: 'workers a sample, of which the median counts', default: '15', parse: positive },
   },
-  scenarios: () =>
-    ['cold', 'warm', 'warm-eval', 'memory', 'memory-lanes', 'terminate'].map((name) => ({ name })),
+  scenarios: () => [
+    ...['cold', 'warm', 'warm-eval', 'terminate'].map((name) => ({ name })),
+    ...['memory', 'memory-lanes'].map((name) => ({ name, metrics: [MEMORY] })),
+  ],
   contenders,
   measure,
 };

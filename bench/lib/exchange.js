@@ -14,7 +14,7 @@ const TIMEOUT_MS = 300_000;
 const metrics = [
   { key: 'rate', label: 'per second', better: 'higher', digits: 0 },
   { key: 'eachUs', label: 'us each', better: 'lower', digits: 2 },
-  { key: 'cpuUs', label: 'CPU of both sides, us each', better: 'lower', digits: 2 },
+  { key: 'cpuUs', label: 'CPU of both sides, us each', unit: 'us', better: 'lower', digits: 2 },
 ];
 
 /** The benchmarks' own option: how much a round does. @param {string} what */

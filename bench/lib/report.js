@@ -7,7 +7,8 @@ const { compare, summarize } = require('./statistics');
  */
 
 /**
- * @typedef {{ key: string, label: string, better: 'higher' | 'lower', digits: number }} Metric
+ * @typedef {{ key: string, label: string, unit?: string, better: 'higher' | 'lower', digits: number }} Metric
+ *   `unit` stands behind a figure where what it is has been said; default: the label
  * @typedef {Record<string, number>} Sample one measurement: a figure for each metric
  * @typedef {Map<string, Sample[]>} Samples by contender, one for each round
  */

@@ -98,7 +98,8 @@ function glance({ steps }, headline) {
   const found = figures(scenario);
   const ours = found?.rows.find((each) => each.contender === contender);
   const theirs = figures(peerScenario ?? scenario)?.rows.find((each) => each.contender === peer);
-  const aimed = of === 'ratio' ? aim(target, found) : `${aim(target, found)} ${found?.label ?? ''}`.trim();
+  const aimed =
+    of === 'ratio' ? aim(target, found) : `${aim(target, found)} ${found?.unit ?? found?.label ?? ''}`.trim();
   if (!found || !ours || !theirs) return [what, 'not measured', '', '', aimed, ''];
   const isOfRounds = steps[step].peer === peer && peerScenario === undefined && ours.ratio !== null;
   const ratio = isOfRounds ? ours.ratio.median : ours.median / theirs.median;
@@ -107,7 +108,7 @@ function glance({ steps }, headline) {
   const isAlone = ours === theirs;
   return [
     what,
-    `${grouped(ours.median, found.digits)} ${found.label}`,
+    `${grouped(ours.median, found.digits)} ${found.unit ?? found.label}`,
     isAlone ? '' : `${peerScenario ?? peer}: ${grouped(theirs.median, found.digits)}`,
     isAlone ? '' : `× ${significant(ratio)}`,
     aimed,
@@ -127,7 +128,32 @@ function significant(value) {
 
 /** @param {StepResult} step */
 function describeStep({ command, peer, environment, leftOut, rounds, results }) {
-  const metrics = results[0]?.summary ?? [];
+  const missing = leftOut.map(({ name, unavailable }) => `Left out: ${name} (${unavailable}).`);
+  return [
+    `Node.js ${environment.node}, ${rounds === 1 ? 'one round' : `${rounds} rounds`}.`,
+    ...byMetrics(results).map((alike) => describeScenarios(alike, peer)),
+    ...missing,
+    `\`\`\`sh\n${command}\n\`\`\``,
+  ];
+}
+
+/** The scenarios in a row that have the same metrics. @param {StepResult['results']} results */
+function byMetrics(results) {
+  /** @type {StepResult['results'][]} */
+  const tables = [];
+  const labels = (/** @type {StepResult['results'][number]} */ { summary }) =>
+    summary.map(({ label }) => label).join('\n');
+  for (const result of results) {
+    const last = tables[tables.length - 1];
+    if (last && labels(last[0]) === labels(result)) last.push(result);
+    else tables.push([result]);
+  }
+  return tables;
+}
+
+/** @param {StepResult['results']} results @param {string} peer */
+function describeScenarios(results, peer) {
+  const metrics = results[0].summary;
   const header = ['scenario', 'contender', ...metrics.flatMap(({ label }) => [label, `against ${peer}`])];
   const rows = results.flatMap(({ scenario, summary }) =>
     (summary[0]?.rows ?? []).map(({ contender }, at) => [
@@ -136,13 +162,7 @@ function describeStep({ command, peer, environment, leftOut, rounds, results }) 
       ...summary.flatMap(({ rows: each, digits }) => [figure(each[at], digits), ratioCell(each[at])]),
     ]),
   );
-  const missing = leftOut.map(({ name, unavailable }) => `Left out: ${name} (${unavailable}).`);
-  return [
-    `Node.js ${environment.node}, ${rounds === 1 ? 'one round' : `${rounds} rounds`}.`,
-    table(header, rows),
-    ...missing,
-    `\`\`\`sh\n${command}\n\`\`\``,
-  ];
+  return table(header, rows);
 }
 
 /** @param {Row} row @param {number} digits */
