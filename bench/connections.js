@@ -5,7 +5,7 @@
  *
  *   node bench/run.js connections                                  # new connections, and requests on kept ones
  *   node bench/run.js connections --rate 1000 --ipc 1 --scenarios 'paced,paced + ipc'  # beside messages
- *   node bench/run.js connections --curve workers                  # 1 to 64 workers
+ *   node bench/run.js connections --curve workers --warm 5000      # 1 to 64 workers
  *   node bench/run.js connections --curve listeners                # 1 to 256 servers in each worker
  *   node bench/run.js connections --peer reuseport --scenarios close --node NODE24
  *   node bench/run.js connections --contenders 'node rr,pm2,manycore'  # PM2 is fetched for it
@@ -30,11 +30,10 @@ const PM2_MAJOR = 7;
 let pm2 = { unavailable: 'it is fetched when named' };
 
 /**
- * Each worker answers so many requests before anything is measured, within a limit: until then it is V8's compilers
- * that are measured, and the more workers there are, the longer it takes.
+ * How long a worker's share of the requests before the measurement may take. Until it has answered enough of them it
+ * is V8's compilers that are measured, and the more workers there are, the longer that takes.
  */
-const WARM_REQUESTS = 1000;
-const WARM_LIMIT_MS = 40_000;
+const WARM_LIMIT_MS_EACH = 40;
 
 /** A paced client that is further behind its schedule does not load the server as it should. */
 const LATE_MS = 100;
@@ -143,7 +142,10 @@ async function measure(contender, scenario, options) {
         : wrk({ port, connections, threads, durationS, close: scenario.close });
     const start = performance.now();
     do await load(options.warmup);
-    while (Math.min(...(await server.counts())) < WARM_REQUESTS && performance.now() - start < WARM_LIMIT_MS);
+    while (
+      Math.min(...(await server.counts())) < options.warm &&
+      performance.now() - start < options.warm * WARM_LIMIT_MS_EACH
+    );
     const [cpuBefore, countsBefore] = [server.cpu(), await server.counts()];
     /** @type {import('./lib/wrk').Load & { lateMs?: number }} */
     const result = await load(options.duration);
@@ -214,6 +216,7 @@ const benchmark = {
       default: '1',
       parse: positive,
     },
+    warm: { help: 'requests that each worker answers before', default: '1000', parse: positive },
     rate: { help: 'adds the scenario paced: connections per second', default: '0', parse: wholeNumber },
   },
   prepare,

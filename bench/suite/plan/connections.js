@@ -150,9 +150,9 @@ module.exports.sections = [
         benchmark: 'connections',
         metric: 'rate',
         contenders: ['node rr', 'manycore', 'manycore rr'],
-        points: points([1, 2, 4, 8, 16, 32, 64], (x) => ({
+        points: points([1, 2, 4, 16, 64], (x) => ({
           scenario: 'close',
-          args: ['--workers', String(x), '--duration', '2', '--rounds', '1'],
+          args: ['--workers', String(x), '--warm', '5000', '--duration', '2', '--rounds', '1'],
         })),
         quick: [1, 4],
       },
