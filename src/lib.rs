@@ -12,6 +12,7 @@ mod lock_calls;
 mod lock_thread;
 pub mod loop_watch;
 mod pool;
+mod pool_caller;
 mod pool_payloads;
 pub mod pool_worker;
 pub mod process_link;

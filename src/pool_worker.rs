@@ -18,7 +18,8 @@ use napi_derive::napi;
 use crate::callback::Callback;
 use crate::error::to_js;
 use crate::fast::{function, Page};
-use crate::pool::{no_memory, queue_of, word, RECORD_BYTES, WORDS_BYTES};
+use crate::pool::{no_memory, queue_of};
+use crate::pool_caller::{word, RECORD_BYTES, WORDS_BYTES};
 use crate::pool_payloads::Leaving;
 use crate::uv::{EventLoop, Handle};
 

@@ -13,7 +13,6 @@ pub mod limit;
 pub mod liveness;
 pub mod lock;
 pub mod queue;
-#[cfg(not(loom))]
 pub mod remote;
 pub mod ring;
 pub mod shm;

@@ -18,17 +18,31 @@
 //! off. When the caller is gone, [`watch`] ends the worker's process.
 
 mod cells;
+#[cfg(not(loom))]
 mod dispatch;
+#[cfg(not(loom))]
 mod frame;
+#[cfg(not(loom))]
 mod link;
+#[cfg(not(loom))]
 mod lots;
+#[cfg(not(loom))]
 mod pipe;
+#[cfg(not(loom))]
 mod station;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
+#[cfg(not(loom))]
 pub mod watch;
+#[cfg(not(loom))]
 mod worker;
 
+// For `crates/core/tests/loom_remote.rs`.
+#[cfg(loom)]
+pub use cells::Cell;
+#[cfg(not(loom))]
 pub use dispatch::Dispatch;
+#[cfg(not(loom))]
 pub use link::PASSED;
+#[cfg(not(loom))]
 pub use worker::RemoteWorker;
