@@ -60,13 +60,24 @@ test('an error thrown by a listener while results are looked for loses none', WA
     Promise.allSettled(all).then(async (results) => {
       const failed = results.filter(({ status }) => status === 'rejected').length;
       const sum = await pool.run({ a: 1, b: 2 });
-      setImmediate(() => {
-        console.log(JSON.stringify({ failed, sum, reported }));
-        process.exit();
-      });
+      process.on('exit', () => console.log(JSON.stringify({ failed, sum, reported })));
     });`;
   const { stdout } = await promisify(execFile)(process.execPath, ['-e', program], { timeout: 60_000 });
   assert.deepEqual(JSON.parse(stdout), { failed: 10, sum: 3, reported: 10 });
+});
+
+test('runSync() starts the worker that it needs', WATCHDOG, async (t) => {
+  // Idle workers do not keep the process.
+  const alive = setInterval(() => {}, 1000);
+  t.after(() => clearInterval(alive));
+  for (const runtime of ['threads', 'processes']) {
+    const pool = makePool(t, { minThreads: 0, maxThreads: 1, runtime });
+    for (let i = 0; i < 3; i++) {
+      assert.equal(pool.runSync({ a: i, b: 2 }), i + 2);
+      // Idle workers beyond the least go when the event loop turns.
+      await new Promise((resolve) => void pool.once('workerDestroy', resolve));
+    }
+  }
 });
 
 test('listeners may block on the pool when a worker is ready', WATCHDOG, async (t) => {

@@ -16,6 +16,7 @@ const kMember = Symbol('member');
 /**
  * @typedef {object} Owner what a crew needs of its pool
  * @property {(event: string, ...args: any[]) => void} emit
+ * @property {(call: () => void) => void} tell calls code of the program's own, which may throw
  * @property {() => number} outstanding tasks
  * @property {() => void} drain takes what workers have reported
  * @property {(slots: number[], error: any) => number} onLost how many of the tasks somebody waited for
@@ -59,7 +60,14 @@ class Crew {
     this.#memory = memory;
     this.#owner = owner;
     this.#started = started;
-    this.#ensureMinimum(true);
+    try {
+      this.#ensureMinimum(true);
+    } catch (error) {
+      // There is no pool, which would have to hear of their end.
+      this.#places = [];
+      for (const member of this.#members) member.terminate(error);
+      throw error;
+    }
     if (options.maxWorkerAgeMs > 0) {
       const period = Math.max(Math.min(options.maxWorkerAgeMs / 4, 1000), 1);
       this.#ageTimer = setInterval(() => this.#replaceOld(), period).unref();
@@ -229,7 +237,10 @@ class Crew {
     this.#leaving.delete(member);
     this.#places[member.number] = undefined;
     const affected = this.#owner.onLost(this.#native.abandon(member.number), error);
-    this.#options.onTerminateWorker?.({ ...member.settings, workerId: member.workerId });
+    const { onTerminateWorker } = this.#options;
+    if (onTerminateWorker !== undefined) {
+      this.#owner.tell(() => onTerminateWorker({ ...member.settings, workerId: member.workerId }));
+    }
     if (this.#isClosed) return;
     if (wasExpected) return this.replenish();
     // Somebody killed it: that says nothing about whether the next one can start.

@@ -45,13 +45,9 @@ class Dozing {
 
   #look = () => {
     this.#words[Word.DOZING] = 0;
-    try {
-      // Code of the program's own may throw.
-      this.#drain();
-      this.begin();
-    } finally {
-      if (this.#words[Word.DOZING] === 0) this.#rest();
-    }
+    this.#drain();
+    this.begin();
+    if (this.#words[Word.DOZING] === 0) this.#rest();
   };
 
   end() {

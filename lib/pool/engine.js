@@ -65,8 +65,9 @@ class Engine {
     this.#words = new Int32Array(/** @type {ArrayBuffer} */ (native.words()));
     this.#writer = new TaskWriter(native, this.#words, isRemote);
     this.#rest = native.restFunction();
+    const tell = guarded(addon.reportUncaught);
     /** @type {(event: string, ...args: any[]) => void} */
-    const emit = (event, ...args) => void emitter.emit(event, ...args);
+    const emit = (event, ...args) => tell(() => void emitter.emit(event, ...args));
     const batch = memoryOf(/** @type {ArrayBuffer} */ (native.batch()));
     const drain = () => {
       while (this.#drain());
@@ -74,21 +75,27 @@ class Engine {
     /** @type {import('./crew').Owner} */
     const owner = {
       emit: (...event) => this.#afterReports(() => emit(...event)),
+      tell,
       outstanding: () => this.#tasks.outstanding,
       drain,
       onLost: (slots, error) => this.#onLost(slots, error),
       onStuck: (error) => this.#onStuck(error),
       onAvailable: (member) => this.#afterReports(() => this.onAvailable?.(member)),
     };
-    this.#crew = new Crew(options, native, batch, owner, started);
-    this.#pressure = new Pressure(options, emitter, {
+    try {
+      this.#crew = new Crew(options, native, batch, owner, started);
+    } catch (error) {
+      native.close();
+      throw error;
+    }
+    this.#pressure = new Pressure(options, emitter, emit, {
       outstanding: () => this.#tasks.outstanding,
       capacity: () => this.#crew.capacity,
       waiting: () => this.waiting,
     });
     const parts = { tasks: this.#tasks, native, crew: this.#crew, writer: this.#writer };
     this.#carrier = isRemote ? new (require('./serials').Serials)(parts) : new Parcels(parts);
-    this.#reports = new Reports({ ...parts, batch, carrier: this.#carrier, emit });
+    this.#reports = new Reports({ ...parts, batch, carrier: this.#carrier, emit, tell });
     const { abortGraceMs } = options;
     this.#stopping = new Stopping({ ...parts, abortGraceMs, onReleased: () => this.#released() });
     this.#dozing = new Dozing(native, this.#words, drain, () => {
@@ -164,6 +171,12 @@ class Engine {
     }
     this.#crew.grow();
     return maxQueue <= 0 && this.#crew.pendingCapacity === 0 ? refusal() : null;
+  }
+
+  /** As `admit()`, for a task that is never refused. */
+  expect() {
+    if (this.#tasks.outstanding >= this.#crew.capacity) this.#crew.grow();
+    return null;
   }
 
   /**
@@ -362,6 +375,21 @@ class Engine {
     this.#tellIdle();
     if (this.#pressure.isOn) this.#pressure.check();
   }
+}
+
+/**
+ * Calls code of the program's own: what that throws is nobody's but the process's, as if an event loop had called it, and
+ * what comes behind it goes on.
+ * @param {(error: unknown) => void} reportUncaught
+ */
+function guarded(reportUncaught) {
+  return (/** @type {() => void} */ call) => {
+    try {
+      call();
+    } catch (error) {
+      reportUncaught(error);
+    }
+  };
 }
 
 module.exports.Engine = Engine;

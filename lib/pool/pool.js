@@ -139,7 +139,7 @@ class Pool extends EventEmitterAsyncResource {
       const about = { filename, name, signal, metadata: options.metadata };
       return this.#dispatch(engine, handler, task, about, settings, resolve, reject);
     }
-    const refusal = settings.isForced ? null : engine.admit();
+    const refusal = settings.isForced ? engine.expect() : engine.admit();
     if (refusal !== null) {
       reject(refusal);
       return null;
@@ -240,6 +240,7 @@ class Pool extends EventEmitterAsyncResource {
     };
     if (options === undefined && this.#isPlain && !this.#isClosing && this.#defaultHandler >= 0) {
       const engine = /** @type {Engine} */ (this.#engine);
+      engine.expect();
       const slot = engine.submit(this.#defaultHandler, task, null, resolve, reject, false);
       if (slot >= 0) engine.waitFor(slot, Infinity);
     } else {

@@ -15,6 +15,7 @@ const settled = Promise.resolve();
 class Pressure {
   #options;
   #emitter;
+  #emit;
   #load;
   #isFull = false;
   /** Whether all workers have as many tasks as they can. */
@@ -29,11 +30,13 @@ class Pressure {
   /**
    * @param {Record<string, any>} options
    * @param {import('node:events').EventEmitter} emitter
+   * @param {(event: string) => void} emit whatever listeners do
    * @param {Load} load
    */
-  constructor(options, emitter, load) {
+  constructor(options, emitter, emit, load) {
     this.#options = options;
     this.#emitter = emitter;
+    this.#emit = emit;
     this.#load = load;
   }
 
@@ -58,8 +61,8 @@ class Pressure {
     const isFull = this.#load.waiting() >= maxQueue;
     if (isFull === this.#isFull) return;
     this.#isFull = isFull;
-    this.#emitter.emit(isFull ? 'full' : 'backPressureEnd');
-    if (isFull) this.#emitter.emit('backPressure');
+    this.#emit(isFull ? 'full' : 'backPressureEnd');
+    if (isFull) this.#emit('backPressure');
   }
 
   /** One microtask for all that happens before it, and a cheap one while nobody listens. */
@@ -91,18 +94,18 @@ class Pressure {
   #tellNeed() {
     if (!this.#isBusy) {
       this.#isBusy = true;
-      this.#emitter.emit('busy');
+      this.#emit('busy');
     }
-    this.#emitter.emit('needsDrain');
+    this.#emit('needsDrain');
   }
 
   #tellDrain() {
     if (!this.#tellsDrain) return;
     this.#tellsDrain = false;
-    this.#emitter.emit('drain');
+    this.#emit('drain');
     if (!this.#isBusy) return;
     this.#isBusy = false;
-    this.#emitter.emit('busyEnd');
+    this.#emit('busyEnd');
   }
 }
 

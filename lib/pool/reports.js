@@ -24,6 +24,7 @@ const KIND_MASK = (1 << PAYLOADS_SHIFT) - 1;
  * @property {import('./crew').Crew} crew
  * @property {import('./parcels').Parcels | import('./serials').Serials} carrier
  * @property {(event: string, ...args: any[]) => void} emit
+ * @property {(call: () => void) => void} tell calls code of the program's own, which may throw
  */
 
 class Reports {
@@ -33,6 +34,7 @@ class Reports {
   #crew;
   #carrier;
   #emit;
+  #tell;
   #take;
   #await;
   #takeLarge;
@@ -49,13 +51,14 @@ class Reports {
   isReading = false;
 
   /** @param {Parts} parts */
-  constructor({ tasks, native, batch, crew, carrier, emit }) {
+  constructor({ tasks, native, batch, crew, carrier, emit, tell }) {
     this.#tasks = tasks;
     this.#native = native;
     this.#batch = batch;
     this.#crew = crew;
     this.#carrier = carrier;
     this.#emit = emit;
+    this.#tell = tell;
     this.#take = native.takeFunction();
     this.#await = native.awaitFunction();
     this.#takeLarge = (/** @type {number} */ number) => takeBuffer(native, this.#payloadsBefore + number - 1);
@@ -95,7 +98,7 @@ class Reports {
 
   /** Calls what was deferred. */
   settle() {
-    while (this.#later.length > 0) /** @type {() => void} */ (this.#later.shift())();
+    while (this.#later.length > 0) this.#tell(/** @type {() => void} */ (this.#later.shift()));
   }
 
   /**
@@ -193,9 +196,9 @@ class Reports {
         this.#carrier.settle(slot, member, true, body);
         return tasks.free(slot);
       case Report.EVENT:
-        return this.#tell(slot, decode());
+        return this.#onEvent(slot, decode());
       case Report.PARCEL_EVENT:
-        return this.#tell(slot, this.#carrier.event(member, body));
+        return this.#onEvent(slot, this.#carrier.event(member, body));
       case Report.CLAIM:
         return this.#carrier.deliver(slot, member);
       case Report.DROPPED:
@@ -235,7 +238,7 @@ class Reports {
    * @param {number} slot
    * @param {any} payload
    */
-  #tell(slot, payload) {
+  #onEvent(slot, payload) {
     const onEvent = this.#tasks.peek(slot)?.onEvent;
     if (onEvent) this.defer(() => onEvent(payload));
   }

@@ -24,12 +24,13 @@ class ThreadMember extends Member {
     const queue = { addonFile: addonFile(), queue: native.id, number, port: port2 };
     started.post({ ...this.startup(options), ...queue }, [port2]);
     shareSoon(requireAddon('Pool'));
-    this.worker.unref();
     if (options.stdio === 'ignore' && !options.emitStdStreams) {
       this.worker.stdout.resume();
       this.worker.stderr.resume();
     }
     this.worker.on('message', (/** @type {any} */ message) => events.onMessage(this, message));
+    // The first listener for messages has the worker keep the process: only now is it let go of.
+    this.worker.unref();
     this.worker.on('error', (/** @type {any} */ error) => {
       this.cause ??= error;
     });
