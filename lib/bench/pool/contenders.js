@@ -23,6 +23,7 @@ const OTHERS = path.join(__dirname, 'others.js');
  * @property {'add' | 'echo' | 'spin'} name of the task
  * @property {number} workers
  * @property {boolean} isWarm whether workers may be started before the pool is
+ * @property {boolean} hasProcesses whether workers are to be processes, where a library can have that
  * @property {() => void} whenLoaded called right before the pool is made
  */
 
@@ -48,9 +49,11 @@ function locate(name) {
 
 /** @type {Record<string, (settings: Settings) => Promise<Contender>>} */
 const CONTENDERS = {
-  async manycore({ name, workers, isWarm, whenLoaded }) {
+  async manycore({ name, workers, isWarm, hasProcesses, whenLoaded }) {
     const { Pool } = require('../../..');
-    const options = { filename: TASKS, name, minThreads: workers, maxThreads: workers };
+    /** @type {'processes' | 'threads'} */
+    const runtime = hasProcesses ? 'processes' : 'threads';
+    const options = { filename: TASKS, name, minThreads: workers, maxThreads: workers, runtime };
     if (isWarm) await Pool.warm(workers, options);
     whenLoaded();
     const pool = new Pool(options);
@@ -64,20 +67,23 @@ const CONTENDERS = {
     return { run: (task) => pool.run(task) };
   },
 
-  async tinypool({ name, workers, whenLoaded }) {
+  async tinypool({ name, workers, hasProcesses, whenLoaded }) {
     const { Tinypool } = await import(pathToFileURL(locate('tinypool')).href);
     whenLoaded();
-    const pool = new Tinypool({ filename: TASKS, name, minThreads: workers, maxThreads: workers });
+    const runtime = hasProcesses ? 'child_process' : 'worker_threads';
+    const pool = new Tinypool({ filename: TASKS, name, minThreads: workers, maxThreads: workers, runtime });
     return { run: (task) => pool.run(task) };
   },
 
-  async workerpool({ name, workers, whenLoaded }) {
+  async workerpool({ name, workers, hasProcesses, whenLoaded }) {
     const file = locate('workerpool');
     const env = { ...process.env, MANYCORE_BENCH_KIND: 'workerpool', MANYCORE_BENCH_LIBRARY: file };
     const limits = { minWorkers: workers, maxWorkers: workers };
     const workerpool = require(file);
     whenLoaded();
-    const pool = workerpool.pool(OTHERS, { workerType: 'thread', ...limits, workerThreadOpts: { env } });
+    const pool = hasProcesses
+      ? workerpool.pool(OTHERS, { workerType: 'process', ...limits, forkOpts: { env } })
+      : workerpool.pool(OTHERS, { workerType: 'thread', ...limits, workerThreadOpts: { env } });
     return { run: (task) => pool.exec(name, [task]) };
   },
 

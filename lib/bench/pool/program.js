@@ -13,12 +13,12 @@ async function main() {
   const [contender, name, rounds] = process.argv.slice(2);
   const scenario = SCENARIOS.find((each) => each.name === name);
   if (scenario === undefined) throw new Error(`no scenario ${name}`);
-  const { task, workers, isWarm = false } = scenario;
+  const { task, workers, isWarm = false, hasProcesses = false } = scenario;
   let startedAt = performance.now();
   const whenLoaded = () => {
     if (isWarm) startedAt = performance.now();
   };
-  const pool = await CONTENDERS[contender]({ name: task, workers, isWarm, whenLoaded });
+  const pool = await CONTENDERS[contender]({ name: task, workers, isWarm, hasProcesses, whenLoaded });
   let figures;
   if (scenario.measure === undefined) {
     await add(pool);

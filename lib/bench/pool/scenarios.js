@@ -32,6 +32,7 @@ const { rate, eachUs, peakMiB, firstMs } = METRICS;
  * @property {string} peer which the others are compared with
  * @property {Metric[]} metrics
  * @property {boolean} [isWarm] whether workers may be started before the pool is
+ * @property {boolean} [hasProcesses] whether workers are processes, where a library can have that
  * @property {(pool: Contender, rounds: number) => Promise<Record<string, number>>} [measure] none: only the start
  */
 
@@ -71,7 +72,7 @@ function all(count, run) {
 }
 
 /** @type {Scenario[]} */
-const SCENARIOS = [
+const OVER_THREADS = [
   {
     name: 'burst',
     what: `${BURST} trivial tasks at a time, 1 worker`,
@@ -159,8 +160,30 @@ const SCENARIOS = [
     peer: 'piscina',
     metrics: [firstMs],
   },
+];
+
+const SCENARIOS = [
+  ...OVER_THREADS,
+  ...['burst', 'sequential', 'cpu'].map(overProcesses),
   ...[2, 3, 4, 5, 6].map((power) => queued(10 ** power)),
 ];
+
+/**
+ * A scenario whose workers are processes; piscina has only threads.
+ * @param {string} name of the one over threads
+ * @returns {Scenario}
+ */
+function overProcesses(name) {
+  const scenario = /** @type {Scenario} */ (OVER_THREADS.find((each) => each.name === name));
+  return {
+    ...scenario,
+    name: `${name}-processes`,
+    what: `${scenario.what}; over processes, piscina over threads`,
+    contenders: PEERS,
+    peer: 'piscina',
+    hasProcesses: true,
+  };
+}
 
 /**
  * @param {number} count
