@@ -290,7 +290,7 @@ export declare class PeerWatch {
   isGone(channel: number): boolean
 }
 
-/** The caller's side of a queue. Belongs to the thread that made it. */
+/** The caller's side of a queue. Belongs to the thread that made it. Once closed it has no tasks and no workers. */
 export declare class PoolQueue {
   /**
    * A queue for threads, or processes, that have up to `concurrency` tasks in hand and retire after `tasks`
@@ -380,7 +380,7 @@ export declare class PoolQueue {
   listen(drain: () => void): void
   /** Lets the queue keep the event loop alive, or not. */
   keepAlive(on: boolean): void
-  /** No more calls of `drain`. */
+  /** No more calls of `drain`; lets go of memory and descriptors. No worker is left by now. */
   close(): void
 }
 
