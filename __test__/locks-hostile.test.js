@@ -6,13 +6,13 @@
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const test = require('node:test');
-const { Mutex } = require('manycore');
+const { Semaphore } = require('manycore');
 const { segmentName, startProcess, within } = require('./support/peers');
 
 const fileOf = (name) => `/dev/shm/manycore-${process.geteuid()}/${name}`;
 const HEADER_BYTES = 4096;
 /** Where the words of a lock are, from the end of the segment's header. */
-const GUARD_AT = 24;
+const GUARD_AT = 80;
 
 /** The word of a thread that lives: this one. Its number, and above that its start in ticks. */
 function ownWord() {
@@ -98,15 +98,16 @@ test('any bytes in the memory of locks give errors', async (t) => {
 
 test('a guard that is forged to be held for ever is an error, not a hang', async (t) => {
   const name = segmentName(t, 'guard');
-  const mutex = Mutex.open(name);
+  // Not by its shortcut, but with slots, so that each use enters the guard.
+  const semaphore = Semaphore.open(name, 1);
   const fd = fs.openSync(fileOf(name), 'r+');
   t.after(() => fs.closeSync(fd));
   const word = Buffer.alloc(8);
   word.writeBigUInt64LE(ownWord());
   fs.writeSync(fd, word, 0, 8, HEADER_BYTES + GUARD_AT);
   const peer = await startProcess(t);
-  const attempt = peer.run(({ Mutex }, name) => Mutex.open(name).lockIfAvailable(), name);
+  const attempt = peer.run(({ Semaphore }, name) => Semaphore.open(name, 1).acquireIfAvailable(), name);
   await assert.rejects(within(attempt, 'the error'), { code: 'ERR_MANYCORE_STUCK' });
   // Here it can only be left over.
-  mutex.lockIfAvailable().unlock();
+  semaphore.acquireIfAvailable().unlock();
 });

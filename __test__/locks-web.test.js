@@ -1,6 +1,7 @@
 'use strict';
 
 const assert = require('node:assert/strict');
+const fs = require('node:fs');
 const test = require('node:test');
 const { setImmediate } = require('node:timers/promises');
 const { Lock, LockManager, Mutex, locks, shared } = require('manycore');
@@ -197,6 +198,23 @@ test('managers of other scopes and namespaces have names of their own', async (t
     name,
   );
   release();
+});
+
+test('what another version left is made anew, unless somebody has it open', async (t) => {
+  const namespace = unique('k').replaceAll(' ', '-');
+  const segment = `manycore.locks.${namespace}`;
+  t.after(() => shared.unlink(segment));
+  const peer = await startProcess(t);
+  const query = ({ LockManager }, namespace) => new LockManager({ namespace }).query();
+  await peer.run(query, namespace);
+  const fd = fs.openSync(`/dev/shm/manycore-${process.geteuid()}/${segment}`, 'r+');
+  // The layout's number, in the header.
+  fs.writeSync(fd, Buffer.from([0xff]), 0, 1, 8);
+  fs.closeSync(fd);
+  const manager = new LockManager({ namespace });
+  await assert.rejects(manager.query(), { code: 'ERR_MANYCORE_SEGMENT_VERSION' });
+  await peer.kill();
+  assert.deepEqual((await manager.query()).held, []);
 });
 
 test('arguments are checked as in the Web Locks API', async () => {

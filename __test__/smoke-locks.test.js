@@ -2,7 +2,7 @@
 
 const assert = require('node:assert/strict');
 const test = require('node:test');
-const { Condition, LockManager, Mutex, locks } = require('manycore');
+const { Condition, LockManager, Mutex, SharedBuffer, locks } = require('manycore');
 const { startProcess, startThread, within } = require('./support/peers');
 
 test('locks reach threads and processes and survive their death', async (t) => {
@@ -26,6 +26,24 @@ test('locks reach threads and processes and survive their death', async (t) => {
     assert.equal(next.ownerDied, true);
     next.unlock();
   }
+});
+
+test('a lock that is mostly free is held by one at a time', async (t) => {
+  const [mutex, memory] = [new Mutex(), new SharedBuffer({ byteLength: 8 })];
+  // Not atomic: what two add at once is lost.
+  const add = ({ Mutex, SharedBuffer }, [mutex, memory, times]) => {
+    const lock = Mutex.from(mutex);
+    const count = new Float64Array(SharedBuffer.from(memory).buffer);
+    for (let i = 0; i < times; i++) {
+      const token = lock.lockIfAvailable() ?? lock.lock();
+      count[0] += 1;
+      token.unlock();
+    }
+  };
+  const times = 100_000;
+  const peers = [await startThread(t), await startProcess(t)];
+  await Promise.all(peers.map((peer) => peer.run(add, [mutex.handle, memory.handle, times])));
+  assert.equal(new Float64Array(memory.buffer)[0], 2 * times);
 });
 
 test('named locks reach threads and processes', async (t) => {

@@ -10,12 +10,12 @@ use manycore_core::lock::layout::{self, NAME_BYTES};
 use manycore_core::lock::memory::{Design, LockMemory};
 use manycore_core::lock::{Kind, Mode, RequestId, Snapshot, Table};
 use manycore_core::shm::OpenError;
-use napi::bindgen_prelude::{Env, Error, Function, JsObjectValue, JsValue, Object, Result, Status};
+use napi::bindgen_prelude::{i64n, Env, Error, Function, JsObjectValue, JsValue, Object, Result, Status};
 use napi_derive::napi;
 
 use crate::callback::Callback;
 use crate::lane::external_buffer;
-use crate::lock_calls::{Cancel, Enqueue, Look, Nothing, Owner, Release, Results, TryExclusive, Wait};
+use crate::lock_calls::{Cancel, Enqueue, Leave, Look, Nothing, Owner, Release, Results, TryExclusive, Wait};
 use crate::lock_thread::LockThread;
 use crate::shared::raw::define;
 use crate::shared::segment::{open_error, SegmentSource};
@@ -95,7 +95,7 @@ impl LockTable {
 
     /// The frequent calls as functions of their own, and what they leave.
     #[napi(
-        ts_return_type = "{ results: ArrayBuffer, request: (flags: number, permits: number) => number, tryExclusive: () => number, release: (index: number, serial: number) => number, standing: (index: number, serial: number) => number, wait: (index: number, serial: number, sliceMs: number) => number, cancel: (index: number, serial: number) => number, nothing: (index?: number, serial?: number) => number }"
+        ts_return_type = "{ results: ArrayBuffer, request: (flags: number, permits: number) => number, tryExclusive: () => number, release: (index: number, serial: number) => number, leave: () => number, standing: (index: number, serial: number) => number, wait: (index: number, serial: number, sliceMs: number) => number, cancel: (index: number, serial: number) => number, nothing: (index?: number, serial?: number) => number }"
     )]
     pub fn calls<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         let address = self.owner.results.as_ptr().cast_mut().cast::<u8>();
@@ -106,11 +106,26 @@ impl LockTable {
         define::<Enqueue>(env.raw(), calls.raw(), &self.owner)?;
         define::<TryExclusive>(env.raw(), calls.raw(), &self.owner)?;
         define::<Release>(env.raw(), calls.raw(), &self.owner)?;
+        define::<Leave>(env.raw(), calls.raw(), &self.owner)?;
         define::<Look>(env.raw(), calls.raw(), &self.owner)?;
         define::<Wait>(env.raw(), calls.raw(), &self.owner)?;
         define::<Cancel>(env.raw(), calls.raw(), &self.owner)?;
         define::<Nothing>(env.raw(), calls.raw(), &self.owner)?;
         Ok(calls)
+    }
+
+    /// The beginning of the lock's memory, with the shortcut. Mapped for this object alone.
+    #[napi(ts_return_type = "ArrayBuffer")]
+    pub fn memory<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
+        let map = self.owner.memory.map_header().map_err(open_error)?;
+        let (address, len) = (map.as_mut_ptr(), map.len());
+        external_buffer(env, address, len, Box::new(map))
+    }
+
+    /// The word of the calling thread, as the shortcut has it.
+    #[napi(getter, ts_return_type = "bigint")]
+    pub fn me(&self) -> i64n {
+        i64n(self.owner.thread.me.word() as i64)
     }
 
     /// `request` for a named lock: flags, name, parent, and a number of the caller's own that `query` shows.
@@ -213,7 +228,13 @@ impl From<Snapshot> for LockRequest {
             blocking: request.is_blocking,
             permits: request.permits,
             thread: OwnerId::from_word(request.owner).map_or(0, OwnerId::tid),
-            pid: request.pid,
+            pid: match request.pid {
+                // Taken by the shortcut.
+                0 => OwnerId::from_word(request.owner)
+                    .and_then(OwnerId::pid)
+                    .unwrap_or(0),
+                pid => pid,
+            },
             ticket: request.ticket as f64,
             parent: request.parent as f64,
             fence: request.fence as f64,

@@ -166,6 +166,14 @@ methods! {
             Err(_) => status::STUCK,
         }
     });
+    /// Lets go of what was taken by the shortcut.
+    Leave "leave" |owner, call| owner.run(call, |table, host| {
+        match table.leave(owner.thread.me, host) {
+            Ok(true) => status::HELD,
+            Ok(false) => status::GONE,
+            Err(_) => status::STUCK,
+        }
+    });
     /// How a request stands: slot, serial.
     Look "standing" |owner, call| owner.run(call, |table, _| {
         owner.standing(table.standing(id(call), owner.thread.me))

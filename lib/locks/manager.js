@@ -9,6 +9,7 @@ const { AsyncLocalStorage } = require('node:async_hooks');
 const { threadId } = require('node:worker_threads');
 
 const { makeError } = require('../core/errors');
+const { unlinkUnused } = require('../shared/segments');
 const { named } = require('../shared/source');
 const { deadlocksOfNames, deadlocksOfObjects } = require('./deadlocks');
 const { Flag, Kind, Status, watch } = require('./native');
@@ -93,9 +94,21 @@ class LockManager {
 
   /** Opened with the first request. */
   get #table() {
-    const { scope, name } = this.#options;
-    this.#opened ??= Table.open(Kind.NAMES, named(name, { scope }, LockManager), MAX_REQUESTS, 0);
+    this.#opened ??= this.#open();
     return this.#opened;
+  }
+
+  #open() {
+    const { scope, name } = this.#options;
+    const open = () => Table.open(Kind.NAMES, named(name, { scope }, LockManager), MAX_REQUESTS, 0);
+    try {
+      return open();
+    } catch (error) {
+      // What an older version of ours left, and nobody uses, would be in the way until the machine starts anew.
+      const { code } = /** @type {NodeJS.ErrnoException} */ (error);
+      if (code !== 'ERR_MANYCORE_SEGMENT_VERSION' || !unlinkUnused(name)) throw error;
+      return open();
+    }
   }
 
   /**

@@ -2,6 +2,7 @@
 
 const { Flag, Kind, Status } = require('./native');
 const { LockObject, kKind, kName, kTable } = require('./object');
+const { waitOptions } = require('./options');
 const { register } = require('./registry');
 const { UnlockToken } = require('./token');
 
@@ -12,6 +13,7 @@ class Mutex extends LockObject {
   /** @override */
   static [kName] = 'mutex';
   #tryExclusive;
+  #shortcut;
 
   /**
    * @param {any} [options]
@@ -20,24 +22,38 @@ class Mutex extends LockObject {
   constructor(options, place) {
     super(options, place);
     this.#tryExclusive = this[kTable].calls.tryExclusive;
+    this.#shortcut = this[kTable].openShortcut();
     register(this, this[kTable], new.target.name);
   }
 
   /** @param {object} [options] */
   lock(options) {
-    return UnlockToken.of(this[kTable], this[kTable].block(Flag.EXCLUSIVE, 1, options));
+    if (options !== undefined) waitOptions(options);
+    return (
+      this.#takeShortcut() ?? UnlockToken.of(this[kTable], this[kTable].block(Flag.EXCLUSIVE, 1, options))
+    );
   }
 
   /** @param {object} [options] */
   async lockAsync(options) {
-    return UnlockToken.of(this[kTable], await this[kTable].wait(Flag.EXCLUSIVE, 1, options));
+    if (options !== undefined) waitOptions(options);
+    const token = this.#takeShortcut();
+    return token ?? UnlockToken.of(this[kTable], await this[kTable].wait(Flag.EXCLUSIVE, 1, options));
   }
 
   lockIfAvailable() {
+    const token = this.#takeShortcut();
+    if (token !== null) return token;
     const status = this.#tryExclusive();
-    if (status === Status.HELD) return new UnlockToken(this[kTable]);
+    if (status === Status.HELD) return UnlockToken.ofLast(this[kTable]);
     if (status === Status.UNAVAILABLE) return null;
     throw this[kTable].refused(status);
+  }
+
+  /** A token if nobody else holds the lock or waits for it. */
+  #takeShortcut() {
+    const fencingToken = this.#shortcut === null ? 0 : this.#shortcut.take();
+    return fencingToken === 0 ? null : UnlockToken.ofShortcut(this[kTable], fencingToken);
   }
 }
 

@@ -12,6 +12,7 @@ const { makeError } = require('../core/errors');
 const { guarded } = require('../shared/failures');
 const { Flag, LAST, OWNER_DIED, Result, Status, watch } = require('./native');
 const { waitOptions } = require('./options');
+const { Shortcut } = require('./shortcut');
 
 /** A blocking wait comes back to JavaScript this often, so that `worker.terminate()` ends it. */
 const SLICE_MS = 20;
@@ -39,6 +40,8 @@ class Table {
     this.calls = native.calls();
     /** What the last call left. */
     this.results = new Float64Array(this.calls.results);
+    /** @type {Shortcut | null} */
+    this.shortcut = null;
   }
 
   /**
@@ -51,6 +54,16 @@ class Table {
     const { LockTable } = requireAddon('locks');
     const open = () => LockTable.open(place.source, kind, slots, limit);
     return new Table(guarded(place.subject, Table.open, open), place.subject);
+  }
+
+  /** For a lock that can be taken without a call of the addon. Null where memory of the addon's cannot be seen. */
+  openShortcut() {
+    try {
+      this.shortcut = new Shortcut(this.native.memory(), this.native.me);
+    } catch {
+      this.shortcut = null;
+    }
+    return this.shortcut;
   }
 
   /**
@@ -185,6 +198,15 @@ class Table {
    */
   release(index, serial) {
     const status = this.calls.release(index, serial);
+    if (status === Status.HELD) return true;
+    if (status === Status.GONE) return false;
+    throw this.refused(status);
+  }
+
+  /** Lets go of what the shortcut gave. @returns {boolean} whether it was held */
+  leave() {
+    if (this.shortcut?.leave()) return true;
+    const status = this.calls.leave();
     if (status === Status.HELD) return true;
     if (status === Status.GONE) return false;
     throw this.refused(status);

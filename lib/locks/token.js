@@ -5,28 +5,38 @@ const { OWNER_DIED, Result } = require('./native');
 
 // Node 20 defines these itself, under Symbol.for.
 const dispose = Symbol.dispose ?? Symbol.for('nodejs.dispose');
+const kConstruct = Symbol('construct');
+/** In the place of a slot: the lock was taken by its shortcut. */
+const NO_SLOT = -1;
 
 /** What was locked, until it is unlocked. */
 class UnlockToken {
   /** @type {import('./table').Table} */
   #table;
-  #index = 0;
-  #serial = 0;
+  #index;
+  #serial;
   #isLocked = true;
-  #fencingToken = 0;
-  #ownerDied = false;
+  #fencingToken;
+  #ownerDied;
   /** What was asked for, to ask again. */
   #flags = 0;
   #permits = 1;
 
-  /** Of the grant that the table's last call left. @param {import('./table').Table} table */
-  constructor(table) {
+  /**
+   * @param {symbol} construct
+   * @param {import('./table').Table} table
+   * @param {number} index
+   * @param {number} serial
+   * @param {number} fencingToken
+   * @param {boolean} ownerDied
+   */
+  constructor(construct, table, index, serial, fencingToken, ownerDied) {
+    if (construct !== kConstruct) throw makeError('ERR_ILLEGAL_CONSTRUCTOR', [], UnlockToken);
     this.#table = table;
-    const { results } = table;
-    this.#index = results[Result.INDEX];
-    this.#serial = results[Result.SERIAL];
-    this.#fencingToken = results[Result.FENCE];
-    this.#ownerDied = (results[Result.FLAGS] & OWNER_DIED) !== 0;
+    this.#index = index;
+    this.#serial = serial;
+    this.#fencingToken = fencingToken;
+    this.#ownerDied = ownerDied;
   }
 
   /**
@@ -35,12 +45,36 @@ class UnlockToken {
    * @param {number} [flags] with which it was asked for
    * @param {number} [permits]
    */
-  static of(table, grant, flags = 0, permits = 1) {
-    const token = new UnlockToken(table);
+  static of(table, { index, serial, fencingToken, ownerDied }, flags = 0, permits = 1) {
+    const token = new UnlockToken(kConstruct, table, index, serial, fencingToken, ownerDied);
     token.#flags = flags;
     token.#permits = permits;
-    token.#renew(grant);
     return token;
+  }
+
+  /**
+   * Of an exclusive grant that the table's last call left.
+   * @param {import('./table').Table} table
+   */
+  static ofLast(table) {
+    const { results } = table;
+    return new UnlockToken(
+      kConstruct,
+      table,
+      results[Result.INDEX],
+      results[Result.SERIAL],
+      results[Result.FENCE],
+      (results[Result.FLAGS] & OWNER_DIED) !== 0,
+    );
+  }
+
+  /**
+   * Of a lock taken by its shortcut.
+   * @param {import('./table').Table} table
+   * @param {number} fencingToken
+   */
+  static ofShortcut(table, fencingToken) {
+    return new UnlockToken(kConstruct, table, NO_SLOT, 0, fencingToken, false);
   }
 
   /** @param {import('./table').Grant} grant */
@@ -67,9 +101,9 @@ class UnlockToken {
   unlock() {
     if (!this.#isLocked) throw makeError('ERR_MANYCORE_NOT_LOCKED', [], this.unlock);
     this.#isLocked = false;
-    if (!this.#table.release(this.#index, this.#serial)) {
-      throw makeError('ERR_MANYCORE_NOT_LOCKED', [], this.unlock);
-    }
+    const wasHeld =
+      this.#index === NO_SLOT ? this.#table.leave() : this.#table.release(this.#index, this.#serial);
+    if (!wasHeld) throw makeError('ERR_MANYCORE_NOT_LOCKED', [], this.unlock);
   }
 
   [dispose]() {

@@ -173,7 +173,11 @@ export declare class LockTable {
   /** Permits of a semaphore, parties of a barrier. */
   get limit(): number
   /** The frequent calls as functions of their own, and what they leave. */
-  calls(): { results: ArrayBuffer, request: (flags: number, permits: number) => number, tryExclusive: () => number, release: (index: number, serial: number) => number, standing: (index: number, serial: number) => number, wait: (index: number, serial: number, sliceMs: number) => number, cancel: (index: number, serial: number) => number, nothing: (index?: number, serial?: number) => number }
+  calls(): { results: ArrayBuffer, request: (flags: number, permits: number) => number, tryExclusive: () => number, release: (index: number, serial: number) => number, leave: () => number, standing: (index: number, serial: number) => number, wait: (index: number, serial: number, sliceMs: number) => number, cancel: (index: number, serial: number) => number, nothing: (index?: number, serial?: number) => number }
+  /** The beginning of the lock's memory, with the shortcut. Mapped for this object alone. */
+  memory(): ArrayBuffer
+  /** The word of the calling thread, as the shortcut has it. */
+  get me(): bigint
   /**
    * `request` for a named lock: flags, name, parent, and a number of the caller's own that `query` shows.
    * Returns the status.
@@ -546,7 +550,10 @@ export declare class SharedTable {
   static open(source: SegmentSource, options: TableOptions): SharedTable
   /** Memory shared with the methods. */
   scratch(): object
-  /** An object with the methods `get`, `has`, `set`, `setScratch`, `setBytes`, `delete`, `add`, `scan`, `watch`. */
+  /**
+   * An object with the methods `get`, `has`, `set`, `setScratch`, `add`, each of them as `getShort` and so on, too, and
+   * `setBytes`, `delete`, `scan`, `watch`.
+   */
   methods(): object
   /** By which others open it. */
   get handle(): string
@@ -873,6 +880,9 @@ export interface UndecidedConnection {
 
 /** Takes a segment's name away. False when there is none of that name. */
 export declare function unlinkSegment(name: string, ofProcess: boolean): boolean
+
+/** Removes a segment of this user if nobody has it open. True when it is gone. */
+export declare function unlinkUnusedSegment(name: string): boolean
 
 /** The version of the addon, which must equal that of the JavaScript beside it. */
 export declare function version(): string

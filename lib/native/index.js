@@ -873,5 +873,6 @@ module.exports.sharedCode = nativeBinding.sharedCode
 module.exports.standInFlag = nativeBinding.standInFlag
 module.exports.travelToken = nativeBinding.travelToken
 module.exports.unlinkSegment = nativeBinding.unlinkSegment
+module.exports.unlinkUnusedSegment = nativeBinding.unlinkUnusedSegment
 module.exports.version = nativeBinding.version
 module.exports.watchLoop = nativeBinding.watchLoop

@@ -15,6 +15,7 @@ class Exchange {
   #reader;
   #writer;
   #subject;
+  #key;
 
   /**
    * @param {{ scratch(): any }} native
@@ -26,8 +27,28 @@ class Exchange {
     this.#reader = new ValueReader(this.#arrayBuffer);
     this.#writer = new ValueWriter(this.#arrayBuffer, scratch.WRITE_AT, scratch.END);
     this.#subject = subject;
+    this.#key = new Uint8Array(this.#arrayBuffer, scratch.KEY_AT, scratch.SHORT_KEY);
     /** What methods note, see scratch.js. */
     this.numbers = new Float64Array(this.#arrayBuffer, 0, scratch.READ_AT / 8);
+  }
+
+  /**
+   * Puts a short key of one-byte characters where the next method finds it that takes it from there. False for any other
+   * key.
+   * @param {unknown} key
+   */
+  putKey(key) {
+    if (typeof key !== 'string' || key.length > scratch.SHORT_KEY) return false;
+    const { length } = key;
+    const bytes = this.#key;
+    let seen = 0;
+    for (let i = 0; i < length; i++) {
+      const unit = key.charCodeAt(i);
+      bytes[i] = unit;
+      seen |= unit;
+    }
+    this.numbers[scratch.KEY_LENGTH] = length;
+    return seen < 0x100;
   }
 
   get arrayBuffer() {

@@ -29,7 +29,9 @@ class SharedMap {
   #numbers;
   #methods;
   #get;
+  #getShort;
   #set;
+  #setShort;
   #listeners;
 
   /**
@@ -46,7 +48,9 @@ class SharedMap {
     this.#numbers = this.#exchange.numbers;
     this.#methods = /** @type {Record<string, (...args: any[]) => any>} */ (this.#native.methods());
     this.#get = this.#methods.get;
+    this.#getShort = this.#methods.getShort;
     this.#set = this.#methods.set;
+    this.#setShort = this.#methods.setShort;
     this.#listeners = new Listeners(() => this.#guarded(() => this.#native.bell()));
     source.defineHandle(this, KIND, (form) => this.#guarded(() => this.#native[form]));
   }
@@ -66,14 +70,14 @@ class SharedMap {
 
   /** @param {Key} key */
   get(key) {
-    const raw = this.#get(key);
+    const raw = this.#exchange.putKey(key) ? this.#getShort() : this.#get(key);
     if (typeof raw === 'string' || raw === undefined || typeof raw === 'number') return raw;
     return this.#exchange.value(raw, key);
   }
 
   /** @param {Key} key */
   getVersioned(key) {
-    const raw = this.#get(key);
+    const raw = this.#exchange.putKey(key) ? this.#getShort() : this.#get(key);
     if (raw === undefined) return undefined;
     const version = this.#numbers[scratch.VERSION];
     return { value: this.#exchange.value(raw, key), version };
@@ -81,7 +85,8 @@ class SharedMap {
 
   /** @param {Key} key */
   has(key) {
-    return this.#exchange.checked(this.#methods.has(key), key);
+    const has = this.#exchange.putKey(key) ? this.#methods.hasShort() : this.#methods.has(key);
+    return this.#exchange.checked(has, key);
   }
 
   /** @param {Key} key */
@@ -96,7 +101,8 @@ class SharedMap {
    */
   set(key, value, options) {
     if (options === undefined && (typeof value === 'string' || typeof value === 'number')) {
-      if (this.#set(key, value) === null) this.#exchange.fail(key);
+      const made = this.#exchange.putKey(key) ? this.#setShort(value) : this.#set(key, value);
+      if (made === null) this.#exchange.fail(key);
       return this;
     }
     this.#store(key, value, expiry(options, SharedMap.prototype.set), undefined);
@@ -196,7 +202,10 @@ class SharedMap {
   incr(key, by = 1, options) {
     if (typeof by !== 'number') throw makeError('ERR_INVALID_ARG_TYPE', ['by', 'a number', by], this.incr);
     const expires = options === undefined ? undefined : expiry(options, SharedMap.prototype.incr);
-    return this.#exchange.checked(this.#methods.add(key, by, expires), key);
+    const sum = this.#exchange.putKey(key)
+      ? this.#methods.addShort(by, expires)
+      : this.#methods.add(key, by, expires);
+    return this.#exchange.checked(sum, key);
   }
 
   get size() {
@@ -280,15 +289,22 @@ class SharedMap {
    */
   #store(key, value, expires, version) {
     if (typeof value === 'string' || typeof value === 'number') {
-      return this.#exchange.checked(this.#set(key, value, expires, version), key);
+      const made = this.#exchange.putKey(key)
+        ? this.#setShort(value, expires, version)
+        : this.#set(key, value, expires, version);
+      return this.#exchange.checked(made, key);
     }
     const methods = this.#methods;
-    const made = this.#exchange.give(
+    const exchange = this.#exchange;
+    const made = exchange.give(
       value,
-      (length) => methods.setScratch(key, length, expires, version),
+      (length) =>
+        exchange.putKey(key)
+          ? methods.setScratchShort(length, expires, version)
+          : methods.setScratch(key, length, expires, version),
       (bytes, kind) => methods.setBytes(key, bytes, kind, expires, version),
     );
-    return this.#exchange.checked(made, key);
+    return exchange.checked(made, key);
   }
 
   /**

@@ -6,18 +6,25 @@ const VERSION = 1;
 const FAILURE = 2;
 const EXTRA = 3;
 const KIND = 4;
+const KEY_LENGTH = 5;
 
 /** Where the bytes begin that methods write, then those that JavaScript writes, and where they end. */
 const READ_AT = 64;
 const BYTES = 64 * 1024;
 const WRITE_AT = READ_AT + BYTES;
 const END = WRITE_AT + BYTES;
+/** Then a short key, of so many characters at most. */
+const KEY_AT = END;
+const SHORT_KEY = 32;
 
 module.exports.LENGTH = LENGTH;
 module.exports.VERSION = VERSION;
 module.exports.FAILURE = FAILURE;
 module.exports.EXTRA = EXTRA;
 module.exports.KIND = KIND;
+module.exports.KEY_LENGTH = KEY_LENGTH;
+module.exports.KEY_AT = KEY_AT;
+module.exports.SHORT_KEY = SHORT_KEY;
 module.exports.BYTES = BYTES;
 module.exports.READ_AT = READ_AT;
 module.exports.WRITE_AT = WRITE_AT;

@@ -40,6 +40,12 @@ function unlink(name, options) {
   return guarded(name, unlink, () => addon.unlinkSegment(name, source.ofProcess === true));
 }
 
+/** Removes a segment that nobody has open. Whether it is gone. @param {string} name */
+function unlinkUnused(name) {
+  const addon = addonFor('shared.unlink');
+  return guarded(name, unlinkUnused, () => addon.unlinkUnusedSegment(name));
+}
+
 function prune() {
   const addon = addonFor('shared.prune');
   return guarded('/dev/shm', prune, () => addon.pruneSegments());
@@ -48,4 +54,5 @@ function prune() {
 module.exports.list = list;
 module.exports.stats = stats;
 module.exports.unlink = unlink;
+module.exports.unlinkUnused = unlinkUnused;
 module.exports.prune = prune;

@@ -83,6 +83,15 @@ impl KeyBuffer {
         }
     }
 
+    /// Reads a short key from the scratch memory.
+    #[inline]
+    pub fn read_short(&mut self, scratch: &Scratch) -> ReadKey<'_> {
+        let (words, length) = scratch.short_key();
+        self.words[..words.len()].copy_from_slice(&words);
+        clear_behind(&mut self.words[..words.len()], length);
+        self.key(kind::LATIN1, length)
+    }
+
     #[inline]
     fn string(&mut self, length: usize) -> ReadKey<'_> {
         if narrow(&self.units[..], length, &mut self.words[..]) {

@@ -1,5 +1,8 @@
 //! A table as JavaScript sees it. Which values are records of the codec, and what they say, is JavaScript's.
 //!
+//! The hottest methods there are twice: with the key as their first argument, and, named `...Short`, with a short one in
+//! the scratch memory. To write a few characters there costs JavaScript less than it costs to ask V8 for them.
+//!
 //! Hot methods return what they found as far as it is a string or a number; a record or bytes are left in the
 //! scratch memory, and `null` says that the failure is there.
 
@@ -22,6 +25,9 @@ use super::raw::{Call, Method, Value};
 use super::segment::{bytes_of, open_error, Failure, Number, Scratch, SegmentSource};
 
 const NS_PER_MS: f64 = 1e6;
+/// Where a method's key is: the first argument, or in the scratch memory. The number of arguments that it takes.
+const GIVEN: usize = 1;
+const SHORT: usize = 0;
 
 /// What a table is made with.
 #[napi(object)]
@@ -102,19 +108,25 @@ impl SharedTable {
         self.owner.scratch.buffer(env)
     }
 
-    /// An object with the methods `get`, `has`, `set`, `setScratch`, `setBytes`, `delete`, `add`, `scan`, `watch`.
+    /// An object with the methods `get`, `has`, `set`, `setScratch`, `add`, each of them as `getShort` and so on, too, and
+    /// `setBytes`, `delete`, `scan`, `watch`.
     #[napi]
     pub fn methods<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         methods!(
             env,
             &self.owner,
-            Get,
-            Has,
-            Set,
-            SetScratch,
+            Get<GIVEN>,
+            Get<SHORT>,
+            Has<GIVEN>,
+            Has<SHORT>,
+            Set<GIVEN>,
+            Set<SHORT>,
+            SetScratch<GIVEN>,
+            SetScratch<SHORT>,
+            Add<GIVEN>,
+            Add<SHORT>,
             SetBytes,
             Delete,
-            Add,
             ScanBuckets,
             Watch
         )
@@ -173,16 +185,19 @@ impl SharedTable {
 }
 
 impl Owner {
-    /// Runs `action` with the table and the key in the first argument.
+    /// Runs `action` with the table and the key.
     #[inline]
-    fn with_key(
+    fn with_key<const KEY: usize>(
         &self,
         call: &Call,
         action: impl FnOnce(&Table, &Key<'_>) -> std::result::Result<Value, Failure>,
     ) -> Value {
         let outcome = self.table.try_with(|table| {
             let mut buffer = self.key.try_borrow_mut().map_err(|_| Failure::Closed)?;
-            let key = buffer.read(call, 0)?;
+            let key = match KEY {
+                SHORT => buffer.read_short(&self.scratch),
+                _ => buffer.read(call, 0)?,
+            };
             action(table, &table.key(key.kind, key.bytes, key.words))
         });
         self.scratch.answer(call, outcome)
@@ -199,8 +214,8 @@ impl Owner {
 
     /// Stores a value; arguments from `rest` on say when it expires and what version there must be.
     #[inline]
-    fn set(&self, call: &Call, value: &NewValue<'_>, rest: usize) -> Value {
-        self.with_key(call, |table, key| {
+    fn set<const KEY: usize>(&self, call: &Call, value: &NewValue<'_>, rest: usize) -> Value {
+        self.with_key::<KEY>(call, |table, key| {
             if value.bytes.len() >= u32::MAX as usize {
                 return Err(Failure::TooLarge);
             }
@@ -260,15 +275,16 @@ fn table_error(error: TableError) -> Error {
 }
 
 /// `get(key)`: undefined if there is nothing, else see [`js_value`].
-struct Get;
+struct Get<const KEY: usize>;
 
-impl Method for Get {
+impl<const KEY: usize> Method for Get<KEY> {
     type Owner = Owner;
-    const NAME: &'static str = "get";
+    const NAME: &'static str = if KEY == SHORT { "getShort" } else { "get" };
+    const ARGUMENTS: usize = KEY;
 
     #[inline]
     fn call(owner: &Owner, call: &Call) -> Value {
-        owner.with_key(call, |table, key| {
+        owner.with_key::<KEY>(call, |table, key| {
             let found = owner.scratch.with_words(|words| match table.get(key, words) {
                 Ok(Read::Missing) => Ok(Err(call.undefined())),
                 Ok(Read::Found(found)) if found.bytes <= Scratch::BYTES => {
@@ -310,14 +326,15 @@ fn get_apart(
 }
 
 /// `has(key)`: whether there is something; its version and when it expires are noted.
-struct Has;
+struct Has<const KEY: usize>;
 
-impl Method for Has {
+impl<const KEY: usize> Method for Has<KEY> {
     type Owner = Owner;
-    const NAME: &'static str = "has";
+    const NAME: &'static str = if KEY == SHORT { "hasShort" } else { "has" };
+    const ARGUMENTS: usize = KEY;
 
     fn call(owner: &Owner, call: &Call) -> Value {
-        owner.with_key(call, |table, key| {
+        owner.with_key::<KEY>(call, |table, key| {
             match table.get(key, &mut []).map_err(failure)? {
                 Read::Missing => Ok(call.boolean(false)),
                 Read::Found(found) => {
@@ -334,24 +351,25 @@ impl Method for Has {
 }
 
 /// `set(key, value, expiry?, version?)` of a string or a number; see [`Owner::change`]. Undefined for any other.
-struct Set;
+struct Set<const KEY: usize>;
 
-impl Method for Set {
+impl<const KEY: usize> Method for Set<KEY> {
     type Owner = Owner;
-    const NAME: &'static str = "set";
+    const NAME: &'static str = if KEY == SHORT { "setShort" } else { "set" };
+    const ARGUMENTS: usize = KEY + 3;
 
     #[inline]
     fn call(owner: &Owner, call: &Call) -> Value {
         let Ok(mut text) = owner.text.try_borrow_mut() else {
             return owner.scratch.fail(call, Failure::Closed);
         };
-        let set = text.with(call, 1, |kind, bytes| {
-            owner.set(call, &NewValue { kind, bytes }, 2)
+        let set = text.with(call, KEY, |kind, bytes| {
+            owner.set::<KEY>(call, &NewValue { kind, bytes }, KEY + 1)
         });
         if let Some(set) = set {
             return set;
         }
-        let Some(number) = call.number(1) else {
+        let Some(number) = call.number(KEY) else {
             return call.undefined();
         };
         let bytes = number.to_bits().to_le_bytes();
@@ -359,26 +377,31 @@ impl Method for Set {
             kind: kind::NUMBER,
             bytes: &bytes,
         };
-        owner.set(call, &value, 2)
+        owner.set::<KEY>(call, &value, KEY + 1)
     }
 }
 
 /// `setScratch(key, bytes, expiry?, version?)`: a record of so many bytes in the scratch memory.
-struct SetScratch;
+struct SetScratch<const KEY: usize>;
 
-impl Method for SetScratch {
+impl<const KEY: usize> Method for SetScratch<KEY> {
     type Owner = Owner;
-    const NAME: &'static str = "setScratch";
+    const NAME: &'static str = if KEY == SHORT {
+        "setScratchShort"
+    } else {
+        "setScratch"
+    };
+    const ARGUMENTS: usize = KEY + 3;
 
     #[inline]
     fn call(owner: &Owner, call: &Call) -> Value {
-        let length = call.number(1).unwrap_or(0.0) as usize;
+        let length = call.number(KEY).unwrap_or(0.0) as usize;
         owner.scratch.with_written(length, |bytes| {
             let value = NewValue {
                 kind: kind::RECORD,
                 bytes,
             };
-            owner.set(call, &value, 2)
+            owner.set::<KEY>(call, &value, KEY + 1)
         })
     }
 }
@@ -392,7 +415,7 @@ impl Method for SetBytes {
 
     fn call(owner: &Owner, call: &Call) -> Value {
         let kind = call.number(2).map_or(kind::BYTES, |kind| kind as u8 & 15);
-        let set = call.bytes(1, |bytes| owner.set(call, &NewValue { kind, bytes }, 3));
+        let set = call.bytes(1, |bytes| owner.set::<GIVEN>(call, &NewValue { kind, bytes }, 3));
         set.unwrap_or_else(|| owner.scratch.fail(call, Failure::KeyType))
     }
 }
@@ -405,26 +428,27 @@ impl Method for Delete {
     const NAME: &'static str = "delete";
 
     fn call(owner: &Owner, call: &Call) -> Value {
-        owner.with_key(call, |table, key| {
+        owner.with_key::<GIVEN>(call, |table, key| {
             owner.change(call, table.delete(key, condition(call, 1)))
         })
     }
 }
 
 /// `add(key, by, expiry?)`: the sum.
-struct Add;
+struct Add<const KEY: usize>;
 
-impl Method for Add {
+impl<const KEY: usize> Method for Add<KEY> {
     type Owner = Owner;
-    const NAME: &'static str = "add";
+    const NAME: &'static str = if KEY == SHORT { "addShort" } else { "add" };
+    const ARGUMENTS: usize = KEY + 2;
 
     #[inline]
     fn call(owner: &Owner, call: &Call) -> Value {
-        owner.with_key(call, |table, key| {
-            let by = call.number(1).unwrap_or(1.0);
+        owner.with_key::<KEY>(call, |table, key| {
+            let by = call.number(KEY).unwrap_or(1.0);
             // An entry that is there keeps its time, one that is made gets the table's.
-            let expiry = match call.number(2) {
-                Some(_) => expiry(table, call, 2),
+            let expiry = match call.number(KEY + 1) {
+                Some(_) => expiry(table, call, KEY + 1),
                 None => Expiry::Kept,
             };
             let (sum, version) = table.add(key, kind::NUMBER, by, expiry).map_err(failure)?;
@@ -502,7 +526,7 @@ impl Method for Watch {
     const NAME: &'static str = "watch";
 
     fn call(owner: &Owner, call: &Call) -> Value {
-        owner.with_key(call, |table, key| {
+        owner.with_key::<GIVEN>(call, |table, key| {
             table.watch(key).map_err(failure)?;
             Ok(call.undefined())
         })

@@ -20,6 +20,8 @@ pub trait Method {
     type Owner;
     /// Its name in JavaScript.
     const NAME: &'static str;
+    /// How many arguments it looks at.
+    const ARGUMENTS: usize = MAX_ARGUMENTS;
     /// Runs it.
     fn call(owner: &Self::Owner, call: &Call) -> Value;
 }
@@ -75,7 +77,7 @@ unsafe extern "C" fn run<M: Method>(env: sys::napi_env, info: sys::napi_callback
     let mut call = Call {
         env,
         arguments: [ptr::null_mut(); MAX_ARGUMENTS],
-        count: MAX_ARGUMENTS,
+        count: M::ARGUMENTS.min(MAX_ARGUMENTS),
     };
     let mut data = ptr::null_mut();
     let arguments = call.arguments.as_mut_ptr();
@@ -92,7 +94,7 @@ unsafe extern "C" fn run<M: Method>(env: sys::napi_env, info: sys::napi_callback
 }
 
 impl Call {
-    /// How many arguments the caller gave, as far as there is room.
+    /// How many arguments the caller gave; more than the method looks at are none of its business.
     pub fn count(&self) -> usize {
         self.count.min(MAX_ARGUMENTS)
     }

@@ -96,6 +96,13 @@ pub fn unlink_segment(name: String, of_process: bool) -> Result<bool> {
     object::unlink(&name, scope(Some(of_process))).map_err(open_error)
 }
 
+/// Removes a segment of this user if nobody has it open. True when it is gone.
+#[napi]
+pub fn unlink_unused_segment(name: String) -> Result<bool> {
+    let name = Name::new(&name).map_err(open_error)?;
+    object::unlink_unused(&name).map_err(open_error)
+}
+
 /// Removes this user's segments that nobody has open, and returns their names.
 #[napi]
 pub fn prune_segments() -> Result<Vec<String>> {
@@ -152,7 +159,7 @@ pub fn open_error(error: OpenError) -> Error {
 }
 
 /// Memory that a shared object's methods and JavaScript both use on one thread: eight numbers, then bytes that
-/// methods write and JavaScript reads, then as many bytes the other way. They are apart since a getter may call a
+/// methods write and JavaScript reads, then as many bytes the other way, then a short key. They are apart since a getter may call a
 /// method while JavaScript writes the object that it belongs to.
 pub struct Scratch {
     address: NonNull<u8>,
@@ -170,6 +177,8 @@ pub enum Number {
     Extra = 3,
     /// What a value is that did not fit.
     Kind = 4,
+    /// Characters of a short key.
+    KeyLength = 5,
 }
 
 /// Why a method returned null. `lib/shared/failures.js` has the same numbers.
@@ -203,7 +212,11 @@ impl Scratch {
     /// Bytes in each direction.
     pub const BYTES: usize = 64 * 1024;
 
-    const LAYOUT: Layout = match Layout::from_size_align(NUMBERS * 8 + 2 * Self::BYTES, 64) {
+    /// Words of the longest short key.
+    pub const KEY_WORDS: usize = 4;
+    const KEY_AT: usize = NUMBERS * 8 + 2 * Self::BYTES;
+
+    const LAYOUT: Layout = match Layout::from_size_align(Self::KEY_AT + Self::KEY_WORDS * 8, 64) {
         Ok(layout) => layout,
         Err(_) => panic!(),
     };
@@ -232,6 +245,25 @@ impl Scratch {
         let at = self.address.as_ptr().cast::<f64>().wrapping_add(which as usize);
         // SAFETY: one of the eight numbers, and no reference to it is ever made.
         unsafe { at.write(value) };
+    }
+
+    /// The short key that JavaScript wrote, one byte a character, and how many. What is behind them is anything.
+    #[inline]
+    pub fn short_key(&self) -> ([u64; Self::KEY_WORDS], usize) {
+        let length = self
+            .address
+            .as_ptr()
+            .cast::<f64>()
+            .wrapping_add(Number::KeyLength as usize);
+        let key = self
+            .address
+            .as_ptr()
+            .wrapping_add(Self::KEY_AT)
+            .cast::<[u64; Self::KEY_WORDS]>();
+        // SAFETY: one of the eight numbers, which JavaScript of this thread wrote before it called.
+        let length = unsafe { length.read() };
+        // SAFETY: allocated, aligned, initialised, and written by JavaScript of this thread only.
+        (unsafe { key.read() }, (length as usize).min(Self::KEY_WORDS * 8))
     }
 
     /// What JavaScript wrote, the first `length` bytes of it. JavaScript does not run while `action` does.

@@ -26,7 +26,7 @@ const SLICE: Duration = Duration::from_millis(5);
 const VARIABLE: &str = "MANYCORE_TEST_LOCK";
 
 /// All points of the locks.
-const POINTS: [&str; 11] = [
+const POINTS: [&str; 15] = [
     "lock-guard-entered",
     "lock-request-filled",
     "lock-request-pending",
@@ -38,6 +38,10 @@ const POINTS: [&str; 11] = [
     "lock-orphaned-one",
     "lock-stolen-one",
     "lock-run-noted",
+    "lock-shortcut-taken",
+    "lock-shortcut-left",
+    "lock-shortcut-copied",
+    "lock-shortcut-moved",
 ];
 
 const DESIGN: Design = Design {
@@ -96,6 +100,14 @@ fn use_until_death(memory: &LockMemory, kind: Kind) {
             _ => {
                 let id = granted(memory, &ask(mode, Waiting::Blocking));
                 release(memory, id);
+            }
+        }
+        if kind == Kind::Lock {
+            let table = memory.table().unwrap();
+            if table.take(me).is_some() {
+                // Long enough for others to come.
+                thread::yield_now();
+                assert!(table.leave(me, &host).unwrap());
             }
         }
         if kind == Kind::Names {
@@ -182,11 +194,18 @@ fn survive(memory: &LockMemory, kind: Kind, inside: &AtomicU32, is_over: &Atomic
                 .unwrap();
             release(memory, request.id);
         } else {
-            let id = granted(memory, &ask(Mode::Exclusive, Waiting::Blocking));
+            let table = memory.table().unwrap();
+            let id = match table.take(OwnerId::current()) {
+                Some(_) => None,
+                None => Some(granted(memory, &ask(Mode::Exclusive, Waiting::Blocking))),
+            };
             let others = inside.fetch_add(1, Ordering::Relaxed);
             assert!(others < if kind == Kind::Semaphore { 2 } else { 1 });
             inside.fetch_sub(1, Ordering::Relaxed);
-            release(memory, id);
+            match id {
+                Some(id) => assert!(release(memory, id)),
+                None => assert!(table.leave(OwnerId::current(), &Host::default()).unwrap()),
+            }
         }
         if is_last {
             return;
@@ -226,6 +245,7 @@ fn others_go_on_wherever_a_process_dies() {
     for point in POINTS {
         let kinds: &[Kind] = match point {
             "lock-notified-one" => &[Kind::Condition],
+            _ if point.starts_with("lock-shortcut") => &[Kind::Lock],
             "lock-stolen-one" | "lock-run-noted" => &[Kind::Names],
             "lock-granted-one" | "lock-admitted" => &[Kind::Lock, Kind::Semaphore, Kind::Names],
             _ => &[Kind::Lock, Kind::Semaphore, Kind::Names, Kind::Condition],

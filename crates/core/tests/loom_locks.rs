@@ -119,6 +119,16 @@ impl World {
         self.release(me, id);
     }
 
+    /// By the shortcut if that is free.
+    fn write_shortly(&self, me: OwnerId) {
+        if self.table().take(me).is_none() {
+            return self.write(me);
+        }
+        // SAFETY: as in `write`.
+        self.protected.with_mut(|value| unsafe { *value += 1 });
+        assert!(self.table().leave(me, self).unwrap());
+    }
+
     fn read(&self, me: OwnerId) -> u32 {
         let (id, _) = self.lock(me, Mode::Shared);
         // SAFETY: loom checks that nobody writes meanwhile.
@@ -167,6 +177,78 @@ fn writers_exclude_each_other_and_none_sleeps_on() {
         let world = World::new(Kind::Lock, 0);
         both(&world, |world, me| world.write(me), |world, me| world.write(me));
         assert_eq!(world.read(owner(3)), 2);
+    });
+}
+
+#[test]
+fn the_shortcut_excludes_itself() {
+    model(|| {
+        let world = World::new(Kind::Lock, 0);
+        both(
+            &world,
+            |world, me| world.write_shortly(me),
+            |world, me| world.write_shortly(me),
+        );
+        assert_eq!(world.read(owner(3)), 2);
+        assert!(world.table().take(owner(3)).is_some(), "it is free again");
+    });
+}
+
+#[test]
+fn the_shortcut_excludes_writers_and_readers_with_slots() {
+    model(|| {
+        let world = World::new(Kind::Lock, 0);
+        both(
+            &world,
+            |world, me| world.write_shortly(me),
+            |world, me| {
+                world.write(me);
+                assert!(world.read(me) > 0);
+            },
+        );
+        assert_eq!(world.read(owner(3)), 2);
+    });
+}
+
+#[test]
+fn fencing_tokens_grow_whichever_way_they_are_given() {
+    fn fence(world: &World, me: OwnerId) -> u64 {
+        match world.table().take(me) {
+            Some(fence) => {
+                assert!(world.table().leave(me, world).unwrap());
+                fence
+            }
+            None => {
+                let (id, granted) = world.lock(me, Mode::Exclusive);
+                world.release(me, id);
+                granted.fence
+            }
+        }
+    }
+    model(|| {
+        let world = World::new(Kind::Lock, 0);
+        let there = Arc::clone(&world);
+        let thread = thread::spawn(move || fence(&there, owner(1)));
+        let here = fence(&world, owner(2));
+        let mut both = [thread.join().unwrap(), here];
+        both.sort_unstable();
+        assert_eq!(both, [1, 2]);
+    });
+}
+
+#[test]
+fn one_that_died_with_the_shortcut_is_buried_once() {
+    model(|| {
+        let world = World::new(Kind::Lock, 0);
+        world.table().take(owner(DEAD)).unwrap();
+        let there = Arc::clone(&world);
+        let reaper = thread::spawn(move || there.table().reap_now(owner(1), &*there).unwrap());
+        world.table().reap_now(owner(2), &*world).unwrap();
+        reaper.join().unwrap();
+        let (id, granted) = world.lock(owner(2), Mode::Exclusive);
+        assert!(granted.owner_died);
+        world.release(owner(2), id);
+        assert!(world.table().take(owner(2)).is_some());
     });
 }
 

@@ -98,6 +98,10 @@ fn enter_contended<'a>(
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Given up in the middle: for whoever comes next, as if it had died.
+            return;
+        }
         // Release: pairs with the Acquire of the next to enter.
         self.header.guard.store(0, Ordering::Release);
         crash::point("lock-guard-left");

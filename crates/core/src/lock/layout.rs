@@ -1,5 +1,13 @@
 //! What lies in memory: a header, slots, and for a table of named locks the names and the runs done.
 //!
+//! ```text
+//! header (128 bytes)   0 magic   4 version   8 kind   12 slots   16 limit   20 done
+//!                     64 shortcut: 0, the owner that holds the lock without a slot, or all ones   72 fencing token
+//!                     80 guard   88 top   92 next run   96 ticket   104 when dead owners were looked for
+//! slots (64 bytes)     0 state   4 flags   8 owner   16 ticket   24 fencing token   32 hash   40 parent
+//!                     48 permits   52 process
+//! ```
+//!
 //! All fields are atomics, and a table is made over borrowed ones, so that one algorithm serves mapped memory
 //! and the model checker. `magic` is stored last by the maker.
 
@@ -8,7 +16,7 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 /// First word of a finished table.
 pub const MAGIC: u32 = 0x4b43_4c6d;
 /// Changes with each change of the layout.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Bytes that a name has at most.
 pub const NAME_BYTES: usize = 252;
 /// Runs that are remembered as done; older ones are forgotten.
@@ -65,6 +73,8 @@ pub mod flag {
     pub const OWNER_DIED: u32 = 4;
     /// This request's arrival opened the barrier.
     pub const LAST: u32 = 8;
+    /// The owner has the lock by the shortcut.
+    pub const SHORTCUT: u32 = 16;
 }
 
 /// Low bits of [`Slot::state`]; the others count the slot's uses.
@@ -85,7 +95,13 @@ pub mod code {
     pub const SERIAL_STEP: u32 = 8;
 }
 
-/// The table's own words.
+/// [`Header::shortcut`] when requests are in the slots.
+pub const IN_SLOTS: u64 = u64::MAX;
+
+/// Where the shortcut is in a table, and behind it the fencing token.
+pub const SHORTCUT_AT: usize = 64;
+
+/// The table's own words: in the first line what stays, in the second what changes.
 #[derive(Debug, Default)]
 #[repr(C, align(64))]
 pub struct Header {
@@ -101,6 +117,11 @@ pub struct Header {
     pub limit: AtomicU32,
     /// 1: the once is done.
     pub done: AtomicU32,
+    _rest_of_line: [AtomicU32; 10],
+    /// Who holds the lock without a slot, see [`super::shortcut`]: 0, an owner word, or [`IN_SLOTS`].
+    pub shortcut: AtomicU64,
+    /// Fencing token that was given last: the bits of a double, in which JavaScript counts.
+    pub fence: AtomicU64,
     /// The thread that changes slots now, see [`super::guard`].
     pub guard: AtomicU64,
     /// Slots at and after this one are free. A hint that only the guard's owner follows.
@@ -109,8 +130,6 @@ pub struct Header {
     pub done_next: AtomicU32,
     /// Place in the queue that was given last.
     pub ticket: AtomicU64,
-    /// Fencing token that was given last.
-    pub fence: AtomicU64,
     /// When dead owners were last looked for, in nanoseconds of the monotonic clock.
     pub reaped_at: AtomicU64,
 }
@@ -154,7 +173,12 @@ pub struct Run([AtomicU64; 2]);
 
 #[cfg(not(loom))]
 const _: () = {
-    assert!(size_of::<Header>() == 64);
+    assert!(size_of::<Header>() == 128);
+    // `lib/locks/shortcut.js` has these, too.
+    assert!(
+        std::mem::offset_of!(Header, shortcut) == SHORTCUT_AT
+            && std::mem::offset_of!(Header, fence) == SHORTCUT_AT + 8
+    );
     assert!(size_of::<Slot>() == 64);
     assert!(size_of::<Name>() == 256);
     assert!(size_of::<Run>() == 16);
@@ -191,9 +215,17 @@ impl Header {
         self.kind.store(kind as u32, Ordering::Relaxed);
         self.slots.store(slots, Ordering::Relaxed);
         self.limit.store(limit, Ordering::Relaxed);
-        self.fence.store(fence, Ordering::Relaxed);
+        self.fence.store((fence as f64).to_bits(), Ordering::Relaxed);
         // Release: whoever sees the magic word sees the rest.
         self.magic.store(MAGIC, Ordering::Release);
+    }
+
+    /// One more than was given last. The guard's owner, or who holds the lock by the shortcut: never both, for inside the
+    /// guard nothing is granted beside such a holder.
+    pub(super) fn next_fence(&self) -> u64 {
+        let fence = f64::from_bits(self.fence.load(Ordering::Relaxed)) + 1.0;
+        self.fence.store(fence.to_bits(), Ordering::Relaxed);
+        fence as u64
     }
 }
 

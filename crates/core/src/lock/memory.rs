@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use memmap2::MmapRaw;
+
 use super::layout::{self, Header, Kind, Name, Run, Slot, Storage, DONE_RUNS, MAX_SLOTS};
 use super::table::Table;
 use crate::shm::header;
@@ -54,6 +56,14 @@ impl LockMemory {
     /// See [`ObjectSegment::travel_handle`].
     pub fn travel_handle(&self) -> String {
         self.segment.travel_handle()
+    }
+
+    /// The table's own words, mapped once more for somebody else.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn map_header(&self) -> Result<MmapRaw, OpenError> {
+        self.segment.map_body(size_of::<Header>())
     }
 
     fn over(segment: Arc<ObjectSegment>, kind: Kind) -> Result<Self, OpenError> {

@@ -20,6 +20,8 @@
 //! a waiter sleeps on its slot's state word, or is told by its event loop's bell. Waits have a limit after which
 //! the waiter looks for dead owners ([`Table::reap`]), so whoever died anywhere is noticed within that limit.
 //!
+//! A lock that nobody else asks for does without all that: one word says who holds it ([`shortcut`]).
+//!
 //! Fairness: requests are granted in the order in which they came. Nobody overtakes, so nobody starves.
 //!
 //! Whatever is read from shared memory is checked: indices are bounded by the slice of slots, unknown states
@@ -38,6 +40,7 @@ pub mod layout;
 #[cfg(not(loom))]
 pub mod memory;
 pub mod request;
+pub mod shortcut;
 pub mod table;
 
 mod turn;

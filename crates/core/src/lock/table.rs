@@ -276,6 +276,7 @@ impl<'a> Table<'a> {
         let mut owners: Vec<u64> = slots
             .filter(|slot| !matches!(slot.code(), code::FREE | code::ORPHAN))
             .map(|slot| slot.owner.load(Ordering::Relaxed))
+            .chain(self.holder_without_slot())
             .filter(|owner| *owner != me.word())
             .collect();
         owners.sort_unstable();
@@ -307,8 +308,8 @@ impl<'a> Table<'a> {
 
     /// Whether a thread holds or waits for anything.
     pub fn has_owner(&self, me: OwnerId) -> bool {
-        let mut used = self.used();
-        used.any(|(_, slot)| slot.owner.load(Ordering::Relaxed) == me.word())
+        let mut owners = self.used().map(|(_, slot)| slot.owner.load(Ordering::Relaxed));
+        self.holder_without_slot() == Some(me.word()) || owners.any(|owner| owner == me.word())
     }
 
     /// All requests, oldest first.

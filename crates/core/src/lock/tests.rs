@@ -12,6 +12,8 @@ use super::memory::{Design, LockMemory};
 use super::*;
 use crate::shm::object::ObjectSegment;
 
+mod shortcut;
+
 const WATCHDOG: Duration = Duration::from_secs(30);
 const SLICE: Duration = Duration::from_millis(5);
 
@@ -419,6 +421,7 @@ fn any_bytes_are_survived() {
         storage.header.top.store(words[0] as u32, Ordering::Relaxed);
         storage.header.ticket.store(u64::MAX, Ordering::Relaxed);
         storage.header.fence.store(u64::MAX, Ordering::Relaxed);
+        storage.header.shortcut.store(words[0].rotate_left(40), Ordering::Relaxed);
         storage.header.guard.store(words[0] | 1 << 63, Ordering::Relaxed);
         let made = request(&memory, &ask(Waiting::Never));
         if let Ok(made) = made {

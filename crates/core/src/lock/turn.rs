@@ -13,13 +13,13 @@ use crate::sync::Ordering;
 
 /// One stay inside the guard, and whom to wake after it.
 pub(super) struct Turn<'t, 'a> {
-    table: &'t Table<'a>,
+    pub(super) table: &'t Table<'a>,
     wakes: Vec<(&'a Slot, u64)>,
     guard: Guard<'a>,
 }
 
 impl<'t, 'a> Turn<'t, 'a> {
-    /// Enters the guard, and repairs when someone died inside.
+    /// Enters the guard, moves a holder by the shortcut into a slot, and repairs when someone died inside.
     pub(super) fn begin(
         table: &'t Table<'a>,
         me: OwnerId,
@@ -32,6 +32,7 @@ impl<'t, 'a> Turn<'t, 'a> {
             wakes: Vec::new(),
             guard,
         };
+        turn.open_slots(recovered)?;
         if recovered {
             turn.repair();
         }
@@ -40,6 +41,7 @@ impl<'t, 'a> Turn<'t, 'a> {
 
     /// Leaves the guard, then wakes.
     pub(super) fn end(self, environment: &impl Environment) {
+        self.close_slots();
         drop(self.guard);
         for (slot, owner) in self.wakes {
             if slot.flags.load(Ordering::Relaxed) & flag::BLOCKING != 0 {
@@ -63,7 +65,7 @@ impl<'t, 'a> Turn<'t, 'a> {
     pub(super) fn grant_first(&mut self, ask: &Ask<'_>) -> Request {
         let ticket = self.fill(0, ask);
         let slot = &self.table.storage.slots[0];
-        let fence = self.next_fence();
+        let fence = self.table.storage.header.next_fence();
         slot.fence.store(fence, Ordering::Relaxed);
         crash::point("lock-request-filled");
         let state = slot.transition_to_used(code::HELD);
@@ -164,13 +166,6 @@ impl<'t, 'a> Turn<'t, 'a> {
         ticket
     }
 
-    fn next_fence(&self) -> u64 {
-        let last = &self.table.storage.header.fence;
-        let fence = last.load(Ordering::Relaxed).wrapping_add(1);
-        last.store(fence, Ordering::Relaxed);
-        fence
-    }
-
     /// Ends a request and lets in whom it kept out.
     pub(super) fn free(&mut self, index: usize) {
         let slot = &self.table.storage.slots[index];
@@ -234,7 +229,8 @@ impl<'t, 'a> Turn<'t, 'a> {
             .collect();
         for &index in granted {
             let slot = &table.storage.slots[index];
-            slot.fence.store(self.next_fence(), Ordering::Relaxed);
+            slot.fence
+                .store(self.table.storage.header.next_fence(), Ordering::Relaxed);
             if !orphans.is_empty() {
                 slot.flags.fetch_or(flag::OWNER_DIED, Ordering::Relaxed);
             }

@@ -200,6 +200,16 @@ impl ObjectSegment {
         Self::map(fd, self.len(), self.name.clone())
     }
 
+    /// The object's first bytes, mapped at another address.
+    ///
+    /// # Errors
+    /// `Io`: ENOMEM.
+    pub fn map_body(&self, bytes: usize) -> Result<MmapRaw, OpenError> {
+        let bytes = bytes.min(self.body().len() * 8);
+        let at = HEADER_BYTES as u64;
+        Ok(MmapOptions::new().offset(at).len(bytes).map_raw(&self.fd)?)
+    }
+
     /// A text by which another thread or process of this user opens the segment: by name, or by the descriptor of
     /// this process, which therefore must keep it open until then.
     pub fn handle(&self) -> String {
@@ -433,6 +443,14 @@ pub fn prune() -> Result<Vec<String>, OpenError> {
     let names = directory.names()?.into_iter();
     let removed = names.filter(|name| directory.unlink_unused(name).unwrap_or(false));
     Ok(removed.map(|name| name.as_str().to_owned()).collect())
+}
+
+/// Removes a segment if nobody has it open, whatever is in it. True when it is gone.
+///
+/// # Errors
+/// `Io` and `OtherUser` of the directory, `NotFound`.
+pub fn unlink_unused(name: &Name) -> Result<bool, OpenError> {
+    Directory::open()?.unlink_unused(name)
 }
 
 /// Takes a name away, so that the next one to open it makes a new segment. Those who have the old one keep it.
