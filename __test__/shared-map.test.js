@@ -171,9 +171,10 @@ test('update makes the new value of the old one, again when another was faster',
     map.update('n', (n = 0) => n + 1),
     1,
   );
+  const other = SharedMap.from(map.handle);
   let calls = 0;
   const value = map.update('n', (n) => {
-    if (calls++ === 0) map.set('n', 100);
+    if (calls++ === 0) other.set('n', 100);
     return n + 1;
   });
   assert.deepStrictEqual([value, calls], [101, 2]);
@@ -183,6 +184,37 @@ test('update makes the new value of the old one, again when another was faster',
   );
   assert.strictEqual(map.has('n'), false);
   assert.throws(() => map.update('n', 5), { code: 'ERR_INVALID_ARG_TYPE' });
+});
+
+test('the function of an update may change other keys, but not that one', () => {
+  const map = new SharedMap();
+  const key = Buffer.from('key');
+  const changes = {
+    set: () => map.set(Buffer.from('key'), 1),
+    delete: () => map.delete(key),
+    compareAndSet: () => map.compareAndSet(key, 0, 1),
+    compareAndDelete: () => map.compareAndDelete(key, 0),
+    getOrInsert: () => map.getOrInsert(key, 1),
+    getOrInsertComputed: () => map.getOrInsertComputed(key, () => 1),
+    incr: () => map.incr(key),
+    update: () => map.update(key, () => 1),
+    nested: () => map.update('other', () => map.incr(key)),
+  };
+  for (const [name, change] of Object.entries(changes)) {
+    assert.throws(() => map.update(key, change), { code: 'ERR_INVALID_ARG_VALUE' }, name);
+    assert.strictEqual(map.get(key), undefined);
+  }
+  for (const key of [NaN, 0, 'text']) {
+    assert.throws(() => map.update(key, () => map.set(key === 0 ? -0 : key, 1)), {
+      code: 'ERR_INVALID_ARG_VALUE',
+    });
+  }
+  assert.strictEqual(
+    map.update(key, () => map.incr('key') + map.update('other', () => 2)),
+    3,
+  );
+  map.set(key, 4);
+  assert.strictEqual(map.get(key), 4);
 });
 
 test('getOrInsertComputed computes only when there is nothing', () => {

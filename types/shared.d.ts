@@ -156,6 +156,7 @@ export declare class SharedMap<K extends SharedKey = SharedKey, V = any> impleme
    * Replaces the value by what `change` makes of it, atomically: if another changes the entry meanwhile, `change` is
    * called again with the newer value. It gets undefined if there is none; what it returns is stored, undefined
    * deletes. An entry that is there keeps its time to live unless `ttlMs` is given.
+   * @throws ERR_INVALID_ARG_VALUE where `change` itself changes this key by this object: it would be called for ever
    */
   update(key: K, change: (value: V | undefined) => V | undefined, options?: SharedSetOptions): V | undefined;
   /**

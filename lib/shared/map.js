@@ -1,5 +1,6 @@
 'use strict';
 
+const { Buffer } = require('node:buffer');
 const { guarded } = require('./failures');
 const { Exchange } = require('./exchange');
 const { readEntries } = require('./entries');
@@ -33,6 +34,8 @@ class SharedMap {
   #set;
   #setShort;
   #listeners;
+  /** The key of the innermost `update` whose function runs, and that of those around it. @type {Key[]} */
+  #updating = [];
 
   /**
    * @param {any} [options]
@@ -100,6 +103,7 @@ class SharedMap {
    * @param {any} [options]
    */
   set(key, value, options) {
+    if (this.#updating.length > 0) this.#checkNotUpdating(key, this.set);
     if (options === undefined && (typeof value === 'string' || typeof value === 'number')) {
       const made = this.#exchange.putKey(key) ? this.#setShort(value) : this.#set(key, value);
       if (made === null) this.#exchange.fail(key);
@@ -116,6 +120,7 @@ class SharedMap {
    * @param {any} [options]
    */
   compareAndSet(key, version, value, options) {
+    if (this.#updating.length > 0) this.#checkNotUpdating(key, this.compareAndSet);
     source.versionArgument(version, SharedMap.prototype.compareAndSet);
     const made = this.#store(key, value, expiry(options, SharedMap.prototype.compareAndSet), version);
     return made ? this.#numbers[scratch.VERSION] : 0;
@@ -123,6 +128,7 @@ class SharedMap {
 
   /** @param {Key} key */
   delete(key) {
+    if (this.#updating.length > 0) this.#checkNotUpdating(key, this.delete);
     this.#exchange.checked(this.#methods.delete(key), key);
     return this.#numbers[scratch.VERSION] !== 0;
   }
@@ -132,6 +138,7 @@ class SharedMap {
    * @param {number} version
    */
   compareAndDelete(key, version) {
+    if (this.#updating.length > 0) this.#checkNotUpdating(key, this.compareAndDelete);
     source.versionArgument(version, SharedMap.prototype.compareAndDelete);
     return this.#exchange.checked(this.#methods.delete(key, version), key) && version !== 0;
   }
@@ -161,6 +168,7 @@ class SharedMap {
    * @param {number | undefined} expires
    */
   #getOrInsert(key, compute, expires) {
+    if (this.#updating.length > 0) this.#checkNotUpdating(key, this.getOrInsert);
     let raw = this.#get(key);
     if (raw !== undefined) return this.#exchange.value(raw, key);
     const value = compute(key);
@@ -179,11 +187,18 @@ class SharedMap {
    */
   update(key, change, options) {
     checkFunction('change', change, SharedMap.prototype.update);
+    if (this.#updating.length > 0) this.#checkNotUpdating(key, this.update);
     const expires = expiry(options, SharedMap.prototype.update) ?? KEPT;
     for (;;) {
       const current = this.getVersioned(key);
       const version = current?.version ?? 0;
-      const value = change(current?.value);
+      this.#updating.push(key);
+      let value;
+      try {
+        value = change(current?.value);
+      } finally {
+        this.#updating.pop();
+      }
       if (value === undefined) {
         if (version === 0 || this.#exchange.checked(this.#methods.delete(key, version), key)) {
           return undefined;
@@ -200,6 +215,7 @@ class SharedMap {
    * @param {any} [options]
    */
   incr(key, by = 1, options) {
+    if (this.#updating.length > 0) this.#checkNotUpdating(key, this.incr);
     if (typeof by !== 'number') throw makeError('ERR_INVALID_ARG_TYPE', ['by', 'a number', by], this.incr);
     const expires = options === undefined ? undefined : expiry(options, SharedMap.prototype.incr);
     const sum = this.#exchange.putKey(key)
@@ -277,6 +293,20 @@ class SharedMap {
 
   [Symbol.dispose ?? Symbol.for('nodejs.dispose')]() {
     this.close();
+  }
+
+  /**
+   * What the function of an update does to the key of that update would have it called again, for ever.
+   * @param {Key} key
+   * @param {Function} origin
+   */
+  #checkNotUpdating(key, origin) {
+    if (!this.#updating.some((updating) => isSameKey(updating, key))) return;
+    throw makeError(
+      'ERR_INVALID_ARG_VALUE',
+      ['key', key, 'is that of an update which has not ended'],
+      origin,
+    );
   }
 
   /**
@@ -364,6 +394,15 @@ function ttlOption(options, origin) {
  */
 function expiry(options, origin) {
   return options === undefined ? undefined : ttlOption(source.checkOptions(options, origin), origin);
+}
+
+/**
+ * @param {Key} one
+ * @param {Key} other
+ */
+function isSameKey(one, other) {
+  if (typeof one !== 'object' || typeof other !== 'object') return one === other || Object.is(one, other);
+  return one instanceof Uint8Array && other instanceof Uint8Array && Buffer.compare(one, other) === 0;
 }
 
 /**
