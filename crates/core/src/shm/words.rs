@@ -82,9 +82,12 @@ impl<'a> Words<'a> {
     pub fn fetch(self, index: usize) {
         #[cfg(all(target_arch = "x86_64", not(loom)))]
         if let Some(word) = self.0.get(index) {
-            use std::arch::x86_64::{_mm_prefetch, _MM_HINT_ET0};
+            // Not the intrinsic, which without leave to use this instruction fetches for reading: the line would come
+            // twice. All processors of 64 bits decode it, and those that do not know it do nothing.
             // SAFETY: a hint, which changes nothing that a program can see.
-            unsafe { _mm_prefetch::<_MM_HINT_ET0>(std::ptr::from_ref(word).cast()) };
+            unsafe {
+                std::arch::asm!("prefetchw [{}]", in(reg) std::ptr::from_ref(word), options(nostack, preserves_flags));
+            }
         }
         #[cfg(not(all(target_arch = "x86_64", not(loom))))]
         let _ = index;

@@ -20,6 +20,8 @@ use crate::sync::Ordering;
 pub const MAX_KEY_BYTES: usize = 2048;
 
 const HEADER_WORDS: usize = 4;
+/// A short key ends about here.
+pub(super) const KEY_NEAR: usize = HEADER_WORDS + 2;
 const LOW: u64 = 0xffff_ffff;
 const EXPIRING: u64 = 1 << 56;
 /// Kinds of keys and values are below this.
@@ -180,8 +182,8 @@ impl Entry {
 }
 
 /// Words that an entry will take.
-pub(super) fn words_needed(key: &Key<'_>, value: &NewValue<'_>, expires: Option<u64>) -> usize {
-    HEADER_WORDS + usize::from(expires.is_some()) + key.words.len() + value.bytes.len().div_ceil(8)
+pub(super) fn words_needed(key: &Key<'_>, value_bytes: usize, expires: Option<u64>) -> usize {
+    HEADER_WORDS + usize::from(expires.is_some()) + key.words.len() + value_bytes.div_ceil(8)
 }
 
 /// Fills in a block that nobody can reach yet.

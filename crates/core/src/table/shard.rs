@@ -45,6 +45,10 @@ const LAST_FREE: usize = 7;
 pub(super) const EVICTED: usize = 8;
 pub(super) const EXPIRED: usize = 9;
 pub(super) const RECLAIMS: usize = 16;
+/// Words of a cache line.
+const LINE: usize = 8;
+/// Of a larger block, so many words are fetched ahead.
+const FORESEEN: usize = 64;
 const LISTS: usize = 32;
 const BUCKETS: usize = (LISTS + LIST_WORDS).next_multiple_of(16);
 
@@ -267,14 +271,21 @@ impl<'a> Shard<'a> {
     /// Has the processor fetch, all at once, what a change of this key is likely to touch: behind the taking of the lock it
     /// would fetch one after the other, and often from the cache of another processor.
     #[inline]
-    fn foresee(self, key: &Key<'_>) {
+    fn foresee(self, key: &Key<'_>, words: usize) {
+        let bucket = self.bucket_of(key);
         self.words.fetch(LOCK);
+        // Before it is read: a line that was fetched for reading has to be asked for again.
+        self.words.fetch(BUCKETS + bucket / 2);
         self.words.fetch(RECLAIMS);
-        let found = self.head(self.bucket_of(key)).unwrap_or(0);
-        self.words.fetch(found);
         let free = self.words.load(LAST_FREE).map_or(0, |block| block as usize);
-        self.words.fetch(free);
-        self.words.fetch(free.wrapping_add(8));
+        let found = self.head(bucket).unwrap_or(0);
+        self.words.fetch(found);
+        // Where its key ends, mostly.
+        self.words.fetch(found.wrapping_add(entry::KEY_NEAR));
+        for line in 0..words.min(FORESEEN).div_ceil(LINE) {
+            self.words.fetch(free.wrapping_add(line * LINE));
+        }
+        self.words.fetch(free.wrapping_add(words.min(FORESEEN)));
     }
 
     /// The entry of a key.
@@ -317,7 +328,7 @@ impl<'a> Shard<'a> {
         condition: Condition,
         now: impl Fn() -> u64,
     ) -> Result<Change, TableError> {
-        self.foresee(key);
+        self.foresee(key, entry::words_needed(key, value.bytes.len(), None));
         self.locked(host, || {
             let found = self.find(key)?;
             let current = self.current(found, &now)?;
@@ -348,7 +359,7 @@ impl<'a> Shard<'a> {
         expiry: Expiry,
         now: impl Fn() -> u64,
     ) -> Result<(f64, u64), TableError> {
-        self.foresee(key);
+        self.foresee(key, entry::words_needed(key, 8, None));
         self.locked(host, || {
             let found = self.find(key)?;
             let current = self.current(found, &now)?;
@@ -451,7 +462,12 @@ impl<'a> Shard<'a> {
         expires: Option<u64>,
         now: &impl Fn() -> u64,
     ) -> Result<u64, TableError> {
-        let (block, found) = self.allocate(key, found, entry::words_needed(key, value, expires), now)?;
+        let (block, found) = self.allocate(
+            key,
+            found,
+            entry::words_needed(key, value.bytes.len(), expires),
+            now,
+        )?;
         let version = self.words.load(VERSION)?.wrapping_add(1);
         self.words.store(VERSION, version)?;
         entry::write(self.words, block, key, value, expires, version)?;
