@@ -219,28 +219,57 @@ function lanesHeld() {
   };
 }
 
-test('ends in every state leave neither descriptors nor mappings behind', WATCHDOG, async () => {
+/** The descriptors and mappings once there are few enough: under the test's time limit, when the collector gets to it. */
+async function settled(/** @type {(held: ReturnType<typeof lanesHeld>) => boolean} */ isEnough) {
   require('node:v8').setFlagsFromString('--expose-gc');
   const collect = require('node:vm').runInNewContext('gc');
-  const round = async () => {
-    for (const { body } of Object.values(SENDING).slice(0, 5)) {
-      await untilExit(startEnding(body.replace('ENDING', 'end();')));
-    }
-    const worker = startEnding('parentPort.onRequest(() => end());');
-    assert.throws(() => worker.call(1), GONE);
-    await once(worker, 'exit');
-  };
-  const settle = async (/** @type {(held: ReturnType<typeof lanesHeld>) => boolean} */ isEnough) => {
-    for (;;) {
-      collect();
-      await new Promise(setImmediate);
-      const held = lanesHeld();
-      if (isEnough(held)) return held;
-    }
-  };
-  await round();
-  const base = await settle(() => true);
-  for (let i = 0; i < 3; i++) await round();
-  // Under the test's time limit: what the collector holds goes when it gets to it.
-  await settle((held) => held.mappings <= base.mappings && held.descriptors <= base.descriptors);
+  for (;;) {
+    collect();
+    await new Promise(setImmediate);
+    const held = lanesHeld();
+    if (isEnough(held)) return held;
+  }
+}
+
+/** Workers that have ended in every state, one after the other. */
+async function endInEveryState() {
+  const workers = [];
+  for (const { body } of Object.values(SENDING).slice(0, 5)) {
+    const worker = startEnding(body.replace('ENDING', 'end();'));
+    await untilExit(worker);
+    workers.push(worker);
+  }
+  const worker = startEnding('parentPort.onRequest(() => end());');
+  assert.throws(() => worker.call(1), GONE);
+  await once(worker, 'exit');
+  return [...workers, worker];
+}
+
+test('ends in every state leave neither descriptors nor mappings behind', WATCHDOG, async () => {
+  await endInEveryState();
+  const base = await settled(() => true);
+  for (let i = 0; i < 3; i++) await endInEveryState();
+  await settled((held) => held.mappings <= base.mappings && held.descriptors <= base.descriptors);
 });
+
+test(
+  'workers that have ended keep nothing of their lanes, although a program keeps them',
+  WATCHDOG,
+  async () => {
+    await endInEveryState();
+    const none = await settled((held) => held.mappings === 0);
+    const kept = [...(await endInEveryState()), ...(await endInEveryState())];
+    // Asked before it has come up, and never again: its end of the lanes waits for it.
+    const silent = new Worker('', { eval: true });
+    const asked = assert.rejects(silent.request(1), GONE);
+    assert.ok(lanesHeld().mappings > 0);
+    await once(silent, 'exit');
+    await asked;
+    await settled((held) => held.mappings === 0 && held.descriptors <= none.descriptors);
+    for (const worker of [...kept, silent]) {
+      assert.deepEqual(linkStatus(worker), { bufferedAmount: 0, needsDrain: false });
+      assert.throws(() => worker.call(1), GONE);
+      assert.equal(worker.postMessage(1), undefined);
+    }
+  },
+);

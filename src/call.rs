@@ -1,16 +1,17 @@
 //! The lanes of requests and replies (`lib/link/call-link.js`), and how the two sides find each other.
 
 use manycore_core::ring::meeting::{End, Party, Point};
-use napi::bindgen_prelude::{Error, Result, Status};
+use napi::bindgen_prelude::Result;
 use napi_derive::napi;
 
-use crate::lane::{next_link, LaneReceiver, LaneSender};
+use crate::lane::{closed, io_error, next_link, LaneReceiver, LaneSender};
 
 /// A side's place where the two sides of calls find each other. Its thread's end takes it along.
 #[napi]
 pub struct CallPoint {
     id: u32,
-    point: Point,
+    /// `None` once closed.
+    point: Option<Point>,
 }
 
 #[napi]
@@ -26,7 +27,7 @@ impl CallPoint {
         };
         Self {
             id,
-            point: Point::new(id, party),
+            point: Some(Point::new(id, party)),
         }
     }
 
@@ -39,9 +40,15 @@ impl CallPoint {
     /// This side's end; once. Closed already when the other side is gone. Throws without memory or descriptors.
     #[napi]
     pub fn open(&self, capacity_bytes: u32) -> Result<CallEnd> {
-        let end = self.point.open(capacity_bytes as usize);
-        let end = end.map_err(|error| Error::new(Status::GenericFailure, error.to_string()))?;
+        let point = self.point.as_ref().ok_or_else(closed)?;
+        let end = point.open(capacity_bytes as usize).map_err(io_error)?;
         Ok(CallEnd { end: Some(end) })
+    }
+
+    /// Gives the place up: what the other side was sent and has not come for is let go.
+    #[napi]
+    pub fn close(&mut self) {
+        self.point = None;
     }
 }
 
@@ -73,7 +80,6 @@ impl CallEnd {
     }
 
     fn open(&self) -> Result<&End> {
-        let closed = || Error::new(Status::Closing, "the link is closed");
         self.end.as_ref().ok_or_else(closed)
     }
 }

@@ -43,6 +43,7 @@ const MAX_LAST_ENTRIES = 1 << 20;
 
 /** In the place of an answer that never comes. @type {Entry} */
 const DEADLOCK = [CANCEL, 0, undefined];
+const SETTLED = Promise.resolve();
 const DEADLOCK_REASON = 'the other side waits for an answer of this one, and neither has a handler';
 
 class CallLink {
@@ -60,6 +61,8 @@ class CallLink {
   #handlerHoldsLoop = false;
   #holdsLoop = false;
   #isClosed = false;
+  /** After a call: the event loop is to be told of records, and is not yet. */
+  #isDozing = false;
   /** @type {Error | undefined} */
   #cause;
 
@@ -149,7 +152,7 @@ class CallLink {
       answer = this.#await(id, deadline, timeoutMs);
     } finally {
       this.#awaited.delete(id);
-      this.#receiver.allowSleep();
+      this.#sleepSoon();
     }
     if (answer === DEADLOCK) {
       this.#wire.send(CANCEL, id, undefined);
@@ -236,7 +239,7 @@ class CallLink {
     const receiver = this.#receiver;
     const { isPeerGone, assist } = this.#transport;
     let isGone = false;
-    receiver.stayAwake();
+    if (!this.#isDozing) receiver.stayAwake();
     for (;;) {
       // Before reading: a peer that goes after its answer is heard first.
       isGone ||= !this.isOpen;
@@ -261,6 +264,19 @@ class CallLink {
       receiver.park(Math.min(PARK_MS, Math.ceil(leftMs)));
       isGone = isPeerGone?.() ?? false;
     }
+  }
+
+  /**
+   * Has the event loop told of records again, once what runs now is over: it may call again, and each change of the
+   * flag costs both sides the way of a cache line.
+   */
+  #sleepSoon() {
+    if (this.#isDozing) return;
+    this.#isDozing = true;
+    SETTLED.then(() => {
+      this.#isDozing = false;
+      if (this.#awaited.size === 0) this.#receiver.allowSleep();
+    });
   }
 
   /**

@@ -21,7 +21,7 @@ const {
   Kind,
 } = require('./layout');
 const { allocate } = require('./large-buffers');
-const { loadAfterStore, memoryOf } = require('./memory');
+const { NOWHERE, loadAfterStore, memoryOf } = require('./memory');
 
 /**
  * As much memory is taken at first for a record that comes in fragments; more as it comes. It is address space, which
@@ -30,6 +30,8 @@ const { loadAfterStore, memoryOf } = require('./memory');
 const ASSEMBLY_BYTES = 72 * 1024 * 1024;
 /** At most so much, and a quarter of the ring, is consumed before the producer is told. */
 const UNRELEASED_BYTES = 128 * 1024;
+/** Looks of a glance. From here one costs some 10 ns, a way into native code as much as five. */
+const LOOKS_OF_GLANCE = 256;
 /** Records up to this length travel, header included. */
 const MAX_RECORD_BYTES = 0xfffffff8;
 
@@ -57,8 +59,10 @@ class LaneReceiver {
   #usual;
   #taken = 0;
   #isClosed = false;
-  /** Looks for more while a drain runs. */
-  #glance = seesNothing;
+  /** How often a drain may look for more before it returns. */
+  #glances = 0;
+  /** @type {(() => void)[]} */
+  #forgetLookers = [];
   /** Whether the producer is another process. */
   #isForeign;
   /** A record that comes in fragments, and how much of it is there. @type {Uint8Array | null} */
@@ -99,7 +103,10 @@ class LaneReceiver {
    * @param {() => void} drain
    */
   listen(drain) {
-    this.#glance = this.#end.listen(drain);
+    this.#end.listen((/** @type {number} */ glances) => {
+      this.#glances = glances;
+      drain();
+    });
   }
 
   /**
@@ -108,7 +115,18 @@ class LaneReceiver {
   glance() {
     if (this.#isClosed) return false;
     this.release();
-    return this.#glance() === 1;
+    if (this.#glances === 0) return false;
+    this.#glances--;
+    return this.#glance();
+  }
+
+  /** Looks for a record for some 3 us, about as long as the other side needs for an answer. */
+  #glance() {
+    const words = this.#words;
+    const at = this.#overflowing ? OVERFLOWED : HEAD;
+    const known = this.#overflowing ? this.#taken : this.#tail;
+    for (let looks = LOOKS_OF_GLANCE; looks > 0; looks--) if (Atomics.load(words, at) !== known) return true;
+    return false;
   }
 
   pause() {
@@ -147,8 +165,9 @@ class LaneReceiver {
    * @returns {() => boolean}
    */
   looker(limitUs) {
-    const look = this.#end.looker(limitUs);
-    return () => !this.#isClosed && look() === 1;
+    let look = this.#end.looker(limitUs);
+    this.#forgetLookers.push(() => (look = seesNothing));
+    return () => this.#glance() || look() === 1;
   }
 
   /**
@@ -162,7 +181,7 @@ class LaneReceiver {
 
   /** Keeps the producer from ringing, as long as the caller looks by itself. */
   stayAwake() {
-    Atomics.store(this.#words, ASLEEP, 0);
+    if (!this.#isClosed) Atomics.store(this.#words, ASLEEP, 0);
   }
 
   /** The opposite: what comes from here on, and what is there, is for the event loop. */
@@ -176,10 +195,15 @@ class LaneReceiver {
   close() {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#end.close();
     this.value = undefined;
     this.#chunk = null;
+    this.#usual = undefined;
     this.#assembly = null;
-    this.#end.close();
+    this.#memory = NOWHERE;
+    this.#words = NOWHERE.words;
+    this.#decoder.use(NOWHERE);
+    for (const forget of this.#forgetLookers.splice(0)) forget();
   }
 
   /**
@@ -404,12 +428,13 @@ class LaneReceiver {
 
   /** Whether records are waiting. */
   get isPending() {
+    if (this.#isClosed) return false;
     const words = this.#words;
     return Atomics.load(words, HEAD) !== this.#tail || Atomics.load(words, OVERFLOWED) !== this.#taken;
   }
 }
 
-/** Before anybody listens. */
+/** In the place of native code once there is nothing to look at. */
 function seesNothing() {
   return 0;
 }

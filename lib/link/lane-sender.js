@@ -11,7 +11,7 @@
 
 const { Encoder } = require('./encoder');
 const { HEAD, TAIL, ASLEEP, CLOSED, BARE_RECORD_BYTES, CALL_HEADER_BYTES, Kind } = require('./layout');
-const { loadAfterStore, memoryOf } = require('./memory');
+const { NOWHERE, loadAfterStore, memoryOf } = require('./memory');
 const { CHUNK_BYTES } = require('./spill');
 const { UNSUPPORTED } = require('./unsupported');
 
@@ -47,6 +47,8 @@ class LaneSender {
   #overflowing = false;
   /** Whether bytes may wait beside the ring. */
   #hasBeside = false;
+  /** This end is closed. */
+  #isGone = false;
   #isEncoding = false;
   /** @type {Encoder[]} */
   #suspended = [];
@@ -205,9 +207,24 @@ class LaneSender {
     return this.#skipped;
   }
 
-  /** Lets go of the lane. What was sent stays readable for the consumer. */
+  /** Lets go of the lane. What was sent stays readable for the consumer; what is sent from here on is dropped. */
   close() {
+    if (this.#isGone) return;
+    this.#isGone = true;
     this.#end.close();
+    if (!this.#isEncoding) this.#forget();
+  }
+
+  /** Keeps nothing of the lane. */
+  #forget() {
+    this.#memory = NOWHERE;
+    this.#words = NOWHERE.words;
+    this.#spill = null;
+    this.#overflowing = false;
+    this.#hasBeside = false;
+    this.#head = this.#tail = this.#published = this.#skipped = 0;
+    this.#encoder.use(NOWHERE);
+    this.#encoder.scratch = null;
   }
 
   /** Whether the consumer has closed its end: what is sent is dropped. */
@@ -230,12 +247,17 @@ class LaneSender {
   }
 
   #leave() {
-    if (this.#suspended.length === 0) this.#isEncoding = false;
-    else this.#encoder = /** @type {Encoder} */ (this.#suspended.pop());
+    if (this.#suspended.length > 0) {
+      this.#encoder = /** @type {Encoder} */ (this.#suspended.pop());
+      return;
+    }
+    this.#isEncoding = false;
+    if (this.#isGone) this.#forget();
   }
 
   /** @param {Encoder} encoder */
   #begin(encoder) {
+    if (this.#isGone) return encoder.beginInScratch();
     const room = this.#overflowing ? this.#leaveOverflow() : this.#room();
     if (room < MIN_ROOM_BYTES) return encoder.beginInScratch();
     const offset = this.#head & (this.#capacity - 1);
@@ -350,6 +372,7 @@ class LaneSender {
    * @param {number} length
    */
   #hand(encoder, length) {
+    if (this.#isGone) return encoder.commit();
     if (encoder.isIn(this.#memory)) {
       encoder.commit();
       this.#publish(length);

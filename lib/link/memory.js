@@ -1,6 +1,7 @@
 'use strict';
 
 const { Buffer } = require('node:buffer');
+const { CLOSED, WAITING } = require('./layout');
 
 /**
  * The views through which one piece of memory is read and written.
@@ -25,6 +26,13 @@ function memoryOf(arrayBuffer) {
 }
 
 /**
+ * In the place of a lane's memory once its end is closed, with the control words of a closed lane: whoever still
+ * refers to the end does not keep the mapping.
+ */
+const NOWHERE = memoryOf(new ArrayBuffer((Math.max(CLOSED, WAITING) + 1) * 4));
+NOWHERE.words[CLOSED] = 1;
+
+/**
  * A control word, looked up after a sequentially consistent store. On x64 no later load overtakes such a store, so an
  * ordinary one will do, at a tenth of the cost.
  * @type {(words: Int32Array, index: number) => number}
@@ -33,4 +41,5 @@ const loadAfterStore =
   process.arch === 'x64' ? (words, index) => words[index] : (words, index) => Atomics.load(words, index);
 
 module.exports.memoryOf = memoryOf;
+module.exports.NOWHERE = NOWHERE;
 module.exports.loadAfterStore = loadAfterStore;

@@ -72,6 +72,8 @@ export declare class CallPoint {
   get id(): number
   /** This side's end; once. Closed already when the other side is gone. Throws without memory or descriptors. */
   open(capacityBytes: number): CallEnd
+  /** Gives the place up: what the other side was sent and has not come for is let go. */
+  close(): void
 }
 
 /** The end of a lane that consumes. */
@@ -81,11 +83,11 @@ export declare class LaneReceiver {
   /** Bytes that a chunk of records behind the ring has at most, unless a single record is larger. */
   get overflowChunkBytes(): number
   /**
-   * Calls `drain` on the event loop whenever there is something to consume, after `resume()`. Does not keep
-   * the event loop alive. Returns a function by which `drain` looks for more before it returns: 1 when there is
-   * something, 0 when nothing came in a moment or traffic is not that dense.
+   * Calls `drain(glances)` on the event loop whenever there is something to consume, after `resume()`. Does not
+   * keep the event loop alive. `glances` is how often it may look for more, for a moment, before it returns: not
+   * at all unless traffic is dense.
    */
-  listen(drain: () => void): () => number
+  listen(drain: (arg: number) => void): void
   /** Calls `callback` from the event loop whenever the bell rings while room is watched for, paused or not. */
   onRoom(callback: () => void): void
   /** Starts or stops watching for room in the lane the other way. */

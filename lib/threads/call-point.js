@@ -82,8 +82,10 @@ class PointEndpoint {
 
   /** The other side has gone, or this one closes. */
   close() {
+    if (this.#isClosed) return;
     this.#isClosed = true;
     this.#link?.close();
+    this.#point.close();
   }
 }
 

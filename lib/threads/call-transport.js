@@ -27,6 +27,7 @@ function openLink(addon, point, beside) {
     receiver: new LaneReceiver(end.receiver()),
     close() {
       end.close();
+      point.close();
       beside.close?.();
     },
     tick: () => runTicks !== undefined && tick(addon.reportUncaught),

@@ -277,6 +277,7 @@ class Channel {
 
   #letGo() {
     this.#backlog.close();
+    this.#point.close();
     if (this.#end === undefined) return;
     this.#receiver.close();
     this.#sender.close();
@@ -284,6 +285,7 @@ class Channel {
   }
 
   #open() {
+    if (this.#isOver) return;
     this.#takeEnds();
     this.#isOpen = true;
     this.#update();

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use manycore_core::ring::doorbell::{glance, Doorbell, Drained, Outcome};
+use manycore_core::ring::doorbell::{Doorbell, Drained, Outcome};
 use manycore_core::ring::lane::{Memory, Receiver};
 use manycore_core::ring::overflow::{Taken, CHUNK_BYTES};
 use manycore_core::ring::slab::Block;
@@ -71,29 +71,10 @@ struct Listening {
     receiver: Receiver,
     doorbell: RefCell<Doorbell>,
     callback: Callback,
-    glancing: Rc<Glancing>,
     paused: Cell<bool>,
     on_room: Rc<RoomWatch>,
     /// `None` follows the process.
     latency: Cell<Option<Latency>>,
-}
-
-/// What a drain needs to look for more before it returns. JavaScript keeps it longer than the end is open.
-struct Glancing {
-    memory: Arc<Memory>,
-    /// How often it may, in this call.
-    left: Cell<u32>,
-}
-
-impl Glancing {
-    fn glance(&self) -> i32 {
-        let left = self.left.get();
-        if left == 0 {
-            return 0;
-        }
-        self.left.set(left - 1);
-        i32::from(glance(self.memory.control()))
-    }
 }
 
 impl Listening {
@@ -110,9 +91,7 @@ impl Listening {
         };
         let latency = self.latency.get().unwrap_or_else(Latency::of_process);
         let outcome = doorbell.answer(control, latency, |glances| {
-            self.glancing.left.set(glances);
-            self.callback.call(&[]);
-            self.glancing.left.set(0);
+            self.callback.call(&[f64::from(glances)]);
             match self.paused.get() {
                 true => Drained::Pause,
                 false => Drained::Continue,
@@ -170,24 +149,18 @@ impl LaneReceiver {
         CHUNK_BYTES as u32
     }
 
-    /// Calls `drain` on the event loop whenever there is something to consume, after `resume()`. Does not keep
-    /// the event loop alive. Returns a function by which `drain` looks for more before it returns: 1 when there is
-    /// something, 0 when nothing came in a moment or traffic is not that dense.
-    #[napi(ts_return_type = "() => number")]
-    pub fn listen<'env>(&mut self, env: &'env Env, drain: Function<'_, (), ()>) -> Result<Object<'env>> {
+    /// Calls `drain(glances)` on the event loop whenever there is something to consume, after `resume()`. Does not
+    /// keep the event loop alive. `glances` is how often it may look for more, for a moment, before it returns: not
+    /// at all unless traffic is dense.
+    #[napi]
+    pub fn listen(&mut self, env: Env, drain: Function<'_, f64, ()>) -> Result<()> {
         let receiver = self.open()?.clone();
         let event_loop = EventLoop::of(env.raw()).ok_or_else(closed)?;
-        let glancing = Rc::new(Glancing {
-            memory: Arc::clone(receiver.memory()),
-            left: Cell::new(0),
-        });
-        let function = fast::function(env, "glance", &glancing, Glancing::glance)?;
         let callback = Callback::new(env.raw(), drain.raw(), "MANYCORELANE").ok_or_else(closed)?;
         let listening = Rc::new(Listening {
             receiver: receiver.clone(),
             doorbell: RefCell::default(),
             callback,
-            glancing,
             paused: Cell::new(true),
             on_room: Rc::clone(&self.on_room),
             latency: Cell::new(None),
@@ -197,7 +170,7 @@ impl LaneReceiver {
             .poll(receiver.bell_fd(), move || on_bell.answer())
             .ok_or_else(closed)?;
         self.listening = Some((handle, listening));
-        Ok(function)
+        Ok(())
     }
 
     /// Calls `callback` from the event loop whenever the bell rings while room is watched for, paused or not.

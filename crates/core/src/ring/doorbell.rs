@@ -13,11 +13,9 @@ use crate::sys::clock::monotonic_ns;
 /// Longest stay in one turn of the event loop while records keep coming; others need their turn, too.
 pub const LONGEST_TURN: Duration = Duration::from_millis(2);
 
-/// How often in one call a drain may [`glance`] for more before it returns, while traffic is dense: what surrounds the
+/// How often in one call a drain may glance for more before it returns, while traffic is dense: what surrounds the
 /// call costs more than a small record. Then the turn's end is looked at here.
 const GLANCES: u32 = 64;
-/// Looks that a glance takes, some 3 us: about as long as the other side needs for an answer.
-const LOOKS_OF_GLANCE: u32 = 64;
 
 /// Who waits for something: what a [`Doorbell`] asks of it.
 pub trait Consumer {
@@ -87,7 +85,7 @@ pub struct Doorbell {
 
 impl Doorbell {
     /// Drains until there is nothing left, the turn is over, or the drain asks to pause. The drain is told how often
-    /// it may [`glance`].
+    /// it may glance for more.
     pub fn answer(
         &mut self,
         consumer: &(impl Consumer + ?Sized),
@@ -147,17 +145,6 @@ impl Doorbell {
         }
         found
     }
-}
-
-/// Looks on for a moment. True when there is something.
-pub fn glance(consumer: &impl Consumer) -> bool {
-    for _ in 0..LOOKS_OF_GLANCE {
-        if consumer.is_pending() {
-            return true;
-        }
-        std::hint::spin_loop();
-    }
-    false
 }
 
 /// Looks on for as long as `latency` allows. True when there is something.
@@ -271,14 +258,6 @@ mod tests {
         assert_eq!(glances_of(&mut doorbell, Latency::Frugal), Some(0));
         doorbell.spin.miss();
         assert_eq!(glances_of(&mut doorbell, Latency::Balanced), Some(0));
-    }
-
-    #[test]
-    fn a_glance_sees_what_is_there() {
-        let control = Control::default();
-        assert!(!glance(&control));
-        control.publish(8);
-        assert!(glance(&control));
     }
 
     #[test]
