@@ -40,6 +40,7 @@ const MAX_RECORD_BYTES = 0xfffffff8;
 class LaneReceiver {
   #end;
   #memory;
+  /** @type {Int32Array} */
   #words;
   #ringOffset;
   #capacity;

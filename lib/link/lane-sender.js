@@ -31,6 +31,7 @@ const REWIND_RECORDS = 32;
 class LaneSender {
   #end;
   #memory;
+  /** @type {Int32Array} */
   #words;
   #ringOffset;
   #capacity;
