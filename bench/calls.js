@@ -18,7 +18,7 @@ const TIMEOUT_MS = 120_000;
 
 /** Name, and how many calls a round has at `--scale 1`. */
 const SCENARIOS = [
-  { name: 'small', count: 20_000 },
+  { name: 'small', count: 60_000 },
   { name: 'object', count: 10_000 },
   { name: 'text', count: 5000 },
 ];

@@ -30,7 +30,7 @@ const COUNTS = {
   small: 200_000,
   object: 30_000,
   text: 2000,
-  'round-trip': 40_000,
+  'round-trip': 120_000,
   'round-trip-frugal': 10_000,
   outstanding: 40_000,
 };
