@@ -29,17 +29,37 @@ pub struct Candidate {
     pub slot: u32,
     /// Whether it may be chosen: alive, not stalled, has not refused this connection.
     pub eligible: bool,
+    /// Whether it may not be chosen only because it is behind with what it has been given.
+    pub behind: bool,
     /// Open connections plus those on their way to it.
     pub connections: u64,
     /// For how long its event loop has been busy without a turn, in nanoseconds.
     pub loop_lag_ns: u64,
 }
 
+/// What [`next_in_turn`] knows of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It can have its turn.
+    Takes,
+    /// It is behind with what it has been given: another one has its turn, and it is owed one.
+    Behind,
+    /// It is left out.
+    Out,
+}
+
+/// As many turns a worker is owed at most: one that has been slow for long is not flooded once it is not.
+const MOST_OWED: u32 = 128;
+
 /// What a policy remembers between choices.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Cursor {
     next: usize,
     random: u64,
+    /// Turns of each worker that others have had. Missing ones are none.
+    owed: Vec<u32>,
+    /// The worker that had its turn last gets one that it is owed.
+    repays: bool,
 }
 
 impl Cursor {
@@ -48,6 +68,8 @@ impl Cursor {
         Self {
             next: 0,
             random: seed,
+            owed: Vec::new(),
+            repays: false,
         }
     }
 
@@ -56,6 +78,41 @@ impl Cursor {
         if self.next > index {
             self.next -= 1;
         }
+        if index < self.owed.len() {
+            self.owed.remove(index);
+        }
+        self.repays = false;
+    }
+
+    /// So many turns of the worker at `index` come to nothing, because it is behind.
+    pub fn owe(&mut self, index: usize, turns: u64) {
+        if index >= self.owed.len() {
+            self.owed.resize(index + 1, 0);
+        }
+        let owed = u64::from(self.owed[index]).saturating_add(turns);
+        self.owed[index] = owed.min(MOST_OWED.into()) as u32;
+    }
+
+    /// The worker at `index` is owed nothing any more.
+    pub fn forgive(&mut self, index: usize) {
+        if let Some(owed) = self.owed.get_mut(index) {
+            *owed = 0;
+        }
+    }
+
+    /// Takes one of the turns that the worker at `index` is owed, if there is one.
+    fn repay(&mut self, index: usize) -> bool {
+        match self.owed.get_mut(index) {
+            Some(owed) if *owed > 0 => {
+                *owed -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn is_owed(&self, index: usize) -> bool {
+        self.owed.get(index).is_some_and(|&owed| owed > 0)
     }
 
     /// SplitMix64, G. Steele, D. Lea and C. Flood, 2014.
@@ -93,21 +150,39 @@ fn in_turn(cursor: &Cursor, workers: &[Candidate]) -> impl Iterator<Item = usize
     (0..len).map(move |step| (next + step) % len)
 }
 
-/// The first of `count` workers in turn that is eligible, whose turn is over then.
+/// The first of `count` workers in turn that takes it, whose turn is over then. Nobody waits for one that is behind, and
+/// still all have equally many in the end: it gets a second turn after each of its own until it has had what it is owed.
 pub fn next_in_turn(
     cursor: &mut Cursor,
     count: usize,
-    mut is_eligible: impl FnMut(usize) -> bool,
+    mut standing: impl FnMut(usize) -> Standing,
 ) -> Option<usize> {
-    let chosen = (0..count)
-        .map(|step| (cursor.next + step) % count)
-        .find(|&index| is_eligible(index))?;
+    if std::mem::take(&mut cursor.repays) && count > 0 {
+        let last = (cursor.next + count - 1) % count;
+        if standing(last) == Standing::Takes && cursor.repay(last) {
+            return Some(last);
+        }
+    }
+    let first = cursor.next;
+    let in_turn = |step: usize| (first + step) % count;
+    let step = (0..count).find(|&step| standing(in_turn(step)) == Standing::Takes)?;
+    for index in (0..step).map(in_turn) {
+        if standing(index) == Standing::Behind {
+            cursor.owe(index, 1);
+        }
+    }
+    let chosen = in_turn(step);
     cursor.next = (chosen + 1) % count;
+    cursor.repays = cursor.is_owed(chosen);
     Some(chosen)
 }
 
 fn round_robin(cursor: &mut Cursor, workers: &[Candidate]) -> Option<usize> {
-    next_in_turn(cursor, workers.len(), |index| workers[index].eligible)
+    next_in_turn(cursor, workers.len(), |index| match workers[index] {
+        Candidate { eligible: true, .. } => Standing::Takes,
+        Candidate { behind: true, .. } => Standing::Behind,
+        _ => Standing::Out,
+    })
 }
 
 fn least_connections(cursor: &mut Cursor, workers: &[Candidate]) -> Option<usize> {
@@ -166,6 +241,7 @@ mod tests {
             .map(|(slot, &connections)| Candidate {
                 slot,
                 eligible: true,
+                behind: false,
                 connections,
                 loop_lag_ns: 0,
             })
@@ -219,6 +295,51 @@ mod tests {
             .map(|_| list[round_robin(&mut cursor, &list).unwrap()].slot)
             .collect();
         assert_eq!(slots, [2, 3, 1]);
+    }
+
+    #[test]
+    fn round_robin_makes_up_for_turns_of_those_that_were_behind() {
+        let mut list = workers(&[0, 0, 0]);
+        let mut cursor = Cursor::new(1);
+        let mut turns = |list: &[Candidate], count: usize| -> Vec<usize> {
+            (0..count)
+                .map(|_| round_robin(&mut cursor, list).unwrap())
+                .collect()
+        };
+        (list[1].eligible, list[1].behind) = (false, true);
+        assert_eq!(turns(&list, 4), [0, 2, 0, 2]);
+        (list[1].eligible, list[1].behind) = (true, false);
+        assert_eq!(turns(&list, 8), [0, 1, 1, 2, 0, 1, 1, 2]);
+        assert_eq!(turns(&list, 6), [0, 1, 2, 0, 1, 2]);
+        // What is left out for anything else is owed nothing, nor is what was behind for ever owed all of it.
+        list[1].eligible = false;
+        assert_eq!(turns(&list, 2), [0, 2]);
+        list[1].behind = true;
+        turns(&list, 10_000);
+        (list[1].eligible, list[1].behind) = (true, false);
+        let made_up = turns(&list, 10_000);
+        let of = |worker| made_up.iter().filter(|&&each| each == worker).count();
+        assert!(of(1) <= of(0) + MOST_OWED as usize + 1, "{} and {}", of(0), of(1));
+    }
+
+    #[test]
+    fn what_is_owed_goes_with_the_worker() {
+        let list = workers(&[0, 0, 0]);
+        let mut cursor = Cursor::new(1);
+        cursor.owe(1, 2);
+        cursor.owe(2, 5);
+        cursor.forgive(2);
+        cursor.removed(0);
+        let turns: Vec<usize> = (0..6)
+            .map(|_| round_robin(&mut cursor, &list[1..]).unwrap())
+            .collect();
+        assert_eq!(turns, [0, 0, 1, 0, 0, 1]);
+        cursor.owe(0, 1);
+        cursor.removed(0);
+        let alone: Vec<usize> = (0..3)
+            .map(|_| round_robin(&mut cursor, &list[2..]).unwrap())
+            .collect();
+        assert_eq!(alone, [0, 0, 0]);
     }
 
     #[test]

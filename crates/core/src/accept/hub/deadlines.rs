@@ -121,6 +121,12 @@ impl State {
                 member.has_socket = false;
             }
         }
+        for listener in self.listeners.values_mut() {
+            if let Some(index) = listener.index_of(token) {
+                // It is left out from here on.
+                listener.cursor.forgive(index);
+            }
+        }
         self.ping(token, now_ns);
         // Clients that belong to this worker wait for it.
         let is_sticky = |id: &u32| self.listeners.get(id).is_some_and(Listener::is_sticky);

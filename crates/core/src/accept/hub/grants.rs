@@ -16,7 +16,7 @@ use std::sync::atomic::{fence, Ordering::SeqCst};
 
 use rustix::event::epoll;
 
-use super::super::policy::{self, Candidate, Policy};
+use super::super::policy::{self, Candidate, Policy, Standing};
 use super::deadlines::lower;
 use super::hand_over::candidates;
 use super::listener::Listener;
@@ -171,8 +171,10 @@ impl State {
                 let chosen = [Health::Good, Health::Stalled].into_iter().find_map(|health| {
                     policy::next_in_turn(cursor, members.len(), |index| {
                         let member = &members[index];
-                        let worker = self.workers.get(&member.token);
-                        member.takes(now_ns) && worker.is_some_and(|worker| worker.health == health)
+                        match self.workers.get(&member.token) {
+                            Some(worker) if member.takes(now_ns) => worker.standing(health),
+                            _ => Standing::Out,
+                        }
                     })
                 });
                 add(members[chosen?].token);
@@ -198,12 +200,14 @@ impl State {
             members,
             socket,
             grants,
+            cursor,
             ..
         } = listener;
-        let member = members.iter_mut().find(|member| member.token == token);
-        let (Some(member), Some(grants)) = (member, grants.as_mut()) else {
+        let index = members.iter().position(|member| member.token == token);
+        let (Some(index), Some(grants)) = (index, grants.as_mut()) else {
             return 0;
         };
+        let member = &mut members[index];
         let mut given = 0;
         if !member.has_socket {
             member.has_socket = worker.send_socket(&self.board, now_ns, id, socket.as_fd());
@@ -218,6 +222,8 @@ impl State {
         if given > 0 && !grants.owing.contains(&token) {
             grants.owing.push(token);
         }
+        // Others get the rest.
+        cursor.owe(index, share - given);
         grants.outstanding += given;
         self.stats.handed_over += given;
         self.restless.insert(id);

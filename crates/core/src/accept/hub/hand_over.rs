@@ -51,8 +51,18 @@ impl State {
                 if is_sticky {
                     self.park(id, back);
                 } else {
+                    self.owe(id, token, back.len());
                     connections.extend(back);
                 }
+            }
+        }
+    }
+
+    /// Others get turns of a worker that is behind.
+    fn owe(&mut self, id: u32, token: u32, turns: usize) {
+        if let Some(listener) = self.listeners.get_mut(&id).filter(|_| turns > 0) {
+            if let Some(index) = listener.index_of(token) {
+                listener.cursor.owe(index, turns as u64);
             }
         }
     }
@@ -130,6 +140,7 @@ pub(super) fn candidates(
             return Candidate {
                 slot: 0,
                 eligible: false,
+                behind: false,
                 connections: 0,
                 loop_lag_ns: 0,
             };
@@ -138,6 +149,7 @@ pub(super) fn candidates(
         Candidate {
             slot: worker.slot,
             eligible: member.takes(now_ns) && acceptable(worker.health),
+            behind: member.takes(now_ns) && worker.health == Health::Full,
             connections: u64::from(load.connections) + worker.outstanding(board),
             loop_lag_ns: load.loop_lag_ns,
         }

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use rustix::io::Errno;
 
 use super::super::message::{Kind, Message};
+use super::super::policy::Standing;
 use super::super::scoreboard::Scoreboard;
 use super::listener::Connection;
 use crate::sys::scm::{self, Received, MAX_FDS};
@@ -85,6 +86,15 @@ impl Worker {
             has_moved: false,
             waiting_since_ns: 0,
         })
+    }
+
+    /// Where it stands when those in `health` may be chosen.
+    pub fn standing(&self, health: Health) -> Standing {
+        match self.health {
+            own if own == health => Standing::Takes,
+            Health::Full => Standing::Behind,
+            Health::Good | Health::Stalled => Standing::Out,
+        }
     }
 
     pub fn control(&self) -> BorrowedFd<'_> {

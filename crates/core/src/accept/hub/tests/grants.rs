@@ -78,6 +78,52 @@ fn every_connection_is_accepted_once_and_all_get_as_many() {
 }
 
 #[test]
+fn nobody_waits_for_a_worker_that_is_behind_and_it_makes_up_for_its_turns() {
+    let rig = Rig::strict(Duration::from_secs(3600));
+    let (mut behind, mut other) = started(&rig);
+    let mut clients = Vec::new();
+    let (mut theirs, mut others) = (0, 0);
+    let start = Instant::now();
+    // Until its queue is full, and the other one has had 20 connections more.
+    while others < clients.len() - others + 20 {
+        assert!(start.elapsed() < WATCHDOG, "{others} of {}", clients.len());
+        let handed_over = rig.hub.stats().handed_over;
+        clients.extend(rig.connect(1));
+        rig.until(|stats| stats.handed_over > handed_over);
+        other.take_waiting();
+        others += other.taken.drain(..).count();
+    }
+    // It goes on: a turn for each of the other's and one that it is owed, until both have had as many.
+    loop {
+        assert!(start.elapsed() < WATCHDOG, "{theirs} and {others}");
+        behind.take_waiting();
+        theirs += behind.taken.drain(..).count();
+        other.take_waiting();
+        others += other.taken.drain(..).count();
+        if theirs + others < clients.len() {
+            continue;
+        }
+        if theirs.abs_diff(others) <= 1 {
+            break;
+        }
+        assert!(theirs < others);
+        clients.extend(rig.connect(1));
+    }
+    for turn in 0..20 {
+        clients.extend(rig.connect(1));
+        while theirs + others < clients.len() {
+            assert!(start.elapsed() < WATCHDOG);
+            behind.take_waiting();
+            other.take_waiting();
+            theirs += behind.taken.drain(..).count();
+            others += other.taken.drain(..).count();
+        }
+        // The last turn that it is owed comes after one of the other's.
+        assert!(turn < 6 || theirs.abs_diff(others) <= 1, "{theirs} and {others}");
+    }
+}
+
+#[test]
 fn what_a_worker_was_granted_and_has_not_accepted_when_it_gets_stuck_goes_to_the_others() {
     let rig = Rig::strict(Duration::from_millis(20));
     let (mut stuck, mut other) = started(&rig);
@@ -129,6 +175,8 @@ fn a_worker_that_stops_lets_go_of_the_socket_even_if_it_comes_later() {
     let mut early = rig.ready_worker();
     let mut late = rig.ready_worker();
     let clients = rig.connect(2);
+    // By then the socket is on its way to both.
+    rig.until(|stats| stats.handed_over == 2);
     early.take(1);
     early.inbox.stop(rig.listener).unwrap();
     late.inbox.stop(rig.listener).unwrap();
