@@ -67,9 +67,6 @@ test('an error thrown by a listener while results are looked for loses none', WA
 });
 
 test('runSync() starts the worker that it needs', WATCHDOG, async (t) => {
-  // Idle workers do not keep the process.
-  const alive = setInterval(() => {}, 1000);
-  t.after(() => clearInterval(alive));
   for (const runtime of ['threads', 'processes']) {
     const pool = makePool(t, { minThreads: 0, maxThreads: 1, runtime });
     for (let i = 0; i < 3; i++) {

@@ -190,6 +190,12 @@ impl PoolQueue {
         }
     }
 
+    /// Whether a task waits that no worker has begun.
+    #[napi]
+    pub fn is_queued(&self, slot: u32) -> bool {
+        self.queue(|queue| queue.is_queued(slot))
+    }
+
     /// Asks the worker of a task to abort it. The worker's number, or -1 when none has begun it.
     #[napi]
     pub fn abort(&self, slot: u32) -> i32 {

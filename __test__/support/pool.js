@@ -23,7 +23,12 @@ const TASKS = fixture('tasks.js');
  */
 function makePool(t, options = {}, Class = Pool) {
   const pool = new Class({ filename: TASKS, minThreads: 1, maxThreads: 1, ...options });
-  t.after(() => pool.destroy());
+  // What has nothing to do does not keep the process, and some tests wait for what such a pool tells.
+  const alive = setInterval(() => {}, 1000);
+  t.after(() => {
+    clearInterval(alive);
+    return pool.destroy();
+  });
   return pool;
 }
 

@@ -332,6 +332,8 @@ export declare class PoolQueue {
   takePayload(at: number, target: Uint8Array): boolean
   /** Takes a task out that no worker has begun: -1 when it worked, -2 when the task is over, else its worker. */
   cancel(slot: number): number
+  /** Whether a task waits that no worker has begun. */
+  isQueued(slot: number): boolean
   /** Asks the worker of a task to abort it. The worker's number, or -1 when none has begun it. */
   abort(slot: number): number
   /** Sends a notice to a worker about a task. False when it is gone. */

@@ -20,7 +20,6 @@ class TaskInfo {
   aborted = false;
   /** Whether a worker has it. */
   isSent = false;
-  #task;
 
   /**
    * @param {any} task
@@ -32,7 +31,7 @@ class TaskInfo {
    * @param {any} [metadata] of the call, for queues
    */
   constructor(task, filename, name, isAbortable, send, reject, metadata) {
-    this.#task = task;
+    this.task = task;
     this.filename = filename;
     this.name = name;
     this.isAbortable = isAbortable;
@@ -42,7 +41,7 @@ class TaskInfo {
   }
 
   get [queueOptionsSymbol]() {
-    return this.#task?.[queueOptionsSymbol] ?? null;
+    return this.task?.[queueOptionsSymbol] ?? null;
   }
 
   /** As tinypool's queues expect. */

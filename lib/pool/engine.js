@@ -93,7 +93,7 @@ class Engine {
       capacity: () => this.#crew.capacity,
       waiting: () => this.waiting,
     });
-    const parts = { tasks: this.#tasks, native, crew: this.#crew, writer: this.#writer };
+    const parts = { tasks: this.#tasks, native, crew: this.#crew, writer: this.#writer, concurrency };
     this.#carrier = isRemote ? new (require('./serials').Serials)(parts) : new Parcels(parts);
     this.#reports = new Reports({ ...parts, batch, carrier: this.#carrier, emit, tell });
     const { abortGraceMs } = options;
@@ -135,7 +135,14 @@ class Engine {
 
   /** Tasks that no worker is free for. */
   get waiting() {
-    return Math.max(this.#tasks.outstanding - this.#crew.capacity, 0);
+    const { outstanding, alone } = this.#tasks;
+    const { readyCount, capacity } = this.#crew;
+    if (alone === 0) return Math.max(outstanding - capacity, 0);
+    // Those that want company share workers; of the rest each takes a whole one.
+    const others = outstanding - alone;
+    const shared = Math.ceil(others / this.#options.concurrentTasksPerWorker);
+    const left = Math.max(readyCount - shared, 0);
+    return Math.max(others - capacity, 0) + Math.max(alone - left, 0);
   }
 
   get needsDrain() {
@@ -185,7 +192,7 @@ class Engine {
    * @param {any} value
    * @param {TaskOptions | null} options
    * @param {(value: any) => void} resolve
-   * @param {(error: any) => void} reject
+   * @param {((error: any) => void) | null} reject see `Tasks`
    * @param {boolean} [keepsAlive] whether the process stays for it; not if this thread waits for it here
    * @returns {number} its number; -1 when it could not be queued, and has been rejected
    */
@@ -225,9 +232,12 @@ class Engine {
    * @param {number} slot
    * @param {TaskOptions} options
    */
-  #prepare(slot, { retries = 0, onEvent = null, timeoutMs = 0, info = null }) {
-    if (retries === 0 && onEvent === null && timeoutMs === 0 && info === null) return;
+  #prepare(slot, { retries = 0, onEvent = null, timeoutMs = 0, info = null, signal, place }) {
+    const isAlone =
+      Boolean(signal || timeoutMs > 0) && place === undefined && this.#options.concurrentTasksPerWorker > 1;
+    if (retries === 0 && onEvent === null && timeoutMs === 0 && info === null && !isAlone) return;
     const extra = this.#tasks.extra(slot);
+    if (isAlone) this.#tasks.setAlone(extra);
     extra.retries = retries;
     extra.onEvent = onEvent;
     extra.timeoutMs = timeoutMs;
@@ -335,9 +345,16 @@ class Engine {
     this.#released();
   }
 
-  /** Rejects the tasks that no worker has begun. @param {any} error */
+  /**
+   * Rejects the tasks that no worker is there for. Those that workers have yet to come to, as many as they can run at
+   * once, count as begun.
+   * @param {any} error
+   */
   rejectWaiting(error) {
+    const begun = [...this.#crew].reduce((sum, { number }) => sum + this.#native.begun(number).length, 0);
+    let kept = Math.max(this.#crew.capacity - begun, 0);
     for (const slot of this.#tasks.open()) {
+      if (!this.#native.isQueued(slot) || kept-- > 0) continue;
       if (this.#native.cancel(slot) === -1) this.#tasks.reject(slot, error);
     }
     this.#released();

@@ -25,7 +25,11 @@ function summary({ mean, stddev, min, max }, percentile) {
 }
 
 /** @param {import('../native/index').PoolTimes} times */
-const summaryOfTimes = (times) => summary(times, (i) => times.percentiles[i]);
+const summaryOfTimes = (times) => {
+  // As Node's own: there is no mean of nothing.
+  const moments = times.count === 0 ? { ...times, mean: NaN, stddev: NaN } : times;
+  return summary(moments, (i) => times.percentiles[i]);
+};
 
 /** @param {import('node:perf_hooks').RecordableHistogram} histogram of Node's own, over microseconds */
 const summaryOfHistogram = (histogram) => summary(histogram, (i) => histogram.percentile(PERCENTILES[i]));

@@ -165,7 +165,7 @@ function resolve(given) {
   const options = translate(given);
   for (const [name, test, message] of TESTS) {
     const value = options[name];
-    if (value === undefined || (value === null && name === 'taskQueue')) continue;
+    if (value === undefined) continue;
     if (test(value)) continue;
     throw new TypeError(`options.${name} ${typeof message === 'string' ? message : message()}`);
   }

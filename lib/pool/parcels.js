@@ -17,6 +17,7 @@ const { restoreError } = require('./whole-errors');
  * @property {import('../native/index').PoolQueue} native
  * @property {import('./crew').Crew} crew
  * @property {import('./task-writer').TaskWriter} writer
+ * @property {number} concurrency tasks that a worker runs at once
  */
 
 class Parcels {
@@ -24,15 +25,17 @@ class Parcels {
   #native;
   #crew;
   #writer;
+  #concurrency;
   /** Tasks with a transfer list go by a port. */
   copies = false;
 
   /** @param {Parts} parts */
-  constructor({ tasks, native, crew, writer }) {
+  constructor({ tasks, native, crew, writer, concurrency }) {
     this.#tasks = tasks;
     this.#native = native;
     this.#crew = crew;
     this.#writer = writer;
+    this.#concurrency = concurrency;
   }
 
   /** A port checks what it transfers itself. */
@@ -52,7 +55,8 @@ class Parcels {
   push(slot, handler, value, transferList, options) {
     // What was posted to a worker is gone with it.
     const isKept = (options?.retries ?? 0) > 0 && transferList.length === 0;
-    const place = options?.place ?? (isKept ? -1 : this.#idlePlace());
+    const isAlone = Boolean(options?.signal || options?.timeoutMs);
+    const place = options?.place ?? (isKept ? -1 : this.#freePlace(isAlone));
     if (place >= 0) {
       const member = this.#crew.at(place);
       if (member === undefined) return false;
@@ -69,15 +73,25 @@ class Parcels {
     return this.#writer.pushBare();
   }
 
-  /** The place of a worker that has nothing to do while nothing waits, or -1. */
-  #idlePlace() {
+  /**
+   * The place of the worker with the most room while nothing waits, or -1. One that has yet to start will do: what lies
+   * on its port by then need not be asked for, which takes a turn of the event loop here.
+   * @param {boolean} isAlone whether the task wants no company
+   */
+  #freePlace(isAlone) {
     const native = this.#native;
     if (native.waiting > 0) return -1;
+    let place = -1;
+    let least = isAlone ? 1 : this.#concurrency;
     for (const load of native.loads()) {
       const member = this.#crew.at(load.worker);
-      if (load.inHand + load.pinned === 0 && member?.hasStarted && !member.isLeaving) return load.worker;
+      const usage = load.inHand + load.pinned;
+      if (usage >= least || !member?.isReady || member.isLeaving) continue;
+      // Next to one that has nothing to do, one that has yet to start is as busy as can be.
+      if (member.hasStarted && usage === 0) return load.worker;
+      [place, least] = [load.worker, usage];
     }
-    return -1;
+    return place;
   }
 
   /**

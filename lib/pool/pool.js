@@ -93,8 +93,8 @@ class Pool extends EventEmitterAsyncResource {
       const engine = /** @type {Engine} */ (this.#engine);
       const refusal = engine.admit();
       if (refusal !== null) return Promise.reject(refusal);
-      return new Promise((resolve, reject) => {
-        engine.submit(this.#defaultHandler, task, null, resolve, reject);
+      return new Promise((resolve) => {
+        engine.submit(this.#defaultHandler, task, null, resolve, null);
       });
     }
     const error = checkRunOptions(options);

@@ -108,8 +108,8 @@ function drop(started) {
  * @param {readonly string[]} names
  */
 function pick(options, names) {
-  /** @type {Record<string, any>} */
-  const settings = {};
+  /** What a program, or an attacker, gives to all objects is no setting. @type {Record<string, any>} */
+  const settings = Object.create(null);
   for (const name of names) if (options[name] !== undefined) settings[name] = options[name];
   return settings;
 }

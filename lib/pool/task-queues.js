@@ -47,6 +47,10 @@ class FixedQueue {
     return this.#size;
   }
 
+  isEmpty() {
+    return this.#size === 0;
+  }
+
   shift() {
     if (this.#size === 0) return null;
     const task = this.#ring[this.#head];

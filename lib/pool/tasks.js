@@ -13,6 +13,7 @@
  * @property {NodeJS.Timeout | null} timer
  * @property {number} timeoutMs
  * @property {any} info of a task that JavaScript schedules
+ * @property {boolean} isAlone whether it has its worker to itself, where others share theirs
  */
 
 /** @returns {Extra} */
@@ -26,31 +27,35 @@ function makeExtra() {
     timer: null,
     timeoutMs: 0,
     info: null,
+    isAlone: false,
   };
 }
 
 class Tasks {
   /** @type {(((value: any) => void) | null)[]} */
   #resolves = [];
-  /** @type {(((error: any) => void) | null)[]} */
-  #rejects = [];
+  /** Where `resolve` will not do. @type {Map<number, (error: any) => void>} */
+  #rejects = new Map();
   /** @type {number[]} */
   #free = [];
   /** @type {Map<number, Extra>} */
   #extras = new Map();
   /** Tasks whose caller waits. */
   outstanding = 0;
+  /** Those of them that have their worker to themselves, where others share theirs. */
+  alone = 0;
   /** Tasks whose caller has been answered. */
   completed = 0;
 
   /**
    * @param {(value: any) => void} resolve
-   * @param {(error: any) => void} reject
+   * @param {((error: any) => void) | null} reject null where `resolve` is a promise's, which takes a rejected one as well:
+   *   a function less for each task that waits
    */
   add(resolve, reject) {
     const slot = this.#free.pop() ?? this.#resolves.length;
     this.#resolves[slot] = resolve;
-    this.#rejects[slot] = reject;
+    if (reject !== null) this.#rejects.set(slot, reject);
     this.outstanding++;
     return slot;
   }
@@ -63,6 +68,12 @@ class Tasks {
       this.#extras.set(slot, extra);
     }
     return extra;
+  }
+
+  /** It has its worker to itself. @param {Extra} extra */
+  setAlone(extra) {
+    extra.isAlone = true;
+    this.alone++;
   }
 
   /** @param {number} slot */
@@ -92,22 +103,25 @@ class Tasks {
    * @param {any} error
    */
   reject(slot, error) {
-    const reject = this.#rejects[slot];
-    if (reject === null || reject === undefined) return;
+    const resolve = this.#resolves[slot];
+    if (resolve === null || resolve === undefined) return;
+    const reject = this.#rejects.get(slot);
     this.#close(slot);
-    reject(error);
+    if (reject === undefined) resolve(Promise.reject(error));
+    else reject(error);
   }
 
   /** @param {number} slot */
   #close(slot) {
     this.#resolves[slot] = null;
-    this.#rejects[slot] = null;
+    if (this.#rejects.size !== 0) this.#rejects.delete(slot);
     this.outstanding--;
     this.completed++;
     if (this.#extras.size === 0) return;
     const extra = this.#extras.get(slot);
     if (extra === undefined) return;
     this.#extras.delete(slot);
+    if (extra.isAlone) this.alone--;
     extra.release?.();
     if (extra.timer !== null) clearTimeout(extra.timer);
   }

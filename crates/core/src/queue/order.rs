@@ -25,18 +25,25 @@ struct Heap {
 struct Entry {
     priority: Priority,
     arrival: u64,
+    after: u64,
     task: Task,
 }
 
 impl Ranked {
     /// Adds a task.
     pub fn push(&self, task: Task, priority: Priority) {
+        self.push_after(task, priority, 0);
+    }
+
+    /// Adds a task, with a number that [`Ranked::first_after`] tells of it.
+    pub fn push_after(&self, task: Task, priority: Priority, after: u64) {
         let mut heap = self.lock();
         heap.arrivals += 1;
         let arrival = heap.arrivals;
         heap.tasks.push(Entry {
             priority,
             arrival,
+            after,
             task,
         });
         // Release: pairs with the load in `pop`, which may skip the lock.
@@ -51,6 +58,11 @@ impl Ranked {
         let entry = self.lock().tasks.pop()?;
         self.count.fetch_sub(1, Ordering::Release);
         Some(entry.task)
+    }
+
+    /// The number that the first was added with.
+    pub fn first_after(&self) -> Option<u64> {
+        self.lock().tasks.peek().map(|entry| entry.after)
     }
 
     fn lock(&self) -> MutexGuard<'_, Heap> {

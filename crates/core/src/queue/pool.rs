@@ -35,6 +35,10 @@ pub struct Queue {
     /// Tasks that must be alone, where workers may have several; their number.
     pub(super) alone: Ranked,
     pub(super) waiting_alone: AtomicU32,
+    /// How many others have been pushed and taken so far, where there may be such: all start in the order in which they
+    /// came.
+    shared_pushed: AtomicU64,
+    shared_taken: AtomicU64,
     stations: RwLock<Vec<Option<Arc<Station>>>>,
     /// What workers must know to read records, in the order in which it was defined.
     definitions: Mutex<Vec<Arc<[u8]>>>,
@@ -108,6 +112,8 @@ impl Queue {
             relaxed: Ranked::default(),
             alone: Ranked::default(),
             waiting_alone: AtomicU32::new(0),
+            shared_pushed: AtomicU64::new(0),
+            shared_taken: AtomicU64::new(0),
             stations: RwLock::default(),
             definitions: Mutex::default(),
             caller: Caller {
@@ -135,6 +141,9 @@ impl Queue {
                 self.push_alone(task, priority);
             }
             Target::Any | Target::Alone => {
+                if self.limits.concurrency > 1 {
+                    self.shared_pushed.fetch_add(1, Ordering::SeqCst);
+                }
                 self.waiting.fetch_add(1, Ordering::SeqCst);
                 if priority > 0.0 {
                     self.urgent.push(task, priority);
@@ -151,8 +160,25 @@ impl Queue {
 
     fn push_alone(&self, task: Task, priority: Priority) {
         self.waiting_alone.fetch_add(1, Ordering::SeqCst);
-        self.alone.push(task, priority);
+        let after = match priority > 0.0 {
+            true => 0,
+            false => self.shared_pushed.load(Ordering::SeqCst),
+        };
+        self.alone.push_after(task, priority, after);
         self.wake_one(true);
+    }
+
+    /// Whether those that came before the first of the tasks that must be alone have been taken.
+    pub(super) fn is_alone_next(&self) -> bool {
+        let after = self.alone.first_after().unwrap_or(0);
+        after <= self.shared_taken.load(Ordering::SeqCst)
+    }
+
+    /// A worker took a task that need not be alone.
+    pub(super) fn count_taken(&self) {
+        if self.limits.concurrency > 1 {
+            self.shared_taken.fetch_add(1, Ordering::SeqCst);
+        }
     }
 
     /// Tells a worker something about a task that it has in hand. False when the worker is gone.
@@ -209,6 +235,11 @@ impl Queue {
             Place::Taken { worker, .. } => Cancelled::Running(worker),
             _ => Cancelled::Over,
         }
+    }
+
+    /// Whether a task waits that no worker has in hand.
+    pub fn is_queued(&self, slot: u32) -> bool {
+        self.slots.place(slot) == Place::Queued
     }
 
     /// Asks the worker that has a task in hand to abort it. The worker, or `None` when none has it.

@@ -20,6 +20,7 @@ pub trait Scheduler: Consumer {
     fn push(&self, task: Task, target: Target, priority: Priority) -> bool;
     fn take(&self, target: &mut [u8], payloads: &mut Vec<Payload>) -> Result<usize, usize>;
     fn cancel(&self, slot: u32) -> Cancelled;
+    fn is_queued(&self, slot: u32) -> bool;
     fn abort(&self, slot: u32) -> Option<u32>;
     fn notify(&self, worker: u32, notice: Task) -> bool;
     fn add_worker(&self) -> io::Result<u32>;
@@ -61,6 +62,10 @@ impl Scheduler for Arc<Queue> {
 
     fn cancel(&self, slot: u32) -> Cancelled {
         Queue::cancel(self, slot)
+    }
+
+    fn is_queued(&self, slot: u32) -> bool {
+        Queue::is_queued(self, slot)
     }
 
     fn abort(&self, slot: u32) -> Option<u32> {

@@ -28,8 +28,6 @@ pub struct Worker {
     deque: Deque<Task>,
     /// How long its tasks run on average, in microseconds.
     average_us: Cell<f64>,
-    /// Whether the last task had to be alone: next time the others come first.
-    was_alone: Cell<bool>,
 }
 
 impl Worker {
@@ -43,7 +41,6 @@ impl Worker {
             station,
             deque,
             average_us: Cell::new(f64::MAX),
-            was_alone: Cell::new(false),
         })
     }
 
@@ -81,7 +78,6 @@ impl Worker {
     }
 
     fn begin(&self, hands: &mut Hands, task: &Task) {
-        self.was_alone.set(task.alone);
         hands.alone = task.alone;
         hands.taken += 1;
         hands.retired |= hands.taken == self.station.limits.tasks;
@@ -104,14 +100,16 @@ impl Worker {
         if self.queue.waiting_alone.load(Ordering::SeqCst) == 0 {
             return self.find_ordinary();
         }
+        if !self.queue.is_alone_next() {
+            if let Some(task) = self.find_ordinary() {
+                return Some(task);
+            }
+        }
         // A worker with others in hand finishes those first, so that the lonely ones get their turn.
         if !hands.tasks.is_empty() {
             return None;
         }
-        match self.was_alone.get() {
-            true => self.find_ordinary().or_else(|| self.find_alone()),
-            false => self.find_alone().or_else(|| self.find_ordinary()),
-        }
+        self.find_alone().or_else(|| self.find_ordinary())
     }
 
     fn find_alone(&self) -> Option<Task> {
@@ -134,6 +132,7 @@ impl Worker {
             .or_else(|| queue.relaxed.pop())
             .or_else(|| self.steal_from_others())?;
         queue.waiting.fetch_sub(1, Ordering::SeqCst);
+        queue.count_taken();
         Some(task)
     }
 
@@ -235,7 +234,11 @@ impl Worker {
         let is_idle = hands.tasks.is_empty();
         let alone = self.queue.waiting_alone.load(Ordering::SeqCst) > 0;
         let any = self.queue.waiting.load(Ordering::SeqCst) > 0;
-        !self.station.pinned.is_empty() || if is_idle { alone || any } else { any && !alone }
+        let has_shared = match is_idle {
+            true => alone || any,
+            false => any && !(alone && self.queue.is_alone_next()),
+        };
+        !self.station.pinned.is_empty() || has_shared
     }
 }
 
@@ -390,15 +393,41 @@ mod tests {
     #[test]
     fn who_takes_an_ordinary_task_wakes_another_for_one_that_must_be_alone() {
         let (queue, [first, second]) = queue(2);
-        second.was_alone.set(true);
         assert!(first.transition_to_asleep());
         Consumer::begin_search(&second);
-        push(&queue, 1, Target::Alone);
-        push(&queue, 2, Target::Any);
+        push(&queue, 1, Target::Any);
+        push(&queue, 2, Target::Alone);
         Consumer::end_search(&second);
         assert!(!is_rung(&first));
-        assert_eq!(second.pull().unwrap().slot, 2);
+        assert_eq!(second.pull().unwrap().slot, 1);
         assert!(is_rung(&first));
-        assert_eq!(first.pull().unwrap().slot, 1);
+        assert_eq!(first.pull().unwrap().slot, 2);
+    }
+
+    #[test]
+    fn tasks_that_must_be_alone_start_in_their_turn() {
+        let (queue, [worker, _other]) = queue(2);
+        let pushed = [
+            Target::Any,
+            Target::Any,
+            Target::Alone,
+            Target::Any,
+            Target::Alone,
+        ];
+        for (slot, target) in (0..).zip(pushed) {
+            push(&queue, slot, target);
+        }
+        let slot = |task: Option<Task>| task.map(|task| task.slot);
+        let done = |slot| assert!(worker.complete(Kind::Result, slot, &[], Vec::new()));
+        assert_eq!([slot(worker.pull()), slot(worker.pull())], [Some(0), Some(1)]);
+        done(0);
+        // The other one in hand is waited for, and overtaken by none that came later.
+        assert_eq!(slot(worker.pull()), None);
+        done(1);
+        assert_eq!([slot(worker.pull()), slot(worker.pull())], [Some(2), None]);
+        done(2);
+        assert_eq!([slot(worker.pull()), slot(worker.pull())], [Some(3), None]);
+        done(3);
+        assert_eq!(slot(worker.pull()), Some(4));
     }
 }

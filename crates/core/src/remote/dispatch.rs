@@ -304,16 +304,16 @@ impl State {
         if !has_alone && !has_any {
             return None;
         }
+        // All start in the order in which they came.
+        let is_alone = has_alone && !self.any.comes_before(&self.alone);
         let Limits { concurrency, tasks } = self.limits;
         let may_take = |station: &Station| {
-            station.has_room(concurrency, tasks, !has_alone) && (!has_alone || station.outstanding() == 0)
+            station.has_room(concurrency, tasks, !is_alone) && (!is_alone || station.outstanding() == 0)
         };
         let least = self.stations.iter().enumerate();
-        let (worker, station) = least
+        let (worker, _) = least
             .filter_map(|(worker, station)| Some((worker, station.as_ref().filter(|each| may_take(each))?)))
             .min_by_key(|(_, station)| station.outstanding())?;
-        // Where tasks of both kinds wait, they take turns.
-        let is_alone = has_alone && !(has_any && station.was_alone);
         Some((worker as u32, is_alone))
     }
 
@@ -503,6 +503,17 @@ impl Scheduler for Dispatch {
         let cancelled = self.state.borrow_mut().cancel(slot);
         self.tell_of_own();
         cancelled
+    }
+
+    fn is_queued(&self, slot: u32) -> bool {
+        let mut state = self.state.borrow_mut();
+        match state.place(slot) {
+            Place::Queued => true,
+            Place::Held { worker, cell } => state
+                .station(worker)
+                .is_some_and(|station| station.running_since(cell).is_none()),
+            Place::Nowhere | Place::Cancelled => false,
+        }
     }
 
     fn abort(&self, slot: u32) -> Option<u32> {

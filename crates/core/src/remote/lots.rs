@@ -77,6 +77,14 @@ impl Lot {
         item
     }
 
+    /// Whether its next comes before that of another one.
+    pub fn comes_before(&self, other: &Self) -> bool {
+        match (self.peek(), other.peek()) {
+            (Some(mine), Some(theirs)) => mine.rank(theirs).is_gt(),
+            (mine, _) => mine.is_some(),
+        }
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.ordinary.len() + self.ranked.len()

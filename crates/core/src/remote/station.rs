@@ -62,8 +62,6 @@ pub struct Station {
     pub is_corrupt: bool,
     /// Has a task that wants no company.
     pub is_alone: bool,
-    /// Whether the last task wanted none: next time the others come first.
-    pub was_alone: bool,
     known_definitions: usize,
     /// Tasks given to it and not taken back.
     pub taken: u32,
@@ -95,7 +93,6 @@ impl Station {
             is_retired: false,
             is_corrupt: false,
             is_alone: false,
-            was_alone: false,
             known_definitions: 0,
             taken: 0,
             completed: 0,
@@ -197,7 +194,6 @@ impl Station {
             return Err(item);
         }
         self.is_alone = alone;
-        self.was_alone = alone;
         self.taken += 1;
         self.line.push_back(number);
         self.held[number as usize] = Some(Held {
