@@ -3,6 +3,7 @@
 const assert = require('node:assert');
 const { once } = require('node:events');
 const test = require('node:test');
+const { setTimeout } = require('node:timers/promises');
 const fc = require('fast-check');
 
 const { SharedMap } = require('..');
@@ -354,6 +355,21 @@ test('a watcher is told of what others change', WATCHDOG, async (t) => {
   const closed = once(watcher, 'close');
   map.close();
   await closed;
+});
+
+test('a watcher is told at once of a change right after it was made', WATCHDOG, async () => {
+  // Before the next regular look, which comes after 250 ms; on a busy machine not each time.
+  let toldAtOnce = 0;
+  for (let attempt = 0; attempt < 10; attempt++) {
+    const map = new SharedMap();
+    const watcher = map.watch('key');
+    const changed = once(watcher, 'change').then(() => 1);
+    map.set('key', 1);
+    toldAtOnce += await Promise.race([changed, setTimeout(200, 0)]);
+    await changed;
+    map.close();
+  }
+  assert.ok(toldAtOnce > 5, `${toldAtOnce} of 10`);
 });
 
 test('a watcher sees an entry expire', WATCHDOG, async (t) => {

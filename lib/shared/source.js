@@ -129,7 +129,8 @@ function numberOption(name, value, { fallback, min, max, integer = true, origin 
   if (value === undefined) return fallback;
   if (typeof value !== 'number') throw makeError('ERR_INVALID_ARG_TYPE', [name, 'a number', value], origin);
   if (!(value >= min && value <= max) || (integer && !Number.isInteger(value))) {
-    const range = `${integer ? 'an integer' : 'a number'} >= ${min} and <= ${max}`;
+    const least = min === Number.MIN_VALUE ? '> 0' : `>= ${min}`;
+    const range = `${integer ? 'an integer' : 'a number'} ${least} and <= ${max}`;
     throw makeError('ERR_OUT_OF_RANGE', [name, range, value], origin);
   }
   return value;

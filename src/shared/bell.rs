@@ -76,8 +76,11 @@ impl BellWatcher {
         });
         let handle = handle.ok_or_else(ended)?;
         let waiting = Arc::clone(&shared);
+        // Whatever rings from here on is heard, also before the thread has started.
+        let mut seen = 0;
+        (shared.with_bell)(&mut |bell| seen = bell.count());
         let builder = thread::Builder::new().name("manycore-bell".to_owned());
-        let thread = builder.spawn(move || waiting.run()).map_err(io_error)?;
+        let thread = builder.spawn(move || waiting.run(seen)).map_err(io_error)?;
         self.running = Some(Running {
             shared,
             thread: Some(thread),
@@ -95,17 +98,16 @@ impl BellWatcher {
 }
 
 impl Shared {
-    fn run(&self) {
-        let mut seen = None;
+    /// Waits for rings after the count that was `seen`.
+    fn run(&self, mut seen: u32) {
         while !self.stopped.load(Ordering::Acquire) {
             (self.with_bell)(&mut |bell| {
-                let before = seen.unwrap_or_else(|| bell.count());
                 // What came up since the last wait began is told of once more: better than not at all.
-                let waited = bell.wait(before, Some(LOOK_EVERY));
+                let waited = bell.wait(seen, Some(LOOK_EVERY));
                 if waited.is_err() {
                     thread::sleep(LOOK_EVERY);
                 }
-                seen = Some(bell.count());
+                seen = bell.count();
             });
             self.told.signal();
         }
