@@ -95,6 +95,34 @@ test('what JSON refuses is left to it', () => {
   assert.ok(check(codec, { new: { shape: 1 } }));
 });
 
+test('a proxy is asked what JSON asks of it, and nothing else', () => {
+  const traps = ['ownKeys', 'getOwnPropertyDescriptor', 'get', 'has', 'getPrototypeOf', 'isExtensible'];
+  const traced = (calls) => {
+    const handler = Object.fromEntries(
+      traps.map((trap) => [
+        trap,
+        (target, ...details) => {
+          calls.push([trap, String(details[0])]);
+          return Reflect[trap](target, ...details);
+        },
+      ]),
+    );
+    return { object: new Proxy({ a: 1, b: 'c' }, handler), list: new Proxy([1, { d: 2 }], handler) };
+  };
+  const calls = [];
+  const expected = [];
+  const { value } = new Codec(new JsonEncoder()).copy(traced(calls));
+  assert.deepEqual(value, JSON.parse(JSON.stringify(traced(expected))));
+  assert.deepEqual(calls, expected);
+});
+
+test('JSON stays JSON where there are too many shapes', { skip: JSON.rawJSON === undefined }, () => {
+  const codec = new Codec(new JsonEncoder());
+  const { shapes } = codec.encoder;
+  Object.defineProperty(shapes, 'isFull', { value: true });
+  assert.deepEqual(codec.copy({ a: JSON.rawJSON('1'), b: { c: 2 } }).value, { a: 1, b: { c: 2 } });
+});
+
 test('what lies very deep, or is JSON already, is read once', () => {
   const codec = new Codec(new JsonEncoder());
   if (JSON.rawJSON) assert.deepEqual(codec.copy({ a: [JSON.rawJSON('1')], b: 2 }).value, { a: [1], b: 2 });

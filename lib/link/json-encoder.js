@@ -62,10 +62,20 @@ class JsonEncoder extends Writer {
     // A cycle is met as nesting without end.
     if (++this.depth > MAX_DEPTH) this.#text(object);
     else if (isArray(object)) this.#array(object);
-    else if (mayTravel(getPrototypeOf(object))) this.#traveller(object);
-    else if (types.isProxy(object) || this.shapes.isFull) this.#dictionary(object);
-    else this.#shaped(object);
+    // Before anything else is asked: that could run code of a proxy which JSON does not run.
+    else if (types.isProxy(object)) this.#dictionary(object);
+    else this.#properties(object);
     this.depth--;
+  }
+
+  /** @param {any} object neither an array nor a proxy */
+  #properties(object) {
+    const prototype = getPrototypeOf(object);
+    const isPlain = prototype === OBJECT_PROTOTYPE;
+    if (!isPlain && mayTravel(prototype)) this.#traveller(object);
+    else if (prototype === null && isRawJson(object)) this.#text(object);
+    else if (this.shapes.isFull) this.#dictionary(object);
+    else this.#shaped(object, !isPlain || intrinsics.isPolluted());
   }
 
   /**
@@ -115,10 +125,10 @@ class JsonEncoder extends Writer {
   /**
    * As `Encoder` does it, without what is left out.
    * @param {any} object
+   * @param {boolean} isHeir whether for-in may show what is not its own
    */
-  #shaped(object) {
+  #shaped(object, isHeir) {
     const { shapes } = this;
-    if (getPrototypeOf(object) === null && isRawJson(object)) return this.#text(object);
     this.reserve(3);
     const at = this.position - this.start;
     this.bytes[this.position] = Tag.OBJECT;
@@ -126,7 +136,6 @@ class JsonEncoder extends Writer {
     let node = shapes.root;
     let countAt = -1;
     let count = 0;
-    const isHeir = getPrototypeOf(object) !== OBJECT_PROTOTYPE || intrinsics.isPolluted();
     for (const key in object) {
       if (isHeir && !hasOwn(object, key)) continue;
       const value = prepare(object[key], key);
@@ -175,7 +184,7 @@ function prepare(value, key) {
   let prepared = value;
   const { toJSON } = value;
   if (typeof toJSON === 'function') prepared = toJSON.call(value, String(key));
-  if (typeof prepared !== 'object' || prepared === null) return prepared;
+  if (typeof prepared !== 'object' || prepared === null || isArray(prepared)) return prepared;
   return types.isBoxedPrimitive(prepared) ? unboxed(prepared) : prepared;
 }
 
