@@ -6,7 +6,7 @@
  */
 
 const { kMember } = require('./crew');
-const { Errors } = require('./errors');
+const { AbortError, Errors } = require('./errors');
 const { makeStrategy } = require('./strategies');
 const { queueOptionsSymbol } = require('./transfer');
 
@@ -90,6 +90,49 @@ class Dispatcher {
 
   get size() {
     return this.#queue.size + this.#skipped.length;
+  }
+
+  /**
+   * Has the engine run a task once a worker has been chosen for it.
+   * @param {Engine} engine
+   * @param {number} handler
+   * @param {any} task
+   * @param {{ filename: string, name: string, signal: any, metadata: any }} about
+   * @param {any} settings
+   * @param {(value: any) => void} resolve
+   * @param {(error: any) => void} reject
+   */
+  run(engine, handler, task, about, settings, resolve, reject) {
+    const { filename, name, signal, metadata } = about;
+    let slot = -1;
+    const release = { off: () => {} };
+    const answer = (/** @type {(value: any) => void} */ settle) => (/** @type {any} */ value) => {
+      release.off();
+      settle(value);
+    };
+    const send = (/** @type {number} */ place) => {
+      slot = engine.submit(handler, task, { ...settings, place, info }, answer(resolve), answer(reject));
+    };
+    const info = new TaskInfo(task, filename, name, signal !== null, send, answer(reject), metadata);
+    const cancel = (/** @type {any} */ error) => {
+      if (info.aborted) return;
+      info.aborted = true;
+      if (slot >= 0) engine.stopping.cancel(slot, error);
+      else if (!info.isSent) this.remove(info);
+      info.reject(error);
+    };
+    if (signal !== null) {
+      const onAbort = () => cancel(new AbortError(signal.reason));
+      const isTarget = 'addEventListener' in signal;
+      if (isTarget) signal.addEventListener('abort', onAbort, { once: true });
+      else signal.once('abort', onAbort);
+      release.off = () => {
+        if (isTarget) signal.removeEventListener('abort', onAbort);
+        else signal.removeListener('abort', onAbort);
+      };
+    }
+    this.submit(info);
+    return { engine, slot, cancel };
   }
 
   /** @param {TaskInfo} info */

@@ -4,7 +4,13 @@ const { EventEmitterAsyncResource } = require('node:events');
 const { makeError } = require('../core/errors');
 const { AbortError, Errors } = require('./errors');
 const { resolve: resolveOptions, toPath } = require('./options');
-const { checkConcurrency, checkRunOptions, hasOwnScheduling, sourceOf } = require('./run-options');
+const {
+  checkConcurrency,
+  checkRunOptions,
+  hasOwnScheduling,
+  settingsOf,
+  sourceOf,
+} = require('./run-options');
 const { ENGINE, drop, startThreads } = require('./start');
 const { addStatics } = require('./statics');
 
@@ -13,8 +19,6 @@ const { addStatics } = require('./statics');
 
 /** Tasks of `map()` and `stream()` under way for each that can run: enough that no worker waits for the next. */
 const AHEAD = 16;
-/** With `agingFactor`, priorities are below this and above 0, so that all are compared. */
-const AGELESS = 2 ** 40;
 
 /** @typedef {{ isError: boolean, value: any }} Outcome */
 
@@ -134,10 +138,10 @@ class Pool extends EventEmitterAsyncResource {
       handler = engine.handler(toPath(filename), name);
       if ((options.filename ?? options.name ?? null) === null) this.#defaultHandler = handler;
     }
-    const settings = this.#settingsOf(task, options, engine);
+    const settings = settingsOf(task, options, this.#options, engine, this.duration);
     if (this.#dispatcher !== null && settings.place === undefined) {
       const about = { filename, name, signal, metadata: options.metadata };
-      return this.#dispatch(engine, handler, task, about, settings, resolve, reject);
+      return this.#dispatcher.run(engine, handler, task, about, settings, resolve, reject);
     }
     const refusal = settings.isForced ? engine.expect() : engine.admit();
     if (refusal !== null) {
@@ -148,80 +152,6 @@ class Pool extends EventEmitterAsyncResource {
     if (slot < 0) return null;
     const cancel = (/** @type {any} */ error) => void engine.stopping.cancel(slot, error);
     if (signal !== null) engine.stopping.follow(slot, signal, () => cancel(new AbortError(signal.reason)));
-    return { engine, slot, cancel };
-  }
-
-  /**
-   * @param {any} task
-   * @param {any} options
-   * @param {Engine} engine
-   */
-  #settingsOf(task, options, engine) {
-    const key =
-      options.key ?? this.#options.computeWorkerKey?.(options.name ?? this.#options.name, task) ?? null;
-    return {
-      transferList: options.transferList,
-      signal: options.signal ?? options.isCancellable,
-      timeoutMs: options.timeoutMs ?? this.#options.taskTimeoutMs,
-      priority: this.#priorityOf(options.priority ?? 0),
-      retries: options.retries ?? this.#options.maxRetries,
-      onEvent: options.onProgress ?? null,
-      place:
-        options.place ?? (key === null ? undefined : require('./affinity').chooseByKey(key, engine.crew)),
-      isForced: options.isForced,
-    };
-  }
-
-  /**
-   * A task that waits rises: all fall behind by what passes, and the one that came first by the least.
-   * @param {number} priority
-   */
-  #priorityOf(priority) {
-    const { agingFactor } = this.#options;
-    return agingFactor === 0 ? priority : AGELESS + priority - agingFactor * this.duration;
-  }
-
-  /**
-   * @param {Engine} engine
-   * @param {number} handler
-   * @param {any} task
-   * @param {{ filename: string, name: string, signal: any, metadata: any }} about
-   * @param {any} settings
-   * @param {(value: any) => void} resolve
-   * @param {(error: any) => void} reject
-   */
-  #dispatch(engine, handler, task, about, settings, resolve, reject) {
-    const { TaskInfo } = require('./dispatcher');
-    const { filename, name, signal, metadata } = about;
-    const dispatcher = /** @type {Dispatcher} */ (this.#dispatcher);
-    let slot = -1;
-    const release = { off: () => {} };
-    const answer = (/** @type {(value: any) => void} */ settle) => (/** @type {any} */ value) => {
-      release.off();
-      settle(value);
-    };
-    const send = (/** @type {number} */ place) => {
-      slot = engine.submit(handler, task, { ...settings, place, info }, answer(resolve), answer(reject));
-    };
-    const info = new TaskInfo(task, filename, name, signal !== null, send, answer(reject), metadata);
-    const cancel = (/** @type {any} */ error) => {
-      if (info.aborted) return;
-      info.aborted = true;
-      if (slot >= 0) engine.stopping.cancel(slot, error);
-      else if (!info.isSent) dispatcher.remove(info);
-      info.reject(error);
-    };
-    if (signal !== null) {
-      const onAbort = () => cancel(new AbortError(signal.reason));
-      const isTarget = 'addEventListener' in signal;
-      if (isTarget) signal.addEventListener('abort', onAbort, { once: true });
-      else signal.once('abort', onAbort);
-      release.off = () => {
-        if (isTarget) signal.removeEventListener('abort', onAbort);
-        else signal.removeListener('abort', onAbort);
-      };
-    }
-    dispatcher.submit(info);
     return { engine, slot, cancel };
   }
 
@@ -429,7 +359,9 @@ class Pool extends EventEmitterAsyncResource {
     }
     const timer = new AbortController();
     try {
-      await Promise.race([this.#whenIdle(), this.#closeTimeout(timer.signal)]);
+      const { whenIdle, whenOver } = require('./closing');
+      const idle = whenIdle(() => [this.#engine, this.#dispatcher]);
+      await Promise.race([idle, whenOver(this.#options.closeTimeout, timer.signal)]);
     } catch (error) {
       this.emit('error', error);
     } finally {
@@ -438,25 +370,6 @@ class Pool extends EventEmitterAsyncResource {
       this.emit('close');
       this.#isClosing = false;
     }
-  }
-
-  async #whenIdle() {
-    const { setTimeout: delay } = require('node:timers/promises');
-    // What a dispatcher holds back is not with the engine yet.
-    do await this.#engine?.whenIdle();
-    while ((this.#dispatcher?.size ?? 0) > 0 && (await delay(1, true)));
-  }
-
-  /** @param {AbortSignal} signal */
-  async #closeTimeout(signal) {
-    const { setTimeout: delay } = require('node:timers/promises');
-    const { closeTimeout } = this.#options;
-    try {
-      await delay(Math.min(closeTimeout, 0x7fffffff), undefined, { ref: false, signal });
-    } catch {
-      return;
-    }
-    throw Errors.closeTimeout();
   }
 
   /** Ends all workers. Tasks that are not over are rejected. */

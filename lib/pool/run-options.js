@@ -4,6 +4,9 @@
 
 const { makeError } = require('../core/errors');
 
+/** With `agingFactor`, priorities are below this and above 0, so that all are compared. */
+const AGELESS = 2 ** 40;
+
 /**
  * Whether the program decides itself which task is next, or who gets it.
  * @param {Record<string, any>} options
@@ -44,6 +47,38 @@ function checkConcurrency(concurrency) {
   }
 }
 
+/**
+ * What an engine needs to know of a task.
+ * @param {any} task
+ * @param {any} options of the call
+ * @param {Record<string, any>} ofPool its options
+ * @param {import('./engine').Engine} engine
+ * @param {number} nowMs since the pool was made
+ */
+function settingsOf(task, options, ofPool, engine, nowMs) {
+  const key = options.key ?? ofPool.computeWorkerKey?.(options.name ?? ofPool.name, task) ?? null;
+  return {
+    transferList: options.transferList,
+    signal: options.signal ?? options.isCancellable,
+    timeoutMs: options.timeoutMs ?? ofPool.taskTimeoutMs,
+    priority: priorityOf(options.priority ?? 0, ofPool.agingFactor, nowMs),
+    retries: options.retries ?? ofPool.maxRetries,
+    onEvent: options.onProgress ?? null,
+    place: options.place ?? (key === null ? undefined : require('./affinity').chooseByKey(key, engine.crew)),
+    isForced: options.isForced,
+  };
+}
+
+/**
+ * A task that waits rises: all fall behind by what passes, and the one that came first by the least.
+ * @param {number} priority
+ * @param {number} agingFactor
+ * @param {number} nowMs
+ */
+function priorityOf(priority, agingFactor, nowMs) {
+  return agingFactor === 0 ? priority : AGELESS + priority - agingFactor * nowMs;
+}
+
 /** @param {Function} method */
 function sourceOf(method) {
   const source = Function.prototype.toString.call(method);
@@ -54,4 +89,5 @@ function sourceOf(method) {
 module.exports.hasOwnScheduling = hasOwnScheduling;
 module.exports.checkRunOptions = checkRunOptions;
 module.exports.checkConcurrency = checkConcurrency;
+module.exports.settingsOf = settingsOf;
 module.exports.sourceOf = sourceOf;

@@ -5,6 +5,7 @@
  * tasks loaded. Which pool takes one, and when, is all that is left open.
  */
 
+const { EventEmitter } = require('node:events');
 const { isDeepStrictEqual } = require('node:util');
 const workerThreads = require('node:worker_threads');
 const { addonFile, requireAddon } = require('../core/addon');
@@ -64,12 +65,30 @@ async function warm(count, given) {
     return known.stock.letGo();
   }
   const addon = requireAddon('Pool.warm');
-  // So that pools find it, too.
-  load(ENGINE);
   shareSoon(addon);
   takeFrom(take);
   const kind = known ?? makeKind(options);
-  await kind.stock.keep(count);
+  const kept = kind.stock.keep(count);
+  // While they boot. What is loaded here, pools find as well.
+  rehearse(load(ENGINE)[0].Engine);
+  await kept;
+}
+
+let isRehearsed = false;
+
+/**
+ * Goes once through what a pool does up to its first task, without workers: it is compiled when it counts.
+ * @param {typeof import('./engine').Engine} Engine
+ */
+function rehearse(Engine) {
+  if (isRehearsed) return;
+  isRehearsed = true;
+  const engine = new Engine(resolve({ minThreads: 0, maxThreads: 1 }), new EventEmitter(), []);
+  const ignore = () => {};
+  for (const value of [{ text: '', number: 0 }, [new Uint8Array(1)]]) {
+    engine.submit(engine.handler(null, ''), value, null, ignore, ignore);
+  }
+  void engine.destroy(null);
 }
 
 /** @param {Record<string, any>} options */
