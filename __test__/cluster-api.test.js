@@ -234,6 +234,10 @@ test('what cluster consists of, in the primary and in a worker', async (t) => {
         types: types.sort(),
         inWorker,
         worker: Object.keys(worker).filter((name) => !name.startsWith('_')),
+        process: Object.keys(worker.process).sort(),
+        stdio: worker.process.stdio.length,
+        spawnargs: worker.process.spawnargs.length,
+        spawned: worker.process.spawnargs.filter((word) => /require|manycore/.test(word)),
         methods: own.map((name) => typeof worker[name]),
         isWorker: worker instanceof cluster.Worker,
         isEmitter: worker instanceof require('node:events'),
@@ -242,8 +246,32 @@ test('what cluster consists of, in the primary and in a worker', async (t) => {
     worker({ cluster }) {
       const names = Object.keys(cluster).filter((name) => !name.startsWith('_'));
       const types = names.map((name) => [name, typeof cluster[name]]);
-      process.send({ types: types.sort(), isWorker: cluster.worker instanceof cluster.Worker });
+      const ofProcess = Object.keys(process).sort();
+      process.send({ types: types.sort(), ofProcess, isWorker: cluster.worker instanceof cluster.Worker });
     },
+  });
+});
+
+test('a setting that is of no use fails a fork as in Node, and costs it its id', async (t) => {
+  await same(t, {
+    async primary({ cluster, once }) {
+      const told = [];
+      cluster.setupPrimary();
+      for (const setting of [{ execArgv: {} }, { execArgv: 5 }, { args: 5 }, { stdio: 'nonsense' }]) {
+        const { args, execArgv, stdio } = cluster.settings;
+        try {
+          cluster.setupPrimary(setting);
+          cluster.fork();
+        } catch (error) {
+          told.push([error.name, error.code, error.message]);
+        }
+        Object.assign(cluster.settings, { args, execArgv, stdio });
+      }
+      const worker = cluster.fork();
+      await once(worker, 'online');
+      return { told, id: worker.id };
+    },
+    worker() {},
   });
 });
 

@@ -41,7 +41,13 @@ class Channel {
       if (name === 'message' && target.emit === early) args[0] = reviveAll(args[0]);
       return Reflect.apply(emit, this, [name, ...args]);
     };
-    target.emit = this.#emit;
+    const enumerable = Object.prototype.propertyIsEnumerable.call(target, 'emit');
+    Object.defineProperty(target, 'emit', {
+      configurable: true,
+      writable: true,
+      enumerable,
+      value: this.#emit,
+    });
   }
 
   /** From here on nothing comes that Node delivers. */

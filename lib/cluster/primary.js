@@ -142,8 +142,8 @@ function forkLinked(env, link, scoreboardFd, links) {
     setupPrimary();
     settings = builtin.settings;
     const own = ownStdio(settings);
-    // What is none is Node's to refuse.
-    if (own === null) return;
+    // What is none, or no list, is Node's to refuse.
+    if (own === null || typeof settings.execArgv?.[Symbol.iterator] !== 'function') return;
     const stdio = [...own, link.fd, scoreboardFd, ...lanes.fdsOf(links)];
     const at = (visible = own.length);
     const lanesAt = links === null ? '' : `,${at + 2},${lanes.formatOf(settings)}`;
@@ -156,6 +156,9 @@ function forkLinked(env, link, scoreboardFd, links) {
     const worker = native.fork.call(builtin, linkedEnv);
     // Absent when the process could not be started.
     if (visible > 0 && worker.process.stdio) worker.process.stdio.length = visible;
+    const { spawnargs } = worker.process;
+    const at = spawnargs?.indexOf(PRELOAD) ?? -1;
+    if (at > 0) spawnargs.splice(at - 1, 2);
     return worker;
   } finally {
     builtin.setupPrimary = current;
