@@ -21,6 +21,7 @@ module.exports.sections = [
         quick: ['--scenarios', 'small,object,text,binary,round-trip'],
       },
       { benchmark: 'ports', quick: ['--scenarios', 'event-object,echo-object,port-echo-object'] },
+      { benchmark: 'floor' },
     ],
     headlines: [
       {

@@ -1,0 +1,45 @@
+'use strict';
+
+/*
+ * What a round trip between two threads that look on consists of: a word there and back, which is what the processors
+ * take to exchange a line; a value and its answer through the lanes alone; as messages; and as a blocking call.
+ *
+ *   node bench/run.js floor
+ */
+
+const path = require('node:path');
+
+const { define } = require('./lib/driver');
+const { availability, measureExchange, metrics, scaleOption } = require('./lib/exchange');
+
+const PROGRAM = path.join(__dirname, 'servers', 'floor.js');
+
+/** How many a round has at `--scale 1`. */
+const SCENARIOS = [{ name: 'round-trip', count: 100_000 }];
+
+/** @param {import('./lib/driver').Options} options */
+function contenders({ node }) {
+  const ours = availability(node);
+  return [{ name: 'word' }, ...['lanes', 'messages', 'calls'].map((name) => ({ name, ...ours }))];
+}
+
+/** @type {import('./lib/driver').Benchmark['measure']} */
+async function measure({ name }, { count }, { node, scale }) {
+  return measureExchange(node, [PROGRAM, name], count, scale);
+}
+
+/** @type {import('./lib/driver').Benchmark} */
+const benchmark = {
+  name: 'floor',
+  title:
+    'A round trip between two threads that look on: a word of shared memory, {id, op, v: [1, 2, 3]} and its id through ' +
+    'the lanes without an event loop, the same as messages, and the object as a blocking call',
+  peer: 'word',
+  metrics,
+  options: { scale: scaleOption('round trips') },
+  scenarios: () => SCENARIOS,
+  contenders,
+  measure,
+};
+
+define(benchmark, module);

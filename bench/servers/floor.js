@@ -1,0 +1,118 @@
+'use strict';
+
+/*
+ * The program under bench/floor.js: makes round trips to a worker and prints how that went.
+ *
+ *   node floor.js word|lanes|messages|calls COUNT
+ */
+
+const { loadAddon } = require('../../lib/core/addon');
+const { LaneReceiver } = require('../../lib/link/lane-receiver');
+const { LaneSender } = require('../../lib/link/lane-sender');
+const { Worker, isMainThread, parentPort, workerData } = require('../../lib/threads');
+const { SCENARIOS } = require('../lib/messages');
+
+const [name, total] = process.argv.slice(2);
+const { make } = SCENARIOS.small;
+
+/** As many are made before: V8 compiles what carries them. */
+const WARM_UP = 30_000;
+const LANE_BYTES = 256 * 1024;
+/** In 32-bit words: lines of their own, and those that processors fetch with them. */
+const THERE = 0;
+const BACK = 64;
+
+/** @param {any} point */
+function lanesOf(point) {
+  const end = point.open(LANE_BYTES);
+  return { receiver: new LaneReceiver(end.receiver()), sender: new LaneSender(end.sender()) };
+}
+
+/** Waits for the next value of a lane. @param {LaneReceiver} receiver */
+function nextOf(receiver) {
+  while (!receiver.next()) receiver.release();
+  const { value } = receiver;
+  receiver.value = undefined;
+  return value;
+}
+
+/** @param {any} [data] */
+function startWorker(data) {
+  return new Worker(__filename, { argv: process.argv.slice(2), workerData: data });
+}
+
+/** By name: starts the worker, and gives what makes so many round trips. */
+const KINDS = {
+  word() {
+    const words = new Int32Array(new SharedArrayBuffer(4096));
+    startWorker(words);
+    let value = 0;
+    return (/** @type {number} */ count) => {
+      for (let i = 0; i < count; i++) {
+        Atomics.store(words, THERE, ++value);
+        while (Atomics.load(words, BACK) !== value);
+      }
+    };
+  },
+  lanes() {
+    const point = new (loadAddon().CallPoint)();
+    startWorker(point.id);
+    const { receiver, sender } = lanesOf(point);
+    return (/** @type {number} */ count) => {
+      for (let i = 0; i < count; i++) {
+        sender.send(make(i));
+        if (nextOf(receiver) !== i) throw new Error('another answer');
+      }
+    };
+  },
+  messages() {
+    const worker = startWorker();
+    return (/** @type {number} */ count) =>
+      new Promise((resolve) => {
+        let i = 0;
+        worker.on('message', function answer() {
+          if (++i < count) return worker.postMessage(make(i));
+          worker.off('message', answer);
+          resolve(undefined);
+        });
+        worker.postMessage(make(i));
+      });
+  },
+  calls() {
+    const worker = startWorker();
+    return (/** @type {number} */ count) => {
+      for (let i = 0; i < count; i++) worker.call(make(i));
+    };
+  },
+};
+
+/** What the worker does. */
+const ANSWERS = {
+  word() {
+    for (let value = 1; ; value++) {
+      while (Atomics.load(workerData, THERE) !== value);
+      Atomics.store(workerData, BACK, value);
+    }
+  },
+  lanes() {
+    const { receiver, sender } = lanesOf(new (loadAddon().CallPoint)(workerData, true));
+    for (;;) sender.send(nextOf(receiver).id);
+  },
+  messages: () => parentPort.on('message', ({ id }) => parentPort.postMessage(id)),
+  calls: () => parentPort.onRequest((/** @type {any} */ value) => value),
+};
+
+async function main() {
+  const run = KINDS[name]();
+  await run(WARM_UP);
+  const cpu = process.cpuUsage();
+  const startNs = process.hrtime.bigint();
+  await run(Number(total));
+  const elapsedNs = Number(process.hrtime.bigint() - startNs);
+  const { user, system } = process.cpuUsage(cpu);
+  console.log(JSON.stringify({ calls: Number(total), elapsedNs, cpuUs: user + system }));
+  process.exit();
+}
+
+if (isMainThread) main();
+else ANSWERS[name]();
