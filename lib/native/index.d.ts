@@ -102,7 +102,10 @@ export declare class LaneReceiver {
   resume(): void
   /** Whether listening keeps the event loop alive. It does not at first. */
   setRef(on: boolean): void
-  /** A function that looks on for a record, at most so many microseconds, and returns 1 when there is one, else 0. */
+  /**
+   * A function that looks on for a record, at most so many microseconds, and returns 1 when there is one, else 0;
+   * and 2 more when the other side needs this very processor.
+   */
   looker(limitUs: number): () => number
   /**
    * Blocks the thread until something comes, the other side rings, or the time is over. May return for no

@@ -11,6 +11,7 @@ use manycore_core::ring::lane::{Memory, Receiver};
 use manycore_core::ring::overflow::{Taken, CHUNK_BYTES};
 use manycore_core::ring::slab::Block;
 use manycore_core::ring::spin::Latency;
+use manycore_core::ring::vicinity::Vicinity;
 use napi::bindgen_prelude::{Either, Env, Error, Function, JsValue, Object, Result, Status, Uint8Array};
 use napi_derive::napi;
 use napi_sys as sys;
@@ -64,6 +65,7 @@ struct OpenView {
 struct Looking {
     memory: Arc<Memory>,
     limit: Duration,
+    vicinity: Vicinity,
 }
 
 /// What the poll callback needs; it may outlive the class instance until libuv has closed the handle.
@@ -226,15 +228,18 @@ impl LaneReceiver {
         }
     }
 
-    /// A function that looks on for a record, at most so many microseconds, and returns 1 when there is one, else 0.
+    /// A function that looks on for a record, at most so many microseconds, and returns 1 when there is one, else 0;
+    /// and 2 more when the other side needs this very processor.
     #[napi(ts_return_type = "() => number")]
     pub fn looker<'env>(&self, env: &'env Env, limit_us: u32) -> Result<Object<'env>> {
         let looking = Rc::new(Looking {
             memory: Arc::clone(self.open()?.memory()),
             limit: Duration::from_micros(limit_us.into()),
+            vicinity: Vicinity::default(),
         });
         fast::function(env, "look", &looking, |looking| {
-            looking.memory.look_on(looking.limit).into()
+            let found = looking.memory.look_on(looking.limit, &looking.vicinity);
+            i32::from(found) | i32::from(looking.vicinity.is_shared()) << 1
         })
     }
 

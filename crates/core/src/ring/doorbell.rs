@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::control::Control;
 use super::spin::{Adaptive, Latency, Permit};
+use super::vicinity::Vicinity;
 use crate::sync::Ordering;
 use crate::sys::clock::monotonic_ns;
 
@@ -16,6 +17,9 @@ pub const LONGEST_TURN: Duration = Duration::from_millis(2);
 /// How often in one call a drain may glance for more before it returns, while traffic is dense: what surrounds the
 /// call costs more than a small record. Then the turn's end is looked at here.
 const GLANCES: u32 = 64;
+
+/// Looks, some 1 to 3 us, after which a thread that looks on gives way.
+const LOOKS_BEFORE_GIVING_WAY: u32 = 64;
 
 /// Who waits for something: what a [`Doorbell`] asks of it.
 pub trait Consumer {
@@ -79,6 +83,7 @@ pub enum Outcome {
 #[derive(Debug, Default)]
 pub struct Doorbell {
     spin: Adaptive,
+    vicinity: Vicinity,
     /// When the consumer went to sleep, [`monotonic_ns`]; 0 while awake.
     asleep_since: u64,
 }
@@ -96,7 +101,8 @@ impl Doorbell {
         let turn = Instant::now();
         loop {
             if consumer.is_pending() {
-                let glances = if self.spin.is_dense(latency) { GLANCES } else { 0 };
+                let may_glance = self.spin.is_dense(latency) && !self.vicinity.is_shared();
+                let glances = if may_glance { GLANCES } else { 0 };
                 if drain(glances) == Drained::Pause {
                     return Outcome::Paused;
                 }
@@ -131,10 +137,10 @@ impl Doorbell {
 
     /// True when a record came in.
     fn look_on(&mut self, consumer: &(impl Consumer + ?Sized), latency: Latency, idle_since: u64) -> bool {
-        if !consumer.may_look_on() || !self.spin.should_spin(latency) {
+        if !consumer.may_look_on() || !self.spin.should_spin(latency) || self.vicinity.should_sleep() {
             return false;
         }
-        let Some(found) = search(consumer, latency.limit()) else {
+        let Some(found) = search(consumer, latency.limit(), &self.vicinity) else {
             return false;
         };
         match found {
@@ -149,38 +155,50 @@ impl Doorbell {
 
 /// Looks on for as long as `latency` allows. True when there is something.
 pub fn is_soon_pending(consumer: &(impl Consumer + ?Sized), latency: Latency) -> bool {
-    is_pending_within(consumer, latency.limit())
+    look_on(consumer, latency.limit(), &Vicinity::default())
 }
 
 /// As a consumer that looks for work by itself, for a while within a drain. True when there is something.
 pub fn linger(consumer: &(impl Consumer + ?Sized), limit: Duration) -> bool {
-    consumer.may_look_on() && search(consumer, limit).unwrap_or(false)
+    consumer.may_look_on() && search(consumer, limit, &Vicinity::default()).unwrap_or(false)
 }
 
 /// Looks on as one of those that may at a time, which the consumer is told of. `None` when there are enough of them.
-fn search(consumer: &(impl Consumer + ?Sized), limit: Duration) -> Option<bool> {
+fn search(consumer: &(impl Consumer + ?Sized), limit: Duration, vicinity: &Vicinity) -> Option<bool> {
     let _permit = Permit::acquire()?;
     consumer.begin_search();
-    let found = is_pending_within(consumer, limit);
+    let found = look_on(consumer, limit, vicinity);
     consumer.end_search();
     Some(found)
 }
 
-/// Looks on, at most so long. True when there is something.
-pub fn is_pending_within(consumer: &(impl Consumer + ?Sized), limit: Duration) -> bool {
+/// Looks on, at most so long. True when there is something. False as well, at once, when it is time to sleep for a
+/// change, see [`Vicinity`].
+pub fn is_pending_within(consumer: &(impl Consumer + ?Sized), limit: Duration, vicinity: &Vicinity) -> bool {
+    !vicinity.should_sleep() && look_on(consumer, limit, vicinity)
+}
+
+fn look_on(consumer: &(impl Consumer + ?Sized), limit: Duration, vicinity: &Vicinity) -> bool {
     let start = Instant::now();
     loop {
-        for _ in 0..64 {
+        let looks = if vicinity.is_shared() {
+            1
+        } else {
+            LOOKS_BEFORE_GIVING_WAY
+        };
+        for _ in 0..looks {
             if consumer.is_pending() {
                 return true;
             }
             std::hint::spin_loop();
         }
-        if start.elapsed() > limit {
+        let before = Instant::now();
+        if before - start > limit {
             return false;
         }
         // The producer may wait for this very processor: a thread that is woken is often put beside its waker.
         std::thread::yield_now();
+        vicinity.gave_way(before.elapsed(), consumer.is_pending());
     }
 }
 

@@ -13,6 +13,7 @@ use super::control::Control;
 use super::doorbell::{is_pending_within, stamp};
 use super::overflow::{Overflow, Taken};
 use super::slab::Slab;
+use super::vicinity::Vicinity;
 use crate::shm::segment::{page_size, Mapping, Segment};
 use crate::sync::{AtomicU64, Ordering};
 use crate::sys::eventfd::EventFd;
@@ -99,9 +100,9 @@ impl Memory {
         unsafe { &*self.mapping.as_ptr().cast::<Control>() }
     }
 
-    /// Consumer: looks on for a record, at most so long. True when there is one.
-    pub fn look_on(&self, limit: Duration) -> bool {
-        is_pending_within(self.control(), limit)
+    /// Consumer: looks on for a record, at most so long, see [`is_pending_within`]. True when there is one.
+    pub fn look_on(&self, limit: Duration, vicinity: &Vicinity) -> bool {
+        is_pending_within(self.control(), limit, vicinity)
     }
 }
 

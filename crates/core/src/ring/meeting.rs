@@ -142,6 +142,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::ring::vicinity::Vicinity;
     use crate::sync::Ordering;
 
     const CAPACITY: usize = 4096;
@@ -233,7 +234,10 @@ mod tests {
         let guest = Point::new(1_000_007, Party::Guest);
         let (consumer, producer) = (owner.open(CAPACITY).unwrap(), guest.open(CAPACITY).unwrap());
         consumer.receiver().park(Duration::from_millis(1));
-        assert!(!consumer.receiver().memory().look_on(Duration::from_micros(1)));
+        assert!(!consumer
+            .receiver()
+            .memory()
+            .look_on(Duration::from_micros(1), &Vicinity::default()));
         let sending = std::thread::spawn(move || {
             producer.sender().push_overflow(&[1; 16]);
             producer
@@ -241,7 +245,10 @@ mod tests {
         while !consumer.receiver().memory().control().is_pending() {
             consumer.receiver().park(Duration::from_secs(60));
         }
-        assert!(consumer.receiver().memory().look_on(Duration::ZERO));
+        assert!(consumer
+            .receiver()
+            .memory()
+            .look_on(Duration::ZERO, &Vicinity::default()));
         sending.join().unwrap();
     }
 }

@@ -12,3 +12,4 @@ pub mod overflow;
 pub mod process;
 pub mod slab;
 pub mod spin;
+pub mod vicinity;
