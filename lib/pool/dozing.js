@@ -9,8 +9,10 @@
 const { clearTimeout, setTimeout } = require('node:timers');
 const { Word } = require('./page');
 
-/** How long results may wait. */
-const DOZE_MS = 1;
+/** How long results may wait: such a part of the time for which workers have enough to do, within these bounds. */
+const PART = 1 / 8;
+const SHORTEST_MS = 1;
+const LONGEST_MS = 4;
 /** Workers have enough to do for so much longer: none waits for what the program sends when it has a result. */
 const LEAST_BACKLOG_US = 8000;
 
@@ -21,6 +23,8 @@ class Dozing {
   #rest;
   /** @type {NodeJS.Timeout | null} */
   #timer = null;
+  /** Of the timer. */
+  #ms = 0;
 
   /**
    * @param {import('../native/index').PoolQueue} native
@@ -37,10 +41,18 @@ class Dozing {
 
   /** To be called when all that there was has been taken, on behalf of the event loop. */
   begin() {
-    if (this.#words[Word.DOZING] === 1 || this.#native.backlogUs() < LEAST_BACKLOG_US) return;
+    if (this.#words[Word.DOZING] === 1) return;
+    const backlogUs = this.#native.backlogUs();
+    if (backlogUs < LEAST_BACKLOG_US) return;
     this.#words[Word.DOZING] = 1;
-    if (this.#timer === null) this.#timer = setTimeout(this.#look, DOZE_MS).unref();
-    else this.#timer.refresh();
+    const ms = Math.min(Math.max(Math.trunc((backlogUs / 1000) * PART), SHORTEST_MS), LONGEST_MS);
+    if (this.#timer === null || ms !== this.#ms) {
+      if (this.#timer !== null) clearTimeout(this.#timer);
+      this.#ms = ms;
+      this.#timer = setTimeout(this.#look, ms).unref();
+    } else {
+      this.#timer.refresh();
+    }
   }
 
   #look = () => {
