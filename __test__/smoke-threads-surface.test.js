@@ -23,7 +23,7 @@ test('every export is there, and is of the same kind', () => {
     assert.equal(typeof threads[name], typeof nodeThreads[name], name);
     if (typeof threads[name] === 'function') {
       assert.equal(threads[name].name, nodeThreads[name].name);
-      assert.equal(threads[name].length, name === 'Worker' ? 2 : nodeThreads[name].length, name);
+      assert.equal(threads[name].length, nodeThreads[name].length, name);
     }
     const replaced =
       OURS.includes(name) || (name === 'markAsUntransferable' && !nodeThreads.isMarkedAsUntransferable);

@@ -1,14 +1,17 @@
 'use strict';
 
 /**
- * What takes too long, or tools too rare, for every change: sanitizers, fuzzing, the soak, advisories. Needs nightly
+ * What takes too long, or tools too rare, for every change: sanitizers, fuzzing, the soak, lives of
+ * thousands of workers, Node's tests of threads with lanes at once, advisories. Needs nightly
  * Rust and, for `fuzz` and `advisories`, cargo-fuzz and cargo-deny.
  *
  *   MANYCORE_FUZZ_SECONDS    for each target (60)
  *   MANYCORE_SOAK_MINUTES    (10)
+ *   MANYCORE_LIFE_WORKERS    (2000)
  */
 
 const { runChecks } = require('./lib/checks');
-const { advisories, asan, fuzz, soak } = require('./checks/nightly');
+const { lanes } = require('./checks/conformance');
+const { advisories, asan, fuzz, life, soak } = require('./checks/nightly');
 
-runChecks({ asan, fuzz, soak, advisories }, 'node scripts/nightly.js');
+runChecks({ asan, fuzz, soak, life, lanes, advisories }, 'node scripts/nightly.js');

@@ -69,7 +69,7 @@ function makeWorkerClass() {
      * @param {string | URL} filename
      * @param {import('node:worker_threads').WorkerOptions} [options]
      */
-    constructor(filename, options) {
+    constructor(filename, options = undefined) {
       const taken = spares.take(filename, options);
       if (taken !== null) {
         if (new.target !== Worker) Object.setPrototypeOf(taken, new.target.prototype);

@@ -16,12 +16,19 @@ const PASSED = /^(\d+) passed, 0 failed, \d+ skipped$/gm;
 /** The user `nobody`, for tests that root cannot pass. */
 const NOBODY_UID = 65534;
 
+/** Where the suite is. */
+async function suiteFolder() {
+  const { stdout } = await exec(path.join(ROOT, 'conformance', 'fetch.sh'), []);
+  return /** @type {string} */ (stdout.trim().split('\n').at(-1));
+}
+
 /**
  * @param {string} suite
  * @param {string} list
  * @param {string[]} more
+ * @param {Record<string, string>} env
  */
-async function runList(suite, list, more = []) {
+async function runList(suite, list, more = [], env = {}) {
   const folder = path.join(ROOT, 'conformance');
   const args = [
     path.join(folder, 'run.mjs'),
@@ -38,7 +45,7 @@ async function runList(suite, list, more = []) {
     '--retries=1',
     ...more,
   ];
-  const { code, stdout } = await exec(process.execPath, args, { allowFailure: true });
+  const { code, stdout } = await exec(process.execPath, args, { allowFailure: true, env });
   const failed = sum(stdout, FAILED);
   if (failed > 0) return { passed: 0, complaint: `${list}: ${failed} tests failed` };
   const passed = sum(stdout, PASSED);
@@ -52,8 +59,7 @@ async function conformance() {
   if (!fs.existsSync(path.join(ROOT, 'register.js'))) {
     throw new CheckError('there is no register.js to preload');
   }
-  const { stdout } = await exec(path.join(ROOT, 'conformance', 'fetch.sh'), []);
-  const suite = /** @type {string} */ (stdout.trim().split('\n').at(-1));
+  const suite = await suiteFolder();
   const results = [];
   for (const list of LISTS) results.push(await runList(suite, list));
   if (process.getuid?.() !== 0) {
@@ -68,4 +74,15 @@ async function conformance() {
   return { count: results.reduce((total, { passed }) => total + passed, 0), unit: 'tests' };
 }
 
+/** The tests of threads with lanes from the first message on, to which few of them come otherwise. */
+async function lanes() {
+  const out = path.join(ROOT, 'target', 'conformance', 'threads-20-lanes.tsv');
+  const { passed, complaint } = await runList(await suiteFolder(), 'threads-20', [`--out=${out}`], {
+    MANYCORE_LANES_AFTER: '0',
+  });
+  if (complaint !== '') throw new CheckError(complaint);
+  return { count: passed, unit: 'tests' };
+}
+
 module.exports.conformance = conformance;
+module.exports.lanes = lanes;

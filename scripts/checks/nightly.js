@@ -8,6 +8,7 @@ const { CheckError, ROOT, exec, sum } = require('../lib/exec');
 
 const TARGET = `${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-unknown-linux-gnu`;
 const FUZZ_SECONDS = Number(process.env.MANYCORE_FUZZ_SECONDS ?? 60);
+const LIFE_WORKERS = process.env.MANYCORE_LIFE_WORKERS ?? '2000';
 const SOAK_MINUTES = process.env.MANYCORE_SOAK_MINUTES ?? '10';
 /** A target that does not come back from an attack within that hangs. */
 const HANGS_AFTER_SECONDS = 30;
@@ -65,6 +66,16 @@ async function soak() {
   return { count: total, unit: `events accounted for in ${SOAK_MINUTES} minutes` };
 }
 
+/** Workers that end in every way and at every point of their lives, and leave nothing behind. */
+async function life() {
+  const file = path.join(ROOT, '__test__', 'threads-life.test.js');
+  const { output } = await exec(process.execPath, ['--test', '--test-reporter=tap', file], {
+    env: { MANYCORE_LIFE_WORKERS: LIFE_WORKERS },
+  });
+  const passed = sum(output, /^# pass (\d+)/gm);
+  return { count: passed > 0 ? Number(LIFE_WORKERS) : 0, unit: 'workers' };
+}
+
 /** What is known against the versions in the lock files. The databases come from the network or a cache. */
 async function advisories() {
   const deny = await exec('cargo', ['deny', 'check', 'advisories', 'bans', 'sources'], {
@@ -85,4 +96,5 @@ async function advisories() {
 module.exports.advisories = advisories;
 module.exports.asan = asan;
 module.exports.fuzz = fuzz;
+module.exports.life = life;
 module.exports.soak = soak;
