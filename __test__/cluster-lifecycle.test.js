@@ -147,14 +147,51 @@ for (const [what, { settings = {}, env = {} }] of Object.entries(BAD_STARTS)) {
   });
 }
 
+test('a worker is disconnected before it exits, although its death is seen with that of another', async (t) => {
+  const { result } = await play(t, {
+    async primary({ cluster, forkListening, once, require }) {
+      const fs = require('node:fs');
+      const { workers } = await forkListening(2);
+      const [first, second] = workers;
+      // The loop stands still until the process and all its threads are dead, and it waits for its parent.
+      const die = ({ process: { pid } }) => {
+        process.kill(pid, 'SIGKILL');
+        const isDead = () =>
+          fs.readdirSync(`/proc/${pid}/task`).length === 1 &&
+          /\) Z /.test(fs.readFileSync(`/proc/${pid}/stat`, 'latin1'));
+        while (!isDead());
+      };
+      const seen = [];
+      const watch = (name, worker) => {
+        worker.on('disconnect', () => seen.push(`${name} disconnect`));
+        worker.on('exit', () => seen.push(`${name} exit, ${Object.keys(cluster.workers).length} left`));
+      };
+      watch('first', first);
+      watch('second', second);
+      // Both deaths are then seen at once, and of the second the end of the channel has not been read.
+      first.prependListener('disconnect', () => die(second));
+      const ends = workers.map((worker) => once(worker, 'exit'));
+      die(first);
+      await Promise.all(ends);
+      return seen;
+    },
+    worker: ({ http }) => http.createServer((request, response) => response.end()).listen(0, '127.0.0.1'),
+  });
+  for (const name of ['first', 'second']) {
+    assert.ok(
+      result.indexOf(`${name} disconnect`) < result.findIndex((each) => each.startsWith(`${name} exit`)),
+    );
+  }
+  assert.ok(result.at(-1).endsWith('0 left'), result.join());
+});
+
 test('50 rounds of fork and kill leave no descriptor, process or worker', async (t) => {
   const { result, stderr } = await play(t, {
     async primary({ cluster, forkListening, once, get, until, descriptors }) {
       const round = async (policy) => {
         const { workers, port } = await forkListening(2);
         await Promise.all([get(port), get(port)]);
-        // A worker's channel may be known to be closed only after its exit.
-        const ends = workers.flatMap((worker) => [once(worker, 'exit'), once(worker, 'disconnect')]);
+        const ends = workers.map((worker) => once(worker, 'exit'));
         workers.forEach((worker) => worker.process.kill('SIGKILL'));
         await Promise.all(ends);
         return policy;

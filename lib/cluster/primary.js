@@ -8,6 +8,8 @@
  * without our preload still speaks Node's protocol and gets the listening socket itself, as under SCHED_NONE.
  */
 
+const { setImmediate } = require('node:timers');
+
 const builtin = require('./builtin');
 const { loadAddon, requireAddon } = require('../core/addon');
 const { makeError } = require('../core/errors');
@@ -199,6 +201,7 @@ function adopt(worker, link, scheduler) {
     if (!listeners.handle(client, message)) nodeListener.call(child, message, handle);
   });
 
+  endInOrder(child);
   // Before Node's own, so that its events find things tidied up.
   child.prependOnceListener('disconnect', () => {
     relay.forget(worker);
@@ -218,6 +221,25 @@ function adopt(worker, link, scheduler) {
     },
   });
   hide(worker, 'load', { get: () => ({ ...scheduler.load(link), ...readProcess(child) }) });
+}
+
+/**
+ * Has 'disconnect' come before 'exit'. The death of a process is known together with that of another that died a
+ * little earlier, and then before the end of its channel has been read, unless it is given a turn of the loop to be.
+ * Programs that look at `cluster.workers` in 'exit' would find a worker whose channel seems open.
+ * @param {any} child
+ */
+function endInOrder(child) {
+  const handle = child._handle;
+  const onexit = handle?.onexit;
+  if (typeof onexit !== 'function') return;
+  handle.onexit = function (/** @type {number} */ code, /** @type {string} */ signal) {
+    const end = () => onexit.call(this, code, signal);
+    // Of a process that could not be started there is no channel to read.
+    if (code < 0 || !child.connected) return end();
+    // The first comes in this turn, the second in the one that has read what there was.
+    setImmediate(() => setImmediate(end));
+  };
 }
 
 /** @param {object} target @param {string} name @param {PropertyDescriptor} descriptor */
