@@ -99,7 +99,27 @@ test('more than may wait is left to the platform', () => {
   assert.equal(sender.substituteFor(large), large);
   while (receiver.next()) assert.equal(receiver.value.length, 16 * MIB);
   assert.equal(sender.send(large), true);
+  // As long as it is alone, one may be larger.
   assert.equal(sender.send(new Uint8Array(64 * MIB + 1)), false);
+  assert.equal(receiver.next(), true);
+});
+
+test('one that is larger than all that may wait goes beside the ring, too', () => {
+  const { sender, receiver } = pair();
+  const length = 80 * MIB + 5;
+  for (let round = 1; round <= 2; round++) {
+    const large = bytesOf(length, round);
+    large[length >> 1] = 77;
+    assert.equal(sender.send({ large }), true);
+    assert.equal(sender.send(bytesOf(MIB, 1)), false);
+    assert.ok(sender.bufferedAmount >= length);
+    assert.equal(receiver.next(), true);
+    const { value } = receiver;
+    assert.equal(value.large.length, length);
+    assert.equal(Buffer.compare(value.large, large), 0);
+    receiver.release();
+    assert.equal(sender.bufferedAmount, 0);
+  }
 });
 
 test('a closed receiver keeps no payloads', () => {

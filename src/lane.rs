@@ -13,7 +13,7 @@ use manycore_core::ring::control::offset;
 use manycore_core::ring::lane::{self, Receiver, Sender};
 use manycore_core::ring::spin::Latency;
 use manycore_core::sys::heap;
-use napi::bindgen_prelude::{Env, Error, JsValue, Result, Status, Unknown};
+use napi::bindgen_prelude::{Env, Error, JsValue, Result, Status, Uint8Array, Unknown};
 use napi_derive::napi;
 use napi_sys as sys;
 
@@ -145,6 +145,14 @@ pub fn set_process_latency(level: u32) {
 #[napi]
 pub fn keep_free_memory() {
     heap::keep_free_memory();
+}
+
+/// Asks for large pages under a buffer that has just been made and not been touched, see [`heap::use_huge_pages`].
+#[napi]
+pub fn use_huge_pages(mut buffer: Uint8Array) {
+    // SAFETY: memory of this thread's JavaScript, which does not run meanwhile; only its place is used.
+    let memory = unsafe { buffer.as_mut() };
+    heap::use_huge_pages(memory.as_mut_ptr(), memory.len());
 }
 
 /// Gives memory back that the C library keeps for buffers to come.

@@ -19,7 +19,7 @@ export interface LinkOptions {
   latency?: LinkLatency;
   /**
    * Whether large ArrayBuffers are lent to the listeners of their message instead of being copied for them: those of
-   * 128 KiB to 64 MiB, and between processes (under `serialization: 'advanced'`) those that there is room for in
+   * 128 KiB to 1 GiB, and between processes (under `serialization: 'advanced'`) those that there is room for in
    * shared memory. They are detached when the listeners have returned: what is to be kept must be copied until then.
    * Default: false.
    */

@@ -17,6 +17,8 @@ const { Worker, isMainThread, parentPort } = manycore ?? require('node:worker_th
  * takes the processor as long as some thousands of them.
  */
 const WARM_UP_MESSAGES = 20_000;
+/** As many messages before those that are few and large: what carries a thread's messages is set up for many. */
+const FIRST_MESSAGES = 100;
 const scenario = SCENARIOS[name];
 
 /** @param {Worker} worker */
@@ -48,6 +50,19 @@ function exchange(worker, count) {
     });
     while (posted < Math.min(window, chunks)) post();
   });
+}
+
+/**
+ * Posts `count` messages of which each is acknowledged.
+ * @param {Worker} worker
+ * @param {number} count
+ */
+async function greet(worker, count) {
+  for (let i = 0; i < count; i++) {
+    const acknowledged = nextMessage(worker);
+    worker.postMessage(i);
+    await acknowledged;
+  }
 }
 
 /**
@@ -93,6 +108,7 @@ async function main() {
   const worker = new Worker(__filename, { argv: process.argv.slice(2) });
   await nextMessage(worker);
   if (name === 'paced') await oneByOne(worker, WARM_UP_MESSAGES);
+  if (scenario?.chunk === 1) await greet(worker, FIRST_MESSAGES);
   await run(worker, Math.ceil(Number(total) / 4));
   const cpu = process.cpuUsage();
   const startNs = process.hrtime.bigint();

@@ -11,6 +11,8 @@ const { setTimeout } = require('node:timers');
 const { loadAddon } = require('../core/addon');
 
 const QUIET_MS = 1000;
+/** From so many bytes on a buffer has a mapping of its own, with large pages where the system has them. */
+const HUGE_BYTES = 32 * 1024 * 1024;
 
 /** @type {NodeJS.Timeout | undefined} */
 let timer;
@@ -26,7 +28,9 @@ function allocate(length) {
     loadAddon()?.keepFreeMemory();
     timer = setTimeout(giveBackWhenQuiet, QUIET_MS).unref();
   }
-  return Buffer.allocUnsafeSlow(length);
+  const buffer = Buffer.allocUnsafeSlow(length);
+  if (length >= HUGE_BYTES) loadAddon()?.useHugePages(buffer);
+  return buffer;
 }
 
 function giveBackWhenQuiet() {
@@ -39,4 +43,5 @@ function giveBackWhenQuiet() {
   loadAddon()?.giveFreeMemoryBack();
 }
 
+module.exports.HUGE_BYTES = HUGE_BYTES;
 module.exports.allocate = allocate;

@@ -82,8 +82,8 @@ const BUNDLED_STRING_LENGTH = 2048;
  * copies them once less. Neither pushes everything else out of the ring.
  */
 const LARGE_LENGTH = 128 * 1024;
-/** Buffers longer than this are left to the platform: they are not copied while others wait. */
-const MAX_LARGE_LENGTH = 64 * 1024 * 1024;
+/** Buffers longer than this are left to the platform. */
+const MAX_LARGE_LENGTH = 1024 * 1024 * 1024;
 /** Values nested deeper are left to the platform, whose stack is not JavaScript's. */
 const MAX_DEPTH = 512;
 

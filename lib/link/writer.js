@@ -7,6 +7,7 @@
 
 const { Buffer } = require('node:buffer');
 const { Flag, HEADER_BYTES } = require('./layout');
+const { HUGE_BYTES, allocate } = require('./large-buffers');
 const { memoryOf } = require('./memory');
 const { ShapeTable, keysOf } = require('./shapes');
 const { Tag, INLINE_STRING_LENGTH, BUNDLED_STRING_LENGTH } = require('./tags');
@@ -207,7 +208,9 @@ class Writer {
     const scratch =
       this.scratch !== null && this.scratch !== this.memory && this.scratch.bytes.length >= size
         ? this.scratch
-        : memoryOf(new ArrayBuffer(size));
+        : memoryOf(
+            size >= HUGE_BYTES ? /** @type {ArrayBuffer} */ (allocate(size).buffer) : new ArrayBuffer(size),
+          );
     scratch.bytes.set(source);
     this.scratch = scratch;
     this.use(scratch);

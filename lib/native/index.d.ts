@@ -891,6 +891,9 @@ export declare function unlinkSegment(name: string, ofProcess: boolean): boolean
 /** Removes a segment of this user if nobody has it open. True when it is gone. */
 export declare function unlinkUnusedSegment(name: string): boolean
 
+/** Asks for large pages under a buffer that has just been made and not been touched, see [`heap::use_huge_pages`]. */
+export declare function useHugePages(buffer: Uint8Array): void
+
 /** The version of the addon, which must equal that of the JavaScript beside it. */
 export declare function version(): string
 

@@ -874,5 +874,6 @@ module.exports.standInFlag = nativeBinding.standInFlag
 module.exports.travelToken = nativeBinding.travelToken
 module.exports.unlinkSegment = nativeBinding.unlinkSegment
 module.exports.unlinkUnusedSegment = nativeBinding.unlinkUnusedSegment
+module.exports.useHugePages = nativeBinding.useHugePages
 module.exports.version = nativeBinding.version
 module.exports.watchLoop = nativeBinding.watchLoop

@@ -8,8 +8,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
 use crate::sync::{Mutex, MutexGuard};
+use crate::sys::heap::{use_huge_pages, OWN_MAPPING_BYTES};
 
-/// Payloads waiting to be taken have at most so many bytes together; the sender finds another way for more.
+/// Payloads waiting to be taken have at most so many bytes together, unless it is one alone; the sender finds another
+/// way for more.
 pub const MAX_WAITING_BYTES: usize = 64 << 20;
 
 /// Bytes of free blocks kept while others are in use, and when none is.
@@ -24,14 +26,26 @@ pub struct Block {
 }
 
 impl Block {
-    fn fill(&mut self, payload: &[u8]) {
-        self.len = payload.len();
+    /// False without memory for it.
+    fn fill(&mut self, payload: &[u8]) -> bool {
         if self.memory.len() < payload.len() {
-            self.memory = Vec::with_capacity(payload.len().next_power_of_two());
-            self.memory.extend_from_slice(payload);
+            // One that large is hardly used again.
+            let capacity = match payload.len() {
+                len if len < OWN_MAPPING_BYTES => len.next_power_of_two(),
+                len => len,
+            };
+            let mut memory = Vec::new();
+            if memory.try_reserve_exact(capacity).is_err() {
+                return false;
+            }
+            use_huge_pages(memory.as_mut_ptr(), capacity);
+            memory.extend_from_slice(payload);
+            self.memory = memory;
         } else if let Some(target) = self.memory.get_mut(..payload.len()) {
             target.copy_from_slice(payload);
         }
+        self.len = payload.len();
+        true
     }
 
     /// The payload.
@@ -73,7 +87,7 @@ struct Blocks {
 }
 
 impl Slab {
-    /// Copies a payload. Returns its number, never 0; `None` when there is too much waiting.
+    /// Copies a payload. Returns its number, never 0; `None` when there is too much waiting, or no memory.
     pub fn put(&self, payload: &[u8]) -> Option<u32> {
         let (mut block, number) = {
             let mut blocks = self.lock();
@@ -81,8 +95,12 @@ impl Slab {
             (block, blocks.next_number())
         };
         // Not under the lock: the consumer goes on meanwhile.
-        block.fill(payload);
+        let is_filled = block.fill(payload);
         let mut blocks = self.lock();
+        if !is_filled {
+            blocks.waiting_bytes = blocks.waiting_bytes.saturating_sub(payload.len());
+            return None;
+        }
         if blocks.closed {
             blocks.waiting_bytes = 0;
         } else {
@@ -92,7 +110,7 @@ impl Slab {
     }
 
     /// Copies a payload that has no number: it waits until it is dropped, wherever that is. `None` when there is too
-    /// much waiting.
+    /// much waiting, or no memory.
     pub fn hold(self: &Arc<Self>, payload: &[u8]) -> Option<Payload> {
         let mut block = {
             let mut blocks = self.lock();
@@ -100,7 +118,12 @@ impl Slab {
             blocks.taken += 1;
             block
         };
-        block.fill(payload);
+        if !block.fill(payload) {
+            let mut blocks = self.lock();
+            blocks.taken -= 1;
+            blocks.waiting_bytes = blocks.waiting_bytes.saturating_sub(payload.len());
+            return None;
+        }
         Some(Payload {
             block,
             slab: Arc::clone(self),
@@ -190,7 +213,7 @@ impl Drop for Payload {
 impl Blocks {
     /// A block for a payload of this length, which counts as waiting. `None` when there is too much waiting.
     fn reserve(&mut self, len: usize) -> Option<Block> {
-        if len > MAX_WAITING_BYTES - self.waiting_bytes {
+        if self.waiting_bytes > 0 && len > MAX_WAITING_BYTES.saturating_sub(self.waiting_bytes) {
             return None;
         }
         self.waiting_bytes += len;
@@ -272,6 +295,20 @@ mod tests {
         let number = slab.put(&[2; 3000]).unwrap();
         let block = slab.take(number).unwrap();
         assert_eq!((block.bytes(), block.len()), ([2; 3000].as_slice(), 3000));
+    }
+
+    #[test]
+    fn one_payload_may_be_larger_than_what_may_wait() {
+        let slab = Slab::default();
+        let large = vec![5; MAX_WAITING_BYTES + 3];
+        let number = slab.put(&large).unwrap();
+        assert_eq!(slab.put(&[6]), None);
+        let block = slab.take(number).unwrap();
+        assert!(block.bytes() == large);
+        slab.give_back(block);
+        assert_eq!((slab.bytes(), slab.lock().free_bytes), (0, 0));
+        assert!(slab.put(&[6]).is_some());
+        assert_eq!(slab.put(&large), None);
     }
 
     #[test]
