@@ -61,6 +61,11 @@ module.exports.sections = [
     steps: [
       { benchmark: 'pool', quick: ['--scenarios', 'burst,sequential,buffers,cold'] },
       { benchmark: 'pool', node: 26, args: ['--scenarios', 'burst,sequential,buffers,cold'] },
+      {
+        benchmark: 'pool',
+        args: ['--scenarios', 'queue-10000,queue-1000000', '--contenders', 'manycore', '--rounds', '3'],
+        quick: ['--scenarios', 'queue-10000'],
+      },
     ],
     headlines: [
       {
@@ -145,15 +150,17 @@ module.exports.sections = [
       },
       {
         what: 'resident memory with a million tasks in the queue',
+        step: 2,
         scenario: 'queue-1000000',
         contender: 'manycore',
-        peer: 'piscina',
+        peer: 'manycore',
         metric: 'peakMiB',
         target: 400,
         of: 'figure',
       },
       {
         what: 'a task among a million in the queue, against one among 10,000',
+        step: 2,
         scenario: 'queue-1000000',
         contender: 'manycore',
         peer: 'manycore',
