@@ -23,6 +23,12 @@ function optionsOf(benchmark, ...args) {
 describe('the plan', () => {
   for (const { id, steps, headlines, curves = [] } of PLAN) {
     test(`${id}: names benchmarks, options, scenarios, contenders and metrics that there are`, () => {
+      // Steps are told by their place, also where those with nothing to show at the head are left out.
+      const isAtHead = steps.map((_, at) => headlines.some(({ step = 0 }) => step === at));
+      assert.deepEqual(
+        isAtHead,
+        [...isAtHead].sort((one, other) => Number(other) - Number(one)),
+      );
       const runs = steps.map(({ benchmark: name, args = [], quick = [] }) => {
         const benchmark = require(`../bench/${name}`);
         const full = optionsOf(benchmark, args);

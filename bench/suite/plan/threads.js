@@ -60,12 +60,12 @@ module.exports.sections = [
       'two processors against two threads without a pool.',
     steps: [
       { benchmark: 'pool', quick: ['--scenarios', 'burst,sequential,buffers,cold'] },
-      { benchmark: 'pool', node: 26, args: ['--scenarios', 'burst,sequential,buffers,cold'] },
       {
         benchmark: 'pool',
         args: ['--scenarios', 'queue-10000,queue-1000000', '--contenders', 'manycore', '--rounds', '3'],
         quick: ['--scenarios', 'queue-10000'],
       },
+      { benchmark: 'pool', node: 26, args: ['--scenarios', 'burst,sequential,buffers,cold'] },
     ],
     headlines: [
       {
@@ -150,7 +150,7 @@ module.exports.sections = [
       },
       {
         what: 'resident memory with a million tasks in the queue',
-        step: 2,
+        step: 1,
         scenario: 'queue-1000000',
         contender: 'manycore',
         peer: 'manycore',
@@ -160,7 +160,7 @@ module.exports.sections = [
       },
       {
         what: 'a task among a million in the queue, against one among 10,000',
-        step: 2,
+        step: 1,
         scenario: 'queue-1000000',
         contender: 'manycore',
         peer: 'manycore',
