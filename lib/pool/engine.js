@@ -11,6 +11,7 @@ const { Word } = require('./page');
 const { Parcels } = require('./parcels');
 const { Pressure } = require('./pressure');
 const { Reports } = require('./reports');
+const { wantsNoCompany } = require('./run-options');
 const { Stopping } = require('./stopping');
 const { TaskWriter } = require('./task-writer');
 const { Tasks } = require('./tasks');
@@ -232,9 +233,10 @@ class Engine {
    * @param {number} slot
    * @param {TaskOptions} options
    */
-  #prepare(slot, { retries = 0, onEvent = null, timeoutMs = 0, info = null, signal, place }) {
-    const isAlone =
-      Boolean(signal || timeoutMs > 0) && place === undefined && this.#options.concurrentTasksPerWorker > 1;
+  #prepare(slot, options) {
+    const { retries = 0, onEvent = null, timeoutMs = 0, info = null, place } = options;
+    const isShared = place === undefined && this.#options.concurrentTasksPerWorker > 1;
+    const isAlone = isShared && wantsNoCompany(options);
     if (retries === 0 && onEvent === null && timeoutMs === 0 && info === null && !isAlone) return;
     const extra = this.#tasks.extra(slot);
     if (isAlone) this.#tasks.setAlone(extra);

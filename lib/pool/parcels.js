@@ -7,6 +7,7 @@
 
 const { receiveFromNode } = require('../threads/receive');
 const { TaskKind } = require('./page');
+const { wantsNoCompany } = require('./run-options');
 const { restoreError } = require('./whole-errors');
 
 /** @typedef {import('./engine').TaskOptions} TaskOptions */
@@ -55,8 +56,7 @@ class Parcels {
   push(slot, handler, value, transferList, options) {
     // What was posted to a worker is gone with it.
     const isKept = (options?.retries ?? 0) > 0 && transferList.length === 0;
-    const isAlone = Boolean(options?.signal || options?.timeoutMs);
-    const place = options?.place ?? (isKept ? -1 : this.#freePlace(isAlone));
+    const place = options?.place ?? (isKept ? -1 : this.#freePlace(wantsNoCompany(options)));
     if (place >= 0) {
       const member = this.#crew.at(place);
       if (member === undefined) return false;

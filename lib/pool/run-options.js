@@ -79,6 +79,14 @@ function priorityOf(priority, agingFactor, nowMs) {
   return agingFactor === 0 ? priority : AGELESS + priority - agingFactor * nowMs;
 }
 
+/**
+ * Whether a task has its worker to itself: ending the task may end the worker.
+ * @param {{ signal?: any, timeoutMs?: number } | null | undefined} settings
+ */
+function wantsNoCompany(settings) {
+  return Boolean(settings?.signal) || (settings?.timeoutMs ?? 0) > 0;
+}
+
 /** @param {Function} method */
 function sourceOf(method) {
   const source = Function.prototype.toString.call(method);
@@ -90,4 +98,5 @@ module.exports.hasOwnScheduling = hasOwnScheduling;
 module.exports.checkRunOptions = checkRunOptions;
 module.exports.checkConcurrency = checkConcurrency;
 module.exports.settingsOf = settingsOf;
+module.exports.wantsNoCompany = wantsNoCompany;
 module.exports.sourceOf = sourceOf;

@@ -9,6 +9,7 @@ const { Definitions, makeTaskEncoder } = require('./definitions');
 const { Errors } = require('./errors');
 const { Target, TaskKind, Word } = require('./page');
 const { RecordEncoder } = require('./record-encoder');
+const { wantsNoCompany } = require('./run-options');
 
 /** @typedef {import('./engine').TaskOptions} TaskOptions */
 
@@ -96,7 +97,7 @@ class TaskWriter {
     if (options.place !== undefined && options.place >= 0) {
       words[Word.TARGET] = Target.WORKER;
       words[Word.WORKER] = options.place;
-    } else if (options.signal || options.timeoutMs) {
+    } else if (wantsNoCompany(options)) {
       words[Word.TARGET] = Target.ALONE;
     }
     words[Word.KEEP] = options.retries ? 1 : 0;
