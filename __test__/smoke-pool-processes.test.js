@@ -4,7 +4,7 @@
 
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
-const { WATCHDOG, fixture, makePool: makeAnyPool } = require('./support/pool');
+const { WATCHDOG, failInEachWay, fixture, makePool: makeAnyPool } = require('./support/pool');
 
 /**
  * @param {import('node:test').TestContext} t
@@ -38,12 +38,7 @@ test('values of any size come back as they were, buffers transferred', WATCHDOG,
 
 test('errors, aborts, exits and kills reject their task alone', WATCHDOG, async (t) => {
   const pool = makePool(t, { abortGraceMs: 0 });
-  await assert.rejects(pool.run('no', { name: 'throwError' }), { name: 'TypeError', message: 'no' });
-  await assert.rejects(pool.run(3, { name: 'exit' }), /worker exited with code: 3/);
-  const controller = new AbortController();
-  const task = pool.run(null, { name: 'forever', signal: controller.signal });
-  controller.abort();
-  await assert.rejects(task, { name: 'AbortError' });
+  await failInEachWay(pool);
   const filename = fixture('processes.js');
   await assert.rejects(pool.run('SIGKILL', { filename, name: 'kill' }), /worker killed by signal: SIGKILL/);
   assert.equal(await pool.run({ a: 1, b: 2 }), 3);

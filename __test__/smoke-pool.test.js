@@ -3,12 +3,9 @@
 /* What every Node must do with a pool: the shortest way through each part of it. */
 
 const assert = require('node:assert/strict');
-const path = require('node:path');
 const { test } = require('node:test');
 const { Pool } = require('..');
-
-const WATCHDOG = { timeout: 120_000 };
-const TASKS = path.join(__dirname, 'fixtures/pool/tasks.js');
+const { TASKS, WATCHDOG, failInEachWay } = require('./support/pool');
 
 /**
  * @param {import('node:test').TestContext} t
@@ -47,12 +44,7 @@ test('values of any size come back as they were', WATCHDOG, async (t) => {
 
 test('errors, aborts and exits reject their task alone', WATCHDOG, async (t) => {
   const pool = makePool(t, { abortGraceMs: 0 });
-  await assert.rejects(pool.run('no', { name: 'throwError' }), { name: 'TypeError', message: 'no' });
-  await assert.rejects(pool.run(3, { name: 'exit' }), /worker exited with code: 3/);
-  const controller = new AbortController();
-  const task = pool.run(null, { name: 'forever', signal: controller.signal });
-  controller.abort();
-  await assert.rejects(task, { name: 'AbortError' });
+  await failInEachWay(pool);
   assert.equal(await pool.run({ a: 1, b: 2 }), 3);
 });
 

@@ -33,6 +33,19 @@ function makePool(t, options = {}, Class = Pool) {
 }
 
 /**
+ * Tasks that throw, end their worker or are aborted are rejected.
+ * @param {any} pool
+ */
+async function failInEachWay(pool) {
+  await assert.rejects(pool.run('no', { name: 'throwError' }), { name: 'TypeError', message: 'no' });
+  await assert.rejects(pool.run(3, { name: 'exit' }), /worker exited with code: 3/);
+  const controller = new AbortController();
+  const task = pool.run(null, { name: 'forever', signal: controller.signal });
+  controller.abort();
+  await assert.rejects(task, { name: 'AbortError' });
+}
+
+/**
  * A test whose script must tell the same about piscina and about ours, and what is expected of both.
  * @param {string} name
  * @param {(t: import('node:test').TestContext, make: (options?: any) => any, Class: any) => Promise<any>} script
@@ -78,6 +91,7 @@ module.exports.TASKS = TASKS;
 module.exports.Peer = Peer;
 module.exports.fixture = fixture;
 module.exports.makePool = makePool;
+module.exports.failInEachWay = failInEachWay;
 module.exports.conform = conform;
 module.exports.outcome = outcome;
 module.exports.shared = shared;

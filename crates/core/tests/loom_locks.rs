@@ -171,6 +171,17 @@ fn both(world: &Arc<World>, one: fn(&World, OwnerId), other: fn(&World, OwnerId)
     thread.join().unwrap();
 }
 
+/// Two look for dead owners at once. The next to have the lock is told of the death.
+fn let_two_bury(world: &Arc<World>) {
+    fn reap(world: &World, me: OwnerId) {
+        world.table().reap_now(me, world).unwrap();
+    }
+    both(world, reap, reap);
+    let (id, granted) = world.lock(owner(2), Mode::Exclusive);
+    assert!(granted.owner_died);
+    world.release(owner(2), id);
+}
+
 #[test]
 fn writers_exclude_each_other_and_none_sleeps_on() {
     model(|| {
@@ -241,13 +252,7 @@ fn one_that_died_with_the_shortcut_is_buried_once() {
     model(|| {
         let world = World::new(Kind::Lock, 0);
         world.table().take(owner(DEAD)).unwrap();
-        let there = Arc::clone(&world);
-        let reaper = thread::spawn(move || there.table().reap_now(owner(1), &*there).unwrap());
-        world.table().reap_now(owner(2), &*world).unwrap();
-        reaper.join().unwrap();
-        let (id, granted) = world.lock(owner(2), Mode::Exclusive);
-        assert!(granted.owner_died);
-        world.release(owner(2), id);
+        let_two_bury(&world);
         assert!(world.table().take(owner(2)).is_some());
     });
 }
@@ -361,13 +366,7 @@ fn a_dead_holder_is_buried_once() {
         let world = World::new(Kind::Lock, 0);
         let dead = ask(owner(DEAD), Mode::Exclusive, Waiting::Never);
         world.table().request(&dead, &*world).unwrap();
-        let there = Arc::clone(&world);
-        let reaper = thread::spawn(move || there.table().reap_now(owner(1), &*there).unwrap());
-        world.table().reap_now(owner(2), &*world).unwrap();
-        reaper.join().unwrap();
-        let (id, granted) = world.lock(owner(2), Mode::Exclusive);
-        assert!(granted.owner_died);
-        world.release(owner(2), id);
+        let_two_bury(&world);
         assert!(!world.lock(owner(2), Mode::Exclusive).1.owner_died);
     });
 }
