@@ -553,15 +553,8 @@ impl Consumer for Queue {
         self.caller.reports.load(Ordering::SeqCst) != 0
     }
 
-    fn transition_to_asleep(&self) -> bool {
+    fn begin_sleep(&self) {
         self.caller.asleep.swap(1, Ordering::SeqCst);
-        // SeqCst: pairs with the fence in `report`.
-        fence(Ordering::SeqCst);
-        if self.is_pending() {
-            self.transition_to_awake();
-            return false;
-        }
-        true
     }
 
     fn transition_to_awake(&self) {

@@ -150,8 +150,8 @@ impl Consumer for Arc<Queue> {
         Queue::is_pending(self)
     }
 
-    fn transition_to_asleep(&self) -> bool {
-        Queue::transition_to_asleep(self)
+    fn begin_sleep(&self) {
+        Queue::begin_sleep(self);
     }
 
     fn transition_to_awake(&self) {

@@ -255,9 +255,14 @@ impl Consumer for Worker {
         !self.station.notices.is_empty() || self.has_tasks(&self.station.hands())
     }
 
+    fn begin_sleep(&self) {
+        self.station.asleep.swap(1, Ordering::SeqCst);
+    }
+
+    /// Among those to be woken for a task, unless there is no room for one.
     fn transition_to_asleep(&self) -> bool {
         let station = &self.station;
-        station.asleep.swap(1, Ordering::SeqCst);
+        self.begin_sleep();
         // SeqCst: pairs with the fence in `Queue::push_to`.
         fence(Ordering::SeqCst);
         let (has_room, is_idle) = {

@@ -275,16 +275,8 @@ impl Consumer for RemoteWorker {
         self.state.borrow().is_pending(self.concurrency.get())
     }
 
-    fn transition_to_asleep(&self) -> bool {
-        let state = self.state.borrow();
-        state.inlet.begin_sleep();
-        // SeqCst: pairs with the fence in `Control::ring_needed`.
-        fence(Ordering::SeqCst);
-        let is_asleep = !state.is_pending(self.concurrency.get());
-        if !is_asleep {
-            state.inlet.transition_to_awake();
-        }
-        is_asleep
+    fn begin_sleep(&self) {
+        self.state.borrow().inlet.begin_sleep();
     }
 
     fn transition_to_awake(&self) {

@@ -21,6 +21,7 @@
 //! miss the other's store, and the consumer would sleep on a published record. Waiting for room is the same the
 //! other way round: `waiting = 1`, then `tail` is looked at once more; `tail` is stored, then `waiting` is looked at.
 
+use super::doorbell::Consumer;
 use crate::sync::{fence, AtomicU32, AtomicU64, Ordering};
 
 /// A word on a line of its own.
@@ -105,18 +106,15 @@ impl Control {
             || self.overflowed.0.load(Ordering::Acquire) != self.taken.0.load(Ordering::Relaxed)
     }
 
-    /// Consumer: gives up looking. False when something came in meanwhile: the consumer is awake again.
-    pub fn transition_to_asleep(&self) -> bool {
+    /// Consumer: asks to be rung for what comes from here on, see [`Consumer::transition_to_asleep`].
+    pub(super) fn begin_sleep(&self) {
         // A swap, not a store: it comes after whatever the producer took back before, in every thread's eyes.
         self.sleep.0.flag.swap(ASLEEP, Ordering::SeqCst);
-        // SeqCst: pairs with the fence in `ring_needed`. Whichever of the two comes second sees the other's
-        // store, so that either this thread sees the record or the producer sees the flag.
-        fence(Ordering::SeqCst);
-        if self.is_pending() {
-            self.transition_to_awake();
-            return false;
-        }
-        true
+    }
+
+    /// Consumer: gives up looking. False when something came in meanwhile: the consumer is awake again.
+    pub fn transition_to_asleep(&self) -> bool {
+        Consumer::transition_to_asleep(self)
     }
 
     /// Consumer: looks by itself from now on.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::control::Control;
 use super::spin::{Adaptive, Latency, Permit};
 use super::vicinity::Vicinity;
-use crate::sync::Ordering;
+use crate::sync::{fence, Ordering};
 use crate::sys::clock::monotonic_ns;
 
 /// Longest stay in one turn of the event loop while records keep coming; others need their turn, too.
@@ -25,8 +25,20 @@ const LOOKS_BEFORE_GIVING_WAY: u32 = 64;
 pub trait Consumer {
     /// Whether there is something to consume.
     fn is_pending(&self) -> bool;
+    /// Asks to be rung for what comes from here on.
+    fn begin_sleep(&self);
     /// Gives up looking. False when something came in meanwhile: the consumer is awake again.
-    fn transition_to_asleep(&self) -> bool;
+    fn transition_to_asleep(&self) -> bool {
+        self.begin_sleep();
+        // SeqCst: pairs with the producer's fence. Whichever of the two comes second sees the other's store, so that
+        // either this thread sees what there is or the producer sees that it has to ring.
+        fence(Ordering::SeqCst);
+        if self.is_pending() {
+            self.transition_to_awake();
+            return false;
+        }
+        true
+    }
     /// Looks by itself from now on.
     fn transition_to_awake(&self);
     /// When the producer rang last, [`monotonic_ns`].
@@ -46,8 +58,8 @@ impl Consumer for Control {
         Control::is_pending(self)
     }
 
-    fn transition_to_asleep(&self) -> bool {
-        Control::transition_to_asleep(self)
+    fn begin_sleep(&self) {
+        Control::begin_sleep(self);
     }
 
     fn transition_to_awake(&self) {

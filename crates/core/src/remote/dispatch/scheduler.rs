@@ -9,7 +9,6 @@ use crate::remote::station::Station;
 use crate::ring::doorbell::{is_soon_pending, Consumer};
 use crate::ring::slab::Payload;
 use crate::ring::spin::Latency;
-use crate::sync::{fence, Ordering};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::eventfd::EventFd;
 
@@ -182,17 +181,10 @@ impl Consumer for Dispatch {
         self.state.borrow().is_pending()
     }
 
-    fn transition_to_asleep(&self) -> bool {
+    fn begin_sleep(&self) {
         for station in self.state.borrow().stations.iter().flatten() {
             station.inlet.begin_sleep();
         }
-        // SeqCst: pairs with the fence in `Control::ring_needed`.
-        fence(Ordering::SeqCst);
-        if self.is_pending() {
-            self.transition_to_awake();
-            return false;
-        }
-        true
     }
 
     fn transition_to_awake(&self) {
