@@ -9,13 +9,14 @@ const { shared } = require('..');
 const { ROOT, runOk } = require('./package-helpers');
 
 /*
- * Every piece of JavaScript in README.md and docs/ runs as it stands. One that cannot says why in a comment before
- * it: <!-- not run: the reason -->
+ * Every piece of JavaScript in README.md and docs/ runs as it stands. One that begins with the name of a file in a
+ * comment is there for those that follow on its page.
  */
 
 const PRELOAD = path.join(__dirname, 'fixtures', 'docs-preload.js');
 const WATCHDOG_MS = 60_000;
-const BLOCK = /(?:<!-- not run: (?<reason>[^>]+) -->\s*\n)?```(?<language>js|mjs)\n(?<code>[^]*?)```/g;
+const BLOCK = /```(?<language>js|mjs|cjs|ts)\n(?<code>[^]*?)```/g;
+const FILE_NAME = /^\/\/ ([\w-]+\.m?js)\n/;
 
 /** @param {string} file relative to the repository */
 function blocksOf(file) {
@@ -47,14 +48,17 @@ describe('code in the documents', () => {
 
   let count = 0;
   for (const document of documents) {
-    for (const { language, code, line, reason } of blocksOf(document)) {
+    const page = path.join(folder, document.replaceAll(path.sep, '-'));
+    fs.mkdirSync(page);
+    for (const { language, code, line } of blocksOf(document)) {
       count++;
       for (const [, name] of code.matchAll(/\.open\('([^']+)'/g)) names.add(name);
-      it(`${document}:${line}`, { skip: reason }, async () => {
-        const program = path.join(folder, `${path.basename(document, '.md')}-${line}.${language}`);
+      it(`${document}:${line}`, async () => {
+        const [, name = `line-${line}.${language}`] = FILE_NAME.exec(code) ?? [];
+        const program = path.join(page, name);
         fs.writeFileSync(program, code);
         const options = {
-          cwd: folder,
+          cwd: page,
           env: { NODE_OPTIONS: `--require ${PRELOAD}` },
           watchdogMs: WATCHDOG_MS,
         };

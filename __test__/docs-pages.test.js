@@ -13,6 +13,17 @@ const DOCS = path.join(ROOT, 'docs');
 const read = (/** @type {string} */ name) => fs.readFileSync(path.join(DOCS, name), 'utf8');
 const pages = fs.readdirSync(DOCS).filter((name) => name.endsWith('.md'));
 
+const FILES = ['index.d.ts', ...fs.readdirSync(path.join(ROOT, 'types')).map((name) => `types/${name}`)];
+
+/** Interfaces of options, and classes: their names and what is between their braces. */
+function declarations() {
+  return FILES.flatMap((file) => {
+    const text = fs.readFileSync(path.join(ROOT, file), 'utf8');
+    const found = /^export (?:declare class|interface) (\w*Options\b|(?<=class )\w+)[^]*?\{\n([^]*?)^\}/gm;
+    return [...text.matchAll(found)].map(([, type, body]) => /** @type {const} */ ([type, body]));
+  });
+}
+
 describe('the documents', () => {
   for (const page of [...pages, '../README.md', '../CONTRIBUTING.md']) {
     it(`${page} links to pages, pictures and headings that there are`, () => {
@@ -47,6 +58,23 @@ describe('the documents', () => {
       told.filter((name) => !nodes.includes(name)),
       [],
     );
+  });
+
+  it('the reference has every option and every public method that the types have', () => {
+    const reference = pages.map(read).join('\n');
+    const missing = [];
+    let count = 0;
+    for (const [type, body] of declarations()) {
+      for (const [, name] of body.matchAll(/^ {2}(?:static |readonly )*(\w+)[?(<:]/gm)) {
+        // What all of a kind have is told once, under the name of each that the page speaks of.
+        if (['constructor', 'private', 'from', 'handle', 'on', 'once', 'off'].includes(name)) continue;
+        count++;
+        const form = name.replace(/(Async|IfAvailable)$/, '');
+        if (!new RegExp(`[\`(.{ ]${form}\\b`).test(reference)) missing.push(`${type}.${name}`);
+      }
+    }
+    assert.ok(count > 200, `${count}`);
+    assert.deepEqual(missing, []);
   });
 
   it('README.md of docs names every page', () => {
