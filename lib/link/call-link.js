@@ -13,6 +13,7 @@ const { describeError, rebuildError } = require('./call-errors');
 const { CallServer } = require('./call-server');
 const { CallWire, typeOf, REQUEST, REPLY, FAILURE, CANCEL, BLOCKED } = require('./call-wire');
 const { Looker } = require('./looker');
+const { Numbered } = require('./numbered');
 
 /** How often a blocked thread can be terminated, and notices a dead peer that could not ring. */
 const PARK_MS = 10;
@@ -35,14 +36,20 @@ const MAX_LAST_ENTRIES = 1 << 20;
  */
 
 /**
- * @typedef {import('./call-wire').Entry} Entry
  * @typedef {import('./call-wire').Transport} Transport
  * @typedef {import('./call-server').Handler} Handler
  * @typedef {{ resolve(value: any): void, reject(error: any): void, release(): void }} Pending
  */
 
-/** In the place of an answer that never comes. @type {Entry} */
-const DEADLOCK = [CANCEL, 0, undefined];
+/**
+ * A `call()` that blocks: the kind of its answer, once that is there, and what that carries; and the one that it was made
+ * within, by a handler that runs while this side is blocked.
+ * @typedef {{ id: number, kind: number, carried: any, outer: Blocked | null }} Blocked
+ */
+
+/** In the place of the kind of an answer: there is none yet; it never comes. */
+const UNANSWERED = -1;
+const DEADLOCK = -2;
 const SETTLED = Promise.resolve();
 const DEADLOCK_REASON = 'the other side waits for an answer of this one, and neither has a handler';
 
@@ -53,10 +60,10 @@ class CallLink {
   #looker;
   #lingerer;
   #lastId = 0;
-  /** @type {Map<number, Pending>} */
-  #pending = new Map();
-  /** By the ids that `call()` waits for: the answer, once it is there. @type {Map<number, Entry | undefined>} */
-  #awaited = new Map();
+  /** @type {Numbered<Pending>} */
+  #pending = new Numbered();
+  /** The innermost. @type {Blocked | null} */
+  #blocked = null;
   #server;
   #handlerHoldsLoop = false;
   #holdsLoop = false;
@@ -146,20 +153,21 @@ class CallLink {
     const id = this.#nextId();
     const deadline = timeoutMs === Infinity ? Infinity : performance.now() + timeoutMs;
     this.#wire.send(REQUEST | BLOCKED, id, value, transferList);
-    this.#awaited.set(id, undefined);
-    let answer;
+    /** @type {Blocked} */
+    const blocked = { id, kind: UNANSWERED, carried: undefined, outer: this.#blocked };
+    this.#blocked = blocked;
     try {
-      answer = this.#await(id, deadline, timeoutMs);
+      this.#await(blocked, deadline, timeoutMs);
     } finally {
-      this.#awaited.delete(id);
+      this.#blocked = blocked.outer;
       this.#sleepSoon();
     }
-    if (answer === DEADLOCK) {
+    if (blocked.kind === DEADLOCK) {
       this.#wire.send(CANCEL, id, undefined);
       throw makeError('ERR_MANYCORE_DEADLOCK', [DEADLOCK_REASON], this.call);
     }
-    const result = this.#wire.valueOf(answer);
-    if (typeOf(answer) === FAILURE) throw rebuildError(result);
+    const result = this.#wire.valueOf(blocked.kind, id, blocked.carried);
+    if (typeOf(blocked.kind) === FAILURE) throw rebuildError(result);
     return result;
   }
 
@@ -183,10 +191,10 @@ class CallLink {
     if (this.#isClosed) return;
     this.#cause = cause;
     // What the peer answered before it went counts.
-    if (cause === undefined && this.#awaited.size === 0) this.#readAnswers();
+    if (cause === undefined && this.#blocked === null) this.#readAnswers();
     this.#isClosed = true;
-    for (const [id, { reject }] of this.#pending) {
-      this.#settle(id);
+    for (const { reject, release } of this.#pending.takeAll()) {
+      release();
       reject(this.#reason(this.close));
     }
     this.#handlerHoldsLoop = false;
@@ -218,9 +226,8 @@ class CallLink {
   #readAnswers() {
     // A peer that goes on writing is not read for ever.
     for (let budget = MAX_LAST_ENTRIES; budget > 0; budget--) {
-      const entry = this.#wire.next();
-      if (entry === undefined) return;
-      if (typeOf(entry) !== REQUEST) this.#handle(entry);
+      if (!this.#wire.next()) return;
+      if (typeOf(this.#wire.kind) !== REQUEST) this.#handle();
     }
   }
 
@@ -230,12 +237,11 @@ class CallLink {
   }
 
   /**
-   * @param {number} id
+   * @param {Blocked} blocked
    * @param {number} deadline
    * @param {number} timeoutMs
-   * @returns {Entry}
    */
-  #await(id, deadline, timeoutMs) {
+  #await(blocked, deadline, timeoutMs) {
     const receiver = this.#receiver;
     const { isPeerGone, assist } = this.#transport;
     let isGone = false;
@@ -243,10 +249,9 @@ class CallLink {
     for (;;) {
       // Before reading: a peer that goes after its answer is heard first.
       isGone ||= !this.isOpen;
-      const isEmpty = this.#readFor(id);
+      const isEmpty = this.#readFor(blocked);
       receiver.release();
-      const answer = this.#awaited.get(id);
-      if (answer !== undefined) return answer;
+      if (blocked.kind !== UNANSWERED) return;
       if (isEmpty) this.#wire.verify();
       if (isGone && isEmpty) {
         this.close();
@@ -256,7 +261,7 @@ class CallLink {
       const isFlushed = this.#wire.flush();
       const leftMs = deadline === Infinity ? Infinity : deadline - performance.now();
       if (leftMs <= 0) {
-        this.#wire.send(CANCEL, id, undefined);
+        this.#wire.send(CANCEL, blocked.id, undefined);
         throw makeError('ERR_MANYCORE_TIMEOUT', [timeoutMs], this.call);
       }
       // Room is told of by the bell, which looking on does not see.
@@ -275,20 +280,18 @@ class CallLink {
     this.#isDozing = true;
     SETTLED.then(() => {
       this.#isDozing = false;
-      if (this.#awaited.size === 0) this.#receiver.allowSleep();
+      if (this.#blocked === null) this.#receiver.allowSleep();
     });
   }
 
   /**
-   * Handles what is there, up to the answer to `id`. True when there was nothing.
-   * @param {number} id
+   * Handles what is there, up to the answer. True when there was nothing.
+   * @param {Blocked} blocked
    */
-  #readFor(id) {
+  #readFor(blocked) {
     let budget = ENTRIES_PER_DRAIN;
-    while (budget > 0 && this.#awaited.get(id) === undefined) {
-      const entry = this.#wire.next();
-      if (entry === undefined) break;
-      this.#handle(entry);
+    while (budget > 0 && blocked.kind === UNANSWERED && this.#wire.next()) {
+      this.#handle();
       budget--;
     }
     return budget === ENTRIES_PER_DRAIN;
@@ -296,26 +299,30 @@ class CallLink {
 
   /** Takes what is there without waiting for the event loop: the other side is in this thread, and blocked. */
   serveNow() {
-    for (let entry = this.#wire.next(); entry !== undefined; entry = this.#wire.next()) this.#handle(entry);
+    while (this.#wire.next()) this.#handle();
     this.#receiver.release();
     this.#server.serveWaiting();
   }
 
   #drain() {
-    this.#server.serveWaiting(this.#transport.tick);
+    const wire = this.#wire;
+    const { tick } = this.#transport;
+    this.#server.serveWaiting(tick);
     let budget = ENTRIES_PER_DRAIN;
     let before;
     do {
       before = budget;
-      for (let entry = this.#wire.next(); entry !== undefined; entry = this.#wire.next()) {
-        this.#handle(entry);
+      let hasTicked = false;
+      while (wire.next()) {
+        const isRequest = typeOf(wire.kind) === REQUEST;
+        this.#handle();
         budget--;
-        const isOver = typeOf(entry) === REQUEST && !this.#transport.tick();
-        if (isOver || budget <= 0) return this.#endDrain();
+        hasTicked = isRequest && tick();
+        if (isRequest !== hasTicked || budget <= 0) return this.#endDrain();
       }
       this.#receiver.release();
       // Whoever goes on asking when it has its answer does so now.
-      if (this.#pending.size === 0 && this.#holdsLoop && !this.#transport.tick()) break;
+      if (!hasTicked && this.#pending.size === 0 && this.#holdsLoop && !tick()) break;
       // Where nothing was found, control words that cannot be would make looking on find it again and again.
     } while (budget < before && budget > 0 && !this.#isClosed && this.#lingerer.look());
     this.#endDrain();
@@ -327,31 +334,31 @@ class CallLink {
     this.#updateHold();
   }
 
-  /** @param {Entry} entry */
-  #handle(entry) {
-    const [kind, id] = entry;
-    switch (typeOf(entry)) {
-      case REQUEST:
-        return this.#receiveRequest(entry);
-      case CANCEL:
-        if ((kind & BLOCKED) !== 0) return this.#meetDeadlock(id);
-        return this.#server.cancel(id);
-      default:
-        this.#receiveAnswer(entry);
-    }
+  /** What the wire has read. */
+  #handle() {
+    const { kind, id } = this.#wire;
+    const carried = this.#wire.takeCarried();
+    const type = typeOf(kind);
+    if (type === REQUEST) return this.#receiveRequest(kind, id, carried);
+    if (type !== CANCEL) return this.#receiveAnswer(kind, id, carried);
+    if ((kind & BLOCKED) !== 0) return this.#meetDeadlock(id);
+    this.#server.cancel(id);
   }
 
-  /** @param {Entry} entry */
-  #receiveRequest(entry) {
-    const [kind, id] = entry;
+  /**
+   * @param {number} kind
+   * @param {number} id
+   * @param {any} carried
+   */
+  #receiveRequest(kind, id, carried) {
     let value;
     try {
-      value = this.#wire.valueOf(entry);
+      value = this.#wire.valueOf(kind, id, carried);
     } catch (error) {
       return this.#fail(id, error);
     }
     this.#server.receive(id, value);
-    if (this.#awaited.size === 0) return;
+    if (this.#blocked === null) return;
     // A caller that is blocked goes on where it stands before anything else runs.
     if (this.#server.hasHandler) this.#server.serveWaiting();
     else if ((kind & BLOCKED) !== 0) this.#wire.send(CANCEL | BLOCKED, id, undefined);
@@ -362,21 +369,37 @@ class CallLink {
    * @param {number} id
    */
   #meetDeadlock(id) {
-    if (this.#awaited.has(id) && !this.#server.hasHandler) this.#awaited.set(id, DEADLOCK);
+    const blocked = this.#blockedIn(id);
+    if (blocked !== null && !this.#server.hasHandler) blocked.kind = DEADLOCK;
   }
 
-  /** @param {Entry} entry */
-  #receiveAnswer(entry) {
-    const [, id] = entry;
-    if (this.#awaited.has(id)) {
-      this.#awaited.set(id, entry);
+  /**
+   * The `call()` of this side with that id, if it is under way.
+   * @param {number} id
+   */
+  #blockedIn(id) {
+    let blocked = this.#blocked;
+    while (blocked !== null && blocked.id !== id) blocked = blocked.outer;
+    return blocked;
+  }
+
+  /**
+   * @param {number} kind
+   * @param {number} id
+   * @param {any} carried
+   */
+  #receiveAnswer(kind, id, carried) {
+    const blocked = this.#blockedIn(id);
+    if (blocked !== null) {
+      blocked.kind = kind;
+      blocked.carried = carried;
       return;
     }
     const pending = this.#settle(id);
     try {
       // Also of a request that has been given up: what came beside the lane must not stay there.
-      const value = this.#wire.valueOf(entry);
-      if (typeOf(entry) === REPLY) pending?.resolve(value);
+      const value = this.#wire.valueOf(kind, id, carried);
+      if (typeOf(kind) === REPLY) pending?.resolve(value);
       else pending?.reject(rebuildError(value));
     } catch (error) {
       pending?.reject(error);
@@ -388,10 +411,8 @@ class CallLink {
    * @param {number} id
    */
   #settle(id) {
-    const pending = this.#pending.get(id);
-    if (pending === undefined) return undefined;
-    this.#pending.delete(id);
-    pending.release();
+    const pending = this.#pending.take(id);
+    pending?.release();
     return pending;
   }
 

@@ -3,6 +3,7 @@
 /** What a side does about the requests of its peer: lets them wait for a handler, runs it, and answers. */
 
 const { RequestContext } = require('./call-context');
+const { Numbered } = require('./numbered');
 
 /** @typedef {(value: any, context: RequestContext) => any} Handler */
 
@@ -18,8 +19,8 @@ class CallServer {
   #handler = null;
   /** Requests for which there was no handler yet. @type {Map<number, any>} */
   #unserved = new Map();
-  /** Requests whose handlers have not finished. @type {Map<number, RequestContext>} */
-  #serving = new Map();
+  /** Requests whose handlers have not finished. @type {Numbered<RequestContext>} */
+  #serving = new Numbered();
   #isClosed = false;
 
   /** @param {Answers} answers */
@@ -56,6 +57,7 @@ class CallServer {
    * @param {() => void} [between] called after each
    */
   serveWaiting(between) {
+    if (this.#unserved.size === 0) return;
     for (const [id, value] of this.#unserved) {
       if (this.#handler === null || this.#isClosed) return;
       this.#unserved.delete(id);
@@ -69,19 +71,16 @@ class CallServer {
    * @param {number} id
    */
   cancel(id) {
-    this.#unserved.delete(id);
-    const context = this.#serving.get(id);
-    if (context === undefined) return;
-    this.#serving.delete(id);
-    RequestContext.cancel(context);
+    if (this.#unserved.size !== 0) this.#unserved.delete(id);
+    const context = this.#serving.take(id);
+    if (context !== undefined) RequestContext.cancel(context);
   }
 
   /** Nobody waits any longer. */
   close() {
     this.#isClosed = true;
     this.#unserved.clear();
-    for (const context of this.#serving.values()) RequestContext.cancel(context);
-    this.#serving.clear();
+    for (const context of this.#serving.takeAll()) RequestContext.cancel(context);
   }
 
   /**
@@ -101,12 +100,21 @@ class CallServer {
     this.#serving.set(id, context);
     Promise.resolve(result).then(
       (settled) => {
-        if (this.#serving.delete(id)) this.#reply(id, settled, context);
+        if (this.#finish(id, context)) this.#reply(id, settled, context);
       },
       (error) => {
-        if (this.#serving.delete(id)) this.#fail(id, error);
+        if (this.#finish(id, context)) this.#fail(id, error);
       },
     );
+  }
+
+  /**
+   * A handler has finished. False when nobody waits for it any more.
+   * @param {number} id
+   * @param {RequestContext} context
+   */
+  #finish(id, context) {
+    return this.#serving.get(id) === context && this.#serving.take(id) !== undefined;
   }
 
   /**

@@ -35,7 +35,7 @@ const NOTHING = [];
  * @property {import('./lane-receiver').LaneReceiver} receiver
  * @property {() => void} close
  * @property {() => boolean} tick runs what is to run between two deliveries; false: not now, or it threw
- * @property {(entry: Entry, transferList: any[]) => void} [postBeside]
+ * @property {(entry: [kind: number, id: number, value: any], transferList: any[]) => void} [postBeside]
  *   posts on the platform's own channel, which throws for what cannot be cloned
  * @property {(kind: number, id: number) => any} [takeBeside] the value that was posted so
  * @property {(value: any) => any} [serialize] for a peer that no such channel leads to: makes what the lane can carry
@@ -47,8 +47,6 @@ const NOTHING = [];
  * @property {(error: Error) => void} [onCorrupt] the peer wrote what cannot be; the link is closed
  */
 
-/** @typedef {[kind: number, id: number, value: any]} Entry */
-
 class CallWire {
   #transport;
   #sender;
@@ -57,6 +55,9 @@ class CallWire {
   #isClosed = false;
   /** Whether the peer has ever sent anything. */
   hasHeard = false;
+  /** What `next()` found, until the next time. The value is to be taken at once. */
+  kind = 0;
+  id = 0;
 
   /**
    * @param {Transport} transport
@@ -75,22 +76,29 @@ class CallWire {
   }
 
   /**
-   * The next record, if there is one.
-   * @returns {Entry | undefined}
+   * Reads the next record. False when there is none.
    */
   next() {
     const receiver = this.#receiver;
     try {
-      if (this.#isClosed || !receiver.next()) return undefined;
+      if (this.#isClosed || !receiver.next()) return false;
       if (receiver.kind !== Kind.CALL) throw makeCorrupt(this.next);
-      const { value } = receiver;
-      receiver.value = undefined;
-      this.hasHeard = true;
-      return [receiver.callKind, receiver.callId, value];
     } catch (error) {
       this.#onCorrupt(/** @type {Error} */ (error));
-      return undefined;
+      return false;
     }
+    this.hasHeard = true;
+    this.kind = receiver.callKind;
+    this.id = receiver.callId;
+    return true;
+  }
+
+  /** What the record that was read last carries, as `valueOf()` wants it; once. */
+  takeCarried() {
+    const receiver = this.#receiver;
+    const { value } = receiver;
+    receiver.value = undefined;
+    return value;
   }
 
   /**
@@ -112,11 +120,12 @@ class CallWire {
    * @throws what cannot be cloned; nothing has been sent then
    */
   send(kind, id, value, transferList) {
+    const sender = this.#sender;
     const transferred = transferList === undefined ? NOTHING : [...transferList];
-    if (transferred.length > 0 || !this.#sender.sendCall(kind, id, value)) {
+    if (transferred.length > 0 || !sender.sendCall(kind, id, value)) {
       this.#sendOtherwise(kind, id, value, transferred);
     }
-    if (this.#sender.isSpilling) this.#transport.awaitRoom?.();
+    if (sender.isSpilling) this.#transport.awaitRoom?.();
   }
 
   /**
@@ -142,13 +151,15 @@ class CallWire {
 
   /**
    * The value of a record, once.
-   * @param {Entry} entry
+   * @param {number} kind
+   * @param {number} id
+   * @param {any} carried
    */
-  valueOf([kind, id, value]) {
+  valueOf(kind, id, carried) {
+    if ((kind & (BESIDE | SERIALIZED)) === 0) return carried;
     if ((kind & BESIDE) !== 0) return this.#transport.takeBeside?.(kind & TYPE_MASK, id);
-    if ((kind & SERIALIZED) === 0) return value;
     try {
-      return this.#transport.deserialize?.(value);
+      return this.#transport.deserialize?.(carried);
     } catch {
       const error = makeCorrupt(this.valueOf);
       this.#onCorrupt(error);
@@ -177,8 +188,8 @@ function makeCorrupt(origin) {
   return makeError('ERR_MANYCORE_LINK_CORRUPT', [], origin);
 }
 
-/** @param {Entry} entry */
-function typeOf([kind]) {
+/** @param {number} kind of a record */
+function typeOf(kind) {
   return kind & TYPE_MASK;
 }
 
