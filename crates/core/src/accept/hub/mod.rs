@@ -44,7 +44,8 @@ pub struct HubOptions {
     /// A worker that has connections waiting and takes none for this long is left out until it takes again,
     /// and what waits for it goes to others.
     pub stall_limit: Duration,
-    /// How long the thread lets connections gather while all workers are busy anyway. Saves wake-ups.
+    /// How long the thread lets connections gather for each one that every worker has waiting: less than any
+    /// server needs for one. Saves wake-ups and messages.
     pub linger: Duration,
 }
 
@@ -52,7 +53,7 @@ impl Default for HubOptions {
     fn default() -> Self {
         Self {
             stall_limit: Duration::from_millis(50),
-            linger: Duration::from_micros(100),
+            linger: Duration::from_micros(30),
         }
     }
 }
@@ -169,7 +170,7 @@ impl Hub {
         let theirs = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("manycore-hub".into())
-            .spawn(move || thread::run(&theirs, options.linger))?;
+            .spawn(move || thread::run(&theirs))?;
         Ok(Self {
             shared,
             thread: Some(thread),

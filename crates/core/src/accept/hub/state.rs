@@ -4,19 +4,21 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::process::{pidfd_open, Pid, PidfdFlags};
 
 use super::super::message::{Kind, Message};
 
-use super::super::scoreboard::{Scoreboard, MAX_WORKERS};
+use super::super::scoreboard::{Scoreboard, MAX_WORKERS, POLLING};
 use super::listener::{Accepted, Connection, Listener, ListenerOptions, Member};
 use super::pending::Pending;
 use super::shared::SharedSocket;
 use super::thread::{control_token, listener_token, pidfd_token};
-use super::worker::{TakenBack, Worker};
+use super::worker::{Health, TakenBack, Worker};
 use super::{Event, HubOptions, NewWorker};
 use crate::sys::backlog;
 use crate::sys::clock::monotonic_ns;
@@ -27,6 +29,8 @@ const BATCH: usize = 64;
 const BATCHES_PER_TURN: usize = 4;
 /// How long accepting pauses when there are no descriptors.
 const PAUSE_NS: u64 = 20_000_000;
+/// So many connections that wait for each worker let more of them gather for the longest time.
+const MOST_WAITING: u64 = 16;
 /// Events kept for a primary that does not read them.
 const MAX_EVENTS: usize = 1024;
 
@@ -407,13 +411,22 @@ impl State {
         self.events.push_back(event);
     }
 
-    /// Whether every worker's loop is busy, so that more connections may gather meanwhile.
-    pub fn all_busy(&self) -> bool {
-        use super::super::scoreboard::POLLING;
-        !self.workers.is_empty()
-            && self.workers.values().all(|worker| {
-                let state = &self.board.worker(worker.slot).state;
-                state.load(std::sync::atomic::Ordering::Relaxed) & POLLING == 0
-            })
+    /// How long more connections may gather before the next look: no worker will have done by then what it has.
+    ///
+    /// A loop that runs callbacks of I/O seems to wait (`scoreboard`), so what a worker was sent and has not taken
+    /// tells more than that.
+    pub fn linger(&self) -> Duration {
+        let work_of = |worker: &Worker| {
+            let state = self.board.worker(worker.slot).state.load(Relaxed);
+            worker
+                .outstanding(&self.board)
+                .max(u64::from(state & POLLING == 0))
+        };
+        let takers = self
+            .workers
+            .values()
+            .filter(|worker| worker.health != Health::Stalled);
+        let least = takers.map(work_of).min().unwrap_or(0);
+        self.options.linger * least.min(MOST_WAITING) as u32
     }
 }

@@ -5,11 +5,13 @@ use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rustix::event::{poll, PollFd, PollFlags};
 
 use super::*;
+use crate::accept::scoreboard::POLLING;
 use crate::accept::{Delivery, Inbox, Policy};
 
 mod grants;
@@ -126,6 +128,37 @@ fn child() -> Child {
         .stdout(Stdio::null())
         .spawn()
         .unwrap()
+}
+
+#[test]
+fn connections_gather_while_every_worker_has_some_waiting() {
+    let rig = Rig::strict(Duration::from_secs(3600));
+    let linger = || rig.hub.shared.lock().linger();
+    let each = HubOptions::default().linger;
+    let mut workers = [rig.ready_worker(), rig.ready_worker()];
+    let _first = rig.connect(2);
+    for worker in &mut workers {
+        worker.take(1);
+        let slot = rig.hub.shared.lock().workers[&worker.token].slot;
+        let state = &rig.hub.scoreboard().worker(slot).state;
+        state.store(POLLING, Ordering::Relaxed);
+    }
+    assert_eq!(linger(), Duration::ZERO);
+    let _second = rig.connect(1);
+    rig.until(|stats| stats.handed_over == 3);
+    assert_eq!(linger(), Duration::ZERO, "the other one waits");
+    let _third = rig.connect(4);
+    rig.until(|stats| stats.handed_over == 7);
+    assert_eq!(linger(), each * 2);
+    let slot = rig.hub.shared.lock().workers[&workers[0].token].slot;
+    workers[0].take(4);
+    assert_eq!(linger(), Duration::ZERO);
+    rig.hub
+        .scoreboard()
+        .worker(slot)
+        .state
+        .store(0, Ordering::Relaxed);
+    assert_eq!(linger(), each, "it runs callbacks");
 }
 
 #[test]

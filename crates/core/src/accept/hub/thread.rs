@@ -36,7 +36,7 @@ pub(super) fn header_token(id: u32) -> u64 {
 const EVENTS: usize = 64;
 
 /// Runs until the hub is dropped.
-pub(super) fn run(shared: &Shared, linger: Duration) {
+pub(super) fn run(shared: &Shared) {
     let mut events: Vec<Event> = Vec::with_capacity(EVENTS);
     let mut timeout: Option<Timespec> = None;
     loop {
@@ -85,9 +85,9 @@ pub(super) fn run(shared: &Shared, linger: Duration) {
             Shared::signal(&shared.events_ready);
         }
         timeout = sleep_ns.map(timespec);
-        let busy = accepting && !linger.is_zero() && state.all_busy();
+        let linger = if accepting { state.linger() } else { Duration::ZERO };
         drop(state);
-        if busy {
+        if !linger.is_zero() {
             std::thread::sleep(linger);
         }
     }
