@@ -4,7 +4,7 @@ const assert = require('node:assert');
 const fs = require('node:fs');
 const test = require('node:test');
 
-const { SharedArray, SharedMap, shared } = require('..');
+const { SharedArray, SharedMap, Worker, shared } = require('..');
 const { WATCHDOG, nameFor, processPeer, threadPeer } = require('./support/shared');
 
 test('an array keeps what is pushed, in order, and gives it back from the end', () => {
@@ -89,6 +89,48 @@ test('numbers are what their type says', () => {
   assert.strictEqual(biguint64.add(0, 2n), 1n);
   assert.strictEqual(biguint64.pop(), 1n);
   assert.strictEqual(biguint64.pop(), undefined);
+});
+
+test('the function of an update may change other elements, but not that one', () => {
+  const of = { value: 'a', int32: 1, bigint64: 1n };
+  for (const [type, value] of Object.entries(of)) {
+    const array = new SharedArray({ length: 2, type });
+    array.fill(value);
+    const changes = {
+      set: (array) => array.set(1, value),
+      fill: (array) => array.fill(value),
+      update: (array) => array.update(1, () => value),
+      clear: (array) => array.clear(),
+      pop: (array) => array.pop(),
+    };
+    if (type === 'value') changes.compareAndSet = (array) => array.compareAndSet(1, 0, value);
+    else {
+      changes.add = (array) => array.add(1);
+      changes.exchange = (array) => array.exchange(1, value);
+      changes.compareExchange = (array) => array.compareExchange(1, value, value);
+    }
+    for (const [name, change] of Object.entries(changes)) {
+      for (const by of [array, SharedArray.from(array.handle)]) {
+        assert.throws(() => array.update(1, () => change(by)), { code: 'ERR_INVALID_ARG_VALUE' }, name);
+      }
+    }
+    assert.strictEqual(
+      array.update(1, () => array.update(0, () => array.get(1))),
+      value,
+    );
+    assert.strictEqual(array.set(1, value).length, 2);
+  }
+});
+
+test('an update gives up whose function has another thread change the element', WATCHDOG, (t) => {
+  const array = new SharedArray({ length: 1, type: 'int32' });
+  const code = `
+    const { parentPort, workerData: array } = require(${JSON.stringify(require.resolve('..'))});
+    parentPort.onRequest(() => array.add(0));`;
+  const worker = new Worker(code, { eval: true, workerData: array });
+  t.after(() => worker.terminate());
+  assert.throws(() => array.update(0, () => worker.call(0)), { code: 'ERR_MANYCORE_OVERTAKEN' });
+  assert.ok(array.get(0) >= 1000);
 });
 
 test('what makes no sense is refused', () => {

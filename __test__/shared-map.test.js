@@ -6,7 +6,7 @@ const test = require('node:test');
 const { setTimeout } = require('node:timers/promises');
 const fc = require('fast-check');
 
-const { SharedMap } = require('..');
+const { SharedMap, Worker } = require('..');
 const { WATCHDOG, nameFor, processPeer, threadPeer } = require('./support/shared');
 
 test('it keeps what can be cloned', () => {
@@ -166,16 +166,16 @@ test('versions tell whether an entry is still the same', () => {
   assert.throws(() => map.compareAndSet('a', -1, 1), { code: 'ERR_OUT_OF_RANGE' });
 });
 
-test('update makes the new value of the old one, again when another was faster', () => {
+test('update makes the new value of the old one, again when another was faster', WATCHDOG, (t) => {
   const map = new SharedMap();
   assert.strictEqual(
     map.update('n', (n = 0) => n + 1),
     1,
   );
-  const other = SharedMap.from(map.handle);
+  const other = setter(t, map);
   let calls = 0;
   const value = map.update('n', (n) => {
-    if (calls++ === 0) other.set('n', 100);
+    if (calls++ === 0) other.call(['n', 100]);
     return n + 1;
   });
   assert.deepStrictEqual([value, calls], [101, 2]);
@@ -185,6 +185,36 @@ test('update makes the new value of the old one, again when another was faster',
   );
   assert.strictEqual(map.has('n'), false);
   assert.throws(() => map.update('n', 5), { code: 'ERR_INVALID_ARG_TYPE' });
+});
+
+test('an update gives up whose function has another thread change the key', WATCHDOG, (t) => {
+  const map = SharedMap.open(nameFor(t));
+  const other = setter(t, map);
+  let calls = 0;
+  const change = () => {
+    other.call(['n', calls++]);
+    return 'mine';
+  };
+  assert.throws(() => map.update('n', change), { code: 'ERR_MANYCORE_OVERTAKEN' });
+  assert.ok(calls >= 1000);
+  assert.strictEqual(map.get('n'), calls - 1);
+});
+
+test('what the function of an update must not do, it must not do by another object either', (t) => {
+  const map = SharedMap.open(nameFor(t));
+  map.set('n', 1);
+  const others = { handle: SharedMap.from(map.handle), name: SharedMap.open(map.handle.split('/').at(-1)) };
+  for (const [name, other] of Object.entries(others)) {
+    const changes = [() => other.set('n', 2), () => other.update('n', () => 2), () => other.clear()];
+    for (const change of changes) {
+      assert.throws(() => map.update('n', change), { code: 'ERR_INVALID_ARG_VALUE' }, name);
+    }
+  }
+  assert.throws(() => map.update('n', () => map.clear()), { code: 'ERR_INVALID_ARG_VALUE' });
+  const elsewhere = new SharedMap();
+  map.update('n', () => elsewhere.update('n', () => 3));
+  elsewhere.clear();
+  assert.strictEqual(map.get('n'), 3);
 });
 
 test('the function of an update may change other keys, but not that one', () => {
@@ -380,3 +410,17 @@ test('a watcher sees an entry expire', WATCHDOG, async (t) => {
   const [value, version] = await once(watcher, 'change');
   assert.deepStrictEqual([value, version], [undefined, 0]);
 });
+
+/**
+ * A thread that sets what it is called with.
+ * @param {import('node:test').TestContext} t
+ * @param {SharedMap} map
+ */
+function setter(t, map) {
+  const code = `
+    const { parentPort, workerData: map } = require(${JSON.stringify(require.resolve('..'))});
+    parentPort.onRequest(([key, value]) => void map.set(key, value));`;
+  const worker = new Worker(code, { eval: true, workerData: map });
+  t.after(() => worker.terminate());
+  return worker;
+}

@@ -156,7 +156,8 @@ export declare class SharedMap<K extends SharedKey = SharedKey, V = any> impleme
    * Replaces the value by what `change` makes of it, atomically: if another changes the entry meanwhile, `change` is
    * called again with the newer value. It gets undefined if there is none; what it returns is stored, undefined
    * deletes. An entry that is there keeps its time to live unless `ttlMs` is given.
-   * @throws ERR_INVALID_ARG_VALUE where `change` itself changes this key by this object: it would be called for ever
+   * @throws ERR_INVALID_ARG_VALUE where `change` itself changes this key, by whichever object of this thread: it would be
+   *   called for ever. ERR_MANYCORE_OVERTAKEN after 10,000 tries
    */
   update(key: K, change: (value: V | undefined) => V | undefined, options?: SharedSetOptions): V | undefined;
   /**
@@ -375,6 +376,8 @@ export declare class SharedArray<T = any> implements SharedObject {
   /**
    * Replaces an element by what `change` makes of it, atomically: if another changes it meanwhile, `change` is called
    * again with what is there then.
+   * @throws ERR_INVALID_ARG_VALUE where `change` itself changes this element, by whichever object of this thread.
+   *   ERR_MANYCORE_OVERTAKEN after 10,000 tries
    */
   update(index: number, change: (value: T) => T): T;
 

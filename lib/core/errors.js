@@ -47,6 +47,12 @@ const CODES = {
     () => 'The peer of a link wrote bytes that cannot be: the link is closed',
   ],
   ERR_MANYCORE_LOCK_TIMEOUT: [Error, (timeoutMs) => `The lock was not granted within ${timeoutMs} ms`],
+  ERR_MANYCORE_OVERTAKEN: [
+    Error,
+    (subject, tries) =>
+      `Each of ${tries} tries of an update of '${subject}' was overtaken by another change, ` +
+      'which may be one that its function brings about',
+  ],
   ERR_MANYCORE_NOT_LOCKED: [Error, () => 'The token holds no lock: it was unlocked before'],
   ERR_MANYCORE_NOT_IN_TASK: [
     Error,

@@ -221,6 +221,8 @@ export declare class NativeArray {
   clear(): void
   /** By which others open it. */
   get handle(): string
+  /** Tells its memory from all other. */
+  get identity(): string
   /** By which those open it that are sent it. */
   get travelHandle(): string
   /** Lets go of the segment. */
@@ -564,6 +566,8 @@ export declare class SharedTable {
   methods(): object
   /** By which others open it. */
   get handle(): string
+  /** Tells its memory from all other. */
+  get identity(): string
   /** By which those open it that are sent it. */
   get travelHandle(): string
   /** Rings after changes of watched keys. */

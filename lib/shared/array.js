@@ -6,6 +6,7 @@ const numbers = require('./array-numbers');
 const { checkIndex, readOptions } = require('./array-options');
 const scratch = require('./scratch');
 const source = require('./source');
+const updates = require('./updates');
 const { makeError } = require('../core/errors');
 
 const KIND = 'array';
@@ -20,6 +21,8 @@ class SharedArray {
   #methods;
   #type;
   #options;
+  /** The memory's own number, once it is needed. @type {string | undefined} */
+  #identity;
 
   /**
    * @param {any} options
@@ -101,6 +104,7 @@ class SharedArray {
   }
 
   pop() {
+    if (updates.running.length > 0) this.#checkNotUpdating(this.length - 1, this.pop);
     const raw = this.#methods.pop();
     return raw === undefined || typeof raw === 'bigint' ? raw : this.#exchange.value(raw, undefined);
   }
@@ -116,6 +120,7 @@ class SharedArray {
   }
 
   clear() {
+    if (updates.running.length > 0) this.#checkNotUpdating(undefined, this.clear);
     this.#guarded(() => this.#native.clear());
   }
 
@@ -151,10 +156,10 @@ class SharedArray {
       throw makeError('ERR_INVALID_ARG_TYPE', ['change', 'a function', change], origin);
     }
     checkIndex(index, origin);
-    for (;;) {
-      const value = this.#type.isNumber ? this.#tryReplace(index, change) : this.#tryUpdate(index, change);
-      if (value !== undefined) return value.made;
-    }
+    if (updates.running.length > 0) this.#checkNotUpdating(index, origin);
+    const attempt = () =>
+      this.#type.isNumber ? this.#tryReplace(index, change) : this.#tryUpdate(index, change);
+    return updates.untilDone(this.#subject, origin, attempt).made;
   }
 
   /**
@@ -164,7 +169,7 @@ class SharedArray {
   #tryUpdate(index, change) {
     const found = this.getVersioned(index);
     if (found === undefined) throw noElement(index, this.update);
-    const made = change(found.value);
+    const made = updates.changed(this.#memory, index, change, found.value);
     return this.compareAndSet(index, found.version, made) === 0 ? undefined : { made };
   }
 
@@ -175,7 +180,7 @@ class SharedArray {
   #tryReplace(index, change) {
     const found = this.get(index);
     if (found === undefined) throw noElement(index, this.update);
-    const made = change(found);
+    const made = updates.changed(this.#memory, index, change, found);
     return numbers.isSame(this.compareExchange(index, found, made), found) ? { made } : undefined;
   }
 
@@ -236,6 +241,7 @@ class SharedArray {
     const origin = SharedArray.prototype.compareExchange;
     this.#checkNumbers(origin);
     checkIndex(index, origin);
+    if (updates.running.length > 0) this.#checkNotUpdating(index, origin);
     this.#type.check('expected', expected, origin);
     this.#type.check('value', value, origin);
     return this.#exchange.checked(this.#methods.compare(index, expected, value), index);
@@ -288,6 +294,7 @@ class SharedArray {
    * @param {Function} origin
    */
   #store(index, value, version, origin) {
+    if (updates.running.length > 0) this.#checkNotUpdating(index, origin);
     const methods = this.#methods;
     let made;
     if (this.#type.isNumber) {
@@ -314,6 +321,7 @@ class SharedArray {
   #change(index, operation, operand, origin) {
     this.#checkNumbers(origin);
     checkIndex(index, origin);
+    if (updates.running.length > 0) this.#checkNotUpdating(index, origin);
     this.#type.check('value', operand, origin);
     return this.#exchange.checked(this.#methods.change(index, operation, operand), index);
   }
@@ -342,6 +350,18 @@ class SharedArray {
       throw makeError('ERR_INVALID_THIS', ['a SharedArray of integers'], origin);
     }
     return this.#change(index, operation, operand, origin);
+  }
+
+  get #memory() {
+    return (this.#identity ??= this.#guarded(() => this.#native.identity));
+  }
+
+  /**
+   * @param {number | undefined} index undefined: all
+   * @param {Function} origin
+   */
+  #checkNotUpdating(index, origin) {
+    updates.checkNotRunning(this.#memory, 'index', index, origin);
   }
 
   /** @param {Function} origin */

@@ -1,6 +1,5 @@
 'use strict';
 
-const { Buffer } = require('node:buffer');
 const { guarded } = require('./failures');
 const { Exchange } = require('./exchange');
 const { readEntries } = require('./entries');
@@ -8,6 +7,7 @@ const { Listeners } = require('./bell');
 const { MapWatcher } = require('./watcher');
 const scratch = require('./scratch');
 const source = require('./source');
+const updates = require('./updates');
 const { makeError } = require('../core/errors');
 
 /** @typedef {string | number | Uint8Array} Key */
@@ -34,8 +34,8 @@ class SharedMap {
   #set;
   #setShort;
   #listeners;
-  /** The key of the innermost `update` whose function runs, and that of those around it. @type {Key[]} */
-  #updating = [];
+  /** The memory's own number, once it is needed. @type {string | undefined} */
+  #identity;
 
   /**
    * @param {any} [options]
@@ -103,7 +103,7 @@ class SharedMap {
    * @param {any} [options]
    */
   set(key, value, options) {
-    if (this.#updating.length > 0) this.#checkNotUpdating(key, this.set);
+    if (updates.running.length > 0) this.#checkNotUpdating(key, this.set);
     if (options === undefined && (typeof value === 'string' || typeof value === 'number')) {
       const made = this.#exchange.putKey(key) ? this.#setShort(value) : this.#set(key, value);
       if (made === null) this.#exchange.fail(key);
@@ -120,7 +120,7 @@ class SharedMap {
    * @param {any} [options]
    */
   compareAndSet(key, version, value, options) {
-    if (this.#updating.length > 0) this.#checkNotUpdating(key, this.compareAndSet);
+    if (updates.running.length > 0) this.#checkNotUpdating(key, this.compareAndSet);
     source.versionArgument(version, SharedMap.prototype.compareAndSet);
     const made = this.#store(key, value, expiry(options, SharedMap.prototype.compareAndSet), version);
     return made ? this.#numbers[scratch.VERSION] : 0;
@@ -128,7 +128,7 @@ class SharedMap {
 
   /** @param {Key} key */
   delete(key) {
-    if (this.#updating.length > 0) this.#checkNotUpdating(key, this.delete);
+    if (updates.running.length > 0) this.#checkNotUpdating(key, this.delete);
     this.#exchange.checked(this.#methods.delete(key), key);
     return this.#numbers[scratch.VERSION] !== 0;
   }
@@ -138,7 +138,7 @@ class SharedMap {
    * @param {number} version
    */
   compareAndDelete(key, version) {
-    if (this.#updating.length > 0) this.#checkNotUpdating(key, this.compareAndDelete);
+    if (updates.running.length > 0) this.#checkNotUpdating(key, this.compareAndDelete);
     source.versionArgument(version, SharedMap.prototype.compareAndDelete);
     return this.#exchange.checked(this.#methods.delete(key, version), key) && version !== 0;
   }
@@ -168,7 +168,7 @@ class SharedMap {
    * @param {number | undefined} expires
    */
   #getOrInsert(key, compute, expires) {
-    if (this.#updating.length > 0) this.#checkNotUpdating(key, this.getOrInsert);
+    if (updates.running.length > 0) this.#checkNotUpdating(key, this.getOrInsert);
     let raw = this.#get(key);
     if (raw !== undefined) return this.#exchange.value(raw, key);
     const value = compute(key);
@@ -187,26 +187,28 @@ class SharedMap {
    */
   update(key, change, options) {
     checkFunction('change', change, SharedMap.prototype.update);
-    if (this.#updating.length > 0) this.#checkNotUpdating(key, this.update);
+    if (updates.running.length > 0) this.#checkNotUpdating(key, this.update);
     const expires = expiry(options, SharedMap.prototype.update) ?? KEPT;
-    for (;;) {
-      const current = this.getVersioned(key);
-      const version = current?.version ?? 0;
-      this.#updating.push(key);
-      let value;
-      try {
-        value = change(current?.value);
-      } finally {
-        this.#updating.pop();
-      }
-      if (value === undefined) {
-        if (version === 0 || this.#exchange.checked(this.#methods.delete(key, version), key)) {
-          return undefined;
-        }
-      } else if (this.#store(key, value, version === 0 && expires === KEPT ? undefined : expires, version)) {
-        return value;
-      }
+    const attempt = () => this.#tryUpdate(key, change, expires);
+    return updates.untilDone(this.#subject, SharedMap.prototype.update, attempt).value;
+  }
+
+  /**
+   * The value that was stored; undefined when another change came first.
+   * @param {Key} key
+   * @param {(value: any) => any} change
+   * @param {number} expires
+   */
+  #tryUpdate(key, change, expires) {
+    const current = this.getVersioned(key);
+    const version = current?.version ?? 0;
+    const value = updates.changed(this.#memory, key, change, current?.value);
+    if (value === undefined) {
+      const isGone = version === 0 || this.#exchange.checked(this.#methods.delete(key, version), key);
+      return isGone ? { value } : undefined;
     }
+    const until = version === 0 && expires === KEPT ? undefined : expires;
+    return this.#store(key, value, until, version) ? { value } : undefined;
   }
 
   /**
@@ -215,7 +217,7 @@ class SharedMap {
    * @param {any} [options]
    */
   incr(key, by = 1, options) {
-    if (this.#updating.length > 0) this.#checkNotUpdating(key, this.incr);
+    if (updates.running.length > 0) this.#checkNotUpdating(key, this.incr);
     if (typeof by !== 'number') throw makeError('ERR_INVALID_ARG_TYPE', ['by', 'a number', by], this.incr);
     const expires = options === undefined ? undefined : expiry(options, SharedMap.prototype.incr);
     const sum = this.#exchange.putKey(key)
@@ -229,6 +231,7 @@ class SharedMap {
   }
 
   clear() {
+    if (updates.running.length > 0) this.#checkNotUpdating(undefined, this.clear);
     this.#guarded(() => this.#native.clear());
   }
 
@@ -295,18 +298,16 @@ class SharedMap {
     this.close();
   }
 
+  get #memory() {
+    return (this.#identity ??= this.#guarded(() => this.#native.identity));
+  }
+
   /**
-   * What the function of an update does to the key of that update would have it called again, for ever.
-   * @param {Key} key
+   * @param {Key | undefined} key undefined: all
    * @param {Function} origin
    */
   #checkNotUpdating(key, origin) {
-    if (!this.#updating.some((updating) => isSameKey(updating, key))) return;
-    throw makeError(
-      'ERR_INVALID_ARG_VALUE',
-      ['key', key, 'is that of an update which has not ended'],
-      origin,
-    );
+    updates.checkNotRunning(this.#memory, 'key', key, origin);
   }
 
   /**
@@ -394,15 +395,6 @@ function ttlOption(options, origin) {
  */
 function expiry(options, origin) {
   return options === undefined ? undefined : ttlOption(source.checkOptions(options, origin), origin);
-}
-
-/**
- * @param {Key} one
- * @param {Key} other
- */
-function isSameKey(one, other) {
-  if (typeof one !== 'object' || typeof other !== 'object') return one === other || Object.is(one, other);
-  return one instanceof Uint8Array && other instanceof Uint8Array && Buffer.compare(one, other) === 0;
 }
 
 /**

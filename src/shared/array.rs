@@ -146,6 +146,14 @@ impl NativeArray {
         self.owner.array.with(|array| Ok(array.segment().handle()))
     }
 
+    /// Tells its memory from all other.
+    #[napi(getter)]
+    pub fn identity(&self) -> Result<String> {
+        self.owner
+            .array
+            .with(|array| Ok(format!("{:032x}", array.segment().identity())))
+    }
+
     /// By which those open it that are sent it.
     #[napi(getter)]
     pub fn travel_handle(&self) -> Result<String> {

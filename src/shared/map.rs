@@ -138,6 +138,14 @@ impl SharedTable {
         self.owner.table.with(|table| Ok(table.segment().handle()))
     }
 
+    /// Tells its memory from all other.
+    #[napi(getter)]
+    pub fn identity(&self) -> Result<String> {
+        self.owner
+            .table
+            .with(|table| Ok(format!("{:032x}", table.segment().identity())))
+    }
+
     /// By which those open it that are sent it.
     #[napi(getter)]
     pub fn travel_handle(&self) -> Result<String> {

@@ -210,6 +210,11 @@ impl ObjectSegment {
         Ok(MmapOptions::new().offset(at).len(bytes).map_raw(&self.fd)?)
     }
 
+    /// Tells the segment from all others, whichever way it was opened.
+    pub fn identity(&self) -> u128 {
+        self.header().map_or(0, Header::identity)
+    }
+
     /// A text by which another thread or process of this user opens the segment: by name, or by the descriptor of
     /// this process, which therefore must keep it open until then.
     pub fn handle(&self) -> String {
@@ -217,7 +222,7 @@ impl ObjectSegment {
             Some((name, Scope::Host)) => format!("name/{}", name.as_str()),
             _ => {
                 let (pid, fd) = (std::process::id(), self.fd.as_raw_fd());
-                let identity = self.header().map_or(0, Header::identity);
+                let identity = self.identity();
                 format!("fd/{pid}/{fd}/{identity:032x}")
             }
         }
@@ -227,7 +232,7 @@ impl ObjectSegment {
     /// open until [`release_sent`] lets go of it. A name goes with the segment's own number, so that another segment of
     /// that name is not taken for this one.
     pub fn travel_handle(self: &Arc<Self>) -> String {
-        let identity = self.header().map_or(0, Header::identity);
+        let identity = self.identity();
         if let Some((name, Scope::Host)) = &self.name {
             return format!("name/{}/{identity:032x}", name.as_str());
         }
@@ -251,7 +256,7 @@ impl ObjectSegment {
             let name = Name::new(name)?;
             let file = Directory::open()?.file(&name)?;
             let segment = Self::open_file(file, kind, Some((name, Scope::Host)))?;
-            if identity.is_some_and(|identity| segment.header().map_or(0, Header::identity) != identity) {
+            if identity.is_some_and(|identity| segment.identity() != identity) {
                 return Err(OpenError::NotFound);
             }
             return Ok(Arc::new(segment));
@@ -275,7 +280,7 @@ impl ObjectSegment {
             return Err(OpenError::NotFound);
         }
         let segment = Self::open_file(file, kind, None)?;
-        if segment.header()?.identity() != identity {
+        if segment.identity() != identity {
             return Err(OpenError::NotFound);
         }
         Ok(Arc::new(segment))
