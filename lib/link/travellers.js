@@ -38,6 +38,19 @@ function token() {
   return ownToken;
 }
 
+/** One for all objects, so that they have one shape. */
+const STAND_IN_PROPERTY = {
+  enumerable: true,
+  configurable: true,
+  /** @this {any} */
+  get() {
+    // The platform reads it while it clones, or somebody who looks.
+    if (!mayHaveStandIns) loadAddon()?.noteStandIn();
+    mayHaveStandIns = true;
+    return this[kTravel]();
+  },
+};
+
 /**
  * Lets an object travel.
  * @param {any} object
@@ -45,19 +58,9 @@ function token() {
  * @param {() => string} placeOf where its segment is; called whenever it is sent
  */
 function letTravel(object, kind, placeOf) {
-  const textOf = () => `${token()}:${kind}:${placeOf()}`;
   prototypes.add(getPrototypeOf(object));
-  Object.defineProperty(object, kTravel, { value: textOf });
-  Object.defineProperty(object, STAND_IN, {
-    enumerable: true,
-    configurable: true,
-    get() {
-      // The platform reads it while it clones, or somebody who looks.
-      if (!mayHaveStandIns) loadAddon()?.noteStandIn();
-      mayHaveStandIns = true;
-      return textOf();
-    },
-  });
+  Object.defineProperty(object, kTravel, { value: () => `${token()}:${kind}:${placeOf()}` });
+  Object.defineProperty(object, STAND_IN, STAND_IN_PROPERTY);
 }
 
 /**

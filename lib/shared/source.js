@@ -16,6 +16,8 @@ const { releaseSentLater } = require('./arrivals');
 const HANDLE = /^manycore:([a-z]+):(.+)$/s;
 const NAME = /^[A-Za-z0-9_\-:@][A-Za-z0-9._\-:@]*$/;
 const MAX_NAME_LENGTH = 200;
+/** What makes an object's handle. */
+const kHandleOf = Symbol('handleOf');
 
 /** Given to constructors by `open` and `from`. */
 class Place {
@@ -89,6 +91,15 @@ function textOf(handle) {
     : `manycore:${standIn.kind}:${standIn.place}`;
 }
 
+/** One getter for all objects: with one each, V8 would give each object a shape of its own, and its methods would be slow. */
+const HANDLE_PROPERTY = {
+  configurable: true,
+  /** @this {any} */
+  get() {
+    return this[kHandleOf]();
+  },
+};
+
 /**
  * Gives an object its handle, and lets it travel.
  * @param {object} object
@@ -96,10 +107,8 @@ function textOf(handle) {
  * @param {(form: 'handle' | 'travelHandle') => string} handleOf
  */
 function defineHandle(object, kind, handleOf) {
-  Object.defineProperty(object, 'handle', {
-    configurable: true,
-    get: () => `manycore:${kind}:${handleOf('handle')}`,
-  });
+  Object.defineProperty(object, kHandleOf, { value: () => `manycore:${kind}:${handleOf('handle')}` });
+  Object.defineProperty(object, 'handle', HANDLE_PROPERTY);
   letTravel(object, kind, () => {
     releaseSentLater();
     return handleOf('travelHandle');
