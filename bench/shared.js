@@ -19,14 +19,25 @@ const PROGRAM = path.join(__dirname, 'servers', 'shared.js');
 const TIMEOUT_MS = 300_000;
 
 const LIBRARIES = ['manycore', 'lmdb', 'redis'];
-/** How often a second process does as much again; apart, each with a store of its own, is what the machine gives. */
+/** How often a second process does as much again; apart, each with a store of its own. */
 const TEAMS = [
   { name: 'alone', library: 'manycore', processes: 1 },
   { name: 'together', library: 'manycore', processes: 2 },
   { name: 'apart', library: 'manycore', processes: 2, own: true },
 ];
-const SCALING = { contenders: TEAMS.map(({ name }) => name), peer: 'alone' };
+/** @type {import('./lib/driver').Metric[]} */
+const METRICS = [
+  { key: 'rate', label: 'per second', better: 'higher', digits: 0 },
+  { key: 'eachNs', label: 'ns each', better: 'lower', digits: 0 },
+];
+/** What the processors themselves do, all at work together, right before and after: nothing can scale better than that. */
+const STEPS = { key: 'stepsPerUs', label: 'steps of arithmetic per us', better: 'higher', digits: 0 };
 const OVERHEAD = { key: 'overheadBytes', label: 'bytes beyond key and value', better: 'lower', digits: 1 };
+const SCALING = {
+  contenders: TEAMS.map(({ name }) => name),
+  peer: 'alone',
+  metrics: /** @type {import('./lib/driver').Metric[]} */ ([...METRICS, STEPS]),
+};
 /**
  * Name, how many operations a process does at `--scale 1`, and how many processes do so at once.
  * @type {import('./lib/driver').Scenario[]}
@@ -98,8 +109,8 @@ async function measure(contender, scenario, { node, scale, entries }) {
   ];
   const { stdout, stderr } = await promisify(execFile)(node, args, { timeout: TIMEOUT_MS });
   if (stderr) process.stderr.write(stderr);
-  const { operations, elapsedNs, overheadBytes } = JSON.parse(stdout);
-  return { rate: (operations * 1e9) / elapsedNs, eachNs: elapsedNs / operations, overheadBytes };
+  const { operations, elapsedNs, ...told } = JSON.parse(stdout);
+  return { rate: (operations * 1e9) / elapsedNs, eachNs: elapsedNs / operations, ...told };
 }
 
 /** @type {import('./lib/driver').Benchmark} */
@@ -108,12 +119,9 @@ const benchmark = {
   title:
     'Operations on --entries keys with values of 64 characters (get, set) or {id, name, tags: [2], ok} (object-get, ' +
     'object-set), in one process and in two at once (-2); what a second process adds (-scaling), to the same map ' +
-    '(together) or with one of its own (apart); consuming from one of 100 rate limits (limit-2); memory per entry (overhead)',
+    '(together) or with one of its own (apart), and to what the processors do without any; consuming from one of 100 rate limits (limit-2); memory per entry (overhead)',
   peer: 'lmdb',
-  metrics: [
-    { key: 'rate', label: 'per second', better: 'higher', digits: 0 },
-    { key: 'eachNs', label: 'ns each', better: 'lower', digits: 0 },
-  ],
+  metrics: METRICS,
   options: {
     entries: {
       help: 'keys there are; at most 100,000 of them, spread out, are used',

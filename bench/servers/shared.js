@@ -2,7 +2,7 @@
 
 /*
  * What bench/shared.js runs: node shared.js LIBRARY SCENARIO COUNT PROCESSES ENTRIES own|shared. Prints {operations,
- * elapsedNs, overheadBytes}. With `own`, each process has a store to itself: nothing is shared but the machine.
+ * elapsedNs, stepsPerUs, overheadBytes}. With `own`, each process has a store to itself: nothing is shared but the machine.
  * Starts PROCESSES that do COUNT operations each on a store of ENTRIES: from the first one's beginning to the last one's
  * end is what counts.
  */
@@ -25,6 +25,8 @@ const CLIENTS = 100;
 const LIMIT = 1_500_000;
 const TEXT = 'x'.repeat(64);
 const OBJECT = { id: 12_345, name: 'Ada Lovelace', tags: ['a', 'b'], ok: true };
+const STEPS = 10_000;
+const STEP_ROUNDS = 1000;
 const keyOf = (index) => `user:${index}`;
 
 /** What each library offers: `open` the store of a place, and `make` and `remove` the place. */
@@ -183,6 +185,28 @@ async function operateAsync(store, scenario, count, keys) {
 
 const valueOf = (scenario) => (scenario.startsWith('object') ? OBJECT : TEXT);
 
+/** Steps of arithmetic, which need nothing of the machine but its processor. */
+function arithmetic(steps) {
+  let [a, b, c, d] = [1, 2, 3, 4];
+  for (let i = 0; i < steps; i++) {
+    a = (a + i) | 0;
+    b = (b ^ i) | 0;
+    c = (c + 7) | 0;
+    d = (d ^ 3) | 0;
+  }
+  return a + b + c + d;
+}
+
+/** How many of those the processor makes in a microsecond, just now. */
+function stepsPerUs() {
+  let sum = 0;
+  const began = process.hrtime.bigint();
+  for (let round = 0; round < STEP_ROUNDS; round++) sum += arithmetic(STEPS);
+  const elapsedUs = Number(process.hrtime.bigint() - began) / 1000;
+  // Looked at, so that the loop is not left out.
+  return Number.isNaN(sum) ? sum : (STEPS * STEP_ROUNDS) / elapsedUs;
+}
+
 /** Puts all entries in. */
 async function fill(store, scenario, entries, isAsync) {
   const value = valueOf(scenario);
@@ -208,11 +232,14 @@ async function work(library, scenario, count, place, entries, share) {
     await fill(store, scenario, entries, isAsync);
     await operate(store, scenario, Math.min(count, Math.max(30_000, used)), isAsync, keys);
   }
+  stepsPerUs();
   process.send('ready');
   await once(process, 'message');
+  const before = stepsPerUs();
   const beganNs = String(process.hrtime.bigint());
   const allowed = await operate(store, scenario, count, isAsync, keys);
-  process.send({ allowed, beganNs, endedNs: String(process.hrtime.bigint()) });
+  const endedNs = String(process.hrtime.bigint());
+  process.send({ allowed, beganNs, endedNs, stepsPerUs: (before + stepsPerUs()) / 2 });
   await store.end();
   await own?.remove();
   process.disconnect();
@@ -238,7 +265,10 @@ async function run(library, scenario, count, processes, entries, whose) {
   }
   const beganNs = ends.map((end) => BigInt(end.beganNs)).reduce((one, other) => (other < one ? other : one));
   const endedNs = ends.map((end) => BigInt(end.endedNs)).reduce((one, other) => (other > one ? other : one));
-  console.log(JSON.stringify({ operations, elapsedNs: Number(endedNs - beganNs), ...told }));
+  const steps = ends.reduce((sum, end) => sum + end.stepsPerUs, 0);
+  console.log(
+    JSON.stringify({ operations, elapsedNs: Number(endedNs - beganNs), stepsPerUs: steps, ...told }),
+  );
 }
 
 function failed() {

@@ -9,7 +9,10 @@ module.exports.sections = [
   {
     id: 'shared',
     title: 'Shared data',
-    text: 'A map in shared memory against lmdb and Redis on localhost; a rate limiter used by two processes at once.',
+    text:
+      'A map in shared memory against lmdb and Redis on localhost; a rate limiter used by two processes at once. What a ' +
+      'second process adds is told beside the steps of arithmetic, with nothing shared, that the processors make ' +
+      'meanwhile: two that share a core reach less than twice of those, and no map can scale better.',
     steps: [{ benchmark: 'shared', quick: ['--scenarios', 'get,set'] }],
     headlines: [
       {
