@@ -108,6 +108,12 @@ test('arguments are checked', async () => {
     type,
   );
   await assert.rejects(runOnce('a', 'b', 7), type);
+  const range = { code: 'ERR_OUT_OF_RANGE' };
+  // Neither of them is the other.
+  for (const key of [NaN, Infinity, -Infinity]) await assert.rejects(runOnce('a', key, assert.fail), range);
+  await assert.rejects(leader('é'.repeat(123), assert.fail), { ...range, message: /Received 'é+/ });
+  await assert.rejects(runOnce('é'.repeat(124), 'b', assert.fail), range);
+  assert.equal(await leader('é'.repeat(122), () => 'leads'), 'leads');
 });
 
 test('the example runs each job once, in whichever worker', async () => {

@@ -235,6 +235,9 @@ test('arguments are checked as in the Web Locks API', async () => {
   await locks.request('é'.repeat(126), () => {});
   assert.throws(() => new LockManager({ scope: 'galaxy' }), { code: 'ERR_INVALID_ARG_VALUE' });
   assert.throws(() => new LockManager({ namespace: 7 }), { code: 'ERR_INVALID_ARG_TYPE' });
+  for (const namespace of ['my app', '../x', 'é', 'x'.repeat(200)]) {
+    assert.throws(() => new LockManager({ namespace }), { code: 'ERR_INVALID_ARG_VALUE' });
+  }
 });
 
 test("Node's own manager answers the same calls alike", async (t) => {

@@ -324,6 +324,21 @@ test('without room it is full, and what is there stays', () => {
   assert.strictEqual(map.size, 0);
 });
 
+test('there are at most as many shards as have room for entries', () => {
+  for (const [capacityBytes, most] of [
+    [64 * 1024, 16],
+    [100_000, 16],
+    [2 ** 24, 1024],
+  ]) {
+    for (const evict of ['none', 'lru']) {
+      const map = new SharedMap({ capacityBytes, shards: most, averageEntryBytes: 16, evict });
+      assert.strictEqual(map.stats().shards, most);
+      assert.strictEqual(map.set('key', 'value').get('key'), 'value');
+    }
+    assert.throws(() => new SharedMap({ capacityBytes, shards: most + 1 }), { code: 'ERR_OUT_OF_RANGE' });
+  }
+});
+
 test('or the least recently used go', () => {
   const map = new SharedMap({ capacityBytes: 64 * 1024, evict: 'lru' });
   for (let i = 0; i < 1000; i++) {

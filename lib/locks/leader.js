@@ -2,8 +2,9 @@
 
 /** One of all processes of the machine does it: for as long as it lives, or once for a key. */
 
+const { makeError } = require('../core/errors');
 const { checkFunction, checkString, record, waitOptions } = require('./options');
-const { locks } = require('./manager');
+const { MAX_NAME_BYTES, locks } = require('./manager');
 
 /**
  * @param {string} name
@@ -11,11 +12,11 @@ const { locks } = require('./manager');
  * @param {object} [options]
  */
 async function leader(name, fn, options) {
-  checkString('name', name);
+  const lockName = nameWithin('-leader/', name);
   checkFunction('fn', fn);
   const { timeoutMs, signal } = waitOptions(options);
   const wanted = exclusively(timeoutMs, signal);
-  return locks.requestNamed(`-leader/${name}`, wanted, (lock, lost) => {
+  return locks.requestNamed(lockName, wanted, (lock, lost) => {
     const { fencingToken, ownerDied } = /** @type {import('./manager').Lock} */ (lock);
     return fn({
       name,
@@ -33,20 +34,36 @@ async function leader(name, fn, options) {
  * @param {object} [options]
  */
 async function runOnce(name, key, fn, options) {
-  checkString('name', name);
+  const lockName = nameWithin('-once/', name);
   if (typeof key !== 'number') checkString('key', key);
+  // As JSON they would all be the same.
+  else if (!Number.isFinite(key)) throw makeError('ERR_OUT_OF_RANGE', ['key', 'finite', key], runOnce);
   checkFunction('fn', fn);
   const { timeoutMs, signal } = waitOptions(record('options', options));
   const run = JSON.stringify([name, key]);
   if (locks.isRunDone(run)) return { ran: false };
   const wanted = exclusively(timeoutMs, signal);
-  return locks.requestNamed(`-once/${name}`, wanted, async (lock) => {
+  return locks.requestNamed(lockName, wanted, async (lock) => {
     if (locks.isRunDone(run)) return { ran: false };
     const { fencingToken, ownerDied } = /** @type {import('./manager').Lock} */ (lock);
     const value = await fn({ name, key, fencingToken, ownerDied });
     locks.noteRun(run);
     return { ran: true, value, fencingToken };
   });
+}
+
+/**
+ * The name of a lock that no request of a program's can have.
+ * @param {string} prefix
+ * @param {unknown} name
+ */
+function nameWithin(prefix, name) {
+  checkString('name', name);
+  const most = MAX_NAME_BYTES - prefix.length;
+  if (Buffer.byteLength(name) > most) {
+    throw makeError('ERR_OUT_OF_RANGE', ['name', `at most ${most} bytes long`, name], nameWithin);
+  }
+  return prefix + name;
 }
 
 /**

@@ -72,7 +72,7 @@ class Lock {
  */
 
 class LockManager {
-  #options;
+  #place;
   /** @type {Table | undefined} */
   #opened;
   /** Ticket of the request within whose callback the program is. @type {AsyncLocalStorage<number>} */
@@ -89,7 +89,8 @@ class LockManager {
       );
     }
     if (namespace !== undefined) checkString('options.namespace', namespace);
-    this.#options = { scope, name: namespace === undefined ? SEGMENT : `${SEGMENT}.${namespace}` };
+    const name = namespace === undefined ? SEGMENT : `${SEGMENT}.${namespace}`;
+    this.#place = named(name, { scope }, LockManager, 'options.namespace');
   }
 
   /** Opened with the first request. */
@@ -99,14 +100,13 @@ class LockManager {
   }
 
   #open() {
-    const { scope, name } = this.#options;
-    const open = () => Table.open(Kind.NAMES, named(name, { scope }, LockManager), MAX_REQUESTS, 0);
+    const open = () => Table.open(Kind.NAMES, this.#place, MAX_REQUESTS, 0);
     try {
       return open();
     } catch (error) {
       // What an older version of ours left, and nobody uses, would be in the way until the machine starts anew.
       const { code } = /** @type {NodeJS.ErrnoException} */ (error);
-      if (code !== 'ERR_MANYCORE_SEGMENT_VERSION' || !unlinkUnused(name)) throw error;
+      if (code !== 'ERR_MANYCORE_SEGMENT_VERSION' || !unlinkUnused(this.#place.subject)) throw error;
       return open();
     }
   }
@@ -276,6 +276,7 @@ function stolen() {
 /** The threads of all processes of this user on this machine. */
 const locks = new LockManager();
 
+module.exports.MAX_NAME_BYTES = MAX_NAME_BYTES;
 module.exports.Lock = Lock;
 module.exports.LockManager = LockManager;
 module.exports.locks = locks;

@@ -22,7 +22,7 @@ class SharedHistogram {
     const given = source.checkOptions(options, origin);
     const number = (/** @type {string} */ name, /** @type {any} */ rules) =>
       source.numberOption(`options.${name}`, given[name], { ...rules, origin });
-    const lowest = number('lowest', { fallback: 1, min: 1, max: MAX_SAFE_INTEGER / 2 });
+    const lowest = number('lowest', { fallback: 1, min: 1, max: Math.floor(MAX_SAFE_INTEGER / 2) });
     const highest = number('highest', { fallback: MAX_SAFE_INTEGER, min: lowest * 2, max: MAX_SAFE_INTEGER });
     const digits = number('significantDigits', { fallback: 3, min: 1, max: 5 });
     const { NativeHistogram } = source.addonFor('SharedHistogram');

@@ -16,6 +16,9 @@ const KIND = 'map';
 const DEFAULT_CAPACITY_BYTES = 16 * 1024 * 1024;
 const MIN_CAPACITY_BYTES = 64 * 1024;
 const MAX_CAPACITY_BYTES = 2 ** 38;
+const MAX_SHARDS = 1024;
+/** A shard of less may have no room for an entry beside its lists. */
+const MIN_SHARD_BYTES = 4096;
 const DEFAULT_ENTRY_BYTES = 128;
 const MAX_TTL_MS = 2 ** 40;
 /** Expiry arguments of the addon. */
@@ -358,14 +361,17 @@ function readOptions(options, origin) {
   if (evict !== 'none' && evict !== 'lru') {
     throw makeError('ERR_INVALID_ARG_VALUE', ['options.evict', evict, "must be 'none' or 'lru'"], origin);
   }
+  const capacityBytes = number('options.capacityBytes', given.capacityBytes, {
+    fallback: DEFAULT_CAPACITY_BYTES,
+    min: MIN_CAPACITY_BYTES,
+    max: MAX_CAPACITY_BYTES,
+    origin,
+  });
+  // The addon rounds up to a power of two.
+  const most = Math.min(MAX_SHARDS, 2 ** Math.floor(Math.log2(capacityBytes / MIN_SHARD_BYTES)));
   return {
-    capacityBytes: number('options.capacityBytes', given.capacityBytes, {
-      fallback: DEFAULT_CAPACITY_BYTES,
-      min: MIN_CAPACITY_BYTES,
-      max: MAX_CAPACITY_BYTES,
-      origin,
-    }),
-    shards: number('options.shards', given.shards, { fallback: 0, min: 1, max: 1024, origin }),
+    capacityBytes,
+    shards: number('options.shards', given.shards, { fallback: 0, min: 1, max: most, origin }),
     entryBytes: number('options.averageEntryBytes', given.averageEntryBytes, {
       fallback: DEFAULT_ENTRY_BYTES,
       min: 16,

@@ -36,12 +36,13 @@ class Place {
  * @param {unknown} name
  * @param {any} options
  * @param {Function} origin
+ * @param {string} [argument] which says the name
  */
-function named(name, options, origin) {
-  if (typeof name !== 'string') throw makeError('ERR_INVALID_ARG_TYPE', ['name', 'a string', name], origin);
+function named(name, options, origin, argument = 'name') {
+  if (typeof name !== 'string') throw makeError('ERR_INVALID_ARG_TYPE', [argument, 'a string', name], origin);
   if (!NAME.test(name) || name.length > MAX_NAME_LENGTH) {
     const reason = `must have 1 to ${MAX_NAME_LENGTH} letters, digits and any of . _ - : @, not a dot first`;
-    throw makeError('ERR_INVALID_ARG_VALUE', ['name', name, reason], origin);
+    throw makeError('ERR_INVALID_ARG_VALUE', [argument, name, reason], origin);
   }
   const { create = true, scope = 'host' } = checkOptions(options, origin);
   if (create !== 'exclusive' && typeof create !== 'boolean') {
