@@ -9,7 +9,8 @@
 const { replaceMethod } = require('./marks');
 const { kDispatch } = require('./node-internals');
 const { PortInbox } = require('./port-inbox');
-const { hookClone, nodes } = require('./preload');
+const { hookClone } = require('./install-lazily');
+const { nodes } = require('./preload');
 const { takeBy } = require('./receive');
 
 const { MessageChannel: NodeChannel, MessagePort } = nodes;

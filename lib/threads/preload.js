@@ -8,7 +8,6 @@
  * Elsewhere it only tells what Node's own exports are, whatever has been replaced since.
  */
 
-const path = require('node:path');
 const workerThreads = /** @type {any} */ (require('node:worker_threads'));
 
 const ENVIRONMENT_KEY = 'manycore.link';
@@ -65,6 +64,8 @@ let isStarted = false;
 let isRef = true;
 /** Within what Node does with the port as listeners come and go. */
 let isNodeActing = false;
+/** Methods of the port that are hooked. @type {Record<string, Function>} */
+let originals;
 /** Ports whose messages do not all come from Node's own queue. @type {WeakMap<object, () => { message: any } | undefined>} */
 const takers = new WeakMap();
 
@@ -91,7 +92,7 @@ function connect() {
   if (isClosed || ticket === undefined) return false;
   const addon = loadAddon(ticket.addonFile);
   if (addon === null) return stayAlone();
-  const attachment = [path.join(__dirname, 'attach.js')];
+  const attachment = [`${__dirname}/attach.js`];
   const [{ attach }] = require('../core/own-code').loadShared(addon, 'attach', attachment, true);
   ({ channel, endpoint } = attach(addon, ticket, port, { isStarted, isRef }));
   return true;
@@ -155,55 +156,105 @@ function isForLanes(data) {
   return (left-- <= 0 || isOurs(data)) && connect();
 }
 
-function hookMessages() {
-  hide(port, 'postMessage', function postMessage(/** @type {any} */ value, /** @type {any} */ _transfer) {
+/**
+ * What the port has instead of methods of its class; a class, for its methods have the properties that those have. Such
+ * code is compiled in each worker: there is as little of it as can be.
+ */
+class Hooks {
+  postMessage() {
     if (channel === null && !isForLanes(undefined)) {
       // Looked up: it may have been replaced, see `marks.js`.
       return Reflect.apply(MessagePort.prototype.postMessage, port, arguments);
     }
     const lanes = /** @type {import('./channel').Channel} */ (channel);
     // Almost all messages: rest parameters would make an array for each.
-    if (arguments.length === 1 && lanes.post(value)) return;
+    if (arguments.length === 1 && lanes.post(arguments[0])) return;
     lanes.postWithArguments(arguments);
-  });
-  hide(port, kDispatch, (/** @type {any} */ data, /** @type {any} */ type, /** @type {any} */ event) => {
+  }
+
+  /**
+   * @param {any} data
+   * @param {any} type
+   * @param {any} event
+   */
+  [kDispatch](data, type, event) {
     const isMessage = event === undefined && !isEmitting && (type === 'message' || type === 'messageerror');
     // Closed, by this side or because the port was passed on.
     if (type === 'close') close();
     if (!isMessage) return dispatch.call(port, data, type, event);
     if (channel === null && !isForLanes(data)) return dispatch.call(port, revived(data), type, event);
     channel?.receiveFromPort({ data, type, ports: port[kReceivedPorts] });
-  });
-  const { emit } = port;
-  hide(port, 'emit', (/** @type {any[]} */ ...args) => {
+  }
+
+  /**
+   * @param {any} _type
+   * @param {any} _arg
+   */
+  emit(_type, _arg) {
     isEmitting = true;
     try {
-      return Reflect.apply(emit, port, args);
+      return Reflect.apply(originals.emit, port, arguments);
     } finally {
       isEmitting = false;
     }
-  });
+  }
+
+  start() {
+    Reflect.apply(originals.start, port, []);
+    setStarted(true);
+  }
+
+  ref() {
+    setHold(true);
+    return Reflect.apply(originals.ref, port, arguments);
+  }
+
+  unref() {
+    setHold(false);
+    return Reflect.apply(originals.unref, port, arguments);
+  }
+
+  /** @param {any} _callback */
+  close(_callback) {
+    close();
+    return Reflect.apply(originals.close, port, arguments);
+  }
 }
 
-/** Delivery starts with the first listener and stops with the last, as Node starts and stops the port. */
-function hookListeners() {
+function hookPort() {
+  const { emit, start, ref, unref, close: closePort } = port;
+  originals = { emit, start, ref, unref, close: closePort };
+  addMethods(port, Hooks);
+  // Delivery starts with the first listener and stops with the last, as Node starts and stops the port.
   for (const symbol of Object.getOwnPropertySymbols(port)) {
     const isAdded = symbol.description === 'kNewListener';
     if (!isAdded && symbol.description !== 'kRemoveListener') continue;
-    const original = port[symbol];
-    const descriptor = Object.getOwnPropertyDescriptor(port, symbol);
-    Object.defineProperty(port, symbol, {
-      ...descriptor,
-      value(/** @type {any[]} */ ...args) {
-        isNodeActing = true;
-        const result = Reflect.apply(original, port, args);
-        isNodeActing = false;
-        if (args[1] === 'message' && args[0] === (isAdded ? 1 : 0)) setStarted(isAdded);
-        return result;
-      },
-    });
+    const descriptor = /** @type {PropertyDescriptor} */ (Object.getOwnPropertyDescriptor(port, symbol));
+    const original = descriptor.value;
+    descriptor.value = (
+      /** @type {number} */ size,
+      /** @type {string} */ type,
+      /** @type {any[]} */ ...more
+    ) => {
+      isNodeActing = true;
+      const result = Reflect.apply(original, port, [size, type, ...more]);
+      isNodeActing = false;
+      if (type === 'message' && size === (isAdded ? 1 : 0)) setStarted(isAdded);
+      return result;
+    };
+    Object.defineProperty(port, symbol, descriptor);
   }
   if (port.listenerCount('message') > 0) setStarted(true);
+}
+
+/**
+ * @param {object} object
+ * @param {Function} Class
+ */
+function addMethods(object, Class) {
+  const methods = Object.getOwnPropertyDescriptors(Class.prototype);
+  delete methods.constructor;
+  Object.defineProperties(object, methods);
 }
 
 /** @param {boolean} on */
@@ -217,27 +268,6 @@ function close() {
   isClosed = true;
   endpoint?.close();
   channel?.close();
-}
-
-function hookMethods() {
-  /** @type {Record<string, () => void>} */
-  const before = {
-    ref: () => setHold(true),
-    unref: () => setHold(false),
-    close,
-  };
-  for (const [name, act] of Object.entries(before)) {
-    const original = port[name];
-    hide(port, name, (/** @type {any[]} */ ...args) => {
-      act();
-      return Reflect.apply(original, port, args);
-    });
-  }
-  const { start } = port;
-  hide(port, 'start', () => {
-    Reflect.apply(start, port, []);
-    setStarted(true);
-  });
 }
 
 /** @param {boolean} on */
@@ -256,41 +286,50 @@ const incoming = {
   revive: revived,
 };
 
-/** What belongs to ports of any kind, and to the module, but is loaded with its first use. */
+/** What ports of any kind have, loaded with its first use. */
+class PortMethods {
+  /**
+   * @this {any}
+   * @param {any} value
+   * @param {any} options
+   */
+  request(value, options) {
+    return Reflect.apply(loadCalls().request, this, [value, options]);
+  }
+
+  /**
+   * @this {any}
+   * @param {any} value
+   * @param {any} options
+   */
+  call(value, options) {
+    return Reflect.apply(loadCalls().call, this, [value, options]);
+  }
+
+  /**
+   * @this {any}
+   * @param {any} handler
+   */
+  onRequest(handler) {
+    return Reflect.apply(loadCalls().onRequest, this, [handler]);
+  }
+}
+
+function loadCalls() {
+  connect();
+  return require('./calls').methods;
+}
+
+/** What belongs to ports of any kind, and to the module. */
 function hookOthers() {
   const { prototype } = MessagePort;
   Object.defineProperty(prototype, kDispatch, {
     configurable: true,
     writable: true,
-    value(/** @type {any} */ data, /** @type {any} */ type, /** @type {any} */ event) {
-      if (event === undefined && isOurs(data) && connect()) {
-        return Reflect.apply(prototype[kDispatch], this, [data, type, event]);
-      }
-      const isMessage = event === undefined && type === 'message';
-      if (isMessage) {
-        incoming.arrived();
-        data = incoming.revive(data);
-      }
-      return Reflect.apply(dispatch, this, [data, type, event]);
-    },
+    value: dispatchOfAny,
   });
-  const loaded = () => (connect(), require('./calls').methods);
   const portMethods = Object.create(Object.getPrototypeOf(prototype));
-  /** @type {Record<string, (this: any, ...args: any[]) => any>} */
-  const methods = {
-    request(value, options) {
-      return Reflect.apply(loaded().request, this, [value, options]);
-    },
-    call(value, options) {
-      return Reflect.apply(loaded().call, this, [value, options]);
-    },
-    onRequest(handler) {
-      return Reflect.apply(loaded().onRequest, this, [handler]);
-    },
-  };
-  for (const [name, value] of Object.entries(methods)) {
-    Object.defineProperty(portMethods, name, { configurable: true, writable: true, value });
-  }
+  addMethods(portMethods, PortMethods);
   Object.setPrototypeOf(prototype, portMethods);
   module.exports.portMethods = portMethods;
 
@@ -301,6 +340,24 @@ function hookOthers() {
     };
   }
   replaceBroadcastChannel();
+}
+
+/**
+ * How messages on ports of any kind are delivered.
+ * @this {any}
+ * @param {any} data
+ * @param {any} type
+ * @param {any} event
+ */
+function dispatchOfAny(data, type, event) {
+  if (event === undefined && isOurs(data) && connect()) {
+    return Reflect.apply(MessagePort.prototype[kDispatch], this, [data, type, event]);
+  }
+  if (event === undefined && type === 'message') {
+    incoming.arrived();
+    data = incoming.revive(data);
+  }
+  return Reflect.apply(dispatch, this, [data, type, event]);
 }
 
 /** Replaces it on the built-in module and the global object. */
@@ -331,96 +388,10 @@ function receiveMessageOnPort(from) {
   return message;
 }
 
-/**
- * What replaces the exports of the built-in module, loaded when one is asked for.
- * @param {string[]} names
- * @param {string} threadName
- */
-function installLazily(names, threadName) {
-  if (!('threadName' in nodes)) Object.assign(workerThreads, { threadName, isInternalThread: false });
-  for (const name of names) {
-    if (workerThreads[name] !== nodes[name] || name === 'threadName' || name === 'isInternalThread') continue;
-    const settle = (/** @type {any} */ value) =>
-      Object.defineProperty(workerThreads, name, {
-        configurable: true,
-        enumerable: true,
-        writable: true,
-        value,
-      });
-    Object.defineProperty(workerThreads, name, {
-      configurable: true,
-      enumerable: true,
-      get() {
-        const { install, installed } = require('./install');
-        install();
-        settle(installed[name]);
-        return installed[name];
-      },
-      set: settle,
-    });
-  }
-  const global = Object.getOwnPropertyDescriptor(globalThis, 'MessageChannel');
-  if (global?.configurable !== true || !names.includes('MessageChannel')) return;
-  // Not only when the class is asked for: a global function that changes meanwhile would be noticed.
-  hookClone();
-  Object.defineProperty(globalThis, 'MessageChannel', {
-    configurable: true,
-    enumerable: global.enumerable,
-    get: () => workerThreads.MessageChannel,
-    set(value) {
-      Object.defineProperty(globalThis, 'MessageChannel', {
-        configurable: true,
-        enumerable: global.enumerable,
-        writable: true,
-        value,
-      });
-    },
-  });
-}
-
-let isCloneHooked = false;
-
-/** Lets `structuredClone` take ports along, which may be known here. */
-function hookClone() {
-  if (isCloneHooked) return;
-  isCloneHooked = true;
-  const { structuredClone: clone } = globalThis;
-  const { enumerable, configurable } = /** @type {PropertyDescriptor} */ (
-    Object.getOwnPropertyDescriptor(globalThis, 'structuredClone')
-  );
-  /** @this {any} */
-  function structuredClone(/** @type {any} */ _value, /** @type {any} */ _options) {
-    if (arguments.length < 2) return Reflect.apply(clone, this, arguments);
-    return require('./local-ports').cloneWatched(clone, arguments);
-  }
-  Object.defineProperty(structuredClone, 'length', { value: clone.length, configurable: true });
-  Object.defineProperty(globalThis, 'structuredClone', {
-    configurable,
-    enumerable,
-    writable: true,
-    value: structuredClone,
-  });
-}
-
-/**
- * @param {object} object
- * @param {PropertyKey} name
- * @param {Function} value
- */
-function hide(object, name, value) {
-  const inherited = /** @type {any} */ (object)[name];
-  if (typeof name === 'string') {
-    Object.defineProperty(value, 'name', { value: name, configurable: true });
-    Object.defineProperty(value, 'length', { value: inherited.length, configurable: true });
-  }
-  Object.defineProperty(object, name, { value, writable: true, enumerable: false, configurable: true });
-}
-
 module.exports.ALONE = ALONE;
 module.exports.BroadcastChannel = BroadcastChannel;
 module.exports.FEW_MESSAGES = FEW_MESSAGES;
 module.exports.connect = connect;
-module.exports.hookClone = hookClone;
 module.exports.dispatch = dispatch;
 module.exports.incoming = incoming;
 module.exports.nodes = nodes;
@@ -437,12 +408,10 @@ module.exports.takers = takers;
 module.exports.receiveMessageOnPort = receiveMessageOnPort;
 
 if (ticket !== undefined) {
-  hookMessages();
-  hookListeners();
-  hookMethods();
+  hookPort();
   hookOthers();
   workerThreads.workerData = revived(workerThreads.workerData);
-  if (ticket.installed !== null) installLazily(ticket.installed, ticket.name);
+  if (ticket.installed !== null) require('./install-lazily').installLazily(ticket.installed, ticket.name);
   if (left <= 0) connect();
   if (ticket.wakeUp !== undefined) require('./spare').prepare(ticket.wakeUp);
 }
