@@ -3,7 +3,10 @@
 /* What users of tinypool and workerpool do with their pools, done with those and with ours. */
 
 const assert = require('node:assert/strict');
+const { once } = require('node:events');
 const { test } = require('node:test');
+const { pathToFileURL } = require('node:url');
+const { MessageChannel } = require('node:worker_threads');
 const workerpool = require('workerpool');
 const { Pool } = require('..');
 const { WATCHDOG, fixture, raised, shared } = require('./support/pool');
@@ -78,6 +81,117 @@ likeWorkerpool(
   { totalWorkers: 1, busyWorkers: 0, idleWorkers: 1, pendingTasks: 0, activeTasks: 0 },
 );
 
+/**
+ * Runs a script with pools whose worker registers what workerpool's documentation does.
+ * @param {string} name
+ * @param {(pool: any) => Promise<any>} script
+ * @param {any} expected
+ */
+function documentedByWorkerpool(name, script, expected) {
+  test(`workerpool: ${name}`, WATCHDOG, async (t) => {
+    for (const library of [workerpool, /** @type {any} */ (Pool)]) {
+      const workerData = library === workerpool ? 'workerpool' : 'manycore';
+      const settings = { workerType: 'thread', maxWorkers: 1, workerThreadOpts: { workerData } };
+      const pool = library.pool(fixture('registered.js'), { ...settings, abortListenerTimeout: 60_000 });
+      t.after(() => pool.terminate(true));
+      assert.deepEqual(await script(pool), expected, workerData);
+    }
+  });
+}
+
+documentedByWorkerpool(
+  'functions that a file registers',
+  async (pool) => {
+    const proxy = await pool.proxy();
+    const numbers = new Uint8Array([1, 2]);
+    const sum = await pool.exec('sum', [numbers], { transfer: [numbers.buffer] });
+    return [
+      await pool.exec('fibonacci', [10]),
+      await proxy.fibonacci(10),
+      await pool.exec('later', ['x']),
+      sum,
+      numbers.length,
+      [...(await pool.exec('array', [3]))],
+    ];
+  },
+  [55, 55, 'x', 3, 0, [0, 1, 2]],
+);
+
+documentedByWorkerpool(
+  'a task that ends when its abort listener is called leaves its worker',
+  async (pool) => {
+    const before = await pool.exec('who');
+    const words = shared();
+    const task = pool.exec('untilAborted', [words]);
+    await raised(words, 1);
+    const { name } = await task.cancel().catch((/** @type {Error} */ error) => error);
+    return [name, (await pool.exec('who')) === before];
+  },
+  ['CancellationError', true],
+);
+
+// Documented, but `emit` is no function there.
+test('workerpool: `this` of registered and of sent functions has the worker', WATCHDOG, async (t) => {
+  const pool = new Pool(fixture('registered.js'), { maxThreads: 1 });
+  t.after(() => pool.terminate(true));
+  /** @type {any[]} */
+  const events = [];
+  const on = (/** @type {any} */ payload) => events.push(payload.status);
+  assert.equal(await pool.exec('events', [], { on }), true);
+  const sent = function (/** @type {string} */ status) {
+    // @ts-ignore
+    this.worker.emit({ status });
+  };
+  await pool.exec(sent, ['sent'], { on });
+  assert.deepEqual(events, ['in_progress', 'complete', 'sent']);
+});
+
+test('workerpool: what waits when a pool is terminated is rejected', WATCHDOG, async () => {
+  for (const library of [workerpool, /** @type {any} */ (Pool)]) {
+    const pool = library.pool({ workerType: 'thread', minWorkers: 1, maxWorkers: 1 });
+    const words = shared();
+    const running = pool.exec(
+      (/** @type {Int32Array} */ all) => {
+        Atomics.store(all, 1, 1);
+        Atomics.notify(all, 1);
+        Atomics.wait(all, 0, 0);
+        return 'released';
+      },
+      [words],
+    );
+    await raised(words, 1);
+    const waiting = pool.exec(() => 1).catch((/** @type {Error} */ { message }) => message);
+    const end = pool.terminate();
+    assert.equal(await waiting, 'Pool terminated');
+    Atomics.store(words, 0, 1);
+    Atomics.notify(words, 0);
+    assert.equal(await running, 'released');
+    await end;
+  }
+});
+
+test('workerpool: the module and our class have the same about them', () => {
+  const ours = /** @type {any} */ (Pool);
+  assert.deepEqual(
+    [ours.platform, ours.isMainThread, typeof ours.cpus],
+    [workerpool.platform, workerpool.isMainThread, typeof workerpool.cpus],
+  );
+  for (const name of ['CancellationError', 'TimeoutError']) {
+    assert.ok(new ours.Promise[name]('x') instanceof Error);
+  }
+});
+
+test('workerpool: a cancelled task rejects with the error of the class', WATCHDOG, async (t) => {
+  const pool = new Pool({ maxThreads: 1 });
+  t.after(() => pool.terminate(true));
+  const forever = () => {
+    for (;;);
+  };
+  const { CancellationError, TimeoutError } = /** @type {any} */ (Pool).Promise;
+  await assert.rejects(pool.exec(forever).cancel(), CancellationError);
+  await assert.rejects(pool.exec(forever).timeout(20), TimeoutError);
+});
+
 test('workerpool: a proxy has what a worker registers, events come with it', WATCHDOG, async (t) => {
   const pool = new Pool({ filename: fixture('inside.js'), minWorkers: 1, maxWorkers: 1 });
   t.after(() => pool.terminate(true));
@@ -118,6 +232,34 @@ function tinypool(Class, t, options) {
   t.after(() => pool.destroy());
   return pool;
 }
+
+likeTinypool(
+  'files are told by URL, as strings and as objects, once and for a task',
+  async (Class, t) => {
+    const url = pathToFileURL(fixture('exported.js'));
+    const results = [];
+    for (const filename of [url, url.href]) {
+      results.push(await tinypool(Class, t, { filename }).run('x', { name: 'echo' }));
+    }
+    results.push(await tinypool(Class, t, { filename: null }).run('y', { filename: url, name: 'echo' }));
+    return results;
+  },
+  ['x', 'x', 'y'],
+);
+
+likeTinypool(
+  'a port is given to a task',
+  async (Class, t) => {
+    const { port1, port2 } = new MessageChannel();
+    const task = tinypool(Class, t).run({ port: port1 }, { transferList: [port1], name: 'answerOnce' });
+    port2.postMessage('hello');
+    const [answer] = await once(port2, 'message');
+    await task;
+    port2.close();
+    return answer;
+  },
+  'hello back',
+);
 
 likeTinypool('tasks run by name', (Class, t) => tinypool(Class, t).run('x', { name: 'echo' }), 'x');
 

@@ -52,6 +52,29 @@ test('a pool takes a thread that has loaded the file of its tasks', WATCHDOG, as
   assert.equal(await pool.run(null, { name: 'other' }), 'other');
 });
 
+test('a rehearsal leaves nothing for the program to see', WATCHDOG, async (t) => {
+  const emitted = t.mock.method(process, 'emit');
+  await Pool.warm(1, ONE);
+  assert.deepEqual(
+    emitted.mock.calls.map(({ arguments: [name] }) => name).filter((name) => name === 'worker'),
+    [],
+  );
+  const { pool, isTaken } = make(t);
+  assert.ok(isTaken);
+  assert.deepEqual(Object.keys(await pool.proxy()).sort(), ['exit', 'other']);
+  assert.deepEqual([pool.completed, pool.stats().totalWorkers, pool.histogram.runTime.max > 0], [1, 1, true]);
+});
+
+test('threads that are let go while they rehearse are gone', WATCHDOG, async () => {
+  for (let i = 0; i < 10; i++) {
+    const kept = Pool.warm(1, ONE);
+    // At another point of their start each time.
+    for (let turns = 0; turns < i * 40; turns++) await new Promise(setImmediate);
+    await Pool.warm(0);
+    await kept;
+  }
+});
+
 test('each thread serves one pool, and is replaced', WATCHDOG, async (t) => {
   await Pool.warm(2, ONE);
   const ids = new Set();

@@ -78,7 +78,7 @@ export interface PoolHistogram {
 
 export interface PoolOptions {
   /** The file with the functions that tasks call: an absolute path or a `file:` URL. Default: null. */
-  filename?: string | null;
+  filename?: string | URL | null;
   /** The export that `run()` calls. Default: `'default'`. */
   name?: string | null;
   /** Workers that are always there. Default: half the processors, at least 1. */
@@ -189,6 +189,8 @@ export interface PoolOptions {
   workerType?: 'auto' | 'thread' | 'process';
   /** As `terminateTimeout`. */
   workerTerminateTimeout?: number;
+  /** As `abortGraceMs`. */
+  abortListenerTimeout?: number;
   /** `'lifo'`: the last task first. */
   queueStrategy?: 'fifo' | 'lifo' | TaskQueue;
 }
@@ -205,7 +207,7 @@ export type AnySignal =
 
 export interface RunOptions {
   transferList?: readonly Transferable[];
-  filename?: string | null;
+  filename?: string | URL | null;
   name?: string | null;
   /**
    * Rejects the task with an AbortError at once. One that runs hears of it by `taskSignal()`, and its worker is
@@ -305,7 +307,8 @@ export declare class Pool<T = any, R = any> extends EventEmitterAsyncResource {
    * Starts `minThreads` workers.
    * @throws TypeError and RangeError for options that cannot be; ERR_FEATURE_UNAVAILABLE_ON_PLATFORM without addon
    */
-  constructor(options?: PoolOptions | string);
+  constructor(options?: PoolOptions | string | URL);
+  constructor(filename: string | URL, options?: Omit<PoolOptions, 'filename'>);
 
   /**
    * Runs a task: the argument of the handler, as structured clone makes it. Rejects with what the handler threw,
@@ -353,7 +356,7 @@ export declare class Pool<T = any, R = any> extends EventEmitterAsyncResource {
   close(options?: { force?: boolean }): Promise<void>;
   /** Ends all workers. Tasks that are not over are rejected. The pool can be used again. */
   destroy(): Promise<void>;
-  /** `destroy()` if forced, else `close()`. */
+  /** As `destroy()` if forced, else as `close()`. Tasks that no worker has begun are rejected. */
   terminate(force?: boolean, timeoutMs?: number): Promise<void>;
 
   readonly maxThreads: number;
@@ -381,7 +384,20 @@ export declare class Pool<T = any, R = any> extends EventEmitterAsyncResource {
    * What counts is what a thread is started with: `filename`, `name`, `env`, `argv`, `execArgv`, `resourceLimits`,
    * `workerData` (the same object), `trackUnmanagedFds`, `workerThreadOpts`, and whether output is inherited.
    */
-  static warm(count: number, options?: PoolOptions | string): Promise<void>;
+  static warm(count: number, options?: PoolOptions | string | URL): Promise<void>;
+
+  /** As `new Pool()`, for those who know it from workerpool. */
+  static pool(options?: PoolOptions | string | URL): Pool;
+  static pool(filename: string | URL, options?: Omit<PoolOptions, 'filename'>): Pool;
+  /** What `exec()` returns, with the classes of the errors that its calls reject with. */
+  static readonly Promise: {
+    readonly CancellationError: new (message?: string) => Error;
+    readonly TimeoutError: new (message?: string) => Error;
+  };
+  /** Processors of this machine. */
+  static readonly cpus: number;
+  static readonly isMainThread: boolean;
+  static readonly platform: 'node';
 
   static readonly isWorkerThread: boolean;
   static readonly workerData: any;
@@ -465,7 +481,17 @@ export declare function taskSignal(): AbortSignal;
  */
 export declare function workerEmit(payload: any): void | Promise<void>;
 
-/** In a worker: makes functions known by name to `exec()` and `proxy()`. */
+/** `this` of functions that a worker registers by `worker()`, or that `exec()` sends. */
+export interface PoolReceiver {
+  readonly worker: {
+    /** As `workerEmit()`. */
+    emit(payload: any): void | Promise<void>;
+    /** Calls back when the current task is to stop. One that ends within `abortGraceMs` leaves its worker. */
+    addAbortListener(listener: () => any): void;
+  };
+}
+
+/** In a worker: makes functions known by name to `exec()` and `proxy()`, with a `PoolReceiver` as `this`. */
 export declare function worker(
   methods?: Record<string, (...args: any[]) => any>,
   options?: { onTerminate?: (code?: number) => any },

@@ -41,6 +41,8 @@ class CancellablePromise extends Promise {
   }
 }
 
+Object.assign(CancellablePromise, { CancellationError, TimeoutError });
+
 module.exports.CancellablePromise = CancellablePromise;
 module.exports.CancellationError = CancellationError;
 module.exports.TimeoutError = TimeoutError;

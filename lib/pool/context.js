@@ -33,6 +33,8 @@ const controllers = new Map();
 const methods = new Map();
 /** @type {((code?: number) => any)[]} */
 const terminators = [];
+/** `this` of functions that a worker registers, or that are sent to it. */
+const receiver = { worker: { emit: workerEmit, addAbortListener } };
 
 /**
  * @param {Runner} theRunner
@@ -112,6 +114,18 @@ function abortTask(slot) {
 }
 
 /**
+ * Calls back when the current task is to stop, for it to clean up and end.
+ * @param {() => any} listener whose failure leaves the task to be ended with its worker
+ */
+function addAbortListener(listener) {
+  if (typeof listener !== 'function') {
+    throw makeError('ERR_INVALID_ARG_TYPE', ['listener', 'of type function', listener], addAbortListener);
+  }
+  const call = async () => listener();
+  taskSignal().addEventListener('abort', () => void call().catch(() => {}), { once: true });
+}
+
+/**
  * Tells the caller of the current task something, while it goes on: its `onProgress`, or `on` of `exec()`.
  * @param {any} payload
  */
@@ -146,6 +160,7 @@ function worker(functions = {}, options = {}) {
 
 module.exports.context = context;
 module.exports.methods = methods;
+module.exports.receiver = receiver;
 module.exports.terminators = terminators;
 module.exports.enterWorker = enterWorker;
 module.exports.runTask = runTask;

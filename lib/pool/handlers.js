@@ -3,7 +3,7 @@
 /** In a worker: the functions that tasks call, loaded when first needed. */
 
 const path = require('node:path');
-const { methods } = require('./context');
+const { methods, receiver } = require('./context');
 
 const FOREIGN = path.join(__dirname, 'foreign.js');
 
@@ -20,12 +20,22 @@ const FOREIGN = path.join(__dirname, 'foreign.js');
 /** Name of the handler that lists what `proxy()` offers. */
 const METHODS = 'methods';
 
+/** Those of files, each loaded once. @type {Map<string, Handler>} */
+const ofFiles = new Map();
+
 /**
  * @param {any[]} definition see `Definitions`
  * @returns {Handler}
  */
 function makeHandler([filename, name, isSpread, source]) {
-  return { filename, name, isSpread, source, call: null, loading: null };
+  /** @type {Handler} */
+  const handler = { filename, name, isSpread, source, call: null, loading: null };
+  if (filename === null || source !== null) return handler;
+  const key = JSON.stringify([filename, name, isSpread]);
+  const known = ofFiles.get(key);
+  if (known !== undefined) return known;
+  ofFiles.set(key, handler);
+  return handler;
 }
 
 /** @param {Handler} handler */
@@ -51,13 +61,13 @@ function load(handler) {
  * @returns {Promise<((...args: any[]) => any) | null>}
  */
 async function find({ filename, name, isSpread, source }) {
-  if (source !== null) return compile(source);
+  if (source !== null) return compile(source).bind(receiver);
   if (filename !== null) {
     const exported = await findExported(filename, name);
     if (exported !== null) return exported;
   }
   const method = /** @type {any} */ (methods.get(name));
-  if (method !== undefined) return method;
+  if (method !== undefined) return method.bind(receiver);
   if (isSpread && name === METHODS) return () => listMethods(filename);
   if (isSpread) throw new Error(`Unknown method "${name}"`);
   return null;

@@ -147,6 +147,7 @@ function translate(given) {
   rename('minWorkers', 'minThreads', options.minWorkers === 'max' ? atMost : options.minWorkers);
   rename('maxQueueSize', 'maxQueue');
   rename('workerTerminateTimeout', 'terminateTimeout');
+  rename('abortListenerTimeout', 'abortGraceMs');
   rename('workerType', 'runtime', WORKER_TYPES[options.workerType] ?? options.workerType);
   rename('forkArgs', 'argv');
   const { queueStrategy } = options;
@@ -154,7 +155,17 @@ function translate(given) {
     rename('queueStrategy', 'taskQueue', new (require('./task-queues').LifoTaskQueue)());
   } else if (typeof queueStrategy === 'object') rename('queueStrategy', 'taskQueue');
   if (options.isolateWorkers === true) options.maxTasksPerWorker = 1;
+  if (isFileURL(options.filename)) options.filename = toPath(options.filename);
   return options;
+}
+
+/**
+ * What a pool is made with: the options, or the file with or without options.
+ * @param {any} options
+ * @param {any} further
+ */
+function optionsOf(options, further) {
+  return typeof options === 'string' || isFileURL(options) ? { ...further, filename: options } : options;
 }
 
 /**
@@ -230,13 +241,27 @@ function checkRuntime(runtime, options) {
   if (Array.isArray(options.stdio)) throw new TypeError(`options.stdio must be one of ${STDIO.join(', ')}`);
 }
 
-/**
- * @template {string | null} T
- * @param {T} filename
- */
-function toPath(filename) {
-  return filename !== null && filename.startsWith('file:') ? fileURLToPath(filename) : filename;
+/** @param {any} value maybe of another realm */
+function isFileURL(value) {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    value.protocol === 'file:' &&
+    typeof value.href === 'string'
+  );
 }
 
+/**
+ * @template {string | URL | null} T
+ * @param {T} filename
+ * @returns {T extends null ? string | null : string}
+ */
+function toPath(filename) {
+  const text = /** @type {any} */ (isFileURL(filename) ? /** @type {any} */ (filename).href : filename);
+  return text !== null && text.startsWith('file:') ? fileURLToPath(text) : text;
+}
+
+module.exports.isFileURL = isFileURL;
+module.exports.optionsOf = optionsOf;
 module.exports.resolve = resolve;
 module.exports.toPath = toPath;

@@ -3,7 +3,7 @@
 const { EventEmitterAsyncResource } = require('node:events');
 const { makeError } = require('../core/errors');
 const { AbortError, Errors } = require('./errors');
-const { resolve: resolveOptions, toPath } = require('./options');
+const { optionsOf, resolve: resolveOptions, toPath } = require('./options');
 const {
   checkConcurrency,
   checkRunOptions,
@@ -38,9 +38,12 @@ class Pool extends EventEmitterAsyncResource {
   /** @type {any} */
   #histogram = null;
 
-  /** @param {any} [options] */
-  constructor(options = {}) {
-    if (typeof options === 'string') options = { filename: options };
+  /**
+   * @param {any} [options] or the file
+   * @param {any} [further] options, after the file
+   */
+  constructor(options = {}, further = {}) {
+    options = optionsOf(options, further);
     super({ ...options, name: 'Piscina' });
     this.#options = resolveOptions(options);
     this.#isManaged = hasOwnScheduling(this.#options, options);
@@ -114,7 +117,7 @@ class Pool extends EventEmitterAsyncResource {
    * @returns {{ engine: Engine, slot: number, cancel: (error: any) => void } | null} null when it was rejected
    */
   #submit(task, options, resolve, reject) {
-    const filename = options.filename ?? this.#options.filename;
+    const filename = toPath(options.filename ?? this.#options.filename);
     const name = options.name ?? this.#options.name;
     const { handler: own, isFileless = false } = options;
     if (typeof filename !== 'string' && !isFileless) {
@@ -135,7 +138,7 @@ class Pool extends EventEmitterAsyncResource {
     if (own !== undefined) {
       handler = engine.handler(own.filename, own.name, own.isSpread, own.source);
     } else {
-      handler = engine.handler(toPath(filename), name);
+      handler = engine.handler(filename, name);
       if ((options.filename ?? options.name ?? null) === null) this.#defaultHandler = handler;
     }
     const settings = settingsOf(task, options, this.#options, engine, this.duration);
@@ -303,7 +306,11 @@ class Pool extends EventEmitterAsyncResource {
 
   /** Rejects the tasks that no worker has begun. */
   cancelPendingTasks() {
-    const error = new Error('The task has been cancelled');
+    this.#rejectWaiting(new Error('The task has been cancelled'));
+  }
+
+  /** @param {Error} error */
+  #rejectWaiting(error) {
     this.#dispatcher?.rejectWaiting(error);
     this.#engine?.rejectWaiting(error);
   }
@@ -352,11 +359,7 @@ class Pool extends EventEmitterAsyncResource {
     const { force = false } = options;
     if (typeof force !== 'boolean') throw new TypeError('force argument must be a boolean');
     this.#isClosing = true;
-    if (force) {
-      const error = new AbortError('pool is closed');
-      this.#dispatcher?.rejectWaiting(error);
-      this.#engine?.rejectWaiting(error);
-    }
+    if (force) this.#rejectWaiting(new AbortError('pool is closed'));
     const timer = new AbortController();
     try {
       const { whenIdle, whenOver } = require('./closing');
@@ -393,6 +396,7 @@ class Pool extends EventEmitterAsyncResource {
    * @param {number} [timeoutMs]
    */
   async terminate(force = false, timeoutMs) {
+    this.#rejectWaiting(new Error('Pool terminated'));
     if (force) return this.destroy();
     const { closeTimeout } = this.#options;
     if (timeoutMs !== undefined) this.#options.closeTimeout = timeoutMs;

@@ -3,6 +3,7 @@
 /** What the calls of a pool are given: checked, and made into what the engine needs. */
 
 const { makeError } = require('../core/errors');
+const { isFileURL } = require('./options');
 
 /** With `agingFactor`, priorities are below this and above 0, so that all are compared. */
 const AGELESS = 2 ** 40;
@@ -30,7 +31,7 @@ function checkRunOptions(options) {
   if (transferList !== undefined && !Array.isArray(transferList)) {
     return new TypeError('transferList argument must be an Array');
   }
-  if (filename !== null && typeof filename !== 'string') {
+  if (filename !== null && typeof filename !== 'string' && !isFileURL(filename)) {
     return new TypeError('filename argument must be a string');
   }
   if (name !== null && typeof name !== 'string') return new TypeError('name argument must be a string');

@@ -21,6 +21,12 @@ function addStatics(Pool) {
   };
   for (const [names, load] of PARTS) for (const name of names) get(name, () => load()[name]);
   for (const name of ['Piscina', 'Pool', 'default']) get(name, () => Pool);
+  // As the module of workerpool, whose users write `workerpool.pool()`.
+  Pool.pool = (/** @type {any} */ script, /** @type {any} */ options) => new Pool(script, options);
+  get('Promise', () => require('./cancellable').CancellablePromise);
+  get('cpus', () => require('node:os').cpus().length);
+  get('isMainThread', () => require('node:worker_threads').isMainThread);
+  Pool.platform = 'node';
 }
 
 module.exports.addStatics = addStatics;

@@ -8,6 +8,7 @@ const { LARGE_LENGTH } = require('../link/tags');
 const { PortCarrier } = require('./port-carrier');
 const { context } = require('./context');
 const { enter, preload } = require('./entrance');
+const { makeHandler } = require('./handlers');
 const { Runner } = require('./runner');
 
 /**
@@ -26,27 +27,45 @@ context.workerData = workerData;
  * @param {import('./entrance').Startup & OfThread} startup
  */
 function start(addon, startup) {
-  const { queue, number, port, memoryLimitBytes } = startup;
-  const runner = new Runner({
+  void enter(addon, makeRunner(addon, startup), startup);
+}
+
+/**
+ * @param {typeof import('../native/index')} addon
+ * @param {import('./entrance').Startup & OfThread} startup
+ */
+function makeRunner(addon, { queue, number, port, memoryLimitBytes }) {
+  return new Runner({
     addon,
     native: new addon.PoolWorker(queue, number),
     carrier: new PortCarrier(port),
     encoder: new Encoder(LARGE_LENGTH),
     isOverLimit: memoryLimitBytes === 0 ? null : () => process.memoryUsage().heapUsed > memoryLimitBytes,
   });
-  void enter(addon, runner, startup);
 }
 
 /**
- * Loads what tasks need, says so, and waits for its pool.
+ * Loads what tasks need, says so, and waits for its pool. Before that it serves one that rehearses (`rehearsal.js`).
  * @param {typeof import('../native/index')} addon
  * @param {{ workerId: number, filename: string | null, name: string, port: any }} ahead
  */
 async function startAhead(addon, { workerId, filename, name, port }) {
   context.workerId = workerId;
-  port.once('message', (/** @type {import('./entrance').Startup & OfThread} */ startup) => {
-    port.close();
-    start(addon, startup);
+  /** @type {Runner | null} */
+  let rehearsing = null;
+  port.on('message', (/** @type {any} */ told) => {
+    const { rehearsal } = told;
+    if (rehearsal === undefined) {
+      port.close();
+      start(addon, told);
+    } else if (rehearsal === null) {
+      rehearsing?.close();
+      rehearsing = null;
+    } else {
+      rehearsing = makeRunner(addon, rehearsal);
+      makeHandler([rehearsal.filename, rehearsal.name, false, null]).call = (value) => value;
+      rehearsing.start();
+    }
   });
   if (filename !== null && !(await preload(filename, name, null))) return;
   port.postMessage(null);

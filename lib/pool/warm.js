@@ -5,14 +5,13 @@
  * tasks loaded. Which pool takes one, and when, is all that is left open.
  */
 
-const { EventEmitter } = require('node:events');
 const { isDeepStrictEqual } = require('node:util');
 const workerThreads = require('node:worker_threads');
 const { addonFile, requireAddon } = require('../core/addon');
 const { Stock, checkCount } = require('../threads/stock');
 const { announce, bootUnnoticed } = require('../threads/unnoticed');
 const { load } = require('../core/own-code');
-const { resolve } = require('./options');
+const { optionsOf, resolve } = require('./options');
 const { ENGINE, PROGRAM, numberWorker, settingsOf, takeFrom } = require('./start');
 const { shareSoon } = require('./worker-code');
 
@@ -41,6 +40,8 @@ const BY_IDENTITY = new Set(['workerData', 'transferList']);
 
 /** @type {Kind[]} */
 const kinds = [];
+/** What a pool that rehearses takes. @type {import('./start').Started | null} */
+let lent = null;
 
 /**
  * @param {number} count
@@ -53,7 +54,7 @@ async function warm(count, given) {
     await Promise.all(kinds.splice(0).map(({ stock }) => stock.letGo()));
     return;
   }
-  const options = resolve(typeof given === 'string' ? { filename: given } : (given ?? {}));
+  const options = resolve(optionsOf(given, {}) ?? {});
   if (options.runtime !== 'threads') throw new TypeError(`options.runtime must be 'threads'`);
   if (options.onCreateWorker !== undefined) {
     throw new TypeError('options.onCreateWorker is for pools that start their workers themselves');
@@ -70,25 +71,8 @@ async function warm(count, given) {
   const kind = known ?? makeKind(options);
   const kept = kind.stock.keep(count);
   // While they boot. What is loaded here, pools find as well.
-  rehearse(load(ENGINE)[0].Engine);
+  load(ENGINE);
   await kept;
-}
-
-let isRehearsed = false;
-
-/**
- * Goes once through what a pool does up to its first task, without workers: it is compiled when it counts.
- * @param {typeof import('./engine').Engine} Engine
- */
-function rehearse(Engine) {
-  if (isRehearsed) return;
-  isRehearsed = true;
-  const engine = new Engine(resolve({ minThreads: 0, maxThreads: 1 }), new EventEmitter(), []);
-  const ignore = () => {};
-  for (const value of [{ text: '', number: 0 }, [new Uint8Array(1)]]) {
-    engine.submit(engine.handler(null, ''), value, null, ignore, ignore);
-  }
-  void engine.destroy(null);
 }
 
 /** @param {Record<string, any>} options */
@@ -155,7 +139,18 @@ function boot({ filename, name, settings, stock }) {
     environmentDataThen: [...environmentData],
   };
   worker.on('message', spare.onMessage);
-  port1.once('message', () => stock.ready(spare));
+  port1.once('message', () => {
+    const tell = (/** @type {any} */ message, /** @type {any[]} */ list) => port1.postMessage(message, list);
+    const lend = (/** @type {import('./start').Started} */ started) => {
+      lent = started;
+      // What comes before it is asked for.
+      isUpToDate(spare, settings);
+      areSame(settings, settings);
+    };
+    void require('./rehearsal')
+      .rehearse(worker, tell, lend)
+      .then(() => stock.ready(spare));
+  });
   port1.unref();
   return spare;
 }
@@ -167,6 +162,11 @@ function boot({ filename, name, settings, stock }) {
  */
 function take(options) {
   const kind = findKind(options);
+  if (lent !== null) {
+    const started = lent;
+    lent = null;
+    return started;
+  }
   if (kind === undefined) return null;
   const { settings, stock } = kind;
   for (let spare = stock.first; spare !== undefined; spare = stock.first) {
@@ -187,7 +187,13 @@ function isUpToDate({ env, environmentData, environmentDataThen }, settings) {
     ([key, value]) => environmentData.has(key) && Object.is(environmentData.get(key), value),
   );
   if (!isAsThen || environmentData.size !== environmentDataThen.length) return false;
-  return settings.env !== undefined || isDeepStrictEqual(env, { ...process.env });
+  return settings.env !== undefined || areVariables(env);
+}
+
+/** Whether these are the variables of this process. @param {Record<string, string | undefined>} env */
+function areVariables(env) {
+  const names = Object.keys(process.env);
+  return names.length === Object.keys(env).length && names.every((name) => process.env[name] === env[name]);
 }
 
 /**
