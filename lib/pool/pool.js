@@ -117,7 +117,7 @@ class Pool extends EventEmitterAsyncResource {
    * @returns {{ engine: Engine, slot: number, cancel: (error: any) => void } | null} null when it was rejected
    */
   #submit(task, options, resolve, reject) {
-    const filename = toPath(options.filename ?? this.#options.filename);
+    const filename = /** @type {string} */ (toPath(options.filename ?? this.#options.filename));
     const name = options.name ?? this.#options.name;
     const { handler: own, isFileless = false } = options;
     if (typeof filename !== 'string' && !isFileless) {

@@ -253,7 +253,7 @@ function hookPort() {
  */
 function addMethods(object, Class) {
   const methods = Object.getOwnPropertyDescriptors(Class.prototype);
-  delete methods.constructor;
+  Reflect.deleteProperty(methods, 'constructor');
   Object.defineProperties(object, methods);
 }
 
