@@ -145,6 +145,7 @@ for (const [names, load] of PARTS) {
     shared: null,
     configureLink: null,
     configureLinks: null,
+    linkDrained: null,
     linkStatus: null,
     Worker: null,
     getEnvironmentData: null,

@@ -161,3 +161,38 @@ test('a policy of a listener that does not exist is refused where it is given', 
   });
   assert.deepEqual(result, Array(3).fill('ERR_INVALID_ARG_VALUE'));
 });
+
+test('settings that cannot be are refused where they are given', async (t) => {
+  const { result } = await play(t, {
+    async primary({ cluster, once }) {
+      const attempts = [
+        { stallLimitMs: '50' },
+        { stallLimitMs: 0 },
+        { stallLimitMs: NaN },
+        { proxyProtocol: 'yes' },
+      ].map((settings) => {
+        try {
+          cluster.setupPrimary(settings);
+        } catch ({ code }) {
+          return code;
+        }
+      });
+      const [ofWorker] = await once(cluster.fork(), 'message');
+      return [...attempts, ofWorker];
+    },
+    worker({ net }) {
+      try {
+        net.createServer().listen({ port: 0, proxyProtocol: 1 });
+      } catch ({ code }) {
+        process.send(code);
+      }
+    },
+  });
+  assert.deepEqual(result, [
+    'ERR_INVALID_ARG_TYPE',
+    'ERR_OUT_OF_RANGE',
+    'ERR_OUT_OF_RANGE',
+    'ERR_INVALID_ARG_TYPE',
+    'ERR_INVALID_ARG_TYPE',
+  ]);
+});

@@ -30,10 +30,79 @@ test('values that cannot be are refused', WATCHDOG, () => {
     { setupArgs: 'x' },
     { workerChoiceStrategy: 'RANDOM' },
     { workerThreadOpts: 5 },
+    { computeWorkerKey: 'key' },
+    { queueStrategy: 'random' },
   ]) {
     const [name] = Object.keys(options);
     assert.throws(() => new Pool(options), { name: 'TypeError', message: new RegExp(`options\\.${name}`) });
   }
+});
+
+test('options of a task that cannot be are refused, at the call', WATCHDOG, async (t) => {
+  const pool = makePool(t);
+  const type = { code: 'ERR_INVALID_ARG_TYPE' };
+  const range = { code: 'ERR_OUT_OF_RANGE' };
+  for (const [options, expected] of [
+    [{ timeoutMs: '10' }, type],
+    [{ timeoutMs: -1 }, range],
+    [{ timeoutMs: NaN }, range],
+    [{ priority: '1' }, type],
+    [{ priority: NaN }, range],
+    [{ retries: 0.5 }, range],
+    [{ retries: true }, type],
+    [{ key: {} }, type],
+    [{ onProgress: 'told' }, type],
+  ]) {
+    await assert.rejects(pool.run({ a: 1, b: 2 }, options), expected);
+    assert.throws(() => pool.runSync({ a: 1, b: 2 }, options), expected);
+    assert.throws(() => pool.exec((a) => a, [1], options), expected);
+  }
+  assert.throws(() => pool.exec((a) => a, [1], { on: 5 }), type);
+  const options = { timeoutMs: Infinity, priority: -1, retries: 2, key: null };
+  assert.equal(await pool.run({ a: 1, b: 2 }, options), 3);
+});
+
+test('exec() takes functions however they are written', WATCHDOG, async (t) => {
+  const pool = makePool(t);
+  // As minifiers write them.
+  const sources = [
+    'async()=>1',
+    'async a=>1',
+    'async=>1',
+    'é=>1',
+    '(a)=>1',
+    'async(a,b)=>{return 1}',
+    'function(){return 1}',
+    'async function(){return 1}',
+    '{async(){return 1}}.async',
+    '{async*f(){yield 1}}.f',
+    '{functional(){return 1}}.functional',
+    '{classy(){return 1}}.classy',
+    '{async async(){return 1}}.async',
+  ];
+  for (const source of sources) {
+    const method = (0, eval)(`(${source})`);
+    const result = pool.exec(method);
+    if (source.includes('yield')) await assert.rejects(result, { name: 'DataCloneError' }, source);
+    else assert.equal(await result, 1, source);
+  }
+});
+
+test('exec() takes the options of run() under their names there, too', WATCHDOG, async (t) => {
+  const pool = makePool(t);
+  const bytes = new Uint8Array(8);
+  /** @type {any[]} */
+  const told = [];
+  const length = await pool.exec(
+    async (/** @type {Uint8Array} */ given, /** @type {string} */ manycore) => {
+      const { workerEmit } = await import(manycore);
+      workerEmit('begun');
+      return given.length;
+    },
+    [bytes, path.join(__dirname, '..', 'index.js')],
+    { transferList: [bytes.buffer], onProgress: (/** @type {any} */ what) => told.push(what) },
+  );
+  assert.deepEqual([length, bytes.length, told], [8, 0, ['begun']]);
 });
 
 test('batch and taskStealing change who runs a task, not what comes of it', WATCHDOG, async (t) => {

@@ -67,6 +67,15 @@ function readsAs(fromEnvironment) {
   return name === SHARED || name === 'rr' ? SCHED_RR : name;
 }
 
+/**
+ * @param {unknown} value what a user set
+ * @throws ERR_INVALID_ARG_TYPE
+ */
+function checkProxyProtocol(value) {
+  if (value === undefined || typeof value === 'boolean') return;
+  throw makeError('ERR_INVALID_ARG_TYPE', ['proxyProtocol', 'of type boolean', value], checkProxyProtocol);
+}
+
 /** The constant that Node's cluster knows for a policy. */
 function builtinPolicy(/** @type {string | Chooser} */ name) {
   return name === SHARED ? SCHED_NONE : SCHED_RR;
@@ -74,6 +83,7 @@ function builtinPolicy(/** @type {string | Chooser} */ name) {
 
 module.exports.SHARED = SHARED;
 module.exports.policyName = policyName;
+module.exports.checkProxyProtocol = checkProxyProtocol;
 module.exports.initialPolicy = initialPolicy;
 module.exports.readsAs = readsAs;
 module.exports.builtinPolicy = builtinPolicy;

@@ -58,6 +58,7 @@ function setupPrimary(options) {
   if (frozenPolicy === undefined) {
     const policy = chosenPolicy === undefined ? environmentPolicy : policies.policyName(chosenPolicy);
     checkStallLimit(options?.stallLimitMs);
+    policies.checkProxyProtocol(options?.proxyProtocol);
     frozenPolicy = policy;
   }
   withBuiltinPolicy(() => native.setupPrimary.call(builtin, options));

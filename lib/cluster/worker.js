@@ -10,7 +10,7 @@
 const net = require('node:net');
 const builtin = require('./builtin');
 const { loadAddon } = require('../core/addon');
-const { policyName } = require('./policy');
+const { checkProxyProtocol, policyName } = require('./policy');
 const { ConnectionCounter } = require('./counter');
 const { openHandle } = require('./handles');
 const { isFull, isLimit } = require('./limits');
@@ -182,7 +182,8 @@ function acceptListenOptions() {
         if (options.schedulingPolicy !== undefined) {
           this.schedulingPolicy = policyName(options.schedulingPolicy);
         }
-        if (options.proxyProtocol !== undefined) this.proxyProtocol = Boolean(options.proxyProtocol);
+        checkProxyProtocol(options.proxyProtocol);
+        if (options.proxyProtocol !== undefined) this.proxyProtocol = options.proxyProtocol;
       }
       return Reflect.apply(listen, this, args);
     }

@@ -22,6 +22,8 @@ let file;
 
 /** Codes with which Node refuses native code by its own settings. */
 const REFUSED = new Set(['ERR_DLOPEN_DISABLED', 'ERR_ACCESS_DENIED']);
+const WHY_REFUSED =
+  'it was started with --no-addons, or with the permission model and without --allow-addons';
 /** No file, so that asking for it can do nothing. */
 const NO_ADDON = `${__dirname}/none.node`;
 
@@ -47,12 +49,12 @@ function loadAddon() {
   } catch (error) {
     const refusal = findRefusal();
     if (refusal !== undefined) {
-      unavailable = `Node refuses native addons (${refusal})`;
+      unavailable = `Node refuses native addons (${refusal}): ${WHY_REFUSED}`;
       return null;
     }
-    throw (
-      shortage(error) ?? makeError('ERR_MANYCORE_ADDON_MISSING', [firstFailure(error).message], loadAddon)
-    );
+    // Only the first line: which of our files asked for it helps nobody.
+    const [cause] = firstFailure(error).message.split('\n');
+    throw shortage(error) ?? makeError('ERR_MANYCORE_ADDON_MISSING', [cause], loadAddon);
   }
   const addonVersion = loaded.version();
   if (addonVersion !== version) {

@@ -31,36 +31,34 @@ const CODES = {
   ERR_MANYCORE_ADDON_MISSING: [
     Error,
     (cause) =>
-      'The native addon of manycore could not be loaded. Run `npm rebuild manycore` ' +
-      `(needs Rust, see https://rustup.rs) or reinstall the package. Cause: ${cause}`,
+      'The native addon of manycore could not be loaded. Run `npm rebuild manycore` (needs Rust, see ' +
+      'https://rustup.rs), or reinstall the package with install scripts and optional dependencies allowed. ' +
+      `Cause: ${cause}`,
   ],
   ERR_MANYCORE_CHANNEL_CLOSED: [Error, (subject) => `The channel or topic '${subject}' is closed`],
   ERR_MANYCORE_CLOSED: [Error, (subject) => `The shared object '${subject}' is closed`],
   ERR_MANYCORE_DEADLOCK: [
     Error,
     (reason = 'this thread itself holds what it would wait for') =>
-      `Blocking here would be for ever: ${reason}`,
+      `Blocking here would never end: ${reason}`,
   ],
   ERR_MANYCORE_FULL: [Error, (subject) => `There is no room left in the shared object '${subject}'`],
-  ERR_MANYCORE_LINK_CORRUPT: [
-    Error,
-    () => 'The peer of a link wrote bytes that cannot be: the link is closed',
-  ],
+  ERR_MANYCORE_LINK_CORRUPT: [Error, () => 'The other side of a link wrote invalid data: the link is closed'],
   ERR_MANYCORE_LOCK_TIMEOUT: [Error, (timeoutMs) => `The lock was not granted within ${timeoutMs} ms`],
   ERR_MANYCORE_OVERTAKEN: [
     Error,
     (subject, tries) =>
-      `Each of ${tries} tries of an update of '${subject}' was overtaken by another change, ` +
-      'which may be one that its function brings about',
+      `Another change came first in each of ${tries} tries to update '${subject}', ` +
+      'possibly one that the function of the update itself causes',
   ],
-  ERR_MANYCORE_NOT_LOCKED: [Error, () => 'The token holds no lock: it was unlocked before'],
+  ERR_MANYCORE_NOT_LOCKED: [Error, () => 'The token holds no lock: it has already been unlocked'],
   ERR_MANYCORE_NOT_IN_TASK: [
     Error,
     (name) => `${name}() must be called by the code of a task, in a worker of a pool`,
   ],
   ERR_MANYCORE_SEGMENT_CORRUPT: [
     Error,
-    (subject) => `The shared memory of '${subject}' holds what no version of manycore writes`,
+    (subject) => `The shared memory of '${subject}' holds data that no version of manycore writes`,
   ],
   ERR_MANYCORE_SEGMENT_EXISTS: [Error, (subject) => `A segment named '${subject}' exists`],
   ERR_MANYCORE_SEGMENT_FOREIGN: [
@@ -69,7 +67,7 @@ const CODES = {
   ],
   ERR_MANYCORE_SEGMENT_KIND: [
     Error,
-    (subject, found) => `The segment '${subject}' is of another kind than asked for: ${found}`,
+    (subject, found) => `The segment '${subject}' is of another kind than the one asked for: ${found}`,
   ],
   ERR_MANYCORE_SEGMENT_NOT_FOUND: [Error, (subject) => `There is no segment '${subject}'`],
   ERR_MANYCORE_SEGMENT_NOT_READY: [Error, (subject) => `The segment '${subject}' is not initialised yet`],
@@ -79,23 +77,23 @@ const CODES = {
   ],
   ERR_MANYCORE_STUCK: [
     Error,
-    (subject) => `A living process is in the middle of a change of '${subject}' and does not go on`,
+    (subject) => `A living process is stopped in the middle of changing '${subject}'`,
   ],
   ERR_MANYCORE_PEER_GONE: [
     Error,
-    () => 'The other side has closed its end, passed it on or ended, and does not answer any more',
+    () => 'The other side has closed its end, passed it on or ended, and does not answer anymore',
   ],
   ERR_MANYCORE_TIMEOUT: [Error, (timeoutMs) => `There was no answer within ${timeoutMs} ms`],
-  ERR_MANYCORE_TASK_TIMED_OUT: [Error, (what, timeoutMs) => `${what} was not over within ${timeoutMs} ms`],
+  ERR_MANYCORE_TASK_TIMED_OUT: [Error, (what, timeoutMs) => `${what} did not end within ${timeoutMs} ms`],
   ERR_MANYCORE_TOO_MANY_WORKERS: [
     Error,
     (count) =>
-      `No more workers can be forked: ${count} are running, which is the most the scheduler has room for`,
+      `No more workers can be forked: ${count} are running, which is the most the scheduler supports`,
   ],
   ERR_MANYCORE_VERSION_MISMATCH: [
     Error,
     (addon, script) =>
-      `The native addon is of version ${addon}, its JavaScript of ${script}: reinstall manycore`,
+      `The native addon is of version ${addon}, the JavaScript of version ${script}: reinstall manycore`,
   ],
 };
 

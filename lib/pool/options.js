@@ -102,6 +102,12 @@ const TESTS = [
   ['isolateWorkers', (v) => typeof v === 'boolean', 'must be a boolean'],
   ['teardown', (v) => typeof v === 'string' || v === null, 'must be a string or null'],
   ['emitStdStreams', (v) => typeof v === 'boolean', 'must be a boolean'],
+  ['computeWorkerKey', (v) => typeof v === 'function', 'must be a function'],
+  [
+    'queueStrategy',
+    (v) => v === 'fifo' || v === 'lifo' || isTaskQueue(v),
+    "must be 'fifo', 'lifo' or a TaskQueue object",
+  ],
   ['onCreateWorker', (v) => typeof v === 'function', 'must be a function'],
   ['onTerminateWorker', (v) => typeof v === 'function', 'must be a function'],
   ['stdio', (v) => STDIO.includes(v) || Array.isArray(v), `must be one of ${STDIO.join(', ')}`],

@@ -221,13 +221,16 @@ class Pool extends EventEmitterAsyncResource {
       source: isFunction ? sourceOf(method) : null,
     };
     const { CancellablePromise } = require('./cancellable');
-    const { on = null, transfer: transferList, ...rest } = options ?? {};
+    const given = options ?? {};
+    const { on: onProgress = given.onProgress, transfer: transferList = given.transferList, ...rest } = given;
+    const error = checkRunOptions({ ...rest, onProgress });
+    if (error !== null) throw error;
     /** @type {any} */
     let submitted = null;
     const promise = new CancellablePromise((resolve, reject) => {
       submitted = this.#submit(
         params ?? [],
-        { ...rest, handler, isFileless: true, isCancellable: true, transferList, onProgress: on },
+        { ...rest, handler, isFileless: true, isCancellable: true, transferList, onProgress },
         resolve,
         reject,
       );

@@ -38,7 +38,41 @@ function checkRunOptions(options) {
   if (signal !== null && typeof signal !== 'object') {
     return new TypeError('signal argument must be an object');
   }
+  return checkOwnOptions(options);
+}
+
+/**
+ * Those that piscina has not.
+ * @param {any} options
+ */
+function checkOwnOptions({ timeoutMs, priority, retries, key = null, onProgress = null }) {
+  if (timeoutMs !== undefined && !(timeoutMs >= 0 && typeof timeoutMs === 'number')) {
+    return notANumber('timeoutMs', 'a number >= 0', timeoutMs);
+  }
+  if (priority !== undefined && !(priority <= Infinity && typeof priority === 'number')) {
+    return notANumber('priority', 'a number', priority);
+  }
+  if (retries !== undefined && !(retries >= 0 && Number.isInteger(retries))) {
+    return notANumber('retries', 'an integer >= 0', retries);
+  }
+  if (key !== null && typeof key !== 'string' && typeof key !== 'number') {
+    return makeError('ERR_INVALID_ARG_TYPE', ['options.key', 'a string or a number', key], checkRunOptions);
+  }
+  if (onProgress !== null && typeof onProgress !== 'function') {
+    const details = ['options.onProgress', 'a function', onProgress];
+    return makeError('ERR_INVALID_ARG_TYPE', details, checkRunOptions);
+  }
   return null;
+}
+
+/**
+ * @param {string} name
+ * @param {string} range
+ * @param {unknown} value
+ */
+function notANumber(name, range, value) {
+  const code = typeof value === 'number' ? 'ERR_OUT_OF_RANGE' : 'ERR_INVALID_ARG_TYPE';
+  return makeError(code, [`options.${name}`, range, value], checkRunOptions);
 }
 
 /** @param {unknown} concurrency */
@@ -88,11 +122,15 @@ function wantsNoCompany(settings) {
   return Boolean(settings?.signal) || (settings?.timeoutMs ?? 0) > 0;
 }
 
+/** What begins an expression; anything else is the shorthand of a method. */
+const EXPRESSION = /^(?:async\s*(?=\()|async\s+)?(?:function\b|class\b|\(|[$\p{ID_Continue}]+\s*=>)/u;
+
 /** @param {Function} method */
 function sourceOf(method) {
   const source = Function.prototype.toString.call(method);
-  // The shorthand of methods is no expression.
-  return /^(async\s+)?(function|class|\(|[\w$]+\s*=>)/.test(source) ? source : `{${source}}.${method.name}`;
+  // `async(` may begin an arrow function, or a method of that name.
+  const isMethod = !EXPRESSION.test(source) || (method.name === 'async' && /^async\s*\(/.test(source));
+  return isMethod ? `{${source}}.${method.name}` : source;
 }
 
 module.exports.hasOwnScheduling = hasOwnScheduling;

@@ -30,13 +30,21 @@ use manycore_core::table::shard::{Condition, Expiry};
 /// Plays the bytes of one attack.
 pub type Attack = fn(&[u8]);
 
+mod headers;
+mod processes;
+
+pub use headers::headers;
+pub use processes::processes;
+
 /// What can be attacked, and by which function.
-pub const TARGETS: [(&str, Attack); 5] = [
+pub const TARGETS: [(&str, Attack); 7] = [
     ("table", table),
     ("arrays", arrays),
     ("queue", queue),
     ("numbers", numbers),
     ("locks", locks),
+    ("headers", headers),
+    ("processes", processes),
 ];
 
 /// Bytes of a step: where (2), what (8), how and what next (1).
