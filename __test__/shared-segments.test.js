@@ -167,3 +167,12 @@ test('a closed object says so', () => {
     assert.throws(call, { code: 'ERR_MANYCORE_CLOSED' });
   }
 });
+
+test('an error of the system is as Node tells it, with what to do', () => {
+  const { fromAddon } = require('../lib/shared/failures');
+  const said = new Error('IO 28 No space left on device (os error 28)');
+  const { code, errno, syscall, message } = fromAddon(said, 'jobs');
+  assert.deepEqual([code, errno, syscall], ['ENOSPC', -28, 'open']);
+  assert.match(message, /^ENOSPC: no space left on device, open 'jobs' \(.*\/dev\/shm/);
+  assert.match(fromAddon(new Error('IO 12 Cannot allocate memory (os error 12)'), 'x').message, /open 'x'$/);
+});

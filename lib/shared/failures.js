@@ -23,6 +23,15 @@ const METHOD_FAILURES = Object.freeze({
 const MAX_KEY_UNITS = 1024;
 const MAX_KEY_BYTES = 2048;
 
+const NEEDS_SHM = ' (named objects need a writable /dev/shm)';
+/** What users can do about what the system says. @type {Record<string, string>} */
+const HINTS = {
+  EACCES: NEEDS_SHM,
+  ENOENT: NEEDS_SHM,
+  ENOSPC: ' (named objects need room in /dev/shm, see `docker run --shm-size`)',
+  EROFS: NEEDS_SHM,
+};
+
 /** @type {Record<string, (subject: string, origin?: Function) => Error>} */
 const BY_CODE = {
   NOT_FOUND: (subject, origin) => makeError('ERR_MANYCORE_SEGMENT_NOT_FOUND', [subject], origin),
@@ -54,7 +63,9 @@ function fromAddon(error, subject, origin) {
   if (code === 'KIND') return makeError('ERR_MANYCORE_SEGMENT_KIND', [subject, text], origin);
   if (code !== 'IO') return BY_CODE[code]?.(subject, origin) ?? error;
   const name = getSystemErrorName(-Number(errno));
-  const system = /** @type {NodeJS.ErrnoException} */ (new Error(`${name}: ${text}, '${subject}'`));
+  const [first, ...rest] = text.replace(/ \(os error \d+\)$/, '');
+  const about = `${name}: ${first.toLowerCase()}${rest.join('')}, open '${subject}'${HINTS[name] ?? ''}`;
+  const system = /** @type {NodeJS.ErrnoException} */ (new Error(about));
   system.code = name;
   system.errno = -Number(errno);
   system.syscall = 'open';
