@@ -2,7 +2,8 @@
 
 /*
  * What workers cost: from `new Worker` to the first message, cold and with a spare at hand; memory of one that has
- * exchanged a few messages, and many; how long terminate() takes.
+ * exchanged a few messages, and many; how long terminate() takes. One scenario has workers that load much code, in a program
+ * that has asked Node for its compile cache, from Node 22.8 on: --node /path/to/node.
  *
  *   node bench/run.js threads --scenarios cold,warm,memory,terminate
  */
@@ -44,14 +45,14 @@ const benchmark = {
   name: 'threads',
   title:
     'Workers: ms from new Worker to the first message, cold or (for manycore) with a spare at hand, of a file and of ' +
-    'source; KiB of resident memory per idle worker, without and with 100 messages each way; ms of terminate()',
+    'source, or of a file that loads much code (cold-large); KiB of resident memory per idle worker, without and with 100 messages each way; ms of terminate()',
   peer: 'node',
   metrics: [TIME],
   options: {
     workers: { help: 'workers a sample, of which the median counts', default: '15', parse: positive },
   },
   scenarios: () => [
-    ...['cold', 'warm', 'warm-eval', 'terminate'].map((name) => ({ name })),
+    ...['cold', 'cold-large', 'warm', 'warm-eval', 'terminate'].map((name) => ({ name })),
     ...['memory', 'memory-lanes'].map((name) => ({ name, metrics: [MEMORY] })),
   ],
   contenders,

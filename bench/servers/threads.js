@@ -5,6 +5,8 @@
 const fs = require('node:fs');
 const path = require('node:path');
 const { once } = require('node:events');
+const nodeModule = /** @type {any} */ (require('node:module'));
+const os = require('node:os');
 const { setTimeout: delay } = require('node:timers/promises');
 
 const { median } = require('../lib/statistics');
@@ -13,8 +15,11 @@ const [library, scenario, count] = process.argv.slice(2);
 const isOurs = library === 'manycore';
 const { Worker } = isOurs ? require('../..') : require('node:worker_threads');
 
-const FILE = path.join(__dirname, 'threads-worker.js');
+const loadsMuch = scenario === 'cold-large';
+const FILE = path.join(__dirname, loadsMuch ? 'threads-worker-large.js' : 'threads-worker.js');
 const SOURCE = fs.readFileSync(FILE, 'utf8');
+/** Of compiled code. */
+const CACHE = path.join(os.tmpdir(), `manycore-bench-${process.pid}`);
 const isWarm = isOurs && scenario.startsWith('warm');
 const options = { eval: scenario === 'warm-eval', warm: isWarm };
 const script = options.eval ? SOURCE : FILE;
@@ -67,6 +72,7 @@ async function memoryEach(messages) {
 }
 
 async function main() {
+  if (loadsMuch) nodeModule.enableCompileCache?.(CACHE);
   if (scenario === 'memory') return memoryEach(0);
   if (scenario === 'memory-lanes') return memoryEach(100);
   const one = scenario === 'terminate' ? toTerminate : toFirstMessage;
@@ -78,5 +84,6 @@ async function main() {
 
 main().then(async (figure) => {
   if (isOurs) await Worker.warm(0);
+  fs.rmSync(CACHE, { recursive: true, force: true });
   console.log(JSON.stringify({ figure }));
 });

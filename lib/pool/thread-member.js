@@ -2,6 +2,7 @@
 
 const { MessageChannel } = require('node:worker_threads');
 const { addonFile, requireAddon } = require('../core/addon');
+const { compileCacheForWorkers } = require('../core/compile-cache');
 const { Member } = require('./member');
 const { startThread } = require('./start');
 const { shareSoon } = require('./worker-code');
@@ -21,8 +22,9 @@ class ThreadMember extends Member {
     const { port1, port2 } = new MessageChannel();
     this.port = port1;
     this.worker = started.worker;
-    const queue = { addonFile: addonFile(), queue: native.id, number, port: port2 };
-    started.post({ ...this.startup(options), ...queue }, [port2]);
+    const queue = { queue: native.id, number, port: port2 };
+    const code = { addonFile: addonFile(), compileCache: compileCacheForWorkers() };
+    started.post({ ...this.startup(options), ...code, ...queue }, [port2]);
     shareSoon(requireAddon('Pool'));
     if (options.stdio === 'ignore' && !options.emitStdStreams) {
       this.worker.stdout.resume();

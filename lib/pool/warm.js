@@ -8,6 +8,7 @@
 const { isDeepStrictEqual } = require('node:util');
 const workerThreads = require('node:worker_threads');
 const { addonFile, requireAddon } = require('../core/addon');
+const { compileCacheForWorkers } = require('../core/compile-cache');
 const { Stock, checkCount } = require('../threads/stock');
 const { announce, bootUnnoticed } = require('../threads/unnoticed');
 const { load } = require('../core/own-code');
@@ -123,7 +124,8 @@ function boot({ filename, name, settings, stock }) {
   const { worker, environmentData } = bootUnnoticed(() => new workerThreads.Worker(PROGRAM, settings));
   const { port1, port2 } = new workerThreads.MessageChannel();
   const workerId = numberWorker();
-  const ahead = { workerId, filename, name, addonFile: addonFile(), port: port2 };
+  const code = { addonFile: addonFile(), compileCache: compileCacheForWorkers() };
+  const ahead = { workerId, filename, name, ...code, port: port2 };
   worker.postMessage({ ahead }, [port2]);
   /** @type {any[]} */
   const messages = [];

@@ -13,7 +13,8 @@ else begin(waiting.message);
 
 /** @param {any} told what it is, or what it can load before it is told that */
 function begin(told) {
-  const { addonFile } = told.ahead ?? told;
+  const { addonFile, compileCache } = told.ahead ?? told;
+  if (compileCache !== null) /** @type {any} */ (require('node:module')).enableCompileCache(compileCache);
   const addon = addonFile === undefined ? require('../core/addon').requireAddon('Pool') : require(addonFile);
   const [thread] = loadShared(addon, NAME, [PROGRAM], false);
   if (told.ahead === undefined) thread.start(addon, told);

@@ -8,6 +8,7 @@
 
 const path = require('node:path');
 const { addonFile } = require('../core/addon');
+const { compileCacheForWorkers } = require('../core/compile-cache');
 const { FEW_MESSAGES, nodes, ticket: own } = require('./preload');
 
 const PRELOAD = path.join(__dirname, 'preload.js');
@@ -24,6 +25,7 @@ const ENVIRONMENT_KEY = 'manycore.link';
  * @property {string[]} commandLine options of the process, from which workers without their own start
  * @property {string | undefined} addonFile
  * @property {string} name of the worker
+ * @property {string | null} compileCache where Node keeps compiled code, if this process has asked for that
  * @property {Int32Array | undefined} wakeUp for a spare: where it waits until it is taken
  * @property {string[] | null} installed exports that are replaced on the built-in module in this process
  */
@@ -129,6 +131,7 @@ function prepare(addon, options, wakeUp) {
     installed: state.installed,
     addonFile: own?.addonFile ?? addonFile(),
     name: options?.name ? String(options.name).trim() : '',
+    compileCache: compileCacheForWorkers(),
     wakeUp,
   };
   nodes.setEnvironmentData(ENVIRONMENT_KEY, ticket);

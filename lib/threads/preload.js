@@ -408,6 +408,9 @@ module.exports.takers = takers;
 module.exports.receiveMessageOnPort = receiveMessageOnPort;
 
 if (ticket !== undefined) {
+  if (ticket.compileCache !== null) {
+    /** @type {any} */ (require('node:module')).enableCompileCache(ticket.compileCache);
+  }
   hookPort();
   hookOthers();
   workerThreads.workerData = revived(workerThreads.workerData);

@@ -13,9 +13,10 @@ module.exports.sections = [
     steps: [
       {
         benchmark: 'threads',
-        args: ['--workers', '7'],
+        args: ['--workers', '7', '--scenarios', 'cold,warm,warm-eval,terminate,memory,memory-lanes'],
         quick: ['--workers', '3', '--scenarios', 'cold,warm'],
       },
+      { benchmark: 'threads', node: 24, args: ['--workers', '5', '--scenarios', 'cold-large'] },
     ],
     headlines: [
       {
@@ -41,6 +42,15 @@ module.exports.sections = [
         peer: 'node',
         metric: 'figure',
         target: 1.01,
+      },
+      {
+        what: 'cold start of a worker that loads much code, under the compile cache',
+        step: 1,
+        scenario: 'cold-large',
+        contender: 'manycore',
+        peer: 'node',
+        metric: 'figure',
+        target: 1,
       },
       {
         what: 'ending a worker',
