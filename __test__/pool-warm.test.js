@@ -226,6 +226,6 @@ test('the code that is compiled for workers is what they load', WATCHDOG, async 
   );
   const own = files.filter((file) => file.startsWith(path.join(ROOT, 'lib')) && file.endsWith('.js'));
   const names = own.map((file) => path.relative(path.join(ROOT, 'lib'), file).slice(0, -3));
-  const unshared = ['core/own-code', 'pool/foreign', 'pool/worker', 'pool/worker-code'];
+  const unshared = ['core/own-code', 'pool/foreign', 'pool/worker'];
   assert.deepEqual(names.filter((name) => !unshared.includes(name)).sort(), [...MODULES].sort());
 });

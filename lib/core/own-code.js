@@ -8,10 +8,11 @@
  */
 
 const fs = require('node:fs');
-const Module = /** @type {any} */ (require('node:module'));
 const path = require('node:path');
 const vm = require('node:vm');
 
+/** Node's loader, without having to look it up; something else where something else loads modules. */
+const Module = /** @type {any} */ (module).constructor;
 const LIBRARY = path.join(__dirname, '..', path.sep);
 /** Not so where something else than Node loads modules, such as a test runner with modules of its own. */
 const isLoadedByNode = Module._cache?.[__filename] === module;
@@ -106,10 +107,15 @@ function requireFrom(folder) {
   return requireHere;
 }
 
+/** As Node's loader does, whatever loads this. @param {string} source */
+function wrap(source) {
+  return `(function (exports, require, module, __filename, __dirname) { ${source}\n});`;
+}
+
 /** @param {string} filename */
 function compile(filename) {
   const known = takeShared(filename);
-  const source = known === null ? Module.wrap(fs.readFileSync(filename, 'utf8')) : known.source;
+  const source = known === null ? wrap(fs.readFileSync(filename, 'utf8')) : known.source;
   const script = new vm.Script(source, { filename, cachedData: known?.cachedData });
   if (known === null) compiled.set(filename, { source, script });
   return script;

@@ -5,15 +5,13 @@
  * vain it is sat out, the longer the more often.
  */
 
-const os = require('node:os');
-
 /** So often in a row it may be in vain: the peer's collector ran, say. */
 const TOLERATED_MISSES = 3;
 /** At most two to the power of this many waits are sat out. */
 const LONGEST_SIT_OUT_LOG2 = 8;
 
-/** With a single processor the peer cannot run meanwhile. */
-const MAY_LOOK = os.availableParallelism() > 1;
+/** With a single processor the peer cannot run meanwhile. Asked when first needed, not while a thread starts. */
+let mayLook = /** @type {boolean | undefined} */ (undefined);
 
 class Looker {
   #lookOn;
@@ -29,7 +27,8 @@ class Looker {
 
   /** True when something came. */
   look() {
-    if (!MAY_LOOK) return false;
+    mayLook ??= require('node:os').availableParallelism() > 1;
+    if (!mayLook) return false;
     if (this.#sittingOut > 0) {
       this.#sittingOut--;
       return false;

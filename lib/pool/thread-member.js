@@ -1,11 +1,10 @@
 'use strict';
 
 const { MessageChannel } = require('node:worker_threads');
-const { addonFile, requireAddon } = require('../core/addon');
-const { compileCacheForWorkers } = require('../core/compile-cache');
+const { requireAddon } = require('../core/addon');
 const { Member } = require('./member');
 const { startThread } = require('./start');
-const { shareSoon } = require('./worker-code');
+const { codeOfWorkers, shareSoon } = require('./worker-code');
 
 /** A worker that is a thread. */
 class ThreadMember extends Member {
@@ -23,8 +22,7 @@ class ThreadMember extends Member {
     this.port = port1;
     this.worker = started.worker;
     const queue = { queue: native.id, number, port: port2 };
-    const code = { addonFile: addonFile(), compileCache: compileCacheForWorkers() };
-    started.post({ ...this.startup(options), ...code, ...queue }, [port2]);
+    started.post({ ...this.startup(options), code: codeOfWorkers(), ...queue }, [port2]);
     shareSoon(requireAddon('Pool'));
     if (options.stdio === 'ignore' && !options.emitStdStreams) {
       this.worker.stdout.resume();

@@ -13,7 +13,6 @@ const { Runner } = require('./runner');
 
 /**
  * @typedef {object} OfThread
- * @property {string | undefined} addonFile
  * @property {number} queue
  * @property {number} number its place in the queue
  * @property {import('node:worker_threads').MessagePort} port for what the queue cannot carry

@@ -7,14 +7,13 @@
 
 const { isDeepStrictEqual } = require('node:util');
 const workerThreads = require('node:worker_threads');
-const { addonFile, requireAddon } = require('../core/addon');
-const { compileCacheForWorkers } = require('../core/compile-cache');
+const { requireAddon } = require('../core/addon');
 const { Stock, checkCount } = require('../threads/stock');
 const { announce, bootUnnoticed } = require('../threads/unnoticed');
 const { load } = require('../core/own-code');
 const { optionsOf, resolve } = require('./options');
 const { ENGINE, PROGRAM, numberWorker, settingsOf, takeFrom } = require('./start');
-const { shareSoon } = require('./worker-code');
+const { codeOfWorkers, shareSoon } = require('./worker-code');
 
 /** What a thread got when it was started is a copy: only the same object is the same to others. */
 const BY_IDENTITY = new Set(['workerData', 'transferList']);
@@ -124,8 +123,7 @@ function boot({ filename, name, settings, stock }) {
   const { worker, environmentData } = bootUnnoticed(() => new workerThreads.Worker(PROGRAM, settings));
   const { port1, port2 } = new workerThreads.MessageChannel();
   const workerId = numberWorker();
-  const code = { addonFile: addonFile(), compileCache: compileCacheForWorkers() };
-  const ahead = { workerId, filename, name, ...code, port: port2 };
+  const ahead = { workerId, filename, name, code: codeOfWorkers(), port: port2 };
   worker.postMessage({ ahead }, [port2]);
   /** @type {any[]} */
   const messages = [];

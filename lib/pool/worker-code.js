@@ -3,6 +3,8 @@
 /** The code of a pool's worker that is a thread: its caller compiles it while the first of them boot. */
 
 const path = require('node:path');
+const { addonFile } = require('../core/addon');
+const { compileCacheForWorkers } = require('../core/compile-cache');
 
 const NAME = 'pool';
 const PROGRAM = path.join(__dirname, 'thread.js');
@@ -46,6 +48,12 @@ const MODULES = [
   'threads/receive',
 ];
 
+/** What a worker is told of it, for it looks up as little as can be. */
+function codeOfWorkers() {
+  const compileCache = compileCacheForWorkers();
+  return { addonFile: addonFile(), compileCache, sharedAs: NAME, program: PROGRAM };
+}
+
 let isShared = false;
 
 /** Shares it, once. @param {typeof import('../native/index')} addon */
@@ -58,7 +66,6 @@ function shareSoon(addon) {
   }).unref();
 }
 
-module.exports.NAME = NAME;
-module.exports.PROGRAM = PROGRAM;
+module.exports.codeOfWorkers = codeOfWorkers;
 module.exports.MODULES = MODULES;
 module.exports.shareSoon = shareSoon;

@@ -4,7 +4,6 @@
 
 const { parentPort, receiveMessageOnPort } = require('node:worker_threads');
 const { loadShared } = require('../core/own-code');
-const { NAME, PROGRAM } = require('./worker-code');
 
 const parent = /** @type {import('node:worker_threads').MessagePort} */ (parentPort);
 const waiting = receiveMessageOnPort(parent);
@@ -13,10 +12,10 @@ else begin(waiting.message);
 
 /** @param {any} told what it is, or what it can load before it is told that */
 function begin(told) {
-  const { addonFile, compileCache } = told.ahead ?? told;
+  const { addonFile, compileCache, sharedAs, program } = (told.ahead ?? told).code;
   if (compileCache !== null) /** @type {any} */ (require('node:module')).enableCompileCache(compileCache);
   const addon = addonFile === undefined ? require('../core/addon').requireAddon('Pool') : require(addonFile);
-  const [thread] = loadShared(addon, NAME, [PROGRAM], false);
+  const [thread] = loadShared(addon, sharedAs, [program], false);
   if (told.ahead === undefined) thread.start(addon, told);
   else void thread.startAhead(addon, told.ahead);
 }

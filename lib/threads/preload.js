@@ -221,32 +221,6 @@ class Hooks {
   }
 }
 
-function hookPort() {
-  const { emit, start, ref, unref, close: closePort } = port;
-  originals = { emit, start, ref, unref, close: closePort };
-  addMethods(port, Hooks);
-  // Delivery starts with the first listener and stops with the last, as Node starts and stops the port.
-  for (const symbol of Object.getOwnPropertySymbols(port)) {
-    const isAdded = symbol.description === 'kNewListener';
-    if (!isAdded && symbol.description !== 'kRemoveListener') continue;
-    const descriptor = /** @type {PropertyDescriptor} */ (Object.getOwnPropertyDescriptor(port, symbol));
-    const original = descriptor.value;
-    descriptor.value = (
-      /** @type {number} */ size,
-      /** @type {string} */ type,
-      /** @type {any[]} */ ...more
-    ) => {
-      isNodeActing = true;
-      const result = Reflect.apply(original, port, [size, type, ...more]);
-      isNodeActing = false;
-      if (type === 'message' && size === (isAdded ? 1 : 0)) setStarted(isAdded);
-      return result;
-    };
-    Object.defineProperty(port, symbol, descriptor);
-  }
-  if (port.listenerCount('message') > 0) setStarted(true);
-}
-
 /**
  * @param {object} object
  * @param {Function} Class
@@ -320,28 +294,6 @@ function loadCalls() {
   return require('./calls').methods;
 }
 
-/** What belongs to ports of any kind, and to the module. */
-function hookOthers() {
-  const { prototype } = MessagePort;
-  Object.defineProperty(prototype, kDispatch, {
-    configurable: true,
-    writable: true,
-    value: dispatchOfAny,
-  });
-  const portMethods = Object.create(Object.getPrototypeOf(prototype));
-  addMethods(portMethods, PortMethods);
-  Object.setPrototypeOf(prototype, portMethods);
-  module.exports.portMethods = portMethods;
-
-  workerThreads.receiveMessageOnPort = receiveMessageOnPort;
-  if (nodes.markAsUncloneable !== undefined) {
-    workerThreads.markAsUncloneable = function markAsUncloneable(/** @type {any} */ object) {
-      return require('./marks').exports.markAsUncloneable(object);
-    };
-  }
-  replaceBroadcastChannel();
-}
-
 /**
  * How messages on ports of any kind are delivered.
  * @this {any}
@@ -407,12 +359,56 @@ module.exports.revived = revived;
 module.exports.takers = takers;
 module.exports.receiveMessageOnPort = receiveMessageOnPort;
 
+// Not in functions: those are read twice before they run.
 if (ticket !== undefined) {
   if (ticket.compileCache !== null) {
     /** @type {any} */ (require('node:module')).enableCompileCache(ticket.compileCache);
   }
-  hookPort();
-  hookOthers();
+
+  // The port.
+  originals = { emit: port.emit, start: port.start, ref: port.ref, unref: port.unref, close: port.close };
+  addMethods(port, Hooks);
+  // Delivery starts with the first listener and stops with the last, as Node starts and stops the port.
+  for (const symbol of Object.getOwnPropertySymbols(port)) {
+    const isAdded = symbol.description === 'kNewListener';
+    if (!isAdded && symbol.description !== 'kRemoveListener') continue;
+    const descriptor = /** @type {PropertyDescriptor} */ (Object.getOwnPropertyDescriptor(port, symbol));
+    const original = descriptor.value;
+    descriptor.value = (
+      /** @type {number} */ size,
+      /** @type {string} */ type,
+      /** @type {any[]} */ ...more
+    ) => {
+      isNodeActing = true;
+      const result = Reflect.apply(original, port, [size, type, ...more]);
+      isNodeActing = false;
+      if (type === 'message' && size === (isAdded ? 1 : 0)) setStarted(isAdded);
+      return result;
+    };
+    Object.defineProperty(port, symbol, descriptor);
+  }
+  if (port.listenerCount('message') > 0) setStarted(true);
+
+  // Ports of any kind, and the module.
+  const { prototype } = MessagePort;
+  Object.defineProperty(prototype, kDispatch, {
+    configurable: true,
+    writable: true,
+    value: dispatchOfAny,
+  });
+  const portMethods = Object.create(Object.getPrototypeOf(prototype));
+  addMethods(portMethods, PortMethods);
+  Object.setPrototypeOf(prototype, portMethods);
+  module.exports.portMethods = portMethods;
+
+  workerThreads.receiveMessageOnPort = receiveMessageOnPort;
+  if (nodes.markAsUncloneable !== undefined) {
+    workerThreads.markAsUncloneable = function markAsUncloneable(/** @type {any} */ object) {
+      return require('./marks').exports.markAsUncloneable(object);
+    };
+  }
+  replaceBroadcastChannel();
+
   workerThreads.workerData = revived(workerThreads.workerData);
   if (ticket.installed !== null) require('./install-lazily').installLazily(ticket.installed, ticket.name);
   if (left <= 0) connect();
