@@ -69,6 +69,37 @@ test('objects of all sizes', WATCHDOG, () => {
   assert.ok(check(codec, '字'.repeat(1_000_000)));
 });
 
+/** Texts of so many characters, by how V8 may keep them. @param {number} length */
+function textsOf(length) {
+  const ascii = 'abcdefg!'.repeat(length / 8);
+  const latin = 'abcdéfg\xff'.repeat(length / 8);
+  const wide = `${ascii.slice(1)}字`;
+  const narrow = [ascii, latin, `${ascii.slice(8)}\0\x7f\x80éèê\xfe\xff`];
+  // A part of a text with wide characters has two bytes a character, too.
+  narrow.push(`字${latin}`.slice(1));
+  return {
+    narrow,
+    wide: [wide, `字${latin.slice(1)}`, `${latin.slice(1)}\u0100`, `${latin.slice(1)}\udc00`],
+  };
+}
+
+test('long texts take one byte a character where no character needs two', () => {
+  const codec = new Codec();
+  for (const length of [2056, 65_536]) {
+    const { narrow, wide } = textsOf(length);
+    for (const text of [...narrow, ...wide]) assert.ok(check(codec, { text, list: [text, `${text}+`] }));
+    for (const text of narrow) assert.ok(codec.encode(text).length < length + 100, 'one byte');
+    for (const text of wide) assert.ok(codec.encode(text).length >= length * 2, 'two bytes');
+  }
+});
+
+test('a long text is not kept by the class of regular expressions', () => {
+  const codec = new Codec();
+  const text = `${'x'.repeat(5000)}字`;
+  assert.equal(codec.copy(text)?.value, text);
+  assert.ok(/** @type {any} */ (RegExp).input.length < 5000);
+});
+
 test('arrays with holes and names of all lengths', WATCHDOG, () => {
   const codec = new Codec();
   cases.checkArrays((array) => check(codec, array));

@@ -38,6 +38,7 @@ module.exports.numberValue = uncurry(Number.prototype.valueOf);
 module.exports.stringValue = uncurry(String.prototype.valueOf);
 module.exports.booleanValue = uncurry(Boolean.prototype.valueOf);
 module.exports.bigintValue = uncurry(BigInt.prototype.valueOf);
+module.exports.regExpExec = uncurry(RegExp.prototype.exec);
 module.exports.regExpSource = getter(RegExp.prototype, 'source');
 module.exports.regExpFlags = getter(RegExp.prototype, 'flags');
 module.exports.bufferByteLength = getter(ArrayBuffer.prototype, 'byteLength');

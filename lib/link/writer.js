@@ -9,6 +9,7 @@ const { Buffer } = require('node:buffer');
 const { Flag, HEADER_BYTES } = require('./layout');
 const { HUGE_BYTES, allocate } = require('./large-buffers');
 const { memoryOf } = require('./memory');
+const { isOneByte } = require('./one-byte');
 const { ShapeTable, keysOf } = require('./shapes');
 const { Tag, INLINE_STRING_LENGTH, BUNDLED_STRING_LENGTH } = require('./tags');
 const { UNSUPPORTED } = require('./unsupported');
@@ -29,6 +30,8 @@ const UTF8_SLACK = 4;
 const prototype = /** @type {any} */ (Buffer.prototype);
 /** @type {(text: string, at: number, maxBytes: number) => number} */
 const utf8Write = prototype.utf8Write;
+/** @type {(text: string, at: number, maxBytes: number) => number} */
+const latin1Write = prototype.latin1Write;
 /** @type {(text: string, at: number, maxBytes: number) => number} */
 const ucs2Write = prototype.ucs2Write;
 
@@ -356,31 +359,21 @@ class Writer {
     this.bundle += text;
   }
 
-  /**
-   * One byte a character if all are ASCII, which UTF-8 tells by its length; else two.
-   * @param {string} text
-   */
+  /** @param {string} text */
   longString(text) {
     const { length } = text;
     if (length >= this.largeLength && this.isRepeatable()) throw UNSUPPORTED;
-    if (looksAscii(text)) {
-      this.reserve(5 + length + UTF8_SLACK);
-      const at = this.position;
-      if (utf8Write.call(this.memory.buffer, text, at + 5, length + UTF8_SLACK) === length) {
-        this.bytes[at] = Tag.STRING_ONE_BYTE;
-        this.view.setUint32(at + 1, length, true);
-        this.position = at + 5 + length;
-        return;
-      }
-    }
-    this.reserve(5 + length * 2);
+    const isNarrow = isOneByte(text);
+    const size = isNarrow ? length : length * 2;
+    this.reserve(5 + size);
     const at = this.position;
-    this.bytes[at] = Tag.STRING_TWO_BYTE;
-    this.view.setUint32(at + 1, length * 2, true);
-    ucs2Write.call(this.memory.buffer, text, at + 5, length * 2);
-    this.position = at + 5 + length * 2;
+    this.bytes[at] = isNarrow ? Tag.STRING_ONE_BYTE : Tag.STRING_TWO_BYTE;
+    this.view.setUint32(at + 1, size, true);
+    (isNarrow ? latin1Write : ucs2Write).call(this.memory.buffer, text, at + 5, size);
+    this.position = at + 5 + size;
   }
 
+  /** One byte a character if all are ASCII, which UTF-8 tells by its length; else two. */
   #writeBundle() {
     const text = this.bundle;
     this.bundle = '';
@@ -413,16 +406,6 @@ class Writer {
       for (const key of keys) this.longString(key);
     }
   }
-}
-
-/**
- * A guess from the beginning: whether trying one byte a character is worth it.
- * @param {string} text
- */
-function looksAscii(text) {
-  const end = text.length < 32 ? text.length : 32;
-  for (let i = 0; i < end; i++) if (text.charCodeAt(i) > 127) return false;
-  return true;
 }
 
 module.exports.Writer = Writer;
