@@ -3,6 +3,7 @@
 /* Shared objects in messages: they arrive as objects of their classes, attached to the same memory. */
 
 const assert = require('node:assert');
+const { execFileSync } = require('node:child_process');
 const { once } = require('node:events');
 const path = require('node:path');
 const test = require('node:test');
@@ -13,7 +14,7 @@ const { WATCHDOG, nameFor } = require('./support/shared');
 const { MessageChannel, SharedMap, Worker, cluster } = manycore;
 const PROGRAM = path.join(__dirname, 'fixtures', 'shared-traveller.js');
 
-/** One of each class. */
+/** One of each class. Its text runs in another process, too. */
 function oneOfEach() {
   return {
     SharedArray: new manycore.SharedArray({ capacity: 10 }),
@@ -163,6 +164,23 @@ for (const serialization of ['json', 'advanced']) {
     checkUse(each, 4);
   });
 }
+
+test('objects of a class have one shape, so that V8 need not look for their fields', () => {
+  const code = `
+    const manycore = require(${JSON.stringify(require.resolve('..'))});
+    const { SharedMap } = manycore;
+    const others = (${oneOfEach})();
+    for (const [name, one] of Object.entries((${oneOfEach})())) {
+      const received = one.constructor.from(one.handle);
+      console.log(name, %HaveSameMap(one, others[name]), %HaveSameMap(one, received));
+    }`;
+  const args = ['--allow-natives-syntax', '--eval', code];
+  const lines = execFileSync(process.execPath, args, { encoding: 'utf8' }).trim().split('\n');
+  assert.deepStrictEqual(
+    lines,
+    Object.keys(oneOfEach()).map((name) => `${name} true true`),
+  );
+});
 
 test('values in maps, arrays, channels and topics may be shared objects', () => {
   const inner = new SharedMap().set('a', 1);
