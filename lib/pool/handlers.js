@@ -122,7 +122,8 @@ async function listMethods(filename) {
       for (const name of Object.keys(exported)) if (typeof exported[name] === 'function') names.add(name);
     }
   }
-  names.delete('default');
+  // Names of the whole, the second from Node 23 on.
+  for (const whole of ['default', 'module.exports']) names.delete(whole);
   return [...names];
 }
 
