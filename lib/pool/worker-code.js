@@ -23,6 +23,7 @@ const MODULES = [
   'link/looker',
   'link/materialize',
   'link/memory',
+  'link/one-byte',
   'link/plain-classes',
   'link/shape-reader',
   'link/shapes',
