@@ -6,12 +6,13 @@
  * Rust and, for `fuzz` and `advisories`, cargo-fuzz and cargo-deny.
  *
  *   MANYCORE_FUZZ_SECONDS    for each target (60)
+ *   MANYCORE_FUZZ_RUNS       for each property of `codec` (300000)
  *   MANYCORE_SOAK_MINUTES    (10)
  *   MANYCORE_LIFE_WORKERS    (2000)
  */
 
 const { runChecks } = require('./lib/checks');
 const { lanes } = require('./checks/conformance');
-const { advisories, asan, fuzz, life, soak } = require('./checks/nightly');
+const { advisories, asan, codec, fuzz, life, soak } = require('./checks/nightly');
 
-runChecks({ asan, fuzz, soak, life, lanes, advisories }, 'node scripts/nightly.js');
+runChecks({ asan, fuzz, codec, soak, life, lanes, advisories }, 'node scripts/nightly.js');

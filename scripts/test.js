@@ -7,6 +7,7 @@ const { conformance } = require('./checks/conformance');
 const { generated } = require('./checks/generated');
 const { licences } = require('./checks/licences');
 const { nodeTests, packageInstall, smoke } = require('./checks/node-tests');
+const { lockFiles } = require('./checks/lock-files');
 const { cargoTest, clippy, loom, loomModels } = require('./checks/rust');
 const { eslint, prettier, rustfmt } = require('./checks/style');
 const { types } = require('./checks/types');
@@ -18,6 +19,7 @@ runChecks(
     eslint,
     types,
     licences,
+    'lock-files': lockFiles,
     clippy,
     'cargo-test': cargoTest,
     ...(loomModels().length > 0 ? { loom } : {}),

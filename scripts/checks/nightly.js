@@ -13,6 +13,8 @@ const SOAK_MINUTES = process.env.MANYCORE_SOAK_MINUTES ?? '10';
 /** A target that does not come back from an attack within that hangs. */
 const HANGS_AFTER_SECONDS = 30;
 const LONGEST_ATTACK = 1200;
+const CODEC_RUNS = process.env.MANYCORE_FUZZ_RUNS ?? '300000';
+const UNREACHABLE = /failed to (?:fetch|clone|download)|unable to (?:fetch|resolve)|could not resolve host/i;
 
 /** The core's tests under the address sanitizer; leaks are told as well. */
 async function asan() {
@@ -76,25 +78,32 @@ async function life() {
   return { count: passed > 0 ? Number(LIFE_WORKERS) : 0, unit: 'workers' };
 }
 
-/** What is known against the versions in the lock files. The databases come from the network or a cache. */
+/** Bytes in lanes that no encoder writes: whatever they are, the decoder gives a value or a typed error. */
+async function codec() {
+  const file = path.join(ROOT, '__test__', 'link-corrupt.test.js');
+  const { output } = await exec(process.execPath, ['--test', '--test-reporter=tap', file], {
+    env: { MANYCORE_FUZZ_RUNS: CODEC_RUNS },
+  });
+  const passed = sum(output, /^# pass (\d+)/gm);
+  return { count: passed > 0 ? 3 * Number(CODEC_RUNS) : 0, unit: 'records' };
+}
+
+/** What is known against the versions in the lock files: by databases from the network or, without it, by the last. */
 async function advisories() {
-  const deny = await exec('cargo', ['deny', 'check', 'advisories', 'bans', 'sources'], {
-    allowFailure: true,
-  });
-  if (deny.code !== 0) throw new CheckError(`cargo deny failed (exit code ${deny.code})`);
-  const audit = await exec('npm', ['audit', '--omit=dev', '--json'], {
-    allowFailure: true,
-    hideStdout: true,
-  });
-  const { vulnerabilities, error } = JSON.parse(audit.stdout);
-  if (error) throw new CheckError(`npm audit: ${error.summary}`);
-  const known = Object.keys(vulnerabilities);
-  if (known.length > 0) throw new CheckError(`npm audit: ${known.join(', ')}`);
-  return { count: 2, unit: 'lock files' };
+  const deny = (/** @type {string[]} */ ...options) =>
+    exec('cargo', ['deny', ...options, 'check', 'advisories', 'bans', 'sources'], { allowFailure: true });
+  let checked = await deny();
+  if (checked.code !== 0 && UNREACHABLE.test(checked.output)) {
+    console.log('The database of advisories cannot be reached: the last one that was fetched serves.');
+    checked = await deny('--offline');
+  }
+  if (checked.code !== 0) throw new CheckError(`cargo deny failed (exit code ${checked.code})`);
+  return { count: 1, unit: 'lock file of crates (npm installs nothing with manycore, see lock-files)' };
 }
 
 module.exports.advisories = advisories;
 module.exports.asan = asan;
+module.exports.codec = codec;
 module.exports.fuzz = fuzz;
 module.exports.life = life;
 module.exports.soak = soak;

@@ -7,8 +7,26 @@ const path = require('node:path');
 const { once } = require('node:events');
 const { setTimeout: delay } = require('node:timers/promises');
 
-const { cluster, Channel, Mutex, SharedCounter, SharedMap, shared } = require('../..');
+const {
+  cluster,
+  BroadcastChannel,
+  Channel,
+  Mutex,
+  RateLimiter,
+  RwLock,
+  Semaphore,
+  SharedArray,
+  SharedBuffer,
+  SharedCounter,
+  SharedHistogram,
+  SharedMap,
+  Topic,
+  configureLink,
+  leader,
+  shared,
+} = require('../..');
 const { accounts, check, count } = require('./accounts');
+const { ALLOWED, KEYS, LIMIT, PERMITS, RAN } = require('./layout');
 
 const WORKERS = 3;
 const REQUESTS_AT_ONCE = 8;
@@ -65,11 +83,59 @@ async function harm(worker) {
   }
 }
 
+/** What only the workers use, to be seen to in the end. */
+function makeShared() {
+  return {
+    topic: Topic.open(`${name}-topic`),
+    limiter: RateLimiter.open(`${name}-limiter`, LIMIT),
+    numbers: SharedArray.open(`${name}-numbers`, { type: 'float64', length: 2 }),
+    latency: SharedHistogram.open(`${name}-latency`),
+    bytes: SharedBuffer.open(`${name}-bytes`, { byteLength: 64 }),
+    pair: RwLock.open(`${name}-rwlock`),
+    permits: Semaphore.open(`${name}-permits`, PERMITS),
+  };
+}
+
+/**
+ * All that the dead had is free, and what is limited was.
+ * @param {ReturnType<typeof makeShared>} objects
+ * @param {number} seconds that it went on
+ */
+async function checkShared({ topic, limiter, numbers, latency, bytes, pair, permits }, seconds) {
+  permits.acquire(PERMITS, { timeoutMs: STUCK_MS }).unlock();
+  pair.lock({ timeoutMs: STUCK_MS }).unlock();
+  await leader(name, () => count('leaders in the end'), { timeoutMs: STUCK_MS });
+  const allowed = numbers.get(ALLOWED) ?? 0;
+  const most = KEYS * LIMIT.limit * (1 + (seconds * 1000) / LIMIT.windowMs) + KEYS;
+  check(allowed <= most, `${allowed} were allowed, of ${most} at most`);
+  check(allowed > 0 && latency.count > 0, 'the workers used nothing of what they share');
+  const ran = numbers.get(RAN) ?? 0;
+  check(ran <= seconds + 2, `${ran} jobs ran in ${seconds} seconds`);
+  count('jobs', ran);
+  for (const object of [limiter, numbers, latency, bytes]) object.close();
+  topic.release();
+}
+
+/** @param {import('node:cluster').Worker} worker */
+async function askWorker(worker) {
+  try {
+    const doubled = await worker.request(21, { timeoutMs: STUCK_MS });
+    check(doubled === 42, `a worker answered ${doubled}`);
+    count('requests');
+  } catch (error) {
+    const { code } = /** @type {NodeJS.ErrnoException} */ (error);
+    check(code === 'ERR_MANYCORE_PEER_GONE', `a request failed: ${error}`);
+  }
+}
+
 /**
  * @param {AbortSignal} signal ends it
+ * @param {'json' | 'advanced'} serialization
  * @returns {Promise<void>} rejects when an account does not balance
  */
-async function clusterPart(signal) {
+async function clusterPart(signal, serialization) {
+  const startMs = Date.now();
+  const objects = makeShared();
   const answeredBefore = accounts().answered ?? 0;
   const served = SharedCounter.open(`${name}-served`);
   const map = SharedMap.open(`${name}-map`, { capacityBytes: 4 * 1024 * 1024, evict: 'lru' });
@@ -78,13 +144,23 @@ async function clusterPart(signal) {
   map.set('first', 0);
   map.set('second', 0);
 
-  cluster.setupPrimary({ exec: path.join(__dirname, 'server.js') });
+  cluster.setupPrimary({ exec: path.join(__dirname, 'server.js'), serialization });
   const message = inOrder('messages');
   const port = await freePort();
   const start = () => {
-    const worker = cluster.fork({ SOAK_NAME: name, SOAK_PORT: String(port) });
+    const worker = cluster.fork({
+      SOAK_NAME: name,
+      SOAK_PORT: String(port),
+      SOAK_SERIALIZATION: serialization,
+    });
+    configureLink(worker, { views: true });
+    worker.onRequest((value) => value * 2);
     worker.on('message', (value) => {
-      if (value.failure) check(false, value.failure);
+      if (value.large) {
+        const [first] = value.large;
+        check(value.large.length === 200_000 && value.large.every((byte) => byte === first), 'torn bytes');
+        count('large messages');
+      } else if (value.failure) check(false, value.failure);
       else if (value.echo) count('echoes');
       else message(value);
     });
@@ -106,11 +182,20 @@ async function clusterPart(signal) {
     }
   });
   const received = inOrder('received');
+  const published = inOrder('published');
+  const subscription = objects.topic.subscribe();
+  const host = new BroadcastChannel(name, { scope: 'host' });
+  const broadcast = inOrder('broadcasts');
+  host.onmessage = ({ data }) => broadcast(/** @type {any} */ (data));
   const consume = (async () => {
     while (!signal.aborted) {
       for (let item = channel.tryReceive(); item; item = channel.tryReceive()) received(item.value);
+      for (let item = subscription.tryReceive(); item; item = subscription.tryReceive())
+        {published(item.value);}
       for (const worker of Object.values(cluster.workers ?? {})) {
-        if (worker?.isConnected()) worker.send({ text: 'ping' }, () => {});
+        if (!worker?.isConnected()) continue;
+        worker.send({ text: 'ping' }, () => {});
+        void askWorker(worker);
       }
       await delay(20);
     }
@@ -126,6 +211,9 @@ async function clusterPart(signal) {
   await Promise.all([...load, consume, chaos]);
 
   await end();
+  host.close();
+  subscription.release();
+  await checkShared(objects, (Date.now() - startMs) / 1000);
   const answered = (accounts().answered ?? 0) - answeredBefore;
   check(served.value >= answered, `${answered} answers, but only ${served.value} requests served`);
   const token = mutex.lock({ timeoutMs: STUCK_MS });

@@ -35,12 +35,15 @@ function resources() {
   };
 }
 
-/** @param {number} ms how long */
-async function turn(ms) {
+/**
+ * @param {number} ms how long
+ * @param {'json' | 'advanced'} serialization of the cluster
+ */
+async function turn(ms, serialization) {
   const ended = new AbortController();
   const timer = setTimeout(() => ended.abort(), ms);
   try {
-    await Promise.all([clusterPart(ended.signal), threadsPart(ended.signal)]);
+    await Promise.all([clusterPart(ended.signal, serialization), threadsPart(ended.signal)]);
   } finally {
     clearTimeout(timer);
     ended.abort();
@@ -65,9 +68,9 @@ async function main() {
   const { values } = parseArgs({ options: { minutes: { type: 'string', default: '10' } } });
   const totalMs = Number(values.minutes) * 60_000;
   if (!(totalMs > 0)) throw new TypeError(`--minutes ${values.minutes} is no time`);
-  await turn(totalMs * WARM_UP_SHARE);
+  await turn(totalMs * WARM_UP_SHARE, 'json');
   const before = resources();
-  await turn(totalMs * (1 - WARM_UP_SHARE));
+  await turn(totalMs * (1 - WARM_UP_SHARE), 'advanced');
   const over = await excess(before);
   const { after } = over;
   for (const what of over.names) check(false, `${what}: ${before[what]} before, ${after[what]} after`);

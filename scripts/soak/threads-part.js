@@ -15,6 +15,7 @@ const ECHO = `
 `;
 const MESSAGES = 500;
 const TASKS = 200;
+const STUCK_MS = 30_000;
 
 /** A worker that echoes until it is terminated in the middle: what comes back is the beginning of what was sent. */
 async function terminated() {
@@ -32,6 +33,7 @@ async function terminated() {
     worker.postMessage({ number, bytes: new Uint8Array(number * 10) });
   }
   await enough;
+  check(worker.call(21, { timeoutMs: STUCK_MS }) === 42, 'a call had a wrong answer');
   await worker.terminate();
   await exited;
   check(next <= MESSAGES, `${next} of ${MESSAGES} messages came back`);
@@ -75,12 +77,13 @@ async function threadsPart(signal) {
     while (!signal.aborted) await terminated();
   })();
   const pools = (async () => {
-    while (!signal.aborted) {
-      const pool = new Pool({ minThreads: 1, maxThreads: 2 });
+    for (let turn = 0; !signal.aborted; turn++) {
+      const runtime = turn % 4 === 3 ? 'processes' : 'threads';
+      const pool = new Pool({ runtime, minThreads: 1, maxThreads: 2 });
       pool.on('error', () => count('pool errors'));
       await tasks(pool);
       await pool.destroy();
-      count('pools');
+      count(`pools of ${runtime}`);
       await delay(10);
     }
   })();
