@@ -190,8 +190,9 @@ async function clusterPart(signal, serialization) {
   const consume = (async () => {
     while (!signal.aborted) {
       for (let item = channel.tryReceive(); item; item = channel.tryReceive()) received(item.value);
-      for (let item = subscription.tryReceive(); item; item = subscription.tryReceive())
-        {published(item.value);}
+      for (let item = subscription.tryReceive(); item; item = subscription.tryReceive()) {
+        published(item.value);
+      }
       for (const worker of Object.values(cluster.workers ?? {})) {
         if (!worker?.isConnected()) continue;
         worker.send({ text: 'ping' }, () => {});
