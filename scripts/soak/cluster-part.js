@@ -116,7 +116,7 @@ async function checkShared({ topic, limiter, numbers, latency, bytes, pair, perm
   topic.release();
 }
 
-/** @param {import('node:cluster').Worker} worker */
+/** @param {import('../..').ClusterWorker} worker */
 async function askWorker(worker) {
   try {
     const doubled = await worker.request(21, { timeoutMs: STUCK_MS });
@@ -158,7 +158,10 @@ async function clusterPart(signal, serialization) {
     worker.on('message', (value) => {
       if (value.large) {
         const [first] = value.large;
-        check(value.large.length === 200_000 && value.large.every((byte) => byte === first), 'torn bytes');
+        check(
+          value.large.length === 200_000 && value.large.every((/** @type {number} */ byte) => byte === first),
+          'torn bytes',
+        );
         count('large messages');
       } else if (value.failure) check(false, value.failure);
       else if (value.echo) count('echoes');
