@@ -13,6 +13,9 @@ const { SCENARIOS, sendSpaced } = require('../lib/messages');
 
 /** Of which there are so many where nothing is said. */
 const IDLE_WORKERS = 4;
+/** Of what is measured, so much goes before, and less of rows by the clock: see messaging.js. */
+const WARM_UP = 1;
+const WARM_UP_OF_CLOCKED = 0.25;
 const scenario = SCENARIOS[name];
 
 /** @param {import('node:cluster').Worker} worker @param {number} count */
@@ -76,7 +79,7 @@ async function main() {
   const workers = Array.from({ length: name === 'idle' ? IDLE_WORKERS : 1 }, () => cluster.fork());
   await Promise.all(workers.map(nextMessage));
   const [worker] = workers;
-  await run(worker, Math.ceil(Number(total) / 4));
+  await run(worker, Math.ceil(Number(total) * (run === exchange ? WARM_UP : WARM_UP_OF_CLOCKED)));
   await Promise.all(workers.map((each) => ask(each, 'start')));
   const cpu = process.cpuUsage();
   const startNs = process.hrtime.bigint();

@@ -17,6 +17,13 @@ const { Worker, isMainThread, parentPort } = manycore ?? require('node:worker_th
  * takes the processor as long as some thousands of them.
  */
 const WARM_UP_MESSAGES = 20_000;
+/**
+ * Of what is measured, so much goes before. While messages follow one another V8 compiles what carries them, beside two
+ * threads that need both processors: that takes as long as some 300,000 small messages, or 4,000 texts of 64 KiB.
+ */
+const WARM_UP = 1;
+/** Of rows by the clock, which are warmed up by themselves. */
+const WARM_UP_OF_CLOCKED = 0.25;
 /** As many messages before those that are few and large: what carries a thread's messages is set up for many. */
 const FIRST_MESSAGES = 100;
 const scenario = SCENARIOS[name];
@@ -109,7 +116,7 @@ async function main() {
   await nextMessage(worker);
   if (name === 'paced') await oneByOne(worker, WARM_UP_MESSAGES);
   if (scenario?.chunk === 1) await greet(worker, FIRST_MESSAGES);
-  await run(worker, Math.ceil(Number(total) / 4));
+  await run(worker, Math.ceil(Number(total) * (run === exchange ? WARM_UP : WARM_UP_OF_CLOCKED)));
   const cpu = process.cpuUsage();
   const startNs = process.hrtime.bigint();
   const messages = await run(worker, Number(total));
