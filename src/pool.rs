@@ -10,7 +10,7 @@ use manycore_core::queue::{
     Cancelled, Histogram, Limits, Queue, Scheduler, Summary, Task, TaskKind, PERCENTILES,
 };
 use manycore_core::remote::Dispatch;
-use napi::bindgen_prelude::{Env, Error, Function, Object, Result, Status, Uint8Array};
+use napi::bindgen_prelude::{Env, Error, Function, Object, Result, Status, Uint8Array, Unknown};
 use napi_derive::napi;
 
 use crate::error::to_js;
@@ -178,6 +178,25 @@ impl PoolQueue {
         // SAFETY: memory of this thread's JavaScript, which does not run meanwhile.
         let target = unsafe { target.as_mut() };
         self.gate.with(|caller| caller.arrived().take(at, target))
+    }
+
+    /// The lent ArrayBuffer that this payload is in; once. Null when it is to be copied.
+    #[napi(ts_return_type = "ArrayBuffer | null")]
+    pub fn redeem_payload<'env>(&self, env: &'env Env, at: u32) -> Option<Object<'env>> {
+        self.gate
+            .with(|caller| caller.arrived().redeem(env, at, caller.lent()))
+    }
+
+    /// Lends an ArrayBuffer, which nothing else may refer to, for a payload of its length. False when that cannot be.
+    #[napi(ts_args_type = "buffer: ArrayBuffer")]
+    pub fn lend(&self, env: Env, buffer: Unknown<'_>) -> bool {
+        self.gate.with(|caller| caller.lent().lend(env, &buffer))
+    }
+
+    /// Takes back what is lent and not in use.
+    #[napi]
+    pub fn take_back_lent(&self) {
+        self.gate.with(|caller| caller.lent().take_back());
     }
 
     /// Takes a task out that no worker has begun: -1 when it worked, -2 when the task is over, else its worker.

@@ -6,15 +6,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use manycore_core::queue::{Scheduler, Target, Task, TaskKind};
+use manycore_core::queue::{Payload, Scheduler, Target, Task, TaskKind, Towards};
 use manycore_core::ring::doorbell::{Doorbell, Drained, Outcome};
-use manycore_core::ring::slab::Payload;
 use manycore_core::ring::spin::Latency;
 use napi::bindgen_prelude::{Env, Error, Function, JsValue, Result, Status};
 
 use crate::callback::Callback;
 use crate::fast::Page;
-use crate::pool_payloads::{Arrived, Leaving};
+use crate::pool_payloads::{Arrived, Leaving, LentBuffers};
 use crate::uv::{EventLoop, Handle};
 
 /// Bytes for the words of a call, which `lib/pool/page.js` names.
@@ -43,12 +42,16 @@ pub struct Caller {
     /// Of the tasks that are being encoded, and of the reports taken last.
     leaving: Leaving,
     arrived: Arrived,
+    /// For those of reports to come.
+    lent: LentBuffers,
 }
 
 impl Caller {
     /// `None` without memory.
     pub fn new(queue: Rc<dyn Scheduler>) -> Option<Self> {
+        let lent = LentBuffers::new(queue.stock(), Towards::Caller);
         Some(Self {
+            lent,
             queue,
             words: Page::new(WORDS_BYTES)?,
             record: Page::new(RECORD_BYTES)?,
@@ -125,7 +128,7 @@ impl Caller {
 
     /// Copies a payload of the task that is being encoded. False when there is too much waiting.
     pub fn put_payload(&self, payload: &[u8]) -> bool {
-        self.leaving.put(self.queue.slab(), payload)
+        self.leaving.put(self.queue.stock(), Towards::Workers, payload)
     }
 
     /// Lets go of the last payloads.
@@ -136,6 +139,11 @@ impl Caller {
     /// Those that came with the reports taken last.
     pub fn arrived(&self) -> &Arrived {
         &self.arrived
+    }
+
+    /// Buffers for those to come.
+    pub fn lent(&self) -> &LentBuffers {
+        &self.lent
     }
 }
 

@@ -6,13 +6,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use manycore_core::queue::{Kind, Taker, Worker};
+use manycore_core::queue::{Kind, Payload, Taker, Towards, Worker};
 use manycore_core::remote::{watch, RemoteWorker, PASSED};
 use manycore_core::ring::doorbell::{linger, Doorbell, Drained, Outcome, LONGEST_TURN};
-use manycore_core::ring::slab::Payload;
 use manycore_core::ring::spin::Latency;
 use manycore_core::sys::clock::monotonic_ns;
-use napi::bindgen_prelude::{Env, Error, Function, JsValue, Object, Result, Status, Uint8Array};
+use napi::bindgen_prelude::{Env, Error, Function, JsValue, Object, Result, Status, Uint8Array, Unknown};
 use napi_derive::napi;
 
 use crate::callback::Callback;
@@ -20,7 +19,7 @@ use crate::error::to_js;
 use crate::fast::{function, Page};
 use crate::pool::{no_memory, queue_of};
 use crate::pool_caller::{word, RECORD_BYTES, WORDS_BYTES};
-use crate::pool_payloads::Leaving;
+use crate::pool_payloads::{Leaving, LentBuffers};
 use crate::uv::{EventLoop, Handle};
 
 /// How many payloads belong to the record that is reported.
@@ -44,6 +43,8 @@ struct Side {
     payloads: RefCell<Option<Arc<Vec<Payload>>>>,
     /// Of what is being encoded.
     leaving: Leaving,
+    /// For payloads of tasks to come.
+    lent: LentBuffers,
     doorbell: RefCell<Doorbell>,
     turn_since_ns: Cell<u64>,
 }
@@ -150,7 +151,7 @@ impl PoolWorker {
     pub fn payload_length(&self, at: u32) -> f64 {
         let payloads = self.side.payloads.borrow();
         let payload = payloads.as_ref().and_then(|payloads| payloads.get(at as usize));
-        payload.map_or(0, |payload| payload.bytes().len()) as f64
+        payload.map_or(0, Payload::len) as f64
     }
 
     /// Copies that payload into memory of its length. False when there is none. The last one is to be copied last.
@@ -160,10 +161,39 @@ impl PoolWorker {
         self.side.take_payload(at as usize, unsafe { target.as_mut() })
     }
 
+    /// The lent ArrayBuffer that this payload is in; once. Null when it is to be copied.
+    #[napi(ts_return_type = "ArrayBuffer | null")]
+    pub fn redeem_payload<'env>(&self, env: &'env Env, at: u32) -> Option<Object<'env>> {
+        let mut held = self.side.payloads.borrow_mut();
+        let payloads = held.as_ref()?;
+        // A task that is kept for another try needs it again.
+        if Arc::strong_count(payloads) > 1 {
+            return None;
+        }
+        let buffer = self.side.lent.redeem(env, payloads.get(at as usize)?)?;
+        if at as usize + 1 == payloads.len() {
+            *held = None;
+        }
+        Some(buffer)
+    }
+
+    /// Lends an ArrayBuffer, which nothing else may refer to, for a payload of its length. False when that cannot be.
+    #[napi(ts_args_type = "buffer: ArrayBuffer")]
+    pub fn lend(&self, env: Env, buffer: Unknown<'_>) -> bool {
+        self.side.lent.lend(env, &buffer)
+    }
+
+    /// Takes back what is lent and not in use.
+    #[napi]
+    pub fn take_back_lent(&self) {
+        self.side.lent.take_back();
+    }
+
     /// Copies a payload of what is being encoded. False when there is too much waiting.
     #[napi]
     pub fn put_large(&self, payload: &[u8]) -> bool {
-        self.side.leaving.put(self.side.worker.slab(), payload)
+        let stock = self.side.worker.stock();
+        self.side.leaving.put(stock, Towards::Caller, payload)
     }
 
     /// Lets go of the last payloads, which are not reported after all.
@@ -241,6 +271,7 @@ impl PoolWorker {
         let page = |len| Page::new(len).ok_or_else(no_memory);
         Ok(Self {
             side: Rc::new(Side {
+                lent: LentBuffers::new(worker.stock(), Towards::Workers),
                 worker,
                 words: page(WORDS_BYTES)?,
                 input: page(RECORD_BYTES)?,
@@ -291,9 +322,7 @@ impl Side {
         let Some(payloads) = held.as_ref() else {
             return false;
         };
-        let payload = payloads.get(at).map(Payload::bytes);
-        let payload = payload.filter(|payload| payload.len() == target.len());
-        let is_there = payload.map(|payload| target.copy_from_slice(payload)).is_some();
+        let is_there = payloads.get(at).is_some_and(|payload| payload.copy_to(target));
         if at + 1 == payloads.len() {
             // The memory serves others while the task runs.
             *held = None;

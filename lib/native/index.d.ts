@@ -335,6 +335,12 @@ export declare class PoolQueue {
   payloadLength(at: number): number
   /** Copies that payload into memory of its length; once. False when there is none. */
   takePayload(at: number, target: Uint8Array): boolean
+  /** The lent ArrayBuffer that this payload is in; once. Null when it is to be copied. */
+  redeemPayload(at: number): ArrayBuffer | null
+  /** Lends an ArrayBuffer, which nothing else may refer to, for a payload of its length. False when that cannot be. */
+  lend(buffer: ArrayBuffer): boolean
+  /** Takes back what is lent and not in use. */
+  takeBackLent(): void
   /** Takes a task out that no worker has begun: -1 when it worked, -2 when the task is over, else its worker. */
   cancel(slot: number): number
   /** Whether a task waits that no worker has begun. */
@@ -429,6 +435,12 @@ export declare class PoolWorker {
   payloadLength(at: number): number
   /** Copies that payload into memory of its length. False when there is none. The last one is to be copied last. */
   takePayload(at: number, target: Uint8Array): boolean
+  /** The lent ArrayBuffer that this payload is in; once. Null when it is to be copied. */
+  redeemPayload(at: number): ArrayBuffer | null
+  /** Lends an ArrayBuffer, which nothing else may refer to, for a payload of its length. False when that cannot be. */
+  lend(buffer: ArrayBuffer): boolean
+  /** Takes back what is lent and not in use. */
+  takeBackLent(): void
   /** Copies a payload of what is being encoded. False when there is too much waiting. */
   putLarge(payload: Uint8Array): boolean
   /** Lets go of the last payloads, which are not reported after all. */

@@ -19,6 +19,9 @@ const { unpack } = require('./transfer');
 
 /** How long a blocking wait goes on before this thread can be terminated. */
 const SLICE_MS = 50;
+const SETTLED = Promise.resolve();
+/** @type {any[]} */
+const NOTHING = [];
 
 /**
  * @typedef {object} TaskOptions
@@ -49,6 +52,8 @@ class Engine {
   onAvailable = null;
   /** @type {(() => void)[]} */
   #whenIdle = [];
+  /** After a blocking wait: the event loop is to be told of reports, and is not yet. */
+  #isRestless = false;
 
   /**
    * @param {Record<string, any>} options
@@ -209,7 +214,7 @@ class Engine {
     if (keepsAlive) this.#keepAlive();
     try {
       const carrier = this.#carrier;
-      const transfers = transferList ?? [];
+      const transfers = transferList ?? NOTHING;
       const hasTransfers = transfers.length > 0;
       if (hasTransfers) carrier.check(transfers);
       const sent =
@@ -334,8 +339,18 @@ class Engine {
       return true;
     } finally {
       reports.isBlocking = wasBlocking;
-      this.#rest();
+      this.#restSoon();
     }
+  }
+
+  /** Once what runs now is over: it may wait again, and each change of the flag costs both sides the way of a line. */
+  #restSoon() {
+    if (this.#isRestless) return;
+    this.#isRestless = true;
+    SETTLED.then(() => {
+      this.#isRestless = false;
+      this.#rest();
+    });
   }
 
   /** Rejects all tasks. @param {any} error */
@@ -391,7 +406,7 @@ class Engine {
     this.#words[Word.OUTSTANDING] = this.#tasks.outstanding;
     if (this.#tasks.outstanding !== 0) return;
     if (this.#words[Word.KEPT] === 1) this.#native.keepAlive(false);
-    this.#tellIdle();
+    if (this.#whenIdle.length > 0) this.#tellIdle();
     if (this.#pressure.isOn) this.#pressure.check();
   }
 }

@@ -5,8 +5,6 @@
  * record names them by their place among its own, from 1.
  */
 
-const { allocate } = require('../link/large-buffers');
-
 /** @typedef {import('../link/encoder').Encoder} Encoder */
 
 /**
@@ -14,8 +12,6 @@ const { allocate } = require('../link/large-buffers');
  * @typedef {object} Native
  * @property {(payload: Uint8Array) => boolean} putLarge
  * @property {(count: number) => void} discardLarge
- * @property {(at: number) => number} payloadLength
- * @property {(at: number, target: Uint8Array) => boolean} takePayload
  */
 
 /**
@@ -39,19 +35,5 @@ function takeBack(encoder, native) {
   native.discardLarge(length);
 }
 
-/**
- * Takes a buffer.
- * @param {Native} native
- * @param {number} at its place among those that came
- * @returns {ArrayBuffer | undefined} undefined when there is none
- */
-function takeBuffer(native, at) {
-  const length = native.payloadLength(at);
-  if (length === 0) return undefined;
-  const bytes = allocate(length);
-  return native.takePayload(at, bytes) ? /** @type {ArrayBuffer} */ (bytes.buffer) : undefined;
-}
-
 module.exports.putBeside = putBeside;
 module.exports.takeBack = takeBack;
-module.exports.takeBuffer = takeBuffer;

@@ -58,7 +58,7 @@ class Pressure {
       this.#tellsDrain = true;
       this.#schedule();
     }
-    const isFull = this.#load.waiting() >= maxQueue;
+    const isFull = maxQueue !== Infinity && this.#load.waiting() >= maxQueue;
     if (isFull === this.#isFull) return;
     this.#isFull = isFull;
     this.#emit(isFull ? 'full' : 'backPressureEnd');

@@ -7,8 +7,8 @@
 
 const { memoryOf } = require('../link/memory');
 const { makeError } = require('../core/errors');
+const { Lending } = require('./lending');
 const { ENTRY_BYTES, PAYLOADS_SHIFT, Report } = require('./page');
-const { takeBuffer } = require('./payloads');
 const { restoreError } = require('./whole-errors');
 
 const KIND_MASK = (1 << PAYLOADS_SHIFT) - 1;
@@ -61,7 +61,8 @@ class Reports {
     this.#tell = tell;
     this.#take = native.takeFunction();
     this.#await = native.awaitFunction();
-    this.#takeLarge = (/** @type {number} */ number) => takeBuffer(native, this.#payloadsBefore + number - 1);
+    const lending = new Lending(native);
+    this.#takeLarge = (/** @type {number} */ number) => lending.take(this.#payloadsBefore + number - 1);
   }
 
   /** Takes a batch. False when there was none. */
@@ -106,7 +107,7 @@ class Reports {
    * @param {number} bytes
    */
   #read(memory, bytes) {
-    const words = new Int32Array(memory.bytes.buffer, 0, bytes >> 2);
+    const { words } = memory;
     this.#payloadsBefore = 0;
     for (let at = 0; at < bytes;) {
       const i = at >> 2;

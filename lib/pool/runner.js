@@ -15,8 +15,8 @@ const { memoryOf } = require('../link/memory');
 const { keepsContextInFrames, runTicks, tick } = require('../threads/node-internals');
 const { abortTask, leaveTask, runTask } = require('./context');
 const { load, makeHandler } = require('./handlers');
+const { Lending } = require('./lending');
 const { LINGER_WORD, Report, TaskKind } = require('./page');
-const { takeBuffer } = require('./payloads');
 const { RecordEncoder } = require('./record-encoder');
 const { unpack } = require('./transfer');
 const { bareError, wholeError } = require('./whole-errors');
@@ -75,7 +75,8 @@ class Runner {
       return linger() === 1;
     });
     this.#decoder = new Decoder(this.#input);
-    this.#decoder.takeLarge = (number) => takeBuffer(native, number - 1);
+    const lending = new Lending(native);
+    this.#decoder.takeLarge = (number) => lending.take(number - 1);
     this.#carrier = carrier;
     this.#records = new RecordEncoder(
       native,

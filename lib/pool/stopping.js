@@ -121,6 +121,7 @@ class Stopping {
 
   /** Ends the times that are over, where the event loop does not turn to do so. */
   endOverdue() {
+    if (this.#graces.size === 0) return;
     for (const grace of this.#graces) if (grace.until <= performance.now()) grace.end();
   }
 }

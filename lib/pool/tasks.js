@@ -16,6 +16,9 @@
  * @property {boolean} isAlone whether it has its worker to itself, where others share theirs
  */
 
+/** @typedef {(value: any) => void} Settle */
+/** What to call; both, where the first will not do for errors. @typedef {Settle | { resolve: Settle, reject: Settle }} Waiter */
+
 /** @returns {Extra} */
 function makeExtra() {
   return {
@@ -32,10 +35,8 @@ function makeExtra() {
 }
 
 class Tasks {
-  /** @type {(((value: any) => void) | null)[]} */
-  #resolves = [];
-  /** Where `resolve` will not do. @type {Map<number, (error: any) => void>} */
-  #rejects = new Map();
+  /** Who waits. @type {(Waiter | null)[]} */
+  #waiters = [];
   /** @type {number[]} */
   #free = [];
   /** @type {Map<number, Extra>} */
@@ -48,14 +49,13 @@ class Tasks {
   completed = 0;
 
   /**
-   * @param {(value: any) => void} resolve
-   * @param {((error: any) => void) | null} reject null where `resolve` is a promise's, which takes a rejected one as well:
+   * @param {Settle} resolve
+   * @param {Settle | null} reject null where `resolve` is a promise's, which takes a rejected one as well:
    *   a function less for each task that waits
    */
   add(resolve, reject) {
-    const slot = this.#free.pop() ?? this.#resolves.length;
-    this.#resolves[slot] = resolve;
-    if (reject !== null) this.#rejects.set(slot, reject);
+    const slot = this.#free.pop() ?? this.#waiters.length;
+    this.#waiters[slot] = reject === null ? resolve : { resolve, reject };
     this.outstanding++;
     return slot;
   }
@@ -83,8 +83,8 @@ class Tasks {
 
   /** Whether the caller still waits. @param {number} slot */
   isOpen(slot) {
-    const resolve = this.#resolves[slot];
-    return resolve !== null && resolve !== undefined;
+    const waiter = this.#waiters[slot];
+    return waiter !== null && waiter !== undefined;
   }
 
   /**
@@ -92,10 +92,11 @@ class Tasks {
    * @param {any} value
    */
   resolve(slot, value) {
-    const resolve = this.#resolves[slot];
-    if (resolve === null || resolve === undefined) return;
+    const waiter = this.#waiters[slot];
+    if (waiter === null || waiter === undefined) return;
     this.#close(slot);
-    resolve(value);
+    if (typeof waiter === 'function') waiter(value);
+    else waiter.resolve(value);
   }
 
   /**
@@ -103,18 +104,16 @@ class Tasks {
    * @param {any} error
    */
   reject(slot, error) {
-    const resolve = this.#resolves[slot];
-    if (resolve === null || resolve === undefined) return;
-    const reject = this.#rejects.get(slot);
+    const waiter = this.#waiters[slot];
+    if (waiter === null || waiter === undefined) return;
     this.#close(slot);
-    if (reject === undefined) resolve(Promise.reject(error));
-    else reject(error);
+    if (typeof waiter === 'function') waiter(Promise.reject(error));
+    else waiter.reject(error);
   }
 
   /** @param {number} slot */
   #close(slot) {
-    this.#resolves[slot] = null;
-    if (this.#rejects.size !== 0) this.#rejects.delete(slot);
+    this.#waiters[slot] = null;
     this.outstanding--;
     this.completed++;
     if (this.#extras.size === 0) return;
@@ -133,7 +132,7 @@ class Tasks {
 
   /** Numbers of the tasks whose caller waits. */
   *open() {
-    for (let slot = 0; slot < this.#resolves.length; slot++) if (this.isOpen(slot)) yield slot;
+    for (let slot = 0; slot < this.#waiters.length; slot++) if (this.isOpen(slot)) yield slot;
   }
 }
 

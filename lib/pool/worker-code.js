@@ -36,6 +36,7 @@ const MODULES = [
   'pool/context',
   'pool/entrance',
   'pool/handlers',
+  'pool/lending',
   'pool/page',
   'pool/payloads',
   'pool/port-carrier',

@@ -178,6 +178,33 @@ module.exports.sections = [
         metric: 'eachUs',
         target: 1,
       },
+      {
+        what: 'trivial tasks in bursts on Node 26',
+        step: 2,
+        scenario: 'burst',
+        contender: 'manycore',
+        peer: 'piscina',
+        metric: 'rate',
+        target: 30,
+      },
+      {
+        what: 'trivial tasks one after the other on Node 26',
+        step: 2,
+        scenario: 'sequential',
+        contender: 'manycore',
+        peer: 'piscina',
+        metric: 'rate',
+        target: 8,
+      },
+      {
+        what: '1 MiB there and back on Node 26',
+        step: 2,
+        scenario: 'buffers',
+        contender: 'manycore',
+        peer: 'piscina',
+        metric: 'rate',
+        target: 3,
+      },
     ],
     curves: [
       {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::ring::slab::Payload;
+use super::stock::Payload;
 use crate::sync::{Mutex, MutexGuard};
 
 /// Memory that an outbox keeps between batches.
@@ -197,10 +197,8 @@ pub fn times(entry: &[u8]) -> (f64, f64) {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::ring::slab::Slab;
+    use crate::queue::{Stock, Towards};
 
     fn entry(slot: u32) -> Entry {
         Entry {
@@ -248,10 +246,11 @@ mod tests {
 
     #[test]
     fn payloads_come_with_their_entries() {
-        let slab = Arc::new(Slab::default());
+        let stock = Stock::default();
         let outbox = Outbox::default();
         for slot in 0..4 {
-            let payloads = (0..slot).map(|at| slab.hold(&[slot as u8, at as u8]).unwrap());
+            let hold = |at| stock.hold(&[slot as u8, at as u8], Towards::Caller).unwrap();
+            let payloads = (0..slot).map(hold);
             outbox.push(entry(slot), &[], payloads.collect());
         }
         let mut target = [0; ENTRY_BYTES];
@@ -264,12 +263,13 @@ mod tests {
                 (taken, word(&target, 1) >> PAYLOADS_SHIFT),
                 (Ok(ENTRY_BYTES), slot)
             );
-            let bytes: Vec<&[u8]> = payloads.iter().map(Payload::bytes).collect();
-            assert_eq!(
-                bytes,
-                (0..slot as u8).map(|at| [slot as u8, at]).collect::<Vec<_>>()
-            );
+            let copies = payloads.iter().map(|payload| {
+                let mut copy = [0; 2];
+                assert!(payload.copy_to(&mut copy));
+                copy
+            });
+            assert!(copies.eq((0..slot as u8).map(|at| [slot as u8, at])));
         }
-        assert_eq!(slab.bytes(), 0);
+        assert_eq!(stock.waiting_bytes(), 0);
     }
 }

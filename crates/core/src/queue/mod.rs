@@ -22,6 +22,7 @@ mod scheduler;
 mod sleepers;
 mod slots;
 mod station;
+mod stock;
 mod task;
 mod worker;
 
@@ -32,5 +33,6 @@ pub use pool::{Cancelled, Load, Queue};
 pub use scheduler::{Scheduler, Taker};
 pub use sleepers::Sleepers;
 pub use station::Limits;
+pub use stock::{Payload, Stock, Towards};
 pub use task::{Priority, Target, Task, TaskKind};
 pub use worker::Worker;

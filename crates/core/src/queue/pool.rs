@@ -10,10 +10,10 @@ use super::order::Ranked;
 use super::sleepers::Sleepers;
 use super::slots::{Place, Slots};
 use super::station::{settle, InHand, Limits, Lot, Station};
+use super::stock::{Payload, Stock};
 use super::task::{Priority, Target, Task, TaskKind};
 use crate::histogram::local::Histogram;
 use crate::ring::doorbell::{is_soon_pending, Consumer};
-use crate::ring::slab::{Payload, Slab};
 use crate::ring::spin::Latency;
 use crate::sync::{fence, AtomicU32, AtomicU64, Ordering};
 use crate::sys::clock::monotonic_ns;
@@ -47,7 +47,7 @@ pub struct Queue {
     lost: Mutex<HashMap<u32, Task>>,
     times: Mutex<Times>,
     /// Memory for what is too large for records, both ways.
-    slab: Arc<Slab>,
+    stock: Stock,
 }
 
 /// How long tasks took, in microseconds.
@@ -124,7 +124,7 @@ impl Queue {
             },
             lost: Mutex::default(),
             times: Mutex::default(),
-            slab: Arc::default(),
+            stock: Stock::default(),
         })
     }
 
@@ -396,8 +396,8 @@ impl Queue {
     }
 
     /// Any thread: where payloads are kept that are too large for records.
-    pub fn slab(&self) -> &Arc<Slab> {
-        &self.slab
+    pub fn stock(&self) -> &Stock {
+        &self.stock
     }
 
     /// Tasks that wait for any worker.
@@ -516,8 +516,10 @@ impl Queue {
 
     /// Blocks until there is something to take, or so long. False when there is nothing.
     pub fn wait(&self, timeout: Duration) -> bool {
-        // Nobody has to ring while it looks on.
-        self.transition_to_awake();
+        // Nobody has to ring while it looks on. Mostly that is known: the last wait is not over for the event loop.
+        if self.caller.asleep.load(Ordering::SeqCst) != 0 {
+            self.transition_to_awake();
+        }
         if is_soon_pending(self, Latency::of_process()) || !self.transition_to_asleep() {
             return true;
         }

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use super::completions::Kind;
 use super::pool::{Cancelled, Load, Queue};
+use super::stock::{Payload, Stock};
 use super::task::{Priority, Target, Task};
 use super::worker::Worker;
 use crate::histogram::local::Histogram;
 use crate::ring::doorbell::Consumer;
-use crate::ring::slab::{Payload, Slab};
 use crate::sys::eventfd::EventFd;
 
 /// The caller's side: see [`Queue`], whose methods these are.
@@ -44,7 +44,7 @@ pub trait Scheduler: Consumer {
         0.0
     }
     /// Where payloads are kept that are too large for records, if records may be without them.
-    fn slab(&self) -> Option<&Arc<Slab>> {
+    fn stock(&self) -> Option<&Stock> {
         None
     }
     /// How many tasks a worker takes at once while very many wait, where that is for the caller to say.
@@ -136,8 +136,8 @@ impl Scheduler for Arc<Queue> {
         Queue::backlog_us(self)
     }
 
-    fn slab(&self) -> Option<&Arc<Slab>> {
-        Some(Queue::slab(self))
+    fn stock(&self) -> Option<&Stock> {
+        Some(Queue::stock(self))
     }
 
     fn set_batch(&self, tasks: u32) {
@@ -170,7 +170,7 @@ pub trait Taker: Consumer {
     fn complete(&self, kind: Kind, slot: u32, record: &[u8], payloads: Vec<Payload>) -> bool;
     fn tell(&self, kind: Kind, slot: u32, record: &[u8], payloads: Vec<Payload>) -> bool;
     /// As for [`Scheduler`].
-    fn slab(&self) -> Option<&Arc<Slab>> {
+    fn stock(&self) -> Option<&Stock> {
         None
     }
     fn retire(&self);
@@ -197,8 +197,8 @@ impl Taker for Worker {
         true
     }
 
-    fn slab(&self) -> Option<&Arc<Slab>> {
-        Some(Queue::slab(self.queue()))
+    fn stock(&self) -> Option<&Stock> {
+        Some(Queue::stock(self.queue()))
     }
 
     fn retire(&self) {

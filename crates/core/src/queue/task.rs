@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::ring::slab::Payload;
+use super::stock::Payload;
 
 /// Records up to this many bytes need no allocation of their own.
 const INLINE_BYTES: usize = 30;

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use super::frame::{down, up, Header, MAX_BODY_BYTES};
 use super::link::{self, Cells, PASSED};
 use super::pipe::{Corrupt, Inlet, Outlet};
+use crate::queue::Payload;
 use crate::queue::{Kind, Taker, Task, TaskKind};
 use crate::ring::doorbell::Consumer;
-use crate::ring::slab::Payload;
 use crate::sync::{fence, Ordering};
 use crate::sys::clock::monotonic_ns;
 

@@ -6,6 +6,7 @@
 pub mod control;
 pub mod doorbell;
 pub mod lane;
+pub mod loans;
 pub mod looking;
 pub mod meeting;
 pub mod overflow;

@@ -111,7 +111,7 @@ impl Slab {
 
     /// Copies a payload that has no number: it waits until it is dropped, wherever that is. `None` when there is too
     /// much waiting, or no memory.
-    pub fn hold(self: &Arc<Self>, payload: &[u8]) -> Option<Payload> {
+    pub fn hold(self: &Arc<Self>, payload: &[u8]) -> Option<Held> {
         let mut block = {
             let mut blocks = self.lock();
             let block = blocks.reserve(payload.len())?;
@@ -124,7 +124,7 @@ impl Slab {
             blocks.waiting_bytes = blocks.waiting_bytes.saturating_sub(payload.len());
             return None;
         }
-        Some(Payload {
+        Some(Held {
             block,
             slab: Arc::clone(self),
         })
@@ -186,19 +186,19 @@ impl Slab {
 
 /// A payload that belongs to whoever has it. Its block is given back when it is dropped.
 #[derive(Debug)]
-pub struct Payload {
+pub struct Held {
     block: Block,
     slab: Arc<Slab>,
 }
 
-impl Payload {
+impl Held {
     /// The payload.
     pub fn bytes(&self) -> &[u8] {
         self.block.bytes()
     }
 }
 
-impl Drop for Payload {
+impl Drop for Held {
     fn drop(&mut self) {
         let block = std::mem::take(&mut self.block);
         let waited = block.len;

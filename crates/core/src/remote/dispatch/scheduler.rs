@@ -4,10 +4,10 @@ use std::io;
 use std::time::Duration;
 
 use super::{Dispatch, Place, State};
+use crate::queue::Payload;
 use crate::queue::{Cancelled, Histogram, Load, Priority, Scheduler, Target, Task};
 use crate::remote::station::Station;
 use crate::ring::doorbell::{is_soon_pending, Consumer};
-use crate::ring::slab::Payload;
 use crate::ring::spin::Latency;
 use crate::sys::clock::monotonic_ns;
 use crate::sys::eventfd::EventFd;

@@ -1,0 +1,336 @@
+//! Memory that a receiver lends for payloads to come. The sender copies into it, and the receiver gets a payload in what
+//! is its own memory already: copied once, not twice.
+//!
+//! Who may call: a [`Lender`] belongs to the thread whose memory it is, the rest is for any thread. A piece of memory is
+//! free, or with whoever fills it or has been sent what is in it, or its lender's again. A lender takes all of it back when
+//! it goes, wherever it is: what is filled, or just being filled, moves into memory of nobody's.
+
+use std::collections::HashMap;
+use std::mem;
+use std::ptr::{self, NonNull};
+use std::sync::{Arc, PoisonError};
+
+use crate::sync::{Mutex, MutexGuard};
+
+/// The free pieces, of all lenders in one direction.
+#[derive(Debug, Default)]
+pub struct Loans(Mutex<Vec<Arc<Loan>>>);
+
+/// A piece of lent memory. All access to it is under its lock.
+#[derive(Debug)]
+pub struct Loan {
+    len: usize,
+    place: Mutex<Place>,
+}
+
+/// Where what is in it is.
+#[derive(Debug)]
+enum Place {
+    /// In the lender's memory, if anything is there.
+    Lent { memory: Memory, is_filled: bool },
+    /// In memory of its own: the lender has gone.
+    Moved(Vec<u8>),
+    /// The lender has it back.
+    Returned,
+}
+
+#[derive(Debug)]
+struct Memory(NonNull<u8>);
+
+// SAFETY: plain bytes, which the lender leaves alone, and others touch under the loan's lock only.
+unsafe impl Send for Memory {}
+
+/// A payload in lent memory, which is free again when it is dropped.
+#[derive(Debug)]
+pub struct Filled {
+    loan: Arc<Loan>,
+    loans: Arc<Loans>,
+}
+
+/// A thread's side, which lends.
+#[derive(Debug)]
+pub struct Lender {
+    loans: Arc<Loans>,
+    /// What is lent, by number.
+    lent: HashMap<u32, Arc<Loan>>,
+    last_number: u32,
+}
+
+impl Loans {
+    /// Copies a payload into a free piece of exactly its length. `None` when there is none.
+    pub fn fill(self: &Arc<Self>, payload: &[u8]) -> Option<Filled> {
+        let loan = {
+            let mut free = self.lock();
+            // That which was lent last is the most likely to be in a processor's cache.
+            let at = free.iter().rposition(|loan| loan.len == payload.len())?;
+            free.remove(at)
+        };
+        loan.fill(payload).then(|| Filled {
+            loan,
+            loans: Arc::clone(self),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Loan>>> {
+        // Nothing panics while it is held.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Loan {
+    /// False when the lender has it back.
+    fn fill(&self, payload: &[u8]) -> bool {
+        match &mut *self.lock() {
+            Place::Lent { memory, is_filled } => {
+                // SAFETY: as many bytes, which stay the lender's to lend while the lock is held; JavaScript knows nothing
+                // of them, so they are not part of the payload.
+                unsafe { ptr::copy_nonoverlapping(payload.as_ptr(), memory.0.as_ptr(), self.len) };
+                *is_filled = true;
+            }
+            Place::Moved(bytes) => bytes.copy_from_slice(payload),
+            Place::Returned => return false,
+        }
+        true
+    }
+
+    /// Copies what is in it. False when that has another length, or the lender has it back.
+    fn copy_to(&self, target: &mut [u8]) -> bool {
+        if target.len() != self.len {
+            return false;
+        }
+        match &*self.lock() {
+            Place::Lent { memory, is_filled } => {
+                if *is_filled {
+                    // SAFETY: as many bytes, filled, which stay the lender's to lend while the lock is held; the target is
+                    // the caller's own.
+                    unsafe { ptr::copy_nonoverlapping(memory.0.as_ptr(), target.as_mut_ptr(), self.len) };
+                }
+                *is_filled
+            }
+            Place::Moved(bytes) => {
+                target.copy_from_slice(bytes);
+                true
+            }
+            Place::Returned => false,
+        }
+    }
+
+    /// The lender goes.
+    fn move_out(&self) {
+        let mut place = self.lock();
+        let Place::Lent { memory, is_filled } = &*place else {
+            return;
+        };
+        let mut bytes = Vec::new();
+        if bytes.try_reserve_exact(self.len).is_err() {
+            *place = Place::Returned;
+            return;
+        }
+        if *is_filled {
+            // SAFETY: as many bytes, filled, which stay the lender's to lend while the lock is held.
+            bytes.extend_from_slice(unsafe { std::slice::from_raw_parts(memory.0.as_ptr(), self.len) });
+        } else {
+            bytes.resize(self.len, 0);
+        }
+        *place = Place::Moved(bytes);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Place> {
+        // Nothing panics while it is held.
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Filled {
+    /// Bytes of the payload.
+    pub fn len(&self) -> usize {
+        self.loan.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.loan.len == 0
+    }
+
+    /// Copies it. False when it has another length, or its lender has it already.
+    pub fn copy_to(&self, target: &mut [u8]) -> bool {
+        self.loan.copy_to(target)
+    }
+}
+
+impl Drop for Filled {
+    fn drop(&mut self) {
+        let mut free = self.loans.lock();
+        if let Place::Lent { is_filled, .. } = &mut *self.loan.lock() {
+            *is_filled = false;
+            free.push(Arc::clone(&self.loan));
+        }
+    }
+}
+
+impl Lender {
+    /// One that lends to whoever fills `loans`.
+    pub fn new(loans: Arc<Loans>) -> Self {
+        Self {
+            loans,
+            lent: HashMap::new(),
+            last_number: 0,
+        }
+    }
+
+    /// Lends memory. Its number.
+    ///
+    /// # Safety
+    /// It has so many bytes. It stays valid, and nobody else touches it, until [`Lender::redeem`] or
+    /// [`Lender::take_back`] returns its number, or the lender has been dropped.
+    pub unsafe fn lend(&mut self, memory: NonNull<u8>, len: usize) -> u32 {
+        self.last_number = self.last_number.wrapping_add(1);
+        let place = Place::Lent {
+            memory: Memory(memory),
+            is_filled: false,
+        };
+        let loan = Arc::new(Loan {
+            len,
+            place: Mutex::new(place),
+        });
+        self.lent.insert(self.last_number, Arc::clone(&loan));
+        self.loans.lock().push(loan);
+        self.last_number
+    }
+
+    /// The number of the memory in which a payload lies, if that is this lender's: from here on it is its own again.
+    pub fn redeem(&mut self, payload: &Filled) -> Option<u32> {
+        let number = self.number_of(&payload.loan)?;
+        let loan = self.lent.remove(&number)?;
+        *loan.lock() = Place::Returned;
+        Some(number)
+    }
+
+    /// Takes back what is free. The numbers.
+    pub fn take_back(&mut self) -> Vec<u32> {
+        let mut numbers = Vec::new();
+        self.loans.lock().retain(|loan| match self.number_of(loan) {
+            Some(number) => {
+                numbers.push(number);
+                false
+            }
+            None => true,
+        });
+        for number in &numbers {
+            if let Some(loan) = self.lent.remove(number) {
+                *loan.lock() = Place::Returned;
+            }
+        }
+        numbers
+    }
+
+    fn number_of(&self, loan: &Arc<Loan>) -> Option<u32> {
+        let mut lent = self.lent.iter();
+        lent.find_map(|(number, own)| Arc::ptr_eq(own, loan).then_some(*number))
+    }
+}
+
+impl Drop for Lender {
+    fn drop(&mut self) {
+        self.take_back();
+        let lent = mem::take(&mut self.lent);
+        for loan in lent.values() {
+            loan.move_out();
+        }
+        // What has come free since is nobody's, and goes.
+        let mut free = self.loans.lock();
+        free.retain(|loan| !lent.values().any(|own| Arc::ptr_eq(own, loan)));
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// Lends memory that the test keeps.
+    fn lend(lender: &mut Lender, memory: &mut Vec<u8>) -> u32 {
+        let start = NonNull::new(memory.as_mut_ptr()).unwrap_or(NonNull::dangling());
+        // SAFETY: the tests drop or ask the lender before they look at the memory, which is declared before it.
+        unsafe { lender.lend(start, memory.len()) }
+    }
+
+    fn copy_of(payload: &Filled) -> Option<Vec<u8>> {
+        let mut copy = vec![0; payload.len()];
+        payload.copy_to(&mut copy).then_some(copy)
+    }
+
+    #[test]
+    fn a_payload_is_in_the_lenders_memory_once_redeemed() {
+        let (mut memory, loans) = (vec![0; 1000], Arc::new(Loans::default()));
+        let mut lender = Lender::new(Arc::clone(&loans));
+        let number = lend(&mut lender, &mut memory);
+        assert!(loans.fill(&[1; 999]).is_none());
+        let payload = loans.fill(&[7; 1000]).unwrap();
+        assert!(loans.fill(&[8; 1000]).is_none());
+        assert_eq!(lender.redeem(&payload), Some(number));
+        assert_eq!(lender.redeem(&payload), None);
+        assert_eq!(copy_of(&payload), None);
+        drop(payload);
+        assert!(loans.fill(&[9; 1000]).is_none());
+        assert_eq!(memory, [7; 1000]);
+    }
+
+    #[test]
+    fn others_copy_it_and_then_it_is_free_again() {
+        let (mut memory, loans) = (vec![0; 100], Arc::new(Loans::default()));
+        let mut lender = Lender::new(Arc::clone(&loans));
+        let mut other = Lender::new(Arc::clone(&loans));
+        let number = lend(&mut lender, &mut memory);
+        for round in 1..4 {
+            let payload = loans.fill(&[round; 100]).unwrap();
+            assert_eq!(other.redeem(&payload), None);
+            assert_eq!(copy_of(&payload), Some(vec![round; 100]));
+            assert!(!payload.copy_to(&mut [0; 99]));
+        }
+        assert!(other.take_back().is_empty());
+        assert_eq!(lender.take_back(), [number]);
+        assert!(loans.fill(&[9; 100]).is_none());
+    }
+
+    #[test]
+    fn a_payload_outlives_its_lender() {
+        let (mut memory, loans) = (vec![0; 100], Arc::new(Loans::default()));
+        let mut lender = Lender::new(Arc::clone(&loans));
+        lend(&mut lender, &mut memory);
+        let payload = loans.fill(&[5; 100]).unwrap();
+        drop(lender);
+        drop(memory);
+        assert_eq!(copy_of(&payload), Some(vec![5; 100]));
+        drop(payload);
+        assert!(loans.fill(&[6; 100]).is_none());
+    }
+
+    #[test]
+    fn a_lender_that_goes_while_others_fill_and_copy_leaves_whole_payloads() {
+        let loans = Arc::new(Loans::default());
+        let sender = {
+            let loans = Arc::clone(&loans);
+            std::thread::spawn(move || {
+                let mut seen = 0;
+                while seen < 200 {
+                    let Some(payload) = loans.fill(&[seen as u8; 4096]) else {
+                        std::thread::yield_now();
+                        continue;
+                    };
+                    assert_eq!(copy_of(&payload), Some(vec![seen as u8; 4096]));
+                    seen += 1;
+                }
+            })
+        };
+        while !sender.is_finished() {
+            let mut memory = vec![0; 4096];
+            let mut lender = Lender::new(Arc::clone(&loans));
+            lend(&mut lender, &mut memory);
+            std::thread::yield_now();
+            drop(lender);
+            // Given back to the allocator, which Miri and sanitizers would notice the use of.
+            drop(memory);
+        }
+        sender.join().unwrap();
+    }
+}
