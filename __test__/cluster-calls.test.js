@@ -447,3 +447,35 @@ test('a worker that scribbles over its lanes harms itself only', async (t) => {
   assert.equal(result.echo, 'still here', stderr);
   assert.deepEqual(result.reported, ['ERR_MANYCORE_LINK_CORRUPT']);
 });
+
+test('a worker killed before it has taken a handle that was sent: requests end, and nothing of its link is left', async (t) => {
+  const { result } = await play(t, {
+    async primary({ cluster, net, once, require, until }) {
+      const fs = require('node:fs');
+      const open = () => fs.readdirSync('/proc/self/fd').length;
+      const server = net.createServer().listen(0);
+      await once(server, 'listening');
+      const end = async () => {
+        const worker = cluster.fork();
+        await once(worker, 'message');
+        worker.process.kill('SIGSTOP');
+        worker.send('server', server);
+        const answer = worker.request(1).catch(({ code }) => code);
+        worker.process.kill('SIGKILL');
+        await once(worker, 'exit');
+        return answer;
+      };
+      const codes = [await end()];
+      const before = open();
+      for (let i = 0; i < 5; i++) codes.push(await end());
+      // What the last one had is let go of a little later.
+      await until(() => open() <= before);
+      server.close();
+      return codes;
+    },
+    worker() {
+      process.send('up');
+    },
+  });
+  assert.deepEqual(result, Array(6).fill('ERR_MANYCORE_PEER_GONE'));
+});

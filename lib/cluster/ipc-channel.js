@@ -128,10 +128,11 @@ class Channel {
   }
 
   /**
-   * Calls back before Node handles the end of the channel.
-   * @param {() => void} callback
+   * Calls back before and after Node handles the end of the channel.
+   * @param {() => void} before
+   * @param {() => void} after
    */
-  onEnd(callback) {
+  onEnd(before, after) {
     const target = this.#target;
     const key = Object.getOwnPropertySymbols(target).find(
       ({ description }) => description === 'kChannelHandle',
@@ -139,10 +140,12 @@ class Channel {
     const handle = key === undefined ? undefined : target[key];
     const read = handle?.onread;
     // Elsewhere, a disconnect waits for nothing.
-    if (typeof read !== 'function') return callback();
+    if (typeof read !== 'function') return before();
     handle.onread = function onread(/** @type {ArrayBuffer | undefined} */ arrayBuffer) {
-      if (!arrayBuffer) callback();
-      return read.call(this, arrayBuffer);
+      if (!arrayBuffer) before();
+      const result = read.call(this, arrayBuffer);
+      if (!arrayBuffer) after();
+      return result;
     };
   }
 }

@@ -107,9 +107,13 @@ class Ipc {
         else if (message?.cmd === 'NODE_CLUSTER' && !this.#isDelivering) this.#catchUp(deliverNow);
       },
     });
-    this.#channel.onEnd(() => {
-      this.#isAlone = true;
-    });
+    this.#channel.onEnd(
+      () => {
+        this.#isAlone = true;
+      },
+      // Node closes the channel without a word while a handle waits to be acknowledged.
+      () => void this.#mayDisconnect(),
+    );
     // The process has ended, and all it has sent is here.
     if (!this.#options.isWorker) this.#target.prependOnceListener('exit', () => this.#catchUp(deliverNow));
   }
