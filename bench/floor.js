@@ -4,6 +4,8 @@
  * What a round trip between two threads that look on consists of: a word there and back, which is what the processors
  * take to exchange a line; a value and its answer through the lanes alone; as messages; and as a blocking call.
  *
+ * And what a message of 1 MiB cannot do without: one copy where it is lent, two by two threads where it is given.
+ *
  *   node bench/run.js floor
  */
 
@@ -15,12 +17,18 @@ const { availability, measureExchange, metrics, scaleOption } = require('./lib/e
 const PROGRAM = path.join(__dirname, 'servers', 'floor.js');
 
 /** How many a round has at `--scale 1`. */
-const SCENARIOS = [{ name: 'round-trip', count: 100_000 }];
+const SCENARIOS = [
+  { name: 'round-trip', count: 100_000, contenders: ['word', 'lanes', 'messages', 'calls'] },
+  { name: 'mebibyte', count: 2000, contenders: ['copy', 'copies'], peer: 'copy' },
+];
 
 /** @param {import('./lib/driver').Options} options */
 function contenders({ node }) {
   const ours = availability(node);
-  return [{ name: 'word' }, ...['lanes', 'messages', 'calls'].map((name) => ({ name, ...ours }))];
+  return [
+    ...['word', 'copy'].map((name) => ({ name })),
+    ...['lanes', 'messages', 'calls', 'copies'].map((name) => ({ name, ...ours })),
+  ];
 }
 
 /** @type {import('./lib/driver').Benchmark['measure']} */
@@ -33,7 +41,8 @@ const benchmark = {
   name: 'floor',
   title:
     'A round trip between two threads that look on: a word of shared memory, {id, op, v: [1, 2, 3]} and its id through ' +
-    'the lanes without an event loop, the same as messages, and the object as a blocking call',
+    'the lanes without an event loop, the same as messages, and the object as a blocking call; 1 MiB copied once ' +
+    '(copy), and once more by another thread, to memory that is as cold as what a program receives (copies)',
   peer: 'word',
   metrics,
   options: { scale: scaleOption('round trips') },

@@ -3,7 +3,7 @@
 /*
  * The program under bench/floor.js: makes round trips to a worker and prints how that went.
  *
- *   node floor.js word|lanes|messages|calls COUNT
+ *   node floor.js word|lanes|messages|calls|copy|copies COUNT
  */
 
 const { loadAddon } = require('../../lib/core/addon');
@@ -21,6 +21,12 @@ const LANE_BYTES = 256 * 1024;
 /** In 32-bit words: lines of their own, and those that processors fetch with them. */
 const THERE = 0;
 const BACK = 64;
+/** Messages of 1 MiB: as many are on the way at a time, and in as many places what has been received lies in turn. */
+const MEBIBYTE = 2 ** 20;
+const WINDOW = 4;
+const PLACES = 40;
+/** The numbers under which they lie beside a lane. */
+const NUMBERS = 128;
 
 /** @param {any} point */
 function lanesOf(point) {
@@ -41,8 +47,35 @@ function startWorker(data) {
   return new Worker(__filename, { argv: process.argv.slice(2), workerData: data });
 }
 
-/** By name: starts the worker, and gives what makes so many round trips. */
+/** @param {number} count */
+function blocksOf(count) {
+  return Array.from({ length: count }, (_, i) => new Uint8Array(MEBIBYTE).fill(i));
+}
+
+/** By name: starts the worker, and gives what makes so many round trips, or copies. */
 const KINDS = {
+  copy() {
+    const [source, ...blocks] = blocksOf(1 + WINDOW);
+    return (/** @type {number} */ count) => {
+      for (let i = 0; i < count; i++) blocks[i % WINDOW].set(source);
+    };
+  },
+  copies() {
+    const words = new Int32Array(new SharedArrayBuffer(4096));
+    const point = new (loadAddon().CallPoint)();
+    const end = point.open(LANE_BYTES).sender();
+    const [source] = blocksOf(1);
+    startWorker({ id: point.id, words });
+    let sent = 0;
+    return (/** @type {number} */ count) => {
+      for (let i = 0; i < count; i++) {
+        while (sent - Atomics.load(words, BACK) >= WINDOW);
+        words[NUMBERS + (sent % WINDOW)] = end.putLarge(source);
+        Atomics.store(words, THERE, ++sent);
+      }
+      while (Atomics.load(words, BACK) !== sent);
+    };
+  },
   word() {
     const words = new Int32Array(new SharedArrayBuffer(4096));
     startWorker(words);
@@ -88,6 +121,16 @@ const KINDS = {
 
 /** What the worker does. */
 const ANSWERS = {
+  copies() {
+    const { id, words } = workerData;
+    const end = new (loadAddon().CallPoint)(id, true).open(LANE_BYTES).receiver();
+    const places = blocksOf(PLACES);
+    for (let taken = 0; ;) {
+      while (Atomics.load(words, THERE) === taken);
+      if (!end.takeLarge(words[NUMBERS + (taken % WINDOW)], places[taken % PLACES])) throw new Error('none');
+      Atomics.store(words, BACK, ++taken);
+    }
+  },
   word() {
     for (let value = 1; ; value++) {
       while (Atomics.load(workerData, THERE) !== value);
@@ -104,7 +147,7 @@ const ANSWERS = {
 
 async function main() {
   const run = KINDS[name]();
-  await run(WARM_UP);
+  await run(Math.min(WARM_UP, Number(total)));
   const cpu = process.cpuUsage();
   const startNs = process.hrtime.bigint();
   await run(Number(total));
