@@ -7,7 +7,7 @@ const { loadAddon } = require('../lib/core/addon');
 const { Encoder } = require('../lib/link/encoder');
 const { LaneReceiver } = require('../lib/link/lane-receiver');
 const { LaneSender } = require('../lib/link/lane-sender');
-const { LARGE_LENGTH } = require('../lib/link/tags');
+const { BESIDE_LENGTH, LARGE_LENGTH } = require('../lib/link/tags');
 
 const addon = loadAddon();
 const MIB = 1024 * 1024;
@@ -17,7 +17,7 @@ function pair() {
   const link = new addon.ThreadLink(4096);
   const other = addon.ThreadLink.attach(link.id);
   return {
-    sender: new LaneSender(link.takeSender(), new Encoder(LARGE_LENGTH)),
+    sender: new LaneSender(link.takeSender(), new Encoder(LARGE_LENGTH, BESIDE_LENGTH)),
     receiver: new LaneReceiver(other.takeReceiver()),
   };
 }
@@ -59,6 +59,73 @@ test('large buffers come out as buffers of their own, in their places', () => {
   // It can be passed on like any other.
   const passed = structuredClone(value.large, { transfer: [value.large.buffer] });
   assert.deepEqual([passed.length, value.large.length], [MIB, 0]);
+});
+
+/** Sends a buffer as the ones before, for which the receiver lends memory, and takes it. */
+function pass({ sender, receiver }, length, fill) {
+  assert.equal(sender.send(bytesOf(length, fill)), true);
+  assert.equal(receiver.next(), true);
+  const { value } = receiver;
+  receiver.release();
+  return value;
+}
+
+test('buffers of one length after the other are each their receiver’s own', () => {
+  const ends = pair();
+  for (const length of [BESIDE_LENGTH, 65_536, MIB]) {
+    const kept = [];
+    for (let i = 0; i < 100; i++) {
+      const bytes = pass(ends, length, i);
+      assert.deepEqual([bytes.length, bytes.buffer.byteLength], [length, length]);
+      kept.push(bytes);
+      // Whatever is done to one is not seen in the next.
+      if (i % 3 === 0) structuredClone(0, { transfer: [kept.pop().buffer] });
+      else if (i % 3 === 1) bytes.fill(255);
+    }
+    for (const bytes of kept) {
+      const fill = bytes[0];
+      const isWhole = Buffer.from(bytes.buffer).equals(
+        fill === 255 ? Buffer.alloc(length, 255) : bytesOf(length, fill),
+      );
+      assert.ok(isWhole);
+    }
+  }
+});
+
+test('several that wait come in their order, whether or not there was lent memory for them', () => {
+  const ends = pair();
+  for (let i = 0; i < 10; i++) pass(ends, 65_536, i);
+  for (let i = 0; i < 40; i++) assert.equal(ends.sender.send([i, bytesOf(65_536, i)]), true);
+  for (let i = 0; i < 40; i++) {
+    assert.equal(ends.receiver.next(), true);
+    const [number, bytes] = ends.receiver.value;
+    assert.deepEqual([number, bytes[0], bytes[65_535]], [i, i, i + 1]);
+  }
+  ends.receiver.release();
+  assert.equal(ends.sender.bufferedAmount, 0);
+});
+
+test('what lies in lent memory can be looked at in place, too', () => {
+  const { sender, receiver } = pair();
+  for (let i = 0; i < 5; i++) pass({ sender, receiver }, MIB, i);
+  sender.send(bytesOf(MIB, 7));
+  receiver.lendsLarge = true;
+  assert.equal(receiver.next(), true);
+  const { value } = receiver;
+  assert.deepEqual([value[0], value[MIB - 1]], [7, 8]);
+  receiver.endViews();
+  assert.equal(value.length, 0);
+});
+
+test('an end that is closed while its memory is lent takes it back', () => {
+  for (const closes of ['receiver', 'sender']) {
+    const ends = pair();
+    const kept = Array.from({ length: 5 }, (_, i) => pass(ends, 65_536, i));
+    ends.sender.send(bytesOf(65_536, 9));
+    ends[closes].close();
+    if (closes === 'receiver') ends.sender.send(bytesOf(65_536, 10));
+    kept.forEach((bytes, i) => assert.deepEqual(Buffer.from(bytes), Buffer.from(bytesOf(65_536, i))));
+  }
 });
 
 test('as views they are lent until they are taken back', () => {

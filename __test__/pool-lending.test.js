@@ -5,11 +5,13 @@
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
 const { Worker } = require('node:worker_threads');
-const { Lending } = require('../lib/pool/lending');
+const { Lending } = require('../lib/link/lending');
 const { WATCHDOG, fixture, makePool } = require('./support/pool');
 
 const LARGE = fixture('large.js');
 const LENGTH = 200_000;
+/** See `Lending`. */
+const MOST_LENT = 64;
 
 /** @param {number} byte @param {number} [length] */
 const filled = (byte, length = LENGTH) => new Uint8Array(length).fill(byte);
@@ -125,7 +127,7 @@ test('a thread may end while buffers are on their way to it and to its workers',
   }
 });
 
-test('buffers are lent for lengths that come again, at most eight, and taken back when others come', () => {
+test('buffers are lent for lengths that come again, at most so many, and taken back when others come', () => {
   /** @type {ArrayBuffer[]} */
   let lent = [];
   let taken = 0;
@@ -148,14 +150,14 @@ test('buffers are lent for lengths that come again, at most eight, and taken bac
     assert.equal(lending.take(0)?.byteLength, length);
   }
   assert.equal(lent.length, 0);
-  for (let i = 0; i < 20; i++) lending.take(0);
-  assert.deepEqual([lent.length, lent[0].byteLength], [8, LENGTH]);
+  for (let i = 0; i < 80; i++) lending.take(0);
+  assert.deepEqual([lent.length, lent[0].byteLength], [MOST_LENT, LENGTH]);
   native.isLent = true;
-  const next = lent[7];
+  const next = lent[MOST_LENT - 1];
   assert.equal(lending.take(0), next);
-  assert.equal(lent.length, 8);
+  assert.equal(lent.length, MOST_LENT);
   native.isLent = false;
   native.length = 5_000_000;
   for (let i = 0; i < 9; i++) lending.take(0);
-  assert.deepEqual([taken, lent.length], [8, 3]);
+  assert.deepEqual([taken, lent.length], [MOST_LENT, 3]);
 });

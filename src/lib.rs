@@ -7,6 +7,7 @@ pub mod code;
 mod error;
 mod fast;
 pub mod lane;
+mod lent_buffers;
 pub mod lock;
 mod lock_calls;
 mod lock_thread;

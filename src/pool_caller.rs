@@ -13,7 +13,8 @@ use napi::bindgen_prelude::{Env, Error, Function, JsValue, Result, Status};
 
 use crate::callback::Callback;
 use crate::fast::Page;
-use crate::pool_payloads::{Arrived, Leaving, LentBuffers};
+use crate::lent_buffers::LentBuffers;
+use crate::pool_payloads::{Arrived, Leaving};
 use crate::uv::{EventLoop, Handle};
 
 /// Bytes for the words of a call, which `lib/pool/page.js` names.
@@ -49,7 +50,7 @@ pub struct Caller {
 impl Caller {
     /// `None` without memory.
     pub fn new(queue: Rc<dyn Scheduler>) -> Option<Self> {
-        let lent = LentBuffers::new(queue.stock(), Towards::Caller);
+        let lent = LentBuffers::new(queue.stock().map(|stock| stock.lender(Towards::Caller)));
         Some(Self {
             lent,
             queue,

@@ -17,9 +17,10 @@ use napi_derive::napi;
 use crate::callback::Callback;
 use crate::error::to_js;
 use crate::fast::{function, Page};
+use crate::lent_buffers::LentBuffers;
 use crate::pool::{no_memory, queue_of};
 use crate::pool_caller::{word, RECORD_BYTES, WORDS_BYTES};
-use crate::pool_payloads::{Leaving, LentBuffers};
+use crate::pool_payloads::Leaving;
 use crate::uv::{EventLoop, Handle};
 
 /// How many payloads belong to the record that is reported.
@@ -170,7 +171,7 @@ impl PoolWorker {
         if Arc::strong_count(payloads) > 1 {
             return None;
         }
-        let buffer = self.side.lent.redeem(env, payloads.get(at as usize)?)?;
+        let buffer = self.side.lent.redeem(env, payloads.get(at as usize)?.lent()?)?;
         if at as usize + 1 == payloads.len() {
             *held = None;
         }
@@ -271,7 +272,7 @@ impl PoolWorker {
         let page = |len| Page::new(len).ok_or_else(no_memory);
         Ok(Self {
             side: Rc::new(Side {
-                lent: LentBuffers::new(worker.stock(), Towards::Workers),
+                lent: LentBuffers::new(worker.stock().map(|stock| stock.lender(Towards::Workers))),
                 worker,
                 words: page(WORDS_BYTES)?,
                 input: page(RECORD_BYTES)?,

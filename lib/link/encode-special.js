@@ -165,7 +165,7 @@ function arrayBuffer(encoder, object) {
   if (length === 0 || intrinsics.bufferResizable(object)) {
     if (length !== 0 || !isEmptyAndAttached(object)) return encoder.refuse(object);
   }
-  if (length >= encoder.largeLength) return largeBuffer(encoder, object, length);
+  if (length >= encoder.besideLength) return largeBuffer(encoder, object, length);
   if (encoder.remember(object)) inlineBuffer(encoder, object, length);
 }
 
@@ -176,14 +176,15 @@ function arrayBuffer(encoder, object) {
  */
 function largeBuffer(encoder, object, length) {
   const isLeft = encoder.putLarge === null || length > MAX_LARGE_LENGTH;
-  if (isLeft && encoder.isRepeatable()) throw UNSUPPORTED;
+  const isRefused = length >= encoder.largeLength && encoder.isRepeatable();
+  if (isLeft && isRefused) throw UNSUPPORTED;
   if (!encoder.remember(object)) return;
   const number = isLeft ? 0 : /** @type {Function} */ (encoder.putLarge)(new Uint8Array(object));
   if (number !== 0) {
     encoder.larges.push({ number, buffer: object });
     return encoder.tagWithCount(Tag.LARGE_BUFFER, number);
   }
-  if (encoder.isRepeatable()) throw UNSUPPORTED;
+  if (isRefused) throw UNSUPPORTED;
   inlineBuffer(encoder, object, length);
 }
 

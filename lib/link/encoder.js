@@ -36,9 +36,12 @@ const QUIET_LENGTH = 1000;
 const INDEX_NAMES = Array.from({ length: 256 }, (_, index) => String(index));
 
 class Encoder extends Writer {
-  /** @param {number} [largeLength] see `Writer` */
-  constructor(largeLength) {
-    super(largeLength);
+  /**
+   * @param {number} [largeLength] see `Writer`
+   * @param {number} [besideLength]
+   */
+  constructor(largeLength, besideLength) {
+    super(largeLength, besideLength);
     this.depth = 0;
     /** Whether Object.prototype has enumerable properties, which for-in would show. */
     this.polluted = false;

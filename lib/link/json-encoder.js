@@ -21,9 +21,12 @@ const OBJECT_PROTOTYPE = Object.prototype;
 const isRawJson = /** @type {any} */ (JSON).isRawJSON ?? (() => false);
 
 class JsonEncoder extends Writer {
-  /** @param {number} [largeLength] see `Writer` */
-  constructor(largeLength) {
-    super(largeLength);
+  /**
+   * @param {number} [largeLength] see `Writer`
+   * @param {number} [besideLength]
+   */
+  constructor(largeLength, besideLength) {
+    super(largeLength, besideLength);
     this.depth = 0;
   }
 

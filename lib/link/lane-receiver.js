@@ -21,6 +21,7 @@ const {
   Kind,
 } = require('./layout');
 const { allocate } = require('./large-buffers');
+const { Lending } = require('./lending');
 const { NOWHERE, loadAfterStore, memoryOf } = require('./memory');
 
 /**
@@ -70,6 +71,7 @@ class LaneReceiver {
   #assembly = null;
   #assembled = 0;
   #hasViews = false;
+  #lending;
   /**
    * Whether large buffers are lent instead of copied. They are detached when they are taken back; what uses less
    * than `endViews()` after each record must not set it.
@@ -95,6 +97,7 @@ class LaneReceiver {
     this.#capacity = capacity;
     this.#unreleased = Math.min(capacity >> 2, UNRELEASED_BYTES);
     this.#decoder = new Decoder(this.#memory);
+    this.#lending = new Lending(end);
     this.#decoder.takeLarge = (number) => this.#takeLarge(number);
     this.#decoder.takeBytes = (start, length) => this.#takeBytes(start, length);
   }
@@ -395,15 +398,9 @@ class LaneReceiver {
    * @returns {ArrayBuffer | undefined}
    */
   #takeLarge(number) {
-    const end = this.#end;
-    const length = end.largeLength(number);
-    if (length === 0) return undefined;
-    if (this.lendsLarge) {
-      this.#hasViews = true;
-      return /** @type {ArrayBuffer | undefined} */ (end.viewLarge(number) ?? undefined);
-    }
-    const bytes = allocate(length);
-    return end.takeLarge(number, bytes) ? /** @type {ArrayBuffer} */ (bytes.buffer) : undefined;
+    if (!this.lendsLarge) return this.#lending.take(number);
+    this.#hasViews = true;
+    return /** @type {ArrayBuffer | undefined} */ (this.#end.viewPayload(number) ?? undefined);
   }
 
   /**

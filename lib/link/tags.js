@@ -82,6 +82,8 @@ const BUNDLED_STRING_LENGTH = 2048;
  * copies them once less. Neither pushes everything else out of the ring.
  */
 const LARGE_LENGTH = 128 * 1024;
+/** Buffers from this length on go beside the lanes of threads: they are copied once then, not twice. */
+const BESIDE_LENGTH = 16 * 1024;
 /** Buffers longer than this are left to the platform. */
 const MAX_LARGE_LENGTH = 1024 * 1024 * 1024;
 /** Values nested deeper are left to the platform, whose stack is not JavaScript's. */
@@ -124,6 +126,7 @@ const ErrorPart = Object.freeze({ MESSAGE: 1, STACK: 2, CAUSE: 4 });
 module.exports.Tag = Tag;
 module.exports.INLINE_STRING_LENGTH = INLINE_STRING_LENGTH;
 module.exports.BUNDLED_STRING_LENGTH = BUNDLED_STRING_LENGTH;
+module.exports.BESIDE_LENGTH = BESIDE_LENGTH;
 module.exports.LARGE_LENGTH = LARGE_LENGTH;
 module.exports.MAX_LARGE_LENGTH = MAX_LARGE_LENGTH;
 module.exports.MAX_DEPTH = MAX_DEPTH;

@@ -36,9 +36,13 @@ const latin1Write = prototype.latin1Write;
 const ucs2Write = prototype.ucs2Write;
 
 class Writer {
-  /** @param {number} [largeLength] strings and buffers from this length on are refused */
-  constructor(largeLength = Infinity) {
+  /**
+   * @param {number} [largeLength] strings and buffers from this length on are refused
+   * @param {number} [besideLength] buffers from this length on are sent beside the record, as long as there is room
+   */
+  constructor(largeLength = Infinity, besideLength = largeLength) {
     this.largeLength = largeLength;
+    this.besideLength = besideLength;
     /** @type {Memory} */
     this.memory = memoryOf(new ArrayBuffer(0));
     this.bytes = this.memory.bytes;
@@ -101,7 +105,8 @@ class Writer {
 
   /** A writer for another record while this one's is not complete. */
   sibling() {
-    const sibling = new /** @type {new (largeLength: number) => this} */ (this.constructor)(this.largeLength);
+    const { constructor: Encoder, largeLength, besideLength } = this;
+    const sibling = new /** @type {new (large: number, beside: number) => this} */ (Encoder)(largeLength, besideLength);
     sibling.shapes = this.shapes;
     sibling.putLarge = this.putLarge;
     sibling.findRoom = this.findRoom;

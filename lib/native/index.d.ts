@@ -118,11 +118,17 @@ export declare class LaneReceiver {
    */
   takeOverflow(target: Uint8Array): number | object
   /** Bytes of payload `number`; 0 when there is none. */
-  largeLength(number: number): number
+  payloadLength(number: number): number
   /** Copies payload `number` into `target`, which has its length, and lets go of it. False when there is none. */
-  takeLarge(number: number, target: Uint8Array): boolean
+  takePayload(number: number, target: Uint8Array): boolean
+  /** The lent ArrayBuffer that payload `number` is in; once. Null when it is to be copied. */
+  redeemPayload(number: number): ArrayBuffer | null
+  /** Lends an ArrayBuffer, which nothing else may refer to, for a payload of its length. False when that cannot be. */
+  lend(buffer: ArrayBuffer): boolean
+  /** Takes back what is lent and not in use. */
+  takeBackLent(): void
   /** An ArrayBuffer over payload `number` itself, until `endViews()`. Null when there is none. */
-  viewLarge(number: number): object | null
+  viewPayload(number: number): object | null
   /**
    * An ArrayBuffer over `length` bytes of the lane's memory from `start` on, until `endViews()`. The producer must
    * not be told before that they have been consumed. Throws for what is not in the ring.

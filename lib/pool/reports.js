@@ -7,7 +7,7 @@
 
 const { memoryOf } = require('../link/memory');
 const { makeError } = require('../core/errors');
-const { Lending } = require('./lending');
+const { Lending } = require('../link/lending');
 const { ENTRY_BYTES, PAYLOADS_SHIFT, Report } = require('./page');
 const { restoreError } = require('./whole-errors');
 

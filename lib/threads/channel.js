@@ -14,7 +14,7 @@ const { Encoder } = require('../link/encoder');
 const { Kind } = require('../link/layout');
 const { LaneReceiver } = require('../link/lane-receiver');
 const { LaneSender } = require('../link/lane-sender');
-const { LARGE_LENGTH } = require('../link/tags');
+const { BESIDE_LENGTH, LARGE_LENGTH } = require('../link/tags');
 const { revive } = require('../link/travellers');
 const { Backlog } = require('./backlog');
 const relay = require('./broadcast-relay');
@@ -110,7 +110,7 @@ class Channel {
   #takeEnds() {
     if (this.#end !== undefined) return;
     const end = this.#point.open(LANE_BYTES);
-    this.#sender = new LaneSender(end.sender(), new Encoder(LARGE_LENGTH));
+    this.#sender = new LaneSender(end.sender(), new Encoder(LARGE_LENGTH, BESIDE_LENGTH));
     this.#receiver = new LaneReceiver(end.receiver());
     this.#receiver.listen(() => this.#drain());
     if (this.#latency !== undefined) this.#receiver.setLatency(this.#latency);

@@ -12,7 +12,9 @@ use manycore_core::ring::overflow::{Taken, CHUNK_BYTES};
 use manycore_core::ring::slab::Block;
 use manycore_core::ring::spin::Latency;
 use manycore_core::ring::vicinity::Vicinity;
-use napi::bindgen_prelude::{Either, Env, Error, Function, JsValue, Object, Result, Status, Uint8Array};
+use napi::bindgen_prelude::{
+    Either, Env, Error, Function, JsValue, Object, Result, Status, Uint8Array, Unknown,
+};
 use napi_derive::napi;
 use napi_sys as sys;
 
@@ -20,6 +22,7 @@ use super::closed;
 use super::memory::{detach, external_buffer, LaneMemory};
 use crate::callback::Callback;
 use crate::fast;
+use crate::lent_buffers::LentBuffers;
 use crate::uv::{EventLoop, Handle};
 
 /// The end of a lane that consumes.
@@ -30,6 +33,7 @@ pub struct LaneReceiver {
     listening: Option<(Handle, Rc<Listening>)>,
     on_room: Rc<RoomWatch>,
     views: Vec<OpenView>,
+    lent: LentBuffers,
 }
 
 /// What the same bell is rung for as well: room in the lane the other way.
@@ -108,6 +112,7 @@ impl Listening {
 impl LaneReceiver {
     pub(crate) fn new(receiver: Receiver) -> Self {
         Self {
+            lent: LentBuffers::new(Some(receiver.slab().lender())),
             receiver: Some(receiver),
             listening: None,
             on_room: Rc::default(),
@@ -271,14 +276,14 @@ impl LaneReceiver {
 
     /// Bytes of payload `number`; 0 when there is none.
     #[napi]
-    pub fn large_length(&self, number: u32) -> f64 {
+    pub fn payload_length(&self, number: u32) -> f64 {
         let len = |receiver: &Receiver| receiver.slab().len_of(number);
         self.receiver.as_ref().and_then(len).unwrap_or(0) as f64
     }
 
     /// Copies payload `number` into `target`, which has its length, and lets go of it. False when there is none.
     #[napi]
-    pub fn take_large(&self, number: u32, mut target: Uint8Array) -> Result<bool> {
+    pub fn take_payload(&self, number: u32, mut target: Uint8Array) -> Result<bool> {
         let slab = self.open()?.slab();
         let Some(block) = slab.take(number) else {
             return Ok(false);
@@ -293,9 +298,28 @@ impl LaneReceiver {
         Ok(fits)
     }
 
+    /// The lent ArrayBuffer that payload `number` is in; once. Null when it is to be copied.
+    #[napi(ts_return_type = "ArrayBuffer | null")]
+    pub fn redeem_payload<'env>(&self, env: &'env Env, number: u32) -> Option<Object<'env>> {
+        let slab = self.receiver.as_ref()?.slab();
+        slab.take_lent(number, |filled| self.lent.redeem(env, filled))
+    }
+
+    /// Lends an ArrayBuffer, which nothing else may refer to, for a payload of its length. False when that cannot be.
+    #[napi(ts_args_type = "buffer: ArrayBuffer")]
+    pub fn lend(&self, env: Env, buffer: Unknown<'_>) -> bool {
+        self.receiver.is_some() && self.lent.lend(env, &buffer)
+    }
+
+    /// Takes back what is lent and not in use.
+    #[napi]
+    pub fn take_back_lent(&self) {
+        self.lent.take_back();
+    }
+
     /// An ArrayBuffer over payload `number` itself, until `endViews()`. Null when there is none.
     #[napi]
-    pub fn view_large<'env>(&mut self, env: &'env Env, number: u32) -> Result<Option<Object<'env>>> {
+    pub fn view_payload<'env>(&mut self, env: &'env Env, number: u32) -> Result<Option<Object<'env>>> {
         let Some(mut block) = self.open()?.slab().take(number) else {
             return Ok(None);
         };
@@ -352,5 +376,6 @@ impl LaneReceiver {
         if let Some(receiver) = self.receiver.take() {
             receiver.close();
         }
+        self.lent.end();
     }
 }

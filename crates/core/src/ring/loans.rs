@@ -19,6 +19,8 @@ pub struct Loans(Mutex<Vec<Arc<Loan>>>);
 /// A piece of lent memory. All access to it is under its lock.
 #[derive(Debug)]
 pub struct Loan {
+    /// Its lender's for it.
+    number: u32,
     len: usize,
     place: Mutex<Place>,
 }
@@ -190,6 +192,7 @@ impl Lender {
             is_filled: false,
         };
         let loan = Arc::new(Loan {
+            number: self.last_number,
             len,
             place: Mutex::new(place),
         });
@@ -225,8 +228,8 @@ impl Lender {
     }
 
     fn number_of(&self, loan: &Arc<Loan>) -> Option<u32> {
-        let mut lent = self.lent.iter();
-        lent.find_map(|(number, own)| Arc::ptr_eq(own, loan).then_some(*number))
+        let own = self.lent.get(&loan.number)?;
+        Arc::ptr_eq(own, loan).then_some(loan.number)
     }
 }
 

@@ -2,11 +2,13 @@
 //!
 //! Who may call: the producer's thread puts, the consumer's takes and gives back; both share it by `Arc`. A block
 //! has one owner at a time, so nothing is ever read while it is written. Blocks given back are used again while
-//! traffic lasts: fresh memory costs more, in page faults, than the copy into it.
+//! traffic lasts: fresh memory costs more, in page faults, than the copy into it. Where the consumer has lent memory of
+//! the payload's length ([`loans`](super::loans)), the payload goes there, and is copied once.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
+use super::loans::{Filled, Lender, Loans};
 use crate::sync::{Mutex, MutexGuard};
 use crate::sys::heap::{use_huge_pages, OWN_MAPPING_BYTES};
 
@@ -71,11 +73,30 @@ impl Block {
 
 /// The blocks of one direction of a link.
 #[derive(Debug, Default)]
-pub struct Slab(Mutex<Blocks>);
+pub struct Slab {
+    blocks: Mutex<Blocks>,
+    loans: Arc<Loans>,
+}
+
+/// A payload that waits.
+#[derive(Debug)]
+enum Waiting {
+    In(Block),
+    Lent(Filled),
+}
+
+impl Waiting {
+    fn len(&self) -> usize {
+        match self {
+            Self::In(block) => block.len,
+            Self::Lent(filled) => filled.len(),
+        }
+    }
+}
 
 #[derive(Debug, Default)]
 struct Blocks {
-    waiting: HashMap<u32, Block>,
+    waiting: HashMap<u32, Waiting>,
     waiting_bytes: usize,
     /// Blocks taken and not given back.
     taken: usize,
@@ -89,6 +110,12 @@ struct Blocks {
 impl Slab {
     /// Copies a payload. Returns its number, never 0; `None` when there is too much waiting, or no memory.
     pub fn put(&self, payload: &[u8]) -> Option<u32> {
+        if let Some(filled) = self.loans.fill(payload) {
+            let mut blocks = self.lock();
+            blocks.waiting_bytes += payload.len();
+            let number = blocks.next_number();
+            return Some(blocks.keep(number, Waiting::Lent(filled)));
+        }
         let (mut block, number) = {
             let mut blocks = self.lock();
             let block = blocks.reserve(payload.len())?;
@@ -101,12 +128,12 @@ impl Slab {
             blocks.waiting_bytes = blocks.waiting_bytes.saturating_sub(payload.len());
             return None;
         }
-        if blocks.closed {
-            blocks.waiting_bytes = 0;
-        } else {
-            blocks.waiting.insert(number, block);
-        }
-        Some(number)
+        Some(blocks.keep(number, Waiting::In(block)))
+    }
+
+    /// The consumer's side that lends memory for payloads.
+    pub fn lender(&self) -> Lender {
+        Lender::new(Arc::clone(&self.loans))
     }
 
     /// Copies a payload that has no number: it waits until it is dropped, wherever that is. `None` when there is too
@@ -132,16 +159,43 @@ impl Slab {
 
     /// Bytes of a payload that waits to be taken.
     pub fn len_of(&self, number: u32) -> Option<usize> {
-        self.lock().waiting.get(&number).map(|block| block.len)
+        self.lock().waiting.get(&number).map(Waiting::len)
     }
 
     /// Takes a payload out; once. `None` for a number that was not put.
     pub fn take(&self, number: u32) -> Option<Block> {
         let mut blocks = self.lock();
-        let block = blocks.waiting.remove(&number)?;
-        blocks.waiting_bytes -= block.len;
-        blocks.taken += 1;
-        Some(block)
+        let waiting = blocks.waiting.remove(&number)?;
+        blocks.waiting_bytes = blocks.waiting_bytes.saturating_sub(waiting.len());
+        if let Waiting::In(block) = waiting {
+            blocks.taken += 1;
+            return Some(block);
+        }
+        drop(blocks);
+        let Waiting::Lent(filled) = waiting else {
+            return None;
+        };
+        // Who lends wants a block all the same.
+        let mut memory = vec![0; filled.len()];
+        if !filled.copy_to(&mut memory) {
+            return None;
+        }
+        self.lock().taken += 1;
+        let len = memory.len();
+        Some(Block { memory, len })
+    }
+
+    /// Takes a payload out that lies in lent memory, if `redeem` has that; once.
+    pub fn take_lent<T>(&self, number: u32, redeem: impl FnOnce(&Filled) -> Option<T>) -> Option<T> {
+        let mut blocks = self.lock();
+        let Some(Waiting::Lent(filled)) = blocks.waiting.get(&number) else {
+            return None;
+        };
+        let redeemed = redeem(filled)?;
+        let waiting = blocks.waiting.remove(&number);
+        let len = waiting.as_ref().map_or(0, Waiting::len);
+        blocks.waiting_bytes = blocks.waiting_bytes.saturating_sub(len);
+        Some(redeemed)
     }
 
     /// The block of a payload that has been dealt with.
@@ -180,7 +234,7 @@ impl Slab {
 
     fn lock(&self) -> MutexGuard<'_, Blocks> {
         // A panic while the lock is held leaves the blocks whole, at worst miscounted.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -220,6 +274,17 @@ impl Blocks {
         Some(self.find_free(len))
     }
 
+    /// Lets a payload that has been counted wait under its number, which is returned. It is dropped when nothing is taken
+    /// any more.
+    fn keep(&mut self, number: u32, payload: Waiting) -> u32 {
+        if self.closed {
+            self.waiting_bytes = 0;
+        } else {
+            self.waiting.insert(number, payload);
+        }
+        number
+    }
+
     fn next_number(&mut self) -> u32 {
         loop {
             self.last_number = self.last_number.wrapping_add(1);
@@ -254,6 +319,8 @@ impl Blocks {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use std::ptr::NonNull;
+
     use super::*;
 
     #[test]
@@ -265,8 +332,8 @@ mod tests {
         assert_eq!(slab.bytes(), 3000);
         let block = slab.take(second).unwrap();
         assert_eq!(block.bytes(), [2; 2000]);
-        assert_eq!(slab.take(second), None);
-        assert_eq!(slab.take(0), None);
+        assert!(slab.take(second).is_none());
+        assert!(slab.take(0).is_none());
         slab.give_back(block);
         assert_eq!(slab.take(first).unwrap().bytes(), [1; 1000]);
         assert_eq!(slab.bytes(), 0);
@@ -348,13 +415,54 @@ mod tests {
     }
 
     #[test]
+    fn payloads_go_into_lent_memory_of_their_length() {
+        let mut memory = vec![0; 500];
+        let slab = Slab::default();
+        let mut lender = slab.lender();
+        let start = NonNull::new(memory.as_mut_ptr()).unwrap();
+        // SAFETY: declared before the lender, and looked at after its number came back.
+        let lent = unsafe { lender.lend(start, 500) };
+        let other = slab.put(&[1; 499]).unwrap();
+        let number = slab.put(&[2; 500]).unwrap();
+        let held = slab.put(&[3; 500]).unwrap();
+        assert_eq!((slab.len_of(number), slab.bytes()), (Some(500), 1499));
+        for not_lent in [other, held, 0] {
+            assert_eq!(slab.take_lent(not_lent, |filled| lender.redeem(filled)), None);
+        }
+        assert_eq!(slab.take_lent(number, |filled| lender.redeem(filled)), Some(lent));
+        assert_eq!(slab.take_lent(number, |filled| lender.redeem(filled)), None);
+        assert_eq!((slab.len_of(number), slab.bytes()), (None, 999));
+        drop(lender);
+        assert_eq!(memory, [2; 500]);
+    }
+
+    #[test]
+    fn a_payload_in_lent_memory_can_be_taken_as_any_other_and_goes_with_the_slab() {
+        let mut memory = vec![0; 100];
+        let slab = Slab::default();
+        let mut lender = slab.lender();
+        let start = NonNull::new(memory.as_mut_ptr()).unwrap();
+        // SAFETY: declared before the lender, which goes before it.
+        unsafe { lender.lend(start, 100) };
+        let number = slab.put(&[4; 100]).unwrap();
+        let block = slab.take(number).unwrap();
+        assert_eq!((block.bytes(), slab.bytes()), ([4; 100].as_slice(), 0));
+        slab.give_back(block);
+        // Free again: it serves the next payload, which nobody takes.
+        let number = slab.put(&[5; 100]).unwrap();
+        slab.close();
+        assert!(slab.take(number).is_none());
+        assert_eq!(lender.take_back().len(), 1);
+    }
+
+    #[test]
     fn a_closed_slab_keeps_nothing() {
         let slab = Slab::default();
         let number = slab.put(&[1; 1000]).unwrap();
         let taken = slab.put(&[2; 1000]).unwrap();
         let block = slab.take(taken).unwrap();
         slab.close();
-        assert_eq!(slab.take(number), None);
+        assert!(slab.take(number).is_none());
         slab.give_back(block);
         assert!(slab.put(&[1; 1000]).is_some());
         let blocks = slab.lock();

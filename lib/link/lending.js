@@ -1,23 +1,23 @@
 'use strict';
 
 /**
- * Large buffers of tasks and results, where they arrive. The sender copies them into memory of the queue, and from there
+ * Large buffers from other threads, where they arrive. The sender copies them into memory that both use, and from there
  * they are copied here; but where one comes after the other with the same length, buffers for the next ones are lent to
  * the senders, who then copy right into what is handed out here.
  */
 
 // What a program, or its tests, put in the place of the global ones is not meant for us.
 const { setTimeout } = require('node:timers');
-const { allocate } = require('../link/large-buffers');
+const { allocate } = require('./large-buffers');
 
 /** Buffers lent at a time, and the bytes of all of them. */
-const MOST_LENT = 8;
+const MOST_LENT = 64;
 const MOST_LENT_BYTES = 16 * 1024 * 1024;
 /** So long after the last one they are taken back. */
 const QUIET_MS = 1000;
 
 /**
- * @typedef {object} Native either side of a queue
+ * @typedef {object} Native the receiving side of a lane, or either side of a queue. Payloads are known by numbers
  * @property {(at: number) => number} payloadLength
  * @property {(at: number, target: Uint8Array) => boolean} takePayload
  * @property {(at: number) => ArrayBuffer | null} redeemPayload
@@ -42,7 +42,7 @@ class Lending {
 
   /**
    * Takes a buffer.
-   * @param {number} at its place among those that came
+   * @param {number} at its number
    * @returns {ArrayBuffer | undefined} undefined when there is none
    */
   take(at) {
