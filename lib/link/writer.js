@@ -106,7 +106,10 @@ class Writer {
   /** A writer for another record while this one's is not complete. */
   sibling() {
     const { constructor: Encoder, largeLength, besideLength } = this;
-    const sibling = new /** @type {new (large: number, beside: number) => this} */ (Encoder)(largeLength, besideLength);
+    const sibling = new /** @type {new (large: number, beside: number) => this} */ (Encoder)(
+      largeLength,
+      besideLength,
+    );
     sibling.shapes = this.shapes;
     sibling.putLarge = this.putLarge;
     sibling.findRoom = this.findRoom;
