@@ -231,6 +231,20 @@ fn what_a_worker_makes_up_means_nothing() {
 }
 
 #[test]
+fn a_worker_that_goes_on_making_things_up_holds_nobody_up() {
+    let pool = Pool::new(1, 1, 0);
+    let take = || pool.caller.take(&mut [0; 4096], &mut Vec::new());
+    for _ in 0..1500 {
+        pool.workers[0].tell(Kind::Event, 7, &[]);
+    }
+    pool.workers[0].tell(Kind::Fault, 0, &[]);
+    assert_eq!(take(), Ok(0));
+    assert!(pool.caller.is_pending());
+    assert_eq!(pool.reports(), [(Kind::Fault as u32, 0, 0)]);
+    assert!(!pool.caller.is_pending());
+}
+
+#[test]
 fn a_worker_that_scribbles_is_cut_off() {
     let pool = Pool::new(2, 1, 0);
     pool.push(0, 0.0);

@@ -6,6 +6,9 @@ use crate::remote::frame::{up, Header};
 use crate::remote::station::Station;
 use crate::sys::clock::monotonic_ns;
 
+/// So many frames that mean nothing are read from a worker at a time: one that goes on writing them holds nobody up.
+const MOST_MEANINGLESS: u32 = 1024;
+
 impl State {
     /// Copies reports: those of workers, then our own, which may tell that one of them is over.
     pub(super) fn take(&mut self, target: &mut [u8]) -> Result<usize, usize> {
@@ -35,10 +38,15 @@ impl State {
 
     /// Copies a worker's reports. Returns the size of one that there is no room for, else 0.
     fn take_from(&mut self, worker: u32, target: &mut [u8], filled: &mut usize) -> usize {
+        let mut meaningless = 0;
         loop {
             let Some(station) = self.station(worker).filter(|station| !station.is_corrupt) else {
                 return 0;
             };
+            if meaningless == MOST_MEANINGLESS {
+                station.inlet.release();
+                return 0;
+            }
             let Ok(next) = station.inlet.next() else {
                 station.is_corrupt = true;
                 self.report(Kind::Corrupt, 0, worker);
@@ -57,6 +65,8 @@ impl State {
             if let Some(report) = self.on_frame(worker, &header) {
                 entry.copy_from_slice(&report.header(len as u32, 0));
                 *filled += len;
+            } else {
+                meaningless += 1;
             }
         }
     }
