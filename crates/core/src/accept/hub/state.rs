@@ -422,11 +422,17 @@ impl State {
                 .outstanding(&self.board)
                 .max(u64::from(state & POLLING == 0))
         };
-        let takers = self
-            .workers
-            .values()
-            .filter(|worker| worker.health != Health::Stalled);
-        let least = takers.map(work_of).min().unwrap_or(0);
-        self.options.linger * least.min(MOST_WAITING) as u32
+        let mut least = None;
+        for worker in self.workers.values() {
+            if worker.health == Health::Stalled {
+                continue;
+            }
+            let work = work_of(worker);
+            if work == 0 {
+                return Duration::ZERO;
+            }
+            least = Some(least.map_or(work, |least: u64| least.min(work)));
+        }
+        self.options.linger * least.unwrap_or(0).min(MOST_WAITING) as u32
     }
 }
