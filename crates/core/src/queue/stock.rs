@@ -98,8 +98,6 @@ impl Payload {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use std::ptr::NonNull;
-
     use super::*;
 
     #[test]
@@ -107,9 +105,7 @@ mod tests {
         let mut memory = vec![0u8; 300];
         let stock = Stock::default();
         let mut lender = stock.lender(Towards::Workers);
-        let start = NonNull::new(memory.as_mut_ptr()).unwrap_or(NonNull::dangling());
-        // SAFETY: declared before the lender, and looked at after its number came back.
-        let number = unsafe { lender.lend(start, 300) };
+        let number = lender.lend_vec(&mut memory);
         let other_way = stock.hold(&[1; 300], Towards::Caller).unwrap();
         let lent = stock.hold(&[2; 300], Towards::Workers).unwrap();
         let held = stock.hold(&[3; 300], Towards::Workers).unwrap();

@@ -233,6 +233,17 @@ impl Lender {
     }
 }
 
+#[cfg(all(test, not(loom)))]
+impl Lender {
+    /// Lends memory that a test keeps: declared before the lender, and looked at after its number came back or the lender
+    /// has gone.
+    pub(crate) fn lend_vec(&mut self, memory: &mut Vec<u8>) -> u32 {
+        let start = NonNull::new(memory.as_mut_ptr()).unwrap_or(NonNull::dangling());
+        // SAFETY: see above.
+        unsafe { self.lend(start, memory.len()) }
+    }
+}
+
 impl Drop for Lender {
     fn drop(&mut self) {
         self.take_back();
@@ -250,13 +261,6 @@ impl Drop for Lender {
 mod tests {
     use super::*;
 
-    /// Lends memory that the test keeps.
-    fn lend(lender: &mut Lender, memory: &mut Vec<u8>) -> u32 {
-        let start = NonNull::new(memory.as_mut_ptr()).unwrap_or(NonNull::dangling());
-        // SAFETY: the tests drop or ask the lender before they look at the memory, which is declared before it.
-        unsafe { lender.lend(start, memory.len()) }
-    }
-
     fn copy_of(payload: &Filled) -> Option<Vec<u8>> {
         let mut copy = vec![0; payload.len()];
         payload.copy_to(&mut copy).then_some(copy)
@@ -266,7 +270,7 @@ mod tests {
     fn a_payload_is_in_the_lenders_memory_once_redeemed() {
         let (mut memory, loans) = (vec![0; 1000], Arc::new(Loans::default()));
         let mut lender = Lender::new(Arc::clone(&loans));
-        let number = lend(&mut lender, &mut memory);
+        let number = lender.lend_vec(&mut memory);
         assert!(loans.fill(&[1; 999]).is_none());
         let payload = loans.fill(&[7; 1000]).unwrap();
         assert!(loans.fill(&[8; 1000]).is_none());
@@ -283,7 +287,7 @@ mod tests {
         let (mut memory, loans) = (vec![0; 100], Arc::new(Loans::default()));
         let mut lender = Lender::new(Arc::clone(&loans));
         let mut other = Lender::new(Arc::clone(&loans));
-        let number = lend(&mut lender, &mut memory);
+        let number = lender.lend_vec(&mut memory);
         for round in 1..4 {
             let payload = loans.fill(&[round; 100]).unwrap();
             assert_eq!(other.redeem(&payload), None);
@@ -299,7 +303,7 @@ mod tests {
     fn a_payload_outlives_its_lender() {
         let (mut memory, loans) = (vec![0; 100], Arc::new(Loans::default()));
         let mut lender = Lender::new(Arc::clone(&loans));
-        lend(&mut lender, &mut memory);
+        lender.lend_vec(&mut memory);
         let payload = loans.fill(&[5; 100]).unwrap();
         drop(lender);
         drop(memory);
@@ -328,7 +332,7 @@ mod tests {
         while !sender.is_finished() {
             let mut memory = vec![0; 4096];
             let mut lender = Lender::new(Arc::clone(&loans));
-            lend(&mut lender, &mut memory);
+            lender.lend_vec(&mut memory);
             std::thread::yield_now();
             drop(lender);
             // Given back to the allocator, which Miri and sanitizers would notice the use of.

@@ -319,8 +319,6 @@ impl Blocks {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use std::ptr::NonNull;
-
     use super::*;
 
     #[test]
@@ -419,9 +417,7 @@ mod tests {
         let mut memory = vec![0; 500];
         let slab = Slab::default();
         let mut lender = slab.lender();
-        let start = NonNull::new(memory.as_mut_ptr()).unwrap();
-        // SAFETY: declared before the lender, and looked at after its number came back.
-        let lent = unsafe { lender.lend(start, 500) };
+        let lent = lender.lend_vec(&mut memory);
         let other = slab.put(&[1; 499]).unwrap();
         let number = slab.put(&[2; 500]).unwrap();
         let held = slab.put(&[3; 500]).unwrap();
@@ -441,9 +437,7 @@ mod tests {
         let mut memory = vec![0; 100];
         let slab = Slab::default();
         let mut lender = slab.lender();
-        let start = NonNull::new(memory.as_mut_ptr()).unwrap();
-        // SAFETY: declared before the lender, which goes before it.
-        unsafe { lender.lend(start, 100) };
+        lender.lend_vec(&mut memory);
         let number = slab.put(&[4; 100]).unwrap();
         let block = slab.take(number).unwrap();
         assert_eq!((block.bytes(), slab.bytes()), ([4; 100].as_slice(), 0));
