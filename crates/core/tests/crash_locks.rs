@@ -22,6 +22,8 @@ use manycore_core::shm::object::{ObjectSegment, Plan};
 
 const WATCHDOG: Duration = Duration::from_secs(60);
 const SLICE: Duration = Duration::from_millis(5);
+/// Leaves the lock alone for long enough that it is free of all who wait.
+const REST: Duration = Duration::from_micros(200);
 /// Tells the test program that it is to die: kind and handle.
 const VARIABLE: &str = "MANYCORE_TEST_LOCK";
 
@@ -104,10 +106,15 @@ fn use_until_death(memory: &LockMemory, kind: Kind) {
         }
         if kind == Kind::Lock {
             let table = memory.table().unwrap();
-            if table.take(me).is_some() {
-                // Long enough for others to come.
-                thread::yield_now();
-                assert!(table.leave(me, &host).unwrap());
+            // It is there to take only once nobody waits.
+            for _ in 0..8 {
+                if table.take(me).is_some() {
+                    // Long enough for others to come.
+                    thread::yield_now();
+                    assert!(table.leave(me, &host).unwrap());
+                } else {
+                    thread::sleep(REST);
+                }
             }
         }
         if kind == Kind::Names {
@@ -177,7 +184,7 @@ fn kill_at(point: &str, kind: Kind, passes: u32, memory: &LockMemory) {
 }
 
 /// A survivor: asks, looks that nobody else is inside, releases, again and again; the last time after the death.
-fn survive(memory: &LockMemory, kind: Kind, inside: &AtomicU32, is_over: &AtomicBool) {
+fn survive(memory: &LockMemory, kind: Kind, rests: bool, inside: &AtomicU32, is_over: &AtomicBool) {
     loop {
         let is_last = is_over.load(Ordering::Relaxed);
         if kind == Kind::Condition {
@@ -210,10 +217,23 @@ fn survive(memory: &LockMemory, kind: Kind, inside: &AtomicU32, is_over: &Atomic
         if is_last {
             return;
         }
+        if rests {
+            thread::sleep(REST);
+        }
+    }
+}
+
+/// Ends the survivors, also when the death does not come about: a scope waits for its threads.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
 fn survives(point: &str, kind: Kind) {
+    let rests = point.starts_with("lock-shortcut");
     let memory = LockMemory::open(Design { kind, ..DESIGN }, ObjectSegment::anonymous).unwrap();
     for passes in [0, 1, 7, 30] {
         let (inside, is_over) = (AtomicU32::new(0), AtomicBool::new(false));
@@ -221,10 +241,11 @@ fn survives(point: &str, kind: Kind) {
             let survivors: Vec<_> = (0..2)
                 // Of names that are stolen, one does not hold for sure.
                 .filter(|_| kind != Kind::Names)
-                .map(|_| scope.spawn(|| survive(&memory, kind, &inside, &is_over)))
+                .map(|_| scope.spawn(|| survive(&memory, kind, rests, &inside, &is_over)))
                 .collect();
+            let over = Over(&is_over);
             kill_at(point, kind, passes, &memory);
-            is_over.store(true, Ordering::Relaxed);
+            drop(over);
             for survivor in survivors {
                 survivor.join().unwrap();
             }
