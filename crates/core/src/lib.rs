@@ -19,3 +19,5 @@ pub mod shm;
 pub mod sync;
 pub mod sys;
 pub mod table;
+#[cfg(test)]
+mod testing;

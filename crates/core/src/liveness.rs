@@ -145,6 +145,7 @@ fn parse(stat: &[u8]) -> Option<LookUp> {
 #[cfg(not(loom))]
 mod tests {
     use super::*;
+    use crate::testing::Watchdog;
     use std::process::{Command, Stdio};
     use std::sync::mpsc;
     use std::thread;
@@ -181,7 +182,9 @@ mod tests {
         drop(end);
         thread.join().unwrap();
         // join() waits for the thread's last word; the kernel may still be putting it away.
+        let watchdog = Watchdog::start();
         while owner.is_alive() {
+            watchdog.check("the thread's death");
             thread::yield_now();
         }
         assert_eq!(owner.pid(), None);
@@ -197,7 +200,9 @@ mod tests {
         let owner = OwnerId::new(child.id(), start_of(child.id()));
         assert!(owner.is_alive());
         child.kill().unwrap();
+        let watchdog = Watchdog::start();
         while owner.is_alive() {
+            watchdog.check("the process's death");
             thread::yield_now();
         }
         child.wait().unwrap();

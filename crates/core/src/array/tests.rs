@@ -13,6 +13,7 @@ use crate::shm::owner_lock::survivor::Survivor;
 use crate::shm::owner_lock::System;
 use crate::shm::words::Words;
 use crate::sync::AtomicU64;
+use crate::testing::Watchdog;
 
 const ONE: Survivor = Survivor(1);
 const TWO: Survivor = Survivor(2);
@@ -203,7 +204,9 @@ fn a_reader_that_is_overtaken_reads_nothing_torn() {
         });
         let mut target = [0; BYTES / 8];
         let mut newest = 0;
+        let watchdog = Watchdog::start();
         while !ended.load(Ordering::Acquire) {
+            watchdog.check("the writer");
             let found = array.get(&System, 0, &mut target).unwrap().unwrap();
             assert!(found.version >= newest);
             newest = found.version;

@@ -12,6 +12,7 @@ use crate::shm::owner_lock::survivor::Survivor;
 use crate::shm::owner_lock::System;
 use crate::shm::words::Words;
 use crate::sync::AtomicU64;
+use crate::testing::Watchdog;
 
 const ONE: Survivor = Survivor(1);
 const TWO: Survivor = Survivor(2);
@@ -172,9 +173,11 @@ fn many_producers_and_consumers_lose_and_repeat_nothing() {
         let producers: Vec<_> = (1..=3u64)
             .map(|producer| {
                 scope.spawn(move || {
+                    let watchdog = Watchdog::start();
                     for number in 0..3000 {
                         let bytes = (producer * 10_000 + number).to_le_bytes();
                         while ring.push(&System, 0, &bytes, 8) == Err(QueueError::Full) {
+                            watchdog.check("room");
                             thread::yield_now();
                         }
                     }
@@ -185,7 +188,9 @@ fn many_producers_and_consumers_lose_and_repeat_nothing() {
             scope.spawn(|| {
                 let mut target = [0; 2];
                 let mut newest = [0; 4];
+                let watchdog = Watchdog::start();
                 loop {
+                    watchdog.check("the last record");
                     let was_ended = ended.load(Ordering::Acquire);
                     match ring.pop(&System, &mut target).unwrap() {
                         Taken::Record { .. } => {
@@ -229,7 +234,9 @@ fn a_reader_that_is_overtaken_reads_nothing_torn() {
             sequence: 0,
         };
         let mut target = [0; 16];
+        let watchdog = Watchdog::start();
         loop {
+            watchdog.check("the last record");
             let was_ended = ended.load(Ordering::Acquire);
             match ring.read(&mut cursor, &mut target).unwrap() {
                 Taken::Record { bytes, sequence, .. } => {

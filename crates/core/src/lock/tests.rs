@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::guard::Stuck;
 use super::host::Host;
@@ -11,10 +11,10 @@ use super::layout::hash;
 use super::memory::{Design, LockMemory};
 use super::*;
 use crate::shm::object::ObjectSegment;
+use crate::testing::Watchdog;
 
 mod shortcut;
 
-const WATCHDOG: Duration = Duration::from_secs(30);
 const SLICE: Duration = Duration::from_millis(5);
 
 fn memory(kind: Kind, slots: usize, limit: u32) -> LockMemory {
@@ -45,7 +45,7 @@ fn held(memory: &LockMemory, ask: &Ask<'_>) -> RequestId {
 }
 
 fn wait(memory: &LockMemory, id: RequestId) -> Standing {
-    let start = Instant::now();
+    let watchdog = Watchdog::start();
     loop {
         let standing = memory
             .table()
@@ -55,7 +55,7 @@ fn wait(memory: &LockMemory, id: RequestId) -> Standing {
         if standing != Standing::Pending {
             return standing;
         }
-        assert!(start.elapsed() < WATCHDOG, "never granted");
+        watchdog.check("the lock");
     }
 }
 
@@ -78,9 +78,9 @@ fn release(memory: &LockMemory, id: RequestId) -> bool {
 /// Runs in a thread of its own, and returns when the kernel says that it is gone.
 fn in_a_thread<T: Send>(run: impl FnOnce() -> T + Send) -> T {
     let (owner, result) = thread::scope(|scope| scope.spawn(|| (OwnerId::current(), run())).join().unwrap());
-    let start = Instant::now();
+    let watchdog = Watchdog::start();
     while owner.is_alive() {
-        assert!(start.elapsed() < WATCHDOG, "an ended thread lives on");
+        watchdog.check("the thread's death");
         thread::yield_now();
     }
     result

@@ -1,10 +1,9 @@
 //! Both sides in one process.
 
-use std::time::Duration;
-
 use super::{Dispatch, RemoteWorker};
 use crate::queue::{Cancelled, Kind, Limits, Scheduler, Target, Task, TaskKind, ENTRY_BYTES};
 use crate::ring::doorbell::Consumer;
+use crate::testing::{Watchdog, WATCHDOG};
 
 /// A caller and workers that have started.
 struct Pool {
@@ -30,10 +29,7 @@ impl Pool {
         let number = self.caller.add_worker().unwrap();
         assert_eq!(number as usize, self.workers.len());
         let worker = RemoteWorker::adopt(self.caller.inherit(number, b"startup!")).unwrap();
-        assert_eq!(
-            worker.startup(Duration::from_secs(60)).as_deref(),
-            Some(&b"startup!"[..])
-        );
+        assert_eq!(worker.startup(WATCHDOG).as_deref(), Some(&b"startup!"[..]));
         worker.set_concurrency(concurrency);
         worker.tell(Kind::Ready, 0, &[]);
         self.workers.push(worker);
@@ -264,7 +260,9 @@ fn large_records_pass_both_ways() {
     assert!(pool
         .caller
         .push(Task::new(TaskKind::Call, 0, &bytes), Target::Any, 0.0));
+    let watchdog = Watchdog::start();
     let task = loop {
+        watchdog.check("the task");
         if let Some(task) = pool.workers[0].pull() {
             break task;
         }
@@ -274,6 +272,7 @@ fn large_records_pass_both_ways() {
     assert!(pool.workers[0].complete(Kind::Result, 0, &bytes));
     let mut target = vec![0; 64];
     let size = loop {
+        watchdog.check("the result");
         match pool.caller.take(&mut target, &mut Vec::new()) {
             Err(size) => break size,
             Ok(bytes) => assert_eq!(bytes, 0),
@@ -298,6 +297,6 @@ fn nobody_sleeps_on_something() {
     assert!(pool.workers[0].transition_to_asleep());
     assert!(pool.workers[0].complete(Kind::Result, 0, &[]));
     assert!(!pool.workers[0].transition_to_asleep());
-    assert!(pool.caller.wait(Duration::from_secs(60)));
+    assert!(pool.caller.wait(WATCHDOG));
     assert!(!pool.caller.transition_to_asleep());
 }

@@ -260,6 +260,7 @@ impl Drop for Lender {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::testing::Watchdog;
 
     fn copy_of(payload: &Filled) -> Option<Vec<u8>> {
         let mut copy = vec![0; payload.len()];
@@ -318,9 +319,11 @@ mod tests {
         let sender = {
             let loans = Arc::clone(&loans);
             std::thread::spawn(move || {
+                let watchdog = Watchdog::start();
                 let mut seen = 0;
                 while seen < 200 {
                     let Some(payload) = loans.fill(&[seen as u8; 4096]) else {
+                        watchdog.check("a loan");
                         std::thread::yield_now();
                         continue;
                     };

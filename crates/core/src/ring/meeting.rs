@@ -144,6 +144,7 @@ mod tests {
     use super::*;
     use crate::ring::vicinity::Vicinity;
     use crate::sync::Ordering;
+    use crate::testing::{Watchdog, WATCHDOG};
 
     const CAPACITY: usize = 4096;
 
@@ -179,8 +180,10 @@ mod tests {
         let waiting = owner.open(CAPACITY).unwrap();
         let going = guest.open(CAPACITY).unwrap();
         let waiter = std::thread::spawn(move || {
+            let watchdog = Watchdog::start();
             while !is_closed(&waiting) {
-                waiting.receiver().park(Duration::from_secs(60));
+                watchdog.check("the close");
+                waiting.receiver().park(WATCHDOG);
             }
         });
         drop(going);
@@ -242,8 +245,10 @@ mod tests {
             producer.sender().push_overflow(&[1; 16]);
             producer
         });
+        let watchdog = Watchdog::start();
         while !consumer.receiver().memory().control().is_pending() {
-            consumer.receiver().park(Duration::from_secs(60));
+            watchdog.check("the overflow");
+            consumer.receiver().park(WATCHDOG);
         }
         assert!(consumer
             .receiver()

@@ -6,18 +6,16 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::event::{poll, PollFd, PollFlags};
 
 use super::*;
 use crate::accept::scoreboard::POLLING;
 use crate::accept::{Delivery, Inbox, Policy};
+use crate::testing::{Watchdog, WATCHDOG};
 
 mod grants;
-
-/// Nothing here takes longer, unless it hangs.
-const WATCHDOG: Duration = Duration::from_secs(20);
 
 struct Rig {
     hub: Hub,
@@ -87,13 +85,13 @@ impl Rig {
 
     /// Waits until the hub has handed over `count` connections in all.
     fn until(&self, what: impl Fn(&Stats) -> bool) -> Stats {
-        let start = Instant::now();
+        let watchdog = Watchdog::start();
         loop {
             let stats = self.hub.stats();
             if what(&stats) {
                 return stats;
             }
-            assert!(start.elapsed() < WATCHDOG, "stuck at {stats:?}");
+            watchdog.check(format_args!("other figures than {stats:?}"));
             std::thread::yield_now();
         }
     }
@@ -212,16 +210,16 @@ fn a_stalled_worker_is_back_once_it_takes_again() {
     other.take(2);
     stuck.take_waiting();
     assert_eq!(stuck.taken.len(), 0, "only a ping is left in its queue");
-    let start = Instant::now();
+    let watchdog = Watchdog::start();
     while stuck.taken.is_empty() {
-        assert!(start.elapsed() < WATCHDOG);
+        watchdog.check("the worker that was stuck");
         clients.extend(rig.connect(1));
         stuck.take_waiting();
         other.take_waiting();
     }
-    let start = Instant::now();
+    let watchdog = Watchdog::start();
     while stuck.taken.len() + other.taken.len() < clients.len() {
-        assert!(start.elapsed() < WATCHDOG);
+        watchdog.check("the last connection");
         stuck.take_waiting();
         other.take_waiting();
     }
@@ -403,9 +401,9 @@ fn whoever_is_asked_decides() {
     let mut workers: Vec<TestWorker> = (0..3).map(|_| rig.ready_worker()).collect();
     let clients = rig.connect(6);
     let mut undecided = Vec::new();
-    let start = Instant::now();
+    let watchdog = Watchdog::start();
     while undecided.len() < 6 {
-        assert!(start.elapsed() < WATCHDOG);
+        watchdog.check("the undecided");
         undecided.extend(rig.hub.take_undecided(rig.listener));
     }
     let theirs: Vec<_> = clients.iter().map(|client| client.local_addr().ok()).collect();
@@ -463,9 +461,9 @@ fn workers_that_share_a_socket_are_pinged_when_connections_wait() {
         [0]
     );
     let _client = TcpStream::connect(socket.local_addr().unwrap()).unwrap();
-    let start = Instant::now();
+    let watchdog = Watchdog::start();
     while !matches!(inbox.take(), Delivery::Ping) {
-        assert!(start.elapsed() < WATCHDOG);
+        watchdog.check("the ping");
         std::thread::yield_now();
     }
     hub.remove_worker(worker.token);
@@ -484,12 +482,12 @@ fn clients_that_belong_to_a_stalled_worker_wait_for_it() {
     let rig = Rig::new(limit, Policy::IpHash);
     let mut workers: Vec<TestWorker> = (0..3).map(|_| rig.ready_worker()).collect();
     let _first = rig.connect(3);
-    let start = Instant::now();
+    let watchdog = Watchdog::start();
     let Event::Stalled { worker, moved: 0 } = (loop {
         if let Some(event) = rig.hub.next_event() {
             break event;
         }
-        assert!(start.elapsed() < WATCHDOG);
+        watchdog.check("the stall");
     }) else {
         panic!("another event");
     };
@@ -501,7 +499,7 @@ fn clients_that_belong_to_a_stalled_worker_wait_for_it() {
     rig.hub.remove_worker(worker);
     let _third = rig.connect(2);
     rig.until(|stats| stats.accepted == 7);
-    let start = Instant::now();
+    let watchdog = Watchdog::start();
     let others = |workers: &mut Vec<TestWorker>| {
         workers
             .iter_mut()
@@ -514,6 +512,6 @@ fn clients_that_belong_to_a_stalled_worker_wait_for_it() {
             .sum::<usize>()
     };
     while others(&mut workers) < 2 {
-        assert!(start.elapsed() < WATCHDOG);
+        watchdog.check("the new connections");
     }
 }

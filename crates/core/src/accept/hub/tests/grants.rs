@@ -9,10 +9,10 @@ use crate::sys::scm::{self, Received};
 
 /// Receives grants of `count` connections for a worker and does nothing about them, as one that gets stuck then.
 fn swallow(worker: &TestWorker, count: u32) {
-    let start = Instant::now();
+    let watchdog = Watchdog::start();
     let mut left = count;
     while left > 0 {
-        assert!(start.elapsed() < WATCHDOG);
+        watchdog.check("the grants");
         match scm::receive(&worker.inbox, &mut Vec::new()).unwrap() {
             Received::Message(bytes) => left -= Message::decode(bytes).unwrap().count,
             _ => std::thread::yield_now(),
@@ -54,8 +54,10 @@ fn every_connection_is_accepted_once_and_all_get_as_many() {
             .map(|mut worker| {
                 let done = &done;
                 scope.spawn(move || {
+                    let watchdog = Watchdog::start();
                     let mut count = 0;
                     while !done.load(Acquire) {
+                        watchdog.check("the clients");
                         worker.take_waiting();
                         count += worker.taken.drain(..).count();
                         std::thread::yield_now();
@@ -83,10 +85,10 @@ fn nobody_waits_for_a_worker_that_is_behind_and_it_makes_up_for_its_turns() {
     let (mut behind, mut other) = started(&rig);
     let mut clients = Vec::new();
     let (mut theirs, mut others) = (0, 0);
-    let start = Instant::now();
+    let watchdog = Watchdog::start();
     // Until its queue is full, and the other one has had 20 connections more.
     while others < clients.len() - others + 20 {
-        assert!(start.elapsed() < WATCHDOG, "{others} of {}", clients.len());
+        watchdog.check(format_args!("more than {others} of {}", clients.len()));
         let handed_over = rig.hub.stats().handed_over;
         clients.extend(rig.connect(1));
         rig.until(|stats| stats.handed_over > handed_over);
@@ -95,7 +97,7 @@ fn nobody_waits_for_a_worker_that_is_behind_and_it_makes_up_for_its_turns() {
     }
     // It goes on: a turn for each of the other's and one that it is owed, until both have had as many.
     loop {
-        assert!(start.elapsed() < WATCHDOG, "{theirs} and {others}");
+        watchdog.check(format_args!("as many, not {theirs} and {others}"));
         behind.take_waiting();
         theirs += behind.taken.drain(..).count();
         other.take_waiting();
@@ -112,7 +114,7 @@ fn nobody_waits_for_a_worker_that_is_behind_and_it_makes_up_for_its_turns() {
     for turn in 0..20 {
         clients.extend(rig.connect(1));
         while theirs + others < clients.len() {
-            assert!(start.elapsed() < WATCHDOG);
+            watchdog.check("the last connection");
             behind.take_waiting();
             other.take_waiting();
             theirs += behind.taken.drain(..).count();
@@ -134,9 +136,9 @@ fn what_a_worker_was_granted_and_has_not_accepted_when_it_gets_stuck_goes_to_the
     assert_eq!(rig.hub.stats().moved_from_stalled, 2);
     // Awake again, it finds nothing left, and is good for more.
     stuck.inbox.note_taken(2);
-    let start = Instant::now();
+    let watchdog = Watchdog::start();
     while stuck.taken.is_empty() {
-        assert!(start.elapsed() < WATCHDOG);
+        watchdog.check("the worker that was stuck");
         let _client = rig.connect(1);
         stuck.take_waiting();
         other.take_waiting();
@@ -182,9 +184,9 @@ fn a_worker_that_stops_lets_go_of_the_socket_even_if_it_comes_later() {
     late.inbox.stop(rig.listener).unwrap();
     late.take_waiting();
     rig.hub.close_listener(rig.listener);
-    let start = Instant::now();
+    let watchdog = Watchdog::start();
     while TcpStream::connect(rig.address).is_ok() {
-        assert!(start.elapsed() < WATCHDOG, "somebody still listens");
+        watchdog.check("all to stop listening");
     }
     drop(clients);
 }
@@ -201,9 +203,9 @@ fn counters_that_make_no_sense_hold_nobody_up() {
         worker.taken.store(taken, Release);
         let clients = rig.connect(4);
         // What it could have accepted is its own affair; the rest is answered.
-        let start = Instant::now();
+        let watchdog = Watchdog::start();
         while other.taken.len() < clients.len() / 2 {
-            assert!(start.elapsed() < WATCHDOG);
+            watchdog.check("the connections of the other");
             other.take_waiting();
         }
         other.taken.clear();
