@@ -1,18 +1,19 @@
 'use strict';
 
 /**
- * What takes too long, or tools too rare, for every change: sanitizers, fuzzing, the soak, lives of
- * thousands of workers, Node's tests of threads with lanes at once, advisories. Needs nightly
+ * What takes too long, or tools too rare, for every change: sanitizers, fuzzing, the soak, chaos for
+ * longer, lives of thousands of workers, Node's tests of threads with lanes at once, advisories. Needs nightly
  * Rust and, for `fuzz` and `advisories`, cargo-fuzz and cargo-deny.
  *
  *   MANYCORE_FUZZ_SECONDS    for each target (60)
  *   MANYCORE_FUZZ_RUNS       for each property of `codec` (300000)
+ *   MANYCORE_CHAOS_TIMES     as long as in all tests (5)
  *   MANYCORE_SOAK_MINUTES    (10)
  *   MANYCORE_LIFE_WORKERS    (2000)
  */
 
 const { runChecks } = require('./lib/checks');
 const { lanes } = require('./checks/conformance');
-const { advisories, asan, codec, fuzz, life, soak } = require('./checks/nightly');
+const { advisories, asan, chaos, codec, fuzz, life, soak } = require('./checks/nightly');
 
-runChecks({ asan, fuzz, codec, soak, life, lanes, advisories }, 'node scripts/nightly.js');
+runChecks({ asan, fuzz, codec, soak, chaos, life, lanes, advisories }, 'node scripts/nightly.js');

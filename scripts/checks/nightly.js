@@ -8,6 +8,7 @@ const { CheckError, ROOT, exec, sum } = require('../lib/exec');
 
 const TARGET = `${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-unknown-linux-gnu`;
 const FUZZ_SECONDS = Number(process.env.MANYCORE_FUZZ_SECONDS ?? 60);
+const CHAOS_TIMES = process.env.MANYCORE_CHAOS_TIMES ?? '5';
 const LIFE_WORKERS = process.env.MANYCORE_LIFE_WORKERS ?? '2000';
 const SOAK_MINUTES = process.env.MANYCORE_SOAK_MINUTES ?? '10';
 /** A target that does not come back from an attack within that hangs. */
@@ -78,6 +79,15 @@ async function life() {
   return { count: passed > 0 ? Number(LIFE_WORKERS) : 0, unit: 'workers' };
 }
 
+/** Workers harmed under load, for longer than a run of all tests has time for. */
+async function chaos() {
+  const file = path.join(ROOT, '__test__', 'chaos-cluster.test.js');
+  const { output } = await exec(process.execPath, ['--test', '--test-reporter=tap', file], {
+    env: { MANYCORE_CHAOS_TIMES: CHAOS_TIMES },
+  });
+  return { count: sum(output, /^# pass (\d+)/gm), unit: `kinds of harm, ${CHAOS_TIMES} times as long` };
+}
+
 /** Bytes in lanes that no encoder writes: whatever they are, the decoder gives a value or a typed error. */
 async function codec() {
   const file = path.join(ROOT, '__test__', 'link-corrupt.test.js');
@@ -103,6 +113,7 @@ async function advisories() {
 
 module.exports.advisories = advisories;
 module.exports.asan = asan;
+module.exports.chaos = chaos;
 module.exports.codec = codec;
 module.exports.fuzz = fuzz;
 module.exports.life = life;

@@ -4,10 +4,33 @@
 
 const { parseArgs } = require('node:util');
 
+/** Lines of a failed check's output that are repeated at the end: a log that was cut off still tells what failed. */
+const REPEATED_LINES = 30;
+const REPEATED_CHARACTERS = 8000;
+
 /**
  * @typedef {() => Promise<{ count: number, unit: string }>} Check
- * @typedef {{ name: string, ok: boolean, seconds: number, result: string }} Outcome
+ * @typedef {{ name: string, ok: boolean, seconds: number, result: string, lastOutput: string }} Outcome
  */
+
+/**
+ * Keeps the end of what is printed from here on. To be ended by calling what it returns, which gives that.
+ * @returns {() => string}
+ */
+function keepOutput() {
+  let kept = '';
+  const { write } = process.stdout;
+  process.stdout.write = /** @type {typeof write} */ (
+    (/** @type {any[]} */ ...args) => {
+      kept = (kept + args[0]).slice(-REPEATED_CHARACTERS);
+      return Reflect.apply(write, process.stdout, args);
+    }
+  );
+  return () => {
+    process.stdout.write = write;
+    return kept.trimEnd().split('\n').slice(-REPEATED_LINES).join('\n');
+  };
+}
 
 /**
  * @param {string} name
@@ -17,6 +40,7 @@ const { parseArgs } = require('node:util');
 async function runCheck(name, check) {
   console.log(`\n=== ${name}`);
   const startMs = performance.now();
+  const lastOutput = keepOutput();
   let ok = false;
   let result;
   try {
@@ -28,7 +52,7 @@ async function runCheck(name, check) {
   }
   const seconds = (performance.now() - startMs) / 1000;
   console.log(`--- ${name}: ${result} (${seconds.toFixed(1)} s)`);
-  return { name, ok, seconds, result };
+  return { name, ok, seconds, result, lastOutput: lastOutput() };
 }
 
 /** @param {Record<string, Check>} checks */
@@ -73,7 +97,12 @@ async function run(checks, usage) {
     console.log(`${name.padEnd(12)} ${seconds.toFixed(1).padStart(7)} s  ${headline}`);
   }
   for (const name of skipped) console.log(`${name.padEnd(12)} ${''.padStart(7)}    skipped as asked`);
-  const passed = outcomes.filter((outcome) => outcome.ok).length;
+  const failed = outcomes.filter((outcome) => !outcome.ok);
+  for (const { name, lastOutput } of failed) {
+    console.log(`\n=== the end of ${name}, which failed\n${lastOutput}`);
+  }
+  if (failed.length > 0) console.log(`\nFAILED: ${failed.map(({ name }) => name).join(', ')}`);
+  const passed = outcomes.length - failed.length;
   const totalSeconds = outcomes.reduce((total, outcome) => total + outcome.seconds, 0);
   console.log(
     `${passed} checks passed, ${names.length - passed} failed or not run, ${skipped.length} skipped ` +

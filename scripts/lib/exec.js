@@ -3,7 +3,9 @@
 /** Runs a command with its output shown and kept. */
 
 const { spawn } = require('node:child_process');
+const { randomUUID } = require('node:crypto');
 const path = require('node:path');
+const { MARK, killFamily } = require('./family');
 
 const ROOT = path.join(__dirname, '..', '..');
 
@@ -21,6 +23,7 @@ class CheckError extends Error {}
  * @property {boolean} [hideStdout] keeps standard output for the caller alone
  * @property {boolean} [allowFailure] the exit code is the caller's to judge
  * @property {string} [cwd] default: the repository
+ * @property {number} [watchdogMs] after how long it hangs; default: {@link WATCHDOG_MS}
  *
  * @typedef {{ code: number | null, stdout: string, output: string }} ExecResult `output` holds stderr, too
  */
@@ -33,8 +36,9 @@ class CheckError extends Error {}
  * @throws CheckError when it cannot be started or fails
  */
 function exec(command, args, options = {}) {
-  const env = { ...process.env, ...options.env };
-  const line = [path.basename(command), ...args].join(' ');
+  const mark = randomUUID();
+  const env = { ...process.env, [MARK]: mark, ...options.env };
+  const line = [path.basename(command), ...args].join(' ').replace(/\s+/g, ' ');
   const shown = line.length > SHOWN_CHARACTERS ? `${line.slice(0, SHOWN_CHARACTERS)}...` : line;
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
@@ -53,13 +57,15 @@ function exec(command, args, options = {}) {
       output += text;
       process.stdout.write(text);
     });
+    const watchdogMs = options.watchdogMs ?? WATCHDOG_MS;
     const watchdog = setTimeout(() => {
-      child.kill('SIGKILL');
-      // What it started may hold the pipes open, and this process with them.
+      const ran = child.pid === undefined ? [] : killFamily(child.pid, mark);
+      // What left the family may hold the pipes open, and this process with them.
       child.stdout.destroy();
       child.stderr.destroy();
-      reject(new CheckError(`${shown} did not end within ${WATCHDOG_MS / 60_000} minutes`));
-    }, WATCHDOG_MS);
+      console.log(`\nKilled when the time was over:\n${ran.join('\n')}`);
+      reject(new CheckError(`${shown} did not end within ${watchdogMs / 60_000} minutes`));
+    }, watchdogMs);
     child.once('error', (error) => {
       clearTimeout(watchdog);
       reject(new CheckError(`${shown}: ${error.message}`));
