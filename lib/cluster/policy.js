@@ -5,6 +5,7 @@
  */
 
 const builtin = require('./builtin');
+const { readChoice, warn } = require('../core/environment');
 const { makeError } = require('../core/errors');
 
 /**
@@ -49,22 +50,32 @@ function policyName(value) {
   );
 }
 
-/**
- * The policy a primary starts with: NODE_CLUSTER_SCHED_POLICY, or sharing. Node ignores other values, too.
- * @param {string | undefined} fromEnvironment
- */
-function initialPolicy(fromEnvironment) {
-  return fromEnvironment !== undefined && HUB_POLICIES.has(fromEnvironment) ? fromEnvironment : SHARED;
+const VARIABLE = 'NODE_CLUSTER_SCHED_POLICY';
+
+/** Named by the environment, if any. Node ignores other values, too, and says nothing. */
+const environmentPolicy = () => readChoice(VARIABLE, [SHARED, ...HUB_POLICIES]);
+
+/** Whether Node has such a policy. */
+const isNodes = (/** @type {string | Chooser} */ name) => name === SHARED || name === 'rr';
+
+/** Where Node schedules, and would leave out the policy of the environment without a word. */
+function warnWithoutAddon() {
+  const name = environmentPolicy() ?? SHARED;
+  if (!isNodes(name)) {
+    warn(VARIABLE, name, "this policy needs manycore's native addon, which cannot run here");
+  }
 }
 
-/**
- * What `cluster.schedulingPolicy` reads as when nothing was assigned to it: Node's constants for Node's policies.
- * @param {string | undefined} fromEnvironment
- */
-function readsAs(fromEnvironment) {
-  if (fromEnvironment === SHARED) return SCHED_NONE;
-  const name = initialPolicy(fromEnvironment);
-  return name === SHARED || name === 'rr' ? SCHED_RR : name;
+/** The policy a primary starts with. */
+function initialPolicy() {
+  return environmentPolicy() ?? SHARED;
+}
+
+/** What `cluster.schedulingPolicy` reads as when nothing was assigned to it: Node's constants for Node's policies. */
+function readsAs() {
+  const name = environmentPolicy();
+  if (name === SHARED) return SCHED_NONE;
+  return name === undefined || isNodes(name) ? SCHED_RR : name;
 }
 
 /**
@@ -85,5 +96,7 @@ module.exports.SHARED = SHARED;
 module.exports.policyName = policyName;
 module.exports.checkProxyProtocol = checkProxyProtocol;
 module.exports.initialPolicy = initialPolicy;
+module.exports.isNodes = isNodes;
+module.exports.warnWithoutAddon = warnWithoutAddon;
 module.exports.readsAs = readsAs;
 module.exports.builtinPolicy = builtinPolicy;

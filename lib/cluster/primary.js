@@ -29,7 +29,7 @@ const native = { fork: builtin.fork, setupPrimary: builtin.setupPrimary };
 
 /** What the user set, or undefined; read once, at the first set-up, as Node does. */
 let chosenPolicy = /** @type {unknown} */ (undefined);
-const environmentPolicy = policies.initialPolicy(process.env.NODE_CLUSTER_SCHED_POLICY);
+const environmentPolicy = policies.initialPolicy();
 /** @type {string | policies.Chooser | undefined} */
 let frozenPolicy;
 
@@ -38,7 +38,7 @@ const listeners = new ListenerTable(() => frozenPolicy ?? environmentPolicy);
 /** Accessor for `cluster.schedulingPolicy`. Unset, it reads as what the environment says or SCHED_RR, as in Node. */
 const schedulingPolicy = {
   configurable: true,
-  get: () => chosenPolicy ?? policies.readsAs(process.env.NODE_CLUSTER_SCHED_POLICY),
+  get: () => chosenPolicy ?? policies.readsAs(),
   set: (/** @type {unknown} */ value) => {
     chosenPolicy = value;
   },
@@ -66,9 +66,12 @@ function setupPrimary(options) {
 
 /** Without the addon Node schedules, which knows its own two policies. Untouched, the choice stays Node's. */
 function adoptNodesPolicy() {
-  if (chosenPolicy === undefined) return;
+  if (chosenPolicy === undefined) {
+    policies.warnWithoutAddon();
+    return;
+  }
   const name = policies.policyName(chosenPolicy);
-  if (name !== policies.SHARED && name !== 'rr') requireAddon(`cluster.schedulingPolicy = '${name}'`);
+  if (!policies.isNodes(name)) requireAddon(`cluster.schedulingPolicy = '${name}'`);
   builtin.schedulingPolicy = policies.builtinPolicy(name);
 }
 

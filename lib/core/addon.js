@@ -8,6 +8,7 @@
  * although it should be there (a broken installation), which is an error.
  */
 
+const { readChoice } = require('./environment');
 const { makeError } = require('./errors');
 const { version } = require('../../package.json');
 
@@ -19,6 +20,9 @@ let binding;
 let unavailable;
 /** @type {string | undefined} */
 let file;
+
+/** How long receivers poll, by the level that the addon knows it by. */
+const LATENCIES = ['frugal', 'balanced', 'low'];
 
 /** Codes with which Node refuses native code by its own settings. */
 const REFUSED = new Set(['ERR_DLOPEN_DISABLED', 'ERR_ACCESS_DENIED']);
@@ -39,7 +43,7 @@ function loadAddon() {
     unavailable = `the native addon is for Linux, this is ${process.platform}`;
     return null;
   }
-  if (process.env.MANYCORE_FALLBACK === '1') {
+  if (readChoice('MANYCORE_FALLBACK', ['0', '1']) === '1') {
     unavailable = 'MANYCORE_FALLBACK=1 is set';
     return null;
   }
@@ -60,6 +64,7 @@ function loadAddon() {
   if (addonVersion !== version) {
     throw makeError('ERR_MANYCORE_VERSION_MISMATCH', [addonVersion, version], loadAddon);
   }
+  readChoice('MANYCORE_LATENCY', LATENCIES); // It is the addon that uses it.
   binding = loaded;
   return binding;
 }
@@ -137,6 +142,7 @@ function firstFailure(error) {
   return error;
 }
 
+module.exports.LATENCIES = LATENCIES;
 module.exports.addonFile = addonFile;
 module.exports.loadAddon = loadAddon;
 module.exports.requireAddon = requireAddon;

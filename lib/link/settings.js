@@ -2,11 +2,8 @@
 
 /** What programs may choose for links, and learn about them: for the process, or for one end of a link. */
 
-const { loadAddon } = require('../core/addon');
+const { LATENCIES, loadAddon } = require('../core/addon');
 const { makeError } = require('../core/errors');
-
-/** In the order of the addon's numbers. */
-const LATENCIES = ['frugal', 'balanced', 'low'];
 
 /**
  * @typedef {object} LinkSettings

@@ -9,6 +9,7 @@
 const path = require('node:path');
 const { addonFile } = require('../core/addon');
 const { compileCacheForWorkers } = require('../core/compile-cache');
+const { readCount } = require('../core/environment');
 const { FEW_MESSAGES, nodes, ticket: own } = require('./preload');
 
 const PRELOAD = path.join(__dirname, 'preload.js');
@@ -35,19 +36,14 @@ const state = {
   commandLine: own?.commandLine ?? [...process.execArgv],
   /** Exports that are replaced on the built-in module. */
   installed: own?.installed ?? null,
-  lanesAfter: own?.lanesAfter ?? lanesAfter(),
+  /**
+   * Messages between a worker and its parent that Node's port carries before there are lanes: what these cost, in
+   * time and memory, is worth it for those only that go on.
+   */
+  lanesAfter: own?.lanesAfter ?? readCount('MANYCORE_LANES_AFTER') ?? FEW_MESSAGES,
   /** This thread's name. */
   name: own?.name ?? '',
 };
-
-/**
- * Messages between a worker and its parent that Node's port carries before there are lanes: what these cost, in
- * time and memory, is worth it for those only that go on.
- */
-function lanesAfter() {
-  const asked = Number.parseInt(process.env.MANYCORE_LANES_AFTER ?? '', 10);
-  return asked >= 0 ? asked : FEW_MESSAGES;
-}
 
 /** Tells the messages by which sides announce their lanes from those of users. */
 let tokenPrefix = '';
