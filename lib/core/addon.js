@@ -1,11 +1,11 @@
 'use strict';
 
 /**
- * The native addon, loaded when first needed.
+ * Loads the native addon on first use.
  *
- * Three cases are told apart: it loads; it cannot be had here (other platform, `--no-addons`, the permission
- * model, MANYCORE_FALLBACK), where Node's own modules serve and native-only features throw; it is missing
- * although it should be there (a broken installation), which is an error.
+ * There are three outcomes: the addon loads; it is unavailable here (another platform, `--no-addons`, the
+ * permission model, MANYCORE_FALLBACK), so Node's own modules are used and native-only features throw; or it is
+ * missing although it should be present (a broken installation), which is an error.
  */
 
 const { readChoice } = require('./environment');
@@ -16,23 +16,23 @@ const { version } = require('../../package.json');
 
 /** @type {Binding | undefined} */
 let binding;
-/** @type {string | undefined} why the addon cannot be had here */
+/** @type {string | undefined} why the addon is unavailable */
 let unavailable;
 /** @type {string | undefined} */
 let file;
 
-/** How long receivers poll, by the level that the addon knows it by. */
+/** Values of MANYCORE_LATENCY, that is, how long receivers spin. The index is the level used by the addon. */
 const LATENCIES = ['frugal', 'balanced', 'low'];
 
-/** Codes with which Node refuses native code by its own settings. */
+/** Error codes of `process.dlopen` when Node's own settings forbid native addons. */
 const REFUSED = new Set(['ERR_DLOPEN_DISABLED', 'ERR_ACCESS_DENIED']);
 const WHY_REFUSED =
   'it was started with --no-addons, or with the permission model and without --allow-addons';
-/** No file, so that asking for it can do nothing. */
+/** A file that does not exist, so that trying to load it has no effect. */
 const NO_ADDON = `${__dirname}/none.node`;
 
 /**
- * The addon, or null where it cannot be had.
+ * Returns the addon, or null if it is unavailable.
  * @returns {Binding | null}
  * @throws ERR_MANYCORE_ADDON_MISSING, ERR_MANYCORE_VERSION_MISMATCH, EMFILE and ENFILE
  */
@@ -56,7 +56,7 @@ function loadAddon() {
       unavailable = `Node refuses native addons (${refusal}): ${WHY_REFUSED}`;
       return null;
     }
-    // Only the first line: which of our files asked for it helps nobody.
+    // Only the first line: the rest is the list of files that required it.
     const [cause] = firstFailure(error).message.split('\n');
     throw shortage(error) ?? makeError('ERR_MANYCORE_ADDON_MISSING', [cause], loadAddon);
   }
@@ -64,13 +64,13 @@ function loadAddon() {
   if (addonVersion !== version) {
     throw makeError('ERR_MANYCORE_VERSION_MISMATCH', [addonVersion, version], loadAddon);
   }
-  readChoice('MANYCORE_LATENCY', LATENCIES); // It is the addon that uses it.
+  readChoice('MANYCORE_LATENCY', LATENCIES); // Validated here, read by the addon.
   binding = loaded;
   return binding;
 }
 
 /**
- * The addon, for a feature that Node's own modules cannot stand in for.
+ * Returns the addon, for a feature that has no equivalent in Node's own modules.
  * @param {string} feature
  * @returns {Binding}
  * @throws ERR_FEATURE_UNAVAILABLE_ON_PLATFORM and those of {@link loadAddon}
@@ -84,8 +84,8 @@ function requireAddon(feature) {
 }
 
 /**
- * The file of the addon, as `require` knows it, for threads to load it from at once. Undefined where something else
- * than Node has loaded it.
+ * Path of the addon as `require.cache` has it, so that threads can load it directly. Undefined if it was loaded by
+ * something other than Node's loader.
  * @returns {string | undefined}
  */
 function addonFile() {
@@ -98,8 +98,8 @@ function addonFile() {
 }
 
 /**
- * The code with which Node refuses every addon, if it does (`--no-addons`, the permission model). The
- * generated loader reports the messages of its attempts without their codes, so Node is asked directly.
+ * Returns the error code with which Node refuses every addon (`--no-addons`, the permission model), if any. The
+ * generated loader reports the messages of its attempts but not their codes, so Node is asked directly.
  */
 function findRefusal() {
   try {
@@ -112,8 +112,8 @@ function findRefusal() {
 }
 
 /**
- * An error that says so if the addon is there, but could not be opened for want of file descriptors: a message is all
- * that tells, where it was `dlopen` that failed, or Node 24 reading a package.json.
+ * Returns an error for the case that the addon exists but could not be opened because file descriptors ran out.
+ * Failures of `dlopen`, and of Node 24 reading a package.json, have no error code, so the message is matched.
  * @param {any} error
  */
 function shortage(error) {
@@ -134,7 +134,8 @@ function shortage(error) {
 }
 
 /**
- * The loader tries the file beside it first and chains what happens later in front of that.
+ * Returns the innermost cause. The loader tries the file next to it first and chains later failures in front of
+ * that one.
  * @param {any} error
  */
 function firstFailure(error) {

@@ -1,17 +1,17 @@
 'use strict';
 
 /**
- * Node keeps compiled code on disk for a thread that asks for it (`module.enableCompileCache()`, from 22.8 on), not for
- * the workers of that thread. Ours have it where their parent has.
+ * The on-disk compile cache of Node (`module.enableCompileCache()`, since 22.8) is enabled per thread and not
+ * inherited by workers. Our workers inherit it from their parent.
  */
 
 const path = require('node:path');
 const Module = /** @type {any} */ (require('node:module'));
 
-/** What workers of this thread are to ask for; null for nothing. @returns {string | null} */
+/** The cache directory for workers of this thread; null if the cache is off. @returns {string | null} */
 function compileCacheForWorkers() {
   const folder = Module.getCompileCacheDir?.();
-  // Each thread adds the folder of its version itself.
+  // Each thread appends its version-specific subdirectory itself.
   return folder === undefined ? null : path.dirname(folder);
 }
 

@@ -1,22 +1,22 @@
 'use strict';
 
 /**
- * Settings from environment variables. A value without a meaning is ignored, as Node ignores such values of its own
- * variables; but with a warning, once for each variable in a process.
+ * Reads settings from environment variables. Invalid values are ignored, as Node ignores those of its own
+ * variables, but with a warning, once per variable and process.
  */
 
 const { isMainThread } = require('node:worker_threads');
 
-/** For `--disable-warning` and listeners of `'warning'`. */
+/** Code of the warning, for `--disable-warning` and `'warning'` listeners. */
 const WARNING_CODE = 'MANYCORE_INVALID_SETTING';
 
 /** @type {Set<string>} */
 const warned = new Set();
 
 /**
- * The value of a variable. Undefined if it is unset, empty or invalid.
+ * Returns the value of a variable, or undefined if it is unset, empty or invalid.
  * @param {string} name
- * @param {string[]} values the valid ones
+ * @param {string[]} values valid values
  * @returns {string | undefined}
  */
 function readChoice(name, values) {
@@ -27,7 +27,8 @@ function readChoice(name, values) {
 }
 
 /**
- * The value of a variable that is a whole number from 0 on. Undefined if it is unset, empty or invalid.
+ * Returns the value of a variable that must be a non-negative integer, or undefined if it is unset, empty or
+ * invalid.
  * @param {string} name
  * @returns {number | undefined}
  */
@@ -45,7 +46,7 @@ function readCount(name) {
  * @param {string} reason
  */
 function warn(name, value, reason) {
-  // Threads have the variables of the main thread, which has warned, or will when it uses them.
+  // Threads have the same variables as the main thread, which has warned, or will when it reads them.
   if (!isMainThread || warned.has(name)) return;
   warned.add(name);
   process.emitWarning(`${name}=${value} in the environment is ignored: ${reason}`, { code: WARNING_CODE });

@@ -3,8 +3,8 @@
 const { inspect } = require('node:util');
 
 /**
- * The errors manycore raises itself. Where Node has a code for a situation, Node's code is used.
- * One entry per code; each builds the message from its arguments.
+ * Errors thrown by manycore. Where Node has an error code for a situation, that code is used. `CODES` has one entry
+ * per code, with a function that builds the message from the details.
  */
 
 /** @type {Record<string, [ErrorConstructor, (...details: any[]) => string]>} */
@@ -100,7 +100,7 @@ const CODES = {
 const SHOWN_CHARACTERS = 128;
 
 /**
- * A value as Node shows it where its type is right.
+ * Formats an invalid value of the right type as Node does.
  * @param {unknown} value
  */
 function show(value) {
@@ -109,7 +109,7 @@ function show(value) {
 }
 
 /**
- * A value as Node shows it where its type is wrong.
+ * Formats a value of the wrong type as Node does.
  * @param {unknown} value
  */
 function describe(value) {
@@ -124,9 +124,9 @@ function describe(value) {
 }
 
 /**
- * Makes the error for a code. Its stack starts at the caller of the API function given as `origin`.
+ * Creates the error for a code. Its stack trace starts at the caller of the API function `origin`.
  * @param {keyof typeof CODES & string} code
- * @param {any[]} details what the code's message is built from
+ * @param {any[]} details arguments of the code's message function
  * @param {Function} [origin]
  * @returns {Error & { code: string }}
  */

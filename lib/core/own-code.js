@@ -1,36 +1,36 @@
 'use strict';
 
 /**
- * Loads modules of this package faster than Node's loader does: it looks for no file and no folder's settings, and
- * what one thread has compiled, others of the process take over: sources and V8's code cache for them are kept in
- * memory by the addon. Modules are the same as, and shared with, those that `require` finds. They cannot say `import()`:
- * one that does is to be asked for by its whole path, which leaves it to Node.
+ * Loads modules of this package faster than Node's loader: without path resolution and package.json look-ups, and
+ * with compiled code shared between the threads of a process. Sources and their V8 code cache are kept in process
+ * memory by the addon. Modules loaded here are shared with `require`. They must not use `import()`; a module that
+ * does must be required by its absolute path, which leaves it to Node.
  */
 
 const fs = require('node:fs');
 const path = require('node:path');
 const vm = require('node:vm');
 
-/** Node's loader, without having to look it up; something else where something else loads modules. */
+/** Node's loader without a `require`; something else if another loader is in use. */
 const Module = /** @type {any} */ (module).constructor;
 const LIBRARY = path.join(__dirname, '..', path.sep);
-/** Not so where something else than Node loads modules, such as a test runner with modules of its own. */
+/** False if something other than Node loads modules, such as a test runner with its own module system. */
 const isLoadedByNode = Module._cache?.[__filename] === module;
 
 /**
- * @typedef {object} Entry where a module's parts are in the shared bytes
+ * @typedef {object} Entry position of a module's parts in the shared bytes
  * @property {number[]} source start, end
  * @property {number[]} cache start, end
  * @property {'latin1' | 'utf8'} encoding
  */
 
-/** Compiled here, until it is shared. @type {Map<string, { source: string, script: vm.Script }>} */
+/** Compiled by this thread and not shared yet. @type {Map<string, { source: string, script: vm.Script }>} */
 const compiled = new Map();
-/** Compiled by another thread: bytes, and what is where. @type {[Buffer, Map<string, Entry>] | null} */
+/** Compiled by another thread: the bytes and their index. @type {[Buffer, Map<string, Entry>] | null} */
 let shared = null;
 
 /**
- * Loads modules, and remembers what has been compiled for `share`.
+ * Loads modules and remembers the compiled code for `share`.
  * @param {readonly string[]} filenames
  * @returns {any[]} their exports
  */
@@ -40,11 +40,11 @@ function load(filenames) {
 }
 
 /**
- * Loads modules with the code that has been shared under a name.
+ * Loads modules with the code that is shared under a name, if any.
  * @param {typeof import('../native/index')} addon
  * @param {string} name
  * @param {readonly string[]} filenames
- * @param {boolean} shares whether what is compiled here is shared if nothing has been
+ * @param {boolean} shares whether to share the code compiled here if there is none yet
  * @returns {any[]} their exports
  */
 function loadShared(addon, name, filenames, shares) {
@@ -63,7 +63,8 @@ function loadShared(addon, name, filenames, shares) {
 }
 
 /**
- * Shares the code of modules, loaded here or not. What has been run has its functions compiled, too.
+ * Shares the code of modules, whether loaded or not. The code cache of a module that has run includes the functions
+ * compiled so far.
  * @param {typeof import('../native/index')} addon
  * @param {string} name
  * @param {readonly string[]} filenames
@@ -107,7 +108,7 @@ function requireFrom(folder) {
   return requireHere;
 }
 
-/** As Node's loader does, whatever loads this. @param {string} source */
+/** Node's module wrapper, independent of the loader in use. @param {string} source */
 function wrap(source) {
   return `(function (exports, require, module, __filename, __dirname) { ${source}\n});`;
 }
@@ -134,7 +135,7 @@ function takeShared(filename) {
 }
 
 /**
- * What has been compiled, as one piece: the length of the index, the index, the parts.
+ * Serialises the compiled modules: length of the index, index, parts.
  * @param {readonly string[]} filenames
  */
 function pack(filenames) {
@@ -162,7 +163,7 @@ function pack(filenames) {
 }
 
 /**
- * @param {Buffer} bytes what `pack` made, in this process
+ * @param {Buffer} bytes written by `pack` in this process
  * @returns {[Buffer, Map<string, Entry>]}
  */
 function unpack(bytes) {

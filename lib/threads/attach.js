@@ -1,6 +1,6 @@
 'use strict';
 
-/** In a worker: what the hooks of `preload.js` load when messages are to go by lanes, or there are requests. */
+/** Worker side: loaded by the hooks of `preload.js` once messages should use lanes, or when there is a request. */
 
 const { syncBuiltinESMExports } = require('node:module');
 const { refuseMarked } = require('../link/uncloneable');
@@ -18,7 +18,8 @@ const { kReceivedPorts, dispatch } = require('./node-internals');
  * @param {typeof import('../native/index')} addon
  * @param {import('./launch').Ticket} ticket
  * @param {any} port the built-in `parentPort`
- * @param {{ isStarted: boolean, isRef: boolean }} state whether it delivers messages, and may hold the event loop
+ * @param {{ isStarted: boolean, isRef: boolean }} state whether the port delivers messages, and keeps the event
+ * loop alive
  */
 function attach(addon, ticket, port, { isStarted, isRef }) {
   const point = new addon.CallPoint(ticket.lanes, true);
@@ -26,7 +27,7 @@ function attach(addon, ticket, port, { isStarted, isRef }) {
   settings.register(port, channel);
   receive.takeBy(port, () => channel.receiveNow());
   givePortsMethods(makerOf(addon));
-  // Kept by the port: its end, with that of the thread, tells the parent.
+  // Owned by the port: the endpoint ends with the thread, which tells the parent.
   const endpoint = new PointEndpoint(addon, new addon.CallPoint(ticket.calls, true), channel, isRef);
   setEndpoint(port, endpoint);
   marks.replaceBuiltin();

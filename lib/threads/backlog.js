@@ -1,38 +1,42 @@
 'use strict';
 
 /**
- * How much of what one side posted waits for the other, and who waits for it to become less. A lane between threads
- * takes whatever it is given, so holding back is up to the program: it is told here when to, and when to go on.
+ * Back-pressure of one side of a channel: how much posted data the other side has not received yet, and who waits
+ * for it to drain. A lane between threads never refuses a message, so throttling is up to the program; it learns
+ * here when to pause and when to resume.
  */
 
-/** By default a program that holds back stays within the ring. */
+/** Default high-water mark: a program that observes it stays within the ring. */
 const HIGH_WATER_MARK_BYTES = 1024 * 1024;
 
 /** @typedef {(hasRoom: boolean) => void} Waiter */
 
 class Backlog {
-  /** As many messages by Node's port say nothing of the other side. */
+  /** Up to this many messages through Node's port are not counted as a backlog. */
   #fewMessages;
   #highWaterMark = HIGH_WATER_MARK_BYTES;
   /** @type {import('../link/lane-sender').LaneSender | undefined} */
   #sender;
-  /** The end whose bell tells of room. @type {import('../link/lane-receiver').LaneReceiver | undefined} */
+  /**
+   * The receiver whose bell signals that the backlog has drained.
+   * @type {import('../link/lane-receiver').LaneReceiver | undefined}
+   */
   #bell;
-  /** Posted by Node's port, before there was a lane. */
+  /** Messages posted through Node's port before there was a lane. */
   #postedByPort = 0;
-  /** These may not have been received yet: the lane has not been read. */
+  /** Whether those may not have been received yet: the lane has not been read. */
   #isBehindPort = true;
   #isOver = false;
   #isListening = false;
   /** @type {Waiter[]} */
   #waiting = [];
 
-  /** @param {number} fewMessages so many that go by Node's port do not count */
+  /** @param {number} fewMessages number of messages through Node's port that are not counted as a backlog */
   constructor(fewMessages) {
     this.#fewMessages = fewMessages;
   }
 
-  /** Counts a message that goes by Node's port because there is no lane. */
+  /** Counts a message that goes through Node's port because there is no lane. */
   notePosted() {
     this.#postedByPort++;
   }
@@ -40,12 +44,12 @@ class Backlog {
   /** @param {number} bytes */
   setHighWaterMark(bytes) {
     this.#highWaterMark = bytes;
-    // What is waited for has changed.
+    // The threshold that callers wait for has changed.
     if (this.#waiting.length > 0) this.#check();
   }
 
   /**
-   * The lane is in use from here on, and what went by the port before comes before it.
+   * Switches to the lane. Messages posted through the port so far are received before those of the lane.
    * @param {import('../link/lane-sender').LaneSender} sender
    * @param {import('../link/lane-receiver').LaneReceiver} bell
    */
@@ -53,30 +57,30 @@ class Backlog {
     this.#sender = sender;
     this.#bell = bell;
     this.#isBehindPort = this.#postedByPort > 0;
-    // Once this has been read, so has what went by the port.
+    // Once this record has been read, so have all messages on the port.
     if (this.#isBehindPort) sender.sendMilestone();
     if (this.#waiting.length > 0) this.#watch(bell);
   }
 
-  /** Bytes that have been posted by the lane and not been received yet. */
+  /** Bytes posted to the lane that have not been received yet. */
   get bufferedAmount() {
     return this.#isOver || this.#sender === undefined ? 0 : this.#sender.bufferedAmount;
   }
 
-  /** Whether a program that wants to hold back should do so. */
+  /** Whether a program that honours back-pressure should pause. */
   get needsDrain() {
     if (this.#isOver) return false;
     return this.#isPortFull || this.bufferedAmount >= this.#highWaterMark;
   }
 
-  /** Whether messages went by the port of which nothing tells that they have been received. */
+  /** Whether more than a few messages went through the port and are not known to have been received. */
   get #isPortFull() {
     if (this.#isBehindPort && this.#sender?.isRead) this.#isBehindPort = false;
     return this.#isBehindPort && this.#postedByPort > this.#fewMessages;
   }
 
   /**
-   * Waits until a program may go on. Fulfilled with false when nothing is received any more.
+   * Waits until the program may resume. Resolves to false if nothing is received any more.
    * @returns {Promise<boolean>}
    */
   drained() {
@@ -93,17 +97,17 @@ class Backlog {
     if (!this.#isListening) bell.onRoom(() => this.#check());
     this.#isListening = true;
     bell.watchRoom(true);
-    // Who waits has something to go on with.
+    // The waiting caller needs the event loop to stay alive.
     bell.setRef(true);
     this.#check();
   }
 
-  /** Lets those go on that wait, or asks the other side to tell when they may. */
+  /** Resolves the waiting promises, or asks the other side to signal when it has drained enough. */
   #check() {
     const sender = this.#sender;
     if (sender === undefined || this.#waiting.length === 0) return;
     const isClosed = sender.isClosed;
-    // Half of it, so that neither side is woken for every few messages.
+    // Half the mark (hysteresis), so that neither side is woken for every few messages.
     const limit = this.#isPortFull ? 0 : Math.floor(this.#highWaterMark / 2);
     if (isClosed || !sender.waitForLess(limit)) this.#settle(!isClosed);
   }
@@ -115,7 +119,7 @@ class Backlog {
     for (const resolve of this.#waiting.splice(0)) resolve(hasRoom);
   }
 
-  /** There is nobody to receive, or nobody who tells. To be called before the lanes are closed. */
+  /** Nobody will receive or signal any more. Must be called before the lanes are closed. */
   close() {
     if (this.#isOver) return;
     this.#isOver = true;

@@ -1,11 +1,12 @@
 'use strict';
 
 /**
- * The way of messages for channels of the whole host. Within a process Node's channels of the same name carry
- * them. From thread to thread they go up to the main thread, by the port of each worker; from there to the
- * primary, by the channel of the cluster; and from the primary to the processes that have a channel of that name.
+ * Routes messages of host-wide broadcast channels. Within a process, Node's channels of the same name carry them.
+ * Between processes they go up: from a worker thread to the main thread through the worker's port, from there to
+ * the primary through the cluster's IPC channel, and from the primary to every process that has a channel of that
+ * name.
  *
- * Each thread and process tells the one above which names it has; with it, its names go.
+ * Each thread and process tells its parent which names it has; when it ends, its names are dropped.
  */
 
 const { Deserializer, Serializer } = require('node:v8');
@@ -16,15 +17,18 @@ const NodeChannel = /** @type {typeof import('node:worker_threads').BroadcastCha
   nodes.BroadcastChannel
 );
 
-/** How the cluster's messages begin that are for this. Node delivers what begins so to nobody else. */
+/**
+ * Value of `cmd` in cluster messages for this module. Node does not emit messages whose `cmd` starts with `NODE_`
+ * as `'message'`.
+ */
 const COMMAND = 'NODE_MANYCORE_BROADCAST';
 
-/** Begins what a worker says to its parent: `[BROADCAST, ...entry]`. */
+/** First element of messages from a worker to its parent: `[BROADCAST, ...entry]`. */
 const BROADCAST = 'manycore:broadcast:8d1c6f3b-6a5e-4a36-9f0c-1f6f2f0b7c55';
 
-/** As structured clone does it; `v8.serialize` treats buffers in ways of its own. */
+/** Serialises as structured clone does; `v8.serialize` treats buffers differently. */
 class Cloner extends Serializer {
-  /** Called for what cannot be cloned. */
+  /** Called for values that cannot be cloned. */
   _getDataCloneError = (/** @type {string} */ message) => new DOMException(message, 'DataCloneError');
 
   _getSharedArrayBufferId() {
@@ -47,13 +51,19 @@ function deserialize(bytes) {
   return reader.readValue();
 }
 
-/** Who has a name: channels of this thread, workers and processes below it. @type {Map<string, Set<object>>} */
+/**
+ * Members by channel name: channels of this thread, and workers and child processes.
+ * @type {Map<string, Set<object>>}
+ */
 const members = new Map();
-/** By which messages from elsewhere are posted in this process. @type {Map<string, import('node:worker_threads').BroadcastChannel>} */
+/**
+ * Channels through which messages from other processes are posted in this one.
+ * @type {Map<string, import('node:worker_threads').BroadcastChannel>}
+ */
 const outlets = new Map();
 
 /**
- * The way up.
+ * Sends an entry to the parent thread or process.
  * @type {(op: 'join' | 'leave' | 'post', name: string, bytes?: Uint8Array) => void}
  */
 const up = nodes.isMainThread ? toPrimary : toParent;
@@ -84,7 +94,7 @@ function leave(name, member) {
 }
 
 /**
- * What a channel of this thread posts to other processes.
+ * Posts a message of a channel of this thread to other processes.
  * @param {string} name
  * @param {Uint8Array} bytes
  */
@@ -93,7 +103,7 @@ function post(name, bytes) {
 }
 
 /**
- * Takes what a worker or process below says.
+ * Handles an entry from a worker or child process.
  * @param {object} from
  * @param {any} entry
  */
@@ -106,7 +116,7 @@ function receive(from, entry) {
 }
 
 /**
- * A worker or process below has gone.
+ * Removes a worker or child process that has ended.
  * @param {object} from
  */
 function forget(from) {
@@ -137,12 +147,12 @@ function isProcess(member) {
 function send({ process: target }, [op, name, bytes]) {
   if (!target.connected) return;
   const message = { cmd: COMMAND, op, name, bytes: bytes && Buffer.from(bytes).toString('base64') };
-  // A callback: a process that is going must not be an 'error' for what it does not get any more.
+  // With a callback, so that a failed send to an exiting process does not emit 'error'.
   target.send(message, undefined, undefined, () => {});
 }
 
 /**
- * In a worker. The parent of one that is none of ours knows nothing of this.
+ * In a worker thread. `port` is null if the parent is not ours and would not understand the message.
  * @param {any[]} entry
  */
 function toParent(...entry) {
@@ -150,13 +160,13 @@ function toParent(...entry) {
 }
 
 /**
- * In the main thread of a cluster's worker.
+ * In the main thread of a cluster worker.
  * @param {string} op
  * @param {string} name
  * @param {Uint8Array} [bytes]
  */
 function toPrimary(op, name, bytes) {
-  // Asked of Node's own module: it knows what this process is, and ours answers the same.
+  // Node's own module, not ours: it knows the role of this process, and both give the same answer.
   if (process.send === undefined || !(/** @type {any} */ (require('node:cluster')).isWorker)) return;
   if (!isListening) {
     isListening = true;
@@ -169,7 +179,7 @@ function toPrimary(op, name, bytes) {
 }
 
 /**
- * In the primary: takes a message of a worker's. False when it is none for this.
+ * In the primary: handles a message from a worker. Returns false if the message is not for this module.
  * @param {any} worker
  * @param {any} message
  */
@@ -194,7 +204,7 @@ function entryOf(message) {
 }
 
 /**
- * Posts what came from another process to all channels of this one.
+ * Posts a message from another process to all channels of this one.
  * @param {string} name
  * @param {Uint8Array | undefined} bytes
  */
@@ -204,7 +214,7 @@ function deliver(name, bytes) {
   try {
     message = deserialize(bytes);
   } catch {
-    // Bytes that no channel wrote.
+    // Not written by a channel.
     return;
   }
   let outlet = outlets.get(name);
@@ -217,7 +227,7 @@ function deliver(name, bytes) {
 }
 
 /**
- * How many have a name: channels of this thread, workers and processes below it.
+ * Number of members with a name: channels of this thread, workers and child processes.
  * @param {string} name
  */
 function listening(name) {

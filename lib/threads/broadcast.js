@@ -24,10 +24,10 @@ class HostChannel extends NodeChannel {
    * @param {any} message
    */
   postMessage(message) {
-    // What Node refuses it is to refuse in its own words.
+    // Node throws its own errors for these.
     if (arguments.length === 0) return Reflect.apply(super.postMessage, this, []);
     if (!this.#isOpen) return super.postMessage(undefined);
-    // Read once: what runs in it runs once.
+    // Serialised once, so that getters run once.
     const bytes = relay.serialize(message);
     super.postMessage(relay.deserialize(bytes));
     relay.post(this.name, bytes);
@@ -42,8 +42,8 @@ class HostChannel extends NodeChannel {
 }
 
 /**
- * The class that makes a channel.
- * @param {any[]} args of its constructor
+ * Returns the class that implements a channel.
+ * @param {any[]} args constructor arguments
  */
 function classFor(args) {
   const scope = args[1]?.scope;

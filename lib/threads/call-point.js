@@ -3,15 +3,15 @@
 const { makeError } = require('../core/errors');
 const { openLink } = require('./call-transport');
 
-/** How long a blocked caller waits at first, and at most, until it looks whether there is still another side. */
+/** Initial and longest interval at which a blocked caller checks whether the other side is still there. */
 const PROBE_MS = 100;
 const PROBE_AT_MOST_MS = 2000;
 
 /** @typedef {import('../link/call-link').CallLink} CallLink */
 
 /**
- * Requests between a worker and its parent, who know the number of their link. Nothing is made before one of
- * them asks or answers.
+ * Endpoint for requests between a worker and its parent, both of which know the number of their link. The link is
+ * created on the first request or handler.
  */
 class PointEndpoint {
   #addon;
@@ -32,7 +32,7 @@ class PointEndpoint {
    * @param {import('../native/index').CallPoint} point
    * @param {import('./channel').Channel} channel
    * @param {boolean} holdsLoop whether a handler keeps the event loop alive
-   * @param {() => boolean} [isPeerThere] where the other side may end before it has taken its place
+   * @param {() => boolean} [isPeerThere] given if the other side may end before it has opened its end
    */
   constructor(addon, point, channel, holdsLoop, isPeerThere) {
     this.#addon = addon;
@@ -53,7 +53,10 @@ class PointEndpoint {
     return this.#link;
   }
 
-  /** For a blocked caller, whom no event tells that the other side has ended. Once heard of, that ends the link. */
+  /**
+   * Called while a caller blocks, since no event tells it that the other side has ended. Not needed once the other
+   * side has been heard of: from then on, its end closes the link.
+   */
   #probe() {
     if (this.#isPeerThere === undefined || this.#link === undefined || this.#link.hasHeard) return;
     const now = performance.now();
@@ -72,7 +75,7 @@ class PointEndpoint {
   }
 
   /**
-   * Whether a handler keeps the event loop alive from here on.
+   * Sets whether a handler keeps the event loop alive.
    * @param {boolean} on
    */
   setHold(on) {
@@ -80,7 +83,7 @@ class PointEndpoint {
     this.#link?.setHandler(this.#handler, on);
   }
 
-  /** The other side has gone, or this one closes. */
+  /** Called when the other side has ended, or this one closes. */
   close() {
     if (this.#isClosed) return;
     this.#isClosed = true;

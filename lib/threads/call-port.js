@@ -1,10 +1,9 @@
 'use strict';
 
 /**
- * Requests on ports that programs made or were given. Whoever asks first makes the lanes and tells the other
- * side by a message on the port, which is not delivered. The side that answers stays where it is: its port
- * cannot be transferred any more. The side that asks may pass its port on, and what waits for an answer then
- * fails.
+ * Requests on ports that programs created or received. The first side to send a request creates the lanes and
+ * announces them by a message on the port, which is not delivered to the program. The answering side is pinned: its
+ * port can no longer be transferred. The asking side may transfer its port; its pending requests then fail.
  */
 
 const { makeError } = require('../core/errors');
@@ -20,21 +19,24 @@ const { MessageChannel, MessagePort, markAsUntransferable } = nodes;
 const postMessage = MessagePort.prototype.postMessage;
 const { start, ref } = MessagePort.prototype;
 
-/** Begins the message by which lanes are announced: `[token, number, port beside them]`. */
+/** First element of the message that announces lanes: `[token, number, port beside them]`. */
 const TOKEN = 'manycore:calls:5c1d1f0e-7d0b-4f0b-8f3e-8a53e2a0f9d6';
 
-/** How often a blocked caller looks whether there is still another side, as long as that has not come. */
+/**
+ * Interval at which a blocked caller checks whether the other side still exists, until that side has opened its
+ * end.
+ */
 const PROBE_MS = 100;
 
 /** @typedef {import('../link/call-link').CallLink} CallLink */
 /** @typedef {{ data: any, type: string, ports: any }} Held */
 
-/** Ports of this thread that answer. @type {Set<PortEndpoint>} */
+/** Endpoints of this thread. @type {Set<PortEndpoint>} */
 const answering = new Set();
 
-/** Links whose owners are in this thread, by number. @type {Map<number, CallLink>} */
+/** Links created by this thread, by number. @type {Map<number, CallLink>} */
 const owners = new Map();
-/** The other side of a link, where it is in the same thread. @type {WeakMap<CallLink, CallLink>} */
+/** The other side of a link, if it is in the same thread. @type {WeakMap<CallLink, CallLink>} */
 const neighbours = new WeakMap();
 
 /** @param {any} data */
@@ -47,11 +49,11 @@ class PortEndpoint {
   #port;
   /** @type {CallLink | undefined} */
   #link;
-  /** Lanes that the other side made while this one made its own. @type {CallLink[]} */
+  /** Links that the other side created while this one created its own. @type {CallLink[]} */
   #others = [];
   /** @type {import('../link/call-link').Handler | null} */
   #handler = null;
-  /** What came while nobody listened, or has been taken off the port before its turn. @type {Held[]} */
+  /** Messages that arrived without a listener, or were taken off the port early. @type {Held[]} */
   #held = [];
   #isFlushing = false;
   #isClosed = false;
@@ -111,25 +113,25 @@ class PortEndpoint {
   }
 
   /**
-   * True unless this port or the other one is closed. On a port that is, nothing may be received: the runtime
+   * Returns true unless this port or the other one is closed. Nothing may be received on a closed port: the runtime
    * does not expect it.
    * @param {any[]} token
    * @param {any[]} transferList
    */
   #post(token, transferList) {
-    // Node's own result, which it documents not: undefined when this port is closed, false when the other is.
+    // Node's result, which is not documented: undefined if this port is closed, false if the other one is.
     return Boolean(Reflect.apply(postMessage, this.#port, [token, transferList]));
   }
 
   /** @param {any[]} token */
   #announced(token) {
-    // Without a number, it only asks whether anybody is here.
+    // Without a number, it is only a liveness probe.
     if (token.length === 3) this.#join(token);
   }
 
   /** @param {any[]} token */
   #join([, id, beside]) {
-    // The owner of the number may be gone already: then the link is closed from the start.
+    // The creator of the link may be gone already; the link is then closed from the start.
     const link = this.#open(new this.#addon.CallPoint(id, true), beside);
     const owner = owners.get(id);
     if (owner !== undefined) {
@@ -147,7 +149,7 @@ class PortEndpoint {
 
   /**
    * @param {import('../native/index').CallPoint} point
-   * @param {any} beside port for what lanes cannot carry
+   * @param {any} beside port for values that lanes cannot carry
    */
   #open(point, beside) {
     /** @type {Map<string, any>} */
@@ -183,7 +185,10 @@ class PortEndpoint {
     return link;
   }
 
-  /** A blocked caller whose peer has not come yet: it may be in this thread, or be calling, too. */
+  /**
+   * Called while a caller blocks and the other side has not opened its end: that side may be in this thread, or be
+   * blocked in a call itself.
+   */
   #meet() {
     this.#pump();
     const now = performance.now();
@@ -193,7 +198,7 @@ class PortEndpoint {
     for (const other of answering) if (other !== this) other.#pump();
   }
 
-  /** Takes all from the port, so that announcements among it are seen. */
+  /** Takes all messages off the port, so that announcements among them are seen. */
   #pump() {
     if (this.#isClosed) return;
     for (;;) {
@@ -228,7 +233,7 @@ class PortEndpoint {
       configurable: true,
       value: (/** @type {any} */ data, /** @type {any} */ type, /** @type {any} */ event) => {
         if (type === 'close') this.#close();
-        // What a program emits itself is its own; announcements are unlike anything it would.
+        // Events emitted by the program are passed through; it has no way to produce an announcement.
         if (event !== undefined || (type !== 'message' && type !== 'messageerror')) {
           return dispatch.call(port, data, type, event);
         }
@@ -242,7 +247,7 @@ class PortEndpoint {
     });
   }
 
-  /** While there is a handler, the port goes on without listeners: what comes is held for the next one. */
+  /** While there is a handler, the port stays started without listeners; messages are held for the next listener. */
   #hookListeners() {
     const port = this.#port;
     const hooks = listenerHooksOf(port);
@@ -294,7 +299,8 @@ class PortEndpoint {
 }
 
 /**
- * Hooks the class of ports, so that a port whose other side asks is met even if nothing was done with it yet.
+ * Hooks the class of ports, so that an announcement is handled even on a port that has not been used for requests
+ * yet. Returns the function that creates endpoints.
  * @param {typeof import('../native/index')} addon
  */
 function makerOf(addon) {

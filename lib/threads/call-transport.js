@@ -6,7 +6,7 @@ const { LaneReceiver } = require('../link/lane-receiver');
 const { LaneSender } = require('../link/lane-sender');
 const { runTicks, tick } = require('./node-internals');
 
-/** Room for bursts; memory is taken as it is used. */
+/** Room for bursts; memory is committed only as it is used. */
 const LANE_BYTES = 256 * 1024;
 
 /**
@@ -14,7 +14,7 @@ const LANE_BYTES = 256 * 1024;
  */
 
 /**
- * A link over the lanes of a point, with the platform's channel beside them.
+ * Opens a link over the lanes of a call point, with one of the platform's ports beside them.
  * @param {typeof import('../native/index')} addon
  * @param {import('../native/index').CallPoint} point
  * @param {Beside & { close?: () => void }} beside
@@ -35,7 +35,7 @@ function openLink(addon, point, beside) {
 }
 
 /**
- * The ports in a message: what `receiveMessageOnPort` does not tell.
+ * Finds the ports in a message, which `receiveMessageOnPort` does not report.
  * @param {any} value
  * @returns {MessagePort[]}
  */

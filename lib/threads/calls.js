@@ -1,8 +1,8 @@
 'use strict';
 
 /**
- * `request`, `call` and `onRequest` of workers and ports: what users call. How an endpoint reaches its other
- * side is the endpoint's own business.
+ * Public methods `request`, `call` and `onRequest` of workers and ports. How a request reaches the other side is up
+ * to the endpoint.
  */
 
 const { makeError } = require('../core/errors');
@@ -16,14 +16,14 @@ const { MessagePort } = nodes;
 
 /**
  * @typedef {object} Endpoint
- * @property {() => CallLink} link for asking. Throws when there is nobody to ask
+ * @property {() => CallLink} link link for requests. Throws if there is no other side
  * @property {(handler: Handler | null) => void} setHandler
  */
 
 /** @type {WeakMap<object, Endpoint>} */
 const endpoints = new WeakMap();
 
-/** Makes the endpoint of a port that has none yet. @type {((port: any) => Endpoint) | undefined} */
+/** Creates the endpoint of a port that has none yet. @type {((port: any) => Endpoint) | undefined} */
 let portEndpoint;
 
 /**
@@ -31,7 +31,7 @@ let portEndpoint;
  * @returns {Endpoint}
  */
 function endpointOf(target) {
-  // That of the port to the parent comes with its lanes.
+  // The endpoint of the port to the parent is created together with its lanes.
   if (target === port && !endpoints.has(target)) connect();
   const known = endpoints.get(target);
   if (known !== undefined) return known;
@@ -76,14 +76,14 @@ const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
 /** @type {RequestOptions} */
 const NO_OPTIONS = Object.freeze({});
 
-/** The methods, to be inherited by what has an endpoint. */
+/** Methods inherited by objects that have an endpoint. */
 const methods = {
   /**
    * @param {any} value
    * @param {any} [options]
    */
   request(value, options) {
-    // Not an async function: the promise of one that returns a promise settles some ticks later.
+    // Not an async function: a promise returned from one takes extra ticks to settle.
     try {
       return endpointOf(this).link().request(value, validated(options, methods.request));
     } catch (error) {
@@ -115,7 +115,7 @@ const methods = {
 };
 
 /**
- * Gives the methods to an object with an endpoint of its own, or to all that inherit from it.
+ * Defines the methods on an object with an endpoint, or on a prototype.
  * @param {object} target
  */
 function giveMethods(target) {
@@ -133,7 +133,8 @@ function setEndpoint(target, endpoint) {
 }
 
 /**
- * Lets ports have them. Their class keeps the names that it has: the methods are put behind it.
+ * Adds the methods to ports. They are put on an object behind `MessagePort.prototype`, whose own property names
+ * stay as they are.
  * @param {(port: any) => Endpoint} make
  */
 function givePortsMethods(make) {

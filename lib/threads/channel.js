@@ -1,13 +1,13 @@
 'use strict';
 
 /**
- * One side of the channel between a worker and its parent: two lanes, and Node's own port beside them.
+ * One side of the channel between a worker and its parent: two lanes, with Node's own port beside them.
  *
- * A side that starts to use its lane says so on the port: what was posted there before belongs before the lane,
- * what is posted there after has its place in the order marked by a record in the lane. The worker begins, when
- * there have been enough messages (`preload.js`); only then are lanes made. The parent waits with its lane until
- * somebody in the worker listens; until then, and in a worker that never begins, the port serves alone and can
- * be passed on as ever.
+ * A side announces on the port that it starts to use its lane. Messages posted on the port before that precede
+ * those of the lane; for each message posted on the port after it, a marker record in the lane holds its place in
+ * the order. The worker starts, after enough messages (`preload.js`); only then are lanes created. The parent does
+ * not use its lane until the worker has a listener; until then, and in a worker that never starts, the port is used
+ * alone and can still be transferred.
  */
 
 const { Encoder } = require('../link/encoder');
@@ -25,32 +25,35 @@ const { receiveFromNode } = require('./receive');
 
 const { MessagePort } = nodes;
 
-/** As many messages as Node's ports deliver before the event loop has its turn. */
+/** As many messages as Node delivers from a port before it returns to the event loop. */
 const MESSAGES_PER_DRAIN = runTicks === undefined ? 1 : 1000;
 
-/** Begins a message that belongs to a request or an answer: `[token, kind, id, value]`. */
+/** First element of a message that belongs to a request or response: `[token, kind, id, value]`. */
 const BESIDE = 'manycore:beside:0b6f6c1e-9d5c-4b57-8a52-7a2f1f3f9f0a';
 
-/** A message that is nothing but posted: Node tells whether there was anybody to take it. */
+/** A message posted only to learn from the result whether the other side still exists. */
 const PROBE = ['manycore:probe'];
 
-/** Room for bursts, of texts as large as go into the ring, too; memory is taken as it is used. */
+/**
+ * Room for bursts, including strings of the largest size that goes into the ring; memory is committed as it is
+ * used.
+ */
 const LANE_BYTES = 4 * 1024 * 1024;
 
 /**
- * @typedef {object} PortMessage what came on Node's port
+ * @typedef {object} PortMessage a message received on Node's port
  * @property {any} data
  * @property {'message' | 'messageerror'} type
  * @property {any} ports
  */
 
 /**
- * @typedef {object} Side what differs between worker and parent
+ * @typedef {object} Side the part that differs between worker and parent
  * @property {any} port
  * @property {(args: ArrayLike<any>) => void} postOnPort
  * @property {(value: any) => void} deliver
  * @property {(message: PortMessage) => void} deliverFromPort
- * @property {boolean} needsPorts whether a message with ports must be delivered by Node, for its event's sake
+ * @property {boolean} needsPorts whether a message with ports must be delivered by Node, so that its event has them
  */
 
 class Channel {
@@ -59,41 +62,42 @@ class Channel {
   #side;
   #point;
   #token;
-  /** None of these three before there are lanes. @type {import('../native/index').CallEnd | undefined} */
+  /** This and the next two are unset until there are lanes. @type {import('../native/index').CallEnd | undefined} */
   #end;
   /** @type {LaneSender} */
   #sender = /** @type {any} */ (undefined);
   /** @type {LaneReceiver} */
   #receiver = /** @type {any} */ (undefined);
   #backlog;
-  /** Chosen before there was a receiver. @type {number | undefined} */
+  /** Latency set before there was a receiver. @type {number | undefined} */
   #latency;
   #isInvited = false;
   #sendsByLane = false;
   /** The peer has started to use its lane. */
   #isOpen = false;
   #isStarted;
-  /** The marker at the front of the lane waits for its message. */
+  /** The marker at the front of the lane waits for its message on the port. */
   #isAwaiting = false;
-  /** Nothing more comes by the lane. */
+  /** Nothing more will come through the lane. */
   #isOver = false;
-  /** Large buffers are lent to the listeners of a message, not given. */
+  /** Large buffers are lent to message listeners instead of copied. */
   #lendsLarge = false;
-  /** Messages of the port whose markers have not been read yet. @type {PortMessage[]} */
+  /** Messages received on the port whose markers have not been read yet. @type {PortMessage[]} */
   #held = [];
-  /** What has been taken off the port before its turn. @type {PortMessage[]} */
+  /** Messages taken off the port before their turn. @type {PortMessage[]} */
   #early = [];
   #isFlushing = false;
-  /** What belongs to requests and answers, by kind and id. @type {Map<string, any>} */
+  /** Values that belong to requests and responses, by kind and id. @type {Map<string, any>} */
   #beside = new Map();
 
   /**
    * @param {typeof import('../native/index')} addon
    * @param {import('../native/index').CallPoint} point where the lanes' ends meet
-   * @param {string} token what a side posts on the port when it starts to use its lane
+   * @param {string} token posted on the port by a side that starts to use its lane
    * @param {Side} side
    * @param {boolean} isStarted whether messages are delivered
-   * @param {number} fewMessages so many may go by the port before the other side is expected to have used its lane
+   * @param {number} fewMessages number of messages that may go through the port before the other side should have
+   * started to use its lane
    */
   constructor(addon, point, token, side, isStarted, fewMessages) {
     this.#reportUncaught = addon.reportUncaught;
@@ -106,7 +110,7 @@ class Channel {
     this.#backlog = new Backlog(fewMessages);
   }
 
-  /** Makes the lanes, or takes this side's ends of those that the other side has made. */
+  /** Creates the lanes, or opens this side's ends if the other side has created them. */
   #takeEnds() {
     if (this.#end !== undefined) return;
     const end = this.#point.open(LANE_BYTES);
@@ -118,13 +122,14 @@ class Channel {
   }
 
   /**
-   * Posts a message without a transfer list. False when nothing is sent by the lane: see `postWithArguments`.
+   * Posts a message without a transfer list. Returns false if this side does not use its lane yet: use
+   * `postWithArguments`.
    * @param {any} value
    */
   post(value) {
     if (!this.#sendsByLane) return false;
     if (!this.#sender.send(value)) {
-      // Throws for what cannot be cloned; then no marker is written.
+      // Throws if the value cannot be cloned; no marker is written then.
       this.#side.postOnPort([this.#sender.substituteFor(value)]);
       this.#sender.sendBare(Kind.MARKER);
     }
@@ -132,7 +137,7 @@ class Channel {
   }
 
   /**
-   * Posts a message with what `postMessage` was called with.
+   * Posts a message with the arguments of `postMessage`.
    * @param {ArrayLike<any>} args
    */
   postWithArguments(args) {
@@ -142,23 +147,23 @@ class Channel {
     else this.#backlog.notePosted();
   }
 
-  /** Bytes that have been posted and not been received yet, by the lane. */
+  /** Bytes posted to the lane that have not been received yet. */
   get bufferedAmount() {
     return this.#backlog.bufferedAmount;
   }
 
-  /** Whether so much waits that the program had better hold back. */
+  /** Whether the backlog is so large that the program should pause. */
   get needsDrain() {
     return this.#backlog.needsDrain;
   }
 
-  /** Fulfilled when it may go on; with false when nothing is received any more. */
+  /** Resolves when the program may resume; to false if nothing is received any more. */
   drained() {
     return this.#backlog.drained();
   }
 
   /**
-   * False when the link has ended.
+   * Applies link settings. Returns false if the link has ended.
    * @param {import('../link/settings').LinkSettings} settings
    */
   configure({ latency, views, highWaterMarkBytes }) {
@@ -172,13 +177,13 @@ class Channel {
     return true;
   }
 
-  /** Sends by the lane from here on, if there can be one. */
+  /** Starts to use the lane, if it can be created. */
   sendByLane() {
     if (this.#sendsByLane || this.#isOver) return;
     try {
       this.#takeEnds();
     } catch {
-      // No file descriptors or memory left for lanes: Node's port does without.
+      // No file descriptors or memory left for lanes: continue on Node's port alone.
       this.#backlog.close();
       this.#side.postOnPort([[ALONE]]);
       return;
@@ -188,14 +193,14 @@ class Channel {
     this.#backlog.useLane(this.#sender, this.#receiver);
   }
 
-  /** Lets the peer send by its lane, from a side that does. */
+  /** Lets the peer use its lane. Has no effect on a side that does not use its own. */
   invite() {
     if (this.#isInvited || !this.#sendsByLane) return;
     this.#isInvited = true;
     this.#sender.sendBare(Kind.READY);
   }
 
-  /** Starts or stops delivering. */
+  /** Starts or stops delivery. */
   setStarted(/** @type {boolean} */ on) {
     if (this.#isStarted === on) return;
     this.#isStarted = on;
@@ -204,7 +209,7 @@ class Channel {
   }
 
   /**
-   * Takes a message that Node delivers on the port.
+   * Handles a message that Node delivers on the port.
    * @param {PortMessage} message
    */
   receiveFromPort(message) {
@@ -227,7 +232,7 @@ class Channel {
   }
 
   /**
-   * The next message, whether or not anybody listens; undefined when there is none.
+   * Returns the next message, whether or not there is a listener; undefined if there is none.
    * @returns {{ message: any } | undefined}
    */
   receiveNow() {
@@ -247,7 +252,7 @@ class Channel {
     return this.#isOver ? this.#takeFromPort() : undefined;
   }
 
-  /** Delivers everything that is there, then leaves the port to itself: the peer has ended. */
+  /** The peer has ended: delivers everything that has arrived, then leaves the port to Node. */
   finish() {
     if (this.#isOver) return;
     this.#sendsByLane = false;
@@ -266,7 +271,7 @@ class Channel {
     for (const message of this.#held.splice(0)) this.#side.deliverFromPort(message);
   }
 
-  /** Ends both lanes. What has been posted stays readable for the peer; what it posted is dropped. */
+  /** Closes both lanes. The peer can still read what this side posted; what the peer posted is dropped. */
   close() {
     if (this.#isOver) return;
     this.#isOver = true;
@@ -302,7 +307,7 @@ class Channel {
     let budget = MESSAGES_PER_DRAIN;
     const receiver = this.#receiver;
     try {
-      // Looked up anew for each record: a listener may change any of it.
+      // State is read again for each record: a listener may change it.
       while (this.#isStarted && !this.#isAwaiting) {
         receiver.lendsLarge = this.#lendsLarge;
         if (!receiver.next()) {
@@ -320,12 +325,12 @@ class Channel {
     }
   }
 
-  /** Between two messages. False when something threw, which has been reported. */
+  /** Runs ticks and microtasks between two messages. Returns false if one threw; the error has been reported. */
   #tick() {
     return runTicks === undefined || tick(this.#reportUncaught);
   }
 
-  /** Handles the record that was read last. */
+  /** Handles the record that was just read. */
   #handle() {
     const receiver = this.#receiver;
     switch (receiver.kind) {
@@ -347,7 +352,7 @@ class Channel {
     const held = this.#held.shift();
     if (held !== undefined) return this.#side.deliverFromPort(held);
     if (byNode) {
-      // It is on its way: the port calls for it.
+      // The message is still on its way; its arrival on the port resumes the lane.
       this.#isAwaiting = true;
       this.#update();
       return;
@@ -361,7 +366,7 @@ class Channel {
     if (message !== undefined) this.#side.deliver(message.message);
   }
 
-  /** The message of the record that was read last, if it is one. */
+  /** Returns the message of the record that was just read, if it is one. */
   #takeNow() {
     const { kind, value } = this.#receiver;
     if (kind === Kind.VALUE) {
@@ -378,7 +383,7 @@ class Channel {
     return held === undefined ? this.#receiveOnPort() : { message: held.data };
   }
 
-  /** The next message of the port that is for the program. */
+  /** Returns the next message on the port that is for the program. */
   #receiveOnPort() {
     const early = this.#early.shift();
     if (early !== undefined) return { message: early.data };
@@ -389,7 +394,7 @@ class Channel {
   }
 
   /**
-   * Posts what belongs to a request or an answer and only the port can carry.
+   * Posts a value of a request or response that only the port can carry.
    * @param {[kind: number, id: number, value: any]} entry
    * @param {any[]} transferList
    */
@@ -398,7 +403,8 @@ class Channel {
   }
 
   /**
-   * The value that was posted so, which the port has by now. What lies before it there keeps its turn.
+   * Returns the value posted by `postBeside`, which has arrived on the port by now. Messages before it keep their
+   * place.
    * @param {number} kind
    * @param {number} id
    */
@@ -420,14 +426,14 @@ class Channel {
     return value;
   }
 
-  /** False when the other side's port is closed, as it is when its thread has ended. */
+  /** Whether the other side's port is open; it closes when its thread ends. */
   isPeerThere() {
-    // Node's own result, which it documents not.
+    // Node's result, which is not documented.
     return Boolean(Reflect.apply(MessagePort.prototype.postMessage, this.#side.port, [PROBE]));
   }
 
   /**
-   * Takes what came on the port and is not for the program.
+   * Handles messages on the port that are not for the program. Returns whether it was one.
    * @param {any} data
    */
   takeAside(data) {
@@ -447,7 +453,7 @@ class Channel {
     return true;
   }
 
-  /** Delivers what was taken too early, one by one as the port would have. */
+  /** Delivers messages that were taken off the port early, one per event loop turn as the port would have. */
   #flushSoon() {
     if (this.#early.length === 0 || !this.#isStarted || this.#isFlushing) return;
     this.#isFlushing = true;
@@ -459,7 +465,7 @@ class Channel {
     });
   }
 
-  /** @param {number} kind of a record that is not a message */
+  /** @param {number} kind kind of a record that is not a message */
   #control(kind) {
     if (kind === Kind.READY) {
       this.sendByLane();

@@ -1,12 +1,12 @@
 'use strict';
 
-/** Everything that `node:worker_threads` exports, or a later Node's, with our `Worker`. */
+/** All exports of `node:worker_threads`, including those only later versions of Node have, with our `Worker`. */
 
 const workerThreads = /** @type {any} */ (require('node:worker_threads'));
 const { ours } = require('./ours');
 
 for (const name of new Set([...Object.keys(workerThreads), ...Object.keys(ours)])) {
-  // Looked up when asked for: the module's own values change when a worker starts, and some are made on demand.
+  // Getters: some values change when a worker starts, and some are created on demand.
   Object.defineProperty(module.exports, name, {
     configurable: true,
     enumerable: true,

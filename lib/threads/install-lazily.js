@@ -1,12 +1,14 @@
 'use strict';
 
-/** Under `manycore/register`, in a worker: puts what is ours in the place of Node's, loaded when it is asked for. */
+/**
+ * Worker side of `manycore/register`: replaces exports of the built-in module by ours, each loaded on first access.
+ */
 
 const workerThreads = /** @type {any} */ (require('node:worker_threads'));
 const { nodes } = require('./preload');
 
 /**
- * What replaces the exports of the built-in module, loaded when one is asked for.
+ * Defines accessors on the built-in module for the exports to be replaced.
  * @param {string[]} names
  * @param {string} threadName
  */
@@ -35,7 +37,7 @@ function installLazily(names, threadName) {
   }
   const global = Object.getOwnPropertyDescriptor(globalThis, 'MessageChannel');
   if (global?.configurable !== true || !names.includes('MessageChannel')) return;
-  // Not only when the class is asked for: a global function that changes meanwhile would be noticed.
+  // Done now rather than on first access: a global function that changes later would be observable.
   hookClone();
   Object.defineProperty(globalThis, 'MessageChannel', {
     configurable: true,
@@ -54,7 +56,7 @@ function installLazily(names, threadName) {
 
 let isCloneHooked = false;
 
-/** Lets `structuredClone` take ports along, which may be known here. */
+/** Lets `structuredClone` transfer ports of channels that are handled here. */
 function hookClone() {
   if (isCloneHooked) return;
   isCloneHooked = true;

@@ -9,7 +9,7 @@ const { ours, hasLanes } = require('./ours');
 const { replaceBroadcastChannel } = require('./preload');
 
 /**
- * All exports that are replaced. Copied as they are: what is made when asked for is made then.
+ * All exports to be replaced. Property descriptors are copied, so that lazy ones stay lazy.
  * @type {Record<string, any>}
  */
 const installed = Object.defineProperties(
@@ -19,7 +19,7 @@ const installed = Object.defineProperties(
 
 let isInstalled = false;
 
-/** Replaces our exports on the built-in module in place, here and in the workers made from here. */
+/** Replaces the exports of the built-in module in place, in this thread and in workers started from it. */
 function install() {
   if (isInstalled) return;
   isInstalled = true;

@@ -1,9 +1,8 @@
 'use strict';
 
 /**
- * How a worker gets its link: the parent hands a ticket over in the environment data, which Node passes before
- * anything runs in the worker, and puts a preload before the worker's own options. The preload takes both away
- * again.
+ * Sets up a worker's link: the parent passes a ticket in the environment data, which Node transfers before any code
+ * runs in the worker, and puts a preload in front of the worker's own options. The preload removes both again.
  */
 
 const path = require('node:path');
@@ -17,43 +16,43 @@ const PRELOAD_OPTIONS = ['--require', PRELOAD];
 const ENVIRONMENT_KEY = 'manycore.link';
 
 /**
- * @typedef {object} Ticket what a worker is told
- * @property {number} lanes number under which the lanes of messages meet
- * @property {number} calls number under which those of requests meet
+ * @typedef {object} Ticket what the parent passes to a worker
+ * @property {number} lanes number of the call point of the message lanes
+ * @property {number} calls number of the call point of the request lanes
  * @property {string} token see `Channel`
- * @property {number} lanesAfter how many messages go without lanes
- * @property {string[] | null} execArgv what `process.execArgv` is to be; null: the worker's own options
- * @property {string[]} commandLine options of the process, from which workers without their own start
+ * @property {number} lanesAfter number of messages before lanes are created
+ * @property {string[] | null} execArgv the value for `process.execArgv`; null for the worker's own options
+ * @property {string[]} commandLine options of the process, inherited by workers without `execArgv`
  * @property {string | undefined} addonFile
- * @property {string} name of the worker
- * @property {string | null} compileCache where Node keeps compiled code, if this process has asked for that
- * @property {Int32Array | undefined} wakeUp for a spare: where it waits until it is taken
- * @property {string[] | null} installed exports that are replaced on the built-in module in this process
+ * @property {string} name name of the worker
+ * @property {string | null} compileCache directory of Node's compile cache, if it is enabled in this process
+ * @property {Int32Array | undefined} wakeUp for a spare: the word it waits on until it is taken
+ * @property {string[] | null} installed names of exports replaced on the built-in module in this process
  */
 
 const state = {
-  /** Options of the process; a worker is told by its parent. */
+  /** Options of the process; in a worker, as passed by its parent. */
   commandLine: own?.commandLine ?? [...process.execArgv],
-  /** Exports that are replaced on the built-in module. */
+  /** Names of exports replaced on the built-in module. */
   installed: own?.installed ?? null,
   /**
-   * Messages between a worker and its parent that Node's port carries before there are lanes: what these cost, in
-   * time and memory, is worth it for those only that go on.
+   * Number of messages between a worker and its parent before lanes are created: their cost in time and memory pays
+   * off only for lasting traffic.
    */
   lanesAfter: own?.lanesAfter ?? readCount('MANYCORE_LANES_AFTER') ?? FEW_MESSAGES,
   /** This thread's name. */
   name: own?.name ?? '',
 };
 
-/** Tells the messages by which sides announce their lanes from those of users. */
+/** Prefix that tells lane announcements from the program's messages. */
 let tokenPrefix = '';
 
 /** @type {{ of: string, kept: string[] } | undefined} */
 let known;
 
 /**
- * The options of the process that a worker may have. Those for the process as a whole, or for V8, hold in the
- * worker anyway, but must not be given to it.
+ * Returns the process options that a worker accepts. Options for the whole process or for V8 apply to the worker
+ * anyway, but Node rejects them in a worker's `execArgv`.
  * @param {string[]} commandLine
  */
 function workerOptions(commandLine) {
@@ -65,14 +64,14 @@ function workerOptions(commandLine) {
 }
 
 /**
- * Tries the options one by one, and those that were refused again: some need others.
+ * Tries the options one by one, and rejected ones again, since some depend on others.
  * @param {string[]} commandLine
  */
 function accepted(commandLine) {
   /** @type {string[][]} */
   const options = [];
   for (const word of commandLine) {
-    // What does not look like an option is the value of the one before.
+    // A word that does not look like an option is the value of the one before.
     if (word.startsWith('-') || options.length === 0) options.push([word]);
     else options[options.length - 1].push(word);
   }
@@ -89,8 +88,8 @@ function accepted(commandLine) {
 }
 
 /**
- * Whether a worker may have these options. Only Node knows, and is asked by means of a worker that cannot be
- * made: is only the impossible refused?
+ * Whether a worker accepts these options. Only Node knows, so it is asked to create a worker with an additional
+ * option that does not exist: if that is the only one rejected, the rest is accepted.
  * @param {string[]} options
  */
 function isAccepted(options) {
@@ -104,8 +103,8 @@ function isAccepted(options) {
 }
 
 /**
- * Prepares the link of a worker to be made with `options`. Null when the worker is better made by Node alone:
- * it will refuse the options.
+ * Prepares the link of a worker to be created with `options`. Returns null if the worker should be left to Node,
+ * which will reject the options.
  * @param {typeof import('../native/index')} addon
  * @param {any} options
  * @param {Int32Array} [wakeUp] for a spare
@@ -140,7 +139,7 @@ function prepare(addon, options, wakeUp) {
   };
 }
 
-/** To be called when the worker has been made, or could not be. */
+/** Must be called after the worker has been created, or has failed to be. */
 function takeBack() {
   nodes.setEnvironmentData(ENVIRONMENT_KEY, undefined);
 }

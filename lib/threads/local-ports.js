@@ -1,9 +1,10 @@
 'use strict';
 
 /**
- * Channels made in this thread, as long as both of their ports stay in it: what is posted waits beside Node's queue
- * (`port-inbox`), and all ways by which a port can leave are watched. From then on, and for everything else, ports are
- * Node's own. Nothing here goes by iterators: programs replace those of arrays, too.
+ * Message channels created in this thread, for as long as both ports stay in it: messages are queued beside Node's
+ * queue (`port-inbox`), and every way in which a port can leave the thread is intercepted. After that, and for
+ * everything else, ports behave as Node's own. Iterators are avoided throughout, since programs may replace those
+ * of arrays.
  */
 
 const { replaceMethod } = require('./marks');
@@ -18,7 +19,7 @@ const { postMessage } = MessagePort.prototype;
 
 /** The two ports of a channel. */
 class Pair {
-  /** Whether both ports are here and open. */
+  /** Whether both ports are in this thread and open. */
   isActive = true;
   #first;
   #second;
@@ -39,7 +40,7 @@ class Pair {
     takeBy(port2, () => second.receiveNow());
   }
 
-  /** Leaves the channel to Node, with all that waits in it. */
+  /** Hands the channel over to Node, with all queued messages. */
   leave() {
     if (!this.isActive) return;
     this.isActive = false;
@@ -55,7 +56,7 @@ class Given {
   }
 }
 
-/** What a port knows of its channel, in fields that nobody else sees. */
+/** State of a port, in private fields installed on the port object itself. */
 class Ends extends Given {
   /** @type {Pair} */
   #pair;
@@ -100,9 +101,9 @@ function isObject(value) {
 }
 
 /**
- * Posts on a port as Node does, and lets the ports go that are transferred.
+ * Posts on a port as Node does, and hands over the ports in the transfer list.
  * @param {any} port
- * @param {ArrayLike<any>} args what `postMessage` was called with
+ * @param {ArrayLike<any>} args arguments of `postMessage`
  */
 function postWatched(port, args) {
   const outgoing = Ends.outgoingOf(port);
@@ -119,7 +120,7 @@ function postWatched(port, args) {
 }
 
 /**
- * Runs something that may take ports away. Those that it would have taken stay if it throws.
+ * Runs a function that may transfer ports. If it throws, the ports are kept here.
  * @template T
  * @param {(leave: (item: any) => void) => T} run
  */
@@ -140,7 +141,8 @@ function whileLeaving(run) {
 }
 
 /**
- * A transfer list, or options with one, whose items are told before Node takes them: it is to be read once.
+ * Wraps a transfer list, or options that contain one, so that `leave` is called with each item before Node takes
+ * it. The list must be read only once.
  * @param {any} list
  * @param {(item: any) => void} leave
  */
@@ -178,13 +180,13 @@ function watchedIterator(iterator, leave) {
   };
 }
 
-/** Leaves a port to Node for good. @param {any} port */
+/** Hands a port over to Node for good. @param {any} port */
 function leave(port) {
   Ends.pairOf(port)?.leave();
 }
 
 /**
- * How ports here deliver what Node has for them.
+ * Delivers what Node has received for a port of this thread.
  * @this {any}
  * @param {any} data
  * @param {any} type
@@ -197,7 +199,7 @@ function dispatchNoted(data, type, event) {
   Reflect.apply(MessagePort.prototype[kDispatch], this, [data, type, event]);
 }
 
-/** Whether a program emits a message itself: that has not come from a queue. */
+/** Whether the program is emitting a message itself, that is, one that does not come from a queue. */
 let isEmitting = false;
 
 function hookPorts() {
@@ -236,9 +238,9 @@ function hookPorts() {
   });
 }
 
-/** Node's class, whose channels are known here. */
+/** Replacement for Node's class, whose channels are handled here. */
 function MessageChannel() {
-  // Node's refuses to be called.
+  // Node's class throws if called without `new`.
   if (new.target === undefined) return Reflect.apply(NodeChannel, undefined, []);
   const channel = Reflect.construct(
     NodeChannel,
@@ -263,7 +265,7 @@ function isNoTransfer(transfer) {
 }
 
 /**
- * Gives a function what `like` is called and takes.
+ * Gives a function the name and length of `like`.
  * @template {Function} T
  * @param {Function} like
  * @param {T} value
@@ -275,7 +277,7 @@ function named(like, value) {
   return value;
 }
 
-/** Node's, once ports of channels of ours go as well. */
+/** Node's function, after handing the port over. */
 const moveMessagePortToContext = named(
   nodes.moveMessagePortToContext,
   function moveMessagePortToContext(/** @type {any[]} */ ...args) {
@@ -287,16 +289,16 @@ const moveMessagePortToContext = named(
 );
 
 /**
- * Clones as `structuredClone` does, and lets the ports go that are transferred.
- * @param {Function} clone Node's
- * @param {ArrayLike<any>} args what it was called with
+ * Clones as `structuredClone` does, and hands over the ports in the transfer list.
+ * @param {Function} clone Node's `structuredClone`
+ * @param {ArrayLike<any>} args its arguments
  */
 function cloneWatched(clone, args) {
   const value = args[0];
   const given = args[1];
   if (!isObject(given)) return Reflect.apply(clone, undefined, args);
   return whileLeaving((leaving) => {
-    // Only the list's place is of interest: options themselves may be iterable without being one.
+    // Only `transfer` matters: the options may be iterable without being a list.
     const options = new Proxy(given, {
       get(target, name) {
         const list = target[name];
@@ -308,8 +310,8 @@ function cloneWatched(clone, args) {
 }
 
 /**
- * Lets channels be made: hooks all ways by which ports leave, and replaces the class on the global object.
- * @param {(error: any) => void} report of what a tick throws
+ * Enables local channels: hooks every way in which ports can leave the thread, and replaces the global class.
+ * @param {(error: any) => void} report reports an error thrown by a tick
  */
 function install(report) {
   reportUncaught = report;
@@ -326,7 +328,7 @@ function install(report) {
   });
 }
 
-/** What the built-in module is to export then. */
+/** Replacements for exports of the built-in module. */
 module.exports.exports = { MessageChannel, moveMessagePortToContext };
 module.exports.cloneWatched = cloneWatched;
 module.exports.install = install;

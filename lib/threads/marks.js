@@ -1,8 +1,8 @@
 'use strict';
 
 /**
- * The marks that keep objects from being cloned or transferred: Node's own, noticed, because what must not be cloned
- * must not go through a lane either; and on versions that lack them, made up for.
+ * Marks that prevent objects from being cloned or transferred. Node's own functions are wrapped, because lanes have
+ * to honour the marks, too; on versions without them they are implemented here.
  */
 
 const { types } = require('node:util');
@@ -13,7 +13,7 @@ const { nodes } = require('./preload');
 const { MessagePort } = nodes;
 const markAsUncloneable = noticing(nodes.markAsUncloneable ?? refuseFromNowOn);
 
-/** Node's cloning does not know the mark: what it is given by this thread is looked through first. */
+/** On Node versions whose cloning does not know the mark: checks the values this thread posts or clones. */
 function refuseFromNowOn() {
   if (marks.any) return;
   const { postMessage } = MessagePort.prototype;
@@ -59,7 +59,8 @@ function isMarkedAsUntransferable(object) {
   if (untransferable.has(object)) return true;
   if (!types.isArrayBuffer(object) && !(object instanceof MessagePort)) return false;
   try {
-    // Node passes over what is marked, even twice; anything else must not be listed twice, and stays where it is.
+    // Node skips marked objects, even if listed twice. Listing any other object twice throws, and leaves it in
+    // place.
     structuredClone(undefined, { transfer: /** @type {any[]} */ ([object, object]) });
     return true;
   } catch {
@@ -74,14 +75,14 @@ function isObject(value) {
 
 const knowsMarks = nodes.isMarkedAsUntransferable !== undefined;
 
-/** @type {Record<string, (object: any) => any>} exports of worker_threads that are ours on this Node */
+/** @type {Record<string, (object: any) => any>} exports of worker_threads replaced on this version of Node */
 module.exports.exports = knowsMarks
   ? { markAsUncloneable }
   : { markAsUncloneable, markAsUntransferable, isMarkedAsUntransferable };
 
 const isNodes = typeof nodes.markAsUncloneable === 'function';
 
-/** Replaces it on the built-in module, whose live bindings the caller then refreshes. */
+/** Replaces the function on the built-in module; the caller then has to call `syncBuiltinESMExports`. */
 module.exports.replaceBuiltin = () => {
   if (isNodes) workerThreads.markAsUncloneable = markAsUncloneable;
 };

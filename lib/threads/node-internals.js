@@ -1,16 +1,16 @@
 'use strict';
 
 /**
- * The few places where Node's worker_threads can be taken over, found by the names they have had since Node 20.
- * Where one is missing, nothing is taken over and Node's own messages serve.
+ * The few internals of Node's worker_threads that are hooked, found by names that have been stable since Node 20.
+ * If one is missing, nothing is hooked and Node's own messaging is used.
  */
 
 const { AsyncLocalStorage, AsyncResource } = require('node:async_hooks');
 const { dispatch, nodes } = require('./preload');
 
-/** Method through which a port delivers what it received: its one hook, registered for all contexts. */
+/** Method through which a port delivers received messages: its only hook, registered for all contexts. */
 const kDispatch = Symbol.for('nodejs.internal.kHybridDispatch');
-/** Where a port keeps the ports that came with the message being delivered. */
+/** Where a port keeps the ports transferred with the message that is being delivered. */
 const kReceivedPorts = Symbol.for('nodejs.internal.kCurrentlyReceivingPorts');
 
 /**
@@ -26,16 +26,16 @@ const { Worker, MessagePort } = nodes;
 const kOnExit = symbolOf(Worker.prototype, 'kOnExit');
 const kOnMessage = symbolOf(Worker.prototype, 'kOnMessage');
 
-/** What of Node is as expected. */
+/** Whether the internals are as expected. */
 const supported =
   kOnExit !== undefined &&
   typeof dispatch === 'function' &&
   typeof (/** @type {any} */ (Worker.prototype)[kOnExit]) === 'function';
 
 /**
- * The port of a worker in its parent.
+ * Returns the port of a worker in its parent.
  * @param {object} worker
- * @returns {any} undefined when this Node keeps it elsewhere
+ * @returns {any} undefined if this version of Node keeps it elsewhere
  */
 function publicPortOf(worker) {
   const kPublicPort = symbolOf(worker, 'kPublicPort');
@@ -44,7 +44,7 @@ function publicPortOf(worker) {
 }
 
 /**
- * The own methods of a port that Node calls when listeners come and go.
+ * Returns the port's own methods that Node calls when listeners are added or removed.
  * @param {object} port
  * @returns {{ added: symbol, removed: symbol } | undefined}
  */
@@ -55,8 +55,8 @@ function listenerHooksOf(port) {
 }
 
 /**
- * Runs `process.nextTick` callbacks and microtasks, as Node does between two messages. Undefined where it cannot
- * be called: then each message takes a call from native code of its own.
+ * Runs `process.nextTick` callbacks and microtasks, as Node does between two messages. Undefined if not accessible:
+ * each message then needs its own call from native code.
  * @type {(() => void) | undefined}
  */
 const runTicks =
@@ -65,10 +65,11 @@ const runTicks =
     : undefined;
 
 /**
- * Runs ticks and microtasks between two messages, where `runTicks` is there; the native caller does it after the last.
- * @param {(error: any) => void} reportUncaught reports as the runtime does. Thrown on, an exception would unwind past
- *   contexts that ticks have entered, and Node would give up the process
- * @returns {boolean} false when one of them threw, be it on behalf of a listener
+ * Runs ticks and microtasks between two messages, if `runTicks` is available; after the last message, the native
+ * caller does.
+ * @param {(error: any) => void} reportUncaught reports an uncaught exception as the runtime does. If it were
+ * rethrown, it would unwind past async contexts entered by ticks, and Node would abort the process
+ * @returns {boolean} false if one of them threw, including a rethrown listener error
  */
 function tick(reportUncaught) {
   try {
@@ -81,14 +82,14 @@ function tick(reportUncaught) {
 }
 
 /**
- * Whether the values of an AsyncLocalStorage belong to the call, so that what one message's handler sets must be
- * taken back before the next message. Older versions keep them at the port, where they stay.
+ * Whether AsyncLocalStorage values belong to the running call, so that what a message handler sets must be undone
+ * before the next message. Older versions keep them on the port, where they persist.
  */
 const keepsContextInFrames = !('_propagate' in AsyncLocalStorage.prototype);
 
 /**
- * Makes a function run in the async context of now, whenever it is called. `AsyncLocalStorage.snapshot()` does the
- * same at several times the cost.
+ * Binds a function to the current async context. `AsyncLocalStorage.snapshot()` does the same at several times the
+ * cost.
  * @template T
  * @param {() => T} run
  * @returns {() => T}

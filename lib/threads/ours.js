@@ -1,21 +1,21 @@
 'use strict';
 
-/** The exports of worker_threads that are ours, and not those of `node:worker_threads`, in this process. */
+/** Exports of worker_threads that differ from those of `node:worker_threads` in this process. */
 
 const marks = require('./marks');
 const { state } = require('./launch');
 const { BroadcastChannel, nodes, receiveMessageOnPort } = require('./preload');
 const { Worker, hasLanes } = require('./worker');
 
-/** What later versions of Node have and this one lacks. @type {Record<string, any>} */
+/** Exports of later versions of Node. @type {Record<string, any>} */
 const newer = {
   isInternalThread: false,
-  // Node 20 knows names of workers, but does not tell them theirs.
+  // Node 20 accepts a name for a worker, but does not expose it there.
   threadName: state.name,
   ...marks.exports,
 };
 
-/** Without lanes, what Node has is left to Node. @type {Record<string, any>} */
+/** Without lanes, only what Node lacks is replaced. @type {Record<string, any>} */
 const ours = hasLanes ? { BroadcastChannel, Worker, receiveMessageOnPort } : { Worker };
 for (const [name, value] of Object.entries(newer)) {
   if (!(name in nodes) || (hasLanes && name in marks.exports)) ours[name] = value;
@@ -27,7 +27,7 @@ if (hasLanes && nodes.locks === undefined) {
   Object.defineProperty(ours, 'locks', {
     configurable: true,
     enumerable: true,
-    // With names of its own: as in Node, no other manager has to do with them.
+    // In a namespace of its own: as in Node, it shares no lock names with other managers.
     get: () =>
       (locks ??= new (require('../locks').LockManager)({ scope: 'process', namespace: 'worker_threads' })),
   });

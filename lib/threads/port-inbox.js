@@ -1,13 +1,13 @@
 'use strict';
 
 /**
- * What waits for one port of a channel whose ports are both in this thread, beside the queue that Node keeps.
+ * Inbox of a port whose channel has both ports in this thread, kept beside Node's queue.
  *
- * Either Node's queue has messages, and then everything posted goes there; or it has at most one message of ours, a
- * bell, and everything posted waits here, already cloned. Whoever meets the bell takes what is here. So the order is
- * always that of Node's queue, and `settle()` can put everything back into it at any time: take out the bell, which
- * is alone there, and post what is here. That is done before anything that only Node can carry is posted, and before
- * a port is transferred or closed.
+ * At any time, either Node's queue has messages, and everything posted goes there; or it has at most one message of
+ * ours, a bell, and everything posted waits here, already cloned. Whoever receives the bell takes what is here. The
+ * order is therefore always that of Node's queue, and `settle()` can move everything back into it at any time:
+ * remove the bell, which is alone in that queue, and post what is here. This is done before posting anything that
+ * only Node can carry, and before a port is transferred or closed.
  */
 
 const { AsyncLocalStorage } = require('node:async_hooks');
@@ -24,7 +24,10 @@ const { receiveMessageOnPort: receiveOnPort } = nodes;
 const { postMessage } = prototype;
 
 const { call } = Function.prototype;
-/** A method as a function of the object first. @param {any} method @returns {(...args: any[]) => any} */
+/**
+ * Turns a method into a function that takes `this` as its first argument.
+ * @param {any} method @returns {(...args: any[]) => any}
+ */
 const uncurried = (method) => Reflect.apply(call.bind, call, [method]);
 /** @type {(port: any, value: any) => boolean | undefined} */
 const post = uncurried(postMessage);
@@ -33,14 +36,14 @@ const listenerCount = uncurried(prototype.listenerCount);
 /** @type {(port: any, data: any, type: string, event: undefined) => void} */
 const deliver = uncurried(dispatch);
 
-/** As many messages as Node delivers before the event loop has its turn. */
+/** As many messages as Node delivers before it returns to the event loop. */
 const MESSAGES_PER_DRAIN = runTicks === undefined ? 1 : 1000;
-/** So many posts at most are left to Node after messages had to be put back. */
+/** After messages had to be moved back, at most this many posts go directly to Node. */
 const LONGEST_WAIT = 1024;
 
 const BELL = 'manycore:bell:2f0f4b0e-6a0c-4f0e-9f0d-7c3b5d1f9a52';
 
-/** For values whose getters post, too: one for each level. */
+/** One per nesting level, for values whose getters post as well. */
 const cloners = [new Cloner()];
 let level = 0;
 
@@ -61,19 +64,22 @@ class PortInbox {
   #pair;
   #reportUncaught;
   #queue = new PortQueue();
-  /** Messages in Node's queue, the bell not counted. */
+  /** Number of messages in Node's queue, without the bell. */
   #inNode = 0;
   #hasBell = false;
   #isDraining = false;
-  /** What is here is for the next turn of the event loop. */
+  /** Queued messages are delivered in the next turn of the event loop. */
   #isDeferred = false;
-  /** As many posts are still left to Node, and were to be the last time: putting back costs, so it must be rare. */
+  /**
+   * Number of posts that still go directly to Node, and its last initial value: moving messages back is expensive,
+   * so it has to be rare.
+   */
   #wait = 0;
   #lastWait = 0;
 
   /**
-   * @param {any} port that receives
-   * @param {any} source the other one
+   * @param {any} port receiving port
+   * @param {any} source the other port of the channel
    * @param {{ isActive: boolean }} pair
    * @param {(error: any) => void} reportUncaught
    */
@@ -85,7 +91,7 @@ class PortInbox {
   }
 
   /**
-   * Posts a message without a transfer list. Returns what Node would.
+   * Posts a message without a transfer list. Returns the same as Node.
    * @param {any} value
    */
   post(value) {
@@ -96,7 +102,7 @@ class PortInbox {
       if (value !== null) {
         copy = clone(value);
         if (copy === UNSUPPORTED) return this.postToNode([cloners[level].substituteFor(value)]);
-        // Getters may have done anything.
+        // Getters may have changed anything.
         if (!this.#mayKeep()) return this.postToNode([copy]);
       }
     } else if (typeof value === 'function' || typeof value === 'symbol') {
@@ -116,9 +122,9 @@ class PortInbox {
     return true;
   }
 
-  /** Posts to a port that is elsewhere by now, or will be: nothing waits here. @param {any} value */
+  /** Posts to a port that has been transferred, or is being transferred: nothing is queued here. @param {any} value */
   #postAway(value) {
-    // A transfer that fails brings the port back.
+    // Counted, since a failed transfer brings the port back.
     this.#inNode++;
     let result;
     try {
@@ -130,12 +136,12 @@ class PortInbox {
   }
 
   /**
-   * Posts a message with what `postMessage` was called with, behind all that waits.
+   * Posts a message with the arguments of `postMessage`, behind everything that is queued.
    * @param {any[]} args
    */
   postToNode(args) {
     this.settle();
-    // Counted before: getters of the message may post, too.
+    // Counted before, since getters of the message may post as well.
     this.#inNode++;
     let result;
     try {
@@ -146,7 +152,7 @@ class PortInbox {
     return result;
   }
 
-  /** Puts everything that waits here into Node's queue. */
+  /** Moves everything that is queued here into Node's queue. */
   settle() {
     if (this.#hasBell) {
       this.#hasBell = false;
@@ -162,7 +168,7 @@ class PortInbox {
   }
 
   /**
-   * Takes note of what Node delivers. True when that was the bell, which is not for the program.
+   * Accounts for a message that Node delivers. Returns true if it was the bell, which is not for the program.
    * @param {any} data
    */
   receive(data) {
@@ -176,12 +182,12 @@ class PortInbox {
   }
 
   /**
-   * The next message, whether or not anybody listens; undefined when there is none.
+   * Returns the next message, whether or not there is a listener; undefined if there is none.
    * @returns {{ message: any } | undefined}
    */
   receiveNow() {
     if (this.#queue.length > 0) return { message: this.#queue.shift() };
-    // The bell is alone, and may stay for what comes.
+    // The bell is alone, and may stay for later messages.
     if (this.#hasBell) return undefined;
     let message;
     try {
@@ -200,13 +206,13 @@ class PortInbox {
       this.#hasBell = true;
       return true;
     }
-    // There is no other side any more.
+    // The other side is gone.
     this.#pair.isActive = false;
     while (this.#queue.length > 0) this.#queue.shift();
     return result;
   }
 
-  /** Delivers what is here, in place of the bell. */
+  /** Delivers the queued messages, in place of the bell. */
   #drain() {
     const queue = this.#queue;
     const port = this.#port;
@@ -220,7 +226,7 @@ class PortInbox {
         if (inContext === undefined) deliver(port, queue.shift(), 'message', undefined);
         else inContext(deliver, port, queue.shift(), 'message', undefined);
         isNextTurn = --budget === 0 || !this.#tick();
-        // What a listener of another kind does to the port is found out by Node, which gets the bell again.
+        // If a listener closed or stopped the port, Node notices when it receives the next bell.
         if (isNextTurn || queue.length === 0 || listenerCount(port, 'message') === 0) break;
       }
     } finally {
@@ -232,7 +238,7 @@ class PortInbox {
     }
   }
 
-  /** Runs ticks and microtasks between two messages. False when one threw: that has been reported. */
+  /** Runs ticks and microtasks between two messages. Returns false if one threw; the error has been reported. */
   #tick() {
     return runTicks === undefined || tick(this.#reportUncaught);
   }

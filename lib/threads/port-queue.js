@@ -1,9 +1,9 @@
 'use strict';
 
-/** A queue of messages: a ring that grows. */
+/** FIFO queue of messages in a growing ring buffer. */
 
 const FIRST_SLOTS = 16;
-/** A ring that grew larger is let go when it is empty. */
+/** A larger ring is released once it is empty. */
 const KEPT_SLOTS = 4096;
 
 class PortQueue {
@@ -18,7 +18,7 @@ class PortQueue {
     this.#slots[(this.#head + this.length++) & this.#mask] = value;
   }
 
-  /** The oldest; there is one. */
+  /** Removes and returns the oldest message. The queue must not be empty. */
   shift() {
     const value = this.#slots[this.#head];
     this.#slots[this.#head] = undefined;

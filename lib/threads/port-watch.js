@@ -1,16 +1,16 @@
 'use strict';
 
 /**
- * Messages of ports whose ends are in different threads are Node's to queue and to deliver. What takes their time is
- * that the receiver sleeps: so while they come close on one another, its event loop is kept turning for a while after
- * each, and finds the next one without being woken. What comes first is not changed by it, nor is anything read ahead.
+ * Messages between ports in different threads are queued and delivered by Node. Their latency is dominated by
+ * waking the receiver: so while messages come in quick succession, its event loop is kept spinning for a while
+ * after each, and picks up the next one without a wake-up. Order is not affected, and nothing is read ahead.
  */
 
 const { revive } = require('../link/travellers');
 
 /**
  * @param {typeof import('../native/index') | null} addon
- * @returns {{ arrived: () => void, revive: (value: any) => any }} what is to be done with each message
+ * @returns {{ arrived: () => void, revive: (value: any) => any }} callbacks for each message
  */
 function watch(addon) {
   return { arrived: watcher(addon), revive };

@@ -1,40 +1,40 @@
 'use strict';
 
 /**
- * Runs in each worker before any code of the user: takes what its parent left for it and puts hooks on its port.
- * Nothing else is loaded before it is needed, lanes are not made before messages are worth it (`connect`): until
- * then Node's port serves, and a worker starts and lives as Node's own do.
+ * Runs in each worker before any user code: takes over what the parent passed and hooks the port to the parent.
+ * Everything else is loaded on demand, and lanes are created only once traffic justifies them (`connect`); until
+ * then Node's port is used, and a worker starts and runs like Node's own.
  *
- * Elsewhere it only tells what Node's own exports are, whatever has been replaced since.
+ * In other threads it only captures Node's original exports, before they are replaced.
  */
 
 const workerThreads = /** @type {any} */ (require('node:worker_threads'));
 
 const ENVIRONMENT_KEY = 'manycore.link';
-/** How the first word of a message begins that is not for the program. */
+/** Prefix of the first element of messages that are not for the program. */
 const OURS = 'manycore:';
 /** See `channel.js`. */
 const ALONE = 'manycore:alone';
-/** So many messages are no reason to set anything up for more of them. */
+/** Up to this many messages do not justify any set-up. */
 const FEW_MESSAGES = 64;
 /** See `lib/link/travellers.js`. */
 const STAND_IN = 'manycore:shared';
-/** See `node-internals.js`, which is not loaded for these. */
+/** See `node-internals.js`, which is not loaded just for these. */
 const kDispatch = Symbol.for('nodejs.internal.kHybridDispatch');
 const kReceivedPorts = Symbol.for('nodejs.internal.kCurrentlyReceivingPorts');
 
-/** Node's own exports. */
+/** Node's original exports. */
 const nodes = { ...workerThreads };
 const { MessagePort } = nodes;
-/** How Node delivers what has come on a port; the prototype's is replaced below. */
+/** Node's delivery of a message on a port; the method on the prototype is replaced below. */
 const dispatch = MessagePort.prototype[kDispatch];
 
-/** Node's class, but for the choice of a scope. @type {typeof import('node:worker_threads').BroadcastChannel} */
+/** Node's class with the additional option `scope`. @type {typeof import('node:worker_threads').BroadcastChannel} */
 const BroadcastChannel = new Proxy(nodes.BroadcastChannel, {
   construct(target, args, newTarget) {
     const made = args[1]?.scope === undefined ? target : require('./broadcast').classFor(args);
     if (newTarget === BroadcastChannel) return Reflect.construct(made, args);
-    // A class of the program's that extends it.
+    // A subclass defined by the program.
     return Reflect.construct(made, args, newTarget);
   },
 });
@@ -43,13 +43,13 @@ const BroadcastChannel = new Proxy(nodes.BroadcastChannel, {
 const ticket = workerThreads.isMainThread ? undefined : redeem();
 
 /**
- * The port to the parent, whose messages go by lanes once there are any.
+ * The port to the parent, whose messages use lanes once there are any.
  * @type {any}
  */
 const port = ticket === undefined ? null : workerThreads.parentPort;
-/** Messages that Node's port carries before lanes are made. */
+/** Number of messages left that Node's port carries before lanes are created. */
 let left = ticket === undefined ? Infinity : ticket.lanesAfter;
-/** Messages of ports between any threads that are no more than counted, see `port-watch.js`. */
+/** Number of messages left, on ports between any threads, that are only counted, see `port-watch.js`. */
 let unwatched = ticket === undefined ? FEW_MESSAGES : ticket.lanesAfter;
 /** @type {import('./channel').Channel | null} */
 let channel = null;
@@ -62,29 +62,32 @@ let isEmitting = false;
 let isStarted = false;
 /** Whether the program wants the port to keep the event loop alive. */
 let isRef = true;
-/** Within what Node does with the port as listeners come and go. */
+/** Whether Node itself is starting or stopping the port because listeners were added or removed. */
 let isNodeActing = false;
-/** Methods of the port that are hooked. @type {Record<string, Function>} */
+/** Original methods of the port that are hooked. @type {Record<string, Function>} */
 let originals;
-/** Ports whose messages do not all come from Node's own queue. @type {WeakMap<object, () => { message: any } | undefined>} */
+/**
+ * Receive functions of ports whose messages do not all come from Node's own queue.
+ * @type {WeakMap<object, () => { message: any } | undefined>}
+ */
 const takers = new WeakMap();
 
-/** The ticket, once. Options that are ours are taken out of sight. */
+/** Takes the ticket, once, and removes our own entries from `process.execArgv`. */
 function redeem() {
   const found = /** @type {import('./launch').Ticket | undefined} */ (
     workerThreads.getEnvironmentData(ENVIRONMENT_KEY)
   );
   if (found === undefined) return undefined;
   workerThreads.setEnvironmentData(ENVIRONMENT_KEY, undefined);
-  // `--require` and this file come first.
+  // The first two are `--require` and this file.
   if (found.execArgv === null) process.execArgv.splice(0, 2);
   else process.execArgv.splice(0, Infinity, ...found.execArgv);
   return found;
 }
 
 /**
- * Loads what is behind the hooks, and lets messages go by lanes.
- * @returns {boolean} false where that cannot be: Node's port goes on alone
+ * Loads the code behind the hooks and switches messages to lanes.
+ * @returns {boolean} false if lanes are not possible; Node's port is then used alone
  */
 function connect() {
   if (channel !== null) return true;
@@ -98,7 +101,7 @@ function connect() {
   return true;
 }
 
-/** Tells the parent, which may wait for lanes. */
+/** Tells the parent, which may be waiting for lanes. */
 function stayAlone() {
   if (!isAlone) Reflect.apply(MessagePort.prototype.postMessage, port, [[ALONE]]);
   isAlone = true;
@@ -106,7 +109,7 @@ function stayAlone() {
 }
 
 /**
- * The addon, null where it cannot be had.
+ * Returns the addon, or null if it is unavailable.
  * @param {string | undefined} file
  * @returns {typeof import('../native/index') | null}
  */
@@ -114,26 +117,26 @@ function loadAddon(file) {
   try {
     if (file !== undefined) return require(file);
   } catch {
-    // Refused in this worker, or worse: what says so is this.
+    // Refused in this worker, or a broken file: the call below reports why.
   }
   return require('../core/addon').loadAddon();
 }
 
-/** @param {any} data of a message that may not be for the program */
+/** @param {any} data data of a message */
 function isOurs(data) {
   return Array.isArray(data) && typeof data[0] === 'string' && data[0].startsWith(OURS);
 }
 
 /**
- * What the platform has cloned, with shared objects in the place of their stand-ins (`lib/link/travellers.js`, which is not
- * loaded before there are any).
+ * Returns a cloned value with stand-ins replaced by the shared objects they stand for (`lib/link/travellers.js`,
+ * which is loaded only if there are any).
  * @param {any} value
  */
 function revived(value) {
   return holdsStandIn(value) ? require('../link/travellers').revive(value) : value;
 }
 
-/** @param {any} value a clone: reading it runs nothing */
+/** @param {any} value a clone, so reading it has no side effects */
 function holdsStandIn(value) {
   if (typeof value !== 'object' || value === null) return false;
   const seen = new Set([value]);
@@ -151,23 +154,23 @@ function holdsStandIn(value) {
   return false;
 }
 
-/** Counts a message. True when it is one for which there must be lanes, and there are. @param {any} data */
+/** Counts a message. Returns true if the message requires lanes and they are available. @param {any} data */
 function isForLanes(data) {
   return (left-- <= 0 || isOurs(data)) && connect();
 }
 
 /**
- * What the port has instead of methods of its class; a class, for its methods have the properties that those have. Such
- * code is compiled in each worker: there is as little of it as can be.
+ * Methods put on the port in place of those of its class; a class, so that they have the same property attributes.
+ * This code is compiled in every worker and therefore kept small.
  */
 class Hooks {
   postMessage() {
     if (channel === null && !isForLanes(undefined)) {
-      // Looked up: it may have been replaced, see `marks.js`.
+      // Looked up on each call: it may have been replaced, see `marks.js`.
       return Reflect.apply(MessagePort.prototype.postMessage, port, arguments);
     }
     const lanes = /** @type {import('./channel').Channel} */ (channel);
-    // Almost all messages: rest parameters would make an array for each.
+    // The common case; rest parameters would allocate an array per message.
     if (arguments.length === 1 && lanes.post(arguments[0])) return;
     lanes.postWithArguments(arguments);
   }
@@ -179,7 +182,7 @@ class Hooks {
    */
   [kDispatch](data, type, event) {
     const isMessage = event === undefined && !isEmitting && (type === 'message' || type === 'messageerror');
-    // Closed, by this side or because the port was passed on.
+    // Closed by this side, or because the port was transferred.
     if (type === 'close') close();
     if (!isMessage) return dispatch.call(port, data, type, event);
     if (channel === null && !isForLanes(data)) return dispatch.call(port, revived(data), type, event);
@@ -251,7 +254,7 @@ function setHold(on) {
   endpoint?.setHold(on);
 }
 
-/** What is done with messages that Node delivers on ports of any kind. It changes when they become many. */
+/** Callbacks for messages that Node delivers on any port. Replaced once there are many. */
 const incoming = {
   arrived() {
     if (unwatched-- > 0) return;
@@ -260,7 +263,7 @@ const incoming = {
   revive: revived,
 };
 
-/** What ports of any kind have, loaded with its first use. */
+/** Methods of every port, whose implementation is loaded on first use. */
 class PortMethods {
   /**
    * @this {any}
@@ -295,7 +298,7 @@ function loadCalls() {
 }
 
 /**
- * How messages on ports of any kind are delivered.
+ * Delivers messages on any port.
  * @this {any}
  * @param {any} data
  * @param {any} type
@@ -312,7 +315,7 @@ function dispatchOfAny(data, type, event) {
   return Reflect.apply(dispatch, this, [data, type, event]);
 }
 
-/** Replaces it on the built-in module and the global object. */
+/** Replaces the class on the built-in module and the global object. */
 function replaceBroadcastChannel() {
   workerThreads.BroadcastChannel = BroadcastChannel;
   const global = Object.getOwnPropertyDescriptor(globalThis, 'BroadcastChannel');
@@ -349,7 +352,7 @@ module.exports.incoming = incoming;
 module.exports.nodes = nodes;
 module.exports.port = port;
 /**
- * What gives ports `request`, `call` and `onRequest`, standing between their class and its prototype.
+ * Object with `request`, `call` and `onRequest`, inserted between the ports' class and its prototype.
  * @type {object | null}
  */
 module.exports.portMethods = null;
@@ -359,13 +362,13 @@ module.exports.revived = revived;
 module.exports.takers = takers;
 module.exports.receiveMessageOnPort = receiveMessageOnPort;
 
-// Not in functions: those are read twice before they run.
+// Not in functions: those would be parsed twice, before they run.
 if (ticket !== undefined) {
   if (ticket.compileCache !== null) {
     /** @type {any} */ (require('node:module')).enableCompileCache(ticket.compileCache);
   }
 
-  // The port.
+  // Hooks on the port to the parent.
   originals = { emit: port.emit, start: port.start, ref: port.ref, unref: port.unref, close: port.close };
   addMethods(port, Hooks);
   // Delivery starts with the first listener and stops with the last, as Node starts and stops the port.
@@ -389,7 +392,7 @@ if (ticket !== undefined) {
   }
   if (port.listenerCount('message') > 0) setStarted(true);
 
-  // Ports of any kind, and the module.
+  // Hooks on all ports, and on the module.
   const { prototype } = MessagePort;
   Object.defineProperty(prototype, kDispatch, {
     configurable: true,

@@ -6,7 +6,7 @@ const { revive } = require('../link/travellers');
 const { nodes, receiveMessageOnPort, takers } = require('./preload');
 
 /**
- * What is in Node's own queue of a port, with objects that travel as themselves.
+ * Receives from Node's own queue of a port, with stand-ins replaced by shared objects.
  * @param {any} port
  * @returns {{ message: any } | undefined}
  */
@@ -17,7 +17,7 @@ function receiveFromNode(port) {
 }
 
 /**
- * Lets `take` answer for a port.
+ * Registers the receive function of a port.
  * @param {object} port
  * @param {() => { message: any } | undefined} take
  */

@@ -1,6 +1,6 @@
 'use strict';
 
-/** A script, as Node's loader sees it, that does with a port what scripts do first: see `spare.js`. */
+/** A script for Node's loader that does with a port what most scripts do first; see `spare.js`. */
 
 module.exports = (/** @type {typeof import('node:worker_threads').MessageChannel} */ MessageChannel) => {
   const { port1, port2 } = new MessageChannel();

@@ -1,6 +1,6 @@
 'use strict';
 
-/** Settings of links (`lib/link/settings.js`), for workers' ports, too, that have no lanes yet. */
+/** Link settings (`lib/link/settings.js`), also for a worker's port that has no lanes yet. */
 
 const settings = require('../link/settings');
 const { connect, port } = require('./preload');

@@ -1,6 +1,6 @@
 'use strict';
 
-/** In a spare: waits, inside of Node's own start of the script, for what is to be run. See `spares.js`. */
+/** Spare side: waits for its job inside Node's own start of the main script. See `spares.js`. */
 
 const Module = /** @type {any} */ (require('node:module'));
 const path = require('node:path');
@@ -18,8 +18,8 @@ function prepare(wakeUp) {
   rehearse();
   rehearseStart();
   const { runMain } = Module;
-  // Node looks up this method to run the script with it: that is where the thread waits. What it gets is the same
-  // method, bound to another script, so that no function of ours is in the way of the program.
+  // Node looks this method up to run the script; the thread waits in that look-up. Node gets the same method, bound
+  // to another script, so that no function of ours is on the program's stack.
   Object.defineProperty(Module, 'runMain', {
     configurable: true,
     enumerable: true,
@@ -45,7 +45,8 @@ function wait(wakeUp) {
 }
 
 /**
- * Makes the thread what it would be had it been started with this job; returns what runs the script.
+ * Puts the thread into the state it would have if it had been started with this job. Returns the function that runs
+ * the script.
  * @param {import('./spares').Job} job
  * @param {Function} runMain
  */
@@ -59,7 +60,7 @@ function begin(job, runMain) {
   }
   process.argv.splice(1, Infinity, job.eval ? EVAL : job.filename, ...job.argv);
   Module.syncBuiltinESMExports();
-  // Expressions of ours leave no trace in RegExp.$1 and the like.
+  // Clears traces of our expressions in RegExp.$1 and the like.
   /^/.exec('');
   return job.eval ? evaluate.bind(undefined, job.filename) : runMain.bind(Module, job.filename);
 }
@@ -73,7 +74,7 @@ function evaluate(source) {
   module.paths = Module._nodeModulePaths(folder);
   const globals = /** @type {any} */ (globalThis);
   globals.__filename = EVAL;
-  // Run from within the wrapper, whose frame is part of the stack in Node's workers.
+  // Run from within the wrapper, whose frame is part of the stack trace in Node's workers.
   const wrapper = `
       ${['module', 'exports', '__dirname', 'require'].map((name) => `globalThis.${name} = ${name};`).join('\n')}
       return (main) => main();`;
@@ -92,7 +93,7 @@ function scriptOf(source) {
   });
 }
 
-/** What goes by between being woken and the first message of a script: run once, it runs faster the next time. */
+/** Runs once what happens between the wake-up and a script's first message, so that it is compiled when it counts. */
 function rehearseStart() {
   workerThreads.receiveMessageOnPort(workerThreads.parentPort);
   const job = { filename: '', eval: false, argv: [], workerData: undefined, env: null };
@@ -101,7 +102,7 @@ function rehearseStart() {
   delete Module._cache[REHEARSAL];
 }
 
-/** Has what later runs loaded, and lets Node warn of what it holds experimental: programs have not asked for it. */
+/** Loads what is needed later, without Node's experimental warnings: programs have not asked for these features. */
 function rehearse() {
   const { emitWarning } = process;
   process.emitWarning = () => {};

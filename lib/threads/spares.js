@@ -1,12 +1,12 @@
 'use strict';
 
 /**
- * Spares: workers that have booted and wait for what they are to run. A program asks for them; one that runs a
- * program's code is a worker like any other and never becomes a spare again.
+ * Spares are workers that have booted and wait for a job. The program asks for them; a spare that has run a
+ * program's code is an ordinary worker and never becomes a spare again.
  *
- * A spare's thread blocks in Node's own start of the script, right before the script is looked up
- * (`spare.js`), so that everything from there on is Node's. The job is posted on the worker's port, with
- * the transfer list of the program, and the thread is woken.
+ * A spare's thread blocks inside Node's own start-up, right before the main script is looked up (`spare.js`), so
+ * that everything after that is Node's own. The job is posted on the worker's port, with the program's transfer
+ * list, and the thread is woken.
  */
 
 const { AsyncLocalStorage } = require('node:async_hooks');
@@ -22,7 +22,7 @@ const { bootUnnoticed, announce } = require('./unnoticed');
 
 const SPARE = path.join(__dirname, 'spare.js');
 
-/** Options that can be given to a spare that runs; all others must be those it was booted with. */
+/** Options that a booted spare can still be given; all others must equal those it was booted with. */
 const GIVEN_LATER = new Set(['warm', 'argv', 'eval', 'workerData', 'transferList', 'env']);
 /** @type {Record<string, (value: any) => any>} */
 const FIXED_AT_BOOT = {
@@ -34,7 +34,7 @@ const FIXED_AT_BOOT = {
   stderr: Boolean,
   trackUnmanagedFds: (value) => Boolean(value ?? true),
 };
-/** Variables that Node looks at while it boots. */
+/** Variables that Node reads while it boots. */
 const LOOKED_AT_BY_NODE = /^(NODE_(?!ENV$|TEST_|UNIQUE_ID$)|WATCH_REPORT_DEPENDENCIES$)/;
 
 const mayImportInEval = /** @type {any} */ (vm).constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER !== undefined;
@@ -43,10 +43,10 @@ const mayImportInEval = /** @type {any} */ (vm).constants?.USE_MAIN_CONTEXT_DEFA
  * @typedef {object} Spare
  * @property {any} worker
  * @property {Int32Array} wakeUp
- * @property {Record<string, string>} env what it was booted with
- * @property {Map<any, any>} environmentData of this thread, as it is now
- * @property {any[]} environmentKeys those it was booted with
- * @property {any} online the message by which it said that it runs, not passed on yet
+ * @property {Record<string, string>} env environment it was booted with
+ * @property {Map<any, any>} environmentData live environment data of this thread
+ * @property {any[]} environmentKeys keys it was booted with
+ * @property {any} online the message announcing that it is online, held back until it is taken
  */
 
 /**
@@ -56,14 +56,14 @@ const mayImportInEval = /** @type {any} */ (vm).constants?.USE_MAIN_CONTEXT_DEFA
 /** @type {Map<string, Kind>} */
 const kinds = new Map();
 
-/** What the worker being made is to be woken by: only while a spare boots. @type {Int32Array | undefined} */
+/** Wake-up word of the worker being created; only set while a spare boots. @type {Int32Array | undefined} */
 let wakeUpOfBooting;
 
-/** Not set where all starts are cold. @type {(new (filename: string, options?: any) => any) | undefined} */
+/** Not set if all starts are cold. @type {(new (filename: string, options?: any) => any) | undefined} */
 let WorkerClass;
 
 /**
- * What spares for these options have in common; undefined for options that no spare can have.
+ * Returns the key shared by spares for these options; undefined for options that do not allow spares.
  * @param {any} options
  */
 function keyOf(options) {
@@ -81,7 +81,7 @@ function keyOf(options) {
  * `Worker.warm`: keeps `count` spares for workers made with `{ warm: true }` and these options.
  * @param {number} count
  * @param {any} [options]
- * @returns {Promise<void>} fulfilled when they have booted; with 0, when they have gone
+ * @returns {Promise<void>} resolves when they have booted; for 0, when they have exited
  */
 async function warm(count, options) {
   checkCount(count, warm);
@@ -142,7 +142,7 @@ function boot(kind, options) {
 }
 
 /**
- * A worker that has taken over a spare, if the program wants one and there is one.
+ * Returns a worker that has taken over a spare, if the program wants one and there is one.
  * @param {any} filename
  * @param {any} options
  */
@@ -153,7 +153,7 @@ function take(filename, options) {
   const job = spare === undefined ? null : jobOf(filename, options, spare);
   if (kind === undefined || spare === undefined || job === null) return null;
   const port = publicPortOf(spare.worker);
-  // Throws what cannot be cloned back at the caller, and the spare stays one.
+  // Throws to the caller if something cannot be cloned; the spare stays available.
   MessagePort.prototype.postMessage.call(port, job, [...(options.transferList ?? [])]);
   kind.take(spare);
   become(spare);
@@ -163,18 +163,19 @@ function take(filename, options) {
 }
 
 /**
- * @typedef {object} Job what a spare is told
- * @property {string} filename the script, or its source
+ * @typedef {object} Job what a spare is given to run
+ * @property {string} filename path of the script, or its source code
  * @property {boolean} eval
  * @property {string[]} argv
  * @property {any} workerData
- * @property {Record<string, string> | null} env null: as booted
+ * @property {Record<string, string> | null} env null: unchanged since boot
  * @property {Map<any, any>} environmentData
- * @property {any[]} dropped keys of environment data that are no more
+ * @property {any[]} dropped keys of environment data that have been removed
  */
 
 /**
- * Null for what is better started cold: what Node refuses, or what only its own start can run.
+ * Returns null if a cold start is needed: for arguments that Node rejects, or scripts that only its regular start
+ * can run.
  * @param {any} filename
  * @param {any} options
  * @param {Spare} spare
@@ -211,7 +212,7 @@ function scriptOf(filename) {
 }
 
 /**
- * Source that is a script. Modules and TypeScript are Node's to run, and errors of syntax its to report.
+ * Returns source code that is a CommonJS script. Modules, TypeScript and syntax errors are left to Node.
  * @param {any} source
  */
 function evaluable(source) {
@@ -227,7 +228,7 @@ function evaluable(source) {
   }
 }
 
-/** An inspector has been told of the spare as what it was booted as. */
+/** An inspector has been told of the spare under the script it was booted with. */
 function inspectorIsActive() {
   try {
     return require('node:inspector').url() !== undefined;
@@ -250,14 +251,14 @@ function differing(some, others) {
 }
 
 /**
- * From here on it is the worker that the program has just made.
+ * Turns a spare into the worker that the program has just created.
  * @param {Spare} spare
  */
 function become({ worker, online }) {
   worker.ref();
   const { [kOnMessage]: onMessage } = Object.getPrototypeOf(worker);
   delete worker[kOnMessage];
-  // Its events belong to where it was made, not to where the spare was booted.
+  // Its events belong to the async context in which the program creates the worker, not to that of the boot.
   const inContext = AsyncLocalStorage.snapshot();
   const { emit } = worker;
   own(worker, 'emit', (/** @type {any[]} */ ...args) => inContext(() => emit.apply(worker, args)));
@@ -269,7 +270,7 @@ function become({ worker, online }) {
 }
 
 /**
- * Leaves the time as a spare out of the worker's utilization.
+ * Excludes the time as a spare from the worker's event loop utilization.
  * @param {any} worker
  */
 function countFromNow(worker) {
@@ -280,7 +281,8 @@ function countFromNow(worker) {
     const now = original();
     if (now.idle + now.active === 0) return original();
     const idle = now.idle - base.idle - (one?.idle ?? 0);
-    // What is read of another thread's loop is not all of one moment: a little less than nothing is nothing.
+    // Values read from another thread's loop are not one consistent snapshot, so a slightly negative difference
+    // counts as zero.
     const active = Math.max(0, now.active - base.active - (one?.active ?? 0));
     return { idle, active, utilization: active === 0 ? 0 : active / (idle + active) };
   };

@@ -1,11 +1,11 @@
 'use strict';
 
-/** Workers of one kind that are kept started and idle, to be taken over, each once. */
+/** Keeps workers of one kind booted and idle, each to be taken once. */
 
 const { makeError } = require('../core/errors');
 
 const MOST = 1024;
-/** New ones must not take the processor from the worker that has just begun. */
+/** Delay before replacements are booted, so that they do not compete with the worker that has just started. */
 const REPLENISH_AFTER_MS = 20;
 
 /**
@@ -18,23 +18,23 @@ class Stock {
   #idle = [];
   /** @type {Set<Item>} */
   #booting = new Set();
-  /** Settled when there are enough, or there can't be. @type {((error?: Error) => void)[]} */
+  /** Called when there are enough, or when booting has failed. @type {((error?: Error) => void)[]} */
   #waiting = [];
-  /** Whether replenishing is under way. */
+  /** Whether a replenishment is scheduled. */
   #isDue = false;
 
-  /** @param {() => Item} boot starts one, for which `ready` is called when it can be taken */
+  /** @param {() => Item} boot boots one; `ready` must be called for it once it can be taken */
   constructor(boot) {
     this.#boot = boot;
   }
 
-  /** One that can be taken. */
+  /** The next one to be taken, if any. */
   get first() {
     return this.#idle.at(0);
   }
 
   /**
-   * Keeps so many. Fulfilled when they are there.
+   * Sets the number to keep. Resolves when they are ready.
    * @param {number} count
    */
   async keep(count) {
@@ -49,7 +49,7 @@ class Stock {
     });
   }
 
-  /** Fulfilled when all have gone. */
+  /** Terminates all. Resolves when they have exited. */
   async letGo() {
     this.#wanted = 0;
     const workers = [...this.#idle.splice(0), ...this.#booting].map(({ worker }) => worker);
@@ -57,7 +57,7 @@ class Stock {
     this.#settle();
   }
 
-  /** It can be taken. @param {Item} item */
+  /** Marks one as ready to be taken. @param {Item} item */
   ready(item) {
     if (!this.#booting.delete(item)) return;
     this.#idle.push(item);
@@ -65,7 +65,7 @@ class Stock {
     this.#settle();
   }
 
-  /** It is no longer kept: another one takes its place a little later. @param {Item} item */
+  /** Takes one out; a replacement is booted a little later. @param {Item} item */
   take(item) {
     this.#idle = this.#idle.filter((other) => other !== item);
     item.worker.removeAllListeners('error');
@@ -101,7 +101,7 @@ class Stock {
     worker.once('error', onEnd).once('exit', onEnd);
   }
 
-  /** No more of what does not start: workers start cold. @param {Error} error */
+  /** Stops keeping workers that fail to boot: later starts are cold. @param {Error} error */
   #fail(error) {
     this.#wanted = 0;
     this.#settle(error);
@@ -114,7 +114,7 @@ class Stock {
 }
 
 /**
- * @param {unknown} count of workers to be kept
+ * @param {unknown} count number of workers to keep
  * @param {Function} caller
  */
 function checkCount(count, caller) {

@@ -1,6 +1,6 @@
 'use strict';
 
-/** Makes a worker that the program does not hear of until it is announced. */
+/** Creates a worker whose creation the program does not observe until it is announced. */
 
 const diagnostics = require('node:diagnostics_channel');
 const { types } = require('node:util');
@@ -12,7 +12,7 @@ const created = diagnostics.channel('worker_threads');
 /**
  * @param {() => any} make
  * @returns {{ worker: any, environmentData: Map<any, any> }} the worker, and this thread's environment data, which
- *   Node shows to nobody
+ * Node does not expose
  */
 function bootUnnoticed(make) {
   /** @type {any} */
@@ -26,7 +26,7 @@ function bootUnnoticed(make) {
     };
   });
   const showCreated = created.hasSubscribers ? shadow(created, 'publish', () => () => {}) : () => {};
-  // Node's tick that emits 'worker' comes between these two.
+  // Node's tick that emits 'worker' runs between these two.
   let showEvents = () => {};
   process.nextTick(() => {
     showEvents = shadow(process, 'emit', (original) => {
@@ -56,7 +56,7 @@ function bootUnnoticed(make) {
  * @param {any} object
  * @param {string} name
  * @param {(original: any) => (this: any, ...args: any[]) => any} make
- * @returns {() => void} takes it back
+ * @returns {() => void} restores the original
  */
 function shadow(object, name, make) {
   const before = Object.getOwnPropertyDescriptor(object, name);
@@ -73,7 +73,7 @@ function shadow(object, name, make) {
 }
 
 /**
- * Tells the program of the worker, as Node does when it makes one.
+ * Announces the worker to the program, as Node does on creation.
  * @param {any} worker
  */
 function announce(worker) {

@@ -13,7 +13,7 @@ const spares = require('./spares');
 
 const NodeWorker = /** @type {typeof import('node:worker_threads').Worker} */ (nodes.Worker);
 
-/** Node's own class, for where there are no lanes: all starts are cold. */
+/** Node's own class, used where there are no lanes: all starts are cold. */
 class PlainWorker extends NodeWorker {
   /**
    * @param {number} count
@@ -26,8 +26,8 @@ class PlainWorker extends NodeWorker {
 Object.defineProperty(PlainWorker, 'name', { value: 'Worker' });
 
 /**
- * Makes the Worker class of this process: Node's own, with lanes under its messages. Node's own class itself
- * where there are none.
+ * Creates the Worker class of this process: Node's own, with messages carried by lanes. If there are none, Node's
+ * own class.
  */
 function makeWorkerClass() {
   const loaded = supported ? loadAddon() : null;
@@ -87,7 +87,7 @@ function makeWorkerClass() {
     }
 
     /**
-     * Keeps so many spares for workers made with `{ warm: true }` and, but for that, the same options.
+     * Keeps `count` spares for workers created with `{ warm: true }` and otherwise the same options.
      * @param {number} count
      * @param {import('node:worker_threads').WorkerOptions} [options]
      * @returns {Promise<void>}
@@ -114,7 +114,7 @@ function makeWorkerClass() {
           channel.receiveFromPort({ data, type, ports: undefined });
         },
       });
-      // As Node does with its port: the last listener's leave stops the delivery until the next one comes.
+      // As Node does with its port: removing the last listener stops delivery until the next one is added.
       this.on('newListener', (name) => {
         if (name === 'message' && this.listenerCount('message') === 0) channel.setStarted(true);
       });
@@ -130,7 +130,7 @@ function makeWorkerClass() {
      */
     postMessage(value, _transfer) {
       const channel = #channel in this ? this.#channel : null;
-      // Almost all messages: rest parameters would make an array for each.
+      // The common case; rest parameters would allocate an array per message.
       if (arguments.length === 1 && channel !== null && channel.post(value)) return;
       if (channel !== null) channel.postWithArguments(arguments);
       else Reflect.apply(super.postMessage, this, arguments);
@@ -157,7 +157,7 @@ function makeWorkerClass() {
  * @returns {import('./channel').Side}
  */
 function parentSide(worker, port) {
-  // Node's own listener on the port does more than emit when files are watched.
+  // In watch mode, Node's own listener on the port does more than emit.
   const isWatched = process.env.WATCH_REPORT_DEPENDENCIES !== undefined;
   return {
     port,
@@ -170,7 +170,7 @@ function parentSide(worker, port) {
       try {
         worker.emit('message', value);
       } catch (error) {
-        // As for listeners of a port: the next message is not held up.
+        // As for listeners of a port: the next message is not delayed.
         process.nextTick(() => {
           throw error;
         });
@@ -183,5 +183,5 @@ function parentSide(worker, port) {
 }
 
 module.exports.Worker = makeWorkerClass();
-/** False where Node's own class serves. */
+/** False if Node's own class is used. */
 module.exports.hasLanes = module.exports.Worker !== PlainWorker;
