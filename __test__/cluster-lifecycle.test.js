@@ -185,7 +185,7 @@ test('a worker is disconnected before it exits, although its death is seen with 
   assert.ok(result.at(-1).endsWith('0 left'), result.join());
 });
 
-test('50 rounds of fork and kill leave no descriptor, process or worker', async (t) => {
+test('20 rounds of fork and kill leave no descriptor, process or worker', async (t) => {
   const { result, stderr } = await play(t, {
     async primary({ cluster, forkListening, once, get, until, descriptors }) {
       const round = async (policy) => {
@@ -199,7 +199,7 @@ test('50 rounds of fork and kill leave no descriptor, process or worker', async 
       cluster.schedulingPolicy = 'rr';
       await round();
       const before = descriptors();
-      for (let i = 0; i < 50; i++) await round();
+      for (let i = 0; i < 20; i++) await round();
       await until(() => descriptors() <= before);
       return Object.keys(cluster.workers);
     },

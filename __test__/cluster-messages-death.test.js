@@ -12,7 +12,7 @@ const path = require('node:path');
 const { test } = require('node:test');
 const { play } = require('./support/scenario');
 
-const ROUNDS = 200;
+const ROUNDS = 80;
 const AT_ONCE = 2;
 
 test(`${ROUNDS} workers are killed at full speed`, async (t) => {
