@@ -47,16 +47,16 @@ class Lending {
    */
   take(at) {
     const native = this.#native;
-    const length = native.payloadLength(at);
-    if (length === 0) return undefined;
     const redeemed = this.#hasLent ? native.redeemPayload(at) : null;
     if (redeemed !== null) {
-      if (length === this.#length) {
+      if (redeemed.byteLength === this.#length) {
         this.#lent = Math.max(this.#lent - 1, 0);
         this.#lend();
       }
       return redeemed;
     }
+    const length = native.payloadLength(at);
+    if (length === 0) return undefined;
     const bytes = allocate(length);
     if (!native.takePayload(at, bytes)) return undefined;
     if (length === this.#length) {

@@ -10,6 +10,7 @@ use std::mem;
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, PoisonError};
 
+use super::cold_copy;
 use crate::sync::{Mutex, MutexGuard};
 
 /// The free pieces, of all lenders in one direction.
@@ -86,7 +87,8 @@ impl Loan {
             Place::Lent { memory, is_filled } => {
                 // SAFETY: as many bytes, which stay the lender's to lend while the lock is held; JavaScript knows nothing
                 // of them, so they are not part of the payload.
-                unsafe { ptr::copy_nonoverlapping(payload.as_ptr(), memory.0.as_ptr(), self.len) };
+                // Its last owner was a garbage collector: no cache has it any more.
+                unsafe { cold_copy::copy(payload, memory.0) };
                 *is_filled = true;
             }
             Place::Moved(bytes) => bytes.copy_from_slice(payload),

@@ -3,6 +3,7 @@
 //! The producer and the consumer of records are JavaScript (`lib/link/`), which writes and reads the same
 //! control words; the doorbell, the overflow and the model that loom checks are here.
 
+pub mod cold_copy;
 pub mod control;
 pub mod doorbell;
 pub mod lane;
