@@ -1,8 +1,8 @@
 'use strict';
 
 /**
- * Node's own cluster object. Untyped: what it consists of depends on the process, and we use what its types
- * leave out.
+ * Node's own cluster object. Untyped, since its members depend on the process, and some of those used here are
+ * undocumented.
  * @type {any}
  */
 const builtin = require('node:cluster');

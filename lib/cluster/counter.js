@@ -11,25 +11,25 @@ const ACCEPTED_FROM = 3;
 /** @typedef {{ count: number, isFull: boolean, onFull: (isFull: boolean) => void }} Tracked */
 
 /**
- * Keeps a worker's numbers on the scoreboard, where the primary and the other workers see them. `net.Server`
- * counts its connections in `_connections`; we look at it after each change: when the listening handle has
- * delivered a connection, and in `_emitCloseIfDrained`, which follows the end of each. (An accessor in place of
- * `_connections` would be simpler, but makes V8 give up on the shape of the server object, which slows down each
- * use of it.)
+ * Maintains a worker's counters on the scoreboard, where the primary and the other workers read them. `net.Server`
+ * counts its connections in `_connections`; that is read after each change: when the listening handle has delivered
+ * a connection, and in `_emitCloseIfDrained`, which is called when one ends. (An accessor in place of
+ * `_connections` would be simpler, but turns the server into a dictionary-mode object, which slows down every
+ * access to it.)
  */
 class ConnectionCounter {
   #board;
   /** @type {WeakMap<any, Tracked>} */
   #tracked = new WeakMap();
 
-  /** @param {Int32Array} board this worker's counters; written from here only */
+  /** @param {Int32Array} board counters of this worker; no one else writes them */
   constructor(board) {
     this.#board = board;
   }
 
   /**
-   * Counts HTTP requests from their headers' arrival to the end of the response, whatever ends it. That costs
-   * each request something, so it begins when somebody first asks for the number.
+   * Counts HTTP requests, from the arrival of their headers until the response is closed for whatever reason. This
+   * has a cost per request, so it starts only when the number is first read.
    */
   trackRequests() {
     const board = this.#board;
@@ -43,10 +43,11 @@ class ConnectionCounter {
   }
 
   /**
-   * Follows a server that has begun to listen.
+   * Tracks a server that has started to listen.
    * @param {any} server
-   * @param {any} handle what it listens with
-   * @param {(isFull: boolean) => void} onFull told when the server reaches and leaves its `maxConnections`
+   * @param {any} handle its listening handle
+   * @param {(isFull: boolean) => void} onFull called when the server reaches `maxConnections`, and when it is below
+   * again
    */
   track(server, handle, onFull) {
     const board = this.#board;
@@ -58,10 +59,11 @@ class ConnectionCounter {
     this.#update(server, tracked);
     const update = () => this.#update(server, tracked);
     const { onconnection, fd } = handle;
-    // For the socket's gate; handles that the hub feeds have no descriptor.
+    // For the gate of a shared socket; handles fed by the hub have no descriptor.
     const from = fd === undefined ? 0 : fd + 1;
     handle.onconnection = function onConnection(/** @type {any[]} */ ...args) {
-      // At once: what listens for connections may block. The update below corrects it when there is none.
+      // Counted before the call, since a connection listener may block. `update` corrects the count if there was no
+      // connection.
       tracked.count++;
       board[CONNECTIONS]++;
       board[ACCEPTED]++;

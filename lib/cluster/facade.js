@@ -5,8 +5,8 @@ const builtin = require('./builtin');
 const primary = require('./primary');
 
 /**
- * An object that is the builtin cluster in all respects (same workers, same events) but for what we do
- * better. Libraries that ask the builtin for its workers see those forked here.
+ * Returns an object that behaves as the builtin cluster (same workers, same events) except for what manycore
+ * replaces. Libraries that use the builtin see the workers forked through this object.
  */
 function makeFacade() {
   const facade = Object.create(EventEmitter.prototype);

@@ -3,17 +3,17 @@
 const net = require('node:net');
 
 /**
- * Node's classes of handles for TCP and Unix connections, for which there is no public way: each is read off
- * the first connection of its kind, that a socket has opened.
+ * Node's handle classes for TCP and Unix connections, which are not public: each is taken from the first connection
+ * of its kind, which is opened through a socket.
  * @type {{ tcp?: any, unix?: any }}
  */
 const classes = {};
 
 /**
- * A handle for an accepted connection, as a server handle passes to its `onconnection`.
+ * Creates a handle for an accepted connection, like the one a server handle passes to `onconnection`.
  * @param {number} fd
  * @param {boolean} isUnix
- * @returns {any} null when the descriptor cannot be opened; it is still the caller's then
+ * @returns {any} null if the descriptor cannot be opened; the caller still owns it then
  */
 function openHandle(fd, isUnix) {
   const kind = isUnix ? 'unix' : 'tcp';

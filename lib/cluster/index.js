@@ -1,9 +1,9 @@
 'use strict';
 
 /**
- * The cluster API. Node's own cluster module hosts the processes and their events; accepting and scheduling
- * connections is ours. In a worker, and in a primary under `manycore/register`, the builtin object itself is
- * what is exported; elsewhere it is a facade, so that `require('manycore')` leaves the builtin as it is.
+ * The cluster API. Node's cluster module manages processes and events; manycore accepts and schedules connections.
+ * In a worker, and in a primary under `manycore/register`, the builtin object itself is exported; elsewhere a
+ * facade, so that `require('manycore')` leaves the builtin unchanged.
  */
 
 const builtin = require('./builtin');

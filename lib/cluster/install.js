@@ -7,8 +7,8 @@ const { loadAddon } = require('../core/addon');
 let installed = false;
 
 /**
- * Makes the builtin cluster module ours for the whole process, for `require`, `import` and Node itself.
- * In a worker there is nothing to do: its preload has done it.
+ * Replaces the builtin cluster module for the whole process: for `require`, `import` and Node itself. Does nothing
+ * in a worker, where the preload has done it.
  */
 function install() {
   if (installed || !builtin.isPrimary || loadAddon() === null) return;

@@ -1,9 +1,9 @@
 'use strict';
 
 /**
- * `request`, `call` and `onRequest` between a cluster's primary and a worker: an endpoint over lanes of their own,
- * which the worker inherits beside those of messages. It lives as long as Node's channel is connected. A blocked side,
- * whose event loop tells it nothing, asks the system every few milliseconds whether the other one is still there.
+ * `request`, `call` and `onRequest` between a cluster's primary and a worker: an endpoint with its own lanes, which
+ * the worker inherits beside those for messages. It lives as long as Node's channel is connected. A blocked side,
+ * whose event loop does not run, checks every few milliseconds whether the other process still exists.
  */
 
 const { AdvancedEncoder } = require('../link/advanced-encoder');
@@ -21,14 +21,14 @@ const { clone } = require('./ipc-formats');
  * @property {typeof import('../native/index')} addon
  * @property {import('../native/index').ProcessLink} link
  * @property {any} target `process`, or the worker's ChildProcess in the primary
- * @property {(error: Error) => void} onCorrupt told when the other side broke the link
- * @property {() => void} assist does for a blocked caller what else cannot wait until its event loop turns
+ * @property {(error: Error) => void} onCorrupt called when the other side has corrupted the link
+ * @property {() => void} assist work to do while a caller blocks the event loop
  */
 
 class ProcessEndpoint {
   #options;
   #watch;
-  /** Made when this side first asks or answers. @type {CallLink | undefined} */
+  /** Created on the first request or handler of this side. @type {CallLink | undefined} */
   #link;
   #isClosed = false;
 
@@ -46,17 +46,17 @@ class ProcessEndpoint {
 
   /** @param {import('../link/call-server').Handler | null} handler */
   setHandler(handler) {
-    // What keeps the event loop alive is Node's channel.
+    // Node's channel keeps the event loop alive.
     if (!this.#isClosed) this.link().setHandler(handler, false);
   }
 
-  /** The channel is disconnected. */
+  /** Called when the channel is disconnected. */
   close() {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#link?.close();
     this.#options.link.close();
-    // Not left to the garbage collector: a primary outlives very many workers.
+    // Not left to the garbage collector: a primary outlives any number of workers.
     this.#watch.close();
   }
 
@@ -93,9 +93,9 @@ class ProcessEndpoint {
 }
 
 /**
- * Gives an object the methods, and what they work by.
+ * Gives a worker object the request methods and their endpoint.
  * @param {object} worker
- * @param {Options | null} options null: there are no lanes, and the methods say so
+ * @param {Options | null} options null if there are no lanes; the methods then throw
  */
 function giveCalls(worker, options) {
   giveMethods(worker);

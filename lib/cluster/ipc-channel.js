@@ -1,21 +1,21 @@
 'use strict';
 
-/** Node's own channel, beside the lanes of `Ipc`: what is sent by it, taken out of it, and delivered. */
+/** Node's own channel beside the lanes of `Ipc`: sending on it, intercepting it, and delivering messages. */
 
 const { COMMAND, isInternal } = require('./ipc-messages');
 const { reviveAll } = require('../link/travellers');
 
-/** On the options of a call that is Node's business, now or when Node makes it again from its queue. */
+/** Marks the options of a send that Node handles, now or when it repeats the send from its queue. */
 const kForNode = Symbol('kForNode');
 
 /**
  * @typedef {object} Hooks
- * @property {() => boolean} isSending whether messages go by the lane
+ * @property {() => boolean} isSending whether messages are sent through the lane
  * @property {(message: any, callback: any) => boolean} post
  * @property {(message: any, handle: any, options: any, callback: any) => boolean} postWithHandle
- * @property {() => void} disconnect what was postponed, at once
- * @property {() => boolean} isPostponed whether a disconnect waits already
- * @property {() => boolean} mayDisconnect false: not yet
+ * @property {() => void} disconnect performs a postponed disconnect at once
+ * @property {() => boolean} isPostponed whether a disconnect is pending
+ * @property {() => boolean} mayDisconnect false to postpone the disconnect
  * @property {(message: any, handle: any) => void} onInternal
  */
 
@@ -34,7 +34,7 @@ class Channel {
       disconnect: target.disconnect,
       _disconnect: target._disconnect,
     };
-    // What comes before the lanes are open is delivered by Node.
+    // Messages that arrive before the lanes are open are delivered by Node.
     const { emit } = target;
     this.#ownEmit = Object.hasOwn(target, 'emit') ? emit : undefined;
     this.#emit = function early(/** @type {any} */ name, /** @type {any[]} */ ...args) {
@@ -50,16 +50,16 @@ class Channel {
     });
   }
 
-  /** From here on nothing comes that Node delivers. */
+  /** From now on Node delivers no messages. */
   endEarly() {
-    // A program's own, put before it meanwhile, still calls it.
+    // If the program has replaced `emit` meanwhile, its function still calls ours.
     if (this.#target.emit !== this.#emit) return;
     if (this.#ownEmit === undefined) delete this.#target.emit;
     else this.#target.emit = this.#ownEmit;
   }
 
   /**
-   * Sends by the channel itself.
+   * Sends on the channel itself.
    * @param {any} message
    * @param {any} [handle]
    * @param {any} [options]
@@ -71,7 +71,7 @@ class Channel {
   }
 
   /**
-   * Sends a command to the other side's `Ipc`.
+   * Sends a command to the `Ipc` of the other side.
    * @param {{ open?: true, mark?: number, lost?: number }} command
    */
   command(command) {
@@ -79,7 +79,7 @@ class Channel {
   }
 
   /**
-   * Takes messages, and the end of the channel, to the hooks.
+   * Routes messages and disconnects to the hooks.
    * @param {Hooks} hooks
    */
   hook(hooks) {
@@ -92,7 +92,7 @@ class Channel {
       /** @type {any} */ options,
       /** @type {any} */ callback,
     ) {
-      // The usual call, without what Node does about the others.
+      // Fast path for the usual call.
       if (handle === undefined && options === undefined && callback === undefined) {
         if (hooks.isSending() && this === target && target.connected && isValue(message)) {
           return hooks.post(message, undefined);
@@ -106,7 +106,7 @@ class Channel {
       /** @type {any} */ options,
       /** @type {any} */ callback,
     ) {
-      // Acknowledgements of handles, which are Node's own, have a boolean.
+      // Acknowledgements of handles, which are Node's own, pass a boolean.
       if (typeof options === 'boolean' || options?.[kForNode]) {
         return native._send.call(this, message, handle, options, callback);
       }
@@ -117,7 +117,7 @@ class Channel {
       return hooks.post(message, callback);
     };
     target.disconnect = function disconnect() {
-      // Once more, or because the other side has gone: nothing is waited for.
+      // A second call, or the other side is gone: nothing is waited for.
       if (hooks.isPostponed()) return hooks.disconnect();
       return native.disconnect.call(this);
     };
@@ -128,7 +128,7 @@ class Channel {
   }
 
   /**
-   * Calls back before and after Node handles the end of the channel.
+   * Calls `before` and `after` around Node's handling of the end of the channel.
    * @param {() => void} before
    * @param {() => void} after
    */
@@ -139,7 +139,7 @@ class Channel {
     );
     const handle = key === undefined ? undefined : target[key];
     const read = handle?.onread;
-    // Elsewhere, a disconnect waits for nothing.
+    // Without this internal, a disconnect does not wait.
     if (typeof read !== 'function') return before();
     handle.onread = function onread(/** @type {ArrayBuffer | undefined} */ arrayBuffer) {
       if (!arrayBuffer) before();
@@ -156,7 +156,7 @@ function isValue(message) {
   return type === 'object' || type === 'string' || type === 'number' || type === 'boolean';
 }
 
-/** @param {any} options as `_send` is given them */
+/** @param {any} options options of `_send` */
 function forNode(options) {
   return { swallowErrors: false, ...options, [kForNode]: true };
 }

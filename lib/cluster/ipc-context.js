@@ -1,23 +1,24 @@
 'use strict';
 
 /**
- * What a listener enters with `AsyncLocalStorage.enterWith()` ends with its message, as in Node, although many
- * messages are delivered in one call from the event loop.
+ * A context entered by a listener with `AsyncLocalStorage.enterWith()` ends with its message, as in Node, even
+ * though many messages are delivered in one call from the event loop.
  */
 
 const { executionAsyncResource } = require('node:async_hooks');
 const { inContextOfNow, keepsContextInFrames } = require('../threads/node-internals');
 
 /**
- * Makes a function run where nothing is left of what it entered at earlier calls.
+ * Makes a function run in a context without anything entered by earlier calls.
  * @template T
- * @param {() => T} run called from one native callback, always the same
+ * @param {() => T} run called from one and the same native callback
  * @returns {() => T}
  */
 function inFreshContext(run) {
   if (keepsContextInFrames) return inContextOfNow(run);
-  // Older versions keep it as properties of the resource that the call belongs to, the same at each call. Looking
-  // for them after each message would cost as much as the message: their being set is noticed.
+  // Older versions store contexts as properties of the current async resource, which is the same object for each
+  // call. Searching it after each message would cost as much as the message itself; instead, writes to it are
+  // detected.
   let isTouched = false;
   /** @type {any} */
   let watched;

@@ -1,8 +1,8 @@
 'use strict';
 
 /**
- * The two forms of Node's channel between processes, `serialization: 'json'` and `'advanced'`: how a lane encodes
- * values under each, and how those are carried that only the platform can serialize.
+ * The two serialization formats of Node's IPC channel, `'json'` and `'advanced'`: how a lane encodes values under
+ * each, and how values are carried that only the platform can serialize.
  */
 
 const v8 = require('node:v8');
@@ -14,15 +14,16 @@ const { JsonEncoder } = require('../link/json-encoder');
 /**
  * @typedef {object} Format
  * @property {() => Encoder} makeEncoder
- * @property {(message: any) => any} serialize makes of a message what the lane can carry; throws as Node's does
+ * @property {(message: any) => any} serialize converts a message into a value that the lane can carry; throws the
+ * same errors as Node
  * @property {(serialized: any) => any} deserialize
  */
 
-/** What stands before an object of the runtime's own: views are written by their bytes, others by properties. */
+/** Tag before a host object: views are written as bytes, other objects by their properties. */
 const VIEW = 0;
 const OTHER = 1;
 
-/** @type {Record<string, new (...args: any[]) => any>} their hooks for such objects are not in their types */
+/** @type {Record<string, new (...args: any[]) => any>} their hooks for host objects are missing from the types */
 const { DefaultSerializer, DefaultDeserializer } = /** @type {any} */ (v8);
 
 class Serializer extends DefaultSerializer {
@@ -41,7 +42,10 @@ class Deserializer extends DefaultDeserializer {
   }
 }
 
-/** Throws for what cannot be cloned what structured clone throws, not a plain Error as Node's channel does. */
+/**
+ * Throws the same error as structured clone for values that cannot be cloned, not a plain Error as Node's channel
+ * does.
+ */
 class CloningSerializer extends Serializer {
   /** @param {string} message */
   _getDataCloneError(message) {
@@ -66,7 +70,7 @@ function serializeBy(serializer, value) {
 /** @type {Format} */
 const json = {
   makeEncoder: () => /** @type {any} */ (new JsonEncoder()),
-  // Of what JSON leaves out, nothing is left.
+  // Values that JSON omits are sent as an empty string.
   serialize: (message) => JSON.stringify(message) ?? '',
   deserialize: (text) => (text === '' ? undefined : JSON.parse(text)),
 };
@@ -82,7 +86,7 @@ const advanced = {
   },
 };
 
-/** What requests are serialized by, whatever the channel's format. */
+/** Serializer of requests, whatever the format of the channel. */
 const clone = {
   serialize: (/** @type {any} */ value) => serializeBy(new CloningSerializer(), value),
   deserialize: advanced.deserialize,

@@ -1,8 +1,8 @@
 'use strict';
 
 /**
- * How the lanes between a primary and a worker come about, of messages (`Ipc`) and of requests (`ipc-calls`): made by
- * the primary for a worker, inherited and adopted by the worker.
+ * Set-up of the lanes between a primary and a worker, for messages (`Ipc`) and requests (`ipc-calls`): created by
+ * the primary, inherited and adopted by the worker.
  */
 
 const builtin = require('./builtin');
@@ -10,15 +10,15 @@ const { loadAddon } = require('../core/addon');
 const { COMMAND } = require('./ipc-messages');
 const settings = require('../link/settings');
 
-/** Room for bursts, each way; memory is taken as it is used. Powers of two. */
+/** Room for bursts in each direction, powers of two; memory is committed as it is used. */
 const MESSAGE_LANE_BYTES = 8 * 1024 * 1024;
 const CALL_LANE_BYTES = 256 * 1024;
 
 /** @typedef {{ messages: import('../native/index').ProcessLink, calls: import('../native/index').ProcessLink }} Links */
 
 /**
- * Lanes for a worker that is about to be forked. Null when there are no means left for them: Node's channel does
- * without.
+ * Creates the lanes for a worker that is about to be forked. Returns null if resources have run out; Node's channel
+ * is then used alone.
  * @param {import('../core/addon').Binding} addon
  * @returns {Links | null}
  */
@@ -34,7 +34,7 @@ function create(addon) {
 }
 
 /**
- * The descriptors that the worker inherits, in the order in which `attachPrimary` takes them.
+ * Returns the descriptors the worker inherits, in the order in which `attachPrimary` takes them.
  * @param {Links | null} links
  */
 function fdsOf(links) {
@@ -47,23 +47,23 @@ function close(links) {
   links?.calls.close();
 }
 
-/** @param {any} settings of the cluster */
+/** @param {any} settings `cluster.settings` */
 function formatOf(settings) {
   return settings.serialization === 'advanced' ? 'advanced' : 'json';
 }
 
 /**
- * In the primary: puts the lanes under a worker's messages.
+ * In the primary: routes a worker's messages through the lanes.
  * @param {import('../core/addon').Binding} addon
  * @param {Links | null} links
- * @param {any} worker that has just been forked
+ * @param {any} worker a worker that has just been forked
  * @param {string} format
  */
 function attachWorker(addon, links, worker, format) {
   links?.messages.passed();
   links?.calls.passed();
   const { process: child } = worker;
-  // Without a channel it could not be started.
+  // Without a channel the process failed to start.
   if (links === null || !child.channel) {
     close(links);
     require('./ipc-calls').giveCalls(worker, null);
@@ -74,7 +74,7 @@ function attachWorker(addon, links, worker, format) {
 }
 
 /**
- * In a worker: adopts its side.
+ * In a worker: adopts the worker's ends of the lanes.
  * @param {number} firstFd
  * @param {string} format
  */
@@ -82,7 +82,7 @@ function attachPrimary(firstFd, format) {
   if (!process.connected) return;
   const addon = loadAddon();
   if (addon === null) {
-    // Or the primary's requests would wait for an answer for ever.
+    // Otherwise the primary's requests would wait forever.
     /** @type {any} */ (process)._send({ cmd: COMMAND, absent: true }, null, { swallowErrors: true });
     return;
   }
@@ -115,8 +115,8 @@ function start({ links, worker, ...options }, format) {
 }
 
 /**
- * An error of a worker's link is an 'error' of the worker where somebody listens for those, else a warning: it must
- * not end the primary.
+ * Emits an error of a worker's link as 'error' on the worker if there is a listener; otherwise as a warning, since
+ * it must not crash the primary.
  * @param {any} worker
  * @param {Error} error
  */

@@ -1,42 +1,45 @@
 'use strict';
 
 /**
- * Brings what comes by Node's channel into the order of the lane. Marks are numbered on the channel; in the lane
- * they are met one after the other, so that the n-th is number n. What the other side writes is not trusted: marks
- * that make no sense are never waited for, or never come, and then only its own messages wait.
+ * Orders what arrives on Node's channel relative to the lane. Marks are numbered on the channel; in the lane, the
+ * n-th marker stands for mark n. The other side is not trusted: invalid marks are never waited for or never arrive,
+ * and then only its own messages are held up.
  */
 
 class Marks {
-  /** Of those sent. */
+  /** Number of marks sent. */
   #sent = 0;
-  /** Of those met in the lane. */
+  /** Number of markers met in the lane. */
   #met = 0;
-  /** Handles, or nothing, whose markers have not been met, by their number. @type {Map<number, any>} */
+  /**
+   * Arrived marks whose markers have not been met, by number; the value is the handle, if any.
+   * @type {Map<number, any>}
+   */
   #held = new Map();
-  /** Numbers of marks that do not come. @type {Set<number>} */
+  /** Numbers of marks that will not arrive. @type {Set<number>} */
   #lost = new Set();
-  /** Whether the next message is the one for `#handle`. */
+  /** Whether the next message belongs to `#taken`. */
   #isForMessage = false;
   /** @type {{ handle: any, isLost: boolean }} */
   #taken = NONE;
-  /** Nothing comes any more. */
+  /** Nothing more will arrive. */
   #isOver = false;
 
-  /** Whether the marker met last waits for its mark. */
+  /** Whether the last marker met is waiting for its mark. */
   isAwaiting = false;
 
-  /** The number of a mark to be sent. */
+  /** Returns the number of the next mark to be sent. */
   next() {
     return ++this.#sent;
   }
 
-  /** The mark was not sent after all. */
+  /** Reverts `next`: the mark was not sent. */
   takeBack() {
     this.#sent--;
   }
 
   /**
-   * Takes what came by the channel. True when the lane need not wait any longer.
+   * Handles a mark that arrived on the channel. Returns true if the lane no longer has to wait.
    * @param {any} command
    * @param {any} handle
    */
@@ -48,8 +51,8 @@ class Marks {
   }
 
   /**
-   * Meets a marker in the lane.
-   * @param {boolean} isForMessage whether the message that follows goes with what came by the channel
+   * Handles a marker in the lane.
+   * @param {boolean} isForMessage whether the next message in the lane belongs to the handle sent on the channel
    */
   meet(isForMessage) {
     this.#met++;
@@ -58,20 +61,20 @@ class Marks {
     this.#take();
   }
 
-  /** What came with the message that is delivered now. */
+  /** Returns the handle of the message being delivered. */
   takeHandle() {
     const taken = this.#taken;
     this.#taken = NONE;
     return taken;
   }
 
-  /** Waits for nothing any more. */
+  /** Stops waiting: no more marks will arrive. */
   giveUp() {
     this.#isOver = true;
     if (this.isAwaiting) this.#take();
   }
 
-  /** Closes handles that have no message. */
+  /** Closes the handles whose messages have not arrived. */
   close() {
     for (const handle of this.#held.values()) if (handle) discard(handle);
     this.#held.clear();
@@ -98,8 +101,8 @@ class Marks {
 const NONE = { handle: undefined, isLost: false };
 
 /**
- * Closes a handle that goes to nobody.
- * @param {any} handle a socket, a server, or a handle of the runtime's
+ * Closes a handle that is not delivered to anyone.
+ * @param {any} handle a socket, a server, or one of Node's internal handles
  */
 function discard(handle) {
   if (typeof handle.destroy === 'function') handle.destroy();

@@ -1,22 +1,22 @@
 'use strict';
 
-/** Which messages are Node's own, and what we say to the other side on its channel. */
+/** Classifies Node's internal messages, and defines our own commands on its channel. */
 
 const { constants } = require('node:os');
 
-/** What Node takes for a message of its own, and does not deliver to users. */
+/** Prefix of `cmd` in internal messages, which Node does not deliver to users. */
 const INTERNAL_PREFIX = 'NODE_';
 
 /**
- * Our messages on the channel: `open` when the sender uses its lane from there on, `mark` with or behind what has a
- * marker in the lane, `lost` for a mark that does not come.
+ * `cmd` of our messages on the channel: `open` if the sender uses its lane from now on, `mark` with or after what
+ * has a marker in the lane, `lost` for a mark that will not arrive.
  */
 const COMMAND = 'NODE_MANYCORE';
 
 const { hasOwn, getOwnPropertyDescriptor } = Object;
 
 /**
- * Whether a received message is Node's, by its rule.
+ * Whether a received message is internal, by Node's rule.
  * @param {any} message
  */
 function isInternal(message) {
@@ -24,8 +24,8 @@ function isInternal(message) {
 }
 
 /**
- * Whether a message to be sent is, without running a getter: one that only turns out to be Node's when it has been
- * encoded is sorted out by the receiver.
+ * Whether a message to be sent is internal, without running getters: one that turns out to be internal only after
+ * encoding is sorted out by the receiver.
  * @param {any} message
  */
 function isInternalAtHand(message) {
@@ -38,7 +38,7 @@ function hasPrefix(cmd) {
   return typeof cmd === 'string' && cmd.length > INTERNAL_PREFIX.length && cmd.startsWith(INTERNAL_PREFIX);
 }
 
-/** The error for a message that did not get to the other side, as of a write to its end of a pipe. */
+/** Creates the error for a message that did not reach the other side, like that of a write to a broken pipe. */
 function makeWriteError() {
   return Object.assign(new Error('write EPIPE'), {
     errno: -constants.errno.EPIPE,

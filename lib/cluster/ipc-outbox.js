@@ -1,8 +1,8 @@
 'use strict';
 
 /**
- * What a side of `Ipc` sends by its lane, and what of it waits until the other side has made room: records, and the
- * callbacks of the messages that they are of.
+ * Sending side of `Ipc`: records sent through the lane, those waiting for room, and the callbacks of their
+ * messages.
  */
 
 const { LaneSender } = require('../link/lane-sender');
@@ -10,32 +10,35 @@ const { Kind } = require('../link/layout');
 const { Spill } = require('../link/spill');
 const { makeWriteError } = require('./ipc-messages');
 
-/** As Node's: `send` returns false when more than this waits to be taken by the other side. */
+/** As in Node: `send` returns false when more bytes than this are waiting. */
 const HIGH_WATER_BYTES = 128 * 1024;
 
 /**
  * @typedef {object} Options
  * @property {import('../native/index').LaneSender} end
- * @property {import('../native/index').LaneReceiver} bell the end whose bell tells of room
+ * @property {import('../native/index').LaneReceiver} bell the receiver whose bell signals room in the lane
  * @property {import('./ipc-formats').Format} format
- * @property {any} control of Node's channel, which keeps the process alive
- * @property {() => void} onFlushed nothing waits any more
- * @property {() => void} onCorrupt the other side is where it cannot be
+ * @property {any} control the control object of Node's channel, which keeps the process alive
+ * @property {() => void} onFlushed called when no record waits for room any more
+ * @property {() => void} onCorrupt called when the other side's position is invalid
  */
 
 class Outbox {
   #spill = new Spill();
   #highWaterBytes = HIGH_WATER_BYTES;
-  /** Who waits until there is less. @type {((isOpen: boolean) => void)[]} */
+  /** Resolve functions of `drained()`. @type {((isOpen: boolean) => void)[]} */
   #draining = [];
   #sender;
   #options;
-  /** Records wait for room: this process stays alive for them. */
+  /** Whether records wait for room and keep this process alive. */
   #isHolding = false;
   #isClosed = false;
-  /** What has been moved for a blocked caller has not been told of yet. */
+  /** Whether records were moved for a blocked caller and their completion has not been reported yet. */
   #isAssisted = false;
-  /** Callbacks of messages that wait for room. @type {{ at: number, callback: (error: Error | null) => void }[]} */
+  /**
+   * Callbacks of messages waiting for room, with the position of their last record.
+   * @type {{ at: number, callback: (error: Error | null) => void }[]}
+   */
   #waiting = [];
 
   /** @param {Options} options */
@@ -50,18 +53,18 @@ class Outbox {
     return this.#sender.isSpilling;
   }
 
-  /** @param {number} bytes waiting for room from which on the program is to hold back */
+  /** @param {number} bytes number of waiting bytes from which on the program should pause */
   setHighWaterMark(bytes) {
     this.#highWaterBytes = bytes;
     this.#tellDrained();
   }
 
-  /** Whether the program is to hold back. */
+  /** Whether the program should pause. */
   get needsDrain() {
     return this.#spill.bytes >= this.#highWaterBytes;
   }
 
-  /** Fulfilled when it may go on; with false when nothing is sent any more. */
+  /** Resolves when the program may resume; to false if nothing is sent any more. */
   async drained() {
     if (!this.needsDrain) return true;
     return new Promise((resolve) => this.#draining.push(resolve));
@@ -72,16 +75,16 @@ class Outbox {
     for (const resolve of this.#draining.splice(0)) resolve(true);
   }
 
-  /** Bytes that have been sent and not been received yet. */
+  /** Bytes sent that have not been received yet. */
   get bufferedAmount() {
-    // The other side's position is what it says.
+    // The position is written by the other side and may be invalid.
     return Math.max(0, this.#sender.bufferedAmount) + this.#spill.bytes;
   }
 
   /**
    * @param {any} message
    * @param {any} callback
-   * @returns {boolean} false: hold back
+   * @returns {boolean} false if the program should pause
    */
   post(message, callback) {
     if (!this.#sender.send(message)) {
@@ -99,7 +102,7 @@ class Outbox {
   }
 
   /**
-   * Keeps the place of what goes by Node's channel.
+   * Writes a marker for something sent on Node's channel.
    * @param {number} kind
    */
   sendMarker(kind) {
@@ -108,9 +111,9 @@ class Outbox {
   }
 
   /**
-   * After a record was sent while some wait.
+   * Called after a record was sent while some are waiting for room.
    * @param {any} callback
-   * @returns {boolean} false: hold back
+   * @returns {boolean} false if the program should pause
    */
   awaitRoom(callback) {
     const { bell, control, onCorrupt } = this.#options;
@@ -141,9 +144,7 @@ class Outbox {
     this.#options.onFlushed();
   }
 
-  /**
-   * Moves what waits while this thread is blocked. What is to be told of it is told by the event loop.
-   */
+  /** Moves waiting records while this thread is blocked. Callbacks are left to the event loop. */
   assist() {
     if (!this.#isHolding || this.#isAssisted || this.#isClosed) return;
     if (!this.#sender.flush()) return;
@@ -161,7 +162,7 @@ class Outbox {
     this.#options.control.unrefCounted();
   }
 
-  /** Drops what waits: it does not get to the other side any more. */
+  /** Drops the waiting records, which can no longer be sent. */
   close() {
     if (this.#isClosed) return;
     this.#isClosed = true;

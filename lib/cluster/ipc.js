@@ -1,16 +1,17 @@
 'use strict';
 
 /**
- * One side of the messages between a cluster's primary and a worker: two lanes in shared memory, and Node's own
+ * One side of the messages between a cluster's primary and a worker: two lanes in shared memory, with Node's own
  * channel beside them.
  *
- * A worker that has come up with us says on the channel that it sends by its lane from there on, and the primary
- * answers the same. Before that, and with a worker that never says so, the channel serves alone. Then values go by
- * the lane, in the order of the calls. What only the channel can carry goes there: handles, and the messages by which
- * Node's cluster works. A numbered mark goes with or behind it, and a marker in the lane keeps its place: the n-th
- * marker is for mark n.
+ * A worker with lanes announces on the channel that it uses its lane from then on, and the primary answers with the
+ * same. Before that, and with a worker that never does so, only the channel is used. Afterwards, values are sent
+ * through the lane, in call order. What only the channel can carry still goes there: handles, and the internal
+ * messages of Node's cluster. A numbered mark is sent with or after each of those, and a marker in the lane holds
+ * its place: the n-th marker stands for mark n.
  *
- * The channel stays what tells whether the other side is there, keeps this process alive, and is disconnected.
+ * The channel continues to detect whether the other side is there, to keep this process alive, and to be
+ * disconnected.
  */
 
 const { LaneReceiver } = require('../link/lane-receiver');
@@ -24,9 +25,9 @@ const { Marks } = require('./ipc-marks');
 const { COMMAND, isInternalAtHand } = require('./ipc-messages');
 const { Outbox } = require('./ipc-outbox');
 
-/** Messages delivered before the event loop has its turn. */
+/** Maximum number of messages delivered before returning to the event loop. */
 const MESSAGES_PER_DRAIN = runTicks === undefined ? 1 : 1000;
-/** More records than a ring holds: so many are read at most to catch up with what was sent before. */
+/** Maximum number of records read to catch up with what was sent earlier; more than a ring holds. */
 const MAX_CATCH_UP = 1 << 20;
 
 /**
@@ -36,8 +37,8 @@ const MAX_CATCH_UP = 1 << 20;
  * @property {any} target `process`, or the worker's ChildProcess in the primary
  * @property {import('./ipc-formats').Format} format
  * @property {boolean} isWorker
- * @property {(error: Error) => void} report told when the other side broke the link
- * @property {() => void} onClose told when the link ends, before the channel is disconnected
+ * @property {(error: Error) => void} report called when the other side has corrupted the link
+ * @property {() => void} onClose called when the link ends, before the channel is disconnected
  */
 
 class Ipc {
@@ -46,24 +47,24 @@ class Ipc {
   #channel;
   #outbox;
   #receiver;
-  /** Handles a record where nothing is left of what a listener entered before. @type {() => boolean} */
+  /** Handles a record in a context without anything entered by earlier listeners. @type {() => boolean} */
   #handleInContext;
   #format;
   #marks = new Marks();
-  /** Messages are sent by the lane. */
+  /** Whether messages are sent through the lane. */
   #isSending = false;
-  /** The other side sends by its lane. */
+  /** Whether the other side sends through its lane. */
   #isReceiving = false;
   #isClosed = false;
-  /** A disconnect waits for what has no room yet. */
+  /** Whether a disconnect waits for records that have no room yet. */
   #isPostponed = false;
-  /** The other side has closed the channel, or has ended. */
+  /** Whether the other side has closed the channel or has ended. */
   #isAlone = false;
-  /** Large buffers are lent to the listeners of a message, not given. */
+  /** Large buffers are lent to message listeners instead of copied. */
   #lendsLarge = false;
-  /** A message of the lane is at its listeners. */
+  /** Whether a message from the lane is being delivered. */
   #isDelivering = false;
-  /** The value of the next record is what `format.serialize` made. */
+  /** Whether the value of the next record was produced by `format.serialize`. */
   #isSerialized = false;
 
   /** @param {Options} options */
@@ -103,7 +104,8 @@ class Ipc {
       mayDisconnect: () => this.#mayDisconnect(),
       onInternal: (message, handle) => {
         if (message?.cmd === COMMAND) this.#onCommand(message, handle);
-        // What was sent before a message of the cluster's comes before it; by the lane, it comes in its turn.
+        // Messages sent before a cluster message are delivered before it; from the lane, it is delivered in order
+        // anyway.
         else if (message?.cmd === 'NODE_CLUSTER' && !this.#isDelivering) this.#catchUp(deliverNow);
       },
     });
@@ -111,14 +113,14 @@ class Ipc {
       () => {
         this.#isAlone = true;
       },
-      // Node closes the channel without a word while a handle waits to be acknowledged.
+      // Node closes the channel silently while a handle is waiting for acknowledgement.
       () => void this.#mayDisconnect(),
     );
-    // The process has ended, and all it has sent is here.
+    // The process has ended, so everything it sent has arrived.
     if (!this.#options.isWorker) this.#target.prependOnceListener('exit', () => this.#catchUp(deliverNow));
   }
 
-  /** Says that this side sends by its lane from here on. */
+  /** Announces that this side sends through its lane from now on. */
   #announce() {
     if (!this.#target.connected) return;
     this.#channel.command({ open: true });
@@ -135,7 +137,7 @@ class Ipc {
   }
 
   /**
-   * A message of Node's own, and a mark behind it.
+   * Posts an internal message of Node, followed by a mark.
    * @param {any} message
    * @param {any} callback
    */
@@ -147,7 +149,7 @@ class Ipc {
   }
 
   /**
-   * The handle goes by the channel, the message by the lane.
+   * Posts a handle on the channel and its message through the lane.
    * @param {any} message
    * @param {any} handle
    * @param {any} options
@@ -160,7 +162,7 @@ class Ipc {
       this.#outbox.sendMarker(Kind.MARKER);
       return result;
     }
-    // Throws for what cannot be serialized, before anything has been sent.
+    // Throws if the message cannot be serialized, before anything is sent.
     const serialized = this.#format.serialize(message);
     const mark = this.#marks.next();
     let result;
@@ -168,7 +170,7 @@ class Ipc {
       const done = (/** @type {Error | null} */ error) => this.#onHandleSent(mark, error, options, callback);
       result = this.#channel.send({ cmd: COMMAND, mark }, handle, { ...options, swallowErrors: false }, done);
     } catch (error) {
-      // Not a handle, or not one that can be sent.
+      // Not a handle, or one that cannot be sent.
       this.#marks.takeBack();
       throw error;
     }
@@ -190,7 +192,7 @@ class Ipc {
   }
 
   /**
-   * @param {any} command from the other side's Ipc
+   * @param {any} command a command from the `Ipc` of the other side
    * @param {any} handle
    */
   #onCommand(command, handle) {
@@ -213,7 +215,7 @@ class Ipc {
     const receiver = this.#receiver;
     try {
       for (;;) {
-        // What comes serialized is made into other objects, which keep parts of it.
+        // Serialized values are decoded into other objects, which may retain parts of the buffer.
         receiver.lendsLarge = this.#lendsLarge && !this.#isSerialized;
         const isThere = this.#next();
         receiver.lendsLarge = false;
@@ -234,7 +236,7 @@ class Ipc {
   }
 
   /**
-   * Reads everything that is there, and does not stop at a listener that throws.
+   * Reads all available records, even if a listener throws.
    * @param {(target: any, message: any, handle: any) => void} deliverBy
    */
   #catchUp(deliverBy) {
@@ -243,13 +245,13 @@ class Ipc {
     this.#receiver.release();
   }
 
-  /** Does for a caller who blocks this thread what the event loop does not come to. */
+  /** Called while a caller blocks the event loop. */
   assist() {
     this.#outbox.assist();
   }
 
   /**
-   * How this side receives. False when the link has ended.
+   * Applies link settings. Returns false if the link has ended.
    * @param {import('../link/settings').LinkSettings} settings
    */
   configure({ latency, views, highWaterMarkBytes }) {
@@ -260,22 +262,22 @@ class Ipc {
     return true;
   }
 
-  /** Bytes that have been sent and not been received yet, by the lane. */
+  /** Bytes sent through the lane that have not been received yet. */
   get bufferedAmount() {
     return this.#isClosed ? 0 : this.#outbox.bufferedAmount;
   }
 
-  /** Whether `send()` returns false. */
+  /** Whether `send()` returns false at present. */
   get needsDrain() {
     return !this.#isClosed && this.#outbox.needsDrain;
   }
 
-  /** Fulfilled when it does not any more; with false when the link has ended. */
+  /** Resolves when it no longer does; to false if the link has ended. */
   async drained() {
     return !this.#isClosed && this.#outbox.drained();
   }
 
-  /** Reads a record. False when there is none, or the one at the front waits for its mark. */
+  /** Reads a record. Returns false if there is none, or if the lane is waiting for a mark. */
   #next() {
     if (this.#marks.isAwaiting) return false;
     try {
@@ -286,7 +288,10 @@ class Ipc {
     }
   }
 
-  /** Called without there being a record: unless a mark is awaited, that must not go on. */
+  /**
+   * Called if the receiver was woken without a record. Unless a mark is awaited, the other side must not be able to
+   * keep doing that.
+   */
   #verify() {
     if (this.#marks.isAwaiting || this.#isClosed) return;
     try {
@@ -302,7 +307,7 @@ class Ipc {
   }
 
   /**
-   * Handles the record that was read last. True if it was a message.
+   * Handles the record that was just read. Returns true if it was a message.
    * @param {(target: any, message: any, handle: any) => void} deliverBy
    */
   #handle(deliverBy) {
@@ -345,10 +350,10 @@ class Ipc {
     }
   }
 
-  /** Before Node disconnects the channel. False when what was sent must have its way first. */
+  /** Called before Node disconnects the channel. Returns false if it must wait until everything has been sent. */
   #mayDisconnect() {
     if (this.#isClosed) return true;
-    // What has not come by now does not come any more.
+    // What has not arrived by now will not arrive.
     this.#marks.giveUp();
     this.#catchUp(deliverLater);
     if (this.#isClosed) return true;
@@ -378,7 +383,7 @@ class Ipc {
   }
 
   /**
-   * The other side has written what cannot be.
+   * The other side has written invalid data.
    * @param {any} [error]
    */
   fail(error = makeError('ERR_MANYCORE_LINK_CORRUPT', [])) {

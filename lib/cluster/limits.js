@@ -1,11 +1,11 @@
 'use strict';
 
-/** When a server takes no more connections, and wants another worker to have them. */
+/** Decides when a server accepts no more connections and another worker should take them. */
 
 const [major] = process.versions.node.split('.').map(Number);
 
 /**
- * Whether a `maxConnections` is one. From Node 25 on, 0 lets no connection in; before, it was no limit.
+ * Whether `maxConnections` is a limit. Since Node 25, 0 rejects every connection; before, it meant no limit.
  * @param {unknown} maxConnections
  */
 function isLimit(maxConnections) {
@@ -13,7 +13,8 @@ function isLimit(maxConnections) {
 }
 
 /**
- * Whether a server turns connections away. With `dropMaxConnection` it wants to drop them itself.
+ * Whether a server is at its limit. With `dropMaxConnection` it is never considered full, since it drops excess
+ * connections itself.
  * @param {any} server
  */
 function isFull({ maxConnections, dropMaxConnection, _connections: connections }) {

@@ -3,9 +3,9 @@
 /**
  * The primary's listening sockets, one per address that workers listen on.
  *
- * Node binds each socket, so that addresses, permissions and errors are Node's; the descriptor is then either
- * given to the hub, which accepts on it, or sent to the workers, which share it. Node never listens on it
- * here: its event loop would accept connections.
+ * Node binds each socket, so addresses, permissions and errors are Node's. The descriptor is then either given to
+ * the hub, which accepts on it, or sent to the workers, which share it. Node never listens on it in the primary, as
+ * its event loop would accept connections.
  */
 
 const net = require('node:net');
@@ -15,10 +15,10 @@ const { SHARED } = require('./policy');
 
 const [major] = process.versions.node.split('.').map(Number);
 
-/** From then on a second listen on a fixed port in one worker is an address in use, and no longer shared. */
+/** Since then, a second listen on a fixed port in one worker fails with EADDRINUSE instead of sharing the port. */
 const INDEX_ONLY_FOR_PORT_0 = major >= 25;
 
-/** What libuv calls the mode bits of a Unix socket. */
+/** libuv's names for the mode bits of a Unix socket. */
 const UV_READABLE = 1;
 const UV_WRITABLE = 2;
 
@@ -38,7 +38,7 @@ class ListenerTable {
   }
 
   /**
-   * Handles a message from a worker. False when it is for Node's cluster.
+   * Handles a message from a worker. Returns false if it is for Node's cluster.
    * @param {Client} client
    * @param {any} message
    */
@@ -60,7 +60,7 @@ class ListenerTable {
   }
 
   /**
-   * Takes a worker off all listeners. Those that it was the last on are closed.
+   * Removes a worker from all listeners, and closes those it was the last worker of.
    * @param {Client} client
    */
   removeWorker(client) {
@@ -71,7 +71,7 @@ class ListenerTable {
 
   /** @param {Client} client @param {any} message */
   #listen(client, message) {
-    // A worker on its way out gets no answer, as in Node.
+    // As in Node, a worker that is disconnecting gets no answer.
     if (client.worker.exitedAfterDisconnect) return;
     const key = keyOf(message);
     const known = this.#listeners.get(key);
@@ -96,7 +96,7 @@ class ListenerTable {
 }
 
 class Listener {
-  /** What the first worker's server gave for the others: TLS ticket keys. */
+  /** Data that the first worker's server passed for the others: TLS ticket keys. */
   data = /** @type {any} */ (undefined);
   errno = 0;
   #handle = /** @type {any} */ (null);
@@ -121,7 +121,8 @@ class Listener {
       return;
     }
     this.#handle = handle;
-    // A shared Unix socket or one whose servers turn connections away is better served by one who decides.
+    // A shared Unix socket, or servers with a connection limit, are better served by the hub, which assigns each
+    // connection.
     const isHub = policy !== SHARED || message.addressType === -1 || message.manycore?.limited === true;
     this.errno = isHub ? this.#startHub(message, policy === SHARED ? 'rr' : policy) : 0;
     if (!isHub) this.#id = this.#acceptor.share(this.#handle.fd);
@@ -146,7 +147,7 @@ class Listener {
     return 0;
   }
 
-  /** Asks the user's policy for a worker for each new connection. @param {Chooser} choose */
+  /** Calls the user's policy for each new connection. @param {Chooser} choose */
   #decide(choose) {
     const clients = [...this.#clients.values()];
     const workers = clients.map((client) => client.worker);
@@ -160,7 +161,7 @@ class Listener {
         tokens[index] = clients.find((client) => client.worker === chosen)?.token ?? 0;
       });
     } finally {
-      // Also when the policy throws: the rest goes in turn.
+      // Also if the policy throws: the remaining ones are assigned in turn.
       const ids = undecided.map((connection) => connection.id);
       this.#acceptor.decide(ids, tokens);
     }
@@ -173,8 +174,8 @@ class Listener {
 
   /**
    * @param {Client} client
-   * @param {boolean} isLinked whether it can receive from the hub
-   * @returns {{ reply: object, handle?: any }} the answer to its request
+   * @param {boolean} isLinked whether the worker can receive from the hub
+   * @returns {{ reply: object, handle?: any }} the reply to its request
    */
   add(client, isLinked) {
     if (this.errno !== 0) return { reply: { errno: this.errno } };
@@ -188,14 +189,14 @@ class Listener {
     return { reply: { errno: null, manycore, ...(hasName && { sockname }) } };
   }
 
-  /** The worker says that it listens. @param {Client} client */
+  /** Called when the worker is listening. @param {Client} client */
   setReady(client) {
     if (this.#isHub && this.has(client)) this.#acceptor.setReady(this.#id, client.token);
   }
 
   /**
    * @param {Client} client
-   * @returns {boolean} whether it was the last one, and the listener is closed
+   * @returns {boolean} whether it was the last worker, and the listener has been closed
    */
   remove(client) {
     if (!this.#clients.delete(client.token)) return false;
@@ -220,7 +221,7 @@ function keyOf({ address, port, addressType, fd, index }) {
 }
 
 /**
- * A bound socket, as Node's handle, or a negative error number.
+ * Returns a bound socket as a handle of Node, or a negative error number.
  * @param {any} message
  * @returns {any}
  */
@@ -228,7 +229,7 @@ function bind({ address, port, addressType, fd, flags, readableAll, writableAll 
   const { _createServerHandle: createHandle } = /** @type {any} */ (net);
   const handle = createHandle(shortest(address, port), port, addressType, fd, flags);
   if (typeof handle === 'number') return handle;
-  // libuv keeps an address in use to itself until it is asked something else about the socket.
+  // libuv delays reporting an address in use until another operation on the socket.
   const errno = handle.getsockname?.({}) ?? 0;
   if (errno !== 0) {
     handle.close();
@@ -243,7 +244,10 @@ function bind({ address, port, addressType, fd, flags, readableAll, writableAll 
   return handle;
 }
 
-/** A Unix socket's path relative to here when that is shorter: the kernel takes about 100 bytes. */
+/**
+ * Returns the path of a Unix socket relative to the working directory if that is shorter: the kernel accepts about
+ * 100 bytes.
+ */
 function shortest(/** @type {any} */ address, /** @type {number} */ port) {
   if (!(port < 0) || typeof address !== 'string') return address;
   const relative = path.relative(process.cwd(), address);

@@ -1,35 +1,33 @@
 'use strict';
 
-/**
- * `cluster.schedulingPolicy`: which values there are and how a listener is served under each.
- */
+/** Values of `cluster.schedulingPolicy`, and how a listener is served under each. */
 
 const builtin = require('./builtin');
 const { readChoice, warn } = require('../core/environment');
 const { makeError } = require('../core/errors');
 
 /**
- * A policy of one's own: chooses one of the workers that serve the listener. Anything else than one of them
- * leaves the choice to round-robin.
+ * User-defined policy: returns one of the workers that serve the listener. Any other result leaves the choice to
+ * round-robin.
  * @callback Chooser
  * @param {{ remoteAddress: string, remotePort: number, remoteFamily: 'IPv4' | 'IPv6' | undefined }} connection
  * @param {import('node:cluster').Worker[]} workers
  * @returns {import('node:cluster').Worker | undefined}
  */
 
-/** Node's constants, which its cluster object has in a primary only. */
+/** Node's constants, which its cluster object only has in a primary. */
 const SCHED_NONE = 1;
 const SCHED_RR = 2;
 
-/** Workers accept from a shared socket, evened out by a gate in each; nothing is handed over. */
+/** Workers accept from a shared socket, balanced by a gate in each of them; no connection is handed over. */
 const SHARED = 'none';
 
-/** Policies for which the hub decides about each connection. */
+/** Policies under which the hub assigns each connection. */
 const HUB_POLICIES = new Set(['rr', 'least-connections', 'p2c', 'ip-hash']);
 
 /**
- * The name of a policy as the rest of the code knows it.
- * @param {unknown} value what a user set
+ * Returns the internal name of a policy.
+ * @param {unknown} value value set by the user
  * @returns {string | Chooser}
  * @throws ERR_INVALID_ARG_VALUE
  */
@@ -52,13 +50,13 @@ function policyName(value) {
 
 const VARIABLE = 'NODE_CLUSTER_SCHED_POLICY';
 
-/** Named by the environment, if any. Node ignores other values, too, and says nothing. */
+/** The policy named by the environment, if any. Node ignores other values as well, silently. */
 const environmentPolicy = () => readChoice(VARIABLE, [SHARED, ...HUB_POLICIES]);
 
-/** Whether Node has such a policy. */
+/** Whether Node supports the policy. */
 const isNodes = (/** @type {string | Chooser} */ name) => name === SHARED || name === 'rr';
 
-/** Where Node schedules, and would leave out the policy of the environment without a word. */
+/** Warns if Node schedules and would silently ignore the policy of the environment. */
 function warnWithoutAddon() {
   const name = environmentPolicy() ?? SHARED;
   if (!isNodes(name)) {
@@ -66,12 +64,12 @@ function warnWithoutAddon() {
   }
 }
 
-/** The policy a primary starts with. */
+/** Returns the initial policy of a primary. */
 function initialPolicy() {
   return environmentPolicy() ?? SHARED;
 }
 
-/** What `cluster.schedulingPolicy` reads as when nothing was assigned to it: Node's constants for Node's policies. */
+/** Value of `cluster.schedulingPolicy` if none was assigned: Node's constants for Node's policies. */
 function readsAs() {
   const name = environmentPolicy();
   if (name === SHARED) return SCHED_NONE;
@@ -79,7 +77,7 @@ function readsAs() {
 }
 
 /**
- * @param {unknown} value what a user set
+ * @param {unknown} value value set by the user
  * @throws ERR_INVALID_ARG_TYPE
  */
 function checkProxyProtocol(value) {
@@ -87,7 +85,7 @@ function checkProxyProtocol(value) {
   throw makeError('ERR_INVALID_ARG_TYPE', ['proxyProtocol', 'of type boolean', value], checkProxyProtocol);
 }
 
-/** The constant that Node's cluster knows for a policy. */
+/** Returns the constant of Node's cluster for a policy. */
 function builtinPolicy(/** @type {string | Chooser} */ name) {
   return name === SHARED ? SCHED_NONE : SCHED_RR;
 }

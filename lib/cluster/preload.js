@@ -1,6 +1,6 @@
 'use strict';
 
-/** Loaded first in each worker that our primary forks; leaves no trace in what user code sees. */
+/** Loaded first in each worker forked by our primary; leaves no trace that user code could see. */
 
 const LINK_VARIABLE = 'MANYCORE_CLUSTER';
 

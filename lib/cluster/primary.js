@@ -1,11 +1,11 @@
 'use strict';
 
 /**
- * The primary: forks workers with a link to the acceptor and answers their requests to listen.
+ * Primary side: forks workers with a link to the acceptor and answers their requests to listen.
  *
- * Node's cluster does the forking, the events, the disconnect protocol; of the messages between it and its
- * workers only those about TCP and Unix listeners are taken out and answered here. A worker that came up
- * without our preload still speaks Node's protocol and gets the listening socket itself, as under SCHED_NONE.
+ * Node's cluster does the forking, the events and the disconnect protocol; of the messages between it and its
+ * workers, only those about TCP and Unix listeners are intercepted and answered here. A worker that started without
+ * our preload still speaks Node's protocol and gets the listening socket itself, as under SCHED_NONE.
  */
 
 const { setImmediate } = require('node:timers');
@@ -22,12 +22,12 @@ const relay = require('../threads/broadcast-relay');
 
 const PRELOAD = require.resolve('./preload');
 
-/** How a worker's process learns about its link: slot, descriptors, lanes. Removed again when it has. */
+/** Environment variable that describes the link to the worker: slot, descriptors, lanes. The worker removes it. */
 const LINK_VARIABLE = 'MANYCORE_CLUSTER';
 
 const native = { fork: builtin.fork, setupPrimary: builtin.setupPrimary };
 
-/** What the user set, or undefined; read once, at the first set-up, as Node does. */
+/** Policy set by the user, or undefined; read once, at the first set-up, as in Node. */
 let chosenPolicy = /** @type {unknown} */ (undefined);
 const environmentPolicy = policies.initialPolicy();
 /** @type {string | policies.Chooser | undefined} */
@@ -35,7 +35,10 @@ let frozenPolicy;
 
 const listeners = new ListenerTable(() => frozenPolicy ?? environmentPolicy);
 
-/** Accessor for `cluster.schedulingPolicy`. Unset, it reads as what the environment says or SCHED_RR, as in Node. */
+/**
+ * Accessor for `cluster.schedulingPolicy`. If unset, it returns the policy of the environment or SCHED_RR, as in
+ * Node.
+ */
 const schedulingPolicy = {
   configurable: true,
   get: () => chosenPolicy ?? policies.readsAs(),
@@ -45,8 +48,8 @@ const schedulingPolicy = {
 };
 
 /**
- * As Node's, plus `stallLimitMs`: how long a worker may leave connections waiting before they go to others
- * (default 50). Effective at the first call or fork.
+ * As Node's, with the additional option `stallLimitMs`: how long a worker may leave connections waiting before they
+ * go to others (default 50). Takes effect at the first call or fork.
  * @param {Record<string, any>} [options]
  */
 function setupPrimary(options) {
@@ -64,7 +67,10 @@ function setupPrimary(options) {
   withBuiltinPolicy(() => native.setupPrimary.call(builtin, options));
 }
 
-/** Without the addon Node schedules, which knows its own two policies. Untouched, the choice stays Node's. */
+/**
+ * Without the addon, Node schedules and supports only its own two policies. If no policy was assigned, Node's
+ * default applies.
+ */
 function adoptNodesPolicy() {
   if (chosenPolicy === undefined) {
     policies.warnWithoutAddon();
@@ -86,7 +92,7 @@ function checkStallLimit(value) {
   }
 }
 
-/** Node's set-up accepts its own two policies only; it sees the one nearest to ours. */
+/** Node's set-up accepts only its own two policies, so it is given the closest one. */
 function withBuiltinPolicy(/** @type {() => void} */ setUp) {
   const own = Object.getOwnPropertyDescriptor(builtin, 'schedulingPolicy');
   const value = policies.builtinPolicy(frozenPolicy ?? environmentPolicy);
@@ -131,8 +137,8 @@ function fork(env) {
 }
 
 /**
- * Runs Node's fork with our preload and descriptors in its settings, which the user never sees: they are put
- * there between the set-up that Node's fork begins with and the spawn that follows in the same call.
+ * Calls Node's `fork` with our preload and descriptors in its settings, invisibly for the user: they are inserted
+ * between the set-up that Node's `fork` starts with and the spawn that follows in the same call.
  * @param {any} env
  * @param {import('../native/index').AcceptorWorker} link
  * @param {number} scoreboardFd
@@ -140,7 +146,7 @@ function fork(env) {
  */
 function forkLinked(env, link, scoreboardFd, links) {
   const { setupPrimary: current } = builtin;
-  /** How many descriptors the worker has as the user sees it. */
+  /** Number of stdio descriptors the user sees. */
   let visible = 0;
   /** @type {any} */
   let settings;
@@ -148,7 +154,7 @@ function forkLinked(env, link, scoreboardFd, links) {
     setupPrimary();
     settings = builtin.settings;
     const own = ownStdio(settings);
-    // What is none, or no list, is Node's to refuse.
+    // Invalid values are left to Node, which throws.
     if (own === null || typeof settings.execArgv?.[Symbol.iterator] !== 'function') return;
     const stdio = [...own, link.fd, scoreboardFd, ...lanes.fdsOf(links)];
     const at = (visible = own.length);
@@ -158,9 +164,9 @@ function forkLinked(env, link, scoreboardFd, links) {
   };
   const linkedEnv = { ...env };
   try {
-    // The variable is set by the time Node reads the environment, see above.
+    // Node reads the environment after `setupPrimary`, which sets the variable.
     const worker = native.fork.call(builtin, linkedEnv);
-    // Absent when the process could not be started.
+    // Absent if the process could not be started.
     if (visible > 0 && worker.process.stdio) worker.process.stdio.length = visible;
     const { spawnargs } = worker.process;
     const at = spawnargs?.indexOf(PRELOAD) ?? -1;
@@ -172,11 +178,11 @@ function forkLinked(env, link, scoreboardFd, links) {
   }
 }
 
-/** The words that Node knows for the stdio of a process. */
+/** Strings that Node accepts as `stdio`. */
 const STDIO_WORDS = new Set(['pipe', 'inherit', 'ignore', 'overlapped']);
 
 /**
- * The worker's stdio as a list, as `fork` would make it; null when Node would refuse it.
+ * Returns the worker's stdio as an array, like the default of `fork`; null for values that Node rejects.
  * @param {any} settings
  * @returns {any[] | null}
  */
@@ -197,7 +203,7 @@ function adopt(worker, link, scheduler) {
   const client = { worker, token: link.token, scheduler };
   scheduler.watch(link, worker);
 
-  // Node's own listener for its cluster messages is the last one added, by the fork that has just returned.
+  // Node's listener for cluster messages is the last one, added by the fork that has just returned.
   const [nodeListener] = child.listeners('internalMessage').slice(-1);
   child.removeListener('internalMessage', nodeListener);
   child.on('internalMessage', (/** @type {any} */ message, /** @type {any} */ handle) => {
@@ -206,7 +212,7 @@ function adopt(worker, link, scheduler) {
   });
 
   endInOrder(child);
-  // Before Node's own, so that its events find things tidied up.
+  // Before Node's own listener, so that state is cleaned up when its events are emitted.
   child.prependOnceListener('disconnect', () => {
     relay.forget(worker);
     listeners.removeWorker(client);
@@ -228,9 +234,9 @@ function adopt(worker, link, scheduler) {
 }
 
 /**
- * Has 'disconnect' come before 'exit'. The death of a process is known together with that of another that died a
- * little earlier, and then before the end of its channel has been read, unless it is given a turn of the loop to be.
- * Programs that look at `cluster.workers` in 'exit' would find a worker whose channel seems open.
+ * Makes 'disconnect' precede 'exit'. If another process died just before, Node may learn of an exit before it has
+ * read the end of the channel, unless it gets another loop turn to do so. Programs that inspect `cluster.workers`
+ * in 'exit' would then see a worker whose channel seems open.
  * @param {any} child
  */
 function endInOrder(child) {
@@ -239,9 +245,9 @@ function endInOrder(child) {
   if (typeof onexit !== 'function') return;
   handle.onexit = function (/** @type {number} */ code, /** @type {string} */ signal) {
     const end = () => onexit.call(this, code, signal);
-    // Of a process that could not be started there is no channel to read.
+    // A process that could not be started has no channel to read.
     if (code < 0 || !child.connected) return end();
-    // The first comes in this turn, the second in the one that has read what there was.
+    // The first callback runs in this turn, the second in the turn that has read the channel.
     setImmediate(() => setImmediate(end));
   };
 }

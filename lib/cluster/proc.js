@@ -2,18 +2,18 @@
 
 const { readFileSync } = require('node:fs');
 
-/** The kernel reports CPU time in ticks of 1/100 s on every architecture we run on. */
+/** On all supported architectures the kernel reports CPU time in ticks of 1/100 s. */
 const US_PER_TICK = 10_000;
 
-/** Fields of /proc/<pid>/stat after the command, which may contain anything and ends with a parenthesis. */
+/** Fields of /proc/<pid>/stat after the command, which may contain any characters and ends with a parenthesis. */
 const USER_FIELD = 11;
 const SYSTEM_FIELD = 12;
 
 /**
- * Memory and CPU time of a child process, from the kernel, without asking the process.
+ * Reads memory and CPU time of a child process from the kernel, without involving the process.
  * @param {import('node:child_process').ChildProcess} child
- * @returns {{ rssBytes: number, cpu: { user: number, system: number } }} CPU time in microseconds; zeros when
- *   the process is gone
+ * @returns {{ rssBytes: number, cpu: { user: number, system: number } }} CPU time in microseconds; zeros if the
+ * process is gone
  */
 function readProcess(child) {
   const gone = { rssBytes: 0, cpu: { user: 0, system: 0 } };

@@ -1,13 +1,13 @@
 'use strict';
 
-/** The process's one acceptor and the workers linked to it. */
+/** The acceptor of the process and the workers linked to it. */
 
 const builtin = require('./builtin');
 const { makeError } = require('../core/errors');
 
 const DEFAULT_STALL_LIMIT_MS = 50;
 
-/** How long the acceptor lets connections gather for each one that every worker has waiting, in milliseconds. */
+/** How long the acceptor lets connections accumulate per connection that every worker has waiting, in milliseconds. */
 const LINGER_MS = 0.03;
 
 const EVENT_STALLED = 1;
@@ -23,7 +23,7 @@ class Scheduler {
     this.acceptor = new addon.Acceptor(stallLimitMs, LINGER_MS);
     /** @type {Map<number, any>} */
     this.workers = new Map();
-    /** @type {Map<number, () => void>} what decides about a listener's connections */
+    /** @type {Map<number, () => void>} callbacks that assign a listener's undecided connections */
     this.deciders = new Map();
     this.acceptor.onEvent((/** @type {any[]} */ ...args) => this.#onEvent(args[0], args[1], args[2]));
   }
@@ -40,7 +40,7 @@ class Scheduler {
    */
   watch(link, worker) {
     const { pid } = worker.process;
-    // Without a pid the process could not be started, and no 'exit' will tell of its end.
+    // Without a pid the process could not be started, and no 'exit' event will follow.
     if (pid === undefined) {
       this.removeWorker(link);
       return;
@@ -81,7 +81,7 @@ class Scheduler {
 let scheduler;
 
 /**
- * The process's scheduler, started at the first call.
+ * Returns the scheduler of the process, which is created on the first call.
  * @param {import('../core/addon').Binding} addon
  * @param {Record<string, any>} settings
  */

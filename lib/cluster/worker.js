@@ -1,10 +1,10 @@
 'use strict';
 
 /**
- * A worker: hooks the builtin cluster's `_getServer`, which `net`, `http`, `http2`, `tls` and everything on
- * top of them ask for a handle to listen with. Node's own does all it does; we take part in two ways. Where
- * the primary's hub accepts, connections arrive on our link and are given to the handle Node made. Where
- * workers share the socket, its handle accepts by itself and we gate it.
+ * Worker side: hooks `_getServer` of the builtin cluster, through which `net`, `http`, `http2`, `tls` and
+ * everything built on them get a handle to listen with. Node's function runs unchanged, and the hook adds one of
+ * two things. If the primary's hub accepts, connections arrive on our link and are passed to the handle created by
+ * Node. If workers share the socket, the handle accepts by itself and is gated.
  */
 
 const net = require('node:net');
@@ -15,10 +15,10 @@ const { ConnectionCounter } = require('./counter');
 const { openHandle } = require('./handles');
 const { isFull, isLimit } = require('./limits');
 
-/** Connections of a shared socket that are taken at once, beside the one that libuv accepts. */
+/** Additional connections accepted at once on a shared socket, after the one libuv accepts. */
 const MORE_PER_TURN = 7;
 
-/** What is needed to deliver the connections of one listener. */
+/** Delivery target for the connections of one listener. */
 class Entry {
   /** @param {any} server @param {any} handle @param {boolean} isUnix */
   constructor(server, handle, isUnix) {
@@ -33,7 +33,7 @@ class Link {
   #entries = new Map();
   #receiver;
   #counter;
-  /** The reply that Node's cluster is working on, so that our callback knows which one it is for. */
+  /** The reply Node's cluster is processing, so that our callback knows which listener it is for. */
   #reply = /** @type {any} */ (null);
 
   /**
@@ -55,8 +55,8 @@ class Link {
   }
 
   /**
-   * In place of the builtin's `_getServer`.
-   * @param {Function} getServer Node's
+   * Replacement for `_getServer` of the builtin.
+   * @param {Function} getServer Node's `_getServer`
    * @param {any} server
    * @param {any} options
    * @param {(errno: number, handle: any) => void} callback
@@ -73,7 +73,7 @@ class Link {
         const listener = this.#reply?.manycore?.listener;
         this.#reply = null;
         callback(errno, handle);
-        // The server may have been closed meanwhile, or failed to take the handle.
+        // The server may have been closed meanwhile, or may have failed to take the handle.
         if (listener === undefined || !handle || server._handle !== handle) return;
         const isShared = handle.fd !== undefined;
         if (isShared) this.#gate(listener, handle);
@@ -113,8 +113,8 @@ class Link {
   }
 
   /**
-   * libuv accepts one connection in each turn of its loop. Where more wait, they are taken in the same turn: the
-   * loop's own work is then shared by them.
+   * libuv accepts one connection per loop turn. If more are waiting, they are accepted in the same turn, which
+   * amortises the overhead of the turn.
    * @param {any} server
    * @param {any} handle
    */
@@ -123,7 +123,7 @@ class Link {
     const receiver = this.#receiver;
     handle.onconnection = function onConnections(/** @type {any[]} */ ...args) {
       Reflect.apply(onconnection, handle, args);
-      // The server may become full or closed by any of them; a closed one's socket the receiver does not know.
+      // Any of them may fill or close the server; the receiver rejects the descriptor of a closed one.
       for (let left = MORE_PER_TURN; left > 0 && !isFull(server); left--) {
         const accepted = receiver.accept(fd);
         if (accepted < 0) return;
@@ -135,9 +135,9 @@ class Link {
   }
 
   /**
-   * Connections from the hub.
+   * Delivers connections from the hub.
    * @param {number} listener
-   * @param {number} hops how many workers have refused them
+   * @param {number} hops number of workers that have refused them
    * @param {number[]} fds
    */
   #deliver(listener, hops, fds) {
@@ -145,7 +145,7 @@ class Link {
     try {
       while (at < fds.length) this.#open(listener, hops, fds[at++]);
     } finally {
-      // A listener that threw must not take the other connections with it.
+      // A connection listener that throws must not affect the other connections.
       if (at < fds.length) setImmediate(() => this.#deliver(listener, hops, fds.slice(at)));
     }
   }
@@ -163,14 +163,14 @@ class Link {
   }
 }
 
-/** A server's own policy, from its listen options. @param {any} server */
+/** Returns the server's own policy, from its listen options. @param {any} server */
 function ownPolicy({ schedulingPolicy }) {
   return schedulingPolicy === undefined ? undefined : policyName(schedulingPolicy);
 }
 
 /**
- * Lets `server.listen()` take `schedulingPolicy` and `proxyProtocol`, which Node drops on the way to the
- * primary: they are kept as properties of the server, which may also be set directly.
+ * Makes `server.listen()` accept `schedulingPolicy` and `proxyProtocol`, which Node does not forward to the
+ * primary: they are stored as properties of the server, which may also be set directly.
  */
 function acceptListenOptions() {
   const { listen } = net.Server.prototype;
@@ -191,7 +191,7 @@ function acceptListenOptions() {
 }
 
 /**
- * Hooks the builtin cluster of this process. Without the addon (`--no-addons`) Node's own serves.
+ * Hooks the builtin cluster of this process. Without the addon (`--no-addons`), Node's own is used.
  * @param {{ slot: number, controlFd: number, scoreboardFd: number }} inherited
  */
 function install(inherited) {

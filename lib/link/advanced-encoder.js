@@ -1,8 +1,8 @@
 'use strict';
 
 /**
- * Encodes values as Node's channel between processes clones them under `serialization: 'advanced'`: as structured
- * clone does, but each view by itself, with only the bytes that it shows, and Buffers as Buffers.
+ * Encodes values as Node's IPC channel clones them with `serialization: 'advanced'`: like structured clone, except
+ * that each view is sent separately, with only the bytes it covers, and Buffers stay Buffers.
  */
 
 const { Buffer } = require('node:buffer');
@@ -13,7 +13,7 @@ const { UNSUPPORTED } = require('./unsupported');
 
 const VIEW_KINDS = new Map(VIEW_NAMES.map((name, kind) => [name, kind]));
 const DATA_VIEW_KIND = 0;
-/** Bytes of an OWN_VIEW before the data. */
+/** Bytes of an OWN_VIEW before its data. */
 const OWN_VIEW_BYTES = 6;
 
 class AdvancedEncoder extends Encoder {
@@ -32,7 +32,7 @@ class AdvancedEncoder extends Encoder {
     const isBuffer = view.constructor === Buffer;
     const kind = isBuffer ? BUFFER_KIND : name === undefined ? DATA_VIEW_KIND : VIEW_KINDS.get(name);
     if (kind === undefined) throw UNSUPPORTED;
-    // Throws for a view of a detached buffer, as Node does.
+    // Throws for a view of a detached buffer, like Node.
     const bytes = bytesOf(view, name === undefined);
     if (!this.remember(view)) return;
     const { length } = bytes;

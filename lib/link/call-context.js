@@ -1,14 +1,14 @@
 'use strict';
 
-/** What a handler of requests is told about a request besides its value. */
+/** Second argument of a request handler. */
 class RequestContext {
-  /** What of the reply is transferred instead of cloned. @type {any[] | undefined} */
+  /** Objects in the reply to transfer instead of cloning. @type {any[] | undefined} */
   transferList = undefined;
   /** @type {AbortController | undefined} */
   #controller = undefined;
   #isCancelled = false;
 
-  /** Aborted when the other side waits no longer. */
+  /** Aborted when the other side no longer waits for the reply. */
   get signal() {
     if (this.#controller === undefined) {
       this.#controller = new AbortController();

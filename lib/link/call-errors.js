@@ -1,11 +1,11 @@
 'use strict';
 
 /**
- * Errors on their way to another thread or process. Structured clone keeps the class, the message, the stack
- * and the cause of an error and drops the rest; here its code and all else of its own goes along.
+ * Sends errors to another thread or process. Structured clone keeps only the class, message, stack and cause of an
+ * error; here its code and all other own properties are sent as well.
  */
 
-/** Classes that are the same on both sides. @type {Map<string, any>} */
+/** Classes that exist on both sides. @type {Map<string, any>} */
 const CLASSES = new Map(
   [Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError, AggregateError].map(
     (constructor) => [constructor.name, constructor],
@@ -15,17 +15,17 @@ const BY_PROTOTYPE = new Map([...CLASSES].map(([name, { prototype }]) => [protot
 const DOM_EXCEPTION = 'DOMException';
 
 /**
- * @typedef {object} Description of an error, or of another value
- * @property {string} [class] nearest class that both sides have; none: it is no error
+ * @typedef {object} Description description of an error or of another value
+ * @property {string} [class] nearest class that exists on both sides; absent if it is not an error
  * @property {any} [value]
- * @property {Description[]} [list] of an array with errors in it
+ * @property {Description[]} [list] elements of an array that contains errors
  * @property {string} [message]
- * @property {string} [name] of a DOMException
+ * @property {string} [name] name of a DOMException
  * @property {[name: string, isEnumerable: boolean, value: Description][]} [properties]
  */
 
 /**
- * What of a thrown value is sent: plain, and cloneable in any case.
+ * Returns a plain description of a thrown value, which can always be cloned.
  * @param {any} thrown
  * @returns {Description}
  */
@@ -64,7 +64,7 @@ function describeValue(value, seen) {
   try {
     return { value: structuredClone(value) };
   } catch (error) {
-    // The reason why it cannot be cloned says more than nothing.
+    // The reason why it cannot be cloned is more useful than nothing.
     return seen.size > 0 ? { value: text(error, 'message') } : describe(error, seen);
   }
 }
@@ -79,9 +79,9 @@ function propertiesOf(error, className, seen) {
   const properties = [];
   const names = new Set(Object.getOwnPropertyNames(error));
   names.delete('message');
-  // An accessor elsewhere in some versions.
+  // An inherited accessor in some versions.
   names.add('stack');
-  // Set by a class of the program's own, which the other side does not have.
+  // Set by a user-defined class, which does not exist on the other side.
   if (className !== DOM_EXCEPTION && text(error, 'name') !== className) names.add('name');
   for (const name of names) {
     let value;
@@ -120,7 +120,7 @@ function text(object, name) {
 }
 
 /**
- * The error that a description is of.
+ * Rebuilds the error from a description.
  * @param {any} description
  * @returns {any}
  */

@@ -1,11 +1,11 @@
 'use strict';
 
 /**
- * One side of the requests and replies between two parties. They have lanes of their own, so that neither waits
- * behind messages that nobody takes, and each side may ask the other at any time.
+ * One side of the requests and replies between two peers. They have lanes of their own, so that neither is delayed
+ * by messages that nobody receives, and either side may send a request at any time.
  *
- * A side that blocks in `call()` serves the requests of the same peer meanwhile, in order: two sides that call
- * each other get their answers, and nothing else is delivered to either.
+ * A side blocked in `call()` serves requests of the same peer meanwhile, in order: two sides that call each other
+ * both get their replies. Nothing else is delivered to a blocked side.
  */
 
 const { makeError } = require('../core/errors');
@@ -15,17 +15,24 @@ const { CallWire, typeOf, REQUEST, REPLY, FAILURE, CANCEL, BLOCKED } = require('
 const { Looker } = require('./looker');
 const { Numbered } = require('./numbered');
 
-/** How often a blocked thread can be terminated, and notices a dead peer that could not ring. */
+/**
+ * Maximum time a blocked thread sleeps, in milliseconds: between two sleeps it can be terminated, and notices a
+ * peer that died without ringing.
+ */
 const PARK_MS = 10;
 
-/** How long a blocked caller looks on before it sleeps. A peer that has to be woken answers after some 50 us. */
+/** How long a blocked caller spins before it sleeps. A peer that has to be woken answers after about 50 us. */
 const CALLER_LOOKS_US = 100;
-/** How long an event loop looks on after the last record, before native code does so: a peer that is at it asks
- * again within this time, and is answered without a way through native code. */
+/**
+ * How long an event loop spins after the last record before native code does so: an active peer sends its next
+ * request within this time, and is answered without a native call.
+ */
 const DRAIN_LOOKS_US = 10;
-/** Records that an event loop takes before others have their turn, and a blocked caller before it looks at the time. */
+/**
+ * Maximum number of records an event loop handles before it yields, and a blocked caller before it checks the time.
+ */
 const ENTRIES_PER_DRAIN = 1000;
-/** More records than wait in a ring and behind it at any time, of which answers may be among. */
+/** Maximum number of records searched for replies when closing; more than can ever be queued. */
 const MAX_LAST_ENTRIES = 1 << 20;
 
 /**
@@ -42,12 +49,12 @@ const MAX_LAST_ENTRIES = 1 << 20;
  */
 
 /**
- * A `call()` that blocks: the kind of its answer, once that is there, and what that carries; and the one that it was made
- * within, by a handler that runs while this side is blocked.
+ * A blocking `call()`: the kind of its reply, once it has arrived, and its payload; and the enclosing call, if this
+ * one was made by a handler that ran while this side was blocked.
  * @typedef {{ id: number, kind: number, carried: any, outer: Blocked | null }} Blocked
  */
 
-/** In the place of the kind of an answer: there is none yet; it never comes. */
+/** In place of the kind of a reply: none yet, or none will ever arrive. */
 const UNANSWERED = -1;
 const DEADLOCK = -2;
 const SETTLED = Promise.resolve();
@@ -62,13 +69,13 @@ class CallLink {
   #lastId = 0;
   /** @type {Numbered<Pending>} */
   #pending = new Numbered();
-  /** The innermost. @type {Blocked | null} */
+  /** The innermost blocking call. @type {Blocked | null} */
   #blocked = null;
   #server;
   #handlerHoldsLoop = false;
   #holdsLoop = false;
   #isClosed = false;
-  /** After a call: the event loop is to be told of records, and is not yet. */
+  /** Whether wake-ups have yet to be re-enabled after a call. */
   #isDozing = false;
   /** @type {Error | undefined} */
   #cause;
@@ -88,7 +95,7 @@ class CallLink {
     this.#receiver.resume();
   }
 
-  /** False once either side has gone. */
+  /** False once either side has closed. */
   get isOpen() {
     return this.#wire.isOpen;
   }
@@ -99,7 +106,7 @@ class CallLink {
   }
 
   /**
-   * Asks the peer, and gives a promise of its answer.
+   * Sends a request and returns a promise of the reply.
    * @param {any} value
    * @param {RequestOptions} options
    * @returns {Promise<any>}
@@ -143,7 +150,7 @@ class CallLink {
   }
 
   /**
-   * Asks the peer and blocks the thread until it has answered.
+   * Sends a request and blocks the thread until the reply arrives.
    * @param {any} value
    * @param {RequestOptions} options
    * @returns {any}
@@ -172,7 +179,7 @@ class CallLink {
   }
 
   /**
-   * Serves the peer's requests from now on, those that wait first. Null: lets them wait.
+   * Serves the peer's requests from now on, queued ones first. With null, requests are queued.
    * @param {Handler | null} handler
    * @param {boolean} holdsLoop whether a handler keeps the event loop alive
    */
@@ -184,13 +191,13 @@ class CallLink {
   }
 
   /**
-   * Ends the link: what waits for an answer fails.
-   * @param {Error} [cause] why, if not because the peer has gone
+   * Closes the link: pending requests are rejected.
+   * @param {Error} [cause] the reason, if not the end of the peer
    */
   close(cause) {
     if (this.#isClosed) return;
     this.#cause = cause;
-    // What the peer answered before it went counts.
+    // Replies that the peer sent before it ended still count.
     if (cause === undefined && this.#blocked === null) this.#readAnswers();
     this.#isClosed = true;
     for (const { reject, release } of this.#pending.takeAll()) {
@@ -203,12 +210,12 @@ class CallLink {
     this.#server.close();
   }
 
-  /** Moves records that wait into the lane. True when none are left. */
+  /** Moves spilled records into the lane. Returns true if none are left. */
   flush() {
     return this.#wire.flush();
   }
 
-  /** @param {Error} error what the peer wrote cannot be */
+  /** @param {Error} error the peer wrote invalid data */
   #failPeer(error) {
     if (this.#isClosed) return;
     this.close(error);
@@ -216,7 +223,7 @@ class CallLink {
   }
 
   /**
-   * Why nothing can be asked any more.
+   * Returns the error for requests on a closed link.
    * @param {Function} origin
    */
   #reason(origin) {
@@ -224,7 +231,7 @@ class CallLink {
   }
 
   #readAnswers() {
-    // A peer that goes on writing is not read for ever.
+    // Limited, in case the peer keeps writing.
     for (let budget = MAX_LAST_ENTRIES; budget > 0; budget--) {
       if (!this.#wire.next()) return;
       if (typeOf(this.#wire.kind) !== REQUEST) this.#handle();
@@ -247,7 +254,7 @@ class CallLink {
     let isGone = false;
     if (!this.#isDozing) receiver.stayAwake();
     for (;;) {
-      // Before reading: a peer that goes after its answer is heard first.
+      // Checked before reading, so that a reply sent before the peer ended is not missed.
       isGone ||= !this.isOpen;
       const isEmpty = this.#readFor(blocked);
       receiver.release();
@@ -264,7 +271,7 @@ class CallLink {
         this.#wire.send(CANCEL, blocked.id, undefined);
         throw makeError('ERR_MANYCORE_TIMEOUT', [timeoutMs], this.call);
       }
-      // Room is told of by the bell, which looking on does not see.
+      // Room in the lane is signalled by the bell, which spinning does not see.
       if (!isEmpty || (isFlushed && this.#looker.look())) continue;
       receiver.park(Math.min(PARK_MS, Math.ceil(leftMs)));
       isGone = isPeerGone?.() ?? false;
@@ -272,8 +279,8 @@ class CallLink {
   }
 
   /**
-   * Has the event loop told of records again, once what runs now is over: it may call again, and each change of the
-   * flag costs both sides the way of a cache line.
+   * Re-enables wake-ups of the event loop in a microtask: the caller may call again, and each change of the flag
+   * transfers a cache line between the two sides.
    */
   #sleepSoon() {
     if (this.#isDozing) return;
@@ -285,7 +292,7 @@ class CallLink {
   }
 
   /**
-   * Handles what is there, up to the answer. True when there was nothing.
+   * Handles available records, up to the reply. Returns true if there were none.
    * @param {Blocked} blocked
    */
   #readFor(blocked) {
@@ -297,7 +304,7 @@ class CallLink {
     return budget === ENTRIES_PER_DRAIN;
   }
 
-  /** Takes what is there without waiting for the event loop: the other side is in this thread, and blocked. */
+  /** Handles available records at once: the other side is in the same thread, and blocked. */
   serveNow() {
     while (this.#wire.next()) this.#handle();
     this.#receiver.release();
@@ -321,9 +328,9 @@ class CallLink {
         if (isRequest !== hasTicked || budget <= 0) return this.#endDrain();
       }
       this.#receiver.release();
-      // Whoever goes on asking when it has its answer does so now.
+      // A caller that sends its next request right after a reply does so now.
       if (!hasTicked && this.#pending.size === 0 && this.#holdsLoop && !tick()) break;
-      // Where nothing was found, control words that cannot be would make looking on find it again and again.
+      // Only if something was found; otherwise, invalid control words could keep this loop spinning.
     } while (budget < before && budget > 0 && !this.#isClosed && this.#lingerer.look());
     this.#endDrain();
   }
@@ -334,7 +341,7 @@ class CallLink {
     this.#updateHold();
   }
 
-  /** What the wire has read. */
+  /** Handles the record read by the wire. */
   #handle() {
     const { kind, id } = this.#wire;
     const carried = this.#wire.takeCarried();
@@ -359,13 +366,13 @@ class CallLink {
     }
     this.#server.receive(id, value);
     if (this.#blocked === null) return;
-    // A caller that is blocked goes on where it stands before anything else runs.
+    // A blocked caller serves requests before it returns to its own code.
     if (this.#server.hasHandler) this.#server.serveWaiting();
     else if ((kind & BLOCKED) !== 0) this.#wire.send(CANCEL | BLOCKED, id, undefined);
   }
 
   /**
-   * The other side is blocked, and has no handler for `id`. If this side has none either, it is never answered.
+   * The other side is blocked and has no handler for `id`. If this side has none either, a reply will never arrive.
    * @param {number} id
    */
   #meetDeadlock(id) {
@@ -374,7 +381,7 @@ class CallLink {
   }
 
   /**
-   * The `call()` of this side with that id, if it is under way.
+   * Returns this side's blocking call with that id, if there is one.
    * @param {number} id
    */
   #blockedIn(id) {
@@ -397,7 +404,7 @@ class CallLink {
     }
     const pending = this.#settle(id);
     try {
-      // Also of a request that has been given up: what came beside the lane must not stay there.
+      // Also for an abandoned request: a value posted beside the lane must be removed.
       const value = this.#wire.valueOf(kind, id, carried);
       if (typeOf(kind) === REPLY) pending?.resolve(value);
       else pending?.reject(rebuildError(value));
@@ -407,7 +414,7 @@ class CallLink {
   }
 
   /**
-   * Forgets a request of this side.
+   * Removes a pending request of this side.
    * @param {number} id
    */
   #settle(id) {

@@ -1,6 +1,6 @@
 'use strict';
 
-/** What a side does about the requests of its peer: lets them wait for a handler, runs it, and answers. */
+/** Serves the requests of a peer: queues them until there is a handler, runs the handler, and replies. */
 
 const { RequestContext } = require('./call-context');
 const { Numbered } = require('./numbered');
@@ -9,7 +9,8 @@ const { Numbered } = require('./numbered');
 
 /**
  * @typedef {object} Answers
- * @property {(id: number, value: any, transferList: any[] | undefined) => void} reply throws for what cannot be sent
+ * @property {(id: number, value: any, transferList: any[] | undefined) => void} reply throws if the value cannot be
+ * sent
  * @property {(id: number, error: any) => void} fail
  */
 
@@ -17,9 +18,9 @@ class CallServer {
   #answers;
   /** @type {Handler | null} */
   #handler = null;
-  /** Requests for which there was no handler yet. @type {Map<number, any>} */
+  /** Requests queued until there is a handler, by id. @type {Map<number, any>} */
   #unserved = new Map();
-  /** Requests whose handlers have not finished. @type {Numbered<RequestContext>} */
+  /** Contexts of requests whose handlers have not finished. @type {Numbered<RequestContext>} */
   #serving = new Numbered();
   #isClosed = false;
 
@@ -32,18 +33,18 @@ class CallServer {
     return this.#handler !== null;
   }
 
-  /** Whether requests wait for a handler. */
+  /** Whether requests are queued. */
   get isPending() {
     return this.#unserved.size > 0;
   }
 
-  /** @param {Handler | null} handler null: lets requests wait */
+  /** @param {Handler | null} handler null to queue requests */
   setHandler(handler) {
     this.#handler = handler;
   }
 
   /**
-   * Serves a request, or lets it wait for those before it.
+   * Serves a request, or queues it behind others.
    * @param {number} id
    * @param {any} value
    */
@@ -53,8 +54,8 @@ class CallServer {
   }
 
   /**
-   * Serves what waits.
-   * @param {() => void} [between] called after each
+   * Serves queued requests.
+   * @param {() => void} [between] called after each request
    */
   serveWaiting(between) {
     if (this.#unserved.size === 0) return;
@@ -67,7 +68,7 @@ class CallServer {
   }
 
   /**
-   * The peer does not wait any longer.
+   * The peer no longer waits for the reply.
    * @param {number} id
    */
   cancel(id) {
@@ -76,7 +77,7 @@ class CallServer {
     if (context !== undefined) RequestContext.cancel(context);
   }
 
-  /** Nobody waits any longer. */
+  /** No one waits for replies any more. */
   close() {
     this.#isClosed = true;
     this.#unserved.clear();
@@ -109,7 +110,7 @@ class CallServer {
   }
 
   /**
-   * A handler has finished. False when nobody waits for it any more.
+   * A handler has finished. Returns false if the reply is no longer wanted.
    * @param {number} id
    * @param {RequestContext} context
    */

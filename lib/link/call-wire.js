@@ -1,26 +1,26 @@
 'use strict';
 
 /**
- * Requests and replies as records of a pair of lanes: written and read here, and what a lane does
- * not carry by itself put beside it. What comes from another process is checked.
+ * Writes and reads requests and replies as records of a pair of lanes; values that a lane does not support travel
+ * beside it. Records from another process are validated.
  */
 
 const { makeError } = require('../core/errors');
 const { Kind } = require('./layout');
 
-/** What a record is, in the lowest two bits of its kind. */
+/** Type of a record, in the lowest two bits of its kind. */
 const REQUEST = 0;
 const REPLY = 1;
 const FAILURE = 2;
-/** Nobody waits for the reply any more. */
+/** The reply is no longer wanted. */
 const CANCEL = 3;
-/** Added to the kind: the value has been posted beside the lane. */
+/** Flag of the kind: the value has been posted beside the lane. */
 const BESIDE = 4;
-/** Added to the kind: the value is what `serialize` made of it. */
+/** Flag of the kind: the value was produced by `serialize`. */
 const SERIALIZED = 8;
 /**
- * Added to REQUEST: who asks is blocked until the answer is there. Added to CANCEL, which then goes to who asks: the
- * other side is blocked, too, and has no handler.
+ * Flag of a REQUEST: the sender is blocked until it gets the reply. Flag of a CANCEL, which is then sent to the
+ * requester: the other side is blocked as well and has no handler.
  */
 const BLOCKED = 16;
 
@@ -30,21 +30,23 @@ const TYPE_MASK = 3;
 const NOTHING = [];
 
 /**
- * @typedef {object} Transport what requests and replies travel by
+ * @typedef {object} Transport how requests and replies are sent
  * @property {import('./lane-sender').LaneSender} sender
  * @property {import('./lane-receiver').LaneReceiver} receiver
  * @property {() => void} close
- * @property {() => boolean} tick runs what is to run between two deliveries; false: not now, or it threw
- * @property {(entry: [kind: number, id: number, value: any], transferList: any[]) => void} [postBeside]
- *   posts on the platform's own channel, which throws for what cannot be cloned
- * @property {(kind: number, id: number) => any} [takeBeside] the value that was posted so
- * @property {(value: any) => any} [serialize] for a peer that no such channel leads to: makes what the lane can carry
- *   of what only the platform can; throws for what cannot be cloned
+ * @property {() => boolean} tick runs ticks and microtasks between two deliveries; false if that is not possible or
+ * one threw
+ * @property {(entry: [kind: number, id: number, value: any], transferList: any[]) => void} [postBeside] posts on
+ * the platform's own channel; throws if the value cannot be cloned
+ * @property {(kind: number, id: number) => any} [takeBeside] returns a value posted by `postBeside`
+ * @property {(value: any) => any} [serialize] for peers without such a channel: converts a value that only the
+ * platform supports for the lane; throws if it cannot be cloned
  * @property {(serialized: any) => any} [deserialize]
- * @property {() => void} [assist] does for a blocked caller what cannot wait until its event loop turns
- * @property {() => boolean} [isPeerGone] whether a peer is gone that could not close its end
- * @property {() => void} [awaitRoom] records wait for room in the lane: `flush()` is to be called when there is
- * @property {(error: Error) => void} [onCorrupt] the peer wrote what cannot be; the link is closed
+ * @property {() => void} [assist] work to do while a caller blocks the event loop
+ * @property {() => boolean} [isPeerGone] whether a peer that may not have closed its end has died
+ * @property {() => void} [awaitRoom] called when records wait for room in the lane; `flush()` must be called when
+ * there is some
+ * @property {(error: Error) => void} [onCorrupt] the peer wrote invalid data; the link has been closed
  */
 
 class CallWire {
@@ -55,13 +57,13 @@ class CallWire {
   #isClosed = false;
   /** Whether the peer has ever sent anything. */
   hasHeard = false;
-  /** What `next()` found, until the next time. The value is to be taken at once. */
+  /** Result of `next()`, until the next call. The value must be taken at once. */
   kind = 0;
   id = 0;
 
   /**
    * @param {Transport} transport
-   * @param {(error: Error) => void} onCorrupt the peer wrote what cannot be
+   * @param {(error: Error) => void} onCorrupt called if the peer wrote invalid data
    */
   constructor(transport, onCorrupt) {
     this.#transport = transport;
@@ -70,14 +72,12 @@ class CallWire {
     this.#onCorrupt = onCorrupt;
   }
 
-  /** False once either side has gone. */
+  /** False once either side has closed. */
   get isOpen() {
     return !this.#isClosed && !this.#sender.isClosed;
   }
 
-  /**
-   * Reads the next record. False when there is none.
-   */
+  /** Reads the next record. Returns false if there is none. */
   next() {
     const receiver = this.#receiver;
     try {
@@ -93,7 +93,7 @@ class CallWire {
     return true;
   }
 
-  /** What the record that was read last carries, as `valueOf()` wants it; once. */
+  /** Takes the payload of the last record, for `valueOf()`; once. */
   takeCarried() {
     const receiver = this.#receiver;
     const { value } = receiver;
@@ -101,9 +101,7 @@ class CallWire {
     return value;
   }
 
-  /**
-   * To be called when there is no record: control words that cannot be would bring such calls for ever.
-   */
+  /** Must be called if there was no record: invalid control words could otherwise cause endless wake-ups. */
   verify() {
     try {
       this.#receiver.verify();
@@ -117,7 +115,7 @@ class CallWire {
    * @param {number} id
    * @param {any} value
    * @param {Iterable<any>} [transferList]
-   * @throws what cannot be cloned; nothing has been sent then
+   * @throws if the value cannot be cloned; nothing has been sent then
    */
   send(kind, id, value, transferList) {
     const sender = this.#sender;
@@ -129,7 +127,7 @@ class CallWire {
   }
 
   /**
-   * Sends what the lane does not carry by itself.
+   * Sends a value that the lane does not support.
    * @param {number} kind
    * @param {number} id
    * @param {any} value
@@ -150,7 +148,7 @@ class CallWire {
   }
 
   /**
-   * The value of a record, once.
+   * Returns the value of a record; once.
    * @param {number} kind
    * @param {number} id
    * @param {any} carried
@@ -167,14 +165,14 @@ class CallWire {
     }
   }
 
-  /** Moves records that wait into the lane. True when none are left. */
+  /** Moves spilled records into the lane. Returns true if none are left. */
   flush() {
     if (this.#isClosed || this.#sender.flush()) return true;
     if (this.#sender.isCorrupt) this.#onCorrupt(makeCorrupt(this.flush));
     return false;
   }
 
-  /** Tells the peer that nobody is here any more. */
+  /** Closes this end, which tells the peer. */
   close() {
     this.#isClosed = true;
     this.#receiver.close();
@@ -188,7 +186,7 @@ function makeCorrupt(origin) {
   return makeError('ERR_MANYCORE_LINK_CORRUPT', [], origin);
 }
 
-/** @param {number} kind of a record */
+/** @param {number} kind kind of a record */
 function typeOf(kind) {
   return kind & TYPE_MASK;
 }

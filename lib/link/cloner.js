@@ -1,8 +1,8 @@
 'use strict';
 
 /**
- * Clones values within a thread: what structured clone would give, in less time. Object by object where a value has
- * only what is usual; else by the codec.
+ * Clones values within a thread, with the same result as structured clone but faster: object by object if a value
+ * contains only common types, else with the codec.
  */
 
 const { Decoder } = require('./decoder');
@@ -10,9 +10,12 @@ const { Encoder } = require('./encoder');
 const { ObjectCloner } = require('./object-cloner');
 const { UNSUPPORTED } = require('./unsupported');
 
-/** Larger buffers, and longer strings beside what only the codec clones, are better copied once, by the platform. */
+/**
+ * From this length on, the platform is faster: it copies buffers only once, and long strings in values that need
+ * the codec.
+ */
 const LARGE_LENGTH = 32 * 1024;
-/** So many values at most go to the codec at once after one that had to. */
+/** After a value that needed the codec, at most this many go to the codec directly. */
 const LONGEST_WAIT = 64;
 
 class Cloner {
@@ -20,16 +23,22 @@ class Cloner {
   #encoder = new Encoder(LARGE_LENGTH);
   /** @type {Decoder | null} */
   #decoder = null;
-  /** So many values still go to the codec at once, and were to the last time: an attempt for nothing costs. */
+  /**
+   * Number of values that still go to the codec directly, and its last initial value: a failed attempt is
+   * expensive.
+   */
   #wait = 0;
   #lastWait = 0;
-  /** What was read of a value that is left to the codec half way, with parts as they were. @type {any} */
+  /**
+   * The part already read of a value that is then left to the codec; unsupported parts are the originals.
+   * @type {any}
+   */
   #read = undefined;
 
   /**
    * @param {object} value
-   * @returns {any} `UNSUPPORTED` when only the platform can clone it
-   * @throws what a getter of the value throws
+   * @returns {any} `UNSUPPORTED` if only the platform can clone it
+   * @throws errors of the value's getters
    */
   clone(value) {
     this.#read = undefined;
@@ -74,8 +83,8 @@ class Cloner {
   }
 
   /**
-   * What to give to the platform after `clone(value)` returned UNSUPPORTED: the value, or what was read of it if
-   * getters may have run.
+   * Returns what to pass to the platform after `clone(value)` returned UNSUPPORTED: the value, or the copy read so
+   * far if getters may have run.
    * @param {any} value
    */
   substituteFor(value) {

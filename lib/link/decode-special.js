@@ -1,27 +1,27 @@
 'use strict';
 
-/** Decodes everything that is neither a primitive, a plain object of a shape nor a dense array. */
+/** Decodes everything except primitives, plain objects with a shape, and dense arrays. */
 
 const { Tag, BUFFER_KIND, VIEW_NAMES, ERROR_NAMES, ErrorPart } = require('./tags');
 const { arrive, reviveAll } = require('./travellers');
 
 /** @typedef {import('./decoder').Decoder} Decoder */
 
-/** An array is made with room for its elements up to this length, and sparse beyond. */
+/** Arrays up to this length are preallocated; longer ones are sparse. */
 const DENSE_LENGTH = 1024;
 const MAX_ARRAY_LENGTH = 0xffffffff;
 
 /** @type {any} */
 const scope = globalThis;
-/** @type {any[]} undefined where this version of V8 has no such view */
+/** @type {any[]} undefined if this version of V8 has no such view */
 const VIEW_CONSTRUCTORS = VIEW_NAMES.map((name) => scope[name]);
 /** @type {ErrorConstructor[]} */
 const ERROR_CONSTRUCTORS = ERROR_NAMES.map((name) => scope[name]);
 
 /**
- * @param {Decoder} decoder after the tag
+ * @param {Decoder} decoder positioned after the tag
  * @param {number} tag
- * @param {object} corrupt thrown for bytes that no encoder wrote
+ * @param {object} corrupt thrown for invalid data
  * @returns {any}
  */
 function readSpecial(decoder, tag, corrupt) {
@@ -96,7 +96,7 @@ function remember(decoder, object) {
  */
 function reference(decoder, corrupt) {
   const object = decoder.references[number(decoder)];
-  // A place that is kept for an object which is not made yet is undefined, too.
+  // The reserved place of an object that does not exist yet is undefined as well.
   if (object === undefined) throw corrupt;
   return object;
 }
@@ -262,7 +262,7 @@ function error(decoder, corrupt) {
     throw corrupt;
   }
   const object = withoutStack(Constructor, message);
-  // An own property of the engine's making, which newer versions give accessors.
+  // `stack` is an own property set by the engine; an accessor in newer versions.
   if (Object.hasOwn(object, 'stack')) object.stack = stack;
   else hide(object, 'stack', stack);
   if (decoder.hasReferences) decoder.references[place] = object;
@@ -271,7 +271,7 @@ function error(decoder, corrupt) {
 }
 
 /**
- * A new error, without the cost of walking this stack.
+ * Creates an error without capturing a stack trace.
  * @param {ErrorConstructor} Constructor
  * @param {string | undefined} message
  */
@@ -322,14 +322,14 @@ function keyedArray(decoder) {
 }
 
 /**
- * An empty array of a length for which there need not be that many elements: a long one gets no storage.
+ * Returns an array of a length that need not match its number of elements; no storage is allocated for long ones.
  * @param {number} length
  */
 function arrayOfLength(length) {
   if (length <= DENSE_LENGTH) return new Array(length);
   /** @type {any[]} */
   const array = [];
-  // An element far behind the end makes the array sparse; its length stays when the element goes.
+  // Setting an element far beyond the end makes the array sparse; the length stays when it is deleted.
   array[Math.min(length, MAX_ARRAY_LENGTH) - 1] = undefined;
   delete array[length - 1];
   return array;

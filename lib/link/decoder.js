@@ -1,8 +1,8 @@
 'use strict';
 
 /**
- * Decodes records. The memory can be written by the peer: each number read from it is checked before it is
- * used, and nothing is allocated that the record has no bytes for. What does not hold throws CORRUPT.
+ * Decodes records. The peer can write to the memory, so each number read from it is validated before use, and no
+ * more is allocated than the record has bytes for. Invalid data throws CORRUPT.
  */
 
 const { Buffer } = require('node:buffer');
@@ -20,7 +20,7 @@ const latin1Slice = prototype.latin1Slice;
 /** @type {(start: number, end: number) => string} */
 const ucs2Slice = prototype.ucs2Slice;
 
-/** Thrown for bytes that no encoder wrote. */
+/** Thrown for invalid data. */
 const CORRUPT = Object.freeze({ corrupt: true });
 
 class Decoder {
@@ -31,7 +31,7 @@ class Decoder {
     this.view = memory.view;
     this.buffer = memory.buffer;
     this.position = 0;
-    /** Where the payload ends. */
+    /** End of the payload. */
     this.end = 0;
     this.hasReferences = false;
     /** @type {any[]} */
@@ -40,19 +40,19 @@ class Decoder {
     this.bundleAt = 0;
     this.shortStrings = new ShortStrings();
     /**
-     * Takes the large buffer of a number; undefined when there is none.
+     * Takes a large buffer by number; undefined if there is none.
      * @type {(number: number) => ArrayBuffer | undefined}
      */
     this.takeLarge = () => undefined;
     /**
-     * Makes a Buffer, with an ArrayBuffer of its own, of many bytes of the memory.
+     * Copies a large range of the memory into a Buffer with an ArrayBuffer of its own.
      * @type {(start: number, length: number) => Buffer}
      */
     this.takeBytes = (start, length) => this.copyBytes(start, length);
-    /** What stands for refused parts, in records that were not sent. @type {any[]} */
+    /** Refused parts, in records that are not sent. @type {any[]} */
     this.refused = [];
     this.shapes = new ShapeReader(this, CORRUPT);
-    /** For compiled shapes. */
+    /** Passed to compiled shapes. */
     this.read = () => this.value();
   }
 
@@ -65,10 +65,10 @@ class Decoder {
   }
 
   /**
-   * Decodes the record at `start`, of `length` bytes that the caller knows to lie in the memory.
+   * Decodes the record at `start`. The caller has checked that `length` bytes are within the memory.
    * @param {number} start
    * @param {number} length
-   * @param {number} [valueAt] where its value is, from its start
+   * @param {number} [valueAt] offset of the value in the record
    * @throws CORRUPT
    */
   decode(start, length, valueAt = HEADER_BYTES) {
@@ -78,7 +78,7 @@ class Decoder {
     try {
       value = this.value();
     } catch (error) {
-      // Too deep, too large, or what an object cannot have.
+      // Nested too deep, too large, or a property the object cannot have.
       throw error instanceof RangeError || error instanceof TypeError ? CORRUPT : error;
     } finally {
       if (this.references.length !== 0) this.references = [];
@@ -88,7 +88,7 @@ class Decoder {
   }
 
   /**
-   * Reads what stands behind the payload of a record: its strings, and the definitions that later records need.
+   * Reads the tables behind the payload of a record: its strings, and definitions that later records need.
    * @param {number} start
    * @param {number} length
    * @throws CORRUPT
@@ -114,7 +114,7 @@ class Decoder {
   }
 
   /**
-   * Reads a count of things that take at least `bytesEach` bytes of the record.
+   * Reads a count of items, each of which takes at least `bytesEach` bytes of the record.
    * @param {number} bytesEach
    */
   count(bytesEach) {
@@ -126,7 +126,7 @@ class Decoder {
   }
 
   /**
-   * The next bytes of the record, with an ArrayBuffer of their own.
+   * Returns the next bytes of the record, with an ArrayBuffer of their own.
    * @param {number} length
    */
   ownBytes(length) {
@@ -140,20 +140,20 @@ class Decoder {
    * @param {number} length
    */
   copyBytes(start, length) {
-    // Not a part of the pool, and not zeroed before it is filled.
+    // Not from Buffer's pool, and not zero-filled.
     const copy = Buffer.allocUnsafeSlow(length);
     copy.set(this.bytes.subarray(start, start + length));
     return copy;
   }
 
-  /** Makes sure that `count` more bytes of the record are there. */
+  /** Checks that `count` more bytes of the record exist. */
   need(/** @type {number} */ count) {
     if (count > this.end - this.position) throw CORRUPT;
   }
 
   /** @returns {any} */
   value() {
-    // Past the end there are bytes of other records, or none: the check after the value finds out.
+    // Beyond the end, this reads bytes of other records or nothing, which the check after the value detects.
     const tag = this.bytes[this.position++];
     if (tag < 0x80) return tag;
     if (tag >= Tag.SHORT_STRING) {
@@ -195,7 +195,7 @@ class Decoder {
     return readSpecial(this, tag, CORRUPT);
   }
 
-  /** A string that is not in the bundle. */
+  /** Reads a string that is not in the bundle. */
   longString() {
     const tag = this.bytes[this.position++];
     if (tag !== Tag.STRING_ONE_BYTE && tag !== Tag.STRING_TWO_BYTE) throw CORRUPT;
@@ -243,7 +243,7 @@ class Decoder {
   }
 
   /**
-   * Reads pairs of name and value into an object or array.
+   * Reads name-value pairs into an object or array.
    * @param {any} target
    * @param {number} count
    */

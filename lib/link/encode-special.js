@@ -1,6 +1,6 @@
 'use strict';
 
-/** Encodes objects other than plain ones and arrays. */
+/** Encodes objects other than plain objects and arrays. */
 
 const intrinsics = require('./intrinsics');
 const { isKnownPlain, isPlainClass } = require('./plain-classes');
@@ -14,11 +14,11 @@ const { types, hasOwn } = intrinsics;
 
 const VIEW_KINDS = new Map(VIEW_NAMES.map((name, kind) => [name, kind]));
 const ERROR_KINDS = new Map(ERROR_NAMES.map((name, kind) => [name, kind]));
-/** Bytes of an ARRAY_BUFFER before the data. */
+/** Bytes of an ARRAY_BUFFER before its data. */
 const ARRAY_BUFFER_BYTES = 5;
 
 /**
- * Whether clones of an error keep its cause. Older versions of V8 drop it.
+ * Whether structured clone keeps the cause of an error. Older versions of V8 drop it.
  * @type {boolean}
  */
 const clonesCause = structuredClone(new Error('', { cause: 1 })).cause === 1;
@@ -67,7 +67,8 @@ function traveller(encoder, object) {
  */
 function checked(encode, is) {
   return (encoder, object) => {
-    // An heir without the internals, as Object.create(Map.prototype) is.
+    // An object that only inherits from the prototype and lacks its internal slots, like
+    // Object.create(Map.prototype).
     if (is(object)) encode(encoder, object);
     else encoder.refuse(object);
   };
@@ -97,7 +98,7 @@ function date(encoder, object) {
  */
 function map(encoder, object) {
   if (!encoder.remember(object)) return;
-  // A copy first: getters of the values may change the map.
+  // Copied first: getters of the values may modify the map.
   /** @type {any[]} */
   const entries = [];
   intrinsics.mapForEach(object, (/** @type {any} */ value, /** @type {any} */ key) => {
@@ -131,7 +132,7 @@ function set(encoder, object) {
  * @param {RegExp} object
  */
 function regExp(encoder, object) {
-  // Its source and flags are read through accessors that an own property could stand before.
+  // Source and flags are read through accessors, which own properties could shadow.
   if (hasOwn(object, 'source') || hasOwn(object, 'flags')) return encoder.refuse(object);
   if (!encoder.remember(object)) return;
   encoder.tag(Tag.REGEXP);
@@ -161,7 +162,7 @@ function boxed(encoder, object) {
  */
 function arrayBuffer(encoder, object) {
   const length = intrinsics.bufferByteLength(object);
-  // The length of a detached buffer is 0, too; the platform tells them apart.
+  // A detached buffer has length 0 as well; the platform tells them apart.
   if (length === 0 || intrinsics.bufferResizable(object)) {
     if (length !== 0 || !isEmptyAndAttached(object)) return encoder.refuse(object);
   }
@@ -201,7 +202,7 @@ function inlineBuffer(encoder, object, length) {
   encoder.position += length;
 }
 
-/** @param {ArrayBuffer} buffer of length 0 */
+/** @param {ArrayBuffer} buffer a buffer of length 0 */
 function isEmptyAndAttached(buffer) {
   if (intrinsics.bufferResizable(buffer)) return false;
   try {
@@ -221,7 +222,7 @@ function view(encoder, object) {
   const kind = name === undefined ? 0 : VIEW_KINDS.get(name);
   const isDataView = kind === 0;
   const buffer = isDataView ? intrinsics.dataViewBuffer(object) : intrinsics.arrayBuffer(object);
-  // Views of resizable buffers may follow their length, which cannot be seen from outside.
+  // Views of resizable buffers may be length-tracking, which cannot be detected.
   if (kind === undefined || !types.isArrayBuffer(buffer) || intrinsics.bufferResizable(buffer)) {
     return encoder.refuse(object);
   }
@@ -239,8 +240,8 @@ function view(encoder, object) {
 }
 
 /**
- * An error as V8 clones it: the kind by its name, and message, stack and cause where they are what an error's
- * own data properties usually are. Anything less usual is left to V8.
+ * Encodes an error as V8 clones it: the kind by its name, and message, stack and cause if they are ordinary own
+ * data properties. Anything else is left to V8.
  * @param {Encoder} encoder
  * @param {any} object
  */

@@ -1,9 +1,9 @@
 'use strict';
 
 /**
- * Encodes values as the structured clone algorithm would clone them. What only the platform can clone (ports,
- * shared memory, handles, values that cannot be cloned at all) is refused with `UNSUPPORTED`, and the caller
- * posts the value on the platform's own channel instead.
+ * Encodes values as the structured clone algorithm would clone them. Values that only the platform can clone
+ * (ports, shared memory, handles), or that cannot be cloned at all, are refused with `UNSUPPORTED`, and the caller
+ * posts them on the platform's own channel instead.
  */
 
 const { types, isPolluted } = require('./intrinsics');
@@ -24,13 +24,13 @@ const OBJECT_PROTOTYPE = Object.prototype;
 const describe = OBJECT_PROTOTYPE.toString;
 const isEnumerable = OBJECT_PROTOTYPE.propertyIsEnumerable;
 
-/** Identities are looked for in a list up to this many, in a map beyond. */
+/** Up to this many objects are searched in a list, more in a map. */
 const LISTED_IDENTITIES = 16;
 /** @type {(object | undefined)[]} */
 const NOTHING = [];
-/** More objects are not searched for accessors. */
+/** More objects than this are not searched for accessors. */
 const SEARCHED_OBJECTS = 1000;
-/** Nor are longer arrays. */
+/** Nor are arrays longer than this. */
 const QUIET_LENGTH = 1000;
 
 const INDEX_NAMES = Array.from({ length: 256 }, (_, index) => String(index));
@@ -43,27 +43,27 @@ class Encoder extends Writer {
   constructor(largeLength, besideLength) {
     super(largeLength, besideLength);
     this.depth = 0;
-    /** Whether Object.prototype has enumerable properties, which for-in would show. */
+    /** Whether Object.prototype has enumerable properties, which for-in would visit. */
     this.polluted = false;
     /**
-     * The objects of the value, in the order of first meetings. A new list for each value: storing new objects
-     * into an old one costs the garbage collector's write barrier each time, and it would keep them alive.
+     * The objects of the value, in the order in which they were first encountered. A new list per value: storing
+     * new objects into an old one would incur the GC's write barrier each time, and keep them alive.
      * @type {(object | undefined)[]}
      */
     this.listed = NOTHING;
-    /** How many of the list there are. */
+    /** Number of objects in the list. */
     this.met = 0;
-    /** All of them, once there are too many to look for one by one. @type {Map<object, number> | null} */
+    /** All objects, once there are too many for a linear search. @type {Map<object, number> | null} */
     this.mapped = null;
-    /** Parts of a value that only the platform can clone, once it must not be read again. @type {any[]} */
+    /** Parts that only the platform can clone, in a value that must not be read again. @type {any[]} */
     this.refused = [];
   }
 
   /**
    * Encodes a value as a complete record. Returns its length.
    * @param {any} value
-   * @param {number} [kind] of the record
-   * @throws UNSUPPORTED, or what a getter of the value throws
+   * @param {number} [kind] kind of the record
+   * @throws UNSUPPORTED, and errors of the value's getters
    */
   encode(value, kind = Kind.VALUE) {
     this.depth = 0;
@@ -81,7 +81,7 @@ class Encoder extends Writer {
     }
   }
 
-  /** Lets go of the objects of the value. */
+  /** Releases the objects of the value. */
   #forget() {
     this.listed = NOTHING;
     this.met = 0;
@@ -96,10 +96,10 @@ class Encoder extends Writer {
   }
 
   /**
-   * Meets a part of the value that only the platform can clone. The whole value is left to it then; but if getters
-   * may have run, the rest is still encoded, so that they need not run again.
+   * Handles a part that only the platform can clone. The whole value is then left to the platform; but if getters
+   * may have run, the rest is still encoded, so that they do not run again.
    * @param {any} part
-   * @param {boolean} [isRemembered] whether it has a number already
+   * @param {boolean} [isRemembered] whether it already has a number
    * @throws UNSUPPORTED
    */
   refuse(part, isRemembered = false) {
@@ -109,7 +109,7 @@ class Encoder extends Writer {
   }
 
   /**
-   * @param {number} length of the record
+   * @param {number} length length of the record
    * @throws UNSUPPORTED
    */
   #substitute(length) {
@@ -119,7 +119,7 @@ class Encoder extends Writer {
 
   /** @param {any} value */
   value(value) {
-    // One comparison after the other: the compiler turns these into checks of the type, a switch it does not.
+    // A chain of comparisons, which the compiler turns into type checks, unlike a switch.
     if (typeof value === 'number') return this.number(value);
     if (typeof value === 'string') return this.string(value);
     if (typeof value === 'object') return value === null ? this.tag(Tag.NULL) : this.object(value);
@@ -142,7 +142,7 @@ class Encoder extends Writer {
   }
 
   /**
-   * True when the object is new in this value; else a reference has been written.
+   * Returns true if the object is new in this value; otherwise, a reference has been written.
    * @param {object} object
    */
   remember(object) {
@@ -161,7 +161,7 @@ class Encoder extends Writer {
   #identify(object) {
     const { listed, met } = this;
     if (met === 0) {
-      // Most values have no more objects than this; a list that grows would make room for many.
+      // Most values have no more objects than this; a growing list would reserve room for many.
       this.listed = [object, undefined, undefined, undefined];
       this.met = 1;
       return -1;
@@ -191,10 +191,10 @@ class Encoder extends Writer {
   }
 
   /**
-   * The own enumerable properties of an object, by its shape: the values, and the number of the shape once all
-   * names are known. Where the table of shapes is full, the names follow by themselves.
+   * Writes the own enumerable properties of an object with its shape: the values, and the number of the shape once
+   * all names are known. If the shape table is full, the remaining properties are written with their names.
    * @param {any} object
-   * @param {boolean} isHeir whether for-in may show what is not its own
+   * @param {boolean} isHeir whether for-in may visit inherited properties
    */
   plain(object, isHeir) {
     const { shapes } = this;
@@ -210,7 +210,7 @@ class Encoder extends Writer {
     for (const key in object) {
       if (isHeir && !hasOwn(object, key)) continue;
       const value = object[key];
-      // A getter has taken it away, and Object.prototype has one of that name.
+      // A getter has deleted the property, and Object.prototype has one of that name.
       if (typeof value === 'function' && !hasOwn(object, key)) continue;
       if (countAt < 0) {
         const last = node.lastKey === key ? node.lastChild : null;
@@ -227,9 +227,9 @@ class Encoder extends Writer {
       count++;
     }
     this.depth--;
-    // What is not plain by its nature usually has no properties of its own.
+    // Other kinds of objects usually have no own properties.
     if (node === shapes.root && describe.call(object) !== '[object Object]') {
-      // Written over: nothing but the tag is there.
+      // Overwritten: only the tag has been written.
       this.goBack(at);
       return this.refuse(object, true);
     }
@@ -253,7 +253,7 @@ class Encoder extends Writer {
     this.depth++;
     for (let i = 0; i < names.length; i++) {
       const name = names[i];
-      // A getter may have taken later properties away.
+      // A getter may have deleted later properties.
       if (!hasOwn(object, name)) continue;
       this.string(name);
       this.value(object[name]);
@@ -291,7 +291,7 @@ class Encoder extends Writer {
   }
 
   /**
-   * With elements that are not there, or not enumerable.
+   * Writes an array with missing or non-enumerable elements.
    * @param {any[]} array
    * @param {number} length
    */
@@ -329,7 +329,7 @@ function nameOfIndex(index) {
  */
 function isQuiet(object) {
   if (ArrayBuffer.isView(object) || mayTravel(getPrototypeOf(object))) return true;
-  // Some of what errors say comes from accessors of their prototypes.
+  // Some properties of errors come from accessors of their prototypes.
   if (types.isNativeError(object)) return false;
   if (isArray(object) && object.length > QUIET_LENGTH) return false;
   const descriptors = Object.getOwnPropertyDescriptors(object);
@@ -338,13 +338,14 @@ function isQuiet(object) {
 }
 
 /**
- * Of fewer names than the length: whether writing each hole is not worth it, or some name is not an index.
+ * For arrays with fewer names than their length: whether writing the holes is too expensive, or some name is not an
+ * index.
  * @param {string[]} names
  * @param {number} length
  */
 function isSparse(names, length) {
   if (names.length * 2 < length && length > 64) return true;
-  // Indices come first and in order, so the last name tells.
+  // Indices are enumerated first and in order, so checking the last name suffices.
   const last = names.length === 0 ? '0' : names[names.length - 1];
   return !isIndex(last);
 }

@@ -1,8 +1,8 @@
 'use strict';
 
 /**
- * Methods and getters as they were when this module was loaded, free of their receiver: values are read by
- * what they are, whatever a program has put on its objects or on the built-in prototypes.
+ * Uncurried methods and getters, captured when this module was loaded: values are read by their internal slots, no
+ * matter what a program has defined on its objects or on built-in prototypes.
  */
 
 const { types } = require('node:util');
@@ -22,7 +22,7 @@ function getter(prototype, name) {
 const typedArray = Object.getPrototypeOf(Uint8Array.prototype);
 const hasResizable = Object.getOwnPropertyDescriptor(ArrayBuffer.prototype, 'resizable') !== undefined;
 
-/** Whether for-in shows more of a plain object than its own properties. */
+/** Whether for-in visits more of a plain object than its own properties. */
 function isPolluted() {
   for (const name in Object.prototype) return name !== undefined;
   return false;

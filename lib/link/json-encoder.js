@@ -1,8 +1,8 @@
 'use strict';
 
 /**
- * Encodes values as they would come out of `JSON.parse(JSON.stringify(value))`, without the text in between.
- * What JSON refuses (cycles, BigInts) is refused with `UNSUPPORTED`, so that JSON itself may throw.
+ * Encodes values as they would result from `JSON.parse(JSON.stringify(value))`, without the intermediate text.
+ * Values that JSON rejects (cycles, BigInts) are refused with `UNSUPPORTED`, so that JSON itself throws.
  */
 
 const intrinsics = require('./intrinsics');
@@ -17,7 +17,7 @@ const { getPrototypeOf, keys: keysOfObject } = Object;
 const { isArray } = Array;
 const OBJECT_PROTOTYPE = Object.prototype;
 
-/** Ready-made JSON text, in newer versions of V8. @type {(value: object) => boolean} */
+/** Detects raw JSON text, in newer versions of V8. @type {(value: object) => boolean} */
 const isRawJson = /** @type {any} */ (JSON).isRawJSON ?? (() => false);
 
 class JsonEncoder extends Writer {
@@ -33,7 +33,7 @@ class JsonEncoder extends Writer {
   /**
    * Encodes a value as a complete record. Returns its length.
    * @param {any} value
-   * @throws UNSUPPORTED, or what a getter or toJSON of the value throws
+   * @throws UNSUPPORTED, and errors of the value's getters and toJSON
    */
   encode(value) {
     this.depth = 0;
@@ -43,13 +43,13 @@ class JsonEncoder extends Writer {
     return this.end(Kind.VALUE);
   }
 
-  /** @param {any} value as `prepare` returned it */
+  /** @param {any} value value returned by `prepare` */
   value(value) {
     switch (typeof value) {
       case 'string':
         return this.string(value);
       case 'number':
-        // JSON has neither -0 nor anything beyond the finite.
+        // JSON has neither -0 nor non-finite numbers.
         return Number.isFinite(value) ? this.number(value + 0) : this.tag(Tag.NULL);
       case 'boolean':
         return this.tag(value ? Tag.TRUE : Tag.FALSE);
@@ -62,10 +62,10 @@ class JsonEncoder extends Writer {
 
   /** @param {any} object */
   #object(object) {
-    // A cycle is met as nesting without end.
+    // A cycle appears as endless nesting.
     if (++this.depth > MAX_DEPTH) this.#text(object);
     else if (isArray(object)) this.#array(object);
-    // Before anything else is asked: that could run code of a proxy which JSON does not run.
+    // Checked first: any other test could run code of a proxy that JSON does not run.
     else if (types.isProxy(object)) this.#dictionary(object);
     else this.#properties(object);
     this.depth--;
@@ -82,18 +82,18 @@ class JsonEncoder extends Writer {
   }
 
   /**
-   * Writes as JSON what lies too deep, or is JSON already: not all of the value is left to JSON, for what has been read
-   * of it must not be read once more.
+   * Writes a part that is nested too deep, or is raw JSON, as JSON text. The whole value is not left to JSON, since
+   * the part already read must not be read again.
    * @param {any} object
    */
   #text(object) {
-    // It has had its say already, and JSON would ask it again.
+    // toJSON has already been called, and JSON would call it again.
     if (typeof object.toJSON === 'function') throw UNSUPPORTED;
     let text;
     try {
       text = JSON.stringify(object);
     } catch {
-      // For its words to be about the whole value, JSON throws again.
+      // JSON throws again for the whole value, with an appropriate message.
       throw UNSUPPORTED;
     }
     this.tag(Tag.JSON_TEXT);
@@ -126,9 +126,9 @@ class JsonEncoder extends Writer {
   }
 
   /**
-   * As `Encoder` does it, without what is left out.
+   * Like `Encoder`, without omitted properties.
    * @param {any} object
-   * @param {boolean} isHeir whether for-in may show what is not its own
+   * @param {boolean} isHeir whether for-in may visit inherited properties
    */
   #shaped(object, isHeir) {
     const { shapes } = this;
@@ -177,7 +177,7 @@ class JsonEncoder extends Writer {
 }
 
 /**
- * What stands for a value: what its toJSON gives, and the primitive in an object.
+ * Returns the value that JSON encodes instead: the result of toJSON, and the primitive in a wrapper object.
  * @param {any} value
  * @param {string | number} key
  */
@@ -193,7 +193,7 @@ function prepare(value, key) {
 
 /** @param {any} object */
 function unboxed(object) {
-  // As JSON does: by conversion for numbers and strings, which a program may have changed.
+  // As in JSON, numbers and strings are converted, which user code may override.
   if (types.isNumberObject(object)) return Number(object);
   if (types.isStringObject(object)) return String(object);
   if (types.isBooleanObject(object)) return intrinsics.booleanValue(object);

@@ -1,8 +1,8 @@
 'use strict';
 
 /**
- * The consuming end of a lane: hands out one record after the other, from the ring and the overflow in the order
- * in which they were sent. Lengths and positions come from memory that the peer can write, and are checked.
+ * Receiving end of a lane: reads records from the ring and the overflow in the order in which they were sent.
+ * Lengths and positions come from memory that the peer can write to, and are validated.
  */
 
 const { Buffer } = require('node:buffer');
@@ -25,15 +25,15 @@ const { Lending } = require('./lending');
 const { NOWHERE, loadAfterStore, memoryOf } = require('./memory');
 
 /**
- * As much memory is taken at first for a record that comes in fragments; more as it comes. It is address space, which
- * becomes memory as it is written.
+ * Initial allocation for a fragmented record; it grows as fragments arrive. This is address space, which is
+ * committed only as it is written.
  */
 const ASSEMBLY_BYTES = 72 * 1024 * 1024;
-/** At most so much, and a quarter of the ring, is consumed before the producer is told. */
+/** At most this much, and a quarter of the ring, is consumed before the producer is told. */
 const UNRELEASED_BYTES = 128 * 1024;
-/** Looks of a glance. From here one costs some 10 ns, a way into native code as much as five. */
+/** Number of checks per glance. From JavaScript, one costs about 10 ns; a native call costs five times as much. */
 const LOOKS_OF_GLANCE = 256;
-/** Records up to this length travel, header included. */
+/** Maximum length of a record, including its header. */
 const MAX_RECORD_BYTES = 0xfffffff8;
 
 /** @typedef {import('./memory').Memory} Memory */
@@ -47,42 +47,42 @@ class LaneReceiver {
   #capacity;
   #unreleased;
   #decoder;
-  /** Position in the ring, and what of it the producer has been told. */
+  /** Position in the ring, and the position last published to the producer. */
   #tail = 0;
   #released = 0;
-  /** Up to where records are known to be published. */
+  /** Position up to which records are known to be published. */
   #seen = 0;
   #overflowing = false;
-  /** A chunk of the overflow. @type {Memory | null} */
+  /** The current chunk of the overflow. @type {Memory | null} */
   #chunk = null;
   #chunkAt = 0;
   #chunkEnd = 0;
-  /** Where chunks are copied to that are not too large. @type {Memory | undefined} */
+  /** Reusable buffer for chunks of ordinary size. @type {Memory | undefined} */
   #usual;
   #taken = 0;
   #isClosed = false;
-  /** How often a drain may look for more before it returns. */
+  /** Remaining number of glances before the drain must return. */
   #glances = 0;
   /** @type {(() => void)[]} */
   #forgetLookers = [];
   /** Whether the producer is another process. */
   #isForeign;
-  /** A record that comes in fragments, and how much of it is there. @type {Uint8Array | null} */
+  /** A fragmented record, and the number of bytes received of it. @type {Uint8Array | null} */
   #assembly = null;
   #assembled = 0;
   #hasViews = false;
   #lending;
   /**
-   * Whether large buffers are lent instead of copied. They are detached when they are taken back; what uses less
-   * than `endViews()` after each record must not set it.
+   * Whether large buffers are lent instead of copied. Lent buffers are detached when they are taken back; the
+   * caller must call `endViews()` after each record.
    */
   lendsLarge = false;
 
-  /** What `next()` found: one of `Kind`, and the value of a VALUE or CALL. */
+  /** Result of `next()`: one of `Kind`, and the value of a VALUE or CALL. */
   kind = 0;
   /** @type {any} */
   value = undefined;
-  /** What a CALL says besides its value. */
+  /** Kind and id of a CALL. */
   callKind = 0;
   callId = 0;
 
@@ -103,7 +103,7 @@ class LaneReceiver {
   }
 
   /**
-   * Calls `drain` from the event loop when there is something, once resumed.
+   * Calls `drain` from the event loop when there are records, once resumed.
    * @param {() => void} drain
    */
   listen(drain) {
@@ -113,9 +113,7 @@ class LaneReceiver {
     });
   }
 
-  /**
-   * Looks on for a moment before the drain returns, where records come that densely. True when there is one.
-   */
+  /** Spins briefly before the drain returns, if records arrive in quick succession. Returns true if there is one. */
   glance() {
     if (this.#isClosed) return false;
     this.release();
@@ -124,7 +122,7 @@ class LaneReceiver {
     return this.#glance();
   }
 
-  /** Looks for a record for some 3 us, about as long as the other side needs for an answer. */
+  /** Spins for about 3 us, as long as the other side needs for a reply. */
   #glance() {
     const words = this.#words;
     const at = this.#overflowing ? OVERFLOWED : HEAD;
@@ -142,8 +140,8 @@ class LaneReceiver {
   }
 
   /**
-   * Calls `callback` from the event loop, paused or not, when there may be room in the lane the other way, while that
-   * is watched for.
+   * Calls `callback` from the event loop, paused or not, when there may be room in the lane of the other direction,
+   * while `watchRoom` is on.
    * @param {() => void} callback
    */
   onRoom(callback) {
@@ -156,7 +154,7 @@ class LaneReceiver {
   }
 
   /**
-   * Whether listening keeps the event loop alive. It does not at first.
+   * Sets whether listening keeps the event loop alive. Off by default.
    * @param {boolean} on
    */
   setRef(on) {
@@ -164,7 +162,7 @@ class LaneReceiver {
   }
 
   /**
-   * Makes a function that looks on for a record, at most so long, and returns whether there is one.
+   * Returns a function that spins for a record, at most for `limitUs`, and returns whether there is one.
    * @param {number} limitUs
    * @returns {() => boolean}
    */
@@ -173,7 +171,7 @@ class LaneReceiver {
     this.#forgetLookers.push(() => (look = seesNothing));
     let isShared = false;
     return () => {
-      // The other side needs this very processor: it does not answer before native code gives way.
+      // If the other side shares this processor, it cannot answer before native code yields.
       if (!isShared && this.#glance()) return true;
       const seen = look();
       isShared = (seen & 2) !== 0;
@@ -182,7 +180,7 @@ class LaneReceiver {
   }
 
   /**
-   * Blocks the thread until a record comes, the other side rings, or the time is over; perhaps for no reason. The
+   * Blocks the thread until a record arrives, the other side rings, or the time is over; may return spuriously. The
    * thread cannot be terminated meanwhile.
    * @param {number} limitMs
    */
@@ -190,19 +188,19 @@ class LaneReceiver {
     if (!this.#isClosed) this.#end.park(limitMs);
   }
 
-  /** Keeps the producer from ringing, as long as the caller looks by itself. */
+  /** Suppresses wake-ups by the producer, while the caller polls. */
   stayAwake() {
     if (!this.#isClosed) Atomics.store(this.#words, ASLEEP, 0);
   }
 
-  /** The opposite: what comes from here on, and what is there, is for the event loop. */
+  /** Reverts `stayAwake`: the event loop is woken for what is there and for what arrives from now on. */
   allowSleep() {
     if (this.#isClosed) return;
     Atomics.store(this.#words, ASLEEP, 1);
     if (this.isPending) this.#end.resume();
   }
 
-  /** Stops reading for good; the producer drops what it has. */
+  /** Stops reading for good; the producer then drops its records. */
   close() {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -218,9 +216,9 @@ class LaneReceiver {
   }
 
   /**
-   * Reads the next record into `kind` and `value`. False when there is none.
+   * Reads the next record into `kind` and `value`. Returns false if there is none.
    * @returns {boolean}
-   * @throws ERR_MANYCORE_LINK_CORRUPT; nothing can be read from this lane any more then
+   * @throws ERR_MANYCORE_LINK_CORRUPT; the lane has then been closed
    */
   next() {
     if (this.#isClosed) return false;
@@ -239,23 +237,23 @@ class LaneReceiver {
     }
   }
 
-  /** Tells the producer what has been consumed. To be called after the last `next()` of a turn. */
+  /** Publishes the position to the producer. Must be called after the last `next()` of a drain. */
   release() {
-    // What is lent lies in the ring, between processes.
+    // Between processes, lent buffers are in the ring.
     if (this.#isClosed || this.#released === this.#tail || this.#hasViews) return;
     this.#released = this.#tail;
     Atomics.store(this.#words, TAIL, this.#tail);
     this.#tellOfRoom();
   }
 
-  /** Tells a producer that waits for it of room, after the store that says there is some. */
+  /** Wakes a producer that waits for room. Must follow the store that makes the room visible. */
   #tellOfRoom() {
     if (loadAfterStore(this.#words, WAITING) === 1) this.#end.giveRoom();
   }
 
   /**
-   * Makes sure that a call for records, which found none, was for something: control words that cannot be would
-   * bring such calls for ever.
+   * Checks that a wake-up which found no records was justified: invalid control words could otherwise cause endless
+   * wake-ups.
    * @throws ERR_MANYCORE_LINK_CORRUPT
    */
   verify() {
@@ -279,12 +277,12 @@ class LaneReceiver {
     return true;
   }
 
-  /** Room as early as possible, but not a store for each record. */
+  /** Makes room as early as possible, but without a store per record. */
   #releaseMuch() {
     if (((this.#tail - this.#released) | 0) > this.#unreleased) this.release();
   }
 
-  /** Whether the producer has published more. Looked up once for all that it has, not for each record. */
+  /** Checks whether the producer has published more. Loaded once for everything available, not for each record. */
   #look() {
     const seen = Atomics.load(this.#words, HEAD);
     const available = (seen - this.#tail) | 0;
@@ -296,7 +294,7 @@ class LaneReceiver {
 
   #nextInOverflow() {
     if (this.#chunk === null) {
-      // The way into the overflow has been consumed: the producer may come back to the ring.
+      // The record that redirects to the overflow has been consumed: the producer may return to the ring.
       this.release();
       if (!this.#takeChunk()) return false;
     }
@@ -307,12 +305,12 @@ class LaneReceiver {
     if (this.#chunkAt === this.#chunkEnd) this.#chunk = null;
     this.#taken = (this.#taken + 1) | 0;
     Atomics.store(this.#words, TAKEN, this.#taken);
-    // The chunk went from what waits when it was taken.
+    // The chunk has been removed from the overflow when it was taken.
     if (this.#chunk === null) this.#tellOfRoom();
     return true;
   }
 
-  /** The next chunk of the overflow. False when there is none. */
+  /** Takes the next chunk of the overflow. Returns false if there is none. */
   #takeChunk() {
     this.#usual ??= memoryOf(new ArrayBuffer(this.#end.overflowChunkBytes));
     const taken = this.#end.takeOverflow(this.#usual.bytes);
@@ -331,11 +329,11 @@ class LaneReceiver {
   /**
    * @param {Memory} memory
    * @param {number} start
-   * @param {number} available bytes
+   * @param {number} available number of bytes available
    */
   #read(memory, start, available) {
     if (available < HEADER_BYTES) throw CORRUPT;
-    // Read once: the peer could change it between two looks.
+    // Read once: the peer could change it between two reads.
     const length = memory.words[start >> 2];
     if (length < HEADER_BYTES || length > available || (length & 7) !== 0) throw CORRUPT;
     this.kind = memory.bytes[start + 4];
@@ -364,7 +362,7 @@ class LaneReceiver {
   }
 
   /**
-   * Takes a part of a record; with the last one, the record is read.
+   * Appends a fragment of a record; with the last one, the record is read.
    * @param {Memory} memory
    * @param {number} start
    * @param {number} length
@@ -389,7 +387,7 @@ class LaneReceiver {
     this.#assembled = 0;
     const whole = memoryOf(/** @type {ArrayBuffer} */ (assembly.buffer));
     if (this.#read(whole, 0, total) !== total || this.kind === Kind.FRAGMENT) throw CORRUPT;
-    // What it was made of is not the decoder's business any more.
+    // Releases the assembled memory from the decoder.
     this.#decoder.use(this.#memory);
   }
 
@@ -404,7 +402,7 @@ class LaneReceiver {
   }
 
   /**
-   * @param {number} start of large data in the decoder's memory
+   * @param {number} start offset of large data in the decoder's memory
    * @param {number} length
    */
   #takeBytes(start, length) {
@@ -418,7 +416,7 @@ class LaneReceiver {
     return bytes;
   }
 
-  /** Takes back what was lent with the record that was read last. */
+  /** Detaches the buffers lent with the last record. */
   endViews() {
     if (!this.#hasViews) return;
     this.#hasViews = false;
@@ -426,7 +424,10 @@ class LaneReceiver {
     this.#releaseMuch();
   }
 
-  /** Chooses between latency and CPU time: 0 frugal, 1 balanced, 2 low; anything else follows the process. */
+  /**
+   * Sets the trade-off between latency and CPU time: 0 frugal, 1 balanced, 2 low; any other value uses the
+   * process's setting.
+   */
   setLatency(/** @type {number} */ level) {
     if (!this.#isClosed) this.#end.setLatency(level);
   }
@@ -439,12 +440,12 @@ class LaneReceiver {
   }
 }
 
-/** In the place of native code once there is nothing to look at. */
+/** Replaces the native function once the lane is closed. */
 function seesNothing() {
   return 0;
 }
 
-/** Kinds of records that only a lane with an overflow has. @param {number} kind */
+/** Whether records of this kind only occur in a lane with an overflow. @param {number} kind */
 function isOfOverflow(kind) {
   return kind === Kind.OVERFLOW || kind === Kind.RETURN;
 }

@@ -1,12 +1,12 @@
 'use strict';
 
 /**
- * The publishing end of a lane. Records go into the ring; while it is full they go, in order, into the overflow,
- * until the consumer has caught up with the ring. Nothing here blocks, and nothing is lost when this thread
- * ends: both ring and overflow outlive it.
+ * Sending end of a lane. Records go into the ring; while it is full they go, in order, into the overflow, until the
+ * consumer has caught up with the ring. Nothing blocks, and nothing is lost when this thread ends: both ring and
+ * overflow outlive it.
  *
- * To another process there is no overflow that outlives the producer: records wait in its spill, and `flush()` moves
- * them into the ring when there is room.
+ * To another process there is no overflow that would outlive the producer: records wait in its spill, and `flush()`
+ * moves them into the ring when there is room.
  */
 
 const { Encoder } = require('./encoder');
@@ -15,16 +15,17 @@ const { NOWHERE, loadAfterStore, memoryOf } = require('./memory');
 const { CHUNK_BYTES } = require('./spill');
 const { UNSUPPORTED } = require('./unsupported');
 
-/** Less room than this, and a record is not even begun in the ring. */
+/** With less room than this, a record is not started in the ring. */
 const MIN_ROOM_BYTES = 64;
 /**
- * Beyond this, the sender goes back to the start of the ring when the consumer has caught up: light traffic stays
- * in memory that the processor has at hand, and the rest of a large ring is only for bursts.
+ * Beyond this offset, the sender returns to the start of the ring once the consumer has caught up: light traffic
+ * then stays in cached memory, and the rest of a large ring is only used for bursts.
  */
 const REWIND_BYTES = 128 * 1024;
 /**
- * Until the consumer has passed what is skipped then, there is no more room than what lies before: for so many records
- * as long as the last one. With less, a burst of large ones would go to the overflow, which copies each once more.
+ * The skipped part counts as used until the consumer has passed it, so the part before it must have room for this
+ * many records of the length of the last one. With less, a burst of large records would go to the overflow, which
+ * copies each of them once more.
  */
 const REWIND_RECORDS = 32;
 
@@ -36,19 +37,19 @@ class LaneSender {
   #ringOffset;
   #capacity;
   #head = 0;
-  /** The consumer's position when last looked up. */
+  /** Last known position of the consumer. */
   #tail = 0;
-  /** What the consumer has been told of it. */
+  /** Position last published to the consumer. */
   #published = 0;
-  /** From which offset on the sender may go back to the start of the ring. */
+  /** Offset from which on the sender may return to the start of the ring. */
   #rewindFrom = REWIND_BYTES;
-  /** Bytes at the end of the ring that were skipped last, and the position behind them; 0 when they are passed. */
+  /** Length of the part skipped last at the end of the ring, and the position behind it; 0 once it has been passed. */
   #skipped = 0;
   #skippedTo = 0;
   #overflowing = false;
-  /** Whether bytes may wait beside the ring. */
+  /** Whether bytes may be waiting outside the ring. */
   #hasBeside = false;
-  /** This end is closed. */
+  /** Whether this end is closed. */
   #isGone = false;
   #isEncoding = false;
   /** @type {Encoder[]} */
@@ -61,8 +62,8 @@ class LaneSender {
 
   /**
    * @param {import('../native/index').LaneSender} end
-   * @param {Encoder} [encoder] the rules by which values are encoded
-   * @param {import('./spill').Spill} [spill] where records wait for room; by default in the overflow
+   * @param {Encoder} [encoder] how values are encoded
+   * @param {import('./spill').Spill} [spill] where records wait for room; the overflow by default
    */
   constructor(end, encoder = new Encoder(), spill = undefined) {
     const { buffer, ringOffset, capacity } = end.memory();
@@ -81,10 +82,10 @@ class LaneSender {
   }
 
   /**
-   * Sends a value. False when only the platform's own channel can carry it; nothing has been sent then, and
-   * `substituteFor(value)` is what to give to that channel.
+   * Sends a value. Returns false if only the platform's own channel can carry it; nothing has been sent then, and
+   * `substituteFor(value)` must be sent through that channel.
    * @param {any} value
-   * @throws what a getter of the value throws; nothing has been sent then
+   * @throws errors of the value's getters; nothing has been sent then
    */
   send(value) {
     const encoder = this.#enter();
@@ -100,8 +101,8 @@ class LaneSender {
   }
 
   /**
-   * Sends a value of a request or an answer. As `send`.
-   * @param {number} kind what it is, below 2^16
+   * Sends the value of a request or reply. Otherwise like `send`.
+   * @param {number} kind kind of the record, below 2^16
    * @param {number} id
    * @param {any} value
    */
@@ -124,14 +125,14 @@ class LaneSender {
   }
 
   /**
-   * Nothing of the value has been sent.
+   * Abandons a record: nothing of the value has been sent.
    * @param {Encoder} encoder
    * @param {unknown} error
-   * @returns {false} when only the platform's own channel can carry it
+   * @returns {false} if only the platform's own channel can carry it
    */
   #giveUp(encoder, error) {
     if (this.#head !== this.#published) {
-      // Not going back to the start of the ring either.
+      // Reverts a return to the start of the ring as well.
       this.#head = this.#published;
       this.#skipped = 0;
     }
@@ -143,8 +144,8 @@ class LaneSender {
   }
 
   /**
-   * What to give to the platform's own channel after `send(value)` returned false: the value itself, or what was read
-   * of it already if getters may have run.
+   * Returns what to send through the platform's own channel after `send(value)` returned false: the value itself,
+   * or what has been read of it if getters may have run.
    * @param {any} value
    */
   substituteFor(value) {
@@ -165,13 +166,13 @@ class LaneSender {
     this.#leave();
   }
 
-  /** Bytes sent that the consumer has not consumed yet. */
+  /** Bytes sent that have not been consumed yet. */
   get bufferedAmount() {
     const tail = Atomics.load(this.#words, TAIL);
     const inRing = ((this.#published - tail) | 0) - this.#skippedBefore(tail);
     if (!this.#hasBeside) return inRing;
     const beside = this.#end.overflowBytes;
-    // Asked for as long as there is some only: the answer takes a lock.
+    // Only queried while there are some: the query takes a lock.
     if (beside === 0) this.#hasBeside = false;
     return inRing + beside;
   }
@@ -181,26 +182,27 @@ class LaneSender {
     return Atomics.load(this.#words, TAIL) !== 0;
   }
 
-  /** Sends a record that says nothing, so that there is something whose reading can be seen. */
+  /** Sends an empty record, whose consumption can be observed. */
   sendMilestone() {
     this.sendBare(Kind.SKIP);
   }
 
   /**
-   * Between threads: asks the consumer to tell of it when at most `limitBytes` wait. False when it is so already.
+   * Between threads: asks the consumer to ring when at most `limitBytes` are waiting. Returns false if that is
+   * already the case.
    * @param {number} limitBytes
    */
   waitForLess(limitBytes) {
     for (;;) {
       const skipped = this.#skippedBefore(Atomics.load(this.#words, TAIL));
       if (this.#end.waitForLess(limitBytes + skipped)) return true;
-      // What was skipped may have been passed meanwhile.
+      // The skipped part may have been passed meanwhile.
       if (skipped === 0 || this.bufferedAmount <= limitBytes) return false;
     }
   }
 
   /**
-   * Bytes between the consumer's position and the head that are nothing.
+   * Returns the number of skipped bytes between the consumer's position and the head.
    * @param {number} tail
    */
   #skippedBefore(tail) {
@@ -208,7 +210,7 @@ class LaneSender {
     return this.#skipped;
   }
 
-  /** Lets go of the lane. What was sent stays readable for the consumer; what is sent from here on is dropped. */
+  /** Closes this end. The consumer can still read what was sent; later records are dropped. */
   close() {
     if (this.#isGone) return;
     this.#isGone = true;
@@ -216,7 +218,7 @@ class LaneSender {
     if (!this.#isEncoding) this.#forget();
   }
 
-  /** Keeps nothing of the lane. */
+  /** Releases all references to the lane's memory. */
   #forget() {
     this.#memory = NOWHERE;
     this.#words = NOWHERE.words;
@@ -228,12 +230,14 @@ class LaneSender {
     this.#encoder.scratch = null;
   }
 
-  /** Whether the consumer has closed its end: what is sent is dropped. */
+  /** Whether the consumer has closed its end: records are dropped. */
   get isClosed() {
     return Atomics.load(this.#words, CLOSED) !== 0;
   }
 
-  /** An encoder for a record. A getter that sends while its own object is being encoded gets one of its own. */
+  /**
+   * Returns an encoder for a record. A getter that sends while its own object is being encoded gets a separate one.
+   */
   #enter() {
     const encoder = this.#encoder;
     if (!this.#isEncoding) {
@@ -267,27 +271,27 @@ class LaneSender {
     encoder.begin(this.#memory, start, start + room);
   }
 
-  /** Bytes that a record may take, with those for the way into the overflow kept back. */
+  /** Returns the number of bytes a record may take, excluding the reserve for an OVERFLOW record. */
   #room() {
     let used = (this.#head - this.#tail) | 0;
-    // Not looked up as long as half of the ring is known to be free: the consumer writes there.
+    // Not loaded while at least half of the ring is known to be free, since the consumer writes to that cache line.
     if (used > this.#capacity >> 1) {
       this.#tail = Atomics.load(this.#words, TAIL);
-      // Looked at before positions come round.
+      // Updated before positions can wrap around.
       this.#skippedBefore(this.#tail);
       used = (this.#head - this.#tail) | 0;
     }
-    // A consumer's position that cannot be is taken as no room at all.
+    // An invalid position of the consumer counts as no room.
     return used < 0 ? 0 : this.#capacity - used - BARE_RECORD_BYTES;
   }
 
   /**
-   * Gives a record that was begun in the ring all the room that there is by now.
+   * Extends the limit of a record started in the ring to all room available by now.
    * @param {import('./writer').Writer} encoder
    */
   #findRoom(encoder) {
     this.#tail = Atomics.load(this.#words, TAIL);
-    // Behind what the way back to the start skips there is less than in its place.
+    // Behind the skipped part there is less room than in its place.
     if (this.#head !== this.#published) {
       this.#head = this.#published;
       this.#skipped = 0;
@@ -297,18 +301,19 @@ class LaneSender {
     return start;
   }
 
-  /** @param {number} offset of the ring's first free byte */
+  /** @param {number} offset offset of the ring's first free byte */
   #mayRewind(offset) {
     const words = this.#words;
-    // An ordinary look first, which is cheaper and mostly says no.
+    // A plain load first, which is cheaper and usually sufficient.
     if (words[TAIL] !== this.#head || this.#capacity - offset < BARE_RECORD_BYTES) return false;
     return Atomics.load(words, TAIL) === this.#head;
   }
 
   /**
-   * Begins a record at the start of the ring, behind one that fills the rest of it. Both are published at once.
+   * Starts a record at the start of the ring, after one that fills the rest of the ring. Both are published
+   * together.
    * @param {Encoder} encoder
-   * @param {number} offset of the ring's first free byte; all of the ring is free
+   * @param {number} offset offset of the ring's first free byte; the whole ring is free
    */
   #rewind(encoder, offset) {
     const skipped = this.#capacity - offset;
@@ -321,8 +326,8 @@ class LaneSender {
   }
 
   /**
-   * Moves spilled records into the ring as far as there is room. False when some are left: the consumer tells of
-   * room then.
+   * Moves spilled records into the ring as far as there is room. Returns false if some are left; the consumer then
+   * signals when there is room.
    */
   flush() {
     const spill = this.#spill;
@@ -340,18 +345,18 @@ class LaneSender {
     }
   }
 
-  /** Whether records wait in the spill. */
+  /** Whether records are waiting in the spill. */
   get isSpilling() {
     return this.#overflowing;
   }
 
-  /** Whether the consumer's position is one that it cannot have: its process writes what it likes. */
+  /** Whether the consumer's position is invalid: its process can write anything. */
   get isCorrupt() {
     const used = (this.#head - Atomics.load(this.#words, TAIL)) | 0;
     return used < 0 || used > this.#capacity;
   }
 
-  /** Back to the ring once the consumer has passed all of it. Returns the room there. */
+  /** Returns to the ring once the consumer has consumed all of it. Returns the room there. */
   #leaveOverflow() {
     if (this.#spill !== null) {
       if (Atomics.load(this.#words, TAIL) === this.#tail) return 0;
@@ -361,7 +366,7 @@ class LaneSender {
     if (this.#tail !== this.#head) return 0;
     const encoder = this.#encoder;
     encoder.beginInScratch();
-    // Definitions that wait for a record travel with this one, as with any.
+    // Pending definitions are sent with this record, as with any other.
     encoder.end(Kind.RETURN);
     this.#push(encoder);
     this.#overflowing = false;
@@ -369,7 +374,7 @@ class LaneSender {
   }
 
   /**
-   * @param {Encoder} encoder with a completed record
+   * @param {Encoder} encoder holds a completed record
    * @param {number} length
    */
   #hand(encoder, length) {
@@ -381,7 +386,7 @@ class LaneSender {
     }
     if (this.#spill !== null) return this.#spillRecord(this.#spill, encoder);
     if (!this.#overflowing) {
-      // The room kept back is there whenever the ring is not known to be overflowing.
+      // Reserved by `#room()`, so there is room for it.
       this.#bareInRing(Kind.OVERFLOW);
       this.#overflowing = true;
     }
@@ -390,23 +395,23 @@ class LaneSender {
 
   /**
    * @param {import('./spill').Spill} spill
-   * @param {Encoder} encoder with a completed record
+   * @param {Encoder} encoder holds a completed record
    */
   #spillRecord(spill, encoder) {
     const record = encoder.record();
     const isLarge = record.length >= CHUNK_BYTES;
     spill.push(record, isLarge);
-    // Its memory is the spill's now.
+    // Its memory now belongs to the spill.
     if (isLarge) encoder.scratch = null;
     encoder.commit();
     if (this.#overflowing) return;
     this.#overflowing = true;
-    // What was skipped for the record that did not fit after all.
+    // Publishes the part skipped for a record that did not fit after all.
     if (this.#head !== this.#published) this.#publish(0);
     this.flush();
   }
 
-  /** @param {Encoder} encoder with a completed record */
+  /** @param {Encoder} encoder holds a completed record */
   #push(encoder) {
     this.#hasBeside = true;
     if (!this.isClosed) this.#end.pushOverflow(encoder.record());

@@ -1,17 +1,17 @@
 'use strict';
 
 /**
- * Memory for the large buffers that a thread receives. The C library is told to keep what the garbage collector
- * frees while they keep coming; some time after the last one it gives all of that back.
+ * Memory for large buffers received by a thread. While they keep arriving, the C library is told to keep the memory
+ * freed by the garbage collector; some time after the last one, all of it is returned to the system.
  */
 
 const { Buffer } = require('node:buffer');
-// What a program, or its tests, put in the place of the global ones is not meant for us.
+// Not the globals, which the program or its tests may have replaced, for example with fake timers.
 const { setTimeout } = require('node:timers');
 const { loadAddon } = require('../core/addon');
 
 const QUIET_MS = 1000;
-/** From so many bytes on a buffer has a mapping of its own, with large pages where the system has them. */
+/** From this size on, a buffer has its own mapping, with large pages if available. */
 const HUGE_BYTES = 32 * 1024 * 1024;
 
 /** @type {NodeJS.Timeout | undefined} */
@@ -19,8 +19,8 @@ let timer;
 let hasTraffic = false;
 
 /**
- * Memory of a buffer of its own, which is not zeroed.
- * @param {number} length above what Node pools
+ * Allocates memory for a buffer, which is not zero-filled.
+ * @param {number} length above the size that Node pools
  */
 function allocate(length) {
   hasTraffic = true;

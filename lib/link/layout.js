@@ -1,8 +1,8 @@
 'use strict';
 
 /**
- * How a lane lies in shared memory: the twin of `crates/core/src/ring/control.rs`, which documents the words.
- * A test compares the two.
+ * Layout of a lane in shared memory: the counterpart of `crates/core/src/ring/control.rs`, which documents the
+ * words. A test compares the two.
  */
 
 /** Indices of the control words in an Int32Array over the lane. */
@@ -15,55 +15,55 @@ const CLOSED = 640 / 4;
 const WAITING = 768 / 4;
 
 /**
- * A record: u32 length in bytes (a multiple of 8, header included), u8 kind, u8 flags, u16 unused,
- * u32 offset of the tables from the record's start (0: none), then the payload.
+ * Header of a record: u32 length in bytes (a multiple of 8, including the header), u8 kind, u8 flags, u16 unused,
+ * u32 offset of the tables from the start of the record (0 for none). The payload follows.
  */
 const HEADER_BYTES = 12;
 
-/** What a record is. */
+/** Kinds of records. */
 const Kind = Object.freeze({
   /** The payload is an encoded value. */
   VALUE: 1,
   /** The next message on the platform's own channel belongs here. */
   MARKER: 2,
-  /** As MARKER, but the message must be delivered by the platform: it carries ports. */
+  /** Like MARKER, but the message must be delivered by the platform because it carries ports. */
   MARKER_WITH_PORTS: 3,
-  /** The ring is full: go on with the records of the overflow. */
+  /** The ring is full: continue with the records in the overflow. */
   OVERFLOW: 4,
-  /** In the overflow: go on with the ring. */
+  /** In the overflow: continue with the ring. */
   RETURN: 5,
-  /** The other direction may use its lane: somebody listens. */
+  /** The peer may use its lane: there is a listener. */
   READY: 6,
-  /** The sender uses the platform's own channel from here on. */
+  /** The sender uses the platform's own channel from now on. */
   END: 7,
-  /** Nothing: the sender goes on at the start of the ring. */
+  /** Padding: the sender continues at the start of the ring. */
   SKIP: 8,
-  /** A part of a record that is larger than the ring should be filled with: u32 length of the whole, the bytes. */
+  /** Part of a record that is too large for the ring: u32 length of the whole record, bytes. */
   FRAGMENT: 9,
   /** The value of the next VALUE is the platform's own serialization of the message. */
   SERIALIZED: 10,
-  /** Of requests and answers: what it is instead of the unused u16, then i32 its number, then an encoded value. */
+  /** A request or reply: its kind in place of the unused u16, then i32 id, then an encoded value. */
   CALL: 11,
 });
 
-/** Bytes of a record without payload. */
+/** Length of a record without payload. */
 const BARE_RECORD_BYTES = 16;
 
-/** Where the value of a CALL starts. */
+/** Offset of the value in a CALL. */
 const CALL_HEADER_BYTES = HEADER_BYTES + 4;
 
-/** Where the bytes of a FRAGMENT start. */
+/** Offset of the bytes in a FRAGMENT. */
 const FRAGMENT_HEADER_BYTES = 16;
 
 /** Flags of a VALUE record. */
 const Flag = Object.freeze({
-  /** Some object occurs more than once in the value. */
+  /** An object occurs more than once in the value. */
   REFERENCES: 1,
-  /** The tables begin with a bundle of one-byte strings. */
+  /** The tables start with a bundle of one-byte strings. */
   BUNDLE_ONE_BYTE: 2,
-  /** The tables begin with a bundle of two-byte strings. */
+  /** The tables start with a bundle of two-byte strings. */
   BUNDLE_TWO_BYTE: 4,
-  /** The tables end with definitions of shapes. */
+  /** The tables end with shape definitions. */
   SHAPES: 8,
 });
 

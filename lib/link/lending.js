@@ -1,23 +1,24 @@
 'use strict';
 
 /**
- * Large buffers from other threads, where they arrive. The sender copies them into memory that both use, and from there
- * they are copied here; but where one comes after the other with the same length, buffers for the next ones are lent to
- * the senders, who then copy right into what is handed out here.
+ * Receives large buffers from other threads. The sender copies a buffer into shared memory, and it is copied from
+ * there to here. If buffers of the same length arrive in succession, buffers for the next ones are lent to the
+ * senders, which then copy directly into what is handed out here.
  */
 
-// What a program, or its tests, put in the place of the global ones is not meant for us.
+// Not the globals, which the program or its tests may have replaced, for example with fake timers.
 const { setTimeout } = require('node:timers');
 const { allocate } = require('./large-buffers');
 
-/** Buffers lent at a time, and the bytes of all of them. */
+/** Maximum number of buffers lent at a time, and of their total bytes. */
 const MOST_LENT = 64;
 const MOST_LENT_BYTES = 16 * 1024 * 1024;
-/** So long after the last one they are taken back. */
+/** Time after the last buffer until the lent ones are taken back. */
 const QUIET_MS = 1000;
 
 /**
- * @typedef {object} Native the receiving side of a lane, or either side of a queue. Payloads are known by numbers
+ * @typedef {object} Native the receiving end of a lane, or either side of a queue. Payloads are identified by
+ * number
  * @property {(at: number) => number} payloadLength
  * @property {(at: number, target: Uint8Array) => boolean} takePayload
  * @property {(at: number) => ArrayBuffer | null} redeemPayload
@@ -27,7 +28,7 @@ const QUIET_MS = 1000;
 
 class Lending {
   #native;
-  /** Of the last buffer that came, and of those that are lent. */
+  /** Length of the last buffer received, and of those that are lent. */
   #length = 0;
   #lent = 0;
   #hasLent = false;
@@ -41,9 +42,9 @@ class Lending {
   }
 
   /**
-   * Takes a buffer.
-   * @param {number} at its number
-   * @returns {ArrayBuffer | undefined} undefined when there is none
+   * Takes the payload with a number.
+   * @param {number} at number of the payload
+   * @returns {ArrayBuffer | undefined} undefined if there is none
    */
   take(at) {
     const native = this.#native;
@@ -78,7 +79,7 @@ class Lending {
     if (this.#timer === null) this.#timer = setTimeout(this.#look, QUIET_MS).unref();
   }
 
-  /** What is on its way comes yet. */
+  /** Buffers that are already being filled still arrive. */
   #takeBack() {
     this.#lent = 0;
     this.#native.takeBackLent();

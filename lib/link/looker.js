@@ -1,16 +1,19 @@
 'use strict';
 
 /**
- * Looks on for a record for a while, which is quicker than being told of it. It costs a processor; where it was in
- * vain it is sat out, the longer the more often.
+ * Spins for a record for a while, which has a lower latency than being woken. It occupies a processor; after failed
+ * attempts, spinning is skipped for a number of waits that grows with further failures.
  */
 
-/** So often in a row it may be in vain: the peer's collector ran, say. */
+/** Number of consecutive failures that are tolerated, for example while the peer's garbage collector runs. */
 const TOLERATED_MISSES = 3;
-/** At most two to the power of this many waits are sat out. */
+/** Binary logarithm of the maximum number of waits skipped. */
 const LONGEST_SIT_OUT_LOG2 = 8;
 
-/** With a single processor the peer cannot run meanwhile. Asked when first needed, not while a thread starts. */
+/**
+ * With a single processor, the peer cannot run while this thread spins. Determined on first use, not at thread
+ * start-up.
+ */
 let mayLook = /** @type {boolean | undefined} */ (undefined);
 
 class Looker {
@@ -19,13 +22,13 @@ class Looker {
   #sittingOut = 0;
 
   /**
-   * @param {() => boolean} lookOn looks for a while; true when there is a record
+   * @param {() => boolean} lookOn spins for a while; returns true if there is a record
    */
   constructor(lookOn) {
     this.#lookOn = lookOn;
   }
 
-  /** True when something came. */
+  /** Returns true if a record has arrived. */
   look() {
     mayLook ??= require('node:os').availableParallelism() > 1;
     if (!mayLook) return false;

@@ -4,7 +4,7 @@ const { Buffer } = require('node:buffer');
 const { CLOSED, WAITING } = require('./layout');
 
 /**
- * The views through which one piece of memory is read and written.
+ * Views of one piece of memory.
  * @typedef {object} Memory
  * @property {Uint8Array} bytes
  * @property {DataView} view
@@ -26,15 +26,15 @@ function memoryOf(arrayBuffer) {
 }
 
 /**
- * In the place of a lane's memory once its end is closed, with the control words of a closed lane: whoever still
- * refers to the end does not keep the mapping.
+ * Replaces a lane's memory once its end is closed, with the control words of a closed lane, so that references to
+ * the end do not keep the mapping alive.
  */
 const NOWHERE = memoryOf(new ArrayBuffer((Math.max(CLOSED, WAITING) + 1) * 4));
 NOWHERE.words[CLOSED] = 1;
 
 /**
- * A control word, looked up after a sequentially consistent store. On x64 no later load overtakes such a store, so an
- * ordinary one will do, at a tenth of the cost.
+ * Loads a control word after a sequentially consistent store. On x64, no later load is reordered before such a
+ * store, so a plain load suffices, at a tenth of the cost.
  * @type {(words: Int32Array, index: number) => number}
  */
 const loadAfterStore =

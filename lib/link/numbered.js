@@ -1,9 +1,9 @@
 'use strict';
 
 /**
- * Values by numbers that go up by one: requests that are under way. Most are gone again when as many others as there
- * are places have come; what stays longer is moved aside. A Map costs more: where few come and go, it is made anew,
- * smaller or larger, with almost each of them.
+ * Values by increasing number: pending requests. Most are removed before as many others as there are places have
+ * been added; older ones are moved to a Map. A Map alone costs more: with few entries that come and go, it is
+ * rehashed almost every time.
  */
 
 /** A power of two. */
@@ -15,9 +15,9 @@ class Numbered {
   #numbers = [];
   /** @type {(T | undefined)[]} */
   #values = [];
-  /** What gave way to others. @type {Map<number, T>} */
+  /** Entries displaced by newer ones. @type {Map<number, T>} */
   #aside = new Map();
-  /** How many there are. */
+  /** Number of entries. */
   size = 0;
 
   /**
@@ -48,7 +48,7 @@ class Numbered {
   }
 
   /**
-   * Takes a value out.
+   * Removes a value and returns it.
    * @param {number} number
    */
   take(number) {
@@ -61,7 +61,7 @@ class Numbered {
     return value;
   }
 
-  /** Takes all out, those that came first first. @returns {T[]} */
+  /** Removes all values and returns them, oldest first. @returns {T[]} */
   takeAll() {
     const all = [...this.#aside];
     this.#values.forEach((value, at) => value !== undefined && all.push([this.#numbers[at], value]));

@@ -1,9 +1,9 @@
 'use strict';
 
 /**
- * Clones values within a thread object by object, without a way over bytes: plain objects, arrays, maps, sets and
- * dates as the structured clone algorithm would, and strings, which never change, are the same. A value with any
- * other object in it is for others to clone, see `cloner`.
+ * Clones values within a thread object by object, without serialization: plain objects, arrays, maps, sets and
+ * dates, as the structured clone algorithm would; strings are immutable and shared. Values that contain other
+ * objects are refused, see `cloner`.
  */
 
 const { arrayOfLength } = require('./decode-special');
@@ -25,7 +25,7 @@ const SET_PROTOTYPE = Set.prototype;
 const DATE_PROTOTYPE = Date.prototype;
 const describe = OBJECT_PROTOTYPE.toString;
 
-/** Copies are looked for in a list up to this many, in a map beyond. */
+/** Up to this many copies are searched in a list, more in a map. */
 const LISTED_COPIES = 16;
 /** @type {any[]} */
 const NOTHING = [];
@@ -35,23 +35,23 @@ const NOTHING = [];
 /** @implements {Parts} */
 class ObjectCloner {
   #shapes = new ShapeTable();
-  /** By the numbers of the nodes where shapes end. @type {ShapeCopier[]} */
+  /** Copiers by shape number. @type {ShapeCopier[]} */
   #copiers = [];
   #depth = 0;
-  /** Whether Object.prototype has enumerable properties, which for-in would show. */
+  /** Whether Object.prototype has enumerable properties, which for-in would visit. */
   #isPolluted = false;
-  /** What has been met, each with its copy behind it; a new list for each value. @type {any[]} */
+  /** Objects encountered, each followed by its copy; a new list per value. @type {any[]} */
   #listed = NOTHING;
   #met = 0;
-  /** The same, once there is too much to look for one by one. @type {Map<object, object> | null} */
+  /** The same, once there are too many for a linear search. @type {Map<object, object> | null} */
   #mapped = null;
-  /** Whether the copy has parts that are not copies, since what was read must not be read again. */
+  /** Whether the copy contains original parts, because the value must not be read again. */
   isPartial = false;
 
   /**
    * @param {object} value
    * @returns {any}
-   * @throws UNSUPPORTED for what is to be cloned in another way; what a getter of the value throws
+   * @throws UNSUPPORTED if the value must be cloned in another way, and errors of the value's getters
    */
   clone(value) {
     this.#depth = 0;
@@ -92,8 +92,8 @@ class ObjectCloner {
   }
 
   /**
-   * Meets what is not for this way. If getters may have run, the rest is still copied, so that they need not run
-   * again, and this part stays what it is.
+   * Handles an unsupported part. If getters may have run, the rest is still copied, so that they do not run again,
+   * and this part stays the original.
    * @param {any} part
    * @throws UNSUPPORTED
    */
@@ -123,7 +123,7 @@ class ObjectCloner {
   }
 
   /**
-   * Takes note of a copy, before what the object holds is copied, which may lead back to it.
+   * Registers a copy, before the object's contents are copied, since they may refer back to it.
    * @param {object} object
    * @param {object} copy
    */
@@ -134,7 +134,7 @@ class ObjectCloner {
     }
     const met = this.#met++;
     const listed = this.#listed;
-    // Most values have no more objects than this; a list that grows would make room for many.
+    // Most values have no more objects than this; a growing list would reserve room for many.
     if (met === 0) this.#listed = [object, copy, undefined, undefined, undefined, undefined];
     else if (met * 2 < listed.length) {
       listed[met * 2] = object;
@@ -148,22 +148,22 @@ class ObjectCloner {
   }
 
   /**
-   * The own enumerable properties of an object.
+   * Copies the own enumerable properties of an object.
    * @param {any} object
-   * @param {boolean} isHeir whether for-in may show what is not its own
+   * @param {boolean} isHeir whether for-in may visit inherited properties
    */
   #plain(object, isHeir) {
     const shapes = this.#shapes;
     const { root } = shapes;
     let node = root;
-    // This reads no values, so it runs no code.
+    // Reads no values, so it runs no user code.
     for (const key in object) {
       if (isHeir && !hasOwn(object, key)) continue;
       const next = node.lastKey === key && node.lastChild !== null ? node.lastChild : shapes.child(node, key);
       if (next === null) return this.#named(object);
       node = next;
     }
-    // What is not plain by its nature usually has no properties of its own.
+    // Other kinds of objects usually have no own properties.
     if (node === root && describe.call(object) !== '[object Object]') return this.#leave(object);
     this.#depth++;
     const copy = this.#copier(node).copy(object, this);
@@ -177,7 +177,7 @@ class ObjectCloner {
     return this.#copiers[end.id];
   }
 
-  /** An object with unusually many names, or of too many shapes. @param {any} object */
+  /** Copies an object with unusually many names, or beyond the limit of shapes. @param {any} object */
   #named(object) {
     const copy = {};
     this.keep(object, copy);
@@ -200,7 +200,7 @@ class ObjectCloner {
     this.#depth++;
     for (let i = 0; i < length; i++) {
       const element = array[i];
-      // A getter may have taken it away.
+      // A getter may have deleted it.
       if (element === undefined && !hasOwn(array, i)) copy.length = i + 1;
       else copy.push(this.value(element));
     }
@@ -209,7 +209,7 @@ class ObjectCloner {
   }
 
   /**
-   * @param {any[]} array with holes, or named properties
+   * @param {any[]} array an array with holes or named properties
    * @param {string[]} names
    */
   #keyedArray(array, names) {
@@ -225,7 +225,7 @@ class ObjectCloner {
 
   /** @param {Map<any, any>} map */
   #map(map) {
-    // A list first: getters of the values may change the map.
+    // Listed first: getters of the values may modify the map.
     /** @type {any[]} */
     const entries = [];
     mapForEach(map, (/** @type {any} */ value, /** @type {any} */ key) => {

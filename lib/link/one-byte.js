@@ -1,15 +1,15 @@
 'use strict';
 
-/** Which texts have one byte a character: told without looking at each of them. */
+/** Detects strings with one byte per character, without looking at each character in JavaScript. */
 
 const { regExpExec } = require('./intrinsics');
 
 /**
- * V8 compiles it for texts of one byte a character, of which most are, to what finds nothing at once. Only one that is
- * kept with two is looked through.
+ * For strings stored with one byte per character, as most are, V8 compiles this to a match that fails immediately.
+ * Only strings stored with two bytes are scanned.
  */
 const WIDE = /[\u0100-\uffff]/;
-/** Of a text so much is looked at first: one that has wide characters mostly begins with some. */
+/** Number of characters checked first: a string with wide characters usually has some at the start. */
 const BEGINNING = 32;
 
 /** @param {string} text */
@@ -17,7 +17,7 @@ function isOneByte(text) {
   const end = text.length < BEGINNING ? text.length : BEGINNING;
   for (let i = 0; i < end; i++) if (text.charCodeAt(i) > 0xff) return false;
   if (regExpExec(WIDE, text) === null) return true;
-  // What was matched last is kept, by the class: not the whole text.
+  // RegExp keeps the last matched string alive; this replaces it.
   regExpExec(WIDE, '\u0100');
   return false;
 }

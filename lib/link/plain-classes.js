@@ -1,9 +1,10 @@
 'use strict';
 
 /**
- * Which classes have instances that are cloned like plain objects. Programs' own do; those of the runtime may
- * not (handles, streams, keys), and nothing tells them apart from outside. So the runtime is asked once for each
- * class, by cloning an instance, provided that reading it runs no code. Until then its own channel carries them.
+ * Determines which classes have instances that are cloned like plain objects. User-defined classes do; those of the
+ * runtime may not (handles, streams, keys), and cannot be told apart from outside. So the runtime is asked once per
+ * class, by cloning an instance, provided that reading it runs no user code. Until then, instances go through the
+ * platform's own channel.
  */
 
 const { types } = require('./intrinsics');
@@ -11,17 +12,17 @@ const { types } = require('./intrinsics');
 const { getOwnPropertyDescriptors, getPrototypeOf, keys: keysOfObject, hasOwn } = Object;
 const OBJECT_PROTOTYPE = Object.prototype;
 
-/** An instance with more values in it is not worth asking with. */
+/** Instances with more values than this are not used to find out. */
 const MAX_VALUES = 1000;
 
-/** By prototype. @type {WeakMap<object, boolean>} */
+/** Results by prototype. @type {WeakMap<object, boolean>} */
 const known = new WeakMap();
 
 /** With --harmony-struct there are shared objects, which have no prototype either. */
 const HAS_SHARED_STRUCTS = 'SharedStructType' in globalThis;
 
 /**
- * Whether an object without a prototype may be something else than a plain one.
+ * Whether an object without a prototype may be something other than a plain object.
  * @param {object} object
  */
 function isUnusual(object) {
@@ -29,7 +30,7 @@ function isUnusual(object) {
 }
 
 /**
- * Whether it is known already that instances with this prototype are.
+ * Whether instances with this prototype are known to be cloned like plain objects.
  * @param {object} prototype
  */
 function isKnownPlain(prototype) {
@@ -65,7 +66,7 @@ function clonesToPlain(instance) {
 }
 
 /**
- * Whether cloning a value runs no code of the program: there are no accessors in it, and no proxies.
+ * Whether cloning a value runs no user code: it contains neither accessors nor proxies.
  * @param {any} value
  * @param {Set<object>} seen
  * @returns {boolean}

@@ -1,6 +1,6 @@
 'use strict';
 
-/** What programs may choose for links, and learn about them: for the process, or for one end of a link. */
+/** Settings and status of links: for the process, or for one end of a link. */
 
 const { LATENCIES, loadAddon } = require('../core/addon');
 const { makeError } = require('../core/errors');
@@ -13,14 +13,14 @@ const { makeError } = require('../core/errors');
  */
 
 /**
- * @typedef {object} Link what an end of a link offers
+ * @typedef {object} Link one end of a link
  * @property {(settings: LinkSettings) => boolean} configure
  * @property {number} bufferedAmount
  * @property {boolean} needsDrain
  * @property {() => Promise<boolean>} drained
  */
 
-/** By what programs post messages with: a Worker, `parentPort`. @type {WeakMap<object, Link>} */
+/** Links by the object that messages are posted with: a Worker, `parentPort`. @type {WeakMap<object, Link>} */
 const links = new WeakMap();
 
 /**
@@ -66,7 +66,7 @@ function checkHighWaterMark(bytes, caller) {
 }
 
 /**
- * Settings of all links of the process that have none of their own.
+ * Applies settings to all links of the process that have none of their own.
  * @param {{ latency?: 'low' | 'balanced' | 'frugal' }} options
  */
 function configureLinks(options) {
@@ -78,8 +78,8 @@ function configureLinks(options) {
 }
 
 /**
- * Settings of one end of a link: how it receives, and when it is to hold back. Returns false when it is not a link of
- * ours (any more).
+ * Applies settings to one end of a link: how it receives, and its back-pressure. Returns false if it is not, or no
+ * longer, a link of ours.
  * @param {object} endpoint
  * @param {{ latency?: 'low' | 'balanced' | 'frugal', views?: boolean, highWaterMarkBytes?: number }} options
  */
@@ -96,7 +96,7 @@ function configureLink(endpoint, options) {
 }
 
 /**
- * The state of one end of a link; undefined when it is not a link of ours.
+ * Returns the state of one end of a link; undefined if it is not a link of ours.
  * @param {object} endpoint
  */
 function linkStatus(endpoint) {
@@ -106,8 +106,8 @@ function linkStatus(endpoint) {
 }
 
 /**
- * Waits until little enough is buffered to go on; not at all unless the status says so. Fulfilled with false when the
- * other end does not receive any more, or when it is not a link of ours.
+ * Waits until the buffered amount is low enough to continue; resolves at once unless `needsDrain` is set. Resolves
+ * to false if the other end no longer receives, or if it is not a link of ours.
  * @param {object} endpoint
  * @returns {Promise<boolean>}
  */

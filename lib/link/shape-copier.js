@@ -1,8 +1,8 @@
 'use strict';
 
 /**
- * How objects of a shape are copied: by a function of its own, made once the shape is used often, that reads and
- * writes each property by its name. Where the process forbids making code from strings, names are gone through.
+ * Copies objects of one shape. Once a shape is used often, a function is compiled for it that reads and writes each
+ * property by name. If the process forbids code generation from strings, names are iterated.
  */
 
 const { hasOwn } = require('./intrinsics');
@@ -11,13 +11,13 @@ const { keysOf } = require('./shapes');
 
 const COMPILE_AFTER_USES = 5;
 
-/** Says that a property has gone since the names were read. */
+/** Result for a property that no longer exists. */
 const GONE = Symbol('gone');
 
 /**
- * @typedef {object} Parts clones what objects hold
+ * @typedef {object} Parts clones the contents of objects
  * @property {(value: any) => any} value
- * @property {(original: object, copy: object) => void} keep takes note of a copy, before its properties are there
+ * @property {(original: object, copy: object) => void} keep registers a copy, before its properties are set
  */
 
 /** @typedef {(original: any, parts: Parts) => any} Copy */
@@ -28,7 +28,7 @@ class ShapeCopier {
   /** @type {Copy} */
   copy = (original, parts) => this.#copySlowly(original, parts);
 
-  /** @param {import('./shapes').ShapeNode} end where the shape ends */
+  /** @param {import('./shapes').ShapeNode} end last node of the shape */
   constructor(end) {
     this.#keys = keysOf(end);
   }
@@ -44,7 +44,7 @@ class ShapeCopier {
 }
 
 /**
- * Copies properties that an object had when its names were read: a getter may have taken later ones away.
+ * Copies the properties whose names were read, except those that a getter has deleted since.
  * @param {any} original
  * @param {any} copy
  * @param {string[]} names
@@ -58,13 +58,13 @@ function copyNames(original, copy, names, parts) {
 }
 
 /**
- * The names are only ever used as string literals.
+ * Compiles a copy function. The names are only used as string literals.
  * @param {string[]} keys
  * @returns {Copy | undefined}
  */
 function compile(keys) {
   const names = keys.map((key) => JSON.stringify(key));
-  // A literal that has it would get another prototype.
+  // In an object literal, it would set the prototype.
   if (keys.includes('__proto__')) return undefined;
   const empty = names.map((name) => `${name}: undefined`).join(', ');
   const steps = names.map(
@@ -90,7 +90,7 @@ function compile(keys) {
 }
 
 /**
- * What to put in the place of a property's value.
+ * Returns the copy of a property's value.
  * @param {any} original
  * @param {string} name
  * @param {any} value
@@ -98,7 +98,7 @@ function compile(keys) {
  */
 function part(original, name, value, parts) {
   if (typeof value === 'object' && value !== null) return parts.value(value);
-  // Nothing, or what a prototype has: the property may be gone.
+  // Absent, or inherited from a prototype: the property may have been deleted.
   if ((value === undefined || typeof value === 'function') && !hasOwn(original, name)) return GONE;
   return parts.value(value);
 }

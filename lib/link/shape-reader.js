@@ -1,8 +1,8 @@
 'use strict';
 
 /**
- * The reader's side of shapes: builds objects from a shape's number and values. A shape that is used often gets
- * a function of its own that makes the object as a literal, unless the process forbids making code from strings.
+ * Reader's side of shapes: builds objects from a shape number and values. Once a shape is used often, a function is
+ * compiled for it that creates the object as a literal, unless the process forbids code generation from strings.
  */
 
 const { MAX_SHAPES, MAX_KEYS } = require('./shapes');
@@ -27,7 +27,7 @@ class Shape {
 class ShapeReader {
   /**
    * @param {import('./decoder').Decoder} decoder
-   * @param {object} corrupt thrown for bytes that no encoder wrote
+   * @param {object} corrupt thrown for invalid data
    */
   constructor(decoder, corrupt) {
     this.decoder = decoder;
@@ -36,7 +36,7 @@ class ShapeReader {
     this.shapes = [];
   }
 
-  /** Reads the definitions that came with a record. */
+  /** Reads the shape definitions of a record. */
   define() {
     const { decoder, corrupt } = this;
     const definitions = decoder.count(4);
@@ -45,7 +45,7 @@ class ShapeReader {
       const id = decoder.view.getUint16(decoder.position, true);
       const count = decoder.view.getUint16(decoder.position + 2, true);
       decoder.position += 4;
-      // Writers number without gaps, so the table is never larger than what was sent.
+      // Numbers are assigned without gaps, so the table cannot be larger than what was sent.
       if (id !== this.shapes.length || id >= MAX_SHAPES || count > MAX_KEYS) throw corrupt;
       const keys = [];
       for (let k = 0; k < count; k++) keys.push(decoder.longString());
@@ -53,12 +53,12 @@ class ShapeReader {
     }
   }
 
-  /** @param {string[]} keys of the shape with the next number */
+  /** @param {string[]} keys names of the shape with the next number */
   add(keys) {
     this.shapes.push(new Shape(keys));
   }
 
-  /** Reads the number of a shape and an object of it. */
+  /** Reads a shape number and an object of that shape. */
   read() {
     const { decoder } = this;
     const { bytes, position } = decoder;
@@ -84,14 +84,14 @@ class ShapeReader {
 }
 
 /**
- * Compiles a shape's builders. Its names are only ever used as string literals.
+ * Compiles the builders of a shape. The names are only used as string literals.
  * @param {Shape} shape
  */
 function compile(shape) {
   const names = shape.keys.map((key) => JSON.stringify(key));
   if (shape.keys.includes('__proto__') || new Set(names).size !== names.length) return;
   const literal = names.map((name) => `${name}: read()`).join(', ');
-  // With references, the object must exist before its values, which may refer to it.
+  // With references, the object must be created before its values, which may refer to it.
   const empty = names.map((name) => `${name}: undefined`).join(', ');
   const filling = names.map((name) => `object[${name}] = read();`).join(' ');
   try {
@@ -105,12 +105,12 @@ function compile(shape) {
     );
     shape.build = build;
   } catch {
-    // --disallow-code-generation-from-strings: the slow way does it, too.
+    // --disallow-code-generation-from-strings: the generic path is used.
   }
 }
 
 /**
- * Sets an own property, also where a prototype has a property or setter of this name.
+ * Sets an own property, even if a prototype has a property or setter of this name.
  * @param {any} object
  * @param {string} name
  * @param {any} value

@@ -1,16 +1,17 @@
 'use strict';
 
 /**
- * Shapes: sequences of property names, numbered per direction of a link, so that names travel once.
+ * Shapes (hidden classes): sequences of property names, numbered per direction of a link, so that names are sent
+ * only once.
  *
- * A shape is found by walking a trie, one step per property, in the order of enumeration. Its definition
- * travels with the first record that uses it; until a record has been published, its definitions stay pending
- * and go with the next, so a record that is given up (a getter threw) leaves no gap.
+ * A shape is found by walking a trie, one step per property in enumeration order. Its definition is sent with the
+ * first record that uses it; until a record has been published, its definitions stay pending and go with the next
+ * one, so that an abandoned record (a getter threw) leaves no gap.
  */
 
 /**
- * Numbers are 16 bits wide. Objects begun beyond the limit travel with their names; those begun before and
- * still open, at most as many as values nest, find the numbers left.
+ * Shape numbers have 16 bits. Objects started beyond `FULL_AT` are sent with their names; objects started before it
+ * and still open, at most as many as values can be nested, use the remaining numbers.
  */
 const MAX_SHAPES = 0x10000;
 const FULL_AT = MAX_SHAPES - 1024;
@@ -27,13 +28,13 @@ class ShapeNode {
     this.key = key;
     this.parent = parent;
     this.depth = depth;
-    /** Number of the shape that ends here; -1: none yet. */
+    /** Number of the shape that ends here; -1 for none. */
     this.id = -1;
-    /** The child taken last, and its key, are at hand: most nodes have no other. */
+    /** Last child taken, and its key, as a cache: most nodes have only one child. */
     this.lastKey = '';
     /** @type {ShapeNode | null} */
     this.lastChild = null;
-    /** All children, once there are several. @type {Map<string, ShapeNode> | null} */
+    /** All children, if there are several. @type {Map<string, ShapeNode> | null} */
     this.children = null;
   }
 }
@@ -42,14 +43,14 @@ class ShapeTable {
   constructor() {
     this.root = new ShapeNode('', null, 0);
     this.nodes = 0;
-    /** Where each shape ends, by its number. @type {ShapeNode[]} */
+    /** Last node of each shape, by number. @type {ShapeNode[]} */
     this.ends = [];
     /** Shapes that no published record has defined yet. @type {ShapeNode[]} */
     this.pending = [];
   }
 
   /**
-   * The node one property further, or null when the table is full.
+   * Returns the node for the next property, or null if the table is full.
    * @param {ShapeNode} node
    * @param {string} key
    * @returns {ShapeNode | null}
@@ -68,13 +69,13 @@ class ShapeTable {
     return take(node, key, child);
   }
 
-  /** Whether objects should travel with their names. */
+  /** Whether objects should be sent with their names. */
   get isFull() {
     return this.ends.length >= FULL_AT;
   }
 
   /**
-   * Numbers the shape that ends at `node`.
+   * Assigns a number to the shape that ends at `node`.
    * @param {ShapeNode} node
    */
   define(node) {
@@ -88,7 +89,7 @@ class ShapeTable {
 /**
  * @param {ShapeNode} node
  * @param {string} key
- * @param {ShapeNode} child of this key
+ * @param {ShapeNode} child child with this key
  */
 function take(node, key, child) {
   node.lastKey = key;
@@ -97,7 +98,7 @@ function take(node, key, child) {
 }
 
 /**
- * The names of a shape, in order.
+ * Returns the names of a shape, in order.
  * @param {ShapeNode} node
  */
 function keysOf(node) {

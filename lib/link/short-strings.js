@@ -1,6 +1,6 @@
 'use strict';
 
-/** Strings of up to 8 ASCII characters, most of which come again and again: made once, found by their bytes. */
+/** Cache of strings of up to 8 ASCII characters, most of which recur: created once, found by their bytes. */
 
 const SLOTS = 1024;
 const { fromCharCode } = String;
@@ -39,7 +39,7 @@ class ShortStrings {
  * @param {number} length
  */
 function make(b, at, length) {
-  // One call a length: fromCharCode with a fixed number of arguments needs no array of them.
+  // One call per length: fromCharCode with a fixed number of arguments allocates no array.
   switch (length) {
     case 1:
       return fromCharCode(b[at]);

@@ -1,8 +1,8 @@
 'use strict';
 
 /**
- * Where a producer keeps records for which the ring has no room, when the consumer is another process: in its own
- * memory, in order, until the consumer has made room. Records that are large beside the ring are cut into fragments.
+ * Producer's queue of records for which the ring has no room, if the consumer is another process: in the producer's
+ * memory, in order, until there is room. Records that are large compared to the ring are split into fragments.
  */
 
 const { Kind, FRAGMENT_HEADER_BYTES } = require('./layout');
@@ -10,32 +10,35 @@ const { Kind, FRAGMENT_HEADER_BYTES } = require('./layout');
 /** @typedef {import('./memory').Memory} Memory */
 
 const CHUNK_BYTES = 256 * 1024;
-/** A record larger than this part of the ring does not wait until that much is free. */
+/**
+ * Binary logarithm of the fraction of the ring beyond which a record is fragmented, rather than waiting until that
+ * much is free.
+ */
 const WHOLE_PART_LOG2 = 2;
-/** So much is moved at a time, and no fragment is larger: the consumer reads it while the next part is written. */
+/** Bytes moved at a time, and maximum size of a fragment: the consumer reads one part while the next is written. */
 const STEP_BYTES = 256 * 1024;
-/** Smaller fragments are not worth their cost. */
+/** Smaller fragments are not worth their overhead. */
 const MIN_FRAGMENT_BYTES = 4096;
 
 /**
  * @typedef {object} Chunk
  * @property {Uint8Array} bytes
  * @property {DataView} view
- * @property {number} start of the first record that has not been moved
- * @property {number} end of the last
+ * @property {number} start offset of the first record that has not been moved
+ * @property {number} end end offset of the last record
  */
 
 class Spill {
   /** @type {Chunk[]} */
   #chunks = [];
-  /** A chunk for use again: fresh memory costs more than what is copied into it. @type {Chunk | null} */
+  /** A chunk for reuse: fresh memory costs more than the copy into it. @type {Chunk | null} */
   #spare = null;
-  /** How much of the first record has been moved, when in fragments. */
+  /** Number of bytes moved of a fragmented first record. */
   #cut = 0;
 
-  /** Bytes that have not been moved. */
+  /** Bytes that have not been moved yet. */
   bytes = 0;
-  /** Records put here, and moved on, so far. */
+  /** Total number of records added and moved. */
   pushed = 0;
   moved = 0;
 
@@ -45,8 +48,8 @@ class Spill {
 
   /**
    * Appends a record.
-   * @param {Uint8Array} record of less than `CHUNK_BYTES`, unless it needs no copy
-   * @param {boolean} isOurs whether it needs none
+   * @param {Uint8Array} record shorter than `CHUNK_BYTES`, unless it is adopted
+   * @param {boolean} isOurs whether to adopt its memory instead of copying it
    */
   push(record, isOurs) {
     const { length } = record;
@@ -67,12 +70,12 @@ class Spill {
   }
 
   /**
-   * Moves what there is room for into the ring, but not much at a time. Returns how many bytes have been written
-   * there; 0: there is no room, or nothing left.
+   * Moves records into the ring as far as there is room, but not many at a time. Returns the number of bytes
+   * written there; 0 if there is no room or nothing left.
    * @param {Memory} memory
    * @param {number} at
-   * @param {number} room bytes from there on
-   * @param {number} capacity of the ring
+   * @param {number} room free bytes from there on
+   * @param {number} capacity capacity of the ring
    */
   move(memory, at, room, capacity) {
     let written = 0;
@@ -110,7 +113,7 @@ class Spill {
    * @param {number} at
    * @param {number} free
    * @param {Chunk} chunk
-   * @param {number} length of its first record
+   * @param {number} length length of its first record
    */
   #moveFragment(memory, at, free, chunk, length) {
     const left = length - this.#cut;

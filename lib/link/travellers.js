@@ -1,23 +1,23 @@
 'use strict';
 
 /**
- * Objects that travel as themselves: shared objects, which arrive attached to the memory of those that were sent. Each
- * has a text that says what it is and where its memory is found.
+ * Objects that travel by reference: shared objects, which arrive attached to the same memory. Each is described by
+ * a text that says what it is and where its memory is found.
  *
- * A lane writes the text under a tag of its own. The platform's channels see an object with the text as its one
- * property, a stand-in, and `revive` puts the object in its place. Other data may look like a stand-in: one is believed
- * if it begins with the token of this process, or if it names memory that exists by the number that only those know who
- * have it open.
+ * A lane writes the text under a tag of its own. The platform's channels see an object with the text as its only
+ * property, a stand-in, and `revive` replaces it by the object. Other data may look like a stand-in; one is
+ * accepted if it starts with the token of this process, or if it refers to existing memory by a random number known
+ * only to those that have it open.
  */
 
 const { types } = require('./intrinsics');
 const { loadAddon } = require('../core/addon');
 
-/** The text of an object that travels, under this name. */
+/** Key of the method that returns the text of a travelling object. */
 const kTravel = Symbol('manycore.travel');
-/** The one enumerable property of an object that travels, and of its stand-in. */
+/** The only enumerable property of a travelling object, and of its stand-in. */
 const STAND_IN = 'manycore:shared';
-/** Token, kind of object, and where the segment is, which ends with its random number. */
+/** Token, kind of object, and location of the segment, which ends with its random number. */
 const TEXT = /^([0-9a-f]{32}):([a-z]+):((?:fd\/\d+\/\d+|name\/[^/]+)\/[0-9a-f]{32})$/;
 
 const { getPrototypeOf, hasOwn } = Object;
@@ -38,13 +38,13 @@ function token() {
   return ownToken;
 }
 
-/** One for all objects, so that they have one shape. */
+/** One descriptor for all objects, so that they have the same shape. */
 const STAND_IN_PROPERTY = {
   enumerable: true,
   configurable: true,
   /** @this {any} */
   get() {
-    // The platform reads it while it clones, or somebody who looks.
+    // Read by the platform during cloning, or by an inspection of the object.
     if (!mayHaveStandIns) loadAddon()?.noteStandIn();
     mayHaveStandIns = true;
     return this[kTravel]();
@@ -52,10 +52,10 @@ const STAND_IN_PROPERTY = {
 };
 
 /**
- * Lets an object travel.
+ * Makes an object travel by reference.
  * @param {any} object
  * @param {string} kind
- * @param {() => string} placeOf where its segment is; called whenever it is sent
+ * @param {() => string} placeOf returns the location of its segment; called whenever it is sent
  */
 function letTravel(object, kind, placeOf) {
   prototypes.add(getPrototypeOf(object));
@@ -64,7 +64,7 @@ function letTravel(object, kind, placeOf) {
 }
 
 /**
- * Whether objects with this prototype may be such that travel.
+ * Whether objects with this prototype may travel by reference.
  * @param {object | null} prototype
  */
 function mayTravel(prototype) {
@@ -72,7 +72,7 @@ function mayTravel(prototype) {
 }
 
 /**
- * What is sent for an object; undefined if it does not travel.
+ * Returns the text of an object; undefined if it does not travel.
  * @param {any} object
  * @returns {string | undefined}
  */
@@ -81,19 +81,19 @@ function textOf(object) {
 }
 
 /**
- * The object that a text stands for. One whose memory is not to be had fails when it is used.
+ * Returns the object that a text stands for. If its memory is not accessible, the object throws when it is used.
  * @param {unknown} text
- * @returns {any} undefined for what is no such text
+ * @returns {any} undefined if it is not such a text
  */
 function arrive(text) {
   const match = typeof text === 'string' ? TEXT.exec(text) : null;
   if (match === null) return undefined;
-  // Shared objects are not loaded before the first one comes.
+  // Shared objects are loaded only when the first one arrives.
   return require('../shared/arrivals').arrive(match[2], match[3]);
 }
 
 /**
- * Puts objects in the place of their stand-ins in a value that the platform has cloned, which is changed.
+ * Replaces stand-ins by their objects in a value cloned by the platform, which is modified in place.
  * @param {any} value
  * @returns {any}
  */
@@ -108,7 +108,7 @@ function revive(value) {
 }
 
 /**
- * As `revive`, of what another process has sent.
+ * Like `revive`, for a value from another process.
  * @param {any} value
  * @returns {any}
  */
@@ -171,7 +171,7 @@ function fromStandIn(object) {
 }
 
 /**
- * Kind and place in a stand-in's text.
+ * Returns kind and location in a stand-in's text.
  * @param {unknown} text
  */
 function partsOf(text) {

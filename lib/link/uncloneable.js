@@ -1,6 +1,6 @@
 'use strict';
 
-/** Objects that a program has marked as not to be cloned; the mark that Node puts on them cannot be seen. */
+/** Objects that a program has marked as uncloneable; Node's own mark cannot be read. */
 
 const { types } = require('node:util');
 
@@ -11,14 +11,14 @@ const { values: SetValues } = Set.prototype;
 const marked = new WeakSet();
 
 const marks = {
-  /** Whether there are any: programs rarely use it, and nothing is looked up until they do. */
+  /** Whether there are any: marks are rare, and nothing is looked up until there are some. */
   any: false,
   /** @param {object} object */
   has: (object) => marked.has(object),
 };
 
 /**
- * Node's `markAsUncloneable`, noticed.
+ * Wraps Node's `markAsUncloneable` to record the marks.
  * @param {(object: any) => void} mark
  */
 function noticing(mark) {
@@ -31,7 +31,7 @@ function noticing(mark) {
 }
 
 /**
- * Throws if a marked object is among what would be cloned with `value`. Runs no code of the program's.
+ * Throws if a marked object would be cloned with `value`. Runs no user code.
  * @param {any} value
  */
 function refuseMarked(value) {

@@ -1,6 +1,6 @@
 'use strict';
 
-/** Thrown for a value that only the platform's own channel may carry, or refuse. */
+/** Thrown for a value that must be left to the platform's own channel, which carries or rejects it. */
 const UNSUPPORTED = Object.freeze({ unsupported: true });
 
 module.exports.UNSUPPORTED = UNSUPPORTED;

@@ -1,8 +1,8 @@
 'use strict';
 
 /**
- * Writes one record into the memory it is given, and moves on into memory of its own when that gets too small:
- * nothing is ever encoded twice, for reading a value runs the getters in it.
+ * Writes one record into the memory it is given, and moves to memory of its own if that is too small: nothing is
+ * ever encoded twice, since reading a value runs its getters.
  */
 
 const { Buffer } = require('node:buffer');
@@ -17,16 +17,16 @@ const { UNSUPPORTED } = require('./unsupported');
 /** @typedef {import('./memory').Memory} Memory */
 
 const SCRATCH_BYTES = 64 * 1024;
-/** Scratch memory that grew larger is let go after use. */
+/** Larger scratch memory is released after use. */
 const SCRATCH_KEPT_BYTES = 1024 * 1024;
 
 /**
- * Room beyond one byte a character. A text that is not ASCII takes more bytes than it has characters, and even
- * when it does not fit, at most three bytes stay free: what was written is longer than the text.
+ * Extra room beyond one byte per character. Non-ASCII text takes more bytes than it has characters; even if it does
+ * not fit, at most three bytes stay free, so what was written is longer than the text.
  */
 const UTF8_SLACK = 4;
 
-// The methods under Buffer's `write` and `toString`: without their argument checks they cost half.
+// The internal methods behind Buffer's `write` and `toString`: without argument checks, they cost half as much.
 const prototype = /** @type {any} */ (Buffer.prototype);
 /** @type {(text: string, at: number, maxBytes: number) => number} */
 const utf8Write = prototype.utf8Write;
@@ -38,7 +38,7 @@ const ucs2Write = prototype.ucs2Write;
 class Writer {
   /**
    * @param {number} [largeLength] strings and buffers from this length on are refused
-   * @param {number} [besideLength] buffers from this length on are sent beside the record, as long as there is room
+   * @param {number} [besideLength] buffers from this length on are sent beside the record, if there is room
    */
   constructor(largeLength = Infinity, besideLength = largeLength) {
     this.largeLength = largeLength;
@@ -48,27 +48,26 @@ class Writer {
     this.bytes = this.memory.bytes;
     this.view = this.memory.view;
     this.words = this.memory.words;
-    /** Where the record starts, where the next byte goes, and where the memory ends. */
+    /** Start of the record, position of the next byte, and end of the memory. */
     this.start = 0;
     this.position = 0;
     this.limit = 0;
     this.flags = 0;
-    /** Where the value is, from the record's start. */
+    /** Offset of the value in the record. */
     this.valueAt = HEADER_BYTES;
     this.bundle = '';
     this.shapes = new ShapeTable();
     /**
-     * Takes the bytes of a large buffer, to be sent beside the record. Returns the number that stands for them; 0
-     * when there is no room.
+     * Stores the bytes of a large buffer beside the record. Returns their number; 0 if there is no room.
      * @type {((bytes: Uint8Array) => number) | null}
      */
     this.putLarge = null;
-    /** What it returned for this record, and for which buffers. @type {{ number: number, buffer: ArrayBuffer }[]} */
+    /** Large buffers stored for this record, and their numbers. @type {{ number: number, buffer: ArrayBuffer }[]} */
     this.larges = [];
-    /** What is to be given to the platform's own channel in place of a value. @type {{ value: any } | null} */
+    /** Substitute for a value, to be sent through the platform's own channel. @type {{ value: any } | null} */
     this.substitute = null;
     /**
-     * Looks for more room in the memory in which the record was begun. Returns where it may start, and sets `limit`.
+     * Finds more room in the memory in which the record was started. Returns where it may start, and sets `limit`.
      * @type {((writer: Writer) => number) | null}
      */
     this.findRoom = null;
@@ -93,8 +92,8 @@ class Writer {
   }
 
   /**
-   * Leaves more room before the value of the record that has just been started.
-   * @param {number} valueAt where that is, from the record's start
+   * Reserves room before the value of the record that has just been started.
+   * @param {number} valueAt offset of the value in the record
    */
   startValueAt(valueAt) {
     this.valueAt = valueAt;
@@ -103,7 +102,7 @@ class Writer {
     this.position = this.start + valueAt;
   }
 
-  /** A writer for another record while this one's is not complete. */
+  /** Returns a writer for another record while this one is incomplete. */
   sibling() {
     const { constructor: Encoder, largeLength, besideLength } = this;
     const sibling = new /** @type {new (large: number, beside: number) => this} */ (Encoder)(
@@ -117,27 +116,27 @@ class Writer {
   }
 
   /**
-   * Moves the record that is being written out of this memory.
+   * Moves the record being written out of this memory.
    * @param {Memory} memory
    */
   leaveMemory(memory) {
     if (this.memory === memory) this.#moveOut(0);
   }
 
-  /** Starts a record in memory of its own. */
+  /** Starts a record in the writer's own memory. */
   beginInScratch() {
     this.scratch ??= memoryOf(new ArrayBuffer(SCRATCH_BYTES));
     this.begin(this.scratch, 0, this.scratch.bytes.length);
   }
 
   /**
-   * Completes the record: tables behind the payload, then the header. Returns its length in bytes.
+   * Completes the record: tables after the payload, then the header. Returns its length in bytes.
    * @param {number} kind
    */
   end(kind) {
     const hasTables = this.bundle !== '' || this.shapes.pending.length !== 0;
     const tables = hasTables ? this.#writeTables() : 0;
-    // Records begin at multiples of 8, and so end there.
+    // Records start, and therefore end, at multiples of 8.
     const padded = (this.position + 7) & ~7;
     if (padded > this.limit) this.#grow(padded - this.position);
     const { start, words } = this;
@@ -150,7 +149,7 @@ class Writer {
     return length;
   }
 
-  /** What stands behind the payload. Returns where it begins, from the record's start. */
+  /** Writes the tables after the payload. Returns their offset in the record. */
   #writeTables() {
     const tables = this.position - this.start;
     if (this.bundle !== '') this.#writeBundle();
@@ -165,17 +164,17 @@ class Writer {
     if (this.scratch !== null && this.scratch.bytes.length > SCRATCH_KEPT_BYTES) this.scratch = null;
   }
 
-  /** Whether the record outgrew the memory it was begun in. */
+  /** Whether the record is still in the memory it was started in. */
   isIn(/** @type {Memory} */ memory) {
     return this.memory === memory;
   }
 
-  /** The completed record. */
+  /** Returns the completed record. */
   record() {
     return this.bytes.subarray(this.start, this.position);
   }
 
-  /** Whether the value may be read once more: what was read of it so far has run no code. */
+  /** Whether the value may be read again: reading it so far has run no user code. */
   isRepeatable() {
     return true;
   }
@@ -208,8 +207,8 @@ class Writer {
   }
 
   /**
-   * Goes on in memory of its own.
-   * @param {number} count of bytes that there must be room for
+   * Continues in the writer's own memory.
+   * @param {number} count number of further bytes needed
    */
   #moveOut(count) {
     const used = this.position - this.start;
@@ -230,7 +229,7 @@ class Writer {
     this.limit = scratch.bytes.length;
   }
 
-  /** Writes over what was written last. @param {number} at where, from the record's start */
+  /** Goes back, to overwrite what was written last. @param {number} at offset in the record */
   goBack(at) {
     this.position = this.start + at;
   }
@@ -264,7 +263,8 @@ class Writer {
   }
 
   /**
-   * Makes data aligned that begins so many bytes on: a receiver may look at it in place, through a view of any kind.
+   * Pads so that data which starts after `before` more bytes is aligned: a receiver may access it in place through
+   * any kind of view.
    * @param {number} before
    */
   align(before) {
@@ -276,7 +276,7 @@ class Writer {
     this.position += 2 + count;
   }
 
-  /** Leaves room for a count that is not known yet. Returns where, from the record's start. */
+  /** Reserves room for a count that is not known yet. Returns its offset in the record. */
   skipCount() {
     this.reserve(4);
     this.position += 4;
@@ -284,11 +284,11 @@ class Writer {
   }
 
   /**
-   * Completes an object whose values have been written: its tag, the number of its shape, and how many
-   * properties followed with their names.
-   * @param {number} at where it began, from the record's start
-   * @param {import('./shapes').ShapeNode} node where its shape ends
-   * @param {number} countAt -1: none followed
+   * Completes an object whose values have been written: its tag, its shape number, and the number of properties
+   * that followed with their names.
+   * @param {number} at offset of the object in the record
+   * @param {import('./shapes').ShapeNode} node last node of its shape
+   * @param {number} countAt offset of the count; -1 if none followed
    * @param {number} count
    */
   endShape(at, node, countAt, count) {
@@ -381,7 +381,7 @@ class Writer {
     this.position = at + 5 + size;
   }
 
-  /** One byte a character if all are ASCII, which UTF-8 tells by its length; else two. */
+  /** One byte per character if all are ASCII, which the length in UTF-8 tells; else two. */
   #writeBundle() {
     const text = this.bundle;
     this.bundle = '';

@@ -3,12 +3,12 @@
 const { CancellationError, TimeoutError } = require('./errors');
 
 /**
- * A promise of a task that can still be called off.
+ * Promise of a task that can be cancelled.
  * @extends {Promise<any>}
  */
 class CancellablePromise extends Promise {
   /**
-   * Promises derived from it are ordinary ones.
+   * Derived promises are ordinary ones.
    * @override
    */
   static get [Symbol.species]() {
@@ -20,14 +20,14 @@ class CancellablePromise extends Promise {
   /** @type {((timeoutMs: number) => void) | null} */
   _limit = null;
 
-  /** Rejects it with a CancellationError, and the task is stopped. */
+  /** Rejects the promise with a CancellationError and stops the task. */
   cancel() {
     this._cancel?.(new CancellationError());
     return this;
   }
 
   /**
-   * Rejects it with a TimeoutError when the task has run for so long.
+   * Rejects the promise with a TimeoutError if the task runs for longer than `timeoutMs`.
    * @param {number} timeoutMs
    */
   timeout(timeoutMs) {

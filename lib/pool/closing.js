@@ -1,24 +1,25 @@
 'use strict';
 
-/** What the end of a pool waits for. */
+/** What closing a pool waits for. */
 
 const { setTimeout: delay } = require('node:timers/promises');
 const { Errors } = require('./errors');
 
 /**
- * Resolves when no task is under way.
- * @param {() => [import('./engine').Engine | null, import('./dispatcher').Dispatcher | null]} parts of the pool, now
+ * Resolves when no task is queued or running.
+ * @param {() => [import('./engine').Engine | null, import('./dispatcher').Dispatcher | null]} parts returns the
+ * current parts of the pool
  */
 async function whenIdle(parts) {
-  // What a dispatcher holds back is not with the engine yet.
+  // Tasks held back by a dispatcher have not reached the engine yet.
   do await parts()[0]?.whenIdle();
   while ((parts()[1]?.size ?? 0) > 0 && (await delay(1, true)));
 }
 
 /**
- * Rejects when that has taken too long.
+ * Rejects after `limitMs`.
  * @param {number} limitMs
- * @param {AbortSignal} signal when it no longer matters
+ * @param {AbortSignal} signal cancels the wait
  */
 async function whenOver(limitMs, signal) {
   try {

@@ -1,6 +1,6 @@
 'use strict';
 
-/** What code in a worker of a pool can ask about where it runs, and tell its caller. */
+/** API for code in a worker of a pool: information about the worker and the task, and messages to the caller. */
 
 const { AsyncLocalStorage } = require('node:async_hooks');
 const { makeError } = require('../core/errors');
@@ -17,23 +17,23 @@ const context = {
   isWorkerThread: false,
   /** @type {any} */
   workerData: undefined,
-  /** 1 and up; 0 outside of workers. */
+  /** 1 or more; 0 outside of workers. */
   workerId: 0,
 };
 
 /** @type {Runner | null} */
 let runner = null;
-/** The task being run, where there is only one at a time. */
+/** Slot of the running task, in workers that run one at a time. */
 let current = NOBODY;
-/** Where a worker has several tasks in hand. @type {AsyncLocalStorage<number> | null} */
+/** Slot of the calling task, in workers that run several at once. @type {AsyncLocalStorage<number> | null} */
 let storage = null;
-/** Made when asked for. @type {Map<number, AbortController>} */
+/** By slot, created on demand. @type {Map<number, AbortController>} */
 const controllers = new Map();
-/** By name, from `worker()`. @type {Map<string, Function>} */
+/** Functions registered with `worker()`, by name. @type {Map<string, Function>} */
 const methods = new Map();
 /** @type {((code?: number) => any)[]} */
 const terminators = [];
-/** `this` of functions that a worker registers, or that are sent to it. */
+/** `this` of functions that a worker registers or receives as source. */
 const receiver = { worker: { emit: workerEmit, addAbortListener } };
 
 /**
@@ -46,7 +46,7 @@ function enterWorker(theRunner, hasCompany) {
 }
 
 /**
- * Calls a handler on behalf of a task.
+ * Calls a handler for a task.
  * @param {number} slot
  * @param {(value: any) => any} call
  * @param {any} value
@@ -57,7 +57,7 @@ function runTask(slot, call, value) {
   return call(value);
 }
 
-/** @param {number} slot of a task that is over */
+/** @param {number} slot slot of a task that has ended */
 function leaveTask(slot) {
   if (current === slot) current = NOBODY;
   if (controllers.size !== 0) controllers.delete(slot);
@@ -68,8 +68,8 @@ function currentTask() {
 }
 
 /**
- * The signal of the task that the calling code belongs to. It is aborted when the caller's is, or when the time
- * for the task has run out. `aborted` tells at once, also within code that never yields.
+ * Returns the signal of the task to which the calling code belongs. It is aborted when the caller's signal is, or
+ * when the task times out. Its `aborted` property is up to date even in code that never yields to the event loop.
  * @returns {AbortSignal}
  */
 function taskSignal() {
@@ -108,14 +108,14 @@ function makeController(slot, theRunner) {
   return controller;
 }
 
-/** @param {number} slot of a task that is to be aborted */
+/** @param {number} slot slot of a task to be aborted */
 function abortTask(slot) {
   controllers.get(slot)?.abort();
 }
 
 /**
- * Calls back when the current task is to stop, for it to clean up and end.
- * @param {() => any} listener whose failure leaves the task to be ended with its worker
+ * Adds a listener that is called when the current task is to stop, so that it can clean up and end.
+ * @param {() => any} listener if it throws, the task is ended together with its worker
  */
 function addAbortListener(listener) {
   if (typeof listener !== 'function') {
@@ -126,7 +126,8 @@ function addAbortListener(listener) {
 }
 
 /**
- * Tells the caller of the current task something, while it goes on: its `onProgress`, or `on` of `exec()`.
+ * Sends a progress message to the caller of the current task, which goes on running: to `onProgress`, or to `on` of
+ * `exec()`.
  * @param {any} payload
  */
 function workerEmit(payload) {
@@ -147,7 +148,7 @@ function workerEmitFor(slot, payload) {
 }
 
 /**
- * Makes functions known by name to `exec()` and `proxy()`.
+ * Registers functions by name for `exec()` and `proxy()`.
  * @param {Record<string, Function>} [functions]
  * @param {{ onTerminate?: (code?: number) => any }} [options]
  */

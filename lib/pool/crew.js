@@ -1,6 +1,6 @@
 'use strict';
 
-/** The workers of a pool: when they are started, replaced and let go. */
+/** The workers of a pool: starts, replaces and dismisses them. */
 
 const { Errors } = require('./errors');
 const { TaskKind } = require('./page');
@@ -8,19 +8,20 @@ const { leastOf } = require('./start');
 
 /** @typedef {import('./member').Member} Member */
 
-/** So many processes that are killed one after the other, before any has started, are taken for a fault of theirs. */
+/** Once this many processes have been killed in a row while starting, this is treated as a failure to start. */
 const MOST_KILLED_STARTING = 10;
 
 const kMember = Symbol('member');
 
 /**
- * @typedef {object} Owner what a crew needs of its pool
+ * @typedef {object} Owner what a crew requires of its pool
  * @property {(event: string, ...args: any[]) => void} emit
- * @property {(call: () => void) => void} tell calls code of the program's own, which may throw
- * @property {() => number} outstanding tasks
- * @property {() => void} drain takes what workers have reported
- * @property {(slots: number[], error: any) => number} onLost how many of the tasks somebody waited for
- * @property {(error: any) => boolean} onStuck no worker can be started; whether somebody waited
+ * @property {(call: () => void) => void} tell calls user code, which may throw
+ * @property {() => number} outstanding number of unsettled tasks
+ * @property {() => void} drain processes pending reports of workers
+ * @property {(slots: number[], error: any) => number} onLost returns how many of the tasks were still awaited
+ * @property {(error: any) => boolean} onStuck called if no worker can be started; returns whether a task was
+ * awaited
  * @property {(member: Member) => void} onAvailable
  */
 
@@ -29,17 +30,17 @@ class Crew {
   #native;
   #memory;
   #owner;
-  /** Threads that no worker has taken yet. @type {import('./start').Started[]} */
+  /** Started threads not yet assigned to a member. @type {import('./start').Started[]} */
   #started;
-  /** By place in the queue. @type {(Member | undefined)[]} */
+  /** Members by their place in the queue. @type {(Member | undefined)[]} */
   #places = [];
-  /** In the order in which they were started. @type {Set<Member>} */
+  /** Members in the order they were started. @type {Set<Member>} */
   #members = new Set();
   /** @type {Set<Member>} */
   #leaving = new Set();
   #readyCount = 0;
   #failsToStart = false;
-  /** Processes killed since one has started. */
+  /** Processes killed while starting since the last successful start. */
   #killedStarting = 0;
   #isClosed = false;
   /** @type {NodeJS.Timeout | null} */
@@ -50,7 +51,7 @@ class Crew {
   /**
    * @param {Record<string, any>} options
    * @param {import('../native/index').PoolQueue} native
-   * @param {import('../link/memory').Memory} memory of its reports
+   * @param {import('../link/memory').Memory} memory memory for its reports
    * @param {Owner} owner
    * @param {import('./start').Started[]} started threads for the first workers
    */
@@ -63,7 +64,7 @@ class Crew {
     try {
       this.#ensureMinimum(true);
     } catch (error) {
-      // There is no pool, which would have to hear of their end.
+      // The pool will not exist, so their exits must not be reported to it.
       this.#places = [];
       for (const member of this.#members) member.terminate(error);
       throw error;
@@ -82,17 +83,17 @@ class Crew {
     return this.#readyCount;
   }
 
-  /** Tasks that workers which are ready can have in hand. */
+  /** Number of tasks that ready workers can hold at once. */
   get capacity() {
     return this.#readyCount * this.#options.concurrentTasksPerWorker;
   }
 
-  /** Tasks that workers which start can have in hand. */
+  /** Number of tasks that starting workers will be able to hold. */
   get pendingCapacity() {
     return (this.#members.size - this.#readyCount) * this.#options.concurrentTasksPerWorker;
   }
 
-  /** Those that start first, then those that are ready. */
+  /** Yields members that are starting first, then those that are ready. */
   *[Symbol.iterator]() {
     for (const member of this.#members) if (!member.isReady) yield member;
     for (const member of this.#members) if (member.isReady) yield member;
@@ -103,12 +104,12 @@ class Crew {
     return this.#places[place];
   }
 
-  /** One more worker, if there may be more. */
+  /** Starts one more worker, if the maximum allows it. */
   grow() {
     if (!this.#isClosed && this.#members.size < this.#options.maxThreads) this.#add(false);
   }
 
-  /** What `resize()` asks for. */
+  /** Applies new limits set by `resize()`. */
   adjust() {
     this.#ensureMinimum(false);
     this.settle();
@@ -120,7 +121,7 @@ class Crew {
     while (this.#members.size < leastOf(this.#options)) this.#add(isFirst);
   }
 
-  /** @param {boolean} isFirst whether tasks may count on it from the start */
+  /** @param {boolean} isFirst whether it counts as ready before it has started */
   #add(isFirst) {
     const number = this.#native.addWorker();
     /** @type {import('./member').Events} */
@@ -157,7 +158,7 @@ class Crew {
     this.#readyCount++;
   }
 
-  /** A worker takes tasks. @param {Member} member */
+  /** Called when a worker starts to take tasks. @param {Member} member */
   onStarted(member) {
     member.hasStarted = true;
     this.#killedStarting = 0;
@@ -170,7 +171,7 @@ class Crew {
     this.settle();
   }
 
-  /** A worker has none in hand and takes no more. @param {Member} member */
+  /** Called when a retired worker has finished its last task. @param {Member} member */
   onRetired(member) {
     if (member.isLeaving) return;
     this.#owner.emit('workerRecycle', this.interfaceOf(member));
@@ -179,7 +180,7 @@ class Crew {
   }
 
   /**
-   * Lets a worker go. Tasks that it has in hand are rejected with the cause.
+   * Dismisses a worker. Tasks it holds are rejected with the cause.
    * @param {Member} member
    * @param {any} [cause]
    */
@@ -202,12 +203,12 @@ class Crew {
     this.#owner.emit('workerDestroy', this.interfaceOf(member));
   }
 
-  /** Whether a worker has something to do before it ends. @param {Member} _member */
+  /** Whether a worker has to run clean-up code before it ends. @param {Member} _member */
   #isTornDown(_member) {
     return this.#options.teardown !== null || this.#options.onTerminateWorker !== undefined;
   }
 
-  /** As many workers as there should be. */
+  /** Starts workers up to the minimum, and more if tasks are waiting. */
   replenish() {
     if (this.#isClosed) return;
     if (!this.#failsToStart) this.#ensureMinimum(false);
@@ -221,8 +222,8 @@ class Crew {
 
   /**
    * @param {Member} member
-   * @param {number | null} code null while the event loop is held up, and its exit cannot be heard of
-   * @param {string | null} [signal] that ended its process
+   * @param {number | null} code null if the event loop is blocked and its exit event cannot be received
+   * @param {string | null} [signal] signal that killed its process
    */
   onExit(member, code, signal = null) {
     if (this.#places[member.number] !== member) return;
@@ -243,7 +244,7 @@ class Crew {
     }
     if (this.#isClosed) return;
     if (wasExpected) return this.replenish();
-    // Somebody killed it: that says nothing about whether the next one can start.
+    // Killed from outside, which does not mean that the next one cannot start.
     const isKilled = !member.hasStarted && signal !== null && cause === undefined;
     if (isKilled && ++this.#killedStarting < MOST_KILLED_STARTING) return this.replenish();
     if (!member.hasStarted) return this.#onFailedStart(error, cause !== undefined);
@@ -253,9 +254,9 @@ class Crew {
   }
 
   /**
-   * Workers that cannot even start are not started over and over.
+   * Workers that fail to start are not started over and over.
    * @param {any} error
-   * @param {boolean} isReported whether it is an error of its own
+   * @param {boolean} isReported whether the worker reported an error
    */
   #onFailedStart(error, isReported) {
     this.#failsToStart = true;
@@ -264,7 +265,7 @@ class Crew {
     if (isReported) this.#owner.emit('error', error);
   }
 
-  /** Lets workers go that have nothing to do, after a while. */
+  /** Dismisses idle workers after `idleTimeout`. */
   settle() {
     const { minThreads, warmSpares, idleTimeout } = this.#options;
     if (this.#members.size <= minThreads + warmSpares || idleTimeout === Infinity) return;
@@ -276,7 +277,7 @@ class Crew {
     }, idleTimeout).unref();
   }
 
-  /** @param {Map<number, number>} before how many tasks each had completed */
+  /** @param {Map<number, number>} before completed tasks per worker at the start of the period */
   #dismissIdle(before) {
     const least = this.#options.minThreads + this.#options.warmSpares;
     for (const load of this.#native.loads()) {
@@ -298,7 +299,7 @@ class Crew {
     }
   }
 
-  /** Lets all workers go. Resolves when they have ended. @param {any} [cause] */
+  /** Dismisses all workers. Resolves when they have ended. @param {any} [cause] */
   async close(cause) {
     this.#isClosed = true;
     if (this.#idleTimer !== null) clearTimeout(this.#idleTimer);
@@ -308,7 +309,7 @@ class Crew {
   }
 
   /**
-   * What users see of a worker.
+   * Returns the user-visible view of a worker.
    * @param {Member} member
    */
   interfaceOf(member) {

@@ -1,16 +1,16 @@
 'use strict';
 
 /**
- * What workers must know to read tasks: the handlers, and the shapes of objects. Any worker may take any task, so
- * definitions do not travel with tasks: they are listed in the queue, and a task says how many of them it builds
- * on. A worker reads those that it has not seen before it reads the task.
+ * Definitions that workers need to decode tasks: handlers and object shapes. Since any worker may take any task,
+ * definitions are not sent with tasks but listed in the queue, and each task says how many of them it depends on. A
+ * worker reads those it has not seen before it decodes the task.
  */
 
 const { Encoder } = require('../link/encoder');
 const { Kind } = require('../link/layout');
 const { Writer } = require('../link/writer');
 
-/** Functions sent by their source that are remembered; programs that make them on the fly use many. */
+/** Number of remembered functions that are sent as source; programs that create functions on the fly have many. */
 const MOST_HANDLERS = 10_000;
 
 class Definitions {
@@ -18,7 +18,7 @@ class Definitions {
   /** @type {Map<string, number>} */
   #handlers = new Map();
   #handlerCount = 0;
-  /** How many there are. */
+  /** Number of definitions. */
   count = 0;
 
   /** @param {{ define(definition: Uint8Array): number }} queue */
@@ -27,11 +27,11 @@ class Definitions {
   }
 
   /**
-   * The number of a handler.
+   * Returns the number of a handler.
    * @param {string | null} filename
    * @param {string} name
-   * @param {boolean} isSpread whether its argument is a list of arguments
-   * @param {string | null} source of a function that is sent by itself
+   * @param {boolean} isSpread whether the value is an array of arguments
+   * @param {string | null} source source code of a function that is sent as such
    */
   handler(filename, name, isSpread, source) {
     const key = JSON.stringify([filename, name, isSpread, source]);
@@ -47,14 +47,15 @@ class Definitions {
     return number;
   }
 
-  /** @param {Writer} writer with a completed record */
+  /** @param {Writer} writer a writer with a completed record */
   add(writer) {
     this.count = this.#queue.define(writer.record());
   }
 }
 
 /**
- * An encoder of tasks: shapes that a task is the first to have are listed instead of sent along.
+ * Creates an encoder for tasks: shapes seen for the first time are listed as definitions instead of being sent in
+ * the record.
  * @param {typeof Encoder} Base
  * @param {Definitions} definitions
  * @param {number} [largeLength] see `Writer`

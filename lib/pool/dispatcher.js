@@ -1,8 +1,8 @@
 'use strict';
 
 /**
- * Scheduling in JavaScript, for pools with a queue or a balancer of the program's own: a task leaves the queue
- * when the balancer names a worker for it.
+ * Scheduling in JavaScript, for pools with a user-defined queue or load balancer: a task leaves the queue when the
+ * balancer chooses a worker for it.
  */
 
 const { kMember } = require('./crew');
@@ -18,7 +18,7 @@ class TaskInfo {
   taskId = taskIds++;
   created = performance.now();
   aborted = false;
-  /** Whether a worker has it. */
+  /** Whether it has been sent to a worker. */
   isSent = false;
 
   /**
@@ -28,7 +28,7 @@ class TaskInfo {
    * @param {boolean} isAbortable
    * @param {(place: number) => void} send
    * @param {(error: any) => void} reject
-   * @param {any} [metadata] of the call, for queues
+   * @param {any} [metadata] metadata of the call, for queues
    */
   constructor(task, filename, name, isAbortable, send, reject, metadata) {
     this.task = task;
@@ -44,13 +44,13 @@ class TaskInfo {
     return this.task?.[queueOptionsSymbol] ?? null;
   }
 
-  /** As tinypool's queues expect. */
+  /** Required by tinypool's queues. */
   cancel() {
     this.aborted = true;
     this.reject(new Error('The task has been cancelled'));
   }
 
-  /** What a balancer sees. */
+  /** The view passed to a balancer. */
   get interface() {
     const { taskId, filename, name, created, isAbortable, metadata } = this;
     const about = { taskId, filename, name, created, isAbortable, metadata };
@@ -63,7 +63,7 @@ class Dispatcher {
   #options;
   #balance;
   #queue;
-  /** Tasks with a signal that were sent back. @type {TaskInfo[]} */
+  /** Abortable tasks that found no free worker. @type {TaskInfo[]} */
   #skipped = [];
 
   /**
@@ -93,7 +93,7 @@ class Dispatcher {
   }
 
   /**
-   * Has the engine run a task once a worker has been chosen for it.
+   * Queues a task, which the engine runs once a worker has been chosen for it.
    * @param {Engine} engine
    * @param {number} handler
    * @param {any} task
@@ -156,14 +156,14 @@ class Dispatcher {
     }
   }
 
-  /** @param {TaskInfo} info that waits */
+  /** @param {TaskInfo} info a waiting task */
   remove(info) {
     const at = this.#skipped.indexOf(info);
     if (at >= 0) this.#skipped.splice(at, 1);
     else this.#queue.remove(info);
   }
 
-  /** Rejects what waits. @param {any} error */
+  /** Rejects all waiting tasks. @param {any} error */
   rejectWaiting(error) {
     for (const info of this.#skipped.splice(0)) info.reject(error);
     while (this.#queue.size > 0) this.#queue.shift()?.reject(error);
@@ -196,7 +196,7 @@ class Dispatcher {
     return true;
   }
 
-  /** @param {TaskInfo} info that no worker is free for */
+  /** @param {TaskInfo} info a task for which no worker is free */
   #putBack(info) {
     const isLast = !this.#options.stricterFIFO;
     if (info.isAbortable) {
@@ -211,8 +211,8 @@ class Dispatcher {
 }
 
 /**
- * A worker without tasks, else the one with the fewest; none with `concurrency` tasks, nor one whose task may be
- * aborted, which ends all of that worker's.
+ * Default balancer: an idle worker, else the one with the fewest tasks. Skips workers with `concurrency` tasks, and
+ * those with an abortable task, since aborting it ends all tasks of that worker.
  * @param {number} concurrency
  */
 function leastBusy(concurrency) {

@@ -1,19 +1,23 @@
 'use strict';
 
 /**
- * When to be told of results. While workers have more to do than they can, each report would wake this thread, which
- * takes a processor from them. So it looks by itself every now and then, and nobody wakes it meanwhile.
+ * Decides when results are announced. While workers are saturated, each announcement would wake this thread, which
+ * takes CPU time from them. Instead, this thread polls periodically on a timer, and wake-ups are suppressed
+ * meanwhile.
  */
 
-// What a program, or its tests, put in the place of the global ones is not meant for us.
+// Not the globals, which the program or its tests may have replaced, for example with fake timers.
 const { clearTimeout, setTimeout } = require('node:timers');
 const { Word } = require('./page');
 
-/** How long results may wait: such a part of the time for which workers have enough to do, within these bounds. */
+/** Polling interval: this fraction of the time for which workers have queued work, within these bounds. */
 const PART = 1 / 8;
 const SHORTEST_MS = 1;
 const LONGEST_MS = 4;
-/** Workers have enough to do for so much longer: none waits for what the program sends when it has a result. */
+/**
+ * Minimum queued work for polling, in microseconds: no worker may run dry while the program has not yet reacted to
+ * a result.
+ */
 const LEAST_BACKLOG_US = 8000;
 
 class Dozing {
@@ -23,14 +27,14 @@ class Dozing {
   #rest;
   /** @type {NodeJS.Timeout | null} */
   #timer = null;
-  /** Of the timer. */
+  /** Interval of the timer. */
   #ms = 0;
 
   /**
    * @param {import('../native/index').PoolQueue} native
    * @param {Int32Array} words
-   * @param {() => void} drain takes what there is
-   * @param {() => void} rest has the event loop told again
+   * @param {() => void} drain processes pending reports
+   * @param {() => void} rest re-enables wake-ups
    */
   constructor(native, words, drain, rest) {
     this.#native = native;
@@ -39,7 +43,7 @@ class Dozing {
     this.#rest = rest;
   }
 
-  /** To be called when all that there was has been taken, on behalf of the event loop. */
+  /** Must be called from the event loop, after all pending reports have been processed. */
   begin() {
     if (this.#words[Word.DOZING] === 1) return;
     const backlogUs = this.#native.backlogUs();

@@ -1,6 +1,6 @@
 'use strict';
 
-/** The caller's side of a pool: tasks go into the native queue, reports of the workers come out of it. */
+/** Caller's side of a pool: puts tasks into the native queue and processes the workers' reports. */
 
 const { memoryOf } = require('../link/memory');
 const { requireAddon } = require('../core/addon');
@@ -17,7 +17,7 @@ const { TaskWriter } = require('./task-writer');
 const { Tasks } = require('./tasks');
 const { unpack } = require('./transfer');
 
-/** How long a blocking wait goes on before this thread can be terminated. */
+/** Slice of a blocking wait, in milliseconds; the thread can be terminated between two slices. */
 const SLICE_MS = 50;
 const SETTLED = Promise.resolve();
 /** @type {any[]} */
@@ -31,8 +31,8 @@ const NOTHING = [];
  * @property {number} [priority]
  * @property {number} [retries]
  * @property {((payload: any) => void) | null} [onEvent]
- * @property {number} [place] of the worker that must take it
- * @property {any} [info] of a task that JavaScript schedules
+ * @property {number} [place] place of the worker that must take the task
+ * @property {any} [info] data of a task scheduled in JavaScript
  */
 
 class Engine {
@@ -52,13 +52,13 @@ class Engine {
   onAvailable = null;
   /** @type {(() => void)[]} */
   #whenIdle = [];
-  /** After a blocking wait: the event loop is to be told of reports, and is not yet. */
+  /** Whether wake-ups have yet to be re-enabled after a blocking wait. */
   #isRestless = false;
 
   /**
    * @param {Record<string, any>} options
    * @param {import('node:events').EventEmitter} emitter
-   * @param {import('./start').Started[]} started threads for its first workers
+   * @param {import('./start').Started[]} started started threads for its first workers
    */
   constructor(options, emitter, started) {
     const addon = requireAddon('Pool');
@@ -113,7 +113,7 @@ class Engine {
     });
   }
 
-  /** Calls at once, or when the batch of reports has been read. @param {() => void} call */
+  /** Calls a function now, or after the current batch of reports. @param {() => void} call */
   #afterReports(call) {
     if (this.#reports?.isReading) this.#reports.defer(call);
     else call();
@@ -139,12 +139,12 @@ class Engine {
     return this.#tasks.outstanding;
   }
 
-  /** Tasks that no worker is free for. */
+  /** Number of tasks for which no worker is free. */
   get waiting() {
     const { outstanding, alone } = this.#tasks;
     const { readyCount, capacity } = this.#crew;
     if (alone === 0) return Math.max(outstanding - capacity, 0);
-    // Those that want company share workers; of the rest each takes a whole one.
+    // Tasks that accept company share workers; each of the others occupies a whole worker.
     const others = outstanding - alone;
     const shared = Math.ceil(others / this.#options.concurrentTasksPerWorker);
     const left = Math.max(readyCount - shared, 0);
@@ -156,7 +156,7 @@ class Engine {
   }
 
   /**
-   * The number of a handler, for `run()`.
+   * Returns the number of a handler, for `submit()`.
    * @param {string | null} filename
    * @param {string} name
    * @param {boolean} [isSpread]
@@ -167,7 +167,8 @@ class Engine {
   }
 
   /**
-   * Makes sure that there is room for one more task, and a worker to come. The error if there is none.
+   * Checks that there is room for one more task, and starts a worker if needed. Returns an error if there is no
+   * room.
    * @returns {Error | null}
    */
   admit() {
@@ -186,7 +187,7 @@ class Engine {
     return maxQueue <= 0 && this.#crew.pendingCapacity === 0 ? refusal() : null;
   }
 
-  /** As `admit()`, for a task that is never refused. */
+  /** Like `admit()`, for a task that is never refused. */
   expect() {
     if (this.#tasks.outstanding >= this.#crew.capacity) this.#crew.grow();
     return null;
@@ -199,8 +200,8 @@ class Engine {
    * @param {TaskOptions | null} options
    * @param {(value: any) => void} resolve
    * @param {((error: any) => void) | null} reject see `Tasks`
-   * @param {boolean} [keepsAlive] whether the process stays for it; not if this thread waits for it here
-   * @returns {number} its number; -1 when it could not be queued, and has been rejected
+   * @param {boolean} [keepsAlive] whether the task keeps the process alive; false if this thread blocks for it
+   * @returns {number} slot of the task; -1 if it could not be queued and has been rejected
    */
   submit(handler, value, options, resolve, reject, keepsAlive = true) {
     const moved = unpack(value);
@@ -252,14 +253,14 @@ class Engine {
     if (timeoutMs > 0) this.#stopping.watch(slot, timeoutMs);
   }
 
-  /** Takes a batch of reports. False when there was none. */
+  /** Processes a batch of reports. Returns false if there was none. */
   #drain() {
     if (!this.#reports.take()) return false;
     this.#settle();
     return true;
   }
 
-  /** After a batch of reports. */
+  /** Updates state after a batch of reports. */
   #settle() {
     this.#words[Word.OUTSTANDING] = this.#tasks.outstanding;
     if (this.#pressure.isOn) this.#pressure.check();
@@ -268,18 +269,21 @@ class Engine {
     this.#reports.settle();
   }
 
-  /** @param {boolean} on whether somebody listens for `taskError` */
+  /** @param {boolean} on whether there is a listener for `taskError` */
   set emitsTaskErrors(on) {
     this.#reports.emitsTaskErrors = on;
   }
 
-  /** @param {((slot: number, info: any, member: any) => void) | null} call for tasks that JavaScript schedules */
+  /**
+   * @param {((slot: number, info: any, member: any) => void) | null} call called when a task scheduled in
+   * JavaScript has ended
+   */
   set onOver(call) {
     this.#reports.onOver = call;
   }
 
   /**
-   * @param {number[]} slots that an ended worker had in hand
+   * @param {number[]} slots tasks held by a worker that has ended
    * @param {any} error
    */
   #onLost(slots, error) {
@@ -306,7 +310,7 @@ class Engine {
   }
 
   /**
-   * No worker is left, and none can be started.
+   * No worker is left, and none can be started: rejects all tasks.
    * @param {any} error
    */
   #onStuck(error) {
@@ -316,10 +320,10 @@ class Engine {
   }
 
   /**
-   * Runs tasks to their end without turning the event loop, until the given one is over.
+   * Processes reports without running the event loop, until the given task has ended.
    * @param {number} slot
    * @param {number} timeoutMs
-   * @returns {boolean} false when the time has run out
+   * @returns {boolean} false on timeout
    */
   waitFor(slot, timeoutMs) {
     const end = timeoutMs === Infinity ? Infinity : performance.now() + timeoutMs;
@@ -332,7 +336,7 @@ class Engine {
         if (leftMs <= 0) return false;
         this.#words[Word.LIMIT_MS] = Math.ceil(Math.min(leftMs, SLICE_MS));
         if (reports.await()) this.#settle();
-        // Neither timers nor exits of workers are told meanwhile.
+        // Timers and exit events of workers do not run meanwhile.
         this.#stopping.endOverdue();
       }
       this.#released();
@@ -343,7 +347,10 @@ class Engine {
     }
   }
 
-  /** Once what runs now is over: it may wait again, and each change of the flag costs both sides the way of a line. */
+  /**
+   * Deferred to a microtask: the caller may block again, and each change of the flag transfers its cache line to
+   * the other side and back.
+   */
   #restSoon() {
     if (this.#isRestless) return;
     this.#isRestless = true;
@@ -363,8 +370,8 @@ class Engine {
   }
 
   /**
-   * Rejects the tasks that no worker is there for. Those that workers have yet to come to, as many as they can run at
-   * once, count as begun.
+   * Rejects tasks that wait for a worker. As many as the ready workers could still start at once count as started
+   * and are kept.
    * @param {any} error
    */
   rejectWaiting(error) {
@@ -377,7 +384,7 @@ class Engine {
     this.#released();
   }
 
-  /** Resolves when nobody waits for a task. */
+  /** Resolves when no task is outstanding. */
   whenIdle() {
     if (this.#tasks.outstanding === 0) return Promise.resolve();
     return /** @type {Promise<void>} */ (new Promise((resolve) => this.#whenIdle.push(resolve)));
@@ -387,7 +394,7 @@ class Engine {
     for (const tell of this.#whenIdle.splice(0)) tell();
   }
 
-  /** Ends all workers. @param {any} error */
+  /** Terminates all workers. @param {any} error */
   async destroy(error) {
     this.rejectAll(error);
     this.#dozing.end();
@@ -395,7 +402,7 @@ class Engine {
     this.#native.close();
   }
 
-  /** The process stays while somebody waits. */
+  /** Keeps the process alive while a task is outstanding. */
   #keepAlive() {
     const words = this.#words;
     words[Word.OUTSTANDING] = this.#tasks.outstanding;
@@ -412,8 +419,8 @@ class Engine {
 }
 
 /**
- * Calls code of the program's own: what that throws is nobody's but the process's, as if an event loop had called it, and
- * what comes behind it goes on.
+ * Returns a function that calls user code. Errors are reported as uncaught exceptions, as if the event loop had
+ * called it, and the caller continues.
  * @param {(error: unknown) => void} reportUncaught
  */
 function guarded(reportUncaught) {

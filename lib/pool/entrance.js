@@ -1,20 +1,20 @@
 'use strict';
 
-/** How a worker, thread or process, begins to take tasks, and how it ends when it is to. */
+/** Start and end of a worker, thread or process. */
 
 const { context, enterWorker, terminators } = require('./context');
 const { load, makeHandler } = require('./handlers');
 
 /**
- * @typedef {object} Startup what a worker is told first
+ * @typedef {object} Startup initial data of a worker
  * @property {number} workerId
  * @property {number} concurrency
  * @property {number} niceIncrement
- * @property {number} memoryLimitBytes 0: none
- * @property {string | null} filename whose handler is loaded before the first task
+ * @property {number} memoryLimitBytes limit of memory in use; 0 for none
+ * @property {string | null} filename file whose handler is loaded before the first task
  * @property {string} name
- * @property {any[] | null} setupArgs with which the export `setup` is called before the first task
- * @property {string | null} teardown name of the export that is called before the worker ends
+ * @property {any[] | null} setupArgs arguments for the export `setup`, called before the first task
+ * @property {string | null} teardown name of an export called before the worker ends
  */
 
 /**
@@ -33,7 +33,7 @@ async function enter(addon, runner, startup) {
 }
 
 /**
- * Loads the handler of most tasks, and sets up what they need. False when that fails, which ends this worker.
+ * Loads the default handler and runs `setup`. Returns false on failure, which ends this worker.
  * @param {string} filename
  * @param {string} name
  * @param {any[] | null} setupArgs
@@ -41,7 +41,7 @@ async function enter(addon, runner, startup) {
 async function preload(filename, name, setupArgs) {
   try {
     await load(makeHandler([filename, name, false, null])).catch((error) => {
-      // A file without this handler serves other names.
+      // A file without the default handler may still be used with other names.
       if (!String(error?.message).startsWith('No handler function exported')) throw error;
     });
     if (setupArgs !== null) await callExport(filename, 'setup', setupArgs);

@@ -1,6 +1,6 @@
 'use strict';
 
-/** The errors that users of piscina and workerpool test for, with the messages and names they have there. */
+/** Errors that users of piscina and workerpool test for, with the same names and messages. */
 
 class AbortError extends Error {
   /** @param {unknown} reason */

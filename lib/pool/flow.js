@@ -1,6 +1,6 @@
 'use strict';
 
-/** Many tasks at once: as many under way as asked for, the next one read only when there is room. */
+/** Runs many tasks with limited concurrency; the next item is read only when there is room. */
 
 /**
  * @typedef {object} FlowOptions
@@ -10,8 +10,8 @@
  */
 
 /**
- * The results of running each of the items, as they are asked for. What is left is not read when the consumer
- * stops, or a task fails.
+ * Yields the result of each item as the consumer asks for it. Stops reading items when the consumer stops or a task
+ * fails.
  * @param {Iterable<any> | AsyncIterable<any>} items
  * @param {(item: any) => Promise<any>} run
  * @param {FlowOptions} options
@@ -32,7 +32,7 @@ async function* flow(items, run, { concurrency, ordered, signal }) {
         if (isOver) break;
         const mine = number++;
         const result = Promise.resolve(run(await next.value)).then((value) => ({ value, number: mine }));
-        // Seen when its turn comes.
+        // Handled when its turn comes; this prevents an unhandled rejection.
         result.catch(() => {});
         running.push(tagged(result, mine));
       }
@@ -57,7 +57,7 @@ function tagged(promise, number) {
 }
 
 /**
- * Runs all items, and returns the results in the order of the items, or in that in which they came.
+ * Runs all items and returns the results, in the order of the items or of completion.
  * @param {Iterable<any> | AsyncIterable<any>} items
  * @param {(item: any) => Promise<any>} run
  * @param {FlowOptions & { onResult: (count: number) => void }} options
@@ -71,7 +71,7 @@ async function runAll(items, run, { concurrency, ordered, signal, onResult }) {
   let done = 0;
   let isOver = false;
   let reading = Promise.resolve();
-  /** One item after the other, also of sources that are read by several at once. */
+  /** Reads one item at a time, even from a source with several concurrent readers. */
   const read = () => {
     const item = reading.then(async () => {
       if (isOver) return null;

@@ -1,7 +1,7 @@
 'use strict';
 
 /**
- * Where code of the program comes in that may say `import()`: Node must have loaded this file itself
+ * Evaluates user code that may use `import()`: this file must have been loaded by Node itself
  * (`lib/core/own-code.js`).
  */
 
@@ -10,7 +10,7 @@ function importModule(url) {
   return import(url);
 }
 
-/** @param {string} source of an expression */
+/** @param {string} source source code of an expression */
 function evaluate(source) {
   return new Function(`return (${source});`)();
 }

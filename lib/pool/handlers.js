@@ -1,6 +1,6 @@
 'use strict';
 
-/** In a worker: the functions that tasks call, loaded when first needed. */
+/** Worker side: functions called by tasks, loaded on first use. */
 
 const path = require('node:path');
 const { methods, receiver } = require('./context');
@@ -11,16 +11,16 @@ const FOREIGN = path.join(__dirname, 'foreign.js');
  * @typedef {object} Handler
  * @property {string | null} filename
  * @property {string} name
- * @property {boolean} isSpread whether the argument is a list of arguments
- * @property {string | null} source of a function that was sent by itself
+ * @property {boolean} isSpread whether the value is an array of arguments
+ * @property {string | null} source source code of a function that was sent as such
  * @property {((...args: any[]) => any) | null} call null until it is loaded
  * @property {Promise<void> | null} loading
  */
 
-/** Name of the handler that lists what `proxy()` offers. */
+/** Name of the handler that lists the functions for `proxy()`. */
 const METHODS = 'methods';
 
-/** Those of files, each loaded once. @type {Map<string, Handler>} */
+/** Handlers exported by files, each loaded once. @type {Map<string, Handler>} */
 const ofFiles = new Map();
 
 /**
@@ -48,7 +48,7 @@ function load(handler) {
       if (!isSpread) handler.call = /** @type {any} */ (found);
     },
     (error) => {
-      // The file may be there the next time.
+      // Retried next time, when the file may exist.
       handler.loading = null;
       throw error;
     },
@@ -89,7 +89,7 @@ async function findExported(filename, name) {
     const found = await pick(require(filename), name);
     if (typeof found === 'function') return found;
   } catch {
-    // An ES module, or one that cannot be loaded: `import` tells.
+    // An ES module, or a module that fails to load: `import` reports the error.
   }
   const module = await importFile(filename);
   const found = typeof module === 'function' ? module : await module[name];
@@ -103,7 +103,7 @@ function importFile(filename) {
 }
 
 /**
- * The export of a CommonJS module under a name, `default` being the whole.
+ * Returns the export of a CommonJS module by name, `default` being `module.exports`.
  * @param {any} exported
  * @param {string} name
  */
@@ -122,7 +122,7 @@ async function listMethods(filename) {
       for (const name of Object.keys(exported)) if (typeof exported[name] === 'function') names.add(name);
     }
   }
-  // Names of the whole, the second from Node 23 on.
+  // Names of the module itself, the second since Node 23.
   for (const whole of ['default', 'module.exports']) names.delete(whole);
   return [...names];
 }

@@ -1,13 +1,13 @@
 'use strict';
 
-/** Durations as users see them: in milliseconds, summarised as piscina does. */
+/** User-visible durations in milliseconds, summarised like piscina's. */
 
 const PERCENTILES = [0.001, 0.01, 0.1, 1, 2.5, 10, 25, 50, 75, 90, 97.5, 99, 99.9, 99.99, 99.999];
 const NAMES = PERCENTILES.map((percentile) => `p${String(percentile).replace('.', '_')}`);
 
 /**
  * @param {{ mean: number, stddev: number, min: number, max: number }} moments in microseconds
- * @param {(i: number) => number} percentile of the percentile with this index
+ * @param {(i: number) => number} percentile returns the value of the percentile with this index
  */
 function summary({ mean, stddev, min, max }, percentile) {
   /** @type {Record<string, number>} */
@@ -26,12 +26,12 @@ function summary({ mean, stddev, min, max }, percentile) {
 
 /** @param {import('../native/index').PoolTimes} times */
 const summaryOfTimes = (times) => {
-  // As Node's own: there is no mean of nothing.
+  // As in Node's histograms, the mean of no values is NaN.
   const moments = times.count === 0 ? { ...times, mean: NaN, stddev: NaN } : times;
   return summary(moments, (i) => times.percentiles[i]);
 };
 
-/** @param {import('node:perf_hooks').RecordableHistogram} histogram of Node's own, over microseconds */
+/** @param {import('node:perf_hooks').RecordableHistogram} histogram a histogram of Node, in microseconds */
 const summaryOfHistogram = (histogram) => summary(histogram, (i) => histogram.percentile(PERCENTILES[i]));
 
 /**
@@ -40,11 +40,11 @@ const summaryOfHistogram = (histogram) => summary(histogram, (i) => histogram.pe
  */
 function makeHistogram(queue, isRecording) {
   return {
-    /** How long tasks ran; undefined without `recordTiming`. */
+    /** Run times of tasks; undefined without `recordTiming`. */
     get runTime() {
       return isRecording ? summaryOfTimes(queue().runTimes()) : undefined;
     },
-    /** How long tasks waited; undefined without `recordTiming`. */
+    /** Wait times of tasks; undefined without `recordTiming`. */
     get waitTime() {
       return isRecording ? summaryOfTimes(queue().waitTimes()) : undefined;
     },

@@ -1,6 +1,6 @@
 'use strict';
 
-/** Everything about pools. */
+/** Exports of the pool API, each loaded on first access. */
 
 const { Pool } = require('./pool');
 const { PARTS } = require('./statics');

@@ -1,6 +1,6 @@
 'use strict';
 
-/** One worker of a pool, as its caller sees it: what threads and processes have in common. */
+/** Caller's view of one worker of a pool: the part common to threads and processes. */
 
 const { Decoder } = require('../link/decoder');
 
@@ -13,37 +13,39 @@ const { Decoder } = require('../link/decoder');
 class Member {
   /**
    * @param {Record<string, any>} options of the pool
-   * @param {number} number its place in the queue
-   * @param {import('../link/memory').Memory} memory that its reports are in
+   * @param {number} number the worker's place in the queue
+   * @param {import('../link/memory').Memory} memory memory for its reports
    * @param {import('./start').Beginning} beginning
    */
   constructor(options, number, memory, { workerId, settings }) {
     this.number = number;
     this.workerId = workerId;
     this.decoder = new Decoder(memory);
-    /** Whether tasks count on it. */
+    /** Whether it counts towards the capacity of the pool. */
     this.isReady = false;
-    /** Whether it has loaded what it needs. */
+    /** Whether it has loaded everything it needs. */
     this.hasStarted = false;
     this.isLeaving = false;
     this.isGone = false;
-    /** Why it ended, if that is known. @type {any} */
+    /** Why it ended, if known. @type {any} */
     this.cause = undefined;
     this.startedAt = performance.now();
-    /** Tasks given to it by JavaScript. */
+    /** Number of tasks assigned to it by JavaScript. */
     this.usage = 0;
     this.abortable = 0;
     this.histogram = options.workerHistogram ? require('node:perf_hooks').createHistogram() : null;
     this.settings = settings;
     /** The Worker or ChildProcess. @type {any} */
     this.worker = null;
-    /** For what the queue cannot carry, where there is one. @type {any} */
+    /** Port for values the queue cannot carry, if there is one. @type {any} */
     this.port = null;
     /** @type {Promise<any>} */
     this.exited = Promise.resolve();
   }
 
-  /** What it is told first, besides how to reach it. @param {Record<string, any>} options of the pool */
+  /**
+   * Returns its initial data, without the connection to the queue. @param {Record<string, any>} options of the pool
+   */
   startup(options) {
     return {
       workerId: this.workerId,
@@ -57,22 +59,22 @@ class Member {
     };
   }
 
-  /** What users tell it by. @returns {number} */
+  /** User-visible id. @returns {number} */
   get id() {
     return -1;
   }
 
-  /** Whether it is to be asked to end, as long as it has nothing in hand. */
+  /** Whether an idle worker is asked to exit instead of being terminated. */
   get endsByItself() {
     return false;
   }
 
-  /** This process stays until it has ended. */
+  /** Keeps this process alive until the worker has ended. */
   hold() {
     this.worker.ref();
   }
 
-  /** Ends it. @param {any} [cause] what its tasks are rejected with */
+  /** Terminates the worker. @param {any} [cause] reason with which its tasks are rejected */
   terminate(cause) {
     this.cause ??= cause;
     this.isLeaving = true;

@@ -1,6 +1,6 @@
 'use strict';
 
-/** The options of a pool: checked, with the names of other pools translated and the defaults filled in. */
+/** Options of a pool: validated, with the names of other pools translated and defaults filled in. */
 
 const { availableParallelism } = require('node:os');
 const { fileURLToPath } = require('node:url');
@@ -45,7 +45,7 @@ const DEFAULTS = {
 const STDIO = ['inherit', 'pipe', 'ignore'];
 
 /**
- * Tests by name; the messages are those that piscina's users know.
+ * Validators by option; the messages are those of piscina.
  * @type {[string, (value: any) => boolean, string | (() => string)][]}
  */
 const TESTS = [
@@ -124,7 +124,7 @@ const TESTS = [
   ['workerThreadOpts', (v) => typeof v === 'object' && v !== null, 'must be an object'],
 ];
 
-/** What threads and processes are called, here and elsewhere. @type {Record<string, string>} */
+/** Runtimes by the names used here and in other pools. @type {Record<string, string>} */
 const RUNTIMES = {
   threads: 'threads',
   worker_threads: 'threads',
@@ -136,7 +136,7 @@ const RUNTIMES = {
 const WORKER_TYPES = { auto: 'threads', thread: 'threads', process: 'processes' };
 
 /**
- * Options under the names of workerpool, as ours.
+ * Translates workerpool's option names.
  * @param {Record<string, any>} given
  */
 function translate(given) {
@@ -166,7 +166,7 @@ function translate(given) {
 }
 
 /**
- * What a pool is made with: the options, or the file with or without options.
+ * Returns the options of a constructor call with options, or with a file and optional options.
  * @param {any} options
  * @param {any} further
  */
@@ -203,12 +203,12 @@ function resolve(given) {
   return filled;
 }
 
-/** Loaded for pools that name one. */
+/** Loaded only for pools that use a strategy. */
 function strategies() {
   return require('./strategies').STRATEGIES;
 }
 
-/** Most pools need none in JavaScript. @param {Record<string, any>} options */
+/** Creates the JavaScript queue on demand, as most pools need none. @param {Record<string, any>} options */
 function makeQueueWhenAsked(options) {
   const descriptor = { configurable: true, enumerable: true };
   Object.defineProperty(options, 'taskQueue', {
@@ -234,7 +234,7 @@ function isTaskQueue(value) {
 }
 
 /**
- * Options that only one kind of worker can have.
+ * Rejects options that the kind of worker does not support.
  * @param {string} runtime
  * @param {Record<string, any>} options
  */
@@ -247,7 +247,7 @@ function checkRuntime(runtime, options) {
   if (Array.isArray(options.stdio)) throw new TypeError(`options.stdio must be one of ${STDIO.join(', ')}`);
 }
 
-/** @param {any} value maybe of another realm */
+/** @param {any} value may come from another realm */
 function isFileURL(value) {
   return (
     typeof value === 'object' &&

@@ -1,11 +1,11 @@
 'use strict';
 
-/** The words through which calls of the native queue get their arguments: the twin of `src/pool*.rs`. */
+/** Shared words through which the native queue is called: the counterpart of `src/pool*.rs`. */
 
-/** What a task asks of its worker, as in `queue::TaskKind`. */
+/** Kinds of task records, as in `queue::TaskKind`. */
 const TaskKind = Object.freeze({ CALL: 1, PARCEL: 2, TICKET: 3, ABORT: 4, DELIVERY: 5, RETIRE: 6 });
 
-/** What a worker reports, as in `queue::Kind`. */
+/** Kinds of reports, as in `queue::Kind`. */
 const Report = Object.freeze({
   RESULT: 1,
   ERROR: 2,
@@ -22,10 +22,10 @@ const Report = Object.freeze({
   CORRUPT: 13,
 });
 
-/** Who may take a task. */
+/** Which worker may take a task. */
 const Target = Object.freeze({ ANY: 0, ALONE: 1, WORKER: 2 });
 
-/** What each word of a call says that queues a task; those from `DOZING` on the native side reads whenever it likes. */
+/** Words of a call that queues a task. Native code reads those from `DOZING` on at any time. */
 const Word = Object.freeze({
   KIND: 0,
   SLOT: 1,
@@ -35,7 +35,7 @@ const Word = Object.freeze({
   WORKER: 5,
   LENGTH: 6,
   KEEP: 7,
-  /** Two words: a double. */
+  /** Two words that hold a double. */
   PRIORITY: 8,
   PAYLOADS: 10,
   LIMIT_MS: 11,
@@ -44,13 +44,13 @@ const Word = Object.freeze({
   OUTSTANDING: 15,
 });
 
-/** Where a worker says for how many microseconds to look on. */
+/** Word in which a worker sets for how many microseconds to spin. */
 const LINGER_WORD = 4;
 
-/** In the word for the kind of a report: the kind below this bit, above it the number of its payloads. */
+/** The kind word of a report has the kind below this bit, and the number of payloads from it upwards. */
 const PAYLOADS_SHIFT = 8;
 
-/** Bytes before the record of a report. */
+/** Bytes of the header before the record of a report. */
 const ENTRY_BYTES = 32;
 
 module.exports.TaskKind = TaskKind;

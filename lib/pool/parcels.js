@@ -1,8 +1,8 @@
 'use strict';
 
 /**
- * What the queue cannot carry goes by the worker's own port. If some worker has nothing to do, it gets the task
- * at once; else a ticket waits in the queue like any other task, and the worker that takes it asks for the rest.
+ * Tasks whose values the queue cannot carry go through the worker's own port. An idle worker is given the task
+ * directly; otherwise a ticket is queued like any other task, and the worker that takes it requests the value.
  */
 
 const { receiveFromNode } = require('../threads/receive');
@@ -18,7 +18,7 @@ const { restoreError } = require('./whole-errors');
  * @property {import('../native/index').PoolQueue} native
  * @property {import('./crew').Crew} crew
  * @property {import('./task-writer').TaskWriter} writer
- * @property {number} concurrency tasks that a worker runs at once
+ * @property {number} concurrency number of tasks a worker runs at once
  */
 
 class Parcels {
@@ -27,7 +27,7 @@ class Parcels {
   #crew;
   #writer;
   #concurrency;
-  /** Tasks with a transfer list go by a port. */
+  /** Whether transferred values are copied. Here, tasks with a transfer list go through a port. */
   copies = false;
 
   /** @param {Parts} parts */
@@ -39,14 +39,14 @@ class Parcels {
     this.#concurrency = concurrency;
   }
 
-  /** A port checks what it transfers itself. */
+  /** Nothing to do: the port validates the transfer list. */
   check() {}
 
-  /** It is gone. */
+  /** Nothing to do: the port has detached the values. */
   sent() {}
 
   /**
-   * Queues a task whose value goes by a port. False when its worker is gone.
+   * Queues a task whose value goes through a port. Returns false if its worker has ended.
    * @param {number} slot
    * @param {number} handler
    * @param {any} value
@@ -54,7 +54,7 @@ class Parcels {
    * @param {TaskOptions | null} options
    */
   push(slot, handler, value, transferList, options) {
-    // What was posted to a worker is gone with it.
+    // A value posted to a worker is lost with it, so tasks to be retried are kept here.
     const isKept = (options?.retries ?? 0) > 0 && transferList.length === 0;
     const place = options?.place ?? (isKept ? -1 : this.#freePlace(wantsNoCompany(options)));
     if (place >= 0) {
@@ -74,9 +74,10 @@ class Parcels {
   }
 
   /**
-   * The place of the worker with the most room while nothing waits, or -1. One that has yet to start will do: what lies
-   * on its port by then need not be asked for, which takes a turn of the event loop here.
-   * @param {boolean} isAlone whether the task wants no company
+   * Returns the place of the least busy worker, or -1 if there is none with room or tasks are waiting. A worker
+   * that is still starting qualifies: a value already on its port need not be requested, which saves a turn of this
+   * event loop.
+   * @param {boolean} isAlone whether the task needs a worker to itself
    */
   #freePlace(isAlone) {
     const native = this.#native;
@@ -87,7 +88,7 @@ class Parcels {
       const member = this.#crew.at(load.worker);
       const usage = load.inHand + load.pinned;
       if (usage >= least || !member?.isReady || member.isLeaving) continue;
-      // Next to one that has nothing to do, one that has yet to start is as busy as can be.
+      // An idle worker is preferred to any that is still starting.
       if (member.hasStarted && usage === 0) return load.worker;
       [place, least] = [load.worker, usage];
     }
@@ -95,7 +96,7 @@ class Parcels {
   }
 
   /**
-   * Takes a result.
+   * Receives a result.
    * @param {number} slot
    * @param {import('./member').Member} member
    * @param {boolean} isError
@@ -105,7 +106,7 @@ class Parcels {
     try {
       value = receiveFromNode(member.port)?.message;
     } catch (error) {
-      // It cannot be read here: something in it was not to be cloned.
+      // It cannot be deserialized here.
       return this.#tasks.reject(slot, error);
     }
     if (isError) this.#tasks.reject(slot, restoreError(value));
@@ -113,7 +114,7 @@ class Parcels {
   }
 
   /**
-   * Takes what a task tells while it goes on.
+   * Receives a progress message of a running task.
    * @param {import('./member').Member} member
    */
   event(member) {
@@ -121,7 +122,7 @@ class Parcels {
   }
 
   /**
-   * A worker asks for the value of a ticket.
+   * Sends the value of a ticket that a worker has requested.
    * @param {number} slot
    * @param {import('./member').Member} member
    */

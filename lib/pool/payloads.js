@@ -1,21 +1,21 @@
 'use strict';
 
 /**
- * Large buffers go beside the records of tasks and results: in memory of the queue, which serves again and again. A
- * record names them by their place among its own, from 1.
+ * Large buffers travel beside the records of tasks and results, in memory of the queue that is reused. A record
+ * refers to its payloads by number, starting at 1.
  */
 
 /** @typedef {import('../link/encoder').Encoder} Encoder */
 
 /**
- * Either side of a queue.
+ * One side of a queue.
  * @typedef {object} Native
  * @property {(payload: Uint8Array) => boolean} putLarge
  * @property {(count: number) => void} discardLarge
  */
 
 /**
- * Has an encoder put large buffers beside its records.
+ * Makes an encoder put large buffers beside its records.
  * @param {Encoder} encoder
  * @param {Native} native
  */
@@ -24,7 +24,7 @@ function putBeside(encoder, native) {
 }
 
 /**
- * What was put beside a record is not sent after all.
+ * Discards the payloads of a record that is not sent after all.
  * @param {Encoder} encoder
  * @param {Native} native
  */

@@ -17,7 +17,10 @@ const { addStatics } = require('./statics');
 /** @typedef {import('./engine').Engine} Engine */
 /** @typedef {import('./dispatcher').Dispatcher} Dispatcher */
 
-/** Tasks of `map()` and `stream()` under way for each that can run: enough that no worker waits for the next. */
+/**
+ * Number of outstanding tasks of `map()` and `stream()` per task that can run at once: enough that no worker waits
+ * for the next one.
+ */
 const AHEAD = 16;
 
 /** @typedef {{ isError: boolean, value: any }} Outcome */
@@ -39,8 +42,8 @@ class Pool extends EventEmitterAsyncResource {
   #histogram = null;
 
   /**
-   * @param {any} [options] or the file
-   * @param {any} [further] options, after the file
+   * @param {any} [options] options, or the file
+   * @param {any} [further] options if the first argument is the file
    */
   constructor(options = {}, further = {}) {
     options = optionsOf(options, further);
@@ -57,7 +60,7 @@ class Pool extends EventEmitterAsyncResource {
   }
 
   /**
-   * Keeps threads started for the workers of pools that are made with these options.
+   * Keeps started threads for the workers of pools with these options.
    * @param {number} count
    * @param {any} [options]
    */
@@ -66,7 +69,7 @@ class Pool extends EventEmitterAsyncResource {
   }
 
   #start() {
-    // Threads first: what they need to boot takes longer than what is loaded here meanwhile.
+    // Threads first: they boot while the rest is loaded here.
     const started = this.#options.runtime === 'threads' ? startThreads(this.#options) : [];
     let engine;
     try {
@@ -91,7 +94,7 @@ class Pool extends EventEmitterAsyncResource {
 
   /**
    * Runs a task.
-   * @param {any} [task] the argument of the handler
+   * @param {any} [task] argument of the handler
    * @param {any} [options]
    * @returns {Promise<any>}
    */
@@ -114,7 +117,7 @@ class Pool extends EventEmitterAsyncResource {
    * @param {any} options
    * @param {(value: any) => void} resolve
    * @param {(error: any) => void} reject
-   * @returns {{ engine: Engine, slot: number, cancel: (error: any) => void } | null} null when it was rejected
+   * @returns {{ engine: Engine, slot: number, cancel: (error: any) => void } | null} null if it was rejected
    */
   #submit(task, options, resolve, reject) {
     const filename = /** @type {string} */ (toPath(options.filename ?? this.#options.filename));
@@ -159,7 +162,8 @@ class Pool extends EventEmitterAsyncResource {
   }
 
   /**
-   * Runs a task and blocks until it is over. Other tasks go on meanwhile; this thread's event loop does not.
+   * Runs a task and blocks until it has ended. Other tasks continue, but the event loop of this thread does not
+   * run.
    * @param {any} [task]
    * @param {any} [options]
    */
@@ -200,7 +204,7 @@ class Pool extends EventEmitterAsyncResource {
   }
 
   /**
-   * Calls a function of the worker file, or one of its own, with arguments.
+   * Calls a function of the worker file, or one sent as source, with arguments.
    * @param {string | Function} method
    * @param {readonly any[] | null} [params]
    * @param {any} [options]
@@ -241,8 +245,8 @@ class Pool extends EventEmitterAsyncResource {
   }
 
   /**
-   * An object with a method for each function that the workers offer.
-   * @param {any[]} args none
+   * Returns an object with a method for each function that the workers offer.
+   * @param {any[]} args none are accepted
    * @returns {Promise<Record<string, (...args: any[]) => import('./cancellable').CancellablePromise>>}
    */
   async proxy(...args) {
@@ -271,7 +275,7 @@ class Pool extends EventEmitterAsyncResource {
   }
 
   /**
-   * Runs the handler for each item, and gives the results as they are asked for.
+   * Runs the handler for each item and yields the results as they are requested.
    * @param {Iterable<any> | AsyncIterable<any>} items
    * @param {any} [options]
    */
@@ -307,7 +311,7 @@ class Pool extends EventEmitterAsyncResource {
     return Promise.all(places.map((place) => this.run(task, { ...options, place, isForced: true })));
   }
 
-  /** Rejects the tasks that no worker has begun. */
+  /** Rejects the tasks that no worker has started. */
   cancelPendingTasks() {
     this.#rejectWaiting(new Error('The task has been cancelled'));
   }
@@ -319,7 +323,7 @@ class Pool extends EventEmitterAsyncResource {
   }
 
   /**
-   * Replaces all workers, each when its tasks are over.
+   * Replaces all workers, each once its tasks have ended.
    * @returns {Promise<void>}
    */
   async recycleWorkers() {
@@ -333,7 +337,7 @@ class Pool extends EventEmitterAsyncResource {
   }
 
   /**
-   * Changes how many workers there are at least and at most.
+   * Sets the minimum and maximum number of workers.
    * @param {{ min?: number, max?: number }} limits
    */
   resize({ min = this.#options.minThreads, max = this.#options.maxThreads }) {
@@ -348,13 +352,14 @@ class Pool extends EventEmitterAsyncResource {
     this.#engine?.crew.adjust();
   }
 
-  /** How busy the pool is. */
+  /** Returns the current load of the pool. */
   stats() {
     return require('./stats').statsOf(this.#engine, this.#dispatcher?.size ?? 0, this.completed);
   }
 
   /**
-   * Takes no more tasks, and ends when those under way are over; with `force`, only those that workers have begun.
+   * Accepts no more tasks and ends once outstanding tasks have ended; with `force`, only those that workers have
+   * started.
    * @param {any} [options]
    */
   async close(options = { force: false }) {
@@ -378,7 +383,7 @@ class Pool extends EventEmitterAsyncResource {
     }
   }
 
-  /** Ends all workers. Tasks that are not over are rejected. */
+  /** Terminates all workers. Outstanding tasks are rejected. */
   async destroy() {
     const engine = this.#engine;
     if (engine === null) return;
@@ -394,7 +399,7 @@ class Pool extends EventEmitterAsyncResource {
   }
 
   /**
-   * As workerpool: ends the workers, after their tasks unless `force`.
+   * Like workerpool's: ends the workers, after their tasks unless `force` is set.
    * @param {boolean} [force]
    * @param {number} [timeoutMs]
    */
@@ -430,7 +435,7 @@ class Pool extends EventEmitterAsyncResource {
     return this.#options;
   }
 
-  /** The workers, those that are starting first. */
+  /** The workers, starting ones first. */
   get threads() {
     return this.#engine === null ? [] : [...this.#engine.crew].map((member) => member.worker);
   }
@@ -440,7 +445,7 @@ class Pool extends EventEmitterAsyncResource {
     return Math.max(this.#engine.crew.readyCount - this.#engine.outstanding, 0);
   }
 
-  /** Tasks that wait, apart from those that a starting worker is for. */
+  /** Number of waiting tasks, minus those that starting workers will take. */
   get queueSize() {
     if (this.#engine === null) return 0;
     const waiting = this.#dispatcher?.size ?? this.#engine.waiting;
@@ -459,14 +464,14 @@ class Pool extends EventEmitterAsyncResource {
     return this.#histogram;
   }
 
-  /** Share of the time since the pool was made that its workers could have run tasks and did, 0 to 1. */
+  /** Fraction of the available worker time since the pool was created that was spent running tasks, from 0 to 1. */
   get utilization() {
     if (this.#engine === null || !this.#options.recordTiming) return 0;
     const { count, mean } = this.#engine.native.runTimes();
     return (count * mean) / 1000 / (this.duration * this.#options.maxThreads);
   }
 
-  /** Milliseconds since the pool was made. */
+  /** Milliseconds since the pool was created. */
   get duration() {
     return performance.now() - this.#startedAt;
   }

@@ -1,15 +1,15 @@
 'use strict';
 
-/** In a thread: how values go to and from the caller that the codec cannot carry. */
+/** Thread side: carries values the codec does not support to and from the caller. */
 
 const { receiveFromNode } = require('../threads/receive');
 
-/** A thread's own port. */
+/** Carrier over the thread's own port. */
 class PortCarrier {
   #port;
-  /** Arguments that came before their notices. @type {Map<number, any[]>} */
+  /** Arguments that arrived before their notices, by slot. @type {Map<number, any[]>} */
   #early = new Map();
-  /** What is transferred goes by the port. */
+  /** Whether transferred values are copied. Here, they go through the port. */
   copies = false;
 
   /** @param {import('node:worker_threads').MessagePort} port */
@@ -18,7 +18,7 @@ class PortCarrier {
   }
 
   /**
-   * Sends a value. Null: a report without a record says that it is there.
+   * Sends a value. Returns null: the report has no record and only announces the value.
    * @param {any} value
    * @param {any[]} transferList
    * @returns {Uint8Array | null}
@@ -29,7 +29,7 @@ class PortCarrier {
   }
 
   /**
-   * The number of a task and its argument; only the number if the caller could not send it.
+   * Returns the slot of a task and its argument; only the slot if the caller could not send the argument.
    * @param {number} slot
    * @returns {any[]}
    */

@@ -1,12 +1,12 @@
 'use strict';
 
-/** Tells a pool's users when they should hold back, and when no longer. */
+/** Back-pressure of a pool: tells its users when to pause and when to resume. */
 
 /**
  * @typedef {object} Load
- * @property {() => number} outstanding tasks
- * @property {() => number} capacity of the workers
- * @property {() => number} waiting tasks
+ * @property {() => number} outstanding number of unsettled tasks
+ * @property {() => number} capacity number of tasks the workers can hold
+ * @property {() => number} waiting number of waiting tasks
  */
 
 const EVENTS = /** @type {const} */ (['busy', 'busyEnd', 'drain', 'needsDrain']);
@@ -18,19 +18,19 @@ class Pressure {
   #emit;
   #load;
   #isFull = false;
-  /** Whether all workers have as many tasks as they can. */
+  /** Whether all workers hold as many tasks as they can. */
   needsDrain = false;
-  /** What is to be told, in a microtask. */
+  /** Events to be emitted in a microtask. */
   #isScheduled = false;
   #tellsNeed = false;
   #tellsDrain = false;
-  /** Whether `busy` has been told, and not its end. */
+  /** Whether `busy` has been emitted, and `busyEnd` has not. */
   #isBusy = false;
 
   /**
    * @param {Record<string, any>} options
    * @param {import('node:events').EventEmitter} emitter
-   * @param {(event: string) => void} emit whatever listeners do
+   * @param {(event: string) => void} emit emits an event; errors of listeners do not propagate
    * @param {Load} load
    */
   constructor(options, emitter, emit, load) {
@@ -40,7 +40,7 @@ class Pressure {
     this.#load = load;
   }
 
-  /** Whether an end is to be told. */
+  /** Whether an end has to be detected. */
   get isOn() {
     return this.needsDrain || this.#isFull;
   }
@@ -65,7 +65,7 @@ class Pressure {
     if (isFull) this.#emit('backPressure');
   }
 
-  /** One microtask for all that happens before it, and a cheap one while nobody listens. */
+  /** One microtask for everything that happens before it, and a cheap one while there are no listeners. */
   #schedule() {
     if (this.#isScheduled) return;
     this.#isScheduled = true;
@@ -85,7 +85,7 @@ class Pressure {
     this.#isScheduled = false;
     this.#tellsNeed = false;
     const { needsDrain } = this;
-    // In the order in which they came about.
+    // In the order in which the states occurred.
     if (needsDrain) this.#tellDrain();
     if (tellsNeed) this.#tellNeed();
     if (!needsDrain) this.#tellDrain();

@@ -4,7 +4,10 @@ const { types } = require('node:util');
 const { AdvancedEncoder } = require('../link/advanced-encoder');
 const intrinsics = require('../link/intrinsics');
 
-/** Encodes for another process: as between processes of Node, but what shares memory is refused, not copied. */
+/**
+ * Encoder for another process: like Node's `'advanced'` serialization, except that views of shared memory are
+ * refused instead of copied.
+ */
 class ProcessEncoder extends AdvancedEncoder {
   /**
    * @override

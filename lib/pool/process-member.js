@@ -11,15 +11,15 @@ const { begin, pick } = require('./start');
 const PROGRAM = path.join(__dirname, 'process.js');
 const SETTINGS = ['env', 'argv', 'execArgv', 'resourceLimits', 'workerData', 'cwd', 'stdio'];
 
-/** Limits of threads, as flags of a process. @type {[string, (value: number) => string][]} */
+/** Command-line flags for the resource limits of threads. @type {[string, (value: number) => string][]} */
 const LIMITS = [
   ['maxOldGenerationSizeMb', (mb) => `--max-old-space-size=${Math.ceil(mb)}`],
-  // The young generation is three times that.
+  // The young generation is three times the size of a semi-space.
   ['maxYoungGenerationSizeMb', (mb) => `--max-semi-space-size=${Math.max(Math.floor(mb / 3), 1)}`],
   ['stackSizeMb', (mb) => `--stack-size=${Math.floor(mb * 1024)}`],
 ];
 
-/** A worker that is a process. */
+/** A worker process. */
 class ProcessMember extends Member {
   /**
    * @param {Record<string, any>} options of the pool
@@ -72,7 +72,7 @@ class ProcessMember extends Member {
         if (isOver) return;
         isOver = true;
         this.isGone = true;
-        // Descriptors of the channel, also where the process could not be started.
+        // Closes the descriptors of the channel, also if the process could not be started.
         if (child.connected) child.disconnect();
         events.onExit(this, code ?? -1, signal);
         resolve(undefined);
@@ -84,7 +84,7 @@ class ProcessMember extends Member {
       });
     });
     child.on('message', (/** @type {any} */ message) => events.onMessage(this, message));
-    // As on threads, for those that tell workers by it.
+    // As on threads, for programs that identify workers by it.
     Object.defineProperty(child, 'threadId', { configurable: true, value: child.pid ?? -1 });
     child.unref();
     child.channel?.unref();
@@ -112,14 +112,14 @@ class ProcessMember extends Member {
   }
 }
 
-/** @param {any} stdio as for `child_process`, of which the first three count; nobody reads from workers' stdin */
+/** @param {any} stdio as in `child_process`; the first three entries count. By default, stdin is ignored */
 function threeOf(stdio) {
   if (!Array.isArray(stdio)) return ['ignore', stdio, stdio];
   return [0, 1, 2].map((fd) => stdio[fd] ?? (fd === 0 ? 'ignore' : 'inherit'));
 }
 
 /**
- * A record of what the worker is told first, under a byte that tells how it is encoded.
+ * Encodes a worker's initial data, preceded by a byte that tells the encoding.
  * @param {any} startup
  */
 function encode(startup) {
@@ -130,7 +130,7 @@ function encode(startup) {
     return encoder.record();
   } catch (error) {
     if (error !== UNSUPPORTED) throw error;
-    // A byte that no record of the codec begins with: its length is a multiple of 8.
+    // Not a possible first byte of a codec record, whose length is a multiple of 8.
     return Buffer.concat([Buffer.from([1]), serialize(startup)]);
   }
 }

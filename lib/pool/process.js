@@ -1,6 +1,6 @@
 'use strict';
 
-/** The program of a pool's worker that is a process. */
+/** Main program of a worker process. */
 
 const { Decoder } = require('../link/decoder');
 const { ProcessEncoder } = require('./process-encoder');
@@ -13,13 +13,13 @@ const { Runner } = require('./runner');
 const { deserialize } = require('./serialization');
 const { wholeError } = require('./whole-errors');
 
-/** Descriptors as `ProcessMember` passes them on. */
+/** Descriptors as passed by `ProcessMember`. */
 const CHANNEL_FD = 3;
 const FIRST_FD = 4;
-/** How long the exit of a process may take whose pool is gone. */
+/** Time limit for the exit of a process whose pool has ended. */
 const GRACE_MS = 1000;
 const STARTUP_LIMIT_MS = 60_000;
-/** Looking up the memory in use takes some 10 us: not after each of many short tasks. */
+/** Interval for reading memory usage, which takes about 10 us: too much after each of many short tasks. */
 const LOOK_MS = 1;
 
 const addon = requireAddon('Pool');
@@ -41,7 +41,7 @@ const runner = new Runner({
 
 process.on('uncaughtExceptionMonitor', (error) => {
   if (process.listenerCount('uncaughtException') > 0 || process.hasUncaughtExceptionCaptureCallback()) return;
-  // The caller is told instead of the terminal, as by a thread.
+  // The caller reports the error, as for a thread, instead of the terminal.
   runner.fault(wholeError(error));
   process.exit(1);
 });
@@ -57,7 +57,7 @@ function readStartup() {
   return new Decoder(memoryOf(copy)).decode(0, copy.byteLength);
 }
 
-/** @param {number} limitBytes 0 for none */
+/** @param {number} limitBytes limit; 0 for none */
 function rssOver(limitBytes) {
   if (limitBytes === 0) return null;
   let lookedAt = 0;

@@ -1,6 +1,6 @@
 'use strict';
 
-/** Encodes values into records for one side of a queue: in memory that native code has, too, as far as they fit. */
+/** Encodes values into records for one side of a queue, in memory shared with native code as far as they fit. */
 
 const { UNSUPPORTED } = require('../link/unsupported');
 const { putBeside, takeBack } = require('./payloads');
@@ -11,12 +11,12 @@ class RecordEncoder {
   #native;
   #memory;
   #encoder;
-  /** Whether large buffers go beside records. */
+  /** Whether large buffers travel beside records. */
   #isBeside;
   #isEncoding = false;
   /** @type {{ value: any } | null} */
   #substitute = null;
-  /** Of the record encoded last. */
+  /** Length of the last encoded record. */
   length = 0;
 
   /**
@@ -33,13 +33,13 @@ class RecordEncoder {
   }
 
   /**
-   * Encodes a value. Returns the encoder that has the record, to be committed once it has been handed over; null when
-   * only other means can carry the value.
+   * Encodes a value. Returns the encoder that holds the record, to be committed once it has been handed over; null
+   * if the codec does not support the value.
    * @param {any} value
-   * @throws what a getter of the value throws
+   * @throws errors of the value's getters
    */
   encode(value) {
-    // A getter of the value may have another one encoded.
+    // A getter of the value may cause another value to be encoded.
     const isNested = this.#isEncoding;
     const encoder = isNested ? this.#makeSibling() : this.#encoder;
     if (isNested) encoder.beginInScratch();
@@ -59,12 +59,12 @@ class RecordEncoder {
     }
   }
 
-  /** Whether the record is in the memory that native code has. @param {Encoder} encoder */
+  /** Whether the record is in the memory shared with native code. @param {Encoder} encoder */
   isInMemory(encoder) {
     return encoder.isIn(this.#memory);
   }
 
-  /** What to send by other means: what was read of the value already, if getters may have run. @param {any} value */
+  /** Returns what to send by other means: the part that has been read, if getters may have run. @param {any} value */
   substituteFor(value) {
     const substitute = this.#substitute;
     if (substitute === null) return value;

@@ -1,23 +1,23 @@
 'use strict';
 
 /**
- * Goes once through what a pool does up to its first result, with a thread that is kept ready as its worker: in both
- * threads, all that is compiled and looked up when it counts.
+ * Runs a pool once, up to its first result, with a warm thread as its worker, so that both threads have compiled
+ * and resolved everything when it counts.
  */
 
 const { EventEmitter } = require('node:events');
 const { Pool } = require('./pool');
 
 const VALUES = [{ text: '', number: 0 }, [new Uint8Array(1)]];
-/** No file and no export of it: see `thread.js`. */
+/** Not a real handler: see `thread.js`. */
 const OPTIONS = { filename: __filename, name: 'rehearsal', minThreads: 1, maxThreads: 1 };
 
-/** What the pool takes for its thread: the thread itself outlives it. */
+/** Stands in for the thread, which outlives the pool. */
 class StandIn extends EventEmitter {
   threadId = -1;
   #tell;
 
-  /** @param {(message: any, transferList: any[]) => void} tell the thread */
+  /** @param {(message: any, transferList: any[]) => void} tell sends a message to the thread */
   constructor(tell) {
     super();
     this.#tell = tell;
@@ -34,10 +34,10 @@ class StandIn extends EventEmitter {
 }
 
 /**
- * @param {any} worker its thread
+ * @param {any} worker the warm thread
  * @param {(message: any, transferList: any[]) => void} tell
- * @param {(started: import('./start').Started) => void} lend has the next pool take it
- * @returns {Promise<void>} fulfilled when it is over, whatever became of it
+ * @param {(started: import('./start').Started) => void} lend makes the next pool take it
+ * @returns {Promise<void>} resolves when the rehearsal is over, even if it failed
  */
 async function rehearse(worker, tell, lend) {
   const post = (/** @type {any} */ rehearsal, /** @type {any[]} */ list) => tell({ rehearsal }, list);
@@ -48,7 +48,7 @@ async function rehearse(worker, tell, lend) {
   try {
     for (const value of VALUES) await pool.run(value);
   } catch {
-    // The thread has ended, which is told to who keeps it.
+    // The thread has ended; its owner is notified.
   } finally {
     worker.removeListener('exit', end);
     await end();

@@ -1,8 +1,8 @@
 'use strict';
 
 /**
- * Takes the reports of the workers out of the native queue, and acts on them. Code of the program's own is called
- * once a batch has been read: it may run tasks and wait for them, which takes the next batch.
+ * Takes the workers' reports out of the native queue and processes them. User code is called only after a batch has
+ * been read, since it may run tasks and block for them, which takes the next batch.
  */
 
 const { memoryOf } = require('../link/memory');
@@ -24,7 +24,7 @@ const KIND_MASK = (1 << PAYLOADS_SHIFT) - 1;
  * @property {import('./crew').Crew} crew
  * @property {import('./parcels').Parcels | import('./serials').Serials} carrier
  * @property {(event: string, ...args: any[]) => void} emit
- * @property {(call: () => void) => void} tell calls code of the program's own, which may throw
+ * @property {(call: () => void) => void} tell calls user code, which may throw
  */
 
 class Reports {
@@ -38,15 +38,18 @@ class Reports {
   #take;
   #await;
   #takeLarge;
-  /** Payloads that came with the batch before those of the report being read. */
+  /** Number of payloads in the batch before those of the current report. */
   #payloadsBefore = 0;
   /** @type {(() => void)[]} */
   #later = [];
-  /** Told when a task that JavaScript schedules is over. @type {((slot: number, info: any, member: any) => void) | null} */
+  /**
+   * Called when a task scheduled in JavaScript has ended.
+   * @type {((slot: number, info: any, member: any) => void) | null}
+   */
   onOver = null;
-  /** Whether somebody listens for `taskError`. */
+  /** Whether there is a listener for `taskError`. */
   emitsTaskErrors = false;
-  /** Whether the event loop is held up, and exits of workers cannot be heard of. */
+  /** Whether the event loop is blocked, so that exit events of workers cannot be received. */
   isBlocking = false;
   isReading = false;
 
@@ -65,17 +68,20 @@ class Reports {
     this.#takeLarge = (/** @type {number} */ number) => lending.take(this.#payloadsBefore + number - 1);
   }
 
-  /** Takes a batch. False when there was none. */
+  /** Processes a batch. Returns false if there was none. */
   take() {
     return this.#receive(this.#take());
   }
 
-  /** Blocks until there is a batch, or for the time that the words say, and takes it. False when there was none. */
+  /**
+   * Blocks until there is a batch, at most for the time in `Word.LIMIT_MS`, and processes it. Returns false if
+   * there was none.
+   */
   await() {
     return this.#receive(this.#await());
   }
 
-  /** @param {number} bytes of a batch; 0 for none, negative for one that needs more room */
+  /** @param {number} bytes size of the batch; 0 for none, negative if it needs a larger buffer */
   #receive(bytes) {
     let memory = this.#batch;
     if (bytes < 0) {
@@ -92,12 +98,12 @@ class Reports {
     return true;
   }
 
-  /** To be called after the batch. @param {() => void} call */
+  /** Defers a call until the batch has been read. @param {() => void} call */
   defer(call) {
     this.#later.push(call);
   }
 
-  /** Calls what was deferred. */
+  /** Runs the deferred calls. */
   settle() {
     while (this.#later.length > 0) this.#tell(/** @type {() => void} */ (this.#later.shift()));
   }
@@ -152,8 +158,8 @@ class Reports {
   }
 
   /**
-   * A worker's process wrote what no worker writes: it is ended.
-   * @param {number} slot of a task that it reported on
+   * A worker process wrote invalid data: terminates it.
+   * @param {number} slot task that the report is about
    * @param {Member} member
    */
   #onCorrupt(slot, member) {
@@ -166,7 +172,7 @@ class Reports {
   }
 
   /**
-   * @param {number} kind and payloads
+   * @param {number} kind and number of payloads
    * @param {number} slot
    * @param {Member} member
    * @param {Memory} memory
@@ -214,7 +220,7 @@ class Reports {
       case Report.CORRUPT:
         return member.terminate(makeError('ERR_MANYCORE_LINK_CORRUPT', []));
       case Report.ENDED:
-        // Else its exit is an event of its own, which tells more.
+        // Otherwise the exit event follows, which has more information.
         if (this.isBlocking) this.#crew.onExit(member, null);
     }
   }

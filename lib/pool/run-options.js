@@ -1,15 +1,15 @@
 'use strict';
 
-/** What the calls of a pool are given: checked, and made into what the engine needs. */
+/** Validates arguments of pool methods and converts them for the engine. */
 
 const { makeError } = require('../core/errors');
 const { isFileURL } = require('./options');
 
-/** With `agingFactor`, priorities are below this and above 0, so that all are compared. */
+/** Base of priorities with `agingFactor`: they stay above 0 and below this, so that all can be compared. */
 const AGELESS = 2 ** 40;
 
 /**
- * Whether the program decides itself which task is next, or who gets it.
+ * Whether the program decides which task is next, or which worker takes it.
  * @param {Record<string, any>} options
  * @param {any} given
  */
@@ -42,7 +42,7 @@ function checkRunOptions(options) {
 }
 
 /**
- * Those that piscina has not.
+ * Options that piscina does not have.
  * @param {any} options
  */
 function checkOwnOptions({ timeoutMs, priority, retries, key = null, onProgress = null }) {
@@ -83,12 +83,12 @@ function checkConcurrency(concurrency) {
 }
 
 /**
- * What an engine needs to know of a task.
+ * Returns the settings of a task for the engine.
  * @param {any} task
- * @param {any} options of the call
- * @param {Record<string, any>} ofPool its options
+ * @param {any} options options of the call
+ * @param {Record<string, any>} ofPool options of the pool
  * @param {import('./engine').Engine} engine
- * @param {number} nowMs since the pool was made
+ * @param {number} nowMs time since the pool was created
  */
 function settingsOf(task, options, ofPool, engine, nowMs) {
   const key = options.key ?? ofPool.computeWorkerKey?.(options.name ?? ofPool.name, task) ?? null;
@@ -105,7 +105,8 @@ function settingsOf(task, options, ofPool, engine, nowMs) {
 }
 
 /**
- * A task that waits rises: all fall behind by what passes, and the one that came first by the least.
+ * Ages priorities without updating queued tasks: instead of raising a waiting task, each new task gets a priority
+ * that is lower by the time elapsed.
  * @param {number} priority
  * @param {number} agingFactor
  * @param {number} nowMs
@@ -115,20 +116,20 @@ function priorityOf(priority, agingFactor, nowMs) {
 }
 
 /**
- * Whether a task has its worker to itself: ending the task may end the worker.
+ * Whether a task needs a worker to itself, because ending the task may end the worker.
  * @param {{ signal?: any, timeoutMs?: number } | null | undefined} settings
  */
 function wantsNoCompany(settings) {
   return Boolean(settings?.signal) || (settings?.timeoutMs ?? 0) > 0;
 }
 
-/** What begins an expression; anything else is the shorthand of a method. */
+/** Start of an expression; anything else is a method in shorthand notation. */
 const EXPRESSION = /^(?:async\s*(?=\()|async\s+)?(?:function\b|class\b|\(|[$\p{ID_Continue}]+\s*=>)/u;
 
 /** @param {Function} method */
 function sourceOf(method) {
   const source = Function.prototype.toString.call(method);
-  // `async(` may begin an arrow function, or a method of that name.
+  // `async(` may start an arrow function, or a method of that name.
   const isMethod = !EXPRESSION.test(source) || (method.name === 'async' && /^async\s*\(/.test(source));
   return isMethod ? `{${source}}.${method.name}` : source;
 }

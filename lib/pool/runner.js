@@ -1,10 +1,10 @@
 'use strict';
 
 /**
- * In a worker: takes tasks from the queue, calls their handlers, reports what became of them.
+ * Worker side: takes tasks from the queue, calls their handlers and reports the results.
  *
- * Tasks are taken one by one in native code, so that nobody waits behind another's long task, and only from the
- * event loop, which gets its turn every few milliseconds: timers and sockets of the tasks' code go on.
+ * Tasks are taken one by one in native code, so that none is stuck behind another's long task, and only from the
+ * event loop, which gets to run every few milliseconds, so that timers and sockets used by tasks make progress.
  */
 
 const { AsyncLocalStorage } = require('node:async_hooks');
@@ -27,15 +27,17 @@ const { bareError, wholeError } = require('./whole-errors');
  * @typedef {object} Parts
  * @property {typeof import('../native/index')} addon
  * @property {import('../native/index').PoolWorker} native
- * @property {any} carrier of what the codec cannot carry
+ * @property {any} carrier carries values the codec does not support
  * @property {import('../link/encoder').Encoder} encoder
- * @property {(() => boolean) | null} isOverLimit whether this worker uses more memory than it may
+ * @property {(() => boolean) | null} isOverLimit whether this worker exceeds its memory limit
  */
 
 const { then } = Promise.prototype;
 
-/** How long an idle worker looks on before native code does so: a caller that waits for each result sends the next
- * task within this time, and it is taken without a way through native code. */
+/**
+ * How long an idle worker spins in JavaScript before native code does, in microseconds: a caller that awaits each
+ * result sends the next task within this time, which then costs no native call.
+ */
 const LINGER_US = 10;
 
 class Runner {
@@ -52,13 +54,13 @@ class Runner {
   #carrier;
   #isOverLimit;
   #inContext;
-  /** By number. @type {Handler[]} */
+  /** Handlers by number. @type {Handler[]} */
   #handlers = [];
-  /** Definitions read so far. */
+  /** Number of definitions read so far. */
   #known = 0;
-  /** Handlers of tasks that wait for their arguments. @type {Map<number, number>} */
+  /** Handlers of tasks that wait for their arguments, by slot. @type {Map<number, number>} */
   #claimed = new Map();
-  /** Runs when the caller wants this worker to end. */
+  /** Called when the caller wants this worker to end. */
   onRetire = () => {};
 
   /** @param {Parts} parts */
@@ -87,18 +89,18 @@ class Runner {
     this.#inContext = keepsContextInFrames ? AsyncLocalStorage.snapshot() : null;
   }
 
-  /** Begins to take tasks. */
+  /** Starts to take tasks. */
   start() {
     this.#tell(Report.READY, 0);
     this.#native.listen(() => this.#drain());
   }
 
-  /** Takes no more tasks. */
+  /** Stops taking tasks. */
   retire() {
     this.#native.retire();
   }
 
-  /** Lets the thread end. */
+  /** Releases the queue, so that the thread can end. */
   close() {
     this.#native.close();
   }
@@ -109,7 +111,7 @@ class Runner {
   }
 
   /**
-   * Sends something about a task that goes on.
+   * Sends a progress message of a running task.
    * @param {number} slot
    * @param {any} payload
    */
@@ -125,7 +127,7 @@ class Runner {
       for (;;) {
         const length = this.#pull();
         if (length < 0) {
-          // Whoever sends one task after the other sends the next about now.
+          // A caller that sends one task after the other sends the next about now.
           if (runTicks !== undefined && this.#lingerer.look()) continue;
           break;
         }
@@ -140,7 +142,7 @@ class Runner {
     }
   }
 
-  /** Ticks and microtasks between two tasks. False when one of them threw, which has been reported. */
+  /** Runs ticks and microtasks between two tasks. Returns false if one threw; the error has been reported. */
   #tick() {
     return runTicks !== undefined && tick(this.#reportUncaught);
   }
@@ -185,7 +187,7 @@ class Runner {
     return decoder.decode(0, length);
   }
 
-  /** The memory with the record that was pulled last. @param {number} length */
+  /** Returns the memory with the last pulled record. @param {number} length */
   #record(length) {
     if (length <= this.#input.bytes.length) return this.#input;
     const memory = memoryOf(new ArrayBuffer(length));
@@ -193,7 +195,7 @@ class Runner {
     return memory;
   }
 
-  /** Reads what tasks from here on build on. @param {number} definitions */
+  /** Reads the definitions up to this number. @param {number} definitions */
   #learn(definitions) {
     for (; this.#known < definitions; this.#known++) {
       const bytes = /** @type {Uint8Array} */ (this.#native.definition(this.#known));
@@ -207,7 +209,7 @@ class Runner {
   /**
    * @param {number} slot
    * @param {number} handler
-   * @param {number} length of its record
+   * @param {number} length length of its record
    */
   #callWithParcel(slot, handler, length) {
     let parcel;
@@ -216,7 +218,7 @@ class Runner {
     } catch (error) {
       return this.#fail(slot, error);
     }
-    // Empty when the caller could not send it, and has said so to its own caller.
+    // Empty if the caller could not send it; the task has been rejected there.
     if (parcel.length === 1) this.#done(slot, undefined);
     else this.#call(slot, handler, parcel[1]);
   }
@@ -246,7 +248,7 @@ class Runner {
       result =
         this.#inContext === null ? runTask(slot, call, value) : this.#inContext(runTask, slot, call, value);
       if (result !== null && typeof result === 'object' && typeof result.then === 'function') {
-        // A promise of the platform's own, which settles once.
+        // Wrapped in a native promise, which settles only once.
         then.call(
           Promise.resolve(result),
           (/** @type {any} */ settled) => this.#done(slot, settled),
@@ -271,7 +273,7 @@ class Runner {
       if (moved !== null) this.#sendMoved(Report.RESULT, slot, moved);
       else this.#send(Report.RESULT, slot, result);
     } catch (error) {
-      // It cannot be cloned, or a getter of it threw.
+      // It cannot be cloned, or one of its getters threw.
       return this.#fail(slot, error);
     }
     this.#afterwards();
@@ -297,7 +299,7 @@ class Runner {
   }
 
   /**
-   * Reports with a value, by the worker's port if need be.
+   * Reports with a value, through the worker's port if necessary.
    * @param {number} kind
    * @param {number} slot
    * @param {any} value
@@ -317,7 +319,7 @@ class Runner {
   }
 
   /**
-   * Reports with a value of which something is transferred.
+   * Reports with a value of which a part is transferred.
    * @param {number} kind
    * @param {number} slot
    * @param {{ value: any, transferList: any[] }} moved
@@ -331,7 +333,7 @@ class Runner {
   }
 
   /**
-   * @param {number} kind as if the codec could carry the value
+   * @param {number} kind kind of report for a value that the codec supports
    * @param {number} slot
    * @param {any} value
    * @param {any[]} transferList
@@ -348,7 +350,7 @@ class Runner {
     this.#native.reportLarge(record);
   }
 
-  /** Tells of an error that nobody handled, as `wholeError` makes it. @param {any} error */
+  /** Reports an uncaught error in the form returned by `wholeError`. @param {any} error */
   fault(error) {
     try {
       this.#send(Report.FAULT, 0, error);

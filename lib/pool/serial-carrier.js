@@ -1,10 +1,10 @@
 'use strict';
 
-/** In a process: how values go to and from the caller that the codec cannot carry. */
+/** Process side: carries values the codec does not support to and from the caller. */
 
 const { checkTransferable, deserialize, detach, serialize } = require('./serialization');
 
-/** A process's records, as the platform serializes them. */
+/** Carrier that serializes values with `v8.Serializer`. */
 class SerialCarrier {
   copies = true;
 
@@ -21,7 +21,7 @@ class SerialCarrier {
     checkTransferable(transferList);
   }
 
-  /** @param {any[]} transferList whose copies have been sent */
+  /** @param {any[]} transferList values whose copies have been sent */
   sent(transferList) {
     detach(transferList);
   }

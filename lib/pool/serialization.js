@@ -1,15 +1,15 @@
 'use strict';
 
 /**
- * What the codec cannot carry between processes, as the platform serializes it; and what is transferred there: a
- * copy is sent, and the original detached.
+ * Serialization between processes of values the codec does not support, and emulation of transfer: a copy is sent,
+ * and the original detached.
  */
 
 const v8 = require('node:v8');
 const { types } = require('node:util');
 const { isOverShared } = require('./process-encoder');
 
-/** @type {Record<string, new (...args: any[]) => any>} their hooks are not in their types */
+/** @type {Record<string, new (...args: any[]) => any>} their hooks are missing from the types */
 const { DefaultSerializer, DefaultDeserializer } = /** @type {any} */ (v8);
 
 /** @param {string} message */
@@ -19,7 +19,7 @@ function dataCloneError(message) {
 
 class Serializer extends DefaultSerializer {
   /**
-   * Views and Buffers; what else is of the runtime's own belongs to its process.
+   * Writes views and Buffers; other host objects cannot leave their process.
    * @param {any} object
    */
   _writeHostObject(object) {
@@ -34,13 +34,13 @@ class Serializer extends DefaultSerializer {
     throw dataCloneError('A SharedArrayBuffer cannot be sent to another process');
   }
 }
-/** Also called by V8, for functions, shared memory and other things that cannot be cloned. */
+/** Also called by V8, for functions, shared memory and other values that cannot be cloned. */
 Serializer.prototype._getDataCloneError = dataCloneError;
 
 /**
  * @param {any} value
  * @returns {Uint8Array}
- * @throws DataCloneError, or what a getter of the value throws
+ * @throws DataCloneError, and errors of the value's getters
  */
 function serialize(value) {
   const serializer = new Serializer();
@@ -50,8 +50,8 @@ function serialize(value) {
 }
 
 /**
- * @param {Uint8Array} bytes which views in the value may keep
- * @throws for bytes that are no serialization
+ * @param {Uint8Array} bytes retained by views in the value
+ * @throws if the bytes are not valid
  */
 function deserialize(bytes) {
   const deserializer = new DefaultDeserializer(bytes);
@@ -61,7 +61,7 @@ function deserialize(bytes) {
 
 /**
  * @param {readonly any[]} list
- * @throws DataCloneError when something in it cannot be transferred to another process
+ * @throws DataCloneError if an item cannot be transferred to another process
  */
 function checkTransferable(list) {
   for (const item of list) {
@@ -71,7 +71,7 @@ function checkTransferable(list) {
   if (new Set(list).size < list.length) throw dataCloneError('The transfer list has an ArrayBuffer twice');
 }
 
-/** @param {readonly any[]} list of ArrayBuffers whose copies have been sent */
+/** @param {readonly any[]} list ArrayBuffers whose copies have been sent */
 function detach(list) {
   if (list.length > 0) structuredClone(undefined, { transfer: /** @type {any[]} */ (list) });
 }

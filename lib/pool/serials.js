@@ -1,6 +1,6 @@
 'use strict';
 
-/** What the codec cannot carry to a process goes through the queue as well, as the platform serializes it. */
+/** Values the codec does not support go to processes through the queue as well, serialized by `v8.Serializer`. */
 
 const { TaskKind } = require('./page');
 const { checkTransferable, deserialize, detach, serialize } = require('./serialization');
@@ -9,7 +9,7 @@ const { restoreError } = require('./whole-errors');
 /** @typedef {import('./engine').TaskOptions} TaskOptions */
 
 /**
- * The counterpart of `Parcels` where workers are processes.
+ * Counterpart of `Parcels` for worker processes.
  * @typedef {object} Parts of an engine
  * @property {import('./tasks').Tasks} tasks
  * @property {import('./task-writer').TaskWriter} writer
@@ -18,7 +18,7 @@ const { restoreError } = require('./whole-errors');
 class Serials {
   #tasks;
   #writer;
-  /** Tasks with a transfer list go through the queue like others. */
+  /** Whether transferred values are copied. Here, tasks with a transfer list go through the queue like others. */
   copies = true;
 
   /** @param {Parts} parts */
@@ -32,7 +32,7 @@ class Serials {
     checkTransferable(transferList);
   }
 
-  /** @param {readonly any[]} transferList of a task that has been queued */
+  /** @param {readonly any[]} transferList transfer list of a task that has been queued */
   sent(transferList) {
     detach(transferList);
   }
@@ -51,7 +51,7 @@ class Serials {
   }
 
   /**
-   * Takes a result.
+   * Receives a result.
    * @param {number} slot
    * @param {import('./member').Member} _member
    * @param {boolean} isError
@@ -64,7 +64,7 @@ class Serials {
   }
 
   /**
-   * Takes what a task tells while it goes on.
+   * Receives a progress message of a running task.
    * @param {import('./member').Member} _member
    * @param {() => Uint8Array} body
    */
@@ -72,7 +72,7 @@ class Serials {
     return deserialize(body());
   }
 
-  /** Processes have no need to ask. */
+  /** Never called: processes get the value with the task. */
   deliver() {}
 }
 

@@ -1,7 +1,7 @@
 'use strict';
 
 /**
- * Begins to start workers. It loads next to nothing: the threads of a pool boot while the rest of its code is
+ * Starts worker threads. Loads almost nothing itself: the threads of a pool boot while the rest of its code is
  * loaded.
  */
 
@@ -9,40 +9,41 @@ const path = require('node:path');
 const workerThreads = require('node:worker_threads');
 
 const PROGRAM = path.join(__dirname, 'worker.js');
-/** The modules with what a pool needs once its threads have been started. */
+/** Modules that a pool needs once its threads have been started. */
 const ENGINE = [path.join(__dirname, 'engine.js'), path.join(__dirname, 'thread-member.js')];
 const SETTINGS = ['env', 'argv', 'execArgv', 'resourceLimits', 'workerData', 'trackUnmanagedFds'];
 
-/** Numbers the workers of this process. */
+/** Number of the last worker of this process. */
 let workers = 0;
-/** Of `Pool.warm`, once that has been called. @type {((options: Record<string, any>) => Started | null) | null} */
+/** Takes a warm thread; set by `Pool.warm`. @type {((options: Record<string, any>) => Started | null) | null} */
 let takeWarm = null;
 
 /**
  * @typedef {object} Beginning
  * @property {number} workerId
- * @property {Record<string, any>} settings to start it with
+ * @property {Record<string, any>} settings settings it is started with
  */
 
 /**
  * @typedef {Beginning & { worker: any, post: (message: any, transferList: any[]) => void }} Started a thread, and
- *   how it is told of its pool
+ * the function that sends it messages
  */
 
 function numberWorker() {
   return ++workers;
 }
 
-/** How many workers a pool has at least. @param {Record<string, any>} options of the pool */
+/** Returns the minimum number of workers of a pool. @param {Record<string, any>} options of the pool */
 function leastOf({ minThreads, maxThreads, warmSpares }) {
   return Math.min(minThreads + warmSpares, Math.max(maxThreads, minThreads));
 }
 
 /**
- * What a worker is started with: what the options say, changed by the hook of the program.
+ * Returns the number of a worker and the settings to start it with: the given ones, modified by the user's
+ * `onCreateWorker`.
  * @param {Record<string, any>} options of the pool
  * @param {Record<string, any>} settings
- * @param {(created: any) => Record<string, any>} known what workerpool's hook returned, by our names
+ * @param {(created: any) => Record<string, any>} known translates the result of workerpool's hook into our names
  * @returns {Beginning}
  */
 function begin(options, settings, known) {
@@ -53,7 +54,7 @@ function begin(options, settings, known) {
 }
 
 /**
- * What threads are started with.
+ * Returns the settings of a thread.
  * @param {Record<string, any>} options of the pool
  */
 function settingsOf(options) {
@@ -83,7 +84,7 @@ function startThread(options) {
 }
 
 /**
- * The threads that a pool needs at least.
+ * Starts the minimum number of threads of a pool.
  * @param {Record<string, any>} options of the pool
  */
 function startThreads(options) {
@@ -98,7 +99,7 @@ function startThreads(options) {
   return started;
 }
 
-/** @param {Started[]} started threads that nobody needs */
+/** @param {Started[]} started threads that are not needed */
 function drop(started) {
   for (const { worker } of started) void worker.terminate();
 }
@@ -108,7 +109,7 @@ function drop(started) {
  * @param {readonly string[]} names
  */
 function pick(options, names) {
-  /** What a program, or an attacker, gives to all objects is no setting. @type {Record<string, any>} */
+  /** Null prototype, so that a polluted Object.prototype adds no settings. @type {Record<string, any>} */
   const settings = Object.create(null);
   for (const name of names) if (options[name] !== undefined) settings[name] = options[name];
   return settings;

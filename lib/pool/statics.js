@@ -1,8 +1,8 @@
 'use strict';
 
-/** What the class of pools has itself, as piscina's, tinypool's and workerpool's. Loaded when asked for. */
+/** Static members of the pool class, as those of piscina, tinypool and workerpool. Loaded on first access. */
 
-/** @type {[string[], () => any][]} names, and the module that has them */
+/** @type {[string[], () => any][]} names, and a function that loads their module */
 const PARTS = [
   [['isWorkerThread', 'workerData', 'workerId'], () => require('./context').context],
   [['taskSignal', 'worker', 'workerEmit'], () => require('./context')],
@@ -21,7 +21,7 @@ function addStatics(Pool) {
   };
   for (const [names, load] of PARTS) for (const name of names) get(name, () => load()[name]);
   for (const name of ['Piscina', 'Pool', 'default']) get(name, () => Pool);
-  // As the module of workerpool, whose users write `workerpool.pool()`.
+  // Like the module of workerpool, whose users call `workerpool.pool()`.
   Pool.pool = (/** @type {any} */ script, /** @type {any} */ options) => new Pool(script, options);
   get('Promise', () => require('./cancellable').CancellablePromise);
   get('cpus', () => require('node:os').cpus().length);

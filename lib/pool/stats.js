@@ -1,9 +1,9 @@
 'use strict';
 
 /**
- * How busy a pool is.
+ * Returns the current load of a pool.
  * @param {import('./engine').Engine | null} engine
- * @param {number} heldBack tasks that are not with the engine yet
+ * @param {number} heldBack tasks that have not reached the engine yet
  * @param {number} completedTasks
  */
 function statsOf(engine, heldBack, completedTasks) {

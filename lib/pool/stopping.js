@@ -1,6 +1,6 @@
 'use strict';
 
-/** How tasks are stopped before their time: by a call, a signal, or because they run for too long. */
+/** Stops tasks early: by a call, by a signal, or on timeout. */
 
 const { TimeoutError } = require('./errors');
 
@@ -17,7 +17,7 @@ const { TimeoutError } = require('./errors');
  * @property {import('../native/index').PoolQueue} native
  * @property {import('./crew').Crew} crew
  * @property {number} abortGraceMs
- * @property {() => void} onReleased tasks have been answered
+ * @property {() => void} onReleased called after tasks have been settled
  */
 
 class Stopping {
@@ -26,7 +26,7 @@ class Stopping {
   #crew;
   #abortGraceMs;
   #onReleased;
-  /** For workers that have been asked to stop. @type {Set<Grace>} */
+  /** Grace periods of tasks that have been asked to stop. @type {Set<Grace>} */
   #graces = new Set();
 
   /** @param {Parts} parts */
@@ -39,10 +39,10 @@ class Stopping {
   }
 
   /**
-   * Answers a task before its time: it will not run, or is asked to stop.
+   * Rejects a task early: it will not run, or is asked to stop.
    * @param {number} slot
    * @param {any} error
-   * @param {number} [graceMs] how long it may take to stop
+   * @param {number} [graceMs] grace period for it to stop
    */
   cancel(slot, error, graceMs = this.#abortGraceMs) {
     const info = this.#tasks.peek(slot)?.info ?? null;
@@ -76,7 +76,7 @@ class Stopping {
   }
 
   /**
-   * Has a signal cancel a task.
+   * Makes a signal cancel a task.
    * @param {number} slot
    * @param {any} signal
    * @param {() => void} onAbort
@@ -93,7 +93,7 @@ class Stopping {
   }
 
   /**
-   * Ends a task that runs for too long. Waiting does not count.
+   * Ends a task that runs for too long. Time spent waiting does not count.
    * @param {number} slot
    * @param {number} timeoutMs
    */
@@ -111,7 +111,7 @@ class Stopping {
   }
 
   /**
-   * Limits how long a task may run, from now on.
+   * Limits the run time of a task, from now on.
    * @param {number} slot
    * @param {number} timeoutMs
    */
@@ -119,7 +119,7 @@ class Stopping {
     if (this.#tasks.isOpen(slot)) this.watch(slot, timeoutMs);
   }
 
-  /** Ends the times that are over, where the event loop does not turn to do so. */
+  /** Ends expired grace periods while the event loop is blocked. */
   endOverdue() {
     if (this.#graces.size === 0) return;
     for (const grace of this.#graces) if (grace.until <= performance.now()) grace.end();

@@ -1,8 +1,8 @@
 'use strict';
 
 /**
- * poolifier's strategies for choosing the worker of a task, as balancers: among the workers that have room, so that
- * no task waits behind another while some worker is free.
+ * poolifier's strategies for choosing a worker, as load balancers. Only workers with room are considered, so that
+ * no task waits behind another while a worker is free.
  */
 
 const { kMember } = require('./crew');
@@ -11,24 +11,24 @@ const { kMember } = require('./crew');
 /** @typedef {{ inHand: number, pinned: number, completed: number, busyMs: number }} Load */
 
 /**
- * What a worker costs: the one with the least is chosen, the first of several.
+ * Cost of a worker: the one with the lowest cost is chosen, the first of several.
  * @type {Record<string, (load: Load, member: Member, given: Map<Member, number>) => number>}
  */
 const COSTS = {
-  /** Tasks given to it so far. */
+  /** Number of tasks assigned to it so far. */
   LEAST_USED: (_load, member, given) => given.get(member) ?? 0,
-  /** Time that its tasks ran so far. */
+  /** Total run time of its tasks so far. */
   LEAST_BUSY: (load) => load.busyMs,
-  /** When it would be done if each task took as long as its tasks did so far. */
+  /** Estimated total run time, if each pending task takes as long as the average of its completed ones. */
   FAIR_SHARE: (load, member, given) =>
     load.busyMs * (1 + Math.max((given.get(member) ?? 0) - load.completed, 0) / Math.max(load.completed, 1)),
-  /** Share of the time that its event loop was active since it was asked last. */
+  /** Event loop utilization since the last choice. */
   LEAST_ELU: (_load, member) => eluOf(member),
 };
 
 const STRATEGIES = ['ROUND_ROBIN', ...Object.keys(COSTS)];
 
-/** What each worker's event loop had done when it was looked at last. @type {WeakMap<Member, any>} */
+/** Event loop utilization of each worker at the last choice. @type {WeakMap<Member, any>} */
 const elus = new WeakMap();
 
 /** @param {Member} member */
@@ -46,7 +46,7 @@ function eluOf(member) {
  * @param {() => Map<number, Load>} loadsByPlace
  */
 function makeStrategy(name, concurrency, loadsByPlace) {
-  /** Tasks given to each worker. @type {Map<Member, number>} */
+  /** Number of tasks assigned to each worker. @type {Map<Member, number>} */
   const given = new Map();
   let turn = -1;
   return (/** @type {any} */ task, /** @type {any[]} */ workers) => {
@@ -58,7 +58,7 @@ function makeStrategy(name, concurrency, loadsByPlace) {
     if (free.length === 0) return null;
     let chosen = free[0];
     if (name === 'ROUND_ROBIN') {
-      // By the number of the worker, not by its place among those that are free now.
+      // By worker number, not by index among those that are free now.
       const numberOf = (/** @type {any} */ worker) => worker[kMember].workerId;
       const byNumber = free.toSorted((a, b) => numberOf(a) - numberOf(b));
       chosen = byNumber.find((worker) => numberOf(worker) > turn) ?? byNumber[0];

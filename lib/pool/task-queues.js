@@ -1,6 +1,6 @@
 'use strict';
 
-/** Queues that programs can give to a pool, or build on. */
+/** Queues that programs can pass to a pool, or extend. */
 
 class ArrayTaskQueue {
   /** @type {any[]} */
@@ -36,7 +36,7 @@ class ArrayTaskQueue {
   }
 }
 
-/** A ring that grows: first in, first out, each step in constant time. */
+/** FIFO queue in a growing ring buffer, with constant-time operations. */
 class FixedQueue {
   /** @type {any[]} */
   #ring = new Array(16).fill(null);
@@ -103,7 +103,7 @@ class FixedQueue {
   }
 }
 
-/** Takes the last task first. */
+/** LIFO queue. */
 class LifoTaskQueue extends ArrayTaskQueue {
   /** @override */
   shift() {

@@ -1,6 +1,6 @@
 'use strict';
 
-/** Describes tasks to the native queue, and encodes their arguments into records. */
+/** Writes tasks to the native queue and encodes their arguments into records. */
 
 const { Encoder } = require('../link/encoder');
 const { memoryOf } = require('../link/memory');
@@ -32,7 +32,7 @@ class TaskWriter {
     this.#priority = new Float64Array(words.buffer, Word.PRIORITY * 4, 1);
     this.#push = native.pushFunction();
     this.#definitions = new Definitions(native);
-    // Long strings cost less by a worker's port than through the queue; processes have no such port.
+    // Long strings are cheaper through a worker's port than through the queue; processes have no such port.
     const encoder = isRemote
       ? makeTaskEncoder(require('./process-encoder').ProcessEncoder, this.#definitions)
       : makeTaskEncoder(Encoder, this.#definitions, LARGE_LENGTH);
@@ -44,7 +44,7 @@ class TaskWriter {
   }
 
   /**
-   * The number of a handler.
+   * Returns the number of a handler.
    * @param {string | null} filename
    * @param {string} name
    * @param {boolean} isSpread
@@ -55,12 +55,12 @@ class TaskWriter {
   }
 
   /**
-   * Queues a task with its argument. False when only other means can carry that.
+   * Queues a task with its argument. Returns false if the codec does not support the argument.
    * @param {number} slot
    * @param {number} handler
    * @param {any} value
    * @param {TaskOptions | null} options
-   * @throws what a getter of the value throws, and when the task's worker is gone
+   * @throws errors of the value's getters, and an error if the task's worker has ended
    */
   push(slot, handler, value, options) {
     const encoder = this.#records.encode(value);
@@ -104,13 +104,13 @@ class TaskWriter {
     this.#priority[0] = options.priority ?? 0;
   }
 
-  /** Queues what was described, without a record. False when its worker is gone. */
+  /** Queues the described task without a record. Returns false if its worker has ended. */
   pushBare() {
     return this.#push() === 1;
   }
 
   /**
-   * Queues what was described. False when its worker is gone.
+   * Queues the described task. Returns false if its worker has ended.
    * @param {Uint8Array} record
    */
   pushBytes(record) {
@@ -118,7 +118,7 @@ class TaskWriter {
     return this.#native.pushLarge(record) === 1;
   }
 
-  /** What to send by other means: what was read of the value already, if getters may have run. @param {any} value */
+  /** Returns what to send by other means: the part that has been read, if getters may have run. @param {any} value */
   substituteFor(value) {
     return this.#records.substituteFor(value);
   }

@@ -1,23 +1,26 @@
 'use strict';
 
-/** The tasks that have not been answered, by number. In columns: a million of them must fit into little memory. */
+/** Unsettled tasks by slot number. Stored in columns, so that a million of them fit into little memory. */
 
 /**
- * What only some tasks have.
+ * Data that only some tasks have.
  * @typedef {object} Extra
- * @property {any} value held back until a worker asks for it
+ * @property {any} value value kept until a worker requests it
  * @property {any[] | undefined} transferList
  * @property {number} retries
  * @property {((payload: any) => void) | null} onEvent
- * @property {(() => void) | null} release lets go of the signal
+ * @property {(() => void) | null} release removes the listener from the signal
  * @property {NodeJS.Timeout | null} timer
  * @property {number} timeoutMs
- * @property {any} info of a task that JavaScript schedules
- * @property {boolean} isAlone whether it has its worker to itself, where others share theirs
+ * @property {any} info data of a task scheduled in JavaScript
+ * @property {boolean} isAlone whether it has a worker to itself, in pools whose tasks share workers
  */
 
 /** @typedef {(value: any) => void} Settle */
-/** What to call; both, where the first will not do for errors. @typedef {Settle | { resolve: Settle, reject: Settle }} Waiter */
+/**
+ * Settle function, or both if the first cannot be used for errors. @typedef
+ * {Settle | { resolve: Settle, reject: Settle }} Waiter
+ */
 
 /** @returns {Extra} */
 function makeExtra() {
@@ -35,23 +38,23 @@ function makeExtra() {
 }
 
 class Tasks {
-  /** Who waits. @type {(Waiter | null)[]} */
+  /** Waiters by slot. @type {(Waiter | null)[]} */
   #waiters = [];
   /** @type {number[]} */
   #free = [];
   /** @type {Map<number, Extra>} */
   #extras = new Map();
-  /** Tasks whose caller waits. */
+  /** Number of tasks whose caller is waiting. */
   outstanding = 0;
-  /** Those of them that have their worker to themselves, where others share theirs. */
+  /** Number of those that have a worker to themselves, in pools whose tasks share workers. */
   alone = 0;
-  /** Tasks whose caller has been answered. */
+  /** Number of settled tasks. */
   completed = 0;
 
   /**
    * @param {Settle} resolve
-   * @param {Settle | null} reject null where `resolve` is a promise's, which takes a rejected one as well:
-   *   a function less for each task that waits
+   * @param {Settle | null} reject null if `resolve` is a promise's, which can be called with a rejected promise: a
+   * function less for each task that waits
    */
   add(resolve, reject) {
     const slot = this.#free.pop() ?? this.#waiters.length;
@@ -70,7 +73,7 @@ class Tasks {
     return extra;
   }
 
-  /** It has its worker to itself. @param {Extra} extra */
+  /** Marks a task as having a worker to itself. @param {Extra} extra */
   setAlone(extra) {
     extra.isAlone = true;
     this.alone++;
@@ -81,7 +84,7 @@ class Tasks {
     return this.#extras.size === 0 ? undefined : this.#extras.get(slot);
   }
 
-  /** Whether the caller still waits. @param {number} slot */
+  /** Whether the caller is still waiting. @param {number} slot */
   isOpen(slot) {
     const waiter = this.#waiters[slot];
     return waiter !== null && waiter !== undefined;
@@ -125,12 +128,12 @@ class Tasks {
     if (extra.timer !== null) clearTimeout(extra.timer);
   }
 
-  /** The queue has let go of the number. @param {number} slot */
+  /** Releases a slot that the queue no longer uses. @param {number} slot */
   free(slot) {
     this.#free.push(slot);
   }
 
-  /** Numbers of the tasks whose caller waits. */
+  /** Slots of the tasks whose caller is waiting. */
   *open() {
     for (let slot = 0; slot < this.#waiters.length; slot++) if (this.isOpen(slot)) yield slot;
   }

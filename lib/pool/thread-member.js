@@ -6,7 +6,7 @@ const { Member } = require('./member');
 const { startThread } = require('./start');
 const { codeOfWorkers, shareSoon } = require('./worker-code');
 
-/** A worker that is a thread. */
+/** A worker thread. */
 class ThreadMember extends Member {
   /**
    * @param {Record<string, any>} options of the pool
@@ -14,7 +14,7 @@ class ThreadMember extends Member {
    * @param {number} number
    * @param {import('../link/memory').Memory} memory
    * @param {import('./member').Events} events
-   * @param {import('./start').Started} [started] its thread, if that was started before
+   * @param {import('./start').Started} [started] its thread, if already started
    */
   constructor(options, native, number, memory, events, started = startThread(options)) {
     super(options, number, memory, started);
@@ -29,7 +29,7 @@ class ThreadMember extends Member {
       this.worker.stderr.resume();
     }
     this.worker.on('message', (/** @type {any} */ message) => events.onMessage(this, message));
-    // The first listener for messages has the worker keep the process: only now is it let go of.
+    // Adding a 'message' listener refs the worker, so it is unref'd only now.
     this.worker.unref();
     this.worker.on('error', (/** @type {any} */ error) => {
       this.cause ??= error;

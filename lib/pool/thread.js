@@ -1,6 +1,6 @@
 'use strict';
 
-/** A pool's worker that is a thread, once its program (`worker.js`) has been told what it is. */
+/** A worker thread, after its main program (`worker.js`) has received its initial data. */
 
 const { workerData } = require('node:worker_threads');
 const { Encoder } = require('../link/encoder');
@@ -14,8 +14,8 @@ const { Runner } = require('./runner');
 /**
  * @typedef {object} OfThread
  * @property {number} queue
- * @property {number} number its place in the queue
- * @property {import('node:worker_threads').MessagePort} port for what the queue cannot carry
+ * @property {number} number the worker's place in the queue
+ * @property {import('node:worker_threads').MessagePort} port port for values the queue cannot carry
  */
 
 context.isWorkerThread = true;
@@ -44,7 +44,8 @@ function makeRunner(addon, { queue, number, port, memoryLimitBytes }) {
 }
 
 /**
- * Loads what tasks need, says so, and waits for its pool. Before that it serves one that rehearses (`rehearsal.js`).
+ * Warm thread: loads what tasks need, reports that, and waits for a pool. Until then it serves the pool of a
+ * rehearsal (`rehearsal.js`).
  * @param {typeof import('../native/index')} addon
  * @param {{ workerId: number, filename: string | null, name: string, port: any }} ahead
  */

@@ -1,6 +1,6 @@
 'use strict';
 
-/** `move()` and the protocol by which values say what of them is to be transferred. */
+/** `move()` and the protocol by which values declare what to transfer. */
 
 const { types } = require('node:util');
 
@@ -31,7 +31,7 @@ class Movable {
   }
 }
 
-/** workerpool's way of saying the same. */
+/** workerpool's equivalent. */
 class Transfer {
   /**
    * @param {any} message
@@ -49,7 +49,7 @@ function isTransferable(value) {
 }
 
 /**
- * Marks a value to be transferred instead of cloned when it is a task or a result.
+ * Marks a value to be transferred instead of cloned when it is used as a task or a result.
  * @param {any} value
  */
 function move(value) {
@@ -67,7 +67,7 @@ function move(value) {
 }
 
 /**
- * What is to be sent of a value, and what of that to transfer; null for an ordinary value.
+ * Returns the value to send and its transfer list; null for an ordinary value.
  * @param {any} value
  * @returns {{ value: any, transferList: any[] } | null}
  */

@@ -1,8 +1,8 @@
 'use strict';
 
 /**
- * `Pool.warm`: threads for the workers of pools, started before there is a pool, with our code and the file of their
- * tasks loaded. Which pool takes one, and when, is all that is left open.
+ * `Pool.warm`: threads for pool workers, started before there is a pool, with our code and the task file loaded. A
+ * thread is only missing the pool it belongs to.
  */
 
 const { isDeepStrictEqual } = require('node:util');
@@ -15,18 +15,21 @@ const { optionsOf, resolve } = require('./options');
 const { ENGINE, PROGRAM, numberWorker, settingsOf, takeFrom } = require('./start');
 const { codeOfWorkers, shareSoon } = require('./worker-code');
 
-/** What a thread got when it was started is a copy: only the same object is the same to others. */
+/**
+ * Settings compared by identity: threads have copies of these, so equal content does not imply the same value
+ * later.
+ */
 const BY_IDENTITY = new Set(['workerData', 'transferList']);
 
 /**
  * @typedef {object} Spare
  * @property {any} worker
  * @property {number} workerId
- * @property {import('node:worker_threads').MessagePort} port by which it is told of its pool
- * @property {any[]} messages that code of the program has sent meanwhile
+ * @property {import('node:worker_threads').MessagePort} port port through which it receives its initial data
+ * @property {any[]} messages messages that user code in it has sent meanwhile
  * @property {(message: any) => void} onMessage
- * @property {Record<string, string | undefined>} env of this process when it was started
- * @property {Map<any, any>} environmentData of this thread, as it is now
+ * @property {Record<string, string | undefined>} env environment of this process when it was started
+ * @property {Map<any, any>} environmentData live environment data of this thread
  * @property {[any, any][]} environmentDataThen
  */
 
@@ -40,13 +43,13 @@ const BY_IDENTITY = new Set(['workerData', 'transferList']);
 
 /** @type {Kind[]} */
 const kinds = [];
-/** What a pool that rehearses takes. @type {import('./start').Started | null} */
+/** What the pool of a rehearsal takes. @type {import('./start').Started | null} */
 let lent = null;
 
 /**
  * @param {number} count
- * @param {any} [given] options of pools
- * @returns {Promise<void>} fulfilled when they are ready; with 0, when they have gone
+ * @param {any} [given] pool options
+ * @returns {Promise<void>} resolves when they are ready; for 0, when they have exited
  */
 async function warm(count, given) {
   checkCount(count, warm);
@@ -70,7 +73,7 @@ async function warm(count, given) {
   takeFrom(take);
   const kind = known ?? makeKind(options);
   const kept = kind.stock.keep(count);
-  // While they boot. What is loaded here, pools find as well.
+  // While they boot. Pools need these modules as well.
   load(ENGINE);
   await kept;
 }
@@ -93,7 +96,7 @@ function findKind(options) {
   );
 }
 
-/** As they are now: the program may change its objects. @param {Record<string, any>} settings */
+/** Copies settings, since the program may modify its objects. @param {Record<string, any>} settings */
 function copied(settings) {
   const copies = Object.entries(settings).map(([name, value]) => {
     if (BY_IDENTITY.has(name) || typeof value !== 'object' || value === null) return [name, value];
@@ -143,7 +146,7 @@ function boot({ filename, name, settings, stock }) {
     const tell = (/** @type {any} */ message, /** @type {any[]} */ list) => port1.postMessage(message, list);
     const lend = (/** @type {import('./start').Started} */ started) => {
       lent = started;
-      // What comes before it is asked for.
+      // Called before a thread is taken, so that it is compiled as well.
       isUpToDate(spare, settings);
       areSame(settings, settings);
     };
@@ -156,7 +159,7 @@ function boot({ filename, name, settings, stock }) {
 }
 
 /**
- * A thread for a worker of a pool, if there is one that was started as this one would be.
+ * Takes a thread for a worker of a pool, if there is one that was started with the same settings.
  * @param {Record<string, any>} options of the pool
  * @returns {import('./start').Started | null}
  */
@@ -178,7 +181,7 @@ function take(options) {
 }
 
 /**
- * Whether a thread that is started now would find what this one did.
+ * Whether a thread started now would have the same environment.
  * @param {Spare} spare
  * @param {Record<string, any>} settings
  */
@@ -190,7 +193,7 @@ function isUpToDate({ env, environmentData, environmentDataThen }, settings) {
   return settings.env !== undefined || areVariables(env);
 }
 
-/** Whether these are the variables of this process. @param {Record<string, string | undefined>} env */
+/** Whether this equals the environment of this process. @param {Record<string, string | undefined>} env */
 function areVariables(env) {
   const names = Object.keys(process.env);
   return names.length === Object.keys(env).length && names.every((name) => process.env[name] === env[name]);

@@ -1,11 +1,11 @@
 'use strict';
 
-/** Errors as they were thrown: with the name and the properties that a clone does not have. */
+/** Sends errors completely: with the name and properties that a structured clone lacks. */
 
 const BUILT_IN = [Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError];
 
 /**
- * What is sent for an error, for `restoreError`.
+ * Returns what to send for an error, to be passed to `restoreError`.
  * @param {any} error
  * @returns {[error: any, more: Record<string, any> | null, isDom: boolean]}
  */
@@ -20,7 +20,10 @@ function wholeError(error) {
   return [error, Object.keys(more).length > 0 ? more : null, false];
 }
 
-/** What of an error can be sent when the whole cannot: no causes, no properties. @param {any} error */
+/**
+ * Returns a reduced form for errors that cannot be sent completely: without causes and properties.
+ * @param {any} error
+ */
 function bareError(error) {
   if (error instanceof DOMException) return wholeError(error);
   const bare = new Error(error instanceof Error ? error.message : String(error));
@@ -40,12 +43,12 @@ function propertiesOf(error) {
   return more;
 }
 
-/** The name that a clone of an error has. @param {Error} error */
+/** Returns the name that a structured clone of an error has. @param {Error} error */
 function cloneName(error) {
   return BUILT_IN.find((Class) => Class.name === error.name)?.name ?? 'Error';
 }
 
-/** @param {any} sent what `wholeError` made */
+/** @param {any} sent result of `wholeError` */
 function restoreError([error, more, isDom]) {
   if (isDom) {
     const [message, name, stack] = error;

@@ -1,6 +1,6 @@
 'use strict';
 
-/** The code of a pool's worker that is a thread: its caller compiles it while the first of them boot. */
+/** Code of worker threads, compiled by the caller while the first of them boot. */
 
 const path = require('node:path');
 const { addonFile } = require('../core/addon');
@@ -9,7 +9,7 @@ const { compileCacheForWorkers } = require('../core/compile-cache');
 const NAME = 'pool';
 const PROGRAM = path.join(__dirname, 'thread.js');
 
-/** What a worker loads before its first task. */
+/** Modules that a worker loads before its first task. */
 const MODULES = [
   'core/addon',
   'core/errors',
@@ -50,7 +50,7 @@ const MODULES = [
   'threads/receive',
 ];
 
-/** What a worker is told of it, for it looks up as little as can be. */
+/** Returns what a worker needs to find its code, so that it resolves as little as possible. */
 function codeOfWorkers() {
   const compileCache = compileCacheForWorkers();
   return { addonFile: addonFile(), compileCache, sharedAs: NAME, program: PROGRAM };
@@ -58,7 +58,7 @@ function codeOfWorkers() {
 
 let isShared = false;
 
-/** Shares it, once. @param {typeof import('../native/index')} addon */
+/** Shares the code, once. @param {typeof import('../native/index')} addon */
 function shareSoon(addon) {
   if (isShared) return;
   isShared = true;

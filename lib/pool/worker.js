@@ -1,6 +1,6 @@
 'use strict';
 
-/** The program of a pool's worker that is a thread. */
+/** Main program of a worker thread. */
 
 const { parentPort, receiveMessageOnPort } = require('node:worker_threads');
 const { loadShared } = require('../core/own-code');
@@ -10,7 +10,7 @@ const waiting = receiveMessageOnPort(parent);
 if (waiting === undefined) parent.once('message', begin);
 else begin(waiting.message);
 
-/** @param {any} told what it is, or what it can load before it is told that */
+/** @param {any} told initial data, or for a warm thread what it can load ahead */
 function begin(told) {
   const { addonFile, compileCache, sharedAs, program } = (told.ahead ?? told).code;
   if (compileCache !== null) /** @type {any} */ (require('node:module')).enableCompileCache(compileCache);
