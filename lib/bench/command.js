@@ -1,8 +1,8 @@
 'use strict';
 
 /*
- * `manycore bench pool`: compares the pool with those that are installed where it is called. Contenders take turns,
- * each measurement in a process of its own; the median of the rounds counts.
+ * `manycore bench pool`: compares the pool with other pools installed in the current folder. Contenders take turns,
+ * each measurement runs in a process of its own, and the median of the rounds is reported.
  */
 
 const path = require('node:path');
@@ -65,7 +65,7 @@ function median(values) {
 
 /**
  * @param {import('./pool/scenarios').Scenario} scenario
- * @param {Map<string, Record<string, number>[]>} samples by contender
+ * @param {Map<string, Record<string, number>[]>} samples samples by contender
  */
 function describe(scenario, samples) {
   const lines = [`\n${scenario.name}: ${scenario.what}`];
@@ -116,7 +116,7 @@ async function bench({ rounds, scenarios }) {
 }
 
 /**
- * The command line.
+ * Entry point of the command line.
  * @param {string[]} args
  */
 async function main(args) {

@@ -2,7 +2,7 @@
 
 const WIDTH = 40;
 
-/** A progress bar on a terminal; nothing anywhere else. */
+/** A progress bar on a terminal; no output elsewhere. */
 class Progress {
   #stream;
   #total;
@@ -10,14 +10,14 @@ class Progress {
 
   /**
    * @param {{ isTTY?: boolean, write(text: string): unknown }} stream
-   * @param {number} total steps
+   * @param {number} total number of steps
    */
   constructor(stream, total) {
     this.#stream = stream;
     this.#total = total;
   }
 
-  /** Shows what is being done. @param {string} label */
+  /** Shows the current step. @param {string} label */
   show(label) {
     if (this.#stream.isTTY !== true) return;
     const share = this.#done / this.#total;
@@ -26,12 +26,12 @@ class Progress {
     this.#stream.write(`\r\x1b[K${bar} ${Math.floor(share * 100)} % ${label}`);
   }
 
-  /** One step more is done. */
+  /** Completes a step. */
   step() {
     this.#done++;
   }
 
-  /** Leaves the line free. */
+  /** Clears the line. */
   clear() {
     if (this.#stream.isTTY === true) this.#stream.write('\r\x1b[K');
   }

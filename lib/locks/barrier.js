@@ -9,7 +9,7 @@ const MOST_PARTIES = 32_768;
 const USUAL_REQUESTS = 128;
 
 /**
- * Options with room for two rounds of all parties at least.
+ * Sets the default of `maxRequests`, which has room for at least two rounds of all parties.
  * @param {number} parties
  * @param {any} options
  */
@@ -18,7 +18,7 @@ function roomFor(parties, options) {
   return { maxRequests: Math.max(USUAL_REQUESTS, 2 * parties), ...options };
 }
 
-/** Where a number of parties wait for each other. */
+/** A barrier at which a number of parties wait for each other. */
 class Barrier extends LockObject {
   /** @override */
   static [kKind] = Kind.BARRIER;
@@ -31,7 +31,7 @@ class Barrier extends LockObject {
    * @param {import('../shared/source').Place} [place]
    */
   constructor(parties, options, place) {
-    // What is there keeps its number.
+    // An existing barrier keeps its number of parties.
     if (place?.source.handle === undefined) wholeNumber('parties', parties, 1, MOST_PARTIES);
     super(roomFor(parties, options), place, parties);
   }

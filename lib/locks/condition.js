@@ -9,7 +9,7 @@ const { UnlockToken } = require('./token');
 
 const EVERYBODY = 2 ** 32 - 1;
 
-/** What waits for something that others bring about under a lock. */
+/** A condition variable. */
 class Condition extends LockObject {
   /** @override */
   static [kKind] = Kind.CONDITION;
@@ -26,7 +26,7 @@ class Condition extends LockObject {
     const { index, serial } = this[kTable].enqueue(Flag.BLOCKING);
     let status;
     try {
-      // In the queue before the lock is free: no notification can be missed.
+      // Enqueued before the lock is released, so no notification can be missed.
       token.unlock();
       status = this[kTable].blockOn(index, serial, timeoutMs);
       this[kTable].release(index, serial);

@@ -1,17 +1,17 @@
 'use strict';
 
 /**
- * Who waits for whom, and where that goes round in a circle.
+ * Detects cycles among waiting requests.
  *
- * Named locks know within which request's callback another was made, so a circle of them is a deadlock for certain.
- * Of lock objects it is known which thread holds and which waits: a circle of threads that all block is a deadlock
- * for certain; where one of them waits on its event loop, another task of its may still come to the rescue.
+ * For named locks it is recorded in which request's callback another request was made, so a cycle of them is
+ * certainly a deadlock. For lock objects it is known which thread holds and which waits: a cycle of blocked threads
+ * is certainly a deadlock; if one of them waits on its event loop, another of its tasks may still resolve it.
  */
 
 /** @typedef {import('../native/index').LockRequest} LockRequest */
 
 /**
- * The circles of a graph, each once, by depth-first search.
+ * Finds the cycles of a graph, each once, by depth-first search.
  * @template T
  * @param {T[]} nodes
  * @param {(node: T) => T[]} next
@@ -24,7 +24,7 @@ function circles(nodes, next) {
   const found = [];
   for (const start of nodes) {
     if (done.has(start)) continue;
-    // The way from `start` to where the search is, with what is left to follow at each step.
+    // The path from `start` to the current node, with the edges still to follow at each step.
     const path = [{ node: start, rest: next(start) }];
     while (path.length > 0) {
       const node = path[path.length - 1].rest.pop();
@@ -42,12 +42,12 @@ function circles(nodes, next) {
 }
 
 /**
- * @param {{ request: LockRequest, info: object }[]} entries all requests of named locks
+ * @param {{ request: LockRequest, info: object }[]} entries all requests for named locks
  */
 function deadlocksOfNames(entries) {
   const byTicket = new Map(entries.map((entry) => [entry.request.ticket, entry]));
   const isWithin = (/** @type {LockRequest} */ inner, /** @type {LockRequest} */ outer) => {
-    // As many steps as there are requests at most: what the memory says may go in circles itself.
+    // Limited by the number of requests: parent links in corrupt memory may be cyclic themselves.
     let { parent } = inner;
     for (let steps = 0; parent !== 0 && steps <= entries.length; steps++) {
       if (parent === outer.ticket) return true;
@@ -60,7 +60,7 @@ function deadlocksOfNames(entries) {
   const circlesOfRequests = circles(entries, ({ request }) =>
     entries.filter(({ request: other }) => {
       if (other === request) return false;
-      // What is held goes on when what was asked for within it does; what waits, when it is let in.
+      // A held request continues when those made within it do; a waiting one when it is granted.
       if (request.held) return !other.held && isWithin(other, request);
       return excludes(request, other) && (other.held || other.ticket < request.ticket);
     }),

@@ -1,6 +1,6 @@
 'use strict';
 
-/** Locks across threads and processes. */
+/** Exports of locks for threads and processes. */
 
 const { Barrier } = require('./barrier');
 const { Condition } = require('./condition');

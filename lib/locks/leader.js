@@ -1,6 +1,6 @@
 'use strict';
 
-/** One of all processes of the machine does it: for as long as it lives, or once for a key. */
+/** Elects one process of the machine to run a function: for as long as it lives, or once per key. */
 
 const { makeError } = require('../core/errors');
 const { checkFunction, checkString, record, waitOptions } = require('./options');
@@ -36,7 +36,7 @@ async function leader(name, fn, options) {
 async function runOnce(name, key, fn, options) {
   const lockName = nameWithin('-once/', name);
   if (typeof key !== 'number') checkString('key', key);
-  // As JSON they would all be the same.
+  // As JSON, they would all be equal.
   else if (!Number.isFinite(key)) throw makeError('ERR_OUT_OF_RANGE', ['key', 'finite', key], runOnce);
   checkFunction('fn', fn);
   const { timeoutMs, signal } = waitOptions(record('options', options));
@@ -53,7 +53,7 @@ async function runOnce(name, key, fn, options) {
 }
 
 /**
- * The name of a lock that no request of a program's can have.
+ * Returns an internal lock name, which `request` does not accept from programs.
  * @param {string} prefix
  * @param {unknown} name
  */

@@ -1,8 +1,8 @@
 'use strict';
 
 /**
- * Web Locks (`request`, `query`) over one table for all names of a scope. The request within whose callback another
- * is made is noted with it, so that `query` can tell who waits for whom, across processes.
+ * Web Locks (`request`, `query`) over one table for all names of a scope. Each request records the request in whose
+ * callback it was made, so that `query` can report who waits for whom, across processes.
  */
 
 const { AsyncLocalStorage } = require('node:async_hooks');
@@ -17,13 +17,13 @@ const { checkFunction, checkSignal, checkString, record, waitOptions } = require
 const { registered } = require('./registry');
 const { Table } = require('./table');
 
-/** Requests that can be held or pending at once, of all processes. */
+/** Maximum number of requests held or pending at once, in all processes. */
 const MAX_REQUESTS = 1024;
 const MAX_NAME_BYTES = 252;
 const SEGMENT = 'manycore.locks';
 const kConstruct = Symbol('construct');
 
-/** A named lock that is held, for as long as the callback runs. */
+/** A named lock, held while the callback runs. */
 class Lock {
   #name;
   #mode;
@@ -75,7 +75,7 @@ class LockManager {
   #place;
   /** @type {Table | undefined} */
   #opened;
-  /** Ticket of the request within whose callback the program is. @type {AsyncLocalStorage<number>} */
+  /** Ticket of the request whose callback is running. @type {AsyncLocalStorage<number>} */
   #within = new AsyncLocalStorage();
 
   /** @param {{ scope?: 'host' | 'process', namespace?: string }} [options] */
@@ -93,7 +93,7 @@ class LockManager {
     this.#place = named(name, { scope }, LockManager, 'options.namespace');
   }
 
-  /** Opened with the first request. */
+  /** Opened on the first request. */
   get #table() {
     this.#opened ??= this.#open();
     return this.#opened;
@@ -104,7 +104,7 @@ class LockManager {
     try {
       return open();
     } catch (error) {
-      // What an older version of ours left, and nobody uses, would be in the way until the machine starts anew.
+      // An unused segment of an older version would otherwise stay until the machine is restarted.
       const { code } = /** @type {NodeJS.ErrnoException} */ (error);
       if (code !== 'ERR_MANYCORE_SEGMENT_VERSION' || !unlinkUnused(this.#place.subject)) throw error;
       return open();
@@ -123,7 +123,7 @@ class LockManager {
       options = undefined;
     }
     checkFunction('callback', callback);
-    // As in the Web Locks API, anything becomes a string.
+    // As in the Web Locks API, any value is converted to a string.
     name = `${name}`;
     const wanted = checkWanted(options);
     if (name.startsWith('-')) throw notSupported("Lock names may not begin with '-'");
@@ -131,7 +131,7 @@ class LockManager {
   }
 
   /**
-   * `request` without a check of the name.
+   * Like `request`, without validating the name.
    * @param {string} name
    * @param {Wanted} wanted
    * @param {(lock: Lock | null, lost: AbortSignal) => any} callback
@@ -158,10 +158,10 @@ class LockManager {
     if (end === Status.PENDING) {
       throw makeError('ERR_MANYCORE_LOCK_TIMEOUT', [wanted.timeoutMs], this.request);
     }
-    // Others may have used the results since.
+    // Other calls may have overwritten the results since.
     const now = table.calls.standing(index, serial);
     if (now === Status.LOST) {
-      // Stolen before its callback could begin.
+      // Stolen before its callback started.
       table.release(index, serial);
       throw stolen();
     }
@@ -171,7 +171,7 @@ class LockManager {
   }
 
   /**
-   * Runs the callback while the lock is held; rejects at once when it is stolen.
+   * Runs the callback while the lock is held; rejects as soon as the lock is stolen.
    * @param {Table} table
    * @param {{ index: number, serial: number, ticket: number }} request
    * @param {Lock} lock
@@ -182,7 +182,7 @@ class LockManager {
     /** @type {(error: unknown) => void} */
     let reject = () => {};
     const loss = new Promise((_resolve, onLoss) => (reject = onLoss));
-    // Nobody may be waiting for it when it comes.
+    // Prevents an unhandled rejection.
     loss.catch(() => {});
     const unwatch = watch(table.native, index, serial, false, () => {
       const error = stolen();
@@ -200,7 +200,7 @@ class LockManager {
     return Promise.race([run(), loss]);
   }
 
-  /** What is held and what waits, in all processes of the scope. */
+  /** Returns the held and pending requests of all processes in the scope. */
   async query() {
     const all = this.#table.guarded(() => this.#table.native.query());
     const infos = all.map((request) => ({ request, info: infoOf(request) }));
@@ -273,7 +273,7 @@ function stolen() {
   return new DOMException('The lock was stolen by another request', 'AbortError');
 }
 
-/** The threads of all processes of this user on this machine. */
+/** The default manager, for all processes of this user on this machine. */
 const locks = new LockManager();
 
 module.exports.MAX_NAME_BYTES = MAX_NAME_BYTES;

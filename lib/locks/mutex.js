@@ -6,7 +6,7 @@ const { waitOptions } = require('./options');
 const { register } = require('./registry');
 const { UnlockToken } = require('./token');
 
-/** A lock that one holds. */
+/** An exclusive lock. */
 class Mutex extends LockObject {
   /** @override */
   static [kKind] = Kind.LOCK;
@@ -50,14 +50,14 @@ class Mutex extends LockObject {
     throw this[kTable].refused(status);
   }
 
-  /** A token if nobody else holds the lock or waits for it. */
+  /** Returns a token if the lock is free and uncontended; otherwise null. */
   #takeShortcut() {
     const fencingToken = this.#shortcut === null ? 0 : this.#shortcut.take();
     return fencingToken === 0 ? null : UnlockToken.ofShortcut(this[kTable], fencingToken);
   }
 }
 
-/** A lock that one writer holds, or many readers. */
+/** A lock held by one writer or any number of readers. */
 class RwLock extends Mutex {
   /** @override */
   static [kName] = 'rwlock';

@@ -1,15 +1,15 @@
 'use strict';
 
 /**
- * The addon's tables of requests as JavaScript uses them: raw calls and their results, and the one
- * listener per thread that learns of grants.
+ * Interface to the addon's tables of requests: raw calls and their results, and the one listener per thread that is
+ * notified of grants.
  */
 
 const { requireAddon } = require('../core/addon');
 
-/** What a table decides. */
+/** Kinds of tables. */
 const Kind = /** @type {const} */ ({ LOCK: 1, SEMAPHORE: 2, CONDITION: 3, BARRIER: 4, NAMES: 5 });
-/** What raw calls return. */
+/** Results of raw calls. */
 const Status = /** @type {const} */ ({
   HELD: 0,
   PENDING: 1,
@@ -21,15 +21,15 @@ const Status = /** @type {const} */ ({
   STUCK: 7,
   CORRUPT: 8,
 });
-/** Bits of the flags of a request. */
+/** Flags of a request. */
 const Flag = /** @type {const} */ ({ EXCLUSIVE: 0, SHARED: 1, BLOCKING: 2, BELL: 4, STEAL: 8 });
-/** Where raw calls leave their results. */
+/** Indices of results written by raw calls. */
 const Result = /** @type {const} */ ({ INDEX: 0, SERIAL: 1, FENCE: 2, FLAGS: 3, TICKET: 4 });
-/** Bits of the flags among the results. */
+/** Bits of `Result.FLAGS`. */
 const OWNER_DIED = 1;
 const LAST = 2;
 
-/** Called when a watched request has changed, by its number. @type {Map<number, () => void>} */
+/** Callbacks for changes of watched requests, by number. @type {Map<number, () => void>} */
 const watched = new Map();
 let lastNumber = 0;
 
@@ -43,7 +43,8 @@ function onChanged(...numbers) {
 }
 
 /**
- * Calls back once when a request does not wait (`pending`), or not hold, any more. Returns what ends that.
+ * Calls back once when a request is no longer waiting (`pending`) or no longer held. Returns a function that
+ * cancels this.
  * @param {import('../native/index').LockTable} native
  * @param {number} index
  * @param {number} serial

@@ -7,12 +7,12 @@ const { Table } = require('./table');
 /** @typedef {import('../shared/source').Place} Place */
 
 const kTable = Symbol('table');
-/** The name of what it is, in handles. */
+/** Name of the type of lock, used in handles. */
 const kName = Symbol('name');
-/** What its tables decide. */
+/** Kind of its tables. */
 const kKind = Symbol('kind');
 
-/** What all locks have: a table, a handle, and ways to be opened. */
+/** Base class of locks: a table, a handle, and ways to open one. */
 class LockObject {
   /** @type {string} */
   static [kName];
@@ -24,7 +24,7 @@ class LockObject {
   /**
    * @param {any} options
    * @param {Place} [place]
-   * @param {number} [limit] permits or parties
+   * @param {number} [limit] number of permits or parties
    */
   constructor(options, place = NOWHERE, limit = 0) {
     const { [kKind]: kind, [kName]: name } = /** @type {typeof LockObject} */ (new.target);
@@ -50,7 +50,7 @@ class LockObject {
   }
 
   /**
-   * The arguments of a constructor for what is there.
+   * Returns the constructor arguments for opening an existing lock.
    * @param {Place} place
    * @returns {any[]}
    */

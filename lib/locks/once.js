@@ -5,7 +5,7 @@ const { Flag, Kind } = require('./native');
 const { LockObject, kKind, kName, kTable } = require('./object');
 const { checkFunction } = require('./options');
 
-/** What is done by one of all, once. */
+/** Runs a function once among all threads and processes. */
 class Once extends LockObject {
   /** @override */
   static [kKind] = Kind.LOCK;

@@ -1,6 +1,6 @@
 'use strict';
 
-/** Arguments of locks, checked. */
+/** Validation of arguments of locks. */
 
 const { makeError } = require('../core/errors');
 
@@ -67,7 +67,7 @@ function checkString(name, value) {
 }
 
 /**
- * How long a wait may take, and what ends it early. Throws what an aborted signal says.
+ * Returns timeout and signal of a wait. Throws the signal's reason if it is already aborted.
  * @param {unknown} value
  */
 function waitOptions(value) {
@@ -99,7 +99,7 @@ function checkSignal(signal) {
 }
 
 /**
- * How many requests a lock has room for.
+ * Returns the number of requests that a lock has room for.
  * @param {unknown} options
  * @returns {number}
  */

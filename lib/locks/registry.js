@@ -1,6 +1,6 @@
 'use strict';
 
-/** The lock objects of this thread, for `query()` to look for deadlocks among. */
+/** The lock objects of this thread, which `query()` searches for deadlocks. */
 
 /** @typedef {import('./table').Table} Table */
 /** @typedef {{ object: WeakRef<object>, table: WeakRef<Table>, type: string }} Entry */
@@ -20,13 +20,13 @@ function register(object, table, type) {
   gone.register(object, entry);
 }
 
-/** The requests of all lock objects of this thread, with the name of their lock; each lock once. */
+/** Returns the requests of all lock objects of this thread, with the name of their lock; each lock once. */
 function registered() {
   const seen = new Map();
   for (const { object, table, type } of objects) {
     const known = table.deref();
     if (object.deref() === undefined || known === undefined) continue;
-    // Of an anonymous lock, what is the same wherever it is opened.
+    // For an anonymous lock, the part that is the same wherever it is opened.
     const name = known.native.handle.split('/').at(-1);
     if (!seen.has(name)) seen.set(name, { type, name, requests: known.guarded(() => known.native.query()) });
   }

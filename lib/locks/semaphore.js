@@ -9,7 +9,7 @@ const { UnlockToken } = require('./token');
 
 const MOST_PERMITS = 2 ** 31 - 1;
 
-/** A number of permits, which requests take and give back. */
+/** A counting semaphore. */
 class Semaphore extends LockObject {
   /** @override */
   static [kKind] = Kind.SEMAPHORE;
@@ -22,7 +22,7 @@ class Semaphore extends LockObject {
    * @param {import('../shared/source').Place} [place]
    */
   constructor(permits, options, place) {
-    // What is there keeps its number.
+    // An existing semaphore keeps its number of permits.
     if (place?.source.handle === undefined) wholeNumber('permits', permits, 1, MOST_PERMITS);
     super(options, place, permits);
     register(this, this[kTable], 'Semaphore');

@@ -1,11 +1,12 @@
 'use strict';
 
 /**
- * A lock that nobody else asks for, taken and left without a call of the addon: two compare-and-swaps on a word that the
- * addon's locks know, see crates/core/src/lock/shortcut.rs. Whoever finds the word changed goes the long way.
+ * Fast path for an uncontended lock, without calls into the addon: a compare-and-swap each to lock and unlock, on a
+ * word that the addon's locks know, see crates/core/src/lock/shortcut.rs. If the word has changed, the slow path is
+ * taken.
  */
 
-/** Where the word is in a lock's memory: the twin of `SHORTCUT_AT` in crates/core/src/lock/layout.rs. */
+/** Offset of the word in a lock's memory: the counterpart of `SHORTCUT_AT` in crates/core/src/lock/layout.rs. */
 const SHORTCUT_AT = 64;
 const FREE = 0n;
 const { compareExchange } = Atomics;
@@ -16,8 +17,8 @@ class Shortcut {
   #me;
 
   /**
-   * @param {ArrayBuffer} memory of the lock
-   * @param {bigint} me the word of this thread
+   * @param {ArrayBuffer} memory memory of the lock
+   * @param {bigint} me word that identifies this thread
    */
   constructor(memory, me) {
     this.#word = new BigInt64Array(memory, SHORTCUT_AT, 1);
@@ -25,14 +26,15 @@ class Shortcut {
     this.#me = me;
   }
 
-  /** The fencing token, or 0 when the lock has to be asked for. */
+  /** Returns the fencing token, or 0 if the slow path is needed. */
   take() {
     if (compareExchange(this.#word, 0, FREE, this.#me) !== FREE) return 0;
-    // Only who has the lock counts on: one store, so that whoever dies here leaves one number or the other.
+    // Only the lock's owner increments it; with a single store, a process that dies here leaves either the old or
+    // the new number.
     return (this.#fence[0] += 1);
   }
 
-  /** Whether that was all; otherwise somebody waits, and the addon has to let go. */
+  /** Returns whether the lock was released; otherwise another request waits, and the addon must release it. */
   leave() {
     return compareExchange(this.#word, 0, this.#me, FREE) === this.#me;
   }

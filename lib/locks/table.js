@@ -1,8 +1,8 @@
 'use strict';
 
 /**
- * One table of requests: asking at once, blocking the thread, and waiting on the event loop, the same for all kinds
- * of locks. A grant is named by two numbers, its slot and the use of it.
+ * One table of requests, for all kinds of locks: requests that do not wait, that block the thread, and that wait on
+ * the event loop. A grant is identified by its slot and the serial number of the slot's use.
  */
 
 const { performance } = require('node:perf_hooks');
@@ -14,9 +14,9 @@ const { Flag, LAST, OWNER_DIED, Result, Status, watch } = require('./native');
 const { waitOptions } = require('./options');
 const { Shortcut } = require('./shortcut');
 
-/** A blocking wait comes back to JavaScript this often, so that `worker.terminate()` ends it. */
+/** Slice of a blocking wait, in milliseconds, so that `worker.terminate()` can end it. */
 const SLICE_MS = 20;
-/** The longest time that setTimeout knows. */
+/** Maximum delay of setTimeout. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /**
@@ -32,13 +32,13 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 class Table {
   /**
    * @param {import('../native/index').LockTable} native
-   * @param {string} subject what errors call it
+   * @param {string} subject name of the lock in errors
    */
   constructor(native, subject) {
     this.native = native;
     this.subject = subject;
     this.calls = native.calls();
-    /** What the last call left. */
+    /** Results of the last call. */
     this.results = new Float64Array(this.calls.results);
     /** @type {Shortcut | null} */
     this.shortcut = null;
@@ -56,7 +56,9 @@ class Table {
     return new Table(guarded(place.subject, Table.open, open), place.subject);
   }
 
-  /** For a lock that can be taken without a call of the addon. Null where memory of the addon's cannot be seen. */
+  /**
+   * Enables the fast path, for a lock that supports it. Returns null if the runtime does not allow external memory.
+   */
   openShortcut() {
     try {
       this.shortcut = new Shortcut(this.native.memory(), this.native.me);
@@ -67,7 +69,7 @@ class Table {
   }
 
   /**
-   * Calls the addon, and gives its errors their codes.
+   * Calls the addon, and converts its errors.
    * @template T
    * @param {() => T} call
    * @returns {T}
@@ -77,7 +79,7 @@ class Table {
   }
 
   /**
-   * Asks without waiting. Null when it is not available.
+   * Requests without waiting. Returns null if the lock is not available.
    * @param {number} flags
    * @param {number} permits
    * @returns {Grant | null}
@@ -88,7 +90,7 @@ class Table {
   }
 
   /**
-   * Asks, and blocks the thread while it has to wait.
+   * Requests, and blocks the thread until granted.
    * @param {number} flags
    * @param {number} permits
    * @param {unknown} options
@@ -105,8 +107,8 @@ class Table {
   }
 
   /**
-   * Blocks the thread while a request waits, `timeoutMs` at most. Returns how it stands then; one that still waits
-   * has been taken back.
+   * Blocks the thread while a request is pending, for at most `timeoutMs`. Returns its status; a request that is
+   * still pending has been cancelled.
    * @param {number} index
    * @param {number} serial
    * @param {number} timeoutMs
@@ -123,7 +125,7 @@ class Table {
   }
 
   /**
-   * Asks, and waits on the event loop.
+   * Requests, and waits on the event loop until granted.
    * @param {number} flags
    * @param {number} permits
    * @param {unknown} options
@@ -136,13 +138,13 @@ class Table {
     const { index, serial, ticket } = this.requested();
     const end = await this.waitOn(index, serial, timeoutMs, signal);
     if (end === Status.PENDING) throw makeError('ERR_MANYCORE_LOCK_TIMEOUT', [timeoutMs], this.wait);
-    // Others may have used the results since.
+    // Other calls may have overwritten the results since.
     return { ...this.granted(this.calls.standing(index, serial), index, serial), ticket };
   }
 
   /**
-   * Waits on the event loop while a request waits. Resolves to how it stands then; one that still waits has been
-   * taken back. Rejects with the signal's reason, if aborted before it is granted.
+   * Waits on the event loop while a request is pending. Resolves to its status; a request that is still pending has
+   * been cancelled. Rejects with the signal's reason if aborted before it is granted.
    * @param {number} index
    * @param {number} serial
    * @param {number} timeoutMs
@@ -169,20 +171,20 @@ class Table {
       const onAbort = () => {
         finish();
         const status = this.calls.cancel(index, serial);
-        // What was granted just now stays granted.
+        // A request that has just been granted stays granted.
         if (status === Status.PENDING) reject(signal?.reason);
         else resolve(status);
       };
       const unwatch = watch(this.native, index, serial, true, onChange);
       signal?.addEventListener('abort', onAbort, { once: true });
       if (timeoutMs <= LONGEST_TIMER_MS) timer = setTimeout(onTimeout, timeoutMs);
-      // It may have been granted before anybody listened.
+      // It may have been granted before the listener was added.
       if (this.calls.standing(index, serial) !== Status.PENDING) onChange();
     });
   }
 
   /**
-   * Makes a request for `blockOn` or `waitOn`.
+   * Creates a request for `blockOn` or `waitOn`.
    * @param {number} flags
    */
   enqueue(flags) {
@@ -203,7 +205,7 @@ class Table {
     throw this.refused(status);
   }
 
-  /** Lets go of what the shortcut gave. @returns {boolean} whether it was held */
+  /** Releases a lock taken by the fast path. @returns {boolean} whether it was held */
   leave() {
     if (this.shortcut?.leave()) return true;
     const status = this.calls.leave();
@@ -212,7 +214,7 @@ class Table {
     throw this.refused(status);
   }
 
-  /** What the last request left, of one that waits too. */
+  /** Returns the results of the last request, which may still be pending. */
   requested() {
     const { results } = this;
     return {
@@ -223,9 +225,9 @@ class Table {
   }
 
   /**
-   * The grant that the last call left.
+   * Returns the grant resulting from the last call.
    * @param {number} status
-   * @param {number} [index] of a request made earlier
+   * @param {number} [index] slot of an earlier request
    * @param {number} [serial]
    * @returns {Grant}
    */
@@ -244,7 +246,7 @@ class Table {
   }
 
   /**
-   * The error for a status that is none of the expected.
+   * Returns the error for an unexpected status.
    * @param {number} status
    */
   refused(status) {

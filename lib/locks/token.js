@@ -6,10 +6,10 @@ const { OWNER_DIED, Result } = require('./native');
 // Node 20 defines these itself, under Symbol.for.
 const dispose = Symbol.dispose ?? Symbol.for('nodejs.dispose');
 const kConstruct = Symbol('construct');
-/** In the place of a slot: the lock was taken by its shortcut. */
+/** In place of a slot: the lock was taken by the fast path. */
 const NO_SLOT = -1;
 
-/** What was locked, until it is unlocked. */
+/** Represents a held lock until it is unlocked. */
 class UnlockToken {
   /** @type {import('./table').Table} */
   #table;
@@ -18,7 +18,7 @@ class UnlockToken {
   #isLocked = true;
   #fencingToken;
   #ownerDied;
-  /** What was asked for, to ask again. */
+  /** Parameters of the request, for locking again. */
   #flags = 0;
   #permits = 1;
 
@@ -42,7 +42,7 @@ class UnlockToken {
   /**
    * @param {import('./table').Table} table
    * @param {import('./table').Grant} grant
-   * @param {number} [flags] with which it was asked for
+   * @param {number} [flags] flags of the request
    * @param {number} [permits]
    */
   static of(table, { index, serial, fencingToken, ownerDied }, flags = 0, permits = 1) {
@@ -53,7 +53,7 @@ class UnlockToken {
   }
 
   /**
-   * Of an exclusive grant that the table's last call left.
+   * Creates a token for the exclusive grant resulting from the table's last call.
    * @param {import('./table').Table} table
    */
   static ofLast(table) {
@@ -69,7 +69,7 @@ class UnlockToken {
   }
 
   /**
-   * Of a lock taken by its shortcut.
+   * Creates a token for a lock taken by the fast path.
    * @param {import('./table').Table} table
    * @param {number} fencingToken
    */
@@ -111,7 +111,7 @@ class UnlockToken {
   }
 
   /**
-   * For conditions: what locks again into this token.
+   * For conditions: returns functions that lock again and update this token.
    * @param {unknown} token
    */
   static opened(token) {

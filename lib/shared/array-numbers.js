@@ -1,10 +1,10 @@
 'use strict';
 
-/** The types that elements of a SharedArray can have: the twins of those in src/shared/array.rs. */
+/** Element types of a SharedArray: the counterpart of those in src/shared/array.rs. */
 
 const { makeError } = require('../core/errors');
 
-/** Changes of a number, by their number there. */
+/** Operations on numbers; the values are those used there. */
 const Operation = Object.freeze({ ADD: 0, SUBTRACT: 1, AND: 2, OR: 3, XOR: 4, EXCHANGE: 5 });
 
 /**
@@ -12,8 +12,9 @@ const Operation = Object.freeze({ ADD: 0, SUBTRACT: 1, AND: 2, OR: 3, XOR: 4, EX
  * @property {string} name
  * @property {boolean} isNumber
  * @property {number | bigint} one
- * @property {(name: string, value: any, origin: Function) => void} check throws for what is no such number
- * @property {(number: any) => any} wrap what an element keeps of a sum
+ * @property {(name: string, value: any, origin: Function) => void} check throws if the value is not a number of
+ * this type
+ * @property {(number: any) => any} wrap wraps a sum to the range of the type
  */
 
 /**
@@ -57,7 +58,7 @@ function bigints(name, wrap) {
   };
 }
 
-/** By their number in the addon. @type {readonly ElementType[]} */
+/** In the order of their numbers in the addon. @type {readonly ElementType[]} */
 const TYPES = Object.freeze([
   { name: 'value', isNumber: false, one: 1, check() {}, wrap: (number) => number },
   integers('int32', -(2 ** 31), 2 ** 31 - 1, (number) => number | 0),
@@ -86,7 +87,7 @@ function typeError(argument, expected, value, origin) {
 }
 
 /**
- * Whether two numbers are the same to `compareExchange`.
+ * Whether two numbers are equal for `compareExchange`.
  * @param {any} one
  * @param {any} other
  */

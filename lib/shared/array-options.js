@@ -1,6 +1,6 @@
 'use strict';
 
-/** What a SharedArray is made with, and its indices. */
+/** Validates constructor options of a SharedArray, and its indices. */
 
 const { TYPES } = require('./array-numbers');
 const { noElement } = require('./failures');
@@ -26,7 +26,7 @@ function readOptions(options, place, origin) {
   }
   const number = source.numberOption;
   const begins = number('options.length', length, { fallback: 0, min: 0, max: MAX_CAPACITY, origin });
-  // Without a capacity, one can only open what is there.
+  // Without a capacity, only an existing array can be opened.
   const opens = place.source.handle !== undefined || place.source.create === 0;
   if (capacity === undefined && begins === 0 && !opens) {
     throw makeError('ERR_INVALID_ARG_TYPE', ['options.capacity', 'a number', capacity], origin);

@@ -10,7 +10,7 @@ const updates = require('./updates');
 const { makeError } = require('../core/errors');
 
 const KIND = 'array';
-/** The native methods' index of an element behind the last. */
+/** Index passed to native methods for the position after the last element. */
 const BEHIND = -1;
 
 /** An array in shared memory, see types/shared.d.ts. */
@@ -21,7 +21,7 @@ class SharedArray {
   #methods;
   #type;
   #options;
-  /** The memory's own number, once it is needed. @type {string | undefined} */
+  /** Identity of the memory, determined on first use. @type {string | undefined} */
   #identity;
 
   /**
@@ -249,7 +249,7 @@ class SharedArray {
 
   *entries() {
     for (let index = 0; index < this.length; index++) {
-      // One that was popped meanwhile is as good as undefined, as in an array.
+      // An element popped meanwhile reads as undefined, as in an array.
       yield /** @type {[number, any]} */ ([index, this.get(index)]);
     }
   }
@@ -287,7 +287,7 @@ class SharedArray {
   }
 
   /**
-   * Stores a value in the place of another one, or behind the last.
+   * Stores a value in an existing element, or after the last one.
    * @param {number} index
    * @param {any} value
    * @param {number | undefined} version
@@ -327,7 +327,7 @@ class SharedArray {
   }
 
   /**
-   * The number that the change has made.
+   * Returns the number resulting from an addition or subtraction.
    * @param {number} index
    * @param {number} operation
    * @param {any} operand
@@ -339,7 +339,7 @@ class SharedArray {
   }
 
   /**
-   * As `#change`, of integers.
+   * Like `#change`, for integers.
    * @param {number} index
    * @param {number} operation
    * @param {any} operand
@@ -357,7 +357,7 @@ class SharedArray {
   }
 
   /**
-   * @param {number | undefined} index undefined: all
+   * @param {number | undefined} index undefined for all elements
    * @param {Function} origin
    */
   #checkNotUpdating(index, origin) {

@@ -1,10 +1,10 @@
 'use strict';
 
-/** Shared objects that come in messages, see `lib/link/travellers`. */
+/** Shared objects received in messages, see `lib/link/travellers`. */
 
 const { loadAddon } = require('../core/addon');
 
-/** The classes by what handles call them. @type {Record<string, () => any>} */
+/** Classes by the kind given in handles. @type {Record<string, () => any>} */
 const CLASSES = {
   array: () => require('./array').SharedArray,
   buffer: () => require('./buffer').SharedBuffer,
@@ -23,7 +23,8 @@ const CLASSES = {
 };
 
 /**
- * What has come, as long as anybody here has it: the same memory is not mapped for each message. By kind and place.
+ * Received objects that are still referenced in this thread, by kind and place, so that the same memory is not
+ * mapped for each message.
  * @type {Map<string, WeakRef<any>>}
  */
 const known = new Map();
@@ -47,7 +48,7 @@ function open(kind, place) {
 
 /** @param {string} kind */
 function classOf(kind) {
-  // A kind that only another version has.
+  // Falls back for a kind that only another version has.
   return Object.hasOwn(CLASSES, kind) ? CLASSES[kind]() : CLASSES.map();
 }
 
@@ -61,7 +62,7 @@ function isOpen(object) {
 }
 
 /**
- * The object of a place. If it cannot be opened, an object in whose place each use of it throws the reason.
+ * Returns the object for a place. If it cannot be opened, returns an object that throws the reason on each use.
  * @param {string} kind
  * @param {string} place
  */
@@ -74,7 +75,7 @@ function arrive(kind, place) {
 }
 
 /**
- * The object of a place; undefined if it cannot be opened.
+ * Returns the object for a place; undefined if it cannot be opened.
  * @param {string} kind
  * @param {string} place
  */
@@ -93,18 +94,18 @@ function arriveOrNothing(kind, place) {
 function lost(Class, error) {
   return new Proxy(Object.create(Class.prototype), {
     get(target, name) {
-      // What is looked at on the way: by `await`, by assertions, by those who print it.
+      // Properties read by `await`, by assertions, and when printing the object.
       if (typeof name === 'symbol' || name === 'then' || name === 'constructor') return target[name];
       throw error;
     },
   });
 }
 
-/** Objects without a name that were sent are kept for those who have not received them yet. */
+/** How long anonymous objects that were sent are kept for receivers that have not opened them yet. */
 const SENT_KEPT_MS = 30_000;
 let isWaiting = false;
 
-/** Lets go of what was sent long enough ago, when it is. */
+/** Schedules the release of objects that were sent long enough ago. */
 function releaseSentLater() {
   if (isWaiting) return;
   isWaiting = true;

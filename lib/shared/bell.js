@@ -1,6 +1,6 @@
 'use strict';
 
-/** Waiting, without blocking, for what other threads and processes do to a shared object. */
+/** Non-blocking waits for changes that other threads and processes make to a shared object. */
 
 const FAR_MS = 2 ** 31 - 1;
 
@@ -19,7 +19,7 @@ class KeepAlive {
   }
 }
 
-/** Calls those who look whenever the bell of an object was rung, and listens only while there are any. */
+/** Calls listeners when the bell of a shared object is rung; watches the bell only while there are listeners. */
 class Listeners {
   #open;
   /** @type {import('../native/index').BellWatcher | undefined} */
@@ -32,7 +32,7 @@ class Listeners {
     this.#open = open;
   }
 
-  /** @param {() => void} look called on later turns, also when nothing has happened */
+  /** @param {() => void} look called in later turns of the event loop, possibly without a change */
   add(look) {
     if (this.#watcher === undefined) {
       this.#watcher = this.#open();

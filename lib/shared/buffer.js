@@ -26,7 +26,7 @@ class SharedBuffer {
       max: MAX_BYTES,
       origin,
     });
-    // Without a length, one can only open what is there.
+    // Without a length, only an existing buffer can be opened.
     const missing = !(bytes > 0) && place.source.handle === undefined && place.source.create !== 0;
     if (missing) numberOption('options.byteLength', NaN, { fallback: 0, min: 1, max: MAX_BYTES, origin });
     const { SharedMemory } = addonFor('SharedBuffer');

@@ -8,7 +8,7 @@ const KIND = 'channel';
 const DEFAULT_CAPACITY = 1024;
 const DEFAULT_CAPACITY_BYTES = 1024 * 1024;
 
-/** A bounded queue for any number of senders and receivers, see types/shared.d.ts. */
+/** A bounded queue with any number of senders and receivers, see types/shared.d.ts. */
 class Channel {
   #native;
   #queue;
@@ -72,7 +72,7 @@ class Channel {
       signal,
       () => (kept === undefined ? queue.trySend(value) : queue.trySendKept(kept)),
       () => {
-        // What is sent is the value of now, whenever there is room for it.
+        // The value is copied now, no matter when there is room for it.
         if (typeof value !== 'string' && typeof value !== 'number') kept = queue.keep(value);
       },
     );

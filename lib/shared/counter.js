@@ -7,7 +7,7 @@ const source = require('./source');
 const KIND = 'counter';
 const { MAX_SAFE_INTEGER, MIN_SAFE_INTEGER } = Number;
 
-/** A whole number that threads and processes change at once, see types/shared.d.ts. */
+/** An integer that threads and processes modify atomically, see types/shared.d.ts. */
 class SharedCounter {
   #native;
   #subject;

@@ -1,14 +1,17 @@
 'use strict';
 
-/** Reads the entries that the addon's `scan` copies: the twin of `Shard::scan` in crates/core/src/table/read.rs. */
+/**
+ * Decodes the entries copied by the addon's `scan`: the counterpart of `Shard::scan` in
+ * crates/core/src/table/read.rs.
+ */
 
 const { Buffer } = require('node:buffer');
 
-/** What keys and values are: the twin of `kind` in src/shared/keys.rs. */
+/** Kinds of keys and values: the counterpart of `kind` in src/shared/keys.rs. */
 const Kind = Object.freeze({ RECORD: 0, LATIN1: 1, UTF16: 2, NUMBER: 3, BYTES: 4 });
 
 /**
- * @param {any} bytes a Buffer, with the methods under `toString`
+ * @param {any} bytes a Buffer, including the internal methods behind `toString`
  * @param {DataView} view
  * @param {number} kind
  * @param {number} at

@@ -1,13 +1,13 @@
 'use strict';
 
-/** The memory through which a shared object's native methods take and give values. */
+/** The memory through which the native methods of a shared object receive and return values. */
 
 const { Kind } = require('./entries');
 const { fromMethod } = require('./failures');
 const scratch = require('./scratch');
 const { ValueReader, ValueWriter } = require('./values');
 
-/** @typedef {{ bytes: Uint8Array, kind: number }} Kept a value's bytes, and what they are */
+/** @typedef {{ bytes: Uint8Array, kind: number }} Kept bytes of a value, and their kind */
 
 class Exchange {
   #arrayBuffer;
@@ -19,7 +19,7 @@ class Exchange {
 
   /**
    * @param {{ scratch(): any }} native
-   * @param {string} subject what errors call the object
+   * @param {string} subject name of the object in errors
    */
   constructor(native, subject) {
     this.#arrayBuffer = /** @type {ArrayBuffer} */ (native.scratch());
@@ -28,13 +28,13 @@ class Exchange {
     this.#writer = new ValueWriter(this.#arrayBuffer, scratch.WRITE_AT, scratch.END);
     this.#subject = subject;
     this.#key = new Uint8Array(this.#arrayBuffer, scratch.KEY_AT, scratch.SHORT_KEY);
-    /** What methods note, see scratch.js. */
+    /** Numbers written by methods, see scratch.js. */
     this.numbers = new Float64Array(this.#arrayBuffer, 0, scratch.READ_AT / 8);
   }
 
   /**
-   * Puts a short key of one-byte characters where the next method finds it that takes it from there. False for any other
-   * key.
+   * Writes a short key of one-byte characters to the place where the next method expects it. Returns false for any
+   * other key.
    * @param {unknown} key
    */
   putKey(key) {
@@ -56,10 +56,10 @@ class Exchange {
   }
 
   /**
-   * Gives a value that is neither a string nor a number, as a record in the memory or as bytes.
+   * Passes on a value that is neither a string nor a number, as a record in the memory or as bytes.
    * @template T
    * @param {any} value
-   * @param {(length: number) => T} give takes a record in the memory
+   * @param {(length: number) => T} give receives a record in the memory
    * @param {(bytes: Uint8Array, kind: number) => T} giveBytes
    */
   give(value, give, giveBytes) {
@@ -72,7 +72,7 @@ class Exchange {
   }
 
   /**
-   * A copy of what `give` would give.
+   * Returns a copy of what `give` would pass on.
    * @param {any} value
    * @returns {Kept}
    */
@@ -87,9 +87,9 @@ class Exchange {
   }
 
   /**
-   * The value that a method has returned.
+   * Converts the result of a method into a value.
    * @param {any} raw
-   * @param {unknown} key what the method was asked for
+   * @param {unknown} key key the method was called with
    */
   value(raw, key) {
     if (typeof raw === 'string' || typeof raw === 'number') return raw;
@@ -111,7 +111,7 @@ class Exchange {
   }
 
   /**
-   * What a method returned, unless it failed.
+   * Returns the result of a method; throws if it failed.
    * @param {any} result
    * @param {unknown} [key]
    */

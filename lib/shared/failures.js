@@ -1,11 +1,11 @@
 'use strict';
 
-/** Turns what the addon says of a failure into an error. */
+/** Converts failures reported by the addon into errors. */
 
 const { getSystemErrorName } = require('node:util');
 const { makeError } = require('../core/errors');
 
-/** Why a method returned null: the twin of `Failure` in src/shared/segment.rs. */
+/** Reasons for methods to return null: the counterpart of `Failure` in src/shared/segment.rs. */
 const METHOD_FAILURES = Object.freeze({
   1: 'FULL',
   2: 'NOT_A_NUMBER',
@@ -19,12 +19,12 @@ const METHOD_FAILURES = Object.freeze({
   10: 'NO_ELEMENT',
 });
 
-/** The longest keys. */
+/** Maximum length of keys. */
 const MAX_KEY_UNITS = 1024;
 const MAX_KEY_BYTES = 2048;
 
 const NEEDS_SHM = ' (named objects need a writable /dev/shm)';
-/** What users can do about what the system says. @type {Record<string, string>} */
+/** Hints for users, by system error. @type {Record<string, string>} */
 const HINTS = {
   EACCES: NEEDS_SHM,
   ENOENT: NEEDS_SHM,
@@ -50,9 +50,9 @@ const BY_CODE = {
 };
 
 /**
- * The error for one thrown by the addon, whose message begins with a code and an errno.
+ * Returns the error for one thrown by the addon, whose message starts with a code and an errno.
  * @param {any} error
- * @param {string} subject what it is about, to be named in the message
+ * @param {string} subject name of the object, for the message
  * @param {Function} [origin]
  * @returns {Error}
  */
@@ -74,7 +74,7 @@ function fromAddon(error, subject, origin) {
 }
 
 /**
- * Runs a call of the addon.
+ * Calls the addon, and converts its errors.
  * @template T
  * @param {string} subject
  * @param {Function} origin
@@ -90,7 +90,7 @@ function guarded(subject, origin, call) {
 }
 
 /**
- * The error for a method that returned null.
+ * Returns the error for a method that returned null.
  * @param {number} failure
  * @param {string} subject
  * @param {unknown} key

@@ -7,7 +7,7 @@ const source = require('./source');
 const KIND = 'histo';
 const { MAX_SAFE_INTEGER } = Number;
 
-/** A histogram that threads and processes record into at once, see types/shared.d.ts. */
+/** A histogram that threads and processes record into concurrently, see types/shared.d.ts. */
 class SharedHistogram {
   #native;
   #subject;

@@ -1,6 +1,6 @@
 'use strict';
 
-/** Data in memory that threads and processes share: wiring only. */
+/** Exports of shared data structures. */
 
 module.exports.Channel = require('./channel').Channel;
 module.exports.RateLimiter = require('./limiter').RateLimiter;

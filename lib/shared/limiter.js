@@ -7,12 +7,12 @@ const source = require('./source');
 
 const KIND = 'limiter';
 const MAX_LIMIT = 1e9;
-/** What the counts of a sliding window have room for. */
+/** Maxima of the packed counters of a sliding window. */
 const MAX_WINDOW_LIMIT = 2 ** 20 - 1;
 const MAX_WINDOW_MS = 2 ** 33;
 const DEFAULT_MAX_KEYS = 10_000;
 
-/** Limits how often something happens, in all threads and processes together; see types/shared.d.ts. */
+/** A rate limiter shared by all threads and processes, see types/shared.d.ts. */
 class RateLimiter {
   #native;
   #subject;
@@ -122,7 +122,7 @@ function readOptions(options, place, origin) {
     throw makeError('ERR_INVALID_ARG_VALUE', ['options.algorithm', algorithm, reason], origin);
   }
   const slides = algorithm === 'sliding-window';
-  // Those that can only be opened have their rules already.
+  // Existing limiters keep their rules, so these options are not required for opening one.
   const opens = place.source.handle !== undefined || place.source.create === 0;
   const number = (/** @type {string} */ name, /** @type {number} */ max, /** @type {number} */ fallback) => {
     const value = given[name] === undefined && opens ? 1 : (given[name] ?? fallback);

@@ -17,7 +17,7 @@ const DEFAULT_CAPACITY_BYTES = 16 * 1024 * 1024;
 const MIN_CAPACITY_BYTES = 64 * 1024;
 const MAX_CAPACITY_BYTES = 2 ** 38;
 const MAX_SHARDS = 1024;
-/** A shard of less may have no room for an entry beside its lists. */
+/** A smaller shard may have no room for an entry beside its lists. */
 const MIN_SHARD_BYTES = 4096;
 const DEFAULT_ENTRY_BYTES = 128;
 const MAX_TTL_MS = 2 ** 40;
@@ -37,7 +37,7 @@ class SharedMap {
   #set;
   #setShort;
   #listeners;
-  /** The memory's own number, once it is needed. @type {string | undefined} */
+  /** Identity of the memory, determined on first use. @type {string | undefined} */
   #identity;
 
   /**
@@ -175,7 +175,7 @@ class SharedMap {
     let raw = this.#get(key);
     if (raw !== undefined) return this.#exchange.value(raw, key);
     const value = compute(key);
-    // Between being refused and looking, the other's entry may have gone.
+    // The competing entry may be removed between the refused store and the read.
     while (!this.#store(key, value, expires, 0)) {
       raw = this.#get(key);
       if (raw !== undefined) return this.#exchange.value(raw, key);
@@ -197,7 +197,7 @@ class SharedMap {
   }
 
   /**
-   * The value that was stored; undefined when another change came first.
+   * Returns the value that was stored; undefined if another change came first.
    * @param {Key} key
    * @param {(value: any) => any} change
    * @param {number} expires
@@ -246,7 +246,7 @@ class SharedMap {
       const memory = isApart ? next : this.#exchange.arrayBuffer;
       const read = (/** @type {number} */ start, /** @type {number} */ length) =>
         this.#exchange.readRecord(start, length, isApart ? next : undefined);
-      // All at once: what is in the memory changes with the next call.
+      // All at once, since the next call overwrites the memory.
       yield* readEntries(memory, isApart ? 0 : scratch.READ_AT, this.#numbers[scratch.LENGTH], read);
       bucket = isApart ? bucket + 1 : next;
     }
@@ -306,7 +306,7 @@ class SharedMap {
   }
 
   /**
-   * @param {Key | undefined} key undefined: all
+   * @param {Key | undefined} key undefined for all keys
    * @param {Function} origin
    */
   #checkNotUpdating(key, origin) {
@@ -314,7 +314,7 @@ class SharedMap {
   }
 
   /**
-   * Stores any value. False when the version is not the one asked for.
+   * Stores any value. Returns false if the current version is not the expected one.
    * @param {Key} key
    * @param {any} value
    * @param {number | undefined} expires

@@ -1,6 +1,6 @@
 'use strict';
 
-/** What channels and topics have in common. */
+/** Common part of channels and topics. */
 
 const { Exchange } = require('./exchange');
 const { guarded } = require('./failures');
@@ -8,13 +8,13 @@ const { KeepAlive, Listeners } = require('./bell');
 const { makeError } = require('../core/errors');
 const source = require('./source');
 
-/** Which bell of a queue. */
+/** The bells of a queue. */
 const RECORDS = 0;
 const ROOM = 1;
-/** Blocking calls look up so often, so that a thread that is being terminated ends. */
+/** Slice of a blocking wait, in milliseconds, so that a thread that is being terminated ends. */
 const SLICE_MS = 20;
 
-/** Those who wait for one bell of a queue. */
+/** The waiters for one bell of a queue, in order. */
 class Line {
   #listeners;
   /** @type {Set<() => boolean>} */
@@ -30,7 +30,7 @@ class Line {
     return this.#looks.size === 0;
   }
 
-  /** @param {() => boolean} look whether there is nothing left to wait for; then it has left */
+  /** @param {() => boolean} look tries to proceed; if it returns true, it has left the line */
   join(look) {
     this.#listeners.add(this.#serve);
     this.#looks.add(look);
@@ -42,13 +42,13 @@ class Line {
     if (this.isEmpty) this.#listeners.delete(this.#serve);
   }
 
-  /** Lets them look, up to the first who has to wait on. */
+  /** Lets waiters try, up to the first one that has to keep waiting. */
   serve() {
     for (const look of this.#looks) if (!look()) return;
   }
 }
 
-/** A native queue, its values and its waits. */
+/** A native queue with its values and waits. */
 class Queue {
   #native;
   #exchange;
@@ -74,7 +74,7 @@ class Queue {
   }
 
   /**
-   * Whether there was room.
+   * Sends a value. Returns false if there was no room.
    * @param {any} value
    * @returns {boolean}
    */
@@ -92,7 +92,7 @@ class Queue {
   }
 
   /**
-   * A copy of a value, for `trySendKept` at a time when the value may have changed.
+   * Returns a copy of a value, for `trySendKept` at a time when the value may have changed.
    * @param {any} value
    */
   keep(value) {
@@ -100,7 +100,7 @@ class Queue {
   }
 
   /**
-   * Whether there was room.
+   * Sends a copy made by `keep`. Returns false if there was no room.
    * @param {import('./exchange').Kept} kept
    * @returns {boolean}
    */
@@ -115,7 +115,7 @@ class Queue {
   }
 
   /**
-   * Calls `attempt` until it gives something, blocking in between.
+   * Calls `attempt` until it has a result, blocking in between.
    * @template T
    * @param {number} bell
    * @param {number} timeoutMs
@@ -138,7 +138,7 @@ class Queue {
   }
 
   /**
-   * Calls `attempt` until it gives something, now and whenever the bell was rung. Whoever came earlier goes first.
+   * Calls `attempt` until it has a result, now and whenever the bell is rung, after all earlier waiters.
    * @template T
    * @param {number} bell
    * @param {AbortSignal | undefined} signal
@@ -177,12 +177,12 @@ class Queue {
       line.join(look);
       if (this.#waits++ === 0) this.#alive.hold();
       signal?.addEventListener('abort', abort, { once: true });
-      // What came between the first look and listening was rung for before anybody listened.
+      // The bell may have been rung between the first attempt and the start of listening.
       setImmediate(() => line.serve());
     });
   }
 
-  /** No more values. */
+  /** Ends the queue: no more values can be sent. */
   end() {
     this.guarded(() => this.#native.end());
     this.#notify();

@@ -1,6 +1,6 @@
 'use strict';
 
-/** Indices of the numbers at the start of a scratch memory: the twin of `Number` in src/shared/segment.rs. */
+/** Indices of the numbers at the start of a scratch memory: the counterpart of `Number` in src/shared/segment.rs. */
 const LENGTH = 0;
 const VERSION = 1;
 const FAILURE = 2;
@@ -8,12 +8,12 @@ const EXTRA = 3;
 const KIND = 4;
 const KEY_LENGTH = 5;
 
-/** Where the bytes begin that methods write, then those that JavaScript writes, and where they end. */
+/** Start of the bytes written by methods, start of those written by JavaScript, and their end. */
 const READ_AT = 64;
 const BYTES = 64 * 1024;
 const WRITE_AT = READ_AT + BYTES;
 const END = WRITE_AT + BYTES;
-/** Then a short key, of so many characters at most. */
+/** A short key follows, of at most this many characters. */
 const KEY_AT = END;
 const SHORT_KEY = 32;
 

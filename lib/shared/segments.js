@@ -1,6 +1,6 @@
 'use strict';
 
-/** The named segments themselves: what there is, and how it goes. */
+/** Named segments: listing and removal. */
 
 const { guarded } = require('./failures');
 const { addonFor, named } = require('./source');
@@ -40,7 +40,7 @@ function unlink(name, options) {
   return guarded(name, unlink, () => addon.unlinkSegment(name, source.ofProcess === true));
 }
 
-/** Removes a segment that nobody has open. Whether it is gone. @param {string} name */
+/** Removes a segment that no process has open. Returns whether it was removed. @param {string} name */
 function unlinkUnused(name) {
   const addon = addonFor('shared.unlink');
   return guarded(name, unlinkUnused, () => addon.unlinkUnusedSegment(name));

@@ -1,6 +1,6 @@
 'use strict';
 
-/** Where shared objects are found: the options that all of them have in common, and their handles. */
+/** How shared objects are opened: the options common to all of them, and their handles. */
 
 const { requireAddon } = require('../core/addon');
 const { makeError } = require('../core/errors');
@@ -12,18 +12,18 @@ const { releaseSentLater } = require('./arrivals');
  * @typedef {{ create?: boolean | 'exclusive', scope?: 'host' | 'process' }} OpenOptions
  */
 
-/** Before the handle of the segment, what it holds. */
+/** Prefix of a handle, which has the kind of object before the handle of the segment. */
 const HANDLE = /^manycore:([a-z]+):(.+)$/s;
 const NAME = /^[A-Za-z0-9_\-:@][A-Za-z0-9._\-:@]*$/;
 const MAX_NAME_LENGTH = 200;
-/** What makes an object's handle. */
+/** Key of the method that returns an object's handle. */
 const kHandleOf = Symbol('handleOf');
 
-/** Given to constructors by `open` and `from`. */
+/** Location of a segment, passed to constructors by `open` and `from`. */
 class Place {
   /**
    * @param {SegmentSource} source
-   * @param {string} subject what errors call it
+   * @param {string} subject name of the object in errors
    */
   constructor(source, subject) {
     this.source = source;
@@ -32,11 +32,11 @@ class Place {
 }
 
 /**
- * The place of a name.
+ * Returns the place for a name.
  * @param {unknown} name
  * @param {any} options
  * @param {Function} origin
- * @param {string} [argument] which says the name
+ * @param {string} [argument] argument that holds the name, for errors
  */
 function named(name, options, origin, argument = 'name') {
   if (typeof name !== 'string') throw makeError('ERR_INVALID_ARG_TYPE', [argument, 'a string', name], origin);
@@ -60,7 +60,7 @@ function named(name, options, origin, argument = 'name') {
 }
 
 /**
- * The place of a handle, or of an object that has one.
+ * Returns the place for a handle, or for an object that has one.
  * @param {unknown} handle
  * @param {string} kind
  * @param {Function} origin
@@ -77,11 +77,11 @@ function handed(handle, kind, origin) {
   return new Place({ handle: match[2] }, text);
 }
 
-/** The place of an object without a name. */
+/** The place of an anonymous object. */
 const NOWHERE = new Place({}, 'anonymous');
 
 /**
- * The text of a handle, whatever has it: an object, or its stand-in.
+ * Returns the text of a handle given as such, as an object, or as a stand-in.
  * @param {unknown} handle
  */
 function textOf(handle) {
@@ -92,7 +92,10 @@ function textOf(handle) {
     : `manycore:${standIn.kind}:${standIn.place}`;
 }
 
-/** One getter for all objects: with one each, V8 would give each object a shape of its own, and its methods would be slow. */
+/**
+ * One getter for all objects: with separate ones, each object would get a hidden class of its own, which makes its
+ * methods slow.
+ */
 const HANDLE_PROPERTY = {
   configurable: true,
   /** @this {any} */
@@ -102,7 +105,7 @@ const HANDLE_PROPERTY = {
 };
 
 /**
- * Gives an object its handle, and lets it travel.
+ * Defines the handle of an object, and lets the object travel by reference.
  * @param {object} object
  * @param {string} kind
  * @param {(form: 'handle' | 'travelHandle') => string} handleOf
@@ -129,7 +132,7 @@ function checkOptions(options, origin) {
 }
 
 /**
- * A number of the options.
+ * Validates a number among the options.
  * @param {string} name
  * @param {unknown} value
  * @param {{ fallback: number, min: number, max: number, integer?: boolean, origin: Function }} rules
@@ -147,7 +150,7 @@ function numberOption(name, value, { fallback, min, max, integer = true, origin 
 }
 
 /**
- * The version that an entry or element must have.
+ * Validates the expected version of an entry or element.
  * @param {unknown} version
  * @param {Function} origin
  */

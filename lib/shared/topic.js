@@ -9,7 +9,7 @@ const source = require('./source');
 const KIND = 'topic';
 const DEFAULT_CAPACITY_BYTES = 1024 * 1024;
 
-/** Values for everybody who subscribes, see types/shared.d.ts. */
+/** Broadcasts values to all subscribers, see types/shared.d.ts. */
 class Topic {
   #native;
   #queue;
@@ -84,7 +84,7 @@ class Topic {
   }
 }
 
-/** A place in a topic. */
+/** A subscriber's position in a topic. */
 class Subscription {
   #native;
   #queue;

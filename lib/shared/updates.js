@@ -1,8 +1,8 @@
 'use strict';
 
 /**
- * The updates whose functions run in this thread just now. What such a function itself does to what it updates would have
- * it called again, for ever, by whichever object of the same memory it does so.
+ * Updates whose functions are running in this thread. If such a function modified what it updates, through
+ * whichever object attached to the same memory, the update would be retried forever.
  */
 
 const { Buffer } = require('node:buffer');
@@ -10,13 +10,13 @@ const { makeError } = require('../core/errors');
 
 /** @typedef {import('./map').Key} Key */
 
-/** So often in a row an update is overtaken before it gives up. */
+/** Number of times in a row that an update may be overtaken before it gives up. */
 const MOST_TRIES = 10_000;
-/** Where they are, by the memory's own number, and at which key or index; the innermost is last. */
+/** Running updates: identity of the memory, and key or index; the innermost is last. */
 const running = /** @type {{ memory: string, key: Key }[]} */ ([]);
 
 /**
- * The value that the function of an update makes.
+ * Calls the function of an update and returns the new value.
  * @param {string} memory
  * @param {Key} key
  * @param {(value: any) => any} change
@@ -32,11 +32,11 @@ function changed(memory, key, change, value) {
 }
 
 /**
- * Tries until there is an outcome.
+ * Retries until there is a result.
  * @template T
- * @param {string} subject what errors call the object
+ * @param {string} subject name of the object in errors
  * @param {Function} origin
- * @param {() => T | undefined} attempt undefined when another was faster
+ * @param {() => T | undefined} attempt returns undefined if another change came first
  * @returns {T}
  */
 function untilDone(subject, origin, attempt) {
@@ -48,10 +48,11 @@ function untilDone(subject, origin, attempt) {
 }
 
 /**
- * Refuses what the function of an update does to the very thing that it updates. Worth a call only while some run.
+ * Throws if a running update's function would modify what is being updated. Only needs to be called while there are
+ * running updates.
  * @param {string} memory
- * @param {string} name of the argument
- * @param {Key | undefined} key undefined: all of them
+ * @param {string} name name of the argument
+ * @param {Key | undefined} key undefined for all of them
  * @param {Function} origin
  */
 function checkNotRunning(memory, name, key, origin) {

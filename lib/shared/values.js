@@ -1,8 +1,8 @@
 'use strict';
 
 /**
- * Values as records of the link's codec, each of which stands by itself: objects carry the names of their
- * properties, so any thread or process can read what any other wrote.
+ * Values as self-contained records of the link's codec: objects include their property names, so that any thread or
+ * process can read what any other has written.
  */
 
 const { Decoder, CORRUPT } = require('../link/decoder');
@@ -12,7 +12,7 @@ const { ShapeTable } = require('../link/shapes');
 const { UNSUPPORTED } = require('../link/unsupported');
 const { makeError } = require('../core/errors');
 
-/** A table that has no room for shapes: objects are written with their names. */
+/** A full shape table: objects are written with their names. */
 class NoShapes extends ShapeTable {
   /** @override */
   get isFull() {
@@ -28,7 +28,7 @@ class ValueWriter {
   #isBusy = false;
 
   /**
-   * @param {ArrayBuffer} arrayBuffer where records go that fit
+   * @param {ArrayBuffer} arrayBuffer memory for records that fit
    * @param {number} start
    * @param {number} limit
    */
@@ -39,14 +39,14 @@ class ValueWriter {
   }
 
   /**
-   * Encodes a value and hands it over: its length when it is in the memory, else its bytes.
+   * Encodes a value and passes it on: its length if it is in the memory, else its bytes.
    * @template T
    * @param {any} value
    * @param {(length: number, bytes: Uint8Array | null) => T} hand
    * @returns {T}
    */
   write(value, hand) {
-    // A getter of the value may store another one meanwhile.
+    // A getter of the value may store another value meanwhile.
     if (this.#isBusy) return this.#writeApart(value, hand);
     const encoder = this.#encoder;
     this.#isBusy = true;
@@ -79,7 +79,7 @@ class ValueReader {
   #memory;
   #decoder;
 
-  /** @param {ArrayBuffer} arrayBuffer where most records are read from */
+  /** @param {ArrayBuffer} arrayBuffer memory that most records are read from */
   constructor(arrayBuffer) {
     this.#memory = memoryOf(arrayBuffer);
     this.#decoder = new Decoder(this.#memory);
@@ -89,7 +89,7 @@ class ValueReader {
    * Decodes a record.
    * @param {number} start
    * @param {number} length
-   * @param {ArrayBuffer} [elsewhere] where it is, if not in the usual memory
+   * @param {ArrayBuffer} [elsewhere] memory of the record, if not the usual one
    */
   read(start, length, elsewhere) {
     if (elsewhere === undefined) return this.#read(start, length);
@@ -122,7 +122,7 @@ function newEncoder() {
 }
 
 /**
- * @param {Encoder} encoder with a record begun
+ * @param {Encoder} encoder an encoder with a started record
  * @param {any} value
  */
 function encode(encoder, value) {
@@ -130,7 +130,7 @@ function encode(encoder, value) {
     return encoder.encode(value);
   } catch (error) {
     if (error !== UNSUPPORTED) throw error;
-    // Throws what Node throws for what cannot be cloned at all.
+    // Throws Node's error if the value cannot be cloned at all.
     structuredClone(value);
     throw makeError('ERR_INVALID_ARG_VALUE', ['value', value, 'cannot be kept in shared memory'], encode);
   }

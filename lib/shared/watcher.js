@@ -3,7 +3,7 @@
 const { EventEmitter } = require('node:events');
 const { KeepAlive } = require('./bell');
 
-/** Tells of the changes of one key, see types/shared.d.ts. */
+/** Emits the changes of one key, see types/shared.d.ts. */
 class MapWatcher extends EventEmitter {
   #map;
   #key;

@@ -1,6 +1,6 @@
 'use strict';
 
-/* The pools that are compared, behind the two calls that the comparison makes. Each runs in a process of its own. */
+/* The pools under comparison, behind a common interface. Each runs in a process of its own. */
 
 const path = require('node:path');
 const { once } = require('node:events');
@@ -15,20 +15,20 @@ const OTHERS = path.join(__dirname, 'others.js');
  * @typedef {object} Contender a pool under test
  * @property {(task: any) => Promise<any>} run
  * @property {(task: any) => any} [runSync]
- * @property {(rounds: number, count: number) => Promise<void>} [spinAll] runs all of many tasks, without a pool
+ * @property {(rounds: number, count: number) => Promise<void>} [spinAll] runs all tasks, without a pool
  */
 
 /**
  * @typedef {object} Settings
- * @property {'add' | 'echo' | 'spin'} name of the task
+ * @property {'add' | 'echo' | 'spin'} name name of the task
  * @property {number} workers
- * @property {boolean} isWarm whether workers may be started before the pool is
- * @property {boolean} hasProcesses whether workers are to be processes, where a library can have that
- * @property {() => void} whenLoaded called right before the pool is made
+ * @property {boolean} isWarm whether workers may be started before the pool is created
+ * @property {boolean} hasProcesses whether workers are processes, for libraries that support it
+ * @property {() => void} whenLoaded called right before the pool is created
  */
 
 /**
- * Where a library is, seen from the folder in which the comparison was started; null when it is not installed.
+ * Resolves a library from the current folder; null if it is not installed.
  * @param {string} name
  * @param {string} [folder]
  */
@@ -94,7 +94,7 @@ const CONTENDERS = {
     return { run: async (task) => runSync(task), runSync };
   },
 
-  /** What the processors can do at most. */
+  /** Upper bound: plain threads without a pool. */
   async threads({ workers }) {
     const all = Array.from({ length: workers }, () => new Worker(OTHERS));
     return {

@@ -1,8 +1,8 @@
 'use strict';
 
 /*
- * The worker of what needs a program of its own: workerpool, synckit, and two threads without a pool. Which, and
- * where its library is, the environment tells.
+ * Worker program for contenders that need one: workerpool, synckit, and plain threads without a pool. The
+ * environment says which one, and where its library is.
  */
 
 const tasks = require('./tasks');

@@ -1,7 +1,7 @@
 'use strict';
 
 /*
- * One measurement, in a process of its own: prints its figures as JSON.
+ * Runs one measurement in a process of its own and prints its figures as JSON.
  *
  *   node program.js CONTENDER SCENARIO ROUNDS
  */
