@@ -135,6 +135,56 @@ describe('driver', () => {
     const measure = () => Promise.reject(new Error('broken'));
     await assert.rejects(runFake([], { measure }), /broken/);
   });
+
+  /** Opens for all contenders but c, and notes all that happens. */
+  function opening({ fails, closeFails } = {}) {
+    const steps = [];
+    const note = async (step) => {
+      steps.push(step);
+      if (step === fails) throw new Error('broken');
+    };
+    const close = (name) => async () => {
+      steps.push(`close ${name}`);
+      if (closeFails) throw new Error(`${name} stays`);
+    };
+    return {
+      steps,
+      open: async (contender, scenario) => {
+        const name = scenario.name + contender.name;
+        await note(`open ${name}`);
+        return contender.name === 'c' ? undefined : { name, close: close(name) };
+      },
+      measure: async (contender, scenario, options, opened) => {
+        await note(opened === undefined ? '-' : opened.name);
+        return { rate: 1 };
+      },
+    };
+  }
+
+  test('what is opened for a contender stays for all rounds of a scenario, and is closed then', async () => {
+    const { steps, ...overrides } = opening();
+    await runFake(['--rounds', '1'], overrides);
+    const scenario = (x) =>
+      `open ${x}a,open ${x}b,open ${x}c,${x}a,${x}b,-,${x}a,${x}b,-,close ${x}a,close ${x}b`;
+    assert.equal(steps.join(), `${scenario('x')},${scenario('y')}`);
+  });
+
+  test('what is opened is closed when another cannot be opened, or a measurement fails', async () => {
+    for (const [fails, expected] of [
+      ['open xb', 'open xa,open xb,close xa'],
+      ['xb', 'open xa,open xb,open xc,xa,xb,close xa,close xb'],
+    ]) {
+      const { steps, ...overrides } = opening({ fails });
+      await assert.rejects(runFake([], overrides), /broken/);
+      assert.equal(steps.join(), expected);
+    }
+  });
+
+  test('all are closed although one cannot be, and that fails the run', async () => {
+    const { steps, ...overrides } = opening({ closeFails: true });
+    await assert.rejects(runFake(['--rounds', '1'], overrides), /xa stays/);
+    assert.deepEqual(steps.slice(-2), ['close xa', 'close xb']);
+  });
 });
 
 describe('connections', () => {
@@ -164,6 +214,28 @@ describe('connections', () => {
     assert.deepEqual(names('--curve', 'workers').slice(-2), ['16 workers', '64 workers']);
     assert.deepEqual(names('--rate', '100', '--ipc', '1').slice(-2), ['close + ipc', 'paced + ipc']);
     assert.throws(() => names('--curve', 'cores'), /there are workers, listeners/);
+  });
+
+  test('a server that is kept is warm when it is opened, and gone when it is closed', async (t) => {
+    const options = driver.readOptions(connections, ['--workers', '2', '--warm', '1', '--duration', '1']);
+    const [contender] = connections.contenders(options).filter(({ name }) => name === 'manycore');
+    // Paced: without wrk, which not every machine has.
+    const scenario = { name: 'kept', rate: 100, kept: true };
+    const opened = await connections.open(contender, scenario, options);
+    const { server } = opened;
+    t.after(() => server.stop());
+    assert.ok(Math.min(...(await server.counts())) >= 1);
+    const before = await server.counts();
+    const first = await connections.measure(contender, scenario, options, opened);
+    const second = await connections.measure(contender, scenario, options, opened);
+    assert.deepEqual([first.errors, second.errors], [0, 0]);
+    const sum = (counts) => counts.reduce((total, count) => total + count, 0);
+    assert.equal(sum(await server.counts()) - sum(before), 200);
+    await opened.close();
+    for (const pid of [server.primary, ...server.workers]) {
+      assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' });
+    }
+    assert.equal(await connections.open(contender, { name: 'fresh', rate: 100 }, options), undefined);
   });
 
   test('a server that cannot start is an error', async () => {

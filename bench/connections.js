@@ -85,21 +85,21 @@ async function findPm2() {
  * @param {import('./lib/driver').Contender} contender
  * @param {import('./lib/driver').Options} options
  * @param {Record<string, string | undefined>} env
- * @returns {Promise<{ server: Server, stop: () => Promise<void> }>}
+ * @returns {Promise<{ server: Server, close: () => Promise<void> }>}
  */
 async function start({ args, folder, listen }, { node, workers }, env) {
   if (folder === undefined) {
     const server = await Server.start(node, [PROGRAM, ...args, String(workers), listen ?? ''], env);
-    return { server, stop: () => server.stop() };
+    return { server, close: () => server.stop() };
   }
   const home = fs.mkdtempSync(path.join(os.tmpdir(), 'manycore-pm2-'));
-  const stop = () => fs.promises.rm(home, { recursive: true, force: true });
+  const remove = () => fs.promises.rm(home, { recursive: true, force: true });
   try {
     const program = [PM2_PROGRAM, folder, String(workers)];
     const server = await Server.start(node, program, { ...env, PM2_HOME: home, PM2_SILENT: 'true' });
-    return { server, stop: () => server.stop().finally(stop) };
+    return { server, close: () => server.stop().finally(remove) };
   } catch (error) {
-    await stop();
+    await remove();
     throw error;
   }
 }
@@ -110,11 +110,16 @@ const CURVES = { workers: [1, 2, 4, 16, 64], listeners: [1, 4, 16, 64, 256] };
 /** @param {import('./lib/driver').Options} options */
 function scenarios({ rate, ipc, curve }) {
   if (curve) {
-    return CURVES[curve].map((count) => ({ name: `${count} ${curve}`, close: true, [curve]: count }));
+    return CURVES[curve].map((count) => ({
+      name: `${count} ${curve}`,
+      close: true,
+      kept: true,
+      [curve]: count,
+    }));
   }
   const all = [
     { name: 'close', close: true },
-    { name: 'keep-alive', close: false },
+    { name: 'keep-alive', close: false, kept: true },
     ...(rate ? [{ name: 'paced', rate }] : []),
   ];
   const loads = all.filter(({ name }) => name !== 'keep-alive');
@@ -122,43 +127,68 @@ function scenarios({ rate, ipc, curve }) {
 }
 
 /**
+ * Starts a server and loads it until all its workers are warm.
  * @param {import('./lib/driver').Contender} contender
  * @param {import('./lib/driver').Scenario} scenario
  * @param {import('./lib/driver').Options} options
  */
-async function measure(contender, scenario, options) {
+async function startWarm(contender, scenario, options) {
   const sizes = { ...options, ...scenario };
-  const { server, stop } = await start(contender, sizes, {
+  const started = await start(contender, sizes, {
     NODE_CLUSTER_SCHED_POLICY: contender.policy,
     BENCH_LISTENERS: String(sizes.listeners),
     BENCH_IPC: scenario.ipc ? '1' : undefined,
   });
   try {
-    const { port } = server;
-    const { connections, threads } = options;
-    const load = (/** @type {number} */ durationS) =>
-      scenario.rate
-        ? paced({ port, rate: scenario.rate, durationS })
-        : wrk({ port, connections, threads, durationS, close: scenario.close });
-    const start = performance.now();
-    do await load(options.warmup);
-    while (
-      Math.min(...(await server.counts())) < options.warm &&
-      performance.now() - start < options.warm * WARM_LIMIT_MS_EACH
-    );
+    const limitMs = performance.now() + options.warm * WARM_LIMIT_MS_EACH;
+    do await load(started.server, scenario, options, options.warmup);
+    while (Math.min(...(await started.server.counts())) < options.warm && performance.now() < limitMs);
+    return started;
+  } catch (error) {
+    await started.close();
+    throw error;
+  }
+}
+
+/**
+ * @param {Server} server
+ * @param {import('./lib/driver').Scenario} scenario
+ * @param {import('./lib/driver').Options} options
+ * @param {number} durationS
+ * @returns {Promise<import('./lib/wrk').Load & { lateMs?: number }>}
+ */
+function load({ port }, { rate, close }, { connections, threads }, durationS) {
+  if (rate) return paced({ port, rate, durationS });
+  return wrk({ port, connections, threads, durationS, close });
+}
+
+/**
+ * A server that stays for all rounds. How fast a process is that answers on kept connections differs by some percent
+ * from start to start, by what V8 has compiled; and the more workers there are, the longer the warm-up takes.
+ * @type {NonNullable<import('./lib/driver').Benchmark['open']>}
+ */
+async function open(contender, scenario, options) {
+  return scenario.kept ? startWarm(contender, scenario, options) : undefined;
+}
+
+/** @type {import('./lib/driver').Benchmark['measure']} */
+async function measure(contender, scenario, options, opened) {
+  const { server, close } = opened ?? (await startWarm(contender, scenario, options));
+  try {
     const [cpuBefore, countsBefore] = [server.cpu(), await server.counts()];
-    /** @type {import('./lib/wrk').Load & { lateMs?: number }} */
-    const result = await load(options.duration);
+    const result = await load(server, scenario, options, options.duration);
     const [cpuAfter, countsAfter] = [server.cpu(), await server.counts()];
     if (result.lateMs !== undefined && result.lateMs > LATE_MS) {
       console.error(
         `The client was up to ${Math.round(result.lateMs)} ms behind: the rate is too high for it.`,
       );
     }
-    const counts = countsAfter.map((count, index) => count - countsBefore[index]);
+    const counts = countsAfter.map((/** @type {number} */ count, /** @type {number} */ index) => {
+      return count - countsBefore[index];
+    });
     return figures(result, cpuBefore, cpuAfter, counts);
   } finally {
-    await stop();
+    if (opened === undefined) await close();
   }
 }
 
@@ -222,6 +252,7 @@ const benchmark = {
   prepare,
   scenarios,
   contenders,
+  open,
   measure,
 };
 

@@ -10,7 +10,8 @@ const { describeScenario, grouped, summarizeScenario } = require('./report');
 
 /*
  * Runs a benchmark: named contenders in alternating rounds (A B C, A B C, ...) of one session, so that whatever
- * changes on the machine meanwhile meets them all alike. The first round warms up and is dropped.
+ * changes on the machine meanwhile meets them all alike. The first round warms up and is dropped. What a benchmark
+ * opens for a contender stays for all its rounds in a scenario.
  */
 
 const RESULTS = path.join(__dirname, '..', 'results');
@@ -24,6 +25,7 @@ const ENOUGH_ROUNDS = 5;
  * @typedef {{ name: string, metrics?: readonly Metric[], contenders?: readonly string[], peer?: string,
  *   [detail: string]: any }} Scenario with metrics, contenders or a peer of its own, if need be
  * @typedef {Record<string, any> & { node: string, rounds: number }} Options
+ * @typedef {{ close: () => Promise<void>, [detail: string]: any }} Opened
  * @typedef {object} Benchmark
  * @property {string} name
  * @property {string} title
@@ -32,7 +34,10 @@ const ENOUGH_ROUNDS = 5;
  * @property {Record<string, { help: string, default: string, parse: (text: string) => any }>} options
  * @property {(options: Options) => Scenario[]} scenarios
  * @property {(options: Options) => Contender[]} contenders
- * @property {(contender: Contender, scenario: Scenario, options: Options) => Promise<Sample>} measure
+ * @property {(contender: Contender, scenario: Scenario, options: Options, opened?: Opened) => Promise<Sample>} measure
+ * @property {(contender: Contender, scenario: Scenario, options: Options) => Promise<Opened | undefined>} [open]
+ *   starts what a contender needs in all rounds of a scenario, and is not to use the machine while others are measured;
+ *   `close` ends it after the last round, or when the scenario fails
  * @property {(options: Options) => void | Promise<void>} [prepare] throws a UsageError when a tool is missing
  */
 
@@ -195,17 +200,36 @@ async function run(benchmark, options) {
 async function alternate(benchmark, scenario, contenders, options) {
   /** @type {import('./report').Samples} */
   const samples = new Map(contenders.map((contender) => [contender.name, []]));
+  /** @type {Map<string, Opened | undefined>} */
+  const opened = new Map();
   const [shown] = benchmark.metrics;
-  for (let round = 0; round <= options.rounds; round++) {
+  try {
     for (const contender of contenders) {
-      const sample = await benchmark.measure(contender, scenario, options);
-      if (round > 0) samples.get(contender.name)?.push(sample);
-      const name = round === 0 ? 'warm-up' : `round ${round}`;
-      const figure = grouped(sample[shown.key], shown.digits);
-      console.error(`${scenario.name}, ${name}: ${contender.name} ${figure} ${shown.label}`);
+      opened.set(contender.name, await benchmark.open?.(contender, scenario, options));
     }
+    for (let round = 0; round <= options.rounds; round++) {
+      for (const contender of contenders) {
+        const sample = await benchmark.measure(contender, scenario, options, opened.get(contender.name));
+        if (round > 0) samples.get(contender.name)?.push(sample);
+        const name = round === 0 ? 'warm-up' : `round ${round}`;
+        const figure = grouped(sample[shown.key], shown.digits);
+        console.error(`${scenario.name}, ${name}: ${contender.name} ${figure} ${shown.label}`);
+      }
+    }
+  } finally {
+    await closeAll([...opened.values()]);
   }
   return samples;
+}
+
+/**
+ * Closes all of them, also when one cannot be closed; that fails afterwards.
+ * @param {(Opened | undefined)[]} opened
+ */
+async function closeAll(opened) {
+  const closed = await Promise.allSettled(opened.map((each) => each?.close()));
+  const failed = closed.find(({ status }) => status === 'rejected');
+  if (failed) throw /** @type {PromiseRejectedResult} */ (failed).reason;
 }
 
 module.exports.UsageError = UsageError;

@@ -11,14 +11,14 @@ module.exports.sections = [
     title: 'Cluster: connections',
     text:
       'A clustered "Hello!" server under wrk, with a new connection for each request (`close`) and with connections ' +
-      'that stay (`keep-alive`). PM2’s cluster mode is node:cluster with its round-robin and what PM2 adds to a worker. ' +
+      'that stay (`keep-alive`; there each server stays for all rounds, too). PM2’s cluster mode is node:cluster with its round-robin and what PM2 adds to a worker. ' +
       'Paced connections are a thousand a second, alone and beside workers that report 20,000 numbers ten times a second.',
     steps: [
       {
         benchmark: 'connections',
         args: [
           '--scenarios',
-          'close,keep-alive',
+          'close',
           '--duration',
           '2',
           '--contenders',
@@ -54,6 +54,21 @@ module.exports.sections = [
           'node rr,manycore',
         ],
         quick: ['--duration', '1'],
+      },
+      {
+        benchmark: 'connections',
+        args: [
+          '--scenarios',
+          'keep-alive',
+          '--rounds',
+          '15',
+          '--duration',
+          '1',
+          '--warm',
+          '20000',
+          '--contenders',
+          'node rr,node none,pm2,manycore,manycore rr',
+        ],
       },
     ],
     headlines: [
@@ -99,6 +114,7 @@ module.exports.sections = [
       },
       {
         what: 'requests per second on kept connections',
+        step: 3,
         scenario: 'keep-alive',
         contender: 'manycore',
         peer: 'node rr',
@@ -152,7 +168,7 @@ module.exports.sections = [
         contenders: ['node rr', 'manycore', 'manycore rr'],
         points: points([1, 2, 4, 16, 64], (x) => ({
           scenario: 'close',
-          args: ['--workers', String(x), '--warm', '5000', '--duration', '2', '--rounds', '1'],
+          args: ['--workers', String(x), '--warm', '5000', '--duration', '1', '--rounds', '3'],
         })),
         quick: [1, 4],
       },
@@ -165,7 +181,7 @@ module.exports.sections = [
         contenders: ['node rr', 'manycore', 'manycore rr'],
         points: points([1, 4, 16, 64, 256], (x) => ({
           scenario: 'close',
-          args: ['--listeners', String(x), '--duration', '2', '--rounds', '1'],
+          args: ['--listeners', String(x), '--duration', '1', '--rounds', '3'],
         })),
         quick: [1, 16],
       },
