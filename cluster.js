@@ -1,10 +1,10 @@
 'use strict';
 
-/** `require('manycore/cluster')`: what `require('node:cluster')` gives, and more. */
+/** `require('manycore/cluster')`: the exports of `node:cluster`, and more. */
 
 module.exports = require('./lib/cluster');
 
-// Tells Node's ESM loader the names to export.
+// Lists the export names for Node's ESM loader.
 // eslint-disable-next-line no-constant-binary-expression
 0 &&
   (module.exports = {

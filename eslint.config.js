@@ -39,7 +39,7 @@ module.exports = [
     rules: { ...rules, 'no-restricted-imports': ['error', { paths: bareBuiltins }] },
   },
   {
-    // Examples and fixtures stand for applications, which write it either way.
+    // Examples and fixtures represent applications, which use both forms.
     files: ['examples/**', '__test__/fixtures/**'],
     rules: { 'no-restricted-modules': 'off', 'no-restricted-imports': 'off' },
   },

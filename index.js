@@ -1,13 +1,13 @@
 'use strict';
 
 /**
- * Entry point: wiring only. Each part is loaded when it is first asked for; so is node:worker_threads, whose
- * names are therefore written out here. They are those of every supported Node: one that the running Node does
- * not have yet is undefined. `manycore/worker_threads` has exactly the names that the running Node has. Only
- * `locks` is another one here: that of node:worker_threads reaches no further than its process.
+ * Entry point: wiring only. Each part is loaded on first access, including node:worker_threads, whose export names
+ * are therefore listed here. They are those of all supported versions of Node: a name that the running version
+ * lacks is undefined. `manycore/worker_threads` has exactly the names of the running version. Only `locks` differs:
+ * that of node:worker_threads is limited to its process.
  */
 
-/** Names, and the module that has them. @type {[string[], () => any][]} */
+/** Names, and a function that loads their module. @type {[string[], () => any][]} */
 const PARTS = [
   [['configureLink', 'configureLinks', 'linkDrained', 'linkStatus'], () => require('./lib/threads/settings')],
   [
@@ -113,7 +113,7 @@ for (const [names, load] of PARTS) {
   for (const name of names) lazy(name, () => load()[name]);
 }
 
-// Tells Node's ESM loader the names to export.
+// Lists the export names for Node's ESM loader.
 // eslint-disable-next-line no-constant-binary-expression
 0 &&
   (module.exports = {

@@ -1,6 +1,9 @@
 'use strict';
 
-/** Loaded with `node -r manycore/register`: makes the builtin cluster and worker_threads ours, process-wide. */
+/**
+ * Loaded with `node -r manycore/register`: replaces the builtin cluster and worker_threads modules for the whole
+ * process.
+ */
 
 require('./lib/cluster/install').install();
 require('./lib/threads/install').install();

@@ -1,11 +1,11 @@
 'use strict';
 
-/** `require('manycore/worker_threads')`: what `require('node:worker_threads')` gives, and more. */
+/** `require('manycore/worker_threads')`: the exports of `node:worker_threads`, and more. */
 
 module.exports = require('./lib/threads');
 
-// Tells Node's ESM loader the names to export. They are those of every supported Node: one that the running Node
-// does not have yet is imported as undefined, instead of failing the import as a whole.
+// Lists the export names for Node's ESM loader. They are those of all supported versions: a name that the running
+// version lacks is imported as undefined, instead of failing the whole import.
 // eslint-disable-next-line no-constant-binary-expression
 0 &&
   (module.exports = {

@@ -1,7 +1,7 @@
 'use strict';
 
 /*
- * What a blocking call to a worker thread costs: the caller's thread stands still until the answer is there.
+ * Cost of a blocking call to a worker thread: the caller's thread stands still until the reply arrives.
  *
  *   node bench/run.js calls --scenarios small
  */
@@ -16,7 +16,7 @@ const { environment } = require('./lib/environment');
 const PROGRAM = path.join(__dirname, 'servers', 'calls', 'caller.js');
 const TIMEOUT_MS = 120_000;
 
-/** Name, and how many calls a round has at `--scale 1`. */
+/** Name, and number of calls per round at `--scale 1`. */
 const SCENARIOS = [
   { name: 'small', count: 60_000 },
   { name: 'object', count: 10_000 },
@@ -29,7 +29,7 @@ function contenders({ node }) {
   const unavailable = addon === 'loaded' ? {} : { unavailable: `no native addon: ${addon}` };
   return [
     { name: 'synckit' },
-    // What synckit does, without the rest of it.
+    // The mechanism of synckit without the library.
     { name: 'atomics-wait' },
     { name: 'manycore', ...unavailable },
   ];

@@ -1,7 +1,7 @@
 'use strict';
 
 /*
- * How many connections a clustered HTTP server takes, what each costs it, and how long each takes.
+ * Connections per second of a clustered HTTP server, their cost, and their latency.
  *
  *   node bench/run.js connections                                  # new connections, and requests on kept ones
  *   node bench/run.js connections --rate 1000 --ipc 1 --scenarios 'paced,paced + ipc'  # beside messages
@@ -30,12 +30,12 @@ const PM2_MAJOR = 7;
 let pm2 = { unavailable: 'it is fetched when named' };
 
 /**
- * How long a worker's share of the requests before the measurement may take. Until it has answered enough of them it
- * is V8's compilers that are measured, and the more workers there are, the longer that takes.
+ * Time limit per worker for its share of the requests before the measurement. Until it has served enough of them,
+ * V8's compilers are measured, and the more workers there are, the longer that takes.
  */
 const WARM_LIMIT_MS_EACH = 40;
 
-/** A paced client that is further behind its schedule does not load the server as it should. */
+/** A paced client further behind its schedule than this does not apply the intended load. */
 const LATE_MS = 100;
 
 /** Prints whether two servers can listen on one port with SO_REUSEPORT: older versions ignore the option. */
@@ -72,7 +72,7 @@ async function prepare({ contenders: named }) {
   if (named.includes('pm2')) pm2 = await findPm2();
 }
 
-/** No dependency of the project's, for its licence: a program of its own that is run beside. */
+/** Not a dependency of the project because of its licence: run as a separate program. */
 async function findPm2() {
   try {
     return { folder: await cachedPackage('pm2', PM2_MAJOR, 'peers', `pm2-${PM2_MAJOR}`) };
@@ -104,7 +104,7 @@ async function start({ args, folder, listen }, { node, workers }, env) {
   }
 }
 
-/** How each of these numbers is varied, the other staying as it is. @type {Record<string, number[]>} */
+/** Values for each curve; the other parameter stays at its default. @type {Record<string, number[]>} */
 const CURVES = { workers: [1, 2, 4, 16, 64], listeners: [1, 4, 16, 64, 256] };
 
 /** @param {import('./lib/driver').Options} options */
@@ -196,7 +196,7 @@ async function measure(contender, scenario, options, opened) {
  * @param {import('./lib/wrk').Load} load
  * @param {ReturnType<Server['cpu']>} before
  * @param {ReturnType<Server['cpu']>} after
- * @param {number[]} counts requests by worker
+ * @param {number[]} counts number of requests by worker
  */
 function figures({ requests, durationUs, errors, latencyUs }, before, after, counts) {
   if (requests === 0) throw new Error('The server answered nothing');

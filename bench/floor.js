@@ -1,10 +1,11 @@
 'use strict';
 
 /*
- * What a round trip between two threads that look on consists of: a word there and back, which is what the processors
- * take to exchange a line; a value and its answer through the lanes alone; as messages; and as a blocking call.
+ * Breakdown of a round trip between two spinning threads: a word there and back, that is, the exchange of a cache
+ * line between processors; a value and its reply through the lanes alone; as messages; and as a blocking call.
  *
- * And what a message of 1 MiB cannot do without: one copy where it is lent, two by two threads where it is given.
+ * And the minimum cost of a message of 1 MiB: one copy if it is lent, two copies by two threads if it is handed
+ * over.
  *
  *   node bench/run.js floor
  */
@@ -16,7 +17,7 @@ const { availability, measureExchange, metrics, scaleOption } = require('./lib/e
 
 const PROGRAM = path.join(__dirname, 'servers', 'floor.js');
 
-/** How many a round has at `--scale 1`. */
+/** Name, and number of repetitions per round at `--scale 1`. */
 const SCENARIOS = [
   { name: 'round-trip', count: 100_000, contenders: ['word', 'lanes', 'messages', 'calls'] },
   { name: 'mebibyte', count: 2000, contenders: ['copy', 'copies'], peer: 'copy' },

@@ -1,12 +1,12 @@
 'use strict';
 
 /*
- * What messages between a cluster's primary and a worker cost, under both serializations: one way, there and back,
- * many at a time, few and none.
+ * Cost of messages between a cluster's primary and a worker, with both serializations: one-way, round trips, many
+ * at a time, few and none.
  *
  *   node bench/run.js ipc --scenarios json-small,json-round-trip
  *
- * How that changes with the size of a message, as the rows `json-text-16` to `json-text-4194304`, and
+ * As a function of the message size, in the scenarios `json-text-16` to `json-text-4194304`, and
  * `advanced-bytes-16` to `advanced-bytes-67108864`:
  *
  *   node bench/run.js ipc --scenarios json-text-16,json-text-1024,advanced-bytes-65536
@@ -20,12 +20,12 @@ const { SIZES, TEXT_SIZES } = require('./lib/messages');
 
 const PROGRAM = path.join(__dirname, 'servers', 'ipc.js');
 
-/** Bytes of a round of the size curves. */
+/** Bytes per round of the size curves. */
 const ROUND_BYTES = 100_000_000;
-/** What a message costs beside its bytes, in bytes. */
+/** Cost of a message apart from its size, expressed in bytes. */
 const SIZE_OF_COST = 2048;
 
-/** Name, and how many messages a round has at `--scale 1`. */
+/** Name, and number of messages per round at `--scale 1`. */
 const COUNTS = {
   small: 200_000,
   object: 30_000,
@@ -34,9 +34,9 @@ const COUNTS = {
   'round-trip-frugal': 10_000,
   outstanding: 40_000,
 };
-/** Of those that have no or another serialization to measure. */
+/** Scenarios for which the serialization makes no difference. */
 const JSON_COUNTS = { paced: 10_000, idle: 2000 };
-/** As JSON, bytes are an object with a property for each. */
+/** With JSON, bytes would be sent as an object with a property for each. */
 const ADVANCED_COUNTS = { binary: 400, 'binary-view': 400 };
 
 /**

@@ -1,7 +1,7 @@
 'use strict';
 
 /*
- * How long after the death of its holder a lock is granted to one that waits: on its event loop, or blocked.
+ * Delay from the death of a lock's holder until the lock is granted to a waiter, on its event loop or blocked.
  *
  *   node bench/run.js locks-death
  */
@@ -30,7 +30,7 @@ async function measure({ name }, _scenario, { node, kills }) {
     const holder = fork('-', { execPath: node, execArgv: ['-e', HOLDER, mutex.handle], stdio: 'ignore' });
     await once(holder, 'message');
     const waiting = name === 'lockAsync' ? mutex.lockAsync() : null;
-    // At any moment between two looks.
+    // A random point between two liveness checks.
     await new Promise((resolve) => setTimeout(resolve, Math.random() * 40));
     const start = performance.now();
     holder.kill('SIGKILL');

@@ -1,7 +1,7 @@
 'use strict';
 
 /*
- * What it costs to take a lock and give it back: alone, and with a second process that wants it all the time.
+ * Cost of locking and unlocking: uncontended, and contended by a second process.
  *
  *   node bench/run.js locks --scenarios alone
  */
@@ -40,7 +40,7 @@ function contenders({ node }) {
 /** @type {import('./lib/driver').Benchmark['measure']} */
 async function measure({ name }, { processes, program = name }, { node, ms }) {
   const place = fs.mkdtempSync(path.join(os.tmpdir(), 'manycore-bench-'));
-  // Kept until the end: its handle is good for that long.
+  // Kept until the end, since its handle is only valid that long.
   const mutex = name === 'manycore' ? new (require('..').Mutex)() : undefined;
   const args = [program, String(ms), mutex?.handle ?? place];
   const children = Array.from({ length: processes }, () => fork(PROGRAM, args, { execPath: node }));

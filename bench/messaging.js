@@ -1,12 +1,11 @@
 'use strict';
 
 /*
- * What messages between a program and a worker thread of it cost: one way, there and back, many at a time, few and
- * none.
+ * Cost of messages between a program and its worker thread: one-way, round trips, many at a time, few and none.
  *
  *   node bench/run.js messaging --scenarios small,round-trip
  *
- * How that changes with the size of a message, as the rows `bytes-16` to `bytes-67108864`:
+ * As a function of the message size, in the scenarios `bytes-16` to `bytes-67108864`:
  *
  *   node bench/run.js messaging --scenarios bytes-16,bytes-1024,bytes-65536,bytes-4194304
  */
@@ -19,12 +18,12 @@ const { SIZES } = require('./lib/messages');
 
 const PROGRAM = path.join(__dirname, 'servers', 'messaging.js');
 
-/** Bytes of a round of the size curve. */
+/** Bytes per round of the size curve. */
 const ROUND_BYTES = 500_000_000;
-/** What a message costs beside its bytes, in bytes. */
+/** Cost of a message apart from its size, expressed in bytes. */
 const SIZE_OF_COST = 2048;
 
-/** Name, and how many messages a round has at `--scale 1`. */
+/** Name, and number of messages per round at `--scale 1`. */
 const SCENARIOS = [
   { name: 'small', count: 400_000 },
   { name: 'object', count: 60_000 },

@@ -1,12 +1,12 @@
 'use strict';
 
 /*
- * Pools of threads: tasks per second in bursts and one after the other, work that fills two processors, large
- * buffers, blocking calls, the first result, and very many tasks in the queue.
+ * Thread pools: tasks per second in bursts and sequentially, CPU-bound work on two processors, large buffers,
+ * blocking calls, time to the first result, and long queues.
  *
  *   node bench/run.js pool --scenarios burst,sequential
  *
- * What is measured is in lib/bench/pool, for `manycore bench pool` measures the same.
+ * The scenarios are in lib/bench/pool, shared with `manycore bench pool`.
  */
 
 const path = require('node:path');
@@ -21,13 +21,13 @@ const { availability } = require('./lib/exchange');
 const PROGRAM = path.join(ROOT, 'lib', 'bench', 'pool', 'program.js');
 const TIMEOUT_MS = 120_000;
 
-/** The same work for all: rounds that take about a millisecond. */
+/** Same amount of work for all contenders: rounds that take about a millisecond. */
 let rounds = 0;
 
 /** @param {import('./lib/driver').Options} options */
 function contenders({ node }) {
   return [
-    // Two threads without a pool: what the processors can do at most.
+    // Upper bound: two threads without a pool.
     { name: 'threads' },
     { name: 'piscina' },
     { name: 'tinypool' },

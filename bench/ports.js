@@ -1,8 +1,8 @@
 'use strict';
 
 /*
- * What programs that know nothing of manycore gain by `-r manycore/register`: messages on the ports of a channel, and
- * on those of a worker that sends everything back.
+ * Effect of `-r manycore/register` on unmodified programs: messages between the ports of a channel, and to a worker
+ * that echoes them.
  *
  *   node bench/run.js ports --scenarios event-string,echo-object
  */
@@ -15,7 +15,7 @@ const { measureExchange, messagesBenchmark } = require('./lib/exchange');
 const PROGRAM = path.join(__dirname, 'servers', 'ports.js');
 const REGISTER = path.join(__dirname, '..', 'register.js');
 
-/** Name, and how many messages a round has at `--scale 1`. */
+/** Name, and number of messages per round at `--scale 1`. */
 const SCENARIOS = [
   { name: 'event-string', count: 500_000 },
   { name: 'event-object', count: 300_000 },

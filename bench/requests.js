@@ -1,7 +1,7 @@
 'use strict';
 
 /*
- * What a request to a worker thread and its answer cost, one at a time and 32 at a time.
+ * Cost of a request to a worker thread and its reply, one and 32 at a time.
  *
  *   node bench/run.js requests --scenarios one
  */
@@ -13,7 +13,7 @@ const { availability, measureExchange, metrics, scaleOption } = require('./lib/e
 
 const PROGRAM = path.join(__dirname, 'servers', 'calls', 'asker.js');
 
-/** Name, how many are on the way at a time, and how many a round has at `--scale 1`. */
+/** Name, number of outstanding requests, and number of requests per round at `--scale 1`. */
 const SCENARIOS = [
   { name: 'one', window: 1, count: 60_000 },
   { name: 'many', window: 32, count: 60_000 },
@@ -22,7 +22,7 @@ const SCENARIOS = [
 /** @param {import('./lib/driver').Options} options */
 function contenders({ node }) {
   return [
-    // Messages with numbers, and a map of who waits.
+    // Messages with ids, and a map of pending requests.
     { name: 'node' },
     { name: 'comlink' },
     { name: 'manycore', ...availability(node) },

@@ -1,8 +1,8 @@
 'use strict';
 
 /*
- * What loading manycore costs a process: time, and resident memory beyond that of a process that loads nothing.
- * The target is under 15 ms and under 3 MiB (3072 KiB).
+ * Cost of loading manycore: time, and resident memory in excess of a process that loads nothing. The target is
+ * under 15 ms and under 3 MiB (3072 KiB).
  *
  *   node bench/run.js require --processes 15
  */
@@ -15,7 +15,7 @@ const { median } = require('./lib/statistics');
 
 const PACKAGE = JSON.stringify(path.join(__dirname, '..'));
 
-/** Flags would keep Node from using its code cache, so nothing is collected by force. */
+/** Without a forced GC: flags would disable Node's code cache. */
 const program = (/** @type {string} */ load) => `
 const startNs = process.hrtime.bigint();
 ${load};
@@ -40,7 +40,7 @@ function runOnce(node, load) {
 async function measure(contender, _scenario, { node, processes }) {
   const loaded = [];
   const empty = [];
-  // Alternating, so that a change of the machine's load meets both alike.
+  // Alternating, so that changes of the machine's load affect both alike.
   for (let index = 0; index < processes; index++) {
     empty.push(runOnce(node, ''));
     loaded.push(runOnce(node, contender.load));

@@ -1,8 +1,8 @@
 'use strict';
 
 /*
- * What data shared between processes costs per operation: a SharedMap against lmdb, memory-mapped and on disk, and
- * Redis on localhost, one command at a time; a rate limiter that two processes use at once.
+ * Cost per operation of data shared between processes: a SharedMap compared with lmdb, memory-mapped and on disk,
+ * and with Redis on localhost, one command at a time; and a rate limiter used by two processes at once.
  *
  *   node bench/run.js shared --scenarios get,set
  *   node bench/run.js shared --scenarios get --entries 1000000 --contenders manycore,lmdb
@@ -19,7 +19,7 @@ const PROGRAM = path.join(__dirname, 'servers', 'shared.js');
 const TIMEOUT_MS = 300_000;
 
 const LIBRARIES = ['manycore', 'lmdb', 'redis'];
-/** How often a second process does as much again; apart, each with a store of its own. */
+/** Scaling to a second process that does the same amount of work; `apart`: each with a store of its own. */
 const TEAMS = [
   { name: 'alone', library: 'manycore', processes: 1 },
   { name: 'together', library: 'manycore', processes: 2 },
@@ -30,7 +30,10 @@ const METRICS = [
   { key: 'rate', label: 'per second', better: 'higher', digits: 0 },
   { key: 'eachNs', label: 'ns each', better: 'lower', digits: 0 },
 ];
-/** What the processors themselves do, all at work together, right before and after: nothing can scale better than that. */
+/**
+ * Arithmetic throughput of the processors, all busy at once, right before and after: the upper bound of any
+ * scaling.
+ */
 const STEPS = { key: 'stepsPerUs', label: 'steps of arithmetic per us', better: 'higher', digits: 0 };
 const OVERHEAD = { key: 'overheadBytes', label: 'bytes beyond key and value', better: 'lower', digits: 1 };
 const SCALING = {
@@ -39,7 +42,7 @@ const SCALING = {
   metrics: /** @type {import('./lib/driver').Metric[]} */ ([...METRICS, STEPS]),
 };
 /**
- * Name, how many operations a process does at `--scale 1`, and how many processes do so at once.
+ * Name, number of operations per process at `--scale 1`, and number of concurrent processes.
  * @type {import('./lib/driver').Scenario[]}
  */
 const SCENARIOS = [
@@ -61,7 +64,7 @@ const SCENARIOS = [
     metrics: /** @type {import('./lib/driver').Metric[]} */ ([OVERHEAD]),
   },
 ];
-/** What takes so long each time is done less often: commands over a socket, and a transaction per limit. */
+/** Fraction of the operations for slow ones: commands over a socket, and one transaction per limit. */
 const SLOW_SHARE = 1 / 80;
 
 /** @param {string} module */

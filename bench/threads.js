@@ -1,9 +1,9 @@
 'use strict';
 
 /*
- * What workers cost: from `new Worker` to the first message, cold and with a spare at hand; memory of one that has
- * exchanged a few messages, and many; how long terminate() takes. One scenario has workers that load much code, in a program
- * that has asked Node for its compile cache, from Node 22.8 on: --node /path/to/node.
+ * Cost of workers: time from `new Worker` to the first message, cold and with a spare; memory of a worker that has
+ * exchanged a few messages, and many; duration of terminate(). In one scenario, workers load a large module, in a
+ * program that has enabled Node's compile cache, which requires Node 22.8: --node /path/to/node.
  *
  *   node bench/run.js threads --scenarios cold,warm,memory,terminate
  */

@@ -1,8 +1,8 @@
 'use strict';
 
 /**
- * The package's install script: sees to it that the addon is there. A prebuilt package serves most; elsewhere
- * the addon is built from the Rust sources in this package.
+ * Install script of the package: makes sure that the addon exists. On most systems, a prebuilt package provides it;
+ * elsewhere it is built from the Rust sources in this package.
  */
 
 const { spawnSync } = require('node:child_process');
@@ -15,12 +15,12 @@ const ROOT = path.join(__dirname, '..');
 const NATIVE = path.join(ROOT, 'lib', 'native');
 const OUTPUT_LIMIT_BYTES = 64 * 1024 * 1024;
 
-/** What the user is told, and nothing else. */
+/** An error whose message is all that is shown to the user. */
 class InstallError extends Error {}
 
 /** @returns {Error | undefined} why the addon does not load */
 function loadFailure() {
-  // In a process of its own: a broken library may end it.
+  // In a separate process, which a broken library may crash.
   const script = `console.log(require(${JSON.stringify(path.join(NATIVE, 'index.js'))}).version())`;
   const { status, stdout, stderr, error } = spawnSync(process.execPath, ['-e', script], { encoding: 'utf8' });
   if (error) return error;
@@ -46,7 +46,7 @@ function build(targetDir) {
   /** @type {NodeJS.ProcessEnv} */
   const env = { ...process.env, CARGO_TARGET_DIR: targetDir };
   if (libcName() === 'musl') {
-    // Rust links statically there unless told otherwise, and a static library cannot be loaded.
+    // On musl, Rust links statically by default, and a static library cannot be loaded.
     env.RUSTFLAGS = `${env.RUSTFLAGS ?? ''} -C target-feature=-crt-static`.trim();
   }
   const args = ['build', '--release', '--locked', '--message-format=json-render-diagnostics'];
@@ -76,7 +76,7 @@ function build(targetDir) {
 
 function install() {
   if (process.platform !== 'linux' || loadFailure() === undefined) return;
-  // Hundreds of megabytes: not to be left in node_modules.
+  // Hundreds of megabytes, which must not stay in node_modules.
   const isCheckout = fs.existsSync(path.join(ROOT, '.git'));
   const ownTarget = process.env.CARGO_TARGET_DIR ? path.resolve(process.env.CARGO_TARGET_DIR) : undefined;
   const targetDir = ownTarget ?? path.join(ROOT, 'target');

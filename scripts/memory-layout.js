@@ -1,7 +1,7 @@
 'use strict';
 
 /**
- * Writes docs/memory-layout.md from the heads of the modules that lay memory out:
+ * Generates docs/memory-layout.md from the head comments of the modules that define memory layouts:
  *
  *   node scripts/memory-layout.js
  */
@@ -42,7 +42,7 @@ const PARTS = [
   ['Locks', 'lock/layout.rs'],
 ];
 
-/** The text of a module's head, links within the code taken out. @param {string} module */
+/** Returns the head comment of a module, without links into the code. @param {string} module */
 function headOf(module) {
   const lines = fs.readFileSync(path.join(ROOT, SOURCES, module), 'utf8').split('\n');
   const head = lines.slice(

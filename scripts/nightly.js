@@ -1,9 +1,9 @@
 'use strict';
 
 /**
- * What takes too long, or tools too rare, for every change: sanitizers, fuzzing, the soak, chaos for
- * longer, lives of thousands of workers, Node's tests of threads with lanes at once, advisories. Needs nightly
- * Rust and, for `fuzz` and `advisories`, cargo-fuzz and cargo-deny.
+ * Checks that take too long for every change, or need uncommon tools: sanitizers, fuzzing, the soak test, longer
+ * chaos tests, life cycles of thousands of workers, Node's thread tests with lanes from the start, advisories.
+ * Requires nightly Rust and, for `fuzz` and `advisories`, cargo-fuzz and cargo-deny.
  *
  *   MANYCORE_FUZZ_SECONDS    for each target (60)
  *   MANYCORE_FUZZ_RUNS       for each property of `codec` (300000)

@@ -1,8 +1,8 @@
 'use strict';
 
 /**
- * Makes a checkout ready: installs the development dependencies and builds the addon, each only when needed.
- * Needs nothing but Node and Rust, so it must not require anything from node_modules.
+ * Prepares a checkout: installs the development dependencies and builds the addon, each only if needed. Only
+ * requires Node and Rust, so it must not load anything from node_modules.
  */
 
 const { spawnSync } = require('node:child_process');
@@ -12,7 +12,7 @@ const { dependenciesAreCurrent } = require('./lib/dependencies');
 
 const ROOT = path.join(__dirname, '..');
 
-/** Ends the process with a message that says what to do. */
+/** An error whose message says what to do; ends the process. */
 class SetupError extends Error {}
 
 /**
@@ -21,7 +21,7 @@ class SetupError extends Error {}
  */
 function run(command, args) {
   console.error(`> ${command} ${args.join(' ')}`);
-  // Its output goes to stderr: stdout belongs to what is started afterwards.
+  // Output goes to stderr: stdout belongs to the program started afterwards.
   const { error, status, signal } = spawnSync(command, args, { cwd: ROOT, stdio: ['ignore', 2, 2] });
   if (error) throw new SetupError(`${command} could not be started: ${error.message}`);
   if (status !== 0) {

@@ -1,6 +1,6 @@
 'use strict';
 
-/** Runs every check of the repository, or those named. */
+/** Runs all checks of the repository, or those named. */
 
 const { runChecks } = require('./lib/checks');
 const { conformance } = require('./checks/conformance');

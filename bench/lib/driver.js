@@ -20,8 +20,8 @@ const ENOUGH_ROUNDS = 5;
 /**
  * @typedef {import('./report').Metric} Metric
  * @typedef {import('./report').Sample} Sample
- * @typedef {{ name: string, unavailable?: string, [detail: string]: any }} Contender
- *   `unavailable` says why it cannot run here; it is then left out, and the report says so
+ * @typedef {{ name: string, unavailable?: string, [detail: string]: any }} Contender `unavailable`: why it cannot
+ * run here; it is then skipped, and the report says so
  * @typedef {{ name: string, metrics?: readonly Metric[], contenders?: readonly string[], peer?: string,
  *   [detail: string]: any }} Scenario with metrics, contenders or a peer of its own, if need be
  * @typedef {Record<string, any> & { node: string, rounds: number }} Options
@@ -38,10 +38,10 @@ const ENOUGH_ROUNDS = 5;
  * @property {(contender: Contender, scenario: Scenario, options: Options) => Promise<Opened | undefined>} [open]
  *   starts what a contender needs in all rounds of a scenario, and is not to use the machine while others are measured;
  *   `close` ends it after the last round, or when the scenario fails
- * @property {(options: Options) => void | Promise<void>} [prepare] throws a UsageError when a tool is missing
+ * @property {(options: Options) => void | Promise<void>} [prepare] throws a UsageError if a tool is missing
  */
 
-/** What is the caller's to mend: printed without a stack. */
+/** An error for the caller to fix: printed without a stack trace. */
 class UsageError extends Error {}
 
 /** @type {Benchmark['options']} */
@@ -88,7 +88,7 @@ async function main(benchmark, args = process.argv.slice(2)) {
 }
 
 /**
- * Makes a file a benchmark: what it exports, and what it does when it is run.
+ * Turns a module into a benchmark: sets its exports, and runs it if it is the main module.
  * @param {Benchmark} benchmark
  * @param {NodeModule} file its `module`
  */

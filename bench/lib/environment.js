@@ -4,14 +4,12 @@ const os = require('node:os');
 const path = require('node:path');
 const { execFileSync } = require('node:child_process');
 
-/*
- * What the figures were measured on.
- */
+/* The environment of a measurement. */
 
 const ROOT = path.join(__dirname, '..', '..');
 
 /**
- * Asks a Node binary a question: runs the source, which prints one line of JSON.
+ * Evaluates source code with a Node binary; it must print one line of JSON.
  * @param {string} node
  * @param {string} source
  * @returns {any}
@@ -20,9 +18,7 @@ function ask(node, source) {
   return JSON.parse(execFileSync(node, ['-e', source], { cwd: ROOT, encoding: 'utf8' }));
 }
 
-/**
- * How manycore is served under that Node. Where it falls back to Node's own modules, its figures would be Node's.
- */
+/** Whether manycore works with that Node. If it falls back to Node's own modules, its figures would be Node's. */
 const ADDON_PROBE = `
   let addon = 'loaded';
   try {

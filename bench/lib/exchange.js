@@ -1,6 +1,6 @@
 'use strict';
 
-/* What benchmarks of messages have in common: who is compared, what is measured, how a round is run. */
+/* Common part of the message benchmarks: contenders, metrics, and how a round is run. */
 
 const { execFile } = require('node:child_process');
 const { promisify } = require('node:util');
@@ -17,18 +17,18 @@ const metrics = [
   { key: 'cpuUs', label: 'CPU of both sides, us each', unit: 'us', better: 'lower', digits: 2 },
 ];
 
-/** The benchmarks' own option: how much a round does. @param {string} what */
+/** Common option: amount of work per round. @param {string} what */
 function scaleOption(what) {
   return { help: `how many times the usual number of ${what}`, default: '1', parse: positive };
 }
 
-/** Why manycore cannot be measured with a Node, as a property of its contender; nothing where it can. @param {string} node */
+/** Returns `{ unavailable: reason }` if manycore cannot be measured with a Node, else `{}`. @param {string} node */
 function availability(node) {
   const { addon } = environment(node);
   return addon === 'loaded' ? {} : { unavailable: `no native addon: ${addon}` };
 }
 
-/** Node's own and ours. @param {import('./driver').Options} options */
+/** Node's own implementation and ours. @param {import('./driver').Options} options */
 function contenders({ node }) {
   return [
     { name: 'node', library: 'node' },
@@ -37,9 +37,10 @@ function contenders({ node }) {
 }
 
 /**
- * Runs a program that prints `{ elapsedNs, cpuUs }` and how many exchanges there were, told last how many to make.
+ * Runs a program that prints `{ elapsedNs, cpuUs }` and the number of exchanges; its last argument is the number to
+ * make.
  * @param {string} node
- * @param {string[]} args the program and its arguments but for the number
+ * @param {string[]} args the program and its arguments, without the number
  * @param {number} count at `--scale 1`
  * @param {number} scale
  */
@@ -52,17 +53,17 @@ async function measureExchange(node, args, count, scale) {
 }
 
 /**
- * So many messages of a size as take about as long as those of another.
+ * Returns the number of messages of a size that take about the same time as those of other sizes.
  * @param {number} size in bytes
- * @param {number} roundBytes of a round
- * @param {number} sizeOfCost what a message costs beside its bytes, in bytes
+ * @param {number} roundBytes bytes per round
+ * @param {number} sizeOfCost cost of a message apart from its size, expressed in bytes
  */
 function countOf(size, roundBytes, sizeOfCost) {
   return Math.max(8, Math.round(roundBytes / (size + sizeOfCost)));
 }
 
 /**
- * A benchmark of messages, Node's own against ours.
+ * Defines a benchmark of messages that compares Node's with ours.
  * @param {Pick<import('./driver').Benchmark, 'name' | 'title' | 'measure'> & { scenarios: import('./driver').Scenario[] }} own
  * @returns {import('./driver').Benchmark}
  */

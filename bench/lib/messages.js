@@ -1,9 +1,9 @@
 'use strict';
 
-/** The messages of the messaging benchmarks: how each is made, and how many may be on the way at a time. */
+/** Messages of the messaging benchmarks: how each is created, and how many may be outstanding. */
 
 const WORDS = 'lorem ipsum dolor sit amet consectetur adipiscing elit sed do eiusmod'.split(' ');
-/** 907 bytes as JSON, give or take the digits of the id. */
+/** 907 bytes as JSON, depending on the digits of the id. */
 const OBJECT = {
   id: 12345,
   type: 'update',
@@ -28,10 +28,10 @@ const small = (i) => ({ id: i, op: 'get', v: [1, 2, 3] });
 /**
  * @typedef {object} Scenario
  * @property {(i: number) => any} make
- * @property {number} chunk messages that are acknowledged together
- * @property {number} window chunks on the way at a time
- * @property {'low' | 'balanced' | 'frugal'} [latency] of links, where they can be told
- * @property {boolean} [views] whether large buffers are received as views, where they can be
+ * @property {number} chunk number of messages acknowledged together
+ * @property {number} window number of outstanding chunks
+ * @property {'low' | 'balanced' | 'frugal'} [latency] latency setting of links, if supported
+ * @property {boolean} [views] whether large buffers are received as views, if supported
  */
 
 /** @type {Record<string, Scenario>} */
@@ -49,12 +49,12 @@ const SCENARIOS = {
   outstanding: { make: small, chunk: 1, window: 32 },
 };
 
-/** The sizes of the curve, in bytes. */
+/** Message sizes of the curve, in bytes. */
 const SIZES = [16, 128, 1024, 8192, 65_536, 524_288, 4_194_304, 67_108_864];
-/** As many bytes are on the way at a time, or two messages. */
+/** Outstanding bytes; at least two messages. */
 const ON_THE_WAY_BYTES = 2 ** 20;
 const CURVE_WINDOW = 4;
-/** Larger messages are acknowledged one by one. */
+/** Maximum number of messages acknowledged together. */
 const LONGEST_CHUNK = 1000;
 
 for (const size of SIZES) {
@@ -65,7 +65,7 @@ for (const size of SIZES) {
   SCENARIOS[`bytes-${size}`] = { make: () => bytes, chunk, window };
 }
 
-/** The sizes of the curve of texts, in characters. */
+/** Message sizes of the curve of strings, in characters. */
 const TEXT_SIZES = [16, 128, 1024, 8192, 65_536, 524_288, 4_194_304];
 for (const size of TEXT_SIZES) {
   const { chunk, window } = SCENARIOS[`bytes-${size}`];
@@ -76,7 +76,7 @@ for (const size of TEXT_SIZES) {
 const PACE_US = 100;
 
 /**
- * Sends so many small messages, one each 100 us, asleep in between.
+ * Sends small messages, one every 100 us, sleeping in between.
  * @param {number} count
  * @param {(message: any) => void} send
  */

@@ -6,19 +6,19 @@ const { quantile } = require('./statistics');
 
 /*
  * A paced client: opens connections at a fixed rate, each for one request, whether or not earlier ones have been
- * answered. A server that falls behind therefore shows it in the latencies.
+ * answered, so that a server that falls behind shows it in the latencies.
  */
 
 const REQUEST = 'GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n';
 const TICK_MS = 1;
 
-/** After so long a connection without an answer counts as failed. */
+/** Time after which an unanswered request counts as failed. */
 const ANSWER_LIMIT_MS = 5000;
 
 /**
  * @param {{ port: number, rate: number, durationS: number }} load `rate` in connections per second
- * @returns {Promise<import('./wrk').Load & { lateMs: number }>} `lateMs`: how far the client itself was behind its
- *   schedule at worst; the latencies count from when a connection was really opened
+ * @returns {Promise<import('./wrk').Load & { lateMs: number }>} `lateMs`: maximum delay of the client behind its
+ * schedule; latencies are measured from when a connection was actually opened
  */
 function paced({ port, rate, durationS }) {
   const total = Math.round(rate * durationS);
@@ -61,7 +61,7 @@ function request(port, onSettled) {
   const socket = net.connect({ port, host: '127.0.0.1', noDelay: true });
   socket.setEncoding('latin1').setTimeout(ANSWER_LIMIT_MS, () => socket.destroy());
   socket.on('data', (text) => (answer += text));
-  socket.on('error', () => {}); // 'close' follows, and then the answer is not whole.
+  socket.on('error', () => {}); // 'close' follows, with an incomplete response.
   socket.on('close', () => {
     const whole = answer.startsWith('HTTP/1.1 200 ') && answer.includes('Hello!');
     onSettled(whole ? (performance.now() - start) * 1000 : null);

@@ -4,24 +4,22 @@ const fs = require('node:fs');
 const { spawn } = require('node:child_process');
 const { setTimeout: delay } = require('node:timers/promises');
 
-/*
- * Server processes under measurement: how they are started and stopped, and the CPU time they have used.
- */
+/* Server processes under measurement: starts and stops them, and reads their CPU time. */
 
-/** Linux reports CPU times in these ticks to every program, whatever the kernel's own timer does. */
+/** Unit of CPU times reported by Linux, independent of the kernel's timer frequency. */
 const TICKS_PER_SECOND = 100;
 
 const START_LIMIT_MS = 30_000;
 const STOP_LIMIT_MS = 10_000;
 
 /**
- * The CPU time that a process, with all its threads, has used in user and in kernel mode.
+ * Returns the CPU time of a process, including all its threads, in user and kernel mode.
  * @param {number} pid
  * @returns {number} microseconds
  */
 function cpuTimeUs(pid) {
   const stat = fs.readFileSync(`/proc/${pid}/stat`, 'latin1');
-  // The name, in parentheses, may hold blanks and parentheses itself; the fields are counted after it.
+  // The name, in parentheses, may contain blanks and parentheses itself; the fields follow it.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return ((Number(fields[11]) + Number(fields[12])) * 1e6) / TICKS_PER_SECOND;
 }
@@ -77,7 +75,7 @@ class Server {
     return (await answer).counts;
   }
 
-  /** Ends all processes and waits until they are gone. */
+  /** Ends all processes and waits until they have exited. */
   async stop() {
     for (const pid of [this.primary, ...this.workers]) kill(pid);
     const deadline = performance.now() + STOP_LIMIT_MS;
@@ -89,7 +87,7 @@ class Server {
 }
 
 /**
- * The next message of a child.
+ * Resolves to the next message of a child.
  * @param {import('node:child_process').ChildProcess} child
  * @param {number} limitMs
  * @returns {Promise<any>}

@@ -2,13 +2,11 @@
 
 const { compare, summarize } = require('./statistics');
 
-/*
- * From samples to the tables that are printed. Nothing is left out: what is worse than the peer is shown as it is.
- */
+/* Turns samples into the printed tables. Nothing is omitted: figures worse than the peer's are shown as well. */
 
 /**
  * @typedef {{ key: string, label: string, unit?: string, better: 'higher' | 'lower', digits: number }} Metric
- *   `unit` stands behind a figure where what it is has been said; default: the label
+ * `unit` follows a figure whose meaning is given elsewhere; default: the label
  * @typedef {Record<string, number>} Sample one measurement: a figure for each metric
  * @typedef {Map<string, Sample[]>} Samples by contender, one for each round
  */

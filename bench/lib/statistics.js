@@ -1,7 +1,7 @@
 'use strict';
 
 /**
- * The value below which `share` of the sorted values lie, by the nearest rank.
+ * Returns the quantile of sorted values by the nearest-rank method.
  * @param {ArrayLike<number>} sorted ascending, not empty
  * @param {number} share from 0 to 1
  */
@@ -10,7 +10,7 @@ function quantile(sorted, share) {
 }
 
 /**
- * The middle value, or the mean of the two middle ones.
+ * Returns the middle value, or the mean of the two middle ones.
  * @param {readonly number[]} values not empty
  */
 function median(values) {
@@ -28,14 +28,14 @@ function summarize(values) {
 }
 
 /**
- * A contender against the peer, round by round: both ran in the same minute of the same session.
+ * Compares a contender with the peer, round by round, since both ran in the same minute of the same session.
  *
- * The verdict needs all rounds to agree; a ratio that is above one in some rounds and below in others is `unclear`.
+ * The verdict requires all rounds to agree; it is `unclear` if some ratios are above one and some below.
  * @param {readonly number[]} own by round
  * @param {readonly number[]} peer by round
  * @param {'higher' | 'lower'} better
- * @returns {{ median: number, min: number, max: number, verdict: 'better' | 'worse' | 'unclear' } | null}
- *   null when the peer's figure is 0 and there is no ratio
+ * @returns {{ median: number, min: number, max: number, verdict: 'better' | 'worse' | 'unclear' } | null} null if
+ * the peer's figure is 0, so that there is no ratio
  */
 function compare(own, peer, better) {
   if (peer.some((value) => value === 0)) return null;

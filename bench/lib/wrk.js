@@ -6,19 +6,17 @@ const { promisify } = require('node:util');
 
 const { UsageError } = require('./driver');
 
-/*
- * The load generator wrk. It is looked up in PATH; there is no substitute for it.
- */
+/* The load generator wrk, which must be in PATH. */
 
 const SCRIPT = path.join(__dirname, 'wrk-report.lua');
 const MARK = 'manycore-report ';
 
-/** @throws {UsageError} when there is no wrk */
+/** @throws {UsageError} if wrk is not installed */
 function requireWrk() {
   try {
     execFileSync('wrk', ['--version'], { stdio: 'ignore' });
   } catch (error) {
-    // It prints its version and exits with 1: only a wrk that cannot be started is missing.
+    // wrk prints its version and exits with 1; it is only missing if it cannot be started.
     if (/** @type {NodeJS.ErrnoException} */ (error).code !== 'ENOENT') return;
     throw new UsageError('this benchmark needs wrk in PATH. On Debian and Ubuntu: apt-get install wrk');
   }
@@ -30,9 +28,9 @@ function requireWrk() {
  */
 
 /**
- * Loads a server as fast as it goes.
- * @param {{ port: number, connections: number, threads: number, durationS: number, close: boolean }} load
- *   `close` for a connection of its own for every request
+ * Applies maximum load to a server.
+ * @param {{ port: number, connections: number, threads: number, durationS: number, close: boolean }} load `close`:
+ * a new connection for every request
  * @returns {Promise<Load>}
  */
 async function wrk({ port, connections, threads, durationS, close }) {

@@ -1,7 +1,7 @@
 'use strict';
 
 /*
- * The program under bench/floor.js: makes round trips to a worker and prints how that went.
+ * Program of bench/floor.js: makes round trips to a worker and prints the result.
  *
  *   node floor.js word|lanes|messages|calls|copy|copies COUNT
  */
@@ -15,17 +15,17 @@ const { SCENARIOS } = require('../lib/messages');
 const [name, total] = process.argv.slice(2);
 const { make } = SCENARIOS.small;
 
-/** As many are made before: V8 compiles what carries them. */
+/** Repetitions before the measurement, for V8 to compile the code. */
 const WARM_UP = 30_000;
 const LANE_BYTES = 256 * 1024;
-/** In 32-bit words: lines of their own, and those that processors fetch with them. */
+/** Indices of 32-bit words on cache lines of their own, which are not prefetched together either. */
 const THERE = 0;
 const BACK = 64;
-/** Messages of 1 MiB: as many are on the way at a time, and in as many places what has been received lies in turn. */
+/** Messages of 1 MiB: number outstanding, and number of buffers into which they are received in turn. */
 const MEBIBYTE = 2 ** 20;
 const WINDOW = 4;
 const PLACES = 40;
-/** The numbers under which they lie beside a lane. */
+/** Index of the words that hold the numbers of payloads beside a lane. */
 const NUMBERS = 128;
 
 /** @param {any} point */
@@ -52,7 +52,7 @@ function blocksOf(count) {
   return Array.from({ length: count }, (_, i) => new Uint8Array(MEBIBYTE).fill(i));
 }
 
-/** By name: starts the worker, and gives what makes so many round trips, or copies. */
+/** By name: starts the worker and returns a function that makes a number of round trips, or copies. */
 const KINDS = {
   copy() {
     const [source, ...blocks] = blocksOf(1 + WINDOW);
@@ -119,7 +119,7 @@ const KINDS = {
   },
 };
 
-/** What the worker does. */
+/** Worker side, by name. */
 const ANSWERS = {
   copies() {
     const { id, words } = workerData;

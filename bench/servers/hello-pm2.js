@@ -1,8 +1,8 @@
 'use strict';
 
 /*
- * The workers of hello.js under PM2's cluster mode, with PM2's daemon in this process, which answers as the primary
- * of hello.js does.
+ * Runs the workers of hello.js in PM2's cluster mode, with PM2's daemon in this process, which behaves like the
+ * primary of hello.js.
  *
  *   node hello-pm2.js FOLDER_OF_PM2 WORKERS
  */
@@ -12,13 +12,13 @@ const path = require('node:path');
 
 const [folder, workers] = process.argv.slice(2);
 const tell = /** @type {(message: any) => void} */ (process.send?.bind(process));
-// With a parent to talk to, PM2 takes itself for a daemon that PM2's own command has started.
+// With an IPC channel, PM2 assumes that it is a daemon started by its own command.
 process.send = undefined;
 const pm2 = require(folder);
 
-/** @type {Map<number, (count: number) => void>} whose numbers are waited for */
+/** @type {Map<number, (count: number) => void>} pending requests for counts, by worker id */
 const counting = new Map();
-/** @type {Map<number, import('node:cluster').Worker>} by their numbers in the cluster */
+/** @type {Map<number, import('node:cluster').Worker>} workers by id */
 const listening = new Map();
 
 cluster.on('message', (worker, message) => {

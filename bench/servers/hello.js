@@ -1,18 +1,18 @@
 'use strict';
 
 /*
- * The HTTP server that bench/connections.js loads: the same program for all contenders, but for the module that
- * `cluster` comes from and, for SO_REUSEPORT, how it listens.
+ * HTTP server of bench/connections.js: the same program for all contenders, except for the module that `cluster`
+ * comes from and, for SO_REUSEPORT, how it listens.
  *
  *   node hello.js node|manycore WORKERS [reuseport]
  *
- * BENCH_LISTENERS: servers in each worker, of which the first is loaded. BENCH_IPC: workers report metrics.
+ * BENCH_LISTENERS: number of servers per worker; requests go to the first. BENCH_IPC: workers report metrics.
  */
 
 const http = require('node:http');
 const net = require('node:net');
 
-/** What each worker reports to the primary with BENCH_IPC set. */
+/** Metrics that each worker reports to the primary if BENCH_IPC is set. */
 const SAMPLES = 20_000;
 const REPORT_MS = 100;
 
@@ -25,7 +25,7 @@ if (cluster.isPrimary) primary();
 else worker();
 
 async function primary() {
-  // Without cluster nobody hands out the port: all workers are told the same one.
+  // Without cluster, no port is assigned by the primary: all workers get the same one.
   const port = reusePort ? await freePort() : 0;
   const all = Array.from({ length: Number(workers) }, () => cluster.fork({ BENCH_PORT: String(port) }));
   const ready = await Promise.all(all.map((each) => answer(each)));
@@ -85,7 +85,7 @@ function worker() {
   if (process.env.BENCH_IPC) reportMetrics();
 }
 
-/** Tells the primary what a metrics library would: ten times a second, many numbers. */
+/** Sends the primary many numbers ten times a second, like a metrics library. */
 function reportMetrics() {
   const samples = Array.from({ length: SAMPLES }, (_, index) => index / 7);
   setInterval(() => process.send?.({ samples }), REPORT_MS);

@@ -1,7 +1,7 @@
 'use strict';
 
 /*
- * The program under bench/ipc.js: sends messages to a cluster worker and prints how that went.
+ * Program of bench/ipc.js: sends messages to a cluster worker and prints the result.
  *
  *   node ipc.js node|manycore json|advanced SCENARIO COUNT
  */
@@ -11,9 +11,9 @@ const manycore = library === 'manycore' ? require('../..') : undefined;
 const cluster = manycore?.cluster ?? require('node:cluster');
 const { SCENARIOS, sendSpaced } = require('../lib/messages');
 
-/** Of which there are so many where nothing is said. */
+/** Number of workers in idle scenarios. */
 const IDLE_WORKERS = 4;
-/** Of what is measured, so much goes before, and less of rows by the clock: see messaging.js. */
+/** Length of the warm-up relative to the measurement; less for scenarios of fixed duration, see messaging.js. */
 const WARM_UP = 1;
 const WARM_UP_OF_CLOCKED = 0.25;
 const scenario = SCENARIOS[name];
@@ -41,7 +41,7 @@ function exchange(worker, count) {
 }
 
 /**
- * Sends `count` messages, one each 100 us, asleep in between.
+ * Sends `count` messages, one every 100 us, sleeping in between.
  * @param {import('node:cluster').Worker} worker
  * @param {number} count
  */
@@ -52,7 +52,7 @@ async function paced(worker, count) {
 }
 
 /**
- * Says nothing for so many milliseconds.
+ * Sends nothing for `count` milliseconds.
  * @param {import('node:cluster').Worker} _worker
  * @param {number} count
  */

@@ -1,7 +1,7 @@
 'use strict';
 
 /*
- * One process of bench/locks.js: takes and gives back a lock for so long, and says how often.
+ * One process of bench/locks.js: locks and unlocks for a given time, and reports how often.
  *
  *   node locks.js LIBRARY MS PLACE    PLACE: a handle, or a folder
  */
@@ -12,12 +12,12 @@ const path = require('node:path');
 const { median } = require('../lib/statistics');
 
 const [library, ms, place] = process.argv.slice(2);
-/** Between two looks at the clock. */
+/** Number of rounds between two readings of the clock. */
 const ROUNDS = 20;
-/** Of a lock and of calls, to compare them. */
+/** Number of alternations between the lock and plain calls, to compare them. */
 const TURNS = 50;
 
-/** A round of each, or a promise of it. @type {Record<string, () => () => any>} */
+/** One round of each contender, which may return a promise. @type {Record<string, () => () => any>} */
 const rounds = {
   calls() {
     const { loadAddon } = require('../../lib/core/addon');
@@ -38,7 +38,7 @@ const rounds = {
           return fs.rmdirSync(folder);
         } catch (error) {
           if (/** @type {any} */ (error).code !== 'EEXIST') throw error;
-          // As proper-lockfile does, though with a shorter delay.
+          // Like proper-lockfile, with a shorter delay.
           Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
         }
       }
@@ -60,7 +60,7 @@ function run(round, forMs) {
   return { rounds, elapsedNs: Number(nowNs - startNs) };
 }
 
-/** In turns, so that whatever changes on the machine meets both. @param {number} forMs */
+/** Alternates, so that changes on the machine affect both alike. @param {number} forMs */
 function beyondCalls(forMs) {
   const [lock, calls] = [rounds.manycore(), rounds.calls()];
   const each = (/** @type {() => any} */ round) => {

@@ -1,7 +1,7 @@
 'use strict';
 
 /*
- * The program under bench/messaging.js: posts messages to a worker and prints how that went.
+ * Program of bench/messaging.js: posts messages to a worker and prints the result.
  *
  *   node messaging.js node|manycore SCENARIO COUNT
  */
@@ -13,18 +13,18 @@ const manycore = library === 'manycore' ? require('../..') : undefined;
 const { Worker, isMainThread, parentPort } = manycore ?? require('node:worker_threads');
 
 /**
- * Before the paced messages so many are posted and acknowledged one by one: V8 compiles what carries them once, which
- * takes the processor as long as some thousands of them.
+ * Number of messages posted and acknowledged one by one before paced messages, so that V8 has compiled the code:
+ * that takes as much CPU time as some thousands of them.
  */
 const WARM_UP_MESSAGES = 20_000;
 /**
- * Of what is measured, so much goes before. While messages follow one another V8 compiles what carries them, beside two
- * threads that need both processors: that takes as long as some 300,000 small messages, or 4,000 texts of 64 KiB.
+ * Length of the warm-up relative to the measurement. V8 compiles the code concurrently with two threads that occupy
+ * both processors: that takes as long as some 300,000 small messages, or 4,000 strings of 64 KiB.
  */
 const WARM_UP = 1;
-/** Of rows by the clock, which are warmed up by themselves. */
+/** The same for scenarios of fixed duration, which have a warm-up of their own. */
 const WARM_UP_OF_CLOCKED = 0.25;
-/** As many messages before those that are few and large: what carries a thread's messages is set up for many. */
+/** Number of messages before scenarios with few large ones: a thread's lanes are set up only after many. */
 const FIRST_MESSAGES = 100;
 const scenario = SCENARIOS[name];
 
@@ -60,7 +60,7 @@ function exchange(worker, count) {
 }
 
 /**
- * Posts `count` messages of which each is acknowledged.
+ * Posts `count` messages, each of which is acknowledged.
  * @param {Worker} worker
  * @param {number} count
  */
@@ -73,7 +73,7 @@ async function greet(worker, count) {
 }
 
 /**
- * Posts `count` messages, each when the one before has been received.
+ * Posts `count` messages, each after the previous one has been received.
  * @param {Worker} worker
  * @param {number} count
  */
@@ -87,7 +87,7 @@ async function oneByOne(worker, count) {
 }
 
 /**
- * Posts `count` messages, one each 100 us, asleep in between.
+ * Posts `count` messages, one every 100 us, sleeping in between.
  * @param {Worker} worker
  * @param {number} count
  */
@@ -99,7 +99,7 @@ async function paced(worker, count) {
 }
 
 /**
- * Says nothing for so many milliseconds.
+ * Sends nothing for `count` milliseconds.
  * @param {Worker} _worker
  * @param {number} count
  */

@@ -1,7 +1,7 @@
 'use strict';
 
 /*
- * The program under bench/ports.js, which only knows Node's own module; prints how long its messages took.
+ * Program of bench/ports.js, which only uses Node's own module; prints how long its messages took.
  *
  *   node [-r manycore/register] ports.js SCENARIO COUNT
  */
@@ -13,7 +13,10 @@ const count = Number(total);
 const payload = name.endsWith('string') ? 'text of a message' : { action: 'move the piece', strength: 1234 };
 const BURST = 1000;
 
-/** Sends back what comes to the worker, to a port given to it and to a channel; numbers count what comes to the port. */
+/**
+ * Worker that echoes messages from its parent, from a port given to it and from a channel; a number received on the
+ * port replaces that many echoes by one.
+ */
 const ECHO = `
   const { BroadcastChannel, parentPort, workerData } = require('node:worker_threads');
   const channel = new BroadcastChannel('manycore bench back');
@@ -27,7 +30,7 @@ const ECHO = `
   parentPort.on('message', (value) => parentPort.postMessage(value));
   parentPort.postMessage('ready');`;
 
-/** One at a time, in this thread. @param {boolean} isEvent */
+/** Sends one message at a time, within this thread. @param {boolean} isEvent */
 function alternate(isEvent) {
   const { port1, port2 } = new MessageChannel();
   return new Promise((resolve) => {
@@ -70,7 +73,7 @@ function read() {
 }
 
 /**
- * There and back, `window` at a time.
+ * Makes round trips with `window` outstanding messages.
  * @param {{ postMessage(value: any): void }} to
  * @param {(listener: () => void) => void} listen
  * @param {number} window
@@ -91,7 +94,7 @@ function echo(to, listen, window) {
 }
 
 /**
- * A thousand at once, of which the last one comes back.
+ * Sends a thousand messages at a time, of which only the last is echoed.
  * @param {import('node:worker_threads').MessagePort} port
  */
 function burstAcross(port) {

@@ -1,10 +1,13 @@
 'use strict';
 
 /*
- * What bench/shared.js runs: node shared.js LIBRARY SCENARIO COUNT PROCESSES ENTRIES own|shared. Prints {operations,
- * elapsedNs, stepsPerUs, overheadBytes}. With `own`, each process has a store to itself: nothing is shared but the machine.
- * Starts PROCESSES that do COUNT operations each on a store of ENTRIES: from the first one's beginning to the last one's
- * end is what counts.
+ * Program of bench/shared.js:
+ *
+ *   node shared.js LIBRARY SCENARIO COUNT PROCESSES ENTRIES own|shared
+ *
+ * Starts PROCESSES processes that each perform COUNT operations on a store of ENTRIES entries; the time counts from
+ * the start of the first to the end of the last. With `own`, each process has a store of its own, so that they only
+ * share the machine. Prints {operations, elapsedNs, stepsPerUs, overheadBytes}.
  */
 
 const fs = require('node:fs');
@@ -14,11 +17,11 @@ const path = require('node:path');
 const { fork, spawn } = require('node:child_process');
 const { once } = require('node:events');
 
-/** Keys in use, spread over all. */
+/** Maximum number of keys in use, spread over all entries. */
 const MOST_KEYS = 100_000;
-/** Entries put in before what was put in is waited for. */
+/** Number of entries stored before waiting for completion. */
 const BATCH = 100_000;
-/** What an entry takes in a map: 64 characters, its key, and 43 bytes; and as much again for uneven shards. */
+/** Estimated size of an entry in a map: 64 characters, its key, and 43 bytes; doubled for uneven shards. */
 const ENTRY_BYTES = 240;
 const MIB = 1024 * 1024;
 const CLIENTS = 100;
@@ -29,7 +32,7 @@ const STEPS = 10_000;
 const STEP_ROUNDS = 1000;
 const keyOf = (index) => `user:${index}`;
 
-/** What each library offers: `open` the store of a place, and `make` and `remove` the place. */
+/** By library: `open` opens the store at a place, `make` and `remove` manage the place. */
 const libraries = {
   manycore: {
     async make(scenario, entries) {
@@ -98,10 +101,10 @@ const libraries = {
   },
 };
 
-/** The place of those that make one of their own. */
+/** Place of processes that each create their own store. */
 const OWN = { place: 'own', async remove() {} };
 
-/** A fixed window in a transaction: what lmdb offers to count with. */
+/** A fixed window in a transaction, which is what lmdb offers for counting. */
 function consumeFrom(db, client) {
   const count = Number(db.get(`limit:${client}`) ?? 0);
   if (count >= LIMIT / CLIENTS) return false;
@@ -109,11 +112,11 @@ function consumeFrom(db, client) {
   return true;
 }
 
-/** What an entry takes in memory beyond its key and value. */
+/** Memory per entry in excess of its key and value. */
 function overheadOf(map) {
   const { size, usedBytes, payloadBytes, capacityBytes, segmentBytes } = map.stats();
   const blocks = (usedBytes - payloadBytes) / size;
-  // Lists, buckets and headers, shared out among as many entries of this size as there is room for.
+  // Lists, buckets and headers, divided by the number of entries of this size that fit.
   const fixed = (segmentBytes - capacityBytes) / (capacityBytes / (usedBytes / size));
   return { overheadBytes: blocks + fixed };
 }
@@ -142,8 +145,8 @@ async function untilListening(port) {
 }
 
 /**
- * Does COUNT operations and returns how many were allowed, as far as they are limits. One loop for each scenario and for
- * libraries that answer at once: what the loop costs counts as theirs.
+ * Performs COUNT operations and returns how many were allowed, for limits. One loop per scenario, separate for
+ * synchronous libraries, since the cost of the loop is attributed to the library.
  */
 function operate(store, scenario, count, isAsync, keys) {
   if (isAsync) return operateAsync(store, scenario, count, keys);
@@ -185,7 +188,7 @@ async function operateAsync(store, scenario, count, keys) {
 
 const valueOf = (scenario) => (scenario.startsWith('object') ? OBJECT : TEXT);
 
-/** Steps of arithmetic, which need nothing of the machine but its processor. */
+/** Steps of arithmetic, which use nothing but the processor. */
 function arithmetic(steps) {
   let [a, b, c, d] = [1, 2, 3, 4];
   for (let i = 0; i < steps; i++) {
@@ -197,17 +200,17 @@ function arithmetic(steps) {
   return a + b + c + d;
 }
 
-/** How many of those the processor makes in a microsecond, just now. */
+/** Number of those steps per microsecond at present. */
 function stepsPerUs() {
   let sum = 0;
   const began = process.hrtime.bigint();
   for (let round = 0; round < STEP_ROUNDS; round++) sum += arithmetic(STEPS);
   const elapsedUs = Number(process.hrtime.bigint() - began) / 1000;
-  // Looked at, so that the loop is not left out.
+  // Used, so that the loop is not optimised away.
   return Number.isNaN(sum) ? sum : (STEPS * STEP_ROUNDS) / elapsedUs;
 }
 
-/** Puts all entries in. */
+/** Stores all entries. */
 async function fill(store, scenario, entries, isAsync) {
   const value = valueOf(scenario);
   for (let i = 0; i < entries; i++) {
@@ -218,13 +221,13 @@ async function fill(store, scenario, entries, isAsync) {
   await store.flush?.();
 }
 
-/** One of the processes at work: says when it is ready, and works when told. */
+/** One of the processes: reports when it is ready, and starts when told to. */
 async function work(library, scenario, count, place, entries, share) {
   const isAsync = library === 'redis';
   const own = place === OWN.place ? await libraries[library].make(scenario, entries) : undefined;
   const store = await libraries[library].open(own?.place ?? place, scenario, entries);
   const used = Math.min(entries, MOST_KEYS);
-  // Each process begins at another key, and goes through all of them.
+  // Each process starts at a different key and cycles through all of them.
   const keys = Array.from({ length: used }, (_, index) =>
     keyOf(Math.floor((((index + share * used) % used) * entries) / used)),
   );

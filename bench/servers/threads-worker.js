@@ -1,6 +1,6 @@
 'use strict';
 
-/* Says that it is there, then answers. */
+/* Reports that it has started, then echoes messages. */
 
 const { parentPort } = require('node:worker_threads');
 

@@ -18,7 +18,7 @@ const { Worker } = isOurs ? require('../..') : require('node:worker_threads');
 const loadsMuch = scenario === 'cold-large';
 const FILE = path.join(__dirname, loadsMuch ? 'threads-worker-large.js' : 'threads-worker.js');
 const SOURCE = fs.readFileSync(FILE, 'utf8');
-/** Of compiled code. */
+/** Directory of the compile cache. */
 const CACHE = path.join(os.tmpdir(), `manycore-bench-${process.pid}`);
 const isWarm = isOurs && scenario.startsWith('warm');
 const options = { eval: scenario === 'warm-eval', warm: isWarm };
@@ -29,7 +29,7 @@ const rssKiB = () => process.memoryUsage.rss() / 1024;
 
 async function toFirstMessage() {
   if (isWarm) await Worker.warm(1);
-  // What booted or ended before is quiet.
+  // Lets earlier starts and exits settle.
   await delay(60);
   const since = process.hrtime.bigint();
   const worker = new Worker(script, options);
@@ -48,7 +48,7 @@ async function toTerminate() {
   return milliseconds(since);
 }
 
-/** @param {number} messages each way, by each worker */
+/** @param {number} messages number of messages in each direction, per worker */
 async function memoryEach(messages) {
   const start = async () => {
     const worker = new Worker(script);

@@ -1,6 +1,9 @@
 'use strict';
 
-/* The document: from the results of the sections to Markdown and pictures. Nothing is left out, losses are marked. */
+/*
+ * Generates the document, Markdown and pictures, from the results of the sections. Nothing is omitted; losses are
+ * marked.
+ */
 
 const { grouped } = require('../lib/report');
 const { curves: draw } = require('./plot');
@@ -78,7 +81,7 @@ function environments(results) {
   if (results.some(({ extent }) => extent === 'quick')) {
     lines.push('**From a quick run, of one round each: to see that all works, not to conclude from.**');
   }
-  // The section before leaves a load behind that is its own; more than that may be somebody else's.
+  // The previous section leaves some load behind; more than that may come from something else.
   if (busiest > facts.cores) {
     lines.push(
       `**The load average before a section was up to ${grouped(busiest, 1)}: something else may have been at work.**`,
@@ -137,7 +140,7 @@ function describeStep({ command, peer, environment, leftOut, rounds, results }) 
   ];
 }
 
-/** The scenarios in a row that have the same metrics. @param {StepResult['results']} results */
+/** Groups consecutive scenarios with the same metrics. @param {StepResult['results']} results */
 function byMetrics(results) {
   /** @type {StepResult['results'][]} */
   const tables = [];

@@ -1,15 +1,15 @@
 'use strict';
 
 /*
- * What `npm run bench` measures, section by section: the benchmarks to run and with which options, what of them
- * the document puts at its head, and the curves it draws.
+ * What `npm run bench` measures, by section: the benchmarks to run and their options, the headlines at the top of
+ * the document, and the curves.
  */
 
 /**
  * @typedef {object} Step one run of a benchmark of bench/
  * @property {string} benchmark
- * @property {string[]} [args] of a full run
- * @property {string[]} [quick] added to them in a quick one
+ * @property {string[]} [args] options of a full run
+ * @property {string[]} [quick] options added in a quick run
  * @property {number} [node] the major version to run it with; default: the running one
  *
  * @typedef {object} Headline
@@ -18,20 +18,20 @@
  * @property {string} scenario
  * @property {string} contender ours
  * @property {string} peer
- * @property {string} [peerScenario] what the peer did meanwhile; default: the same
+ * @property {string} [peerScenario] scenario of the peer; default: the same
  * @property {string} metric
- * @property {number} target what is aimed at: at least that, or at most where the metric is better lower
- * @property {'ratio' | 'figure'} [of] whether that is a ratio to the peer (the default) or a figure of ours
+ * @property {number} target a minimum, or a maximum if lower is better
+ * @property {'ratio' | 'figure'} [of] whether the target is a ratio to the peer (the default) or an absolute figure
  *
- * @typedef {object} Curve how a figure changes with a size
- * @property {string} id the name of its picture
+ * @typedef {object} Curve a figure as a function of a size
+ * @property {string} id file name of the picture
  * @property {string} title
- * @property {string} x what grows
+ * @property {string} x label of the x axis
  * @property {string} benchmark
  * @property {string} metric
  * @property {string[]} contenders
  * @property {{ x: number, scenario: string, args?: string[] }[]} points
- * @property {number[]} [quick] the points of a quick run, by their x
+ * @property {number[]} [quick] x values of a quick run
  *
  * @typedef {object} Section
  * @property {string} id

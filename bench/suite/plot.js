@@ -2,14 +2,14 @@
 
 const echarts = require('echarts');
 
-/** Wide enough for a page of a repository. */
+/** Fits the width of a repository page. */
 const WIDTH = 760;
 const HEIGHT = 380;
-/** Told apart by the colour-blind, too (Okabe and Ito, "Color Universal Design", 2008). */
+/** Distinguishable with colour blindness (Okabe and Ito, "Color Universal Design", 2008). */
 const COLORS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9'];
 
 /**
- * A curve for each contender, both axes logarithmic: what grows in proportion is a straight line.
+ * Plots one curve per contender on logarithmic axes, on which proportional growth is a straight line.
  * @param {{ title: string, x: string, y: string, points: { x: number, values: Record<string, number> }[] }} plot
  * @returns {string} an SVG document
  */

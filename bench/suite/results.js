@@ -1,6 +1,6 @@
 'use strict';
 
-/* Runs what the plan says and keeps what came out: a file for each section, which the document is made of. */
+/* Runs the plan and stores the results: one file per section, from which the document is generated. */
 
 const fs = require('node:fs');
 const os = require('node:os');
@@ -10,7 +10,7 @@ const { spawnSync } = require('node:child_process');
 const { nodeBinary } = require('../../scripts/lib/nodes');
 
 const RUN = path.join(__dirname, '..', 'run.js');
-/** One round after the warm-up: to see that all works and roughly how fast. */
+/** One round after the warm-up, as a functional check with rough figures. */
 const QUICK = ['--rounds', '1'];
 
 /**
@@ -29,7 +29,7 @@ const QUICK = ['--rounds', '1'];
  */
 
 /**
- * Later options win over earlier ones of the same name.
+ * Keeps the last of several options with the same name.
  * @param {string[]} args name, value, name, value, ...
  */
 function lastOfEach(args) {
@@ -42,7 +42,7 @@ function lastOfEach(args) {
 /**
  * @param {string} benchmark
  * @param {string[]} args
- * @param {number} [major] of Node
+ * @param {number} [major] major version of Node
  * @returns {Promise<StepResult>}
  */
 async function runBenchmark(benchmark, args, major) {
@@ -97,9 +97,9 @@ async function runCurve({ id, benchmark, metric, contenders, points, quick: few 
 }
 
 /**
- * The scenarios of a step that stand at the head of the page.
+ * Returns the scenarios of a step that appear in the first table.
  * @param {Section} section
- * @param {number} at the step
+ * @param {number} at index of the step
  */
 function scenariosAtHead({ headlines }, at) {
   const own = headlines.filter(({ step = 0 }) => step === at);
@@ -117,7 +117,7 @@ async function runSection(section, extent) {
   const results = [];
   for (const [at, { benchmark, args = [], quick: fewer = [], node }] of steps.entries()) {
     const atHead = scenariosAtHead(section, at);
-    // A section without any has nothing else to show.
+    // A section without headlines would be empty otherwise.
     if (extent === 'headlines' && atHead.length === 0 && section.headlines.length > 0) continue;
     const all = quick ? [...args, ...QUICK, ...fewer] : [...args];
     if (extent === 'headlines' && atHead.length > 0) all.push('--scenarios', atHead.join(','));

@@ -1,6 +1,6 @@
 'use strict';
 
-/** Node's own tests of cluster, worker_threads and the messaging globals, with our modules in their place. */
+/** Runs Node's own tests of cluster, worker_threads and the messaging globals against our modules. */
 
 const fs = require('node:fs');
 const os = require('node:os');
@@ -8,7 +8,7 @@ const path = require('node:path');
 const { CheckError, ROOT, exec, sum } = require('../lib/exec');
 const { nodeBinary } = require('../lib/nodes');
 
-/** The suite is that of Node 20. */
+/** Version of Node that the test suite belongs to. */
 const MAJOR = 20;
 const LISTS = ['cluster-20', 'threads-20', 'globals-20'];
 const FAILED = /^\d+ passed, (\d+) failed, \d+ skipped$/gm;
@@ -16,7 +16,7 @@ const PASSED = /^(\d+) passed, 0 failed, \d+ skipped$/gm;
 /** The user `nobody`, for tests that root cannot pass. */
 const NOBODY_UID = 65534;
 
-/** Where the suite is. */
+/** Returns the folder of the suite. */
 async function suiteFolder() {
   const { stdout } = await exec(path.join(ROOT, 'conformance', 'fetch.sh'), []);
   return /** @type {string} */ (stdout.trim().split('\n').at(-1));
@@ -74,7 +74,7 @@ async function conformance() {
   return { count: results.reduce((total, { passed }) => total + passed, 0), unit: 'tests' };
 }
 
-/** The tests of threads with lanes from the first message on, to which few of them come otherwise. */
+/** Runs the thread tests with lanes from the first message on, which few of them would use otherwise. */
 async function lanes() {
   const out = path.join(ROOT, 'target', 'conformance', 'threads-20-lanes.tsv');
   const { passed, complaint } = await runList(await suiteFolder(), 'threads-20', [`--out=${out}`], {

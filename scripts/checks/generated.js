@@ -1,6 +1,6 @@
 'use strict';
 
-/** What is generated from the Rust sources and committed: making it anew must not change it. */
+/** Checks that the committed files generated from the Rust sources are up to date. */
 
 const fs = require('node:fs');
 const path = require('node:path');
@@ -16,13 +16,13 @@ async function generated() {
     throw new CheckError(`${LAYOUT} is not what node scripts/memory-layout.js writes`);
   }
   const before = contents();
-  // The type declarations of an unchanged crate are not generated again.
+  // Type declarations of an unchanged crate would not be regenerated.
   fs.utimesSync(path.join(ROOT, 'src', 'lib.rs'), new Date(), new Date());
   await exec('npm', ['run', '--silent', 'build']);
   if (contents().some((text, index) => text !== before[index])) {
     throw new CheckError(`${FILES.join(', ')} changed by a rebuild`);
   }
-  // The build before this check may have changed them already, so what counts is what is committed.
+  // The build before this check may already have changed them, so they are compared with the commit.
   if (fs.existsSync(path.join(ROOT, '.git'))) {
     await exec('git', ['ls-files', '--error-unmatch', ...FILES]);
     await exec('git', ['diff', '--exit-code', '--', ...FILES]);

@@ -1,15 +1,15 @@
 'use strict';
 
-/** Whether all that is used may be: the licences of both lock files, without the network. */
+/** Checks the licences of all packages in both lock files, without the network. */
 
 const fs = require('node:fs');
 const path = require('node:path');
 const satisfies = require('spdx-satisfies');
 const { CheckError, ROOT, exec } = require('../lib/exec');
 
-/** Of what is linked into the addon: users get it. */
+/** Licences allowed for what is linked into the addon and shipped to users. */
 const SHIPPED = ['0BSD', 'Apache-2.0', 'BSD-2-Clause', 'BSD-3-Clause', 'ISC', 'MIT', 'Unicode-3.0', 'Zlib'];
-/** Of what only developers use. */
+/** Licences allowed for development dependencies. */
 const DEVELOPMENT = [
   ...SHIPPED,
   'BlueOak-1.0.0',
@@ -20,7 +20,7 @@ const DEVELOPMENT = [
   'CC-BY-3.0',
   'CC-BY-4.0',
 ];
-/** What packages say in a file of theirs only. */
+/** Packages that state their licence only in a file. */
 const ELSEWHERE = new Map([['xmlhttprequest-ssl', 'MIT']]);
 
 /**

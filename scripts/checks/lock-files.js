@@ -1,9 +1,9 @@
 'use strict';
 
 /**
- * Whether the lock files hold what is to be installed, and nothing else can come in its place: each package has the
- * hash of its contents, and comes from the public registries. Needs no network, unlike what is known against the
- * versions (`advisories` of scripts/nightly.js).
+ * Checks that the lock files pin exactly what is installed: each package has a hash of its contents and comes from
+ * a public registry. Needs no network, unlike the look-up of known vulnerabilities (`advisories` in
+ * scripts/nightly.js).
  */
 
 const fs = require('node:fs');
@@ -17,7 +17,7 @@ const NPM = /^https:\/\/registry\.npmjs\.org\//;
 const read = (name) => fs.readFileSync(path.join(ROOT, name), 'utf8');
 
 /**
- * What is wrong with the npm packages of a lock file.
+ * Returns the faults of npm packages in a lock file.
  * @param {string} name
  * @returns {{ count: number, faults: string[] }}
  */
@@ -26,14 +26,14 @@ function npmFaults(name) {
   const faults = entries.flatMap(([place, { dev, integrity, link, resolved }]) => [
     ...(link || /^sha512-/.test(integrity ?? '') ? [] : [`${place} has no sha512`]),
     ...(resolved === undefined || link || NPM.test(resolved) ? [] : [`${place} comes from ${resolved}`]),
-    // The package promises to have no dependencies.
+    // The package must have no dependencies.
     ...(dev ? [] : [`${place} would be installed with manycore`]),
   ]);
   return { count: entries.length, faults };
 }
 
 /**
- * What is wrong with the crates of a lock file.
+ * Returns the faults of crates in a lock file.
  * @param {string} name
  * @returns {{ count: number, faults: string[] }}
  */
@@ -44,7 +44,7 @@ function crateFaults(name) {
     .map((text) =>
       Object.fromEntries([...text.matchAll(/^(\w+) = "(.*)"$/gm)].map(([, key, value]) => [key, value])),
     )
-    // Those of the repository have neither.
+    // Workspace crates have neither.
     .filter(({ source, checksum }) => source !== undefined || checksum !== undefined);
   const faults = entries.flatMap(({ name: crate, source, checksum }) => [
     ...(source === CRATES_IO ? [] : [`${crate} comes from ${source}`]),

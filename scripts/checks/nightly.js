@@ -11,13 +11,13 @@ const FUZZ_SECONDS = Number(process.env.MANYCORE_FUZZ_SECONDS ?? 60);
 const CHAOS_TIMES = process.env.MANYCORE_CHAOS_TIMES ?? '5';
 const LIFE_WORKERS = process.env.MANYCORE_LIFE_WORKERS ?? '2000';
 const SOAK_MINUTES = process.env.MANYCORE_SOAK_MINUTES ?? '10';
-/** A target that does not come back from an attack within that hangs. */
+/** A target that takes longer than this for one input counts as hanging. */
 const HANGS_AFTER_SECONDS = 30;
 const LONGEST_ATTACK = 1200;
 const CODEC_RUNS = process.env.MANYCORE_FUZZ_RUNS ?? '300000';
 const UNREACHABLE = /failed to (?:fetch|clone|download)|unable to (?:fetch|resolve)|could not resolve host/i;
 
-/** The core's tests under the address sanitizer; leaks are told as well. */
+/** Runs the core's tests under the address sanitizer, which also reports leaks. */
 async function asan() {
   const args = ['+nightly', 'test', '--locked', '--package', 'manycore-core', '--target', TARGET];
   const { output } = await exec('cargo', args, {
@@ -29,14 +29,14 @@ async function asan() {
   return { count: sum(output, /^test result: ok\. (\d+) passed/gm), unit: 'tests' };
 }
 
-/** New attacks on segments, from those that are known on. */
+/** Runs the fuzzer on segments, starting from the corpus. */
 async function fuzz() {
   const targets = fs
     .readdirSync(path.join(ROOT, 'fuzz', 'fuzz_targets'))
     .map((file) => path.parse(file).name);
   let attacks = 0;
   for (const target of targets) {
-    // What it finds goes beside the corpus, which is chosen by hand (`cargo fuzz cmin`).
+    // New inputs are stored outside the corpus, which is curated by hand (`cargo fuzz cmin`).
     const found = path.join(ROOT, 'target', 'fuzz', target);
     fs.mkdirSync(found, { recursive: true });
     const limits = [
@@ -60,7 +60,7 @@ async function fuzz() {
   return { count: attacks, unit: `attacks on ${targets.length} targets` };
 }
 
-/** Everything at once, for minutes, with deaths at random. */
+/** Runs everything at once for minutes, killing processes at random. */
 async function soak() {
   const script = path.join(ROOT, 'scripts', 'soak');
   const { stdout } = await exec(process.execPath, ['--expose-gc', script, '--minutes', SOAK_MINUTES]);
@@ -69,7 +69,7 @@ async function soak() {
   return { count: total, unit: `events accounted for in ${SOAK_MINUTES} minutes` };
 }
 
-/** Workers that end in every way and at every point of their lives, and leave nothing behind. */
+/** Ends workers in every way and at every point of their life cycle, and checks that nothing is left behind. */
 async function life() {
   const file = path.join(ROOT, '__test__', 'threads-life.test.js');
   const { output } = await exec(process.execPath, ['--test', '--test-reporter=tap', file], {
@@ -79,7 +79,7 @@ async function life() {
   return { count: passed > 0 ? Number(LIFE_WORKERS) : 0, unit: 'workers' };
 }
 
-/** Workers harmed under load, for longer than a run of all tests has time for. */
+/** Harms workers under load, for longer than in the regular tests. */
 async function chaos() {
   const file = path.join(ROOT, '__test__', 'chaos-cluster.test.js');
   const { output } = await exec(process.execPath, ['--test', '--test-reporter=tap', file], {
@@ -89,8 +89,8 @@ async function chaos() {
 }
 
 /**
- * Bytes in lanes that no encoder writes: whatever they are, the decoder gives a value or a typed error. And values of every
- * kind, which come out as Node's own clones of them.
+ * Decodes random bytes in lanes, which must yield a value or a typed error; and encodes values of every kind, which
+ * must equal Node's clones of them.
  */
 async function codec() {
   const files = ['corrupt', 'cloner', 'codec', 'json', 'advanced'].map((name) =>
@@ -102,7 +102,10 @@ async function codec() {
   return { count: sum(output, /^# pass (\d+)/gm), unit: `tests of ${CODEC_RUNS} records or values each` };
 }
 
-/** What is known against the versions in the lock files: by databases from the network or, without it, by the last. */
+/**
+ * Checks the lock files for known vulnerabilities, with the databases from the network or, without it, the last
+ * ones fetched.
+ */
 async function advisories() {
   const deny = (/** @type {string[]} */ ...options) =>
     exec('cargo', ['deny', ...options, 'check', 'advisories', 'bans', 'sources'], { allowFailure: true });

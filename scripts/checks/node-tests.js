@@ -1,6 +1,6 @@
 'use strict';
 
-/** The JavaScript tests, on this Node and in part on others. */
+/** Runs the JavaScript tests on this version of Node, and some of them on others. */
 
 const fs = require('node:fs');
 const os = require('node:os');
@@ -11,14 +11,14 @@ const { nodeBinary } = require('../lib/nodes');
 
 const FAILED_FILES = path.join(ROOT, 'scripts', 'lib', 'failed-files.js');
 const OTHER_MAJORS = [22, 24, 26];
-/** Packing and installing has a step of its own: it keeps all cores busy. */
+/** Packing and installing is a separate step, since it keeps all cores busy. */
 const INSTALL = /package-install\.test\.js$/;
-/** Quick tests of what depends on the version of Node. */
+/** Quick tests of features that depend on the version of Node. */
 const SMOKE = /^__test__\/(smoke|package-(?!install)|fallback)[^/]*\.test\.js$/;
-/** For a single test; the tests have closer limits of their own. */
+/** Limit for a single test; the tests have tighter limits of their own. */
 const TIMEOUT_MS = 600_000;
 
-/** More than a few files that fail are no coincidence. */
+/** If more files than this fail, they are not considered flaky. */
 const MOST_FLAKY_FILES = 3;
 
 const testFiles = () => listFiles(ROOT, '__test__').filter((name) => name.endsWith('.test.js'));
@@ -26,7 +26,7 @@ const testFiles = () => listFiles(ROOT, '__test__').filter((name) => name.endsWi
 /**
  * @param {string} binary
  * @param {string[]} files
- * @param {number} concurrency how many files at once
+ * @param {number} concurrency number of concurrent files
  */
 async function runOnce(binary, files, concurrency) {
   const failures = path.join(fs.mkdtempSync(path.join(os.tmpdir(), 'manycore-tests-')), 'failures');
@@ -55,8 +55,8 @@ async function runOnce(binary, files, concurrency) {
 }
 
 /**
- * Runs the files. What fails beside others gets a second chance by itself: passing then makes it flaky, which the
- * result says, and not broken.
+ * Runs the files. A file that fails is run again alone; if it passes then, it is reported as flaky instead of
+ * failed.
  * @param {string} binary
  * @param {string[]} files
  * @returns {Promise<{ passed: number, flaky: string[] }>}

@@ -1,6 +1,6 @@
 'use strict';
 
-/** The Rust side: lints, tests and loom models. */
+/** Checks of the Rust code: lints, tests and loom models. */
 
 const path = require('node:path');
 const { ROOT, exec, sum } = require('../lib/exec');
@@ -35,7 +35,7 @@ function loomModels() {
   return listFiles(ROOT, 'crates/core/tests').flatMap((name) => LOOM_MODEL.exec(name)?.[1] ?? []);
 }
 
-/** Each model runs in a build of its own kind, which would throw out the usual one. */
+/** Builds for loom have a separate target folder, so that the regular build is kept. */
 async function loom() {
   const selected = loomModels().flatMap((name) => ['--test', name]);
   const { output } = await exec(

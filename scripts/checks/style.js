@@ -1,6 +1,6 @@
 'use strict';
 
-/** Format and lint of JavaScript, Markdown, JSON and Rust. */
+/** Formatting and lint of JavaScript, Markdown, JSON and Rust. */
 
 const fs = require('node:fs');
 const path = require('node:path');

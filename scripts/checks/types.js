@@ -3,7 +3,7 @@
 const path = require('node:path');
 const { ROOT, exec } = require('../lib/exec');
 
-/** The JSDoc types of our own code, then the published types as consumers resolve them. */
+/** Checks the JSDoc types of our own code, then the published types as consumers resolve them. */
 const PROJECTS = ['.', '__test__/types/tsconfig.node16.json', '__test__/types/tsconfig.bundler.json'];
 
 async function types() {

@@ -1,12 +1,12 @@
 'use strict';
 
-/** Whether the addon is older than its sources. */
+/** Determines whether the addon is older than its sources. */
 
 const fs = require('node:fs');
 const path = require('node:path');
 const { addonFileName } = require('./addon-file');
 
-/** What cargo builds the addon from, relative to the repository. */
+/** Inputs of the addon's build, relative to the repository. */
 const SOURCES = ['Cargo.toml', 'Cargo.lock', 'build.rs', 'src', 'crates'];
 
 /**

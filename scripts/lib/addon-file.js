@@ -1,14 +1,14 @@
 'use strict';
 
 /**
- * The name of the addon's file for the running Linux, as lib/native/index.js looks for it. Part of the
- * published package: scripts/install.js needs it.
+ * File name of the addon for the running Linux, as lib/native/index.js looks for it. Included in the published
+ * package, since scripts/install.js needs it.
  */
 
-/** The C library of this Node: 'gnu' or 'musl'. */
+/** Returns the C library of this Node: 'gnu' or 'musl'. */
 function libcName() {
   const report = /** @type {any} */ (process.report);
-  report.excludeNetwork = true; // It would look up the names of open sockets' peers.
+  report.excludeNetwork = true; // Otherwise, the report would resolve the host names of open sockets' peers.
   return report.getReport().header.glibcVersionRuntime ? 'gnu' : 'musl';
 }
 

@@ -1,6 +1,6 @@
 'use strict';
 
-/** What is fetched once and kept outside of the repository. */
+/** Downloads that are kept outside the repository. */
 
 const fs = require('node:fs');
 const os = require('node:os');
@@ -13,10 +13,10 @@ function cachePath(...names) {
 }
 
 /**
- * The folder of a package of npm, below a folder of the cache; fetched when it is not there.
+ * Returns the folder of an npm package in the cache, which is fetched if missing.
  * @param {string} name
  * @param {number} major
- * @param {string[]} names of the folder
+ * @param {string[]} names path of the folder in the cache
  */
 async function cachedPackage(name, major, ...names) {
   const folder = cachePath(...names);
@@ -35,7 +35,7 @@ async function install(spec, folder) {
   try {
     fs.writeFileSync(path.join(work, 'package.json'), '{ "private": true }\n');
     await exec('npm', ['install', '--ignore-scripts', '--no-audit', '--no-fund', spec], { cwd: work });
-    // When another process was quicker, its result is as good.
+    // If another process was faster, its result is used.
     if (!fs.existsSync(folder)) fs.renameSync(work, folder);
   } finally {
     fs.rmSync(work, { recursive: true, force: true });

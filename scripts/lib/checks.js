@@ -1,10 +1,10 @@
 'use strict';
 
-/** Runs checks by name and says what each of them covered. A check that covered nothing has failed. */
+/** Runs checks by name and reports what each covered. A check that covered nothing has failed. */
 
 const { parseArgs } = require('node:util');
 
-/** Lines of a failed check's output that are repeated at the end: a log that was cut off still tells what failed. */
+/** Limits of a failed check's output that is repeated at the end, so that a truncated log still shows the failure. */
 const REPEATED_LINES = 30;
 const REPEATED_CHARACTERS = 8000;
 
@@ -14,7 +14,8 @@ const REPEATED_CHARACTERS = 8000;
  */
 
 /**
- * Keeps the end of what is printed from here on. To be ended by calling what it returns, which gives that.
+ * Records the end of what is printed from now on. Returns a function that stops recording and returns the recorded
+ * output.
  * @returns {() => string}
  */
 function keepOutput() {
@@ -112,9 +113,9 @@ async function run(checks, usage) {
 }
 
 /**
- * Runs those of the checks that the command line names, or all; sets the exit code.
- * @param {Record<string, Check>} checks in the order of their running
- * @param {string} command how this is called
+ * Runs the checks named on the command line, or all; sets the exit code.
+ * @param {Record<string, Check>} checks in the order in which they run
+ * @param {string} command command line of this program
  */
 function runChecks(checks, command) {
   const usage = `${command} [--bail] [--skip NAME]... [NAME]...

@@ -1,6 +1,6 @@
 'use strict';
 
-/** Whether node_modules holds what package-lock.json asks for. */
+/** Determines whether node_modules matches package-lock.json. */
 
 const fs = require('node:fs');
 const path = require('node:path');
@@ -9,7 +9,7 @@ const path = require('node:path');
 
 /**
  * @param {string} file
- * @returns {Record<string, LockEntry> | null} null when there is no such file
+ * @returns {Record<string, LockEntry> | null} null if there is no such file
  */
 function readPackages(file) {
   let text;
@@ -23,7 +23,7 @@ function readPackages(file) {
 }
 
 /**
- * Compares contents, not times: a checkout or `npm install` touches package-lock.json without need.
+ * Compares contents, not timestamps: a checkout or `npm install` may touch package-lock.json without changing it.
  * @param {string} root
  */
 function dependenciesAreCurrent(root) {
@@ -36,7 +36,7 @@ function dependenciesAreCurrent(root) {
   for (const name of names) {
     const want = wanted[name];
     const have = installed[name];
-    // Optional ones for other platforms are left out by npm.
+    // npm omits optional packages for other platforms.
     if (want?.optional && !have) continue;
     if (want?.version !== have?.version || want?.integrity !== have?.integrity) return false;
   }

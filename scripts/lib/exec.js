@@ -1,6 +1,6 @@
 'use strict';
 
-/** Runs a command with its output shown and kept. */
+/** Runs a command whose output is both shown and returned. */
 
 const { spawn } = require('node:child_process');
 const { randomUUID } = require('node:crypto');
@@ -9,21 +9,21 @@ const { MARK, killFamily } = require('./family');
 
 const ROOT = path.join(__dirname, '..', '..');
 
-/** No command takes a fraction of this: one that does hangs. */
+/** Far more than any command needs; one that takes longer hangs. */
 const WATCHDOG_MS = 20 * 60_000;
 
 const SHOWN_CHARACTERS = 100;
 
-/** A check that failed for the reason its message gives; the output above it tells the rest. */
+/** Failure of a check for the reason in the message; details are in the output above. */
 class CheckError extends Error {}
 
 /**
  * @typedef {object} ExecOptions
- * @property {Record<string, string | undefined>} [env] added to the environment; undefined removes
- * @property {boolean} [hideStdout] keeps standard output for the caller alone
- * @property {boolean} [allowFailure] the exit code is the caller's to judge
+ * @property {Record<string, string | undefined>} [env] added to the environment; undefined removes a variable
+ * @property {boolean} [hideStdout] does not show standard output
+ * @property {boolean} [allowFailure] does not throw on a non-zero exit code
  * @property {string} [cwd] default: the repository
- * @property {number} [watchdogMs] after how long it hangs; default: {@link WATCHDOG_MS}
+ * @property {number} [watchdogMs] time limit; default: {@link WATCHDOG_MS}
  *
  * @typedef {{ code: number | null, stdout: string, output: string }} ExecResult `output` holds stderr, too
  */
@@ -33,7 +33,7 @@ class CheckError extends Error {}
  * @param {string[]} args
  * @param {ExecOptions} [options]
  * @returns {Promise<ExecResult>}
- * @throws CheckError when it cannot be started or fails
+ * @throws CheckError if it cannot be started or fails
  */
 function exec(command, args, options = {}) {
   const mark = randomUUID();
@@ -60,7 +60,7 @@ function exec(command, args, options = {}) {
     const watchdogMs = options.watchdogMs ?? WATCHDOG_MS;
     const watchdog = setTimeout(() => {
       const ran = child.pid === undefined ? [] : killFamily(child.pid, mark);
-      // What left the family may hold the pipes open, and this process with them.
+      // Processes that escaped may hold the pipes open, and thereby keep this process alive.
       child.stdout.destroy();
       child.stderr.destroy();
       console.log(`\nKilled when the time was over:\n${ran.join('\n')}`);
@@ -79,7 +79,7 @@ function exec(command, args, options = {}) {
 }
 
 /**
- * Adds up a number that a tool prints, as `(\d+)` in the pattern.
+ * Sums up a number printed by a tool, matched by `(\d+)` in the pattern.
  * @param {string} output
  * @param {RegExp} pattern with the flag g
  */

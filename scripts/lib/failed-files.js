@@ -1,6 +1,6 @@
 'use strict';
 
-/** A reporter for `node --test`: the files in which a test failed, one a line. */
+/** Reporter for `node --test`: prints the files in which a test failed, one per line. */
 
 const path = require('node:path');
 

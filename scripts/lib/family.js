@@ -1,10 +1,10 @@
 'use strict';
 
-/** A command and everything that came of it, as /proc tells. */
+/** A command and all processes it started, according to /proc. */
 
 const fs = require('node:fs');
 
-/** Its value tells one command's family from all other processes, whoever has adopted them meanwhile. */
+/** Environment variable whose value identifies the processes of one command, even if they have been reparented. */
 const MARK = 'MANYCORE_CHECK';
 
 /** @typedef {{ pid: number, parent: number, command: string, isMarked: boolean }} Relative */
@@ -14,12 +14,12 @@ const SHOWN_CHARACTERS = 200;
 /**
  * @param {string} pid
  * @param {string} mark
- * @returns {Relative[]} none when it has ended meanwhile
+ * @returns {Relative[]} empty if it has ended meanwhile
  */
 function read(pid, mark) {
   try {
     const stat = fs.readFileSync(`/proc/${pid}/stat`, 'latin1');
-    // Its name is in parentheses and may itself contain some.
+    // The name is in parentheses, and may contain some itself.
     const [, parent] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     const line = fs
       .readFileSync(`/proc/${pid}/cmdline`, 'utf8')
@@ -37,12 +37,12 @@ function environment(pid) {
   try {
     return fs.readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0');
   } catch {
-    return []; // Another user's.
+    return []; // Belongs to another user.
   }
 }
 
 /**
- * The process, its descendants, and those that carry the mark: their parents may have ended.
+ * Returns the process, its descendants, and processes that carry the mark, whose parents may have ended.
  * @param {number} root
  * @param {string} mark
  */
@@ -64,10 +64,10 @@ function familyOf(root, mark) {
 }
 
 /**
- * Kills the whole family, also what it starts meanwhile.
+ * Kills the whole family, including processes started meanwhile.
  * @param {number} root
  * @param {string} mark
- * @returns {string[]} what ran
+ * @returns {string[]} the processes that were killed
  */
 function killFamily(root, mark) {
   /** @type {Map<number, string>} */
@@ -87,7 +87,7 @@ function kill(pid) {
   try {
     process.kill(pid, 'SIGKILL');
   } catch {
-    // It has ended, or is another user's.
+    // It has ended, or belongs to another user.
   }
 }
 

@@ -6,7 +6,7 @@ const path = require('node:path');
 const NEVER = new Set(['node_modules', '.git', 'target']);
 
 /**
- * The files under a folder, as sorted paths relative to `root`.
+ * Returns the files under a folder, as sorted paths relative to `root`.
  * @param {string} root
  * @param {string} [folder] relative to `root`
  * @returns {string[]}

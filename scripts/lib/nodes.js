@@ -1,6 +1,6 @@
 'use strict';
 
-/** Node binaries of other major versions, kept outside of the repository. */
+/** Node binaries of other major versions, kept outside the repository. */
 
 const path = require('node:path');
 const { libcName } = require('./addon-file');
@@ -8,7 +8,7 @@ const { cachedPackage } = require('./cache');
 const { CheckError } = require('./exec');
 
 /**
- * The path of a Node binary of that major version: this one, one in the cache, or one installed there.
+ * Returns the path of a Node binary of a major version: this one, or one in the cache, which is fetched if missing.
  * @param {number} major
  */
 async function nodeBinary(major) {

@@ -1,8 +1,8 @@
 'use strict';
 
-/* What the parts of the soak count, and what of it must hold. */
+/* Counts events of the soak test, and collects violated expectations. */
 
-/** The first tell the most. */
+/** The first ones are the most informative. */
 const MOST_COMPLAINTS = 20;
 
 /** @type {Record<string, number>} */

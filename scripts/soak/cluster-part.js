@@ -30,7 +30,7 @@ const { ALLOWED, KEYS, LIMIT, PERMITS, RAN } = require('./layout');
 
 const WORKERS = 3;
 const REQUESTS_AT_ONCE = 8;
-/** For a connection that nobody serves any more: a worker is stopped for far less. */
+/** Time limit for a connection to be served; workers are stopped for much less. */
 const STUCK_MS = 30_000;
 const HARMS = ['SIGKILL', 'SIGKILL', 'SIGTERM', 'disconnect', 'SIGSTOP'];
 
@@ -51,7 +51,7 @@ function ask(port) {
   });
 }
 
-/** A port for all turns: 0 would be another one each time that no worker is left. */
+/** One port for the whole run: port 0 would change whenever no worker is left. */
 async function freePort() {
   const server = http.createServer().listen(0);
   await once(server, 'listening');
@@ -60,7 +60,7 @@ async function freePort() {
   return port;
 }
 
-/** What each worker sent comes in its order, each at most once. */
+/** Checks that messages from each worker arrive in order, each at most once. */
 function inOrder(/** @type {string} */ what) {
   /** @type {Map<number, number>} */
   const last = new Map();
@@ -83,7 +83,7 @@ async function harm(worker) {
   }
 }
 
-/** What only the workers use, to be seen to in the end. */
+/** Objects used only by the workers, checked at the end. */
 function makeShared() {
   return {
     topic: Topic.open(`${name}-topic`),
@@ -97,9 +97,9 @@ function makeShared() {
 }
 
 /**
- * All that the dead had is free, and what is limited was.
+ * Checks that everything held by dead workers has been freed, and that limits were respected.
  * @param {ReturnType<typeof makeShared>} objects
- * @param {number} seconds that it went on
+ * @param {number} seconds duration of the run
  */
 async function checkShared({ topic, limiter, numbers, latency, bytes, pair, permits }, seconds) {
   permits.acquire(PERMITS, { timeoutMs: STUCK_MS }).unlock();
@@ -129,9 +129,9 @@ async function askWorker(worker) {
 }
 
 /**
- * @param {AbortSignal} signal ends it
+ * @param {AbortSignal} signal ends the run
  * @param {'json' | 'advanced'} serialization
- * @returns {Promise<void>} rejects when an account does not balance
+ * @returns {Promise<void>} rejects if the accounts do not balance
  */
 async function clusterPart(signal, serialization) {
   const startMs = Date.now();
@@ -167,7 +167,7 @@ async function clusterPart(signal, serialization) {
       else if (value.echo) count('echoes');
       else message(value);
     });
-    // A send that meets a death is told by its callback or this event.
+    // A send to a dying worker is reported by its callback or this event.
     worker.on('error', () => count('failed sends'));
     return worker;
   };
@@ -180,7 +180,7 @@ async function clusterPart(signal, serialization) {
     while (!signal.aborted) {
       const outcome = await ask(port);
       count(outcome);
-      // Until another worker has started.
+      // Waits until another worker has started.
       if (outcome === 'refused') await delay(50);
     }
   });
@@ -229,7 +229,7 @@ async function clusterPart(signal, serialization) {
   for (const { name: known } of shared.list()) if (known.startsWith(`${name}-`)) shared.unlink(known);
 }
 
-/** Until no worker is left. */
+/** Kills workers until none is left. */
 async function end() {
   for (const worker of Object.values(cluster.workers ?? {})) worker?.process.kill('SIGKILL');
   while (Object.keys(cluster.workers ?? {}).length > 0) await once(cluster, 'exit');

@@ -1,8 +1,8 @@
 'use strict';
 
 /*
- * Runs everything at once, for minutes, while processes and threads are killed at random, and checks that every
- * account balances and that nothing piles up:
+ * Runs everything at once for minutes while processes and threads are killed at random, and checks that all
+ * accounts balance and that no resources leak:
  *
  *   node --expose-gc scripts/soak --minutes 10
  */
@@ -16,10 +16,10 @@ const { accounts, complaints, check } = require('./accounts');
 const { clusterPart } = require('./cluster-part');
 const { threadsPart } = require('./threads-part');
 
-/** What runtime and allocator may keep. */
+/** Resources that runtime and allocator may retain. */
 const SLACK = { descriptors: 8, threads: 8, mappings: 300, rssMiB: 128 };
 const MOST_ATTEMPTS = 50;
-/** All that is made once has been made by then. */
+/** Fraction of the run after which everything that is created once exists. */
 const WARM_UP_SHARE = 0.25;
 
 /** @param {string} text @param {RegExp} pattern */
@@ -36,8 +36,8 @@ function resources() {
 }
 
 /**
- * @param {number} ms how long
- * @param {'json' | 'advanced'} serialization of the cluster
+ * @param {number} ms duration
+ * @param {'json' | 'advanced'} serialization serialization of the cluster
  */
 async function turn(ms, serialization) {
   const ended = new AbortController();
@@ -51,7 +51,8 @@ async function turn(ms, serialization) {
 }
 
 /**
- * What there is more of than before, once the event loop and the garbage collector have seen to what died last.
+ * Returns the resources that exceed the earlier values, after the event loop and the garbage collector have cleaned
+ * up.
  * @param {ReturnType<typeof resources>} before
  */
 async function excess(before) {

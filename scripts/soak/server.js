@@ -1,8 +1,8 @@
 'use strict';
 
 /*
- * A cluster worker of the soak: serves, counts, takes the lock, sends, asks and is asked, and is ended at any instant.
- * Each of its promises can be told afterwards from what others see.
+ * Cluster worker of the soak test: serves, counts, locks, sends messages and requests, and is killed at any
+ * instant. Each of its guarantees can be verified from what others observe.
  */
 
 const http = require('node:http');
@@ -28,7 +28,7 @@ const {
 const { ALLOWED, KEYS, PERMITS, RAN } = require('./layout');
 
 const { SOAK_NAME: name = '', SOAK_SERIALIZATION: serialization } = process.env;
-// One that was told to end before it had begun must not make them anew.
+// A worker told to end before it has started must not create them again.
 const known = { create: false };
 const served = SharedCounter.open(`${name}-served`, known);
 const map = SharedMap.open(`${name}-map`, known);
@@ -45,7 +45,7 @@ const host = new BroadcastChannel(name, { scope: 'host' });
 
 let sequence = 0;
 
-/** Two entries that are equal whenever nobody has the lock, unless its holder died. */
+/** Two entries that are equal whenever the lock is free, unless its holder died. */
 async function changePair() {
   const token = await mutex.lockAsync();
   try {
@@ -59,7 +59,7 @@ async function changePair() {
   }
 }
 
-/** The locks that have readers, permits and names: what holds them dies at any point of it. */
+/** Locks with readers, permits and names, whose holders die at any point. */
 async function useLocks() {
   const writer = await pair.lockAsync();
   const next = Math.max(words[0], words[1]) + 1;
@@ -72,7 +72,7 @@ async function useLocks() {
   token.unlock();
 }
 
-/** What takes long. */
+/** Slow operations, done rarely. */
 async function seldom() {
   const { ran } = await runOnce(name, Math.floor(Date.now() / 1000), () => {});
   if (ran) numbers.add(RAN);
@@ -98,7 +98,7 @@ async function work() {
   }
 }
 
-// Its endless work would keep it alive.
+// Otherwise, its endless work would keep it alive.
 process.once('disconnect', () => process.exit());
 process.on('message', (message) => process.send?.({ echo: message }));
 configureLink(process, { views: true });
@@ -112,11 +112,11 @@ http
   .listen(Number(process.env.SOAK_PORT));
 
 work().catch((error) => {
-  // Whoever asks when the primary lets go of this one gets no answer.
+  // A request gets no reply if the primary disconnects this worker.
   if (error.code === 'ERR_MANYCORE_PEER_GONE') return;
-  // Told by the message, as an exit alone would be one of many.
+  // Reported by a message, since its exit would be one of many.
   process.send?.({ failure: String(error.stack) }, () => process.exit(1));
 });
 
-// Only for the type: what is started here is always a worker.
+// For the type checker: this always runs in a worker.
 if (cluster.isPrimary) throw new Error('this is a worker of the soak');

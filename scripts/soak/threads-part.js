@@ -1,6 +1,6 @@
 'use strict';
 
-/* Worker threads and pools: messages, requests, tasks, with threads that end at any instant. */
+/* Worker threads and pools: messages, requests and tasks, with threads that end at any instant. */
 
 const { once } = require('node:events');
 const { setTimeout: delay } = require('node:timers/promises');
@@ -17,7 +17,7 @@ const MESSAGES = 500;
 const TASKS = 200;
 const STUCK_MS = 30_000;
 
-/** A worker that echoes until it is terminated in the middle: what comes back is the beginning of what was sent. */
+/** A worker that echoes until it is terminated: the echoes received must be a prefix of what was sent. */
 async function terminated() {
   const worker = new Worker(ECHO, { eval: true, warm: Math.random() < 0.5 });
   const exited = once(worker, 'exit');
@@ -62,7 +62,7 @@ async function tasks(pool) {
         count('tasks done');
       } catch (error) {
         const { name, message } = /** @type {Error} */ (error);
-        // An exit takes with it what its worker had begun.
+        // A worker's exit also fails its other running tasks.
         const expected = how !== 'throw' || message === `no ${number}` || !name.startsWith('Range');
         check(expected, `task ${number} (${how}) failed: ${message}`);
         count('tasks failed');
@@ -71,7 +71,7 @@ async function tasks(pool) {
   );
 }
 
-/** @param {AbortSignal} signal ends it */
+/** @param {AbortSignal} signal ends the run */
 async function threadsPart(signal) {
   const threads = (async () => {
     while (!signal.aborted) await terminated();

@@ -1,6 +1,6 @@
 'use strict';
 
-/* Of the plan: connections. */
+/* Plan: connections. */
 
 const { points } = require('./points');
 

@@ -1,6 +1,6 @@
 'use strict';
 
-/* Of the plan: shared data and locks, and what loading costs. */
+/* Plan: shared data, locks, and loading. */
 
 const { points } = require('./points');
 

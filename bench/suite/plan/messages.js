@@ -1,6 +1,6 @@
 'use strict';
 
-/* Of the plan: messages, requests and calls. */
+/* Plan: messages, requests and calls. */
 
 const { SIZES, TEXT_SIZES } = require('../../lib/messages');
 const { points } = require('./points');

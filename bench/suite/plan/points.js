@@ -1,7 +1,7 @@
 'use strict';
 
 /**
- * The points of a curve.
+ * Returns the points of a curve.
  * @param {number[]} values
  * @param {(x: number) => { scenario: string, args?: string[] }} point
  */

@@ -1,6 +1,6 @@
 'use strict';
 
-/* Of the plan: worker threads and pools. */
+/* Plan: worker threads and pools. */
 
 const { points } = require('./points');
 

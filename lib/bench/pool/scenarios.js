@@ -1,13 +1,13 @@
 'use strict';
 
-/* What pools are compared by. Each scenario has a pool do something for a while and says how that went. */
+/* Scenarios in which pools are compared. Each uses a pool for a while and returns figures. */
 
 const MIB = 1024 * 1024;
 const BURST = 2000;
-/** For how long something is repeated, and before that, to warm up. */
+/** Duration of a measurement, and of the warm-up before it. */
 const MEASURE_MS = 700;
 const WARM_UP_MS = 300;
-/** Buffers under way at a time. */
+/** Number of outstanding buffers. */
 const BUFFERS = 8;
 
 const PEERS = ['piscina', 'tinypool', 'workerpool', 'manycore'];
@@ -25,21 +25,22 @@ const { rate, eachUs, peakMiB, firstMs } = METRICS;
  * @typedef {{ key: string, label: string, better: 'higher' | 'lower', digits: number }} Metric
  * @typedef {object} Scenario
  * @property {string} name
- * @property {string} what in a few words
+ * @property {string} what short description
  * @property {'add' | 'echo' | 'spin'} task
  * @property {number} workers
  * @property {string[]} contenders
- * @property {string} peer which the others are compared with
+ * @property {string} peer contender that the others are compared with
  * @property {Metric[]} metrics
- * @property {boolean} [isWarm] whether workers may be started before the pool is
- * @property {boolean} [hasProcesses] whether workers are processes, where a library can have that
- * @property {(pool: Contender, rounds: number) => Promise<Record<string, number>>} [measure] none: only the start
+ * @property {boolean} [isWarm] whether workers may be started before the pool is created
+ * @property {boolean} [hasProcesses] whether workers are processes, for libraries that support it
+ * @property {(pool: Contender, rounds: number) => Promise<Record<string, number>>} [measure] absent if only the
+ * start is measured
  */
 
 const now = () => performance.now();
 
 /**
- * Repeats something that counts for `many` tasks, after a warm-up.
+ * Repeats something that counts as `many` tasks, after a warm-up.
  * @param {() => any} repeat
  * @param {number} many
  */
@@ -169,8 +170,8 @@ const SCENARIOS = [
 ];
 
 /**
- * A scenario whose workers are processes; piscina has only threads.
- * @param {string} name of the one over threads
+ * Derives a scenario with worker processes; piscina only has threads.
+ * @param {string} name name of the scenario with threads
  * @returns {Scenario}
  */
 function overProcesses(name) {
@@ -195,14 +196,14 @@ function queued(count) {
     what: `${count.toLocaleString('en-US')} trivial tasks at a time, 1 worker`,
     task: 'add',
     workers: 1,
-    // A million take each of the others most of a minute.
+    // The others take most of a minute for a million.
     contenders: count < 1_000_000 ? PEERS : ['piscina', 'manycore'],
     peer: 'piscina',
     metrics: [eachUs, peakMiB],
     async measure(pool) {
       await add(pool);
       const start = now();
-      // Not `Promise.all()`, whose own memory for each of them is more than that of most queues.
+      // Not `Promise.all()`, which needs more memory per task than most queues.
       const results = Array.from({ length: count }, (_, i) => pool.run({ a: i, b: 1 }));
       for (const result of results) await result;
       const elapsedMs = now() - start;
@@ -212,7 +213,7 @@ function queued(count) {
 }
 
 /**
- * How many rounds of `spin` take a millisecond here.
+ * Returns the number of rounds of `spin` that take a millisecond on this machine.
  * @param {number} [ms]
  */
 function calibrate(ms = 1) {
