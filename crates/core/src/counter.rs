@@ -1,4 +1,4 @@
-//! A whole number that all may change at once.
+//! A shared integer counter.
 
 use std::sync::Arc;
 
@@ -7,18 +7,19 @@ use crate::shm::object::{ObjectSegment, Plan};
 use crate::shm::OpenError;
 use crate::sync::{AtomicU64, Ordering};
 
-/// Of the segments of counters.
+/// The segment type of counters.
 pub const KIND: Kind = Kind {
     name: "counter",
     layout: 1,
 };
 
-/// A counter, open. Any thread. Changes are single instructions, so nobody can die within one.
+/// An open counter. May be used from any thread. Every change is one atomic instruction, so a process cannot
+/// die halfway through it.
 #[derive(Clone, Debug)]
 pub struct Counter(Arc<ObjectSegment>);
 
 impl Counter {
-    /// Opens or makes one that begins with `initial`, by way of `open`.
+    /// Opens a counter, or creates one with the value `initial`, using `open`.
     ///
     /// # Errors
     /// Those of `open`.
@@ -41,34 +42,34 @@ impl Counter {
         }
     }
 
-    /// The segment.
+    /// The underlying segment.
     pub fn segment(&self) -> &Arc<ObjectSegment> {
         &self.0
     }
 
     fn word(&self) -> &AtomicU64 {
-        // `open` has seen that it is there.
+        // In bounds: checked in `open`.
         &self.0.body()[0]
     }
 
-    /// The number.
+    /// The current value.
     pub fn get(&self) -> i64 {
         self.word().load(Ordering::SeqCst) as i64
     }
 
-    /// Adds, and returns the sum. Wraps.
+    /// Adds `by` and returns the new value. Wraps on overflow.
     #[inline]
     pub fn add(&self, by: i64) -> i64 {
         let before = self.word().fetch_add(by as u64, Ordering::SeqCst) as i64;
         before.wrapping_add(by)
     }
 
-    /// Puts another number in its place, and returns the one there was.
+    /// Stores `value` and returns the previous value.
     pub fn swap(&self, value: i64) -> i64 {
         self.word().swap(value as u64, Ordering::SeqCst) as i64
     }
 
-    /// Puts `value` in the place of `expected`. Returns what was there.
+    /// Stores `value` if the current value is `expected`. Returns the previous value either way.
     pub fn compare_exchange(&self, expected: i64, value: i64) -> i64 {
         let outcome =
             self.word()

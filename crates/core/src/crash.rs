@@ -1,9 +1,9 @@
-//! Places at which tests let a thread or process die, to see what the survivors make of what it leaves.
+//! Crash points, at which tests let a thread or process die to check that the survivors recover.
 //!
-//! With the feature `crash-points` off, as in every build but that of the tests, there is nothing here.
+//! Without the feature `crash-points`, which only the tests enable, they compile to nothing.
 
-/// A place between two stores to shared memory, where whoever runs may die. `name` is for tests that kill a
-/// process just there.
+/// A place between two stores to shared memory at which the executing thread may die. Tests select it by
+/// `name`.
 #[cfg(not(feature = "crash-points"))]
 #[inline(always)]
 pub fn point(_name: &'static str) {}
@@ -18,11 +18,11 @@ mod armed {
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::sync::OnceLock;
 
-    /// The environment variable that names the point at which this process dies: `name` or `name:3`, for the
-    /// third time it is passed. The name `*` is that of every point.
+    /// The environment variable with the crash point of this process: `name`, or `name:3` for the third time
+    /// it is passed. The name `*` matches every point.
     pub const VARIABLE: &str = "MANYCORE_CRASH_POINT";
 
-    /// A thread stopped at a point, having cleaned up nothing that is in shared memory.
+    /// The panic payload of a thread stopped at a crash point, which has cleaned up nothing in shared memory.
     #[derive(Debug)]
     pub struct Crashed(pub &'static str);
 
@@ -32,7 +32,7 @@ mod armed {
     static FATAL: OnceLock<Option<(String, u32)>> = OnceLock::new();
     static PASSED: AtomicU32 = AtomicU32::new(0);
 
-    /// See the module's documentation.
+    /// See the module documentation.
     pub fn point(name: &'static str) {
         if let Some(left) = POINTS_LEFT.get() {
             if left == 0 {
@@ -50,7 +50,7 @@ mod armed {
             if (fatal == name || fatal == "*") && PASSED.fetch_add(1, Ordering::Relaxed) + 1 == *count {
                 let _killed =
                     rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
-                // Until the signal is delivered.
+                // Wait for the signal to be delivered.
                 loop {
                     std::thread::park();
                 }
@@ -58,7 +58,8 @@ mod armed {
         }
     }
 
-    /// Runs `action` up to the point after `points` others. `Err` when it got there, and where.
+    /// Runs `action`, which is stopped at the crash point after the first `points` ones. Returns `Err` with
+    /// that point if it was reached.
     pub fn run_until<T>(points: u32, action: impl FnOnce() -> T) -> Result<T, Crashed> {
         POINTS_LEFT.set(Some(points));
         let outcome = catch_unwind(AssertUnwindSafe(action));

@@ -1,6 +1,5 @@
-//! The logic of manycore, free of Node: accepting and scheduling connections, lanes between threads
-//! and processes, the shared memory under both, and the queues of pools of threads
-//! and of processes.
+//! The core of manycore, independent of Node: connection acceptance and scheduling, lanes between threads and
+//! processes, the shared memory beneath them, and the task queues of thread and process pools.
 
 pub mod accept;
 pub mod array;

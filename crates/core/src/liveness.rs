@@ -1,17 +1,17 @@
-//! Who owns what lies in shared memory, and whether the owner still lives.
+//! Owner ids: which thread owns a resource in shared memory, and whether it is still alive.
 //!
-//! An owner is a thread, named by its number, which is unique on the machine while it runs, and by when it
-//! started, which makes a later thread of the same number another owner. Both fit in one word, so a thread
-//! takes ownership with one compare-and-swap and nothing else has to be kept true:
+//! An owner is a thread, identified by its thread id, unique on the machine while it runs, and its start
+//! time, which tells it from a later thread with the same id. Both fit in one word, so that ownership can be
+//! taken with a single compare-and-swap:
 //!
 //! ```text
 //! bit 63            22 21         0
-//!     start, in ticks |  thread id       0: nobody
+//!     start, in ticks |  thread id       0: no owner
 //! ```
 //!
-//! Words come from memory that others write: any bits are safe to ask about, and what was never an owner is
-//! simply not alive. Thread numbers are those of the caller's PID namespace; processes of different namespaces
-//! must not share a segment, see [`pid_namespace`].
+//! Owner words are read from memory that other processes can write. Any value is safe to query; one that was
+//! never an owner is simply not alive. Thread ids are relative to the caller's PID namespace, so processes in
+//! different namespaces must not share a segment, see [`pid_namespace`].
 
 use std::cell::Cell;
 use std::fs;
@@ -22,11 +22,11 @@ use std::os::unix::fs::MetadataExt;
 use rustix::io::Errno;
 use rustix::process::{test_kill_process, Pid};
 
-/// Linux gives out numbers below 2^22.
+/// Linux thread ids are below 2^22.
 const TID_BITS: u32 = 22;
 const TID_MASK: u64 = (1 << TID_BITS) - 1;
 
-/// A thread of this machine, dead or alive.
+/// The identity of a thread on this machine, dead or alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct OwnerId(NonZeroU64);
 
@@ -35,11 +35,11 @@ thread_local! {
 }
 
 impl OwnerId {
-    /// The calling thread. Looked up once per thread.
+    /// The calling thread. Cached after the first call on a thread.
     pub fn current() -> Self {
         CURRENT.get().unwrap_or_else(|| {
             let tid = rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs();
-            // Without /proc threads are told apart by their numbers alone.
+            // Without /proc, threads are identified by their id alone.
             let start = match look_up(tid) {
                 LookUp::Found { start, .. } => start,
                 LookUp::Missing | LookUp::Refused => 0,
@@ -55,24 +55,25 @@ impl OwnerId {
         Self(NonZeroU64::new(word).unwrap_or(NonZeroU64::MAX))
     }
 
-    /// From a word read from shared memory; `None` for 0, nobody.
+    /// Decodes a word read from shared memory; `None` for 0, no owner.
     pub fn from_word(word: u64) -> Option<Self> {
         NonZeroU64::new(word).map(Self)
     }
 
-    /// To be stored in shared memory. Never 0.
+    /// The word to store in shared memory. Never 0.
     pub fn word(self) -> u64 {
         self.0.get()
     }
 
-    /// The thread's number.
+    /// The thread id.
     pub fn tid(self) -> u32 {
         (self.word() & TID_MASK) as u32
     }
 
-    /// Whether the thread still runs. Reads a file of /proc: some 10 us, so ask only after waiting for a while.
-    /// A process that is dead but not yet waited for by its parent counts as dead. In doubt, as without a free
-    /// descriptor to look with, it lives: what is taken from the living breaks more than what stays with the dead.
+    /// Whether the thread is still running. Reads a file in /proc, which takes about 10 us, so call this only
+    /// after waiting for a while. A zombie, dead but not yet reaped by its parent, counts as dead. When in
+    /// doubt, for instance without a free descriptor, the thread counts as alive: taking a resource from a
+    /// live thread does more harm than leaving it with a dead one.
     pub fn is_alive(self) -> bool {
         if CURRENT.get() == Some(self) {
             return true;
@@ -84,7 +85,7 @@ impl OwnerId {
         }
     }
 
-    /// The process it belongs to, as long as it lives.
+    /// The thread's process id, if it is alive.
     pub fn pid(self) -> Option<u32> {
         if !self.is_alive() {
             return None;
@@ -95,28 +96,28 @@ impl OwnerId {
     }
 }
 
-/// Tells the PID namespace of this process from others. 0 where the kernel does not say.
+/// Identifies the PID namespace of this process; 0 when the kernel does not report it.
 pub fn pid_namespace() -> u64 {
     fs::metadata("/proc/self/ns/pid").map_or(0, |metadata| metadata.ino())
 }
 
-/// What the kernel tells of a thread.
+/// What the kernel reports about a thread.
 enum LookUp {
     Found {
         runs: bool,
-        /// Ticks from the machine's start to the thread's.
+        /// Start time in clock ticks since boot.
         start: u64,
     },
     Missing,
-    /// No descriptor left, no /proc, or one that hides others.
+    /// No free descriptor, no /proc, or one that hides other processes.
     Refused,
 }
 
 fn look_up(tid: u32) -> LookUp {
-    // The name in parentheses may be any bytes, so not read as text.
+    // The name in parentheses may contain any bytes, so the file is not read as a string.
     match fs::read(format!("/proc/{tid}/stat")) {
         Ok(stat) => parse(&stat).unwrap_or(LookUp::Refused),
-        // It ended between opening and reading.
+        // The thread ended between open and read.
         Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => LookUp::Missing,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let pid = i32::try_from(tid).ok().and_then(Pid::from_raw);
@@ -133,7 +134,7 @@ fn parse(stat: &[u8]) -> Option<LookUp> {
     let behind_name = stat.iter().rposition(|byte| *byte == b')')? + 1;
     let mut fields = stat[behind_name..].split(|byte| *byte == b' ').skip(1);
     let state = fields.next()?;
-    // Field 22 of the line; the state is the third.
+    // Field 22 of the line; the state is field 3.
     let start = std::str::from_utf8(fields.nth(18)?).ok()?.parse().ok()?;
     Some(LookUp::Found {
         runs: !matches!(state, b"Z" | b"X" | b"x"),
@@ -181,7 +182,7 @@ mod tests {
         assert_eq!(owner.pid(), Some(std::process::id()));
         drop(end);
         thread.join().unwrap();
-        // join() waits for the thread's last word; the kernel may still be putting it away.
+        // join() returns when the thread's closure has; the kernel may not have removed the thread yet.
         let watchdog = Watchdog::start();
         while owner.is_alive() {
             watchdog.check("the thread's death");

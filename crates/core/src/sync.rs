@@ -1,4 +1,4 @@
-//! Atomics and the mutex of the standard library, or loom's when its model checker runs (`--cfg loom`).
+//! Atomics and mutexes: the standard library's, or loom's under its model checker (`--cfg loom`).
 
 #[cfg(not(loom))]
 pub use std::sync::{

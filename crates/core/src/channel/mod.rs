@@ -1,4 +1,4 @@
-//! Queues in shared memory, for threads and processes that may die at any time.
+//! Queues in shared memory for threads and processes, any of which may die at any time.
 
 pub mod ring;
 

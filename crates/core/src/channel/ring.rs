@@ -1,24 +1,25 @@
-//! A ring of records for any number of producers and consumers, under channels and topics.
+//! A multi-producer, multi-consumer ring of records: the basis of channels and topics.
 //!
 //! ```text
 //! word   0   lock       `OwnerLock`
-//!       16   head       position behind the newest record
-//!       17   tail       position of the oldest
+//!       16   head       position after the newest record
+//!       17   tail       position of the oldest record
 //!       18   sequence   of the next record
 //!       19   records in the ring
 //!       20   1: closed
-//!       21, 22  bell for those who wait for a record      23, 24  for those who wait for room
+//!       21, 22  bell for threads that wait for a record   23, 24  for threads that wait for room
 //!       32   the ring
 //!
-//! record:  bytes << 8 | kind, sequence, the bytes filled up to whole words; it may go on at the ring's start
+//! record:  bytes << 8 | kind, sequence, the bytes padded to whole words; may wrap around the end of the ring
 //! ```
 //!
-//! Positions are words counted without end. A record is there once `head` has moved behind it, and gone once `tail`
-//! has: one store each. So a producer that dies before leaves nothing, a consumer that dies before has taken
-//! nothing, and neither stops the others: the next to take the lock counts the records once more, that is all.
+//! Positions are word counters that only grow. Each operation takes effect with one store: a record exists
+//! once `head` has moved past it and is gone once `tail` has. So a producer that dies before that store
+//! leaves nothing behind, a consumer that dies before it has taken nothing, and neither blocks the others:
+//! the next thread to take the lock only recounts the records.
 //!
-//! Topics read without the lock. Before its place is used again, `tail` moves past a record: a reader that finds the
-//! tail behind its record when it has copied it has the record.
+//! Topics are read without the lock, as with a seqlock: `tail` moves past a record before its space is
+//! reused, so a reader that has copied a record and then finds `tail` not past it has a consistent copy.
 
 use crate::crash;
 use crate::shm::owner_lock::{Acquired, Host, OwnerLock, Stuck};
@@ -31,33 +32,33 @@ const TAIL: usize = 17;
 const SEQUENCE: usize = 18;
 const RECORDS: usize = 19;
 const CLOSED: usize = 20;
-/// Where the bell for those who wait for a record is.
+/// Word index of the bell for threads that wait for a record.
 pub const RECORD_BELL: usize = 21;
-/// Where the bell for those who wait for room is.
+/// Word index of the bell for threads that wait for room.
 pub const ROOM_BELL: usize = 23;
-/// Words before the ring.
+/// Number of words before the ring.
 pub const CONTROL_WORDS: usize = 32;
 const HEADER_WORDS: usize = 2;
-/// No ring of ours gets that far.
+/// No genuine position grows this large.
 const MAX_POSITION: u64 = 1 << 62;
 
-/// Why a ring does not do what it is asked.
+/// Why an operation on a ring failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueueError {
-    /// There is no room now.
+    /// There is no room at present.
     #[error("the queue is full")]
     Full,
-    /// There never will be.
+    /// The record can never fit.
     #[error("the record is larger than the queue")]
     TooLarge,
-    /// No more records.
+    /// The queue accepts no more records; for readers, none is left either.
     #[error("the queue is closed")]
     Closed,
-    /// Whoever has the lock lives, but does not go on.
+    /// The lock's owner is alive but makes no progress.
     #[error("a living user of the queue does not go on")]
     Stuck,
-    /// The memory holds what cannot be.
+    /// The memory holds impossible values.
     #[error("the queue is corrupt")]
     Corrupt,
 }
@@ -74,47 +75,47 @@ impl From<Stuck> for QueueError {
     }
 }
 
-/// What was taken or read.
+/// The result of taking or reading a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// Nothing is there.
+    /// There is no record.
     Nothing,
-    /// A record, copied.
+    /// A record, copied to the target.
     Record {
-        /// What its bytes mean.
+        /// The meaning of its bytes, as passed by the producer.
         kind: u8,
-        /// How many.
+        /// Its length.
         bytes: usize,
-        /// Of the record.
+        /// Its sequence number.
         sequence: u64,
     },
-    /// Nothing was taken: the record has this many words.
+    /// The target is too small: the record has this many words. Nothing was taken.
     NeedsWords(usize),
 }
 
-/// Where a subscriber is.
+/// A subscriber's position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    /// Of the next record.
+    /// Position of the next record.
     pub position: u64,
-    /// Of the next record.
+    /// Sequence number expected of the next record.
     pub sequence: u64,
 }
 
-/// Numbers of a ring.
+/// Statistics of a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RingStats {
-    /// Records in it.
+    /// Records queued.
     pub records: u64,
-    /// Bytes that they take.
+    /// Bytes they occupy, including headers and padding.
     pub bytes: u64,
-    /// Records that ever came.
+    /// Number of records ever appended.
     pub sequence: u64,
     /// Whether it is closed.
     pub closed: bool,
 }
 
-/// A ring over its words.
+/// A view of a ring's words.
 #[derive(Clone, Copy, Debug)]
 pub struct Ring<'a> {
     words: Words<'a>,
@@ -122,10 +123,10 @@ pub struct Ring<'a> {
 }
 
 impl<'a> Ring<'a> {
-    /// Over control words and ring.
+    /// A ring over its control words and storage.
     ///
     /// # Errors
-    /// When there are too few.
+    /// When there are too few words.
     pub fn new(words: Words<'a>) -> Result<Self, Corrupt> {
         match words.len().checked_sub(CONTROL_WORDS) {
             Some(capacity @ 4..) => Ok(Self {
@@ -151,7 +152,7 @@ impl<'a> Ring<'a> {
         outcome
     }
 
-    /// Holder: what a dead one may have left uncounted.
+    /// Lock holder: recomputes the counters that a dead holder may have left out of date.
     fn count_again(self) -> Result<(), Corrupt> {
         let (head, mut at) = self.ends()?;
         let mut records = 0;
@@ -166,9 +167,9 @@ impl<'a> Ring<'a> {
         self.words.store(SEQUENCE, sequence)
     }
 
-    /// Head and tail, as far apart as they can be.
+    /// Head and tail, validated against each other.
     fn ends(self) -> Result<(u64, u64), Corrupt> {
-        // Acquire: pairs with `publish`.
+        // Acquire: pairs with the Release store in `append`.
         let head = self.words.at(HEAD)?.load(Ordering::Acquire);
         let tail = self.words.load(TAIL)?;
         match head.checked_sub(tail) {
@@ -181,7 +182,8 @@ impl<'a> Ring<'a> {
         CONTROL_WORDS + (position % self.capacity) as usize
     }
 
-    /// Of the record at a position: its words, header and all, its bytes, kind and sequence.
+    /// The record at `position`: its length in words including the header, its length in bytes, its kind and
+    /// its sequence number.
     fn record(self, position: u64, head: u64) -> Result<(u64, usize, u8, u64), Corrupt> {
         let word = self.words.load(self.index(position))?;
         let bytes = (word >> 8) as usize;
@@ -201,7 +203,7 @@ impl<'a> Ring<'a> {
         }
     }
 
-    /// Holder: writes a record where nobody reads, and lets it be seen.
+    /// Lock holder: writes a record to free space and publishes it.
     fn append(self, head: u64, words: u64, kind: u8, bytes: &[u8]) -> Result<(), Corrupt> {
         let sequence = self.words.load(SEQUENCE)?;
         self.words
@@ -231,7 +233,7 @@ impl<'a> Ring<'a> {
         self.words.copy_out(CONTROL_WORDS, second)
     }
 
-    /// Puts a record behind the others, of which there may be `most` then.
+    /// Appends a record, provided that the ring then holds at most `most` records.
     ///
     /// # Errors
     /// `Full`, `TooLarge`, `Closed`, `Stuck`, `Corrupt`.
@@ -252,7 +254,7 @@ impl<'a> Ring<'a> {
     /// Takes the oldest record.
     ///
     /// # Errors
-    /// `Closed` when it is and nothing is left, `Stuck`, `Corrupt`.
+    /// `Closed` when the ring is closed and empty, `Stuck`, `Corrupt`.
     pub fn pop(self, host: &impl Host, target: &mut [u64]) -> Result<Taken, QueueError> {
         self.locked(host, || {
             let (head, tail) = self.ends()?;
@@ -280,7 +282,7 @@ impl<'a> Ring<'a> {
         })
     }
 
-    /// Puts a record behind the others; the oldest go to make room.
+    /// Appends a record, dropping the oldest ones to make room.
     ///
     /// # Errors
     /// `TooLarge`, `Closed`, `Stuck`, `Corrupt`.
@@ -300,21 +302,23 @@ impl<'a> Ring<'a> {
                 }
                 self.words.store(TAIL, tail)?;
                 self.words.store(RECORDS, records)?;
-                // Release: pairs with the fence in `read`. Who sees anything of the new record sees the new tail.
+                // Release: pairs with the fence in `read`. A reader that sees any part of the new record sees
+                // the new tail.
                 fence(Ordering::Release);
             }
             Ok(self.append(head, words, kind, bytes)?)
         })
     }
 
-    /// Reads the record at a cursor, or the oldest there is if that has gone, and moves the cursor behind it. How
-    /// many were missed shows in the sequence.
+    /// Reads the record at the cursor, or the oldest one if that has been dropped, and advances the cursor. A
+    /// gap in the sequence numbers shows how many records were missed.
     ///
     /// # Errors
-    /// `Closed` when it is and nothing is left, `Corrupt`.
+    /// `Closed` when the ring is closed and the cursor is at its end, `Corrupt`.
     pub fn read(self, cursor: &mut Cursor, target: &mut [u64]) -> Result<Taken, QueueError> {
         loop {
-            // Acquire: pairs with `publish`; a tail that is seen was stored before the head that is.
+            // Acquire: pairs with the Release store in `append`; the tail read here is at least the one
+            // stored before this head.
             let head = self.words.at(HEAD)?.load(Ordering::Acquire);
             let tail = self.words.at(TAIL)?.load(Ordering::Acquire);
             let position = cursor.position.max(tail);
@@ -362,7 +366,7 @@ impl<'a> Ring<'a> {
         }
     }
 
-    /// A cursor at the oldest record, or behind the newest.
+    /// A cursor at the oldest record or after the newest one.
     ///
     /// # Errors
     /// `Stuck`, `Corrupt`.
@@ -383,7 +387,7 @@ impl<'a> Ring<'a> {
         })
     }
 
-    /// No more records; those that are there can be taken.
+    /// Closes the ring: no more records are accepted, but queued ones can still be taken.
     ///
     /// # Errors
     /// `Stuck`, `Corrupt`.
@@ -409,7 +413,7 @@ impl<'a> Ring<'a> {
         })
     }
 
-    /// Sequence of the next record, without the lock.
+    /// Sequence number of the next record, read without the lock.
     ///
     /// # Errors
     /// `Corrupt`.

@@ -1,4 +1,4 @@
-//! A ring in a segment, with bells: what channels and topics are.
+//! A ring in a segment, with bells: the implementation of channels and topics.
 
 use std::sync::Arc;
 
@@ -10,18 +10,18 @@ use crate::shm::owner_lock::System;
 use crate::shm::words::Words;
 use crate::shm::OpenError;
 
-/// Records that one consumer takes.
+/// Each record is taken by one consumer.
 pub const CHANNEL: Kind = Kind {
     name: "channel",
     layout: 1,
 };
-/// Records that each subscriber reads.
+/// Each record is read by every subscriber.
 pub const TOPIC: Kind = Kind {
     name: "topic",
     layout: 1,
 };
 
-/// A channel or topic, open. Any thread.
+/// An open channel or topic. May be used from any thread.
 #[derive(Clone, Debug)]
 pub struct Queue {
     segment: Arc<ObjectSegment>,
@@ -30,7 +30,8 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Opens or makes one with a ring of `bytes` bytes, and at most `most` records in it, by way of `open`.
+    /// Opens or creates a queue with a ring of `bytes` bytes and at most `most` records, using `open`. An
+    /// existing queue keeps its own limits.
     ///
     /// # Errors
     /// Those of `open`; `Corrupt`.
@@ -62,22 +63,22 @@ impl Queue {
         Ok(Ring::new(Words::new(self.segment.body()).part(0, self.words)?)?)
     }
 
-    /// The segment.
+    /// The underlying segment.
     pub fn segment(&self) -> &Arc<ObjectSegment> {
         &self.segment
     }
 
-    /// Bytes that records can take.
+    /// Size of the ring in bytes.
     pub fn capacity_bytes(&self) -> usize {
         (self.words - CONTROL_WORDS) * 8
     }
 
-    /// Rings after records came.
+    /// Rings after a record was appended.
     pub fn record_bell(&self) -> Bell<'_> {
         Bell::new(self.segment.body(), RECORD_BELL)
     }
 
-    /// Rings after room came.
+    /// Rings after a record was taken.
     pub fn room_bell(&self) -> Bell<'_> {
         Bell::new(self.segment.body(), ROOM_BELL)
     }
@@ -85,7 +86,7 @@ impl Queue {
     /// See [`Ring::push`].
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`Ring::push`].
     pub fn push(&self, kind: u8, bytes: &[u8]) -> Result<(), QueueError> {
         self.ring()?.push(&System, kind, bytes, self.most)?;
         self.record_bell().ring();
@@ -95,7 +96,7 @@ impl Queue {
     /// See [`Ring::pop`].
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`Ring::pop`].
     pub fn pop(&self, target: &mut [u64]) -> Result<Taken, QueueError> {
         let taken = self.ring()?.pop(&System, target)?;
         if let Taken::Record { .. } = taken {
@@ -107,7 +108,7 @@ impl Queue {
     /// See [`Ring::publish`].
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`Ring::publish`].
     pub fn publish(&self, kind: u8, bytes: &[u8]) -> Result<(), QueueError> {
         self.ring()?.publish(&System, kind, bytes)?;
         self.record_bell().ring();
@@ -117,7 +118,7 @@ impl Queue {
     /// See [`Ring::read`].
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`Ring::read`].
     pub fn read(&self, cursor: &mut Cursor, target: &mut [u64]) -> Result<Taken, QueueError> {
         self.ring()?.read(cursor, target)
     }
@@ -125,12 +126,12 @@ impl Queue {
     /// See [`Ring::cursor`].
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`Ring::cursor`].
     pub fn cursor(&self, oldest: bool) -> Result<Cursor, QueueError> {
         self.ring()?.cursor(&System, oldest)
     }
 
-    /// How many records have come since those that the cursor has read.
+    /// Number of records appended after those the cursor has read.
     ///
     /// # Errors
     /// `Corrupt`.
@@ -138,7 +139,7 @@ impl Queue {
         Ok(self.ring()?.next_sequence()?.saturating_sub(cursor.sequence))
     }
 
-    /// No more records; everybody who waits looks up.
+    /// Closes the queue and wakes all waiting threads.
     ///
     /// # Errors
     /// `Stuck`, `Corrupt`.

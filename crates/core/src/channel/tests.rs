@@ -1,4 +1,4 @@
-//! Rings against a model, with deaths after every store, and with bytes that nobody wrote.
+//! Rings against a model, with a crash after every store, and over arbitrary bytes.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -125,7 +125,7 @@ fn whoever_uses_it_may_die_between_any_two_stores() {
         loop {
             let memory = memory(32);
             let ring = ring(&memory);
-            // Somewhere in the middle, so that records go on at the start.
+            // Start mid-ring, so that records wrap around its end.
             for seed in 0..3 {
                 ring.publish(&ONE, 0, &bytes_of(seed, 40)).unwrap();
             }
@@ -146,7 +146,7 @@ fn whoever_uses_it_may_die_between_any_two_stores() {
             } else if adds && done.is_ok() {
                 panic!("{name}: nothing was added");
             }
-            // What is left are the newest, in order and whole.
+            // What is left must be the newest records, complete and in order.
             let expected: Vec<_> = (0..3).map(|seed| bytes_of(seed, 40)).collect();
             assert!(
                 expected.ends_with(left.make_contiguous()),

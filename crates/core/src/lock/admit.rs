@@ -1,23 +1,23 @@
-//! Who of those that wait is granted now: pure decisions over a table's requests, oldest first.
+//! Admission: which waiting requests to grant. Pure functions of a table's requests, oldest first.
 
 use super::layout::{Kind, Mode};
 
-/// One request of the lock in question.
+/// A request for the lock in question.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Entry {
-    /// Its slot.
+    /// Index of its slot.
     pub index: usize,
-    /// Place in the queue.
+    /// Its position in the queue.
     pub ticket: u64,
-    /// Granted already, or waiting.
+    /// Whether it has been granted.
     pub is_held: bool,
-    /// Of a lock.
+    /// For locks.
     pub mode: Mode,
-    /// Of a semaphore.
+    /// For semaphores.
     pub permits: u32,
 }
 
-/// The slots to grant, in this order. `entries` are all requests that wait or hold, of one lock.
+/// The slots to grant, in order. `entries` are all pending and granted requests of one lock.
 pub fn admit(kind: Kind, limit: u32, entries: &mut [Entry]) -> Vec<usize> {
     if !entries.iter().any(|entry| !entry.is_held) {
         return Vec::new();
@@ -32,7 +32,7 @@ pub fn admit(kind: Kind, limit: u32, entries: &mut [Entry]) -> Vec<usize> {
     }
 }
 
-/// In the order of the queue, up to the first that does not go together with those inside.
+/// Grants in queue order, up to the first request that conflicts with the holders.
 fn admit_to_lock(entries: &[Entry]) -> Vec<usize> {
     let held = || entries.iter().filter(|entry| entry.is_held);
     let mut exclusive = held().any(|entry| entry.mode == Mode::Exclusive);
@@ -49,8 +49,8 @@ fn admit_to_lock(entries: &[Entry]) -> Vec<usize> {
     granted
 }
 
-/// In the order of the queue, up to the first for whom there are not enough permits left: a large request is
-/// not overtaken by small ones.
+/// Grants in queue order, up to the first request for which too few permits are left, so that small requests
+/// do not overtake a large one.
 fn admit_to_semaphore(limit: u32, entries: &[Entry]) -> Vec<usize> {
     let held = entries.iter().filter(|entry| entry.is_held);
     let taken = held.fold(0u64, |sum, entry| sum + u64::from(entry.permits));
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// `W`, `R`: held in this mode; `w`, `r`: waiting for it; a digit: the permits waited for.
+    /// `W`, `R`: held in this mode; `w`, `r`: waiting for it; a digit: the number of permits waited for.
     fn entries(text: &str) -> Vec<Entry> {
         let entry = |(index, letter): (usize, char)| Entry {
             index,
@@ -139,7 +139,7 @@ mod tests {
     proptest! {
         #[test]
         fn those_inside_go_together(text in "[RWrw]{0,12}") {
-            // From a state that can be: either one writer holds or only readers do.
+            // Start from a reachable state: either one writer or only readers hold the lock.
             let mut queue = entries(&text);
             let writer = queue.iter().position(|entry| entry.is_held && entry.mode == Mode::Exclusive);
             if let Some(writer) = writer {

@@ -1,8 +1,9 @@
-//! The right to change a table's slots, for a microsecond at a time.
+//! The guard: a robust spin lock over a table's slots, held for about a microsecond.
 //!
-//! One word: 0, or the owner inside. Nothing sleeps or calls the kernel while inside, so those who come
-//! meanwhile look again soon, then yield, then nap. An owner that died inside is succeeded by compare-and-swap
-//! from its word, which exactly one of those waiting wins; the successor is told, and repairs.
+//! It is one word: 0, or the owner id of the holder. The holder never sleeps and makes no system call, so
+//! contenders spin first, then yield, then sleep briefly. A holder that died is succeeded by a
+//! compare-and-swap from its word, which exactly one contender wins; the successor is told so and repairs the
+//! table.
 
 use std::time::Duration;
 
@@ -11,29 +12,28 @@ use crate::crash;
 use crate::liveness::OwnerId;
 use crate::sync::Ordering;
 
-/// After so long in the hands of one owner that lives, a guard counts as stuck: its owner was stopped in the
-/// middle, or the word is forged.
+/// A guard held this long by one live owner counts as stuck: its owner was stopped, or the word is forged.
 pub const STUCK_AFTER: Duration = Duration::from_secs(1);
 
-/// After so long it is asked whether the owner lives.
+/// How long to wait before checking whether the owner is alive.
 const SUSPECT_AFTER: Duration = Duration::from_millis(1);
 
-/// The guard of a table is with an owner that neither leaves nor dies.
+/// The guard's owner is alive but does not release it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Stuck;
 
-/// Inside. Leaves when dropped.
+/// The right to change the table. Released on drop.
 #[derive(Debug)]
 pub struct Guard<'a> {
     header: &'a Header,
-    /// The one before died inside: what is derived from the slots must be derived anew.
+    /// The previous holder died inside: derived data must be recomputed from the slots.
     pub recovered: bool,
 }
 
-/// Enters, as soon as nobody else is inside.
+/// Acquires the guard, waiting for it if necessary.
 ///
 /// # Errors
-/// [`Stuck`] when someone alive stays inside for [`STUCK_AFTER`].
+/// [`Stuck`] when a live owner has held it for [`STUCK_AFTER`].
 pub fn enter<'a>(
     header: &'a Header,
     me: OwnerId,
@@ -70,13 +70,14 @@ fn enter_contended<'a>(
             (inside, since) = (owner, now.max(1));
         }
         let waited = Duration::from_nanos(now.saturating_sub(since));
-        // One that is this thread's cannot be: it is left over or forged.
+        // This thread cannot hold the guard here, so such a word is stale or forged.
         let may_enter = match OwnerId::from_word(owner) {
             None => true,
             Some(owner) if owner == me => true,
             Some(owner) => waited >= SUSPECT_AFTER && !environment.is_alive(owner),
         };
-        // Acquire: pairs with the Release in `drop`; what a dead owner wrote came before its death.
+        // Acquire: pairs with the Release in `drop`; a dead owner's stores happened before its death was
+        // observed.
         if may_enter
             && header
                 .guard
@@ -99,10 +100,10 @@ fn enter_contended<'a>(
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            // Given up in the middle: for whoever comes next, as if it had died.
+            // Leave the guard taken, so that the next thread repairs the table as if this one had died.
             return;
         }
-        // Release: pairs with the Acquire of the next to enter.
+        // Release: pairs with the Acquire of the next holder.
         self.header.guard.store(0, Ordering::Release);
         crash::point("lock-guard-left");
     }

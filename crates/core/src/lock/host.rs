@@ -1,4 +1,4 @@
-//! The machine as the environment of tables: its clock, threads, futexes and bells.
+//! The environment of lock tables on a real system: its clock, threads, futexes and bells.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -10,14 +10,14 @@ use crate::liveness::OwnerId;
 use crate::sys::clock::monotonic_ns;
 use crate::sys::{bell, futex};
 
-/// The machine for one look at one or many tables: each owner is asked for once.
+/// The system during one operation on one or more tables; caches whether each owner is alive.
 #[derive(Debug, Default)]
 pub struct Host(RefCell<HashMap<OwnerId, bool>>);
 
 impl Environment for Host {
     fn is_alive(&self, owner: OwnerId) -> bool {
         let mut known = self.0.borrow_mut();
-        // The dead stay dead, so only what lives is worth another look; one call asks for that once.
+        // The dead stay dead, and a live owner is checked only once per operation.
         *known.entry(owner).or_insert_with(|| owner.is_alive())
     }
 
@@ -30,7 +30,7 @@ impl Environment for Host {
             0..100 => std::hint::spin_loop(),
             100..120 => std::thread::yield_now(),
             _ => {
-                // Who lived when last asked may have died since.
+                // An owner may have died since it was last checked.
                 self.0.borrow_mut().clear();
                 std::thread::sleep(Duration::from_micros(50));
             }
@@ -38,7 +38,7 @@ impl Environment for Host {
     }
 
     fn sleep(&self, word: &AtomicU32, expected: u32, limit: Duration) {
-        // It fails for memory that is not there only, and then the caller sees no change.
+        // Fails only for invalid memory; the caller then sees no change.
         let _woken = futex::wait(word, expected, Some(limit));
         self.0.borrow_mut().clear();
     }

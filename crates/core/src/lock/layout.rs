@@ -1,47 +1,48 @@
-//! What lies in memory: a header, slots, and for a table of named locks the names and the runs done.
+//! The memory layout of a table: a header and slots; for named locks, also the names and the completed runs.
 //!
 //! ```text
 //! header (128 bytes)   0 magic   4 version   8 kind   12 slots   16 limit   20 done
 //!                     64 shortcut: 0, the owner that holds the lock without a slot, or all ones   72 fencing token
-//!                     80 guard   88 top   92 next run   96 ticket   104 when dead owners were looked for
+//!                     80 guard   88 top   92 next run   96 ticket   104 time of the last search for dead owners
 //! slots (64 bytes)     0 state   4 flags   8 owner   16 ticket   24 fencing token   32 hash   40 parent
 //!                     48 permits   52 process
 //! ```
 //!
-//! All fields are atomics, and a table is made over borrowed ones, so that one algorithm serves mapped memory
-//! and the model checker. `magic` is stored last by the maker.
+//! All fields are atomics, and a table borrows its memory, so that the same algorithm runs on mapped memory
+//! and under the model checker. The creator stores `magic` last.
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
-/// First word of a finished table.
+/// First word of an initialised table.
 pub const MAGIC: u32 = 0x4b43_4c6d;
-/// Changes with each change of the layout.
+/// Incremented with every change of the layout.
 pub const VERSION: u32 = 2;
-/// Bytes that a name has at most.
+/// Longest name in bytes.
 pub const NAME_BYTES: usize = 252;
-/// Runs that are remembered as done; older ones are forgotten.
+/// Number of completed runs remembered; older ones are forgotten.
 pub const DONE_RUNS: usize = 4096;
-/// More slots than any table has.
+/// Largest number of slots in a table.
 pub const MAX_SLOTS: usize = 65_536;
 
-/// What a table decides.
+/// What kind of lock a table implements.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
 pub enum Kind {
-    /// Exclusive requests exclude all others, shared ones don't exclude each other. Also a mutex and a once.
+    /// A readers-writer lock: exclusive requests exclude all others, shared ones do not exclude each other.
+    /// Also used for mutexes and once cells.
     Lock = 1,
-    /// Holders have at most `limit` permits together.
+    /// The holders have at most `limit` permits together.
     Semaphore = 2,
-    /// Requests wait until they are notified.
+    /// A condition variable: requests wait until notified.
     Condition = 3,
     /// Requests wait until there are `limit` of them.
     Barrier = 4,
-    /// A lock of its own for each name.
+    /// One readers-writer lock per name.
     Names = 5,
 }
 
 impl Kind {
-    /// From a word of shared memory.
+    /// Decodes a word read from shared memory.
     pub fn from_word(word: u32) -> Option<Self> {
         Some(match word {
             1 => Self::Lock,
@@ -54,12 +55,12 @@ impl Kind {
     }
 }
 
-/// What a request asks for.
+/// The access mode of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mode {
-    /// Nobody else.
+    /// Excludes all other holders.
     Exclusive,
-    /// Others that share.
+    /// Coexists with other shared holders.
     Shared,
 }
 
@@ -67,70 +68,70 @@ pub enum Mode {
 pub mod flag {
     /// The mode is [`Mode::Shared`](super::Mode::Shared).
     pub const SHARED: u32 = 1;
-    /// The owner sleeps on the state word; otherwise its bell is rung.
+    /// The owner sleeps on the state word; otherwise, its bell is rung.
     pub const BLOCKING: u32 = 2;
-    /// An owner before this one died.
+    /// The previous holder died.
     pub const OWNER_DIED: u32 = 4;
-    /// This request's arrival opened the barrier.
+    /// This request completed the barrier.
     pub const LAST: u32 = 8;
-    /// The owner has the lock by the shortcut.
+    /// The owner acquired the lock through the shortcut.
     pub const SHORTCUT: u32 = 16;
 }
 
-/// Low bits of [`Slot::state`]; the others count the slot's uses.
+/// Low bits of [`Slot::state`]; the other bits count how often the slot has been used.
 pub mod code {
-    /// Nobody's.
+    /// The slot is unused.
     pub const FREE: u32 = 0;
-    /// Waits.
+    /// The request waits.
     pub const PENDING: u32 = 1;
-    /// Granted: holds the lock, was notified, passed the barrier.
+    /// The request is granted: it holds the lock, was notified, or passed the barrier.
     pub const HELD: u32 = 2;
-    /// Was taken away from its owner.
+    /// The lock was stolen from its owner.
     pub const LOST: u32 = 3;
-    /// Was held by an owner that died.
+    /// The owner died while it held the lock.
     pub const ORPHAN: u32 = 4;
-    /// The bits of all these.
+    /// Mask of the code bits.
     pub const MASK: u32 = 7;
-    /// One use of the slot.
+    /// Increment of the use counter.
     pub const SERIAL_STEP: u32 = 8;
 }
 
-/// [`Header::shortcut`] when requests are in the slots.
+/// Value of [`Header::shortcut`] while all requests are in slots.
 pub const IN_SLOTS: u64 = u64::MAX;
 
-/// Where the shortcut is in a table, and behind it the fencing token.
+/// Byte offset of the shortcut word in a table; the fencing token follows it.
 pub const SHORTCUT_AT: usize = 64;
 
-/// The table's own words: in the first line what stays, in the second what changes.
+/// The table's own fields: the first cache line is constant, the second changes.
 #[derive(Debug, Default)]
 #[repr(C, align(64))]
 pub struct Header {
-    /// [`MAGIC`] once all else is initialised.
+    /// [`MAGIC`] once everything else is initialised.
     pub magic: AtomicU32,
     /// [`VERSION`].
     pub version: AtomicU32,
     /// A [`Kind`].
     pub kind: AtomicU32,
-    /// How many slots follow.
+    /// Number of slots that follow.
     pub slots: AtomicU32,
-    /// Permits of a semaphore, parties of a barrier.
+    /// Permits of a semaphore, or parties of a barrier.
     pub limit: AtomicU32,
-    /// 1: the once is done.
+    /// 1 once the once cell is done.
     pub done: AtomicU32,
     _rest_of_line: [AtomicU32; 10],
-    /// Who holds the lock without a slot, see [`super::shortcut`]: 0, an owner word, or [`IN_SLOTS`].
+    /// Holder without a slot, see [`super::shortcut`]: 0, an owner word, or [`IN_SLOTS`].
     pub shortcut: AtomicU64,
-    /// Fencing token that was given last: the bits of a double, in which JavaScript counts.
+    /// The last fencing token issued, as the bits of a double, because JavaScript increments it as a number.
     pub fence: AtomicU64,
-    /// The thread that changes slots now, see [`super::guard`].
+    /// The thread that may change slots, see [`super::guard`].
     pub guard: AtomicU64,
-    /// Slots at and after this one are free. A hint that only the guard's owner follows.
+    /// All slots from this index on are free. A hint for the guard's holder only.
     pub top: AtomicU32,
-    /// Where the next run done is noted.
+    /// Where to record the next completed run.
     pub done_next: AtomicU32,
-    /// Place in the queue that was given last.
+    /// The last queue ticket issued.
     pub ticket: AtomicU64,
-    /// When dead owners were last looked for, in nanoseconds of the monotonic clock.
+    /// Time of the last search for dead owners, in ns of the monotonic clock.
     pub reaped_at: AtomicU64,
 }
 
@@ -138,27 +139,27 @@ pub struct Header {
 #[derive(Debug, Default)]
 #[repr(C, align(64))]
 pub struct Slot {
-    /// A [`code`] and the count of uses. What the owner sleeps on.
+    /// A [`code`] and the use counter. Blocking owners sleep on it.
     pub state: AtomicU32,
     /// Bits of [`flag`].
     pub flags: AtomicU32,
-    /// The thread that asked.
+    /// The requesting thread.
     pub owner: AtomicU64,
-    /// Place in the queue.
+    /// Position in the queue.
     pub ticket: AtomicU64,
     /// Fencing token, once granted.
     pub fence: AtomicU64,
     /// Hash of the name.
     pub hash: AtomicU64,
-    /// Ticket of the request within which this one was made, 0 for none.
+    /// Ticket of the enclosing request, or 0.
     pub parent: AtomicU64,
-    /// Permits asked for.
+    /// Number of permits requested.
     pub permits: AtomicU32,
-    /// The owner's process.
+    /// The owner's process id.
     pub pid: AtomicU32,
 }
 
-/// A slot's name.
+/// The name of a slot.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Name {
@@ -166,7 +167,7 @@ pub struct Name {
     words: [AtomicU32; NAME_BYTES / 4],
 }
 
-/// The hash of a run that was done.
+/// The hash of a completed run.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Run([AtomicU64; 2]);
@@ -174,7 +175,7 @@ pub struct Run([AtomicU64; 2]);
 #[cfg(not(loom))]
 const _: () = {
     assert!(size_of::<Header>() == 128);
-    // `lib/locks/shortcut.js` has these, too.
+    // `lib/locks/shortcut.js` uses the same offsets.
     assert!(
         std::mem::offset_of!(Header, shortcut) == SHORTCUT_AT
             && std::mem::offset_of!(Header, fence) == SHORTCUT_AT + 8
@@ -187,17 +188,17 @@ const _: () = {
 /// A table's memory, borrowed.
 #[derive(Clone, Copy, Debug)]
 pub struct Storage<'a> {
-    /// The table's own words.
+    /// The table's own fields.
     pub header: &'a Header,
-    /// One for each request there can be.
+    /// One per possible request.
     pub slots: &'a [Slot],
-    /// As many as slots in a table of named locks, else none.
+    /// As many as slots for named locks, otherwise empty.
     pub names: &'a [Name],
-    /// [`DONE_RUNS`] in a table of named locks, else none.
+    /// [`DONE_RUNS`] for named locks, otherwise empty.
     pub runs: &'a [Run],
 }
 
-/// Bytes of a table.
+/// Size of a table in bytes.
 pub fn bytes(kind: Kind, slots: usize) -> usize {
     let named = match kind {
         Kind::Names => slots * size_of::<Name>() + DONE_RUNS * size_of::<Run>(),
@@ -207,8 +208,8 @@ pub fn bytes(kind: Kind, slots: usize) -> usize {
 }
 
 impl Header {
-    /// Writes what a new table's header says. `fence` is where fencing tokens begin: the time in microseconds
-    /// makes them grow beyond those of an earlier table, also across a restart of the machine.
+    /// Initialises the header of a new table. `fence` is the initial fencing token; passing the current time
+    /// in microseconds keeps tokens increasing across tables, even across a reboot.
     pub fn initialise(&self, kind: Kind, slots: usize, limit: u32, fence: u64) {
         let slots = u32::try_from(slots).unwrap_or(u32::MAX);
         self.version.store(VERSION, Ordering::Relaxed);
@@ -216,12 +217,12 @@ impl Header {
         self.slots.store(slots, Ordering::Relaxed);
         self.limit.store(limit, Ordering::Relaxed);
         self.fence.store((fence as f64).to_bits(), Ordering::Relaxed);
-        // Release: whoever sees the magic word sees the rest.
+        // Release: a thread that sees the magic word sees everything else.
         self.magic.store(MAGIC, Ordering::Release);
     }
 
-    /// One more than was given last. The guard's owner, or who holds the lock by the shortcut: never both, for inside the
-    /// guard nothing is granted beside such a holder.
+    /// Issues the next fencing token. Called by the guard's holder or the shortcut's holder, never both at
+    /// once: no request is granted inside the guard while the shortcut is held.
     pub(super) fn next_fence(&self) -> u64 {
         let fence = f64::from_bits(self.fence.load(Ordering::Relaxed)) + 1.0;
         self.fence.store(fence.to_bits(), Ordering::Relaxed);
@@ -230,7 +231,7 @@ impl Header {
 }
 
 impl Slot {
-    /// Whether its mode is shared.
+    /// The access mode.
     pub fn mode(&self) -> Mode {
         match self.flags.load(Ordering::Relaxed) & flag::SHARED {
             0 => Mode::Exclusive,
@@ -238,15 +239,15 @@ impl Slot {
         }
     }
 
-    /// Moves to `code` in the same use. Guard's owner only.
+    /// Changes the code within the current use. Requires the guard.
     pub(super) fn transition_to(&self, code: u32) -> u32 {
         let state = self.state.load(Ordering::Relaxed) & !code::MASK | code;
-        // Release: pairs with the Acquire of an owner that looks without the guard.
+        // Release: pairs with the Acquire load of an owner that reads it without the guard.
         self.state.store(state, Ordering::Release);
         state
     }
 
-    /// Begins a new use of a free slot in `code`. Returns the new state. Guard's owner only.
+    /// Begins a new use of a free slot with `code` and returns the new state. Requires the guard.
     pub(super) fn transition_to_used(&self, code: u32) -> u32 {
         let uses = (self.state.load(Ordering::Relaxed) & !code::MASK).wrapping_add(code::SERIAL_STEP);
         // Release: as above.
@@ -254,7 +255,7 @@ impl Slot {
         uses | code
     }
 
-    /// The low bits of its state; unknown ones count as free.
+    /// The code of its state; unknown values count as free.
     pub fn code(&self) -> u32 {
         // Acquire: pairs with the Release of the transitions.
         match self.state.load(Ordering::Acquire) & code::MASK {
@@ -274,7 +275,7 @@ impl Default for Name {
 }
 
 impl Name {
-    /// Stores a name, cut to [`NAME_BYTES`].
+    /// Stores a name, truncated to [`NAME_BYTES`].
     pub(super) fn store(&self, name: &[u8]) {
         let name = &name[..name.len().min(NAME_BYTES)];
         for (word, bytes) in self.words.iter().zip(name.chunks(4)) {
@@ -285,7 +286,7 @@ impl Name {
         self.len.store(name.len() as u32, Ordering::Relaxed);
     }
 
-    /// The name as it is now. Any bytes may come out.
+    /// The current name. Unvalidated: any bytes are possible.
     pub fn load(&self) -> Vec<u8> {
         let len = (self.len.load(Ordering::Relaxed) as usize).min(NAME_BYTES);
         let words = self.words[..len.div_ceil(4)].iter();
@@ -309,7 +310,7 @@ impl Run {
     }
 }
 
-/// FNV-1a of 128 bits: the same in every version of the addon.
+/// 128-bit FNV-1a: the same in every version of the addon.
 pub fn hash(bytes: &[u8]) -> u128 {
     const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;

@@ -1,4 +1,4 @@
-//! A table in a segment: the only place of the locks that reads raw memory.
+//! A lock table in a segment: the only place in this module that accesses raw memory.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -17,18 +17,18 @@ const SEGMENT: header::Kind = header::Kind {
     layout: layout::VERSION,
 };
 
-/// What a new table is to be.
+/// The parameters of a new table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Design {
-    /// What it decides.
+    /// The kind of lock.
     pub kind: Kind,
-    /// Requests there can be at once, at most [`MAX_SLOTS`].
+    /// Maximum number of simultaneous requests, at most [`MAX_SLOTS`].
     pub slots: usize,
-    /// Permits of a semaphore, parties of a barrier.
+    /// Permits of a semaphore, or parties of a barrier.
     pub limit: u32,
 }
 
-/// A segment with a table.
+/// A segment with a lock table.
 #[derive(Debug)]
 pub struct LockMemory {
     segment: Arc<ObjectSegment>,
@@ -37,10 +37,10 @@ pub struct LockMemory {
 }
 
 impl LockMemory {
-    /// The table of a segment, which `open` opens or makes by the plan it is given.
+    /// The table in the segment that `open` opens or creates from the given plan.
     ///
     /// # Errors
-    /// Those of `open`; `OtherKind` when the table decides something else.
+    /// Those of `open`; `OtherKind` when the table is of another kind.
     pub fn open(
         design: Design,
         open: impl FnOnce(&Plan) -> Result<Arc<ObjectSegment>, OpenError>,
@@ -48,7 +48,7 @@ impl LockMemory {
         Self::over(design.planned(open)?, design.kind)
     }
 
-    /// What another process opens it by, as long as this one has it.
+    /// The handle by which another process can open the table while this one has it open.
     pub fn handle(&self) -> String {
         self.segment.handle()
     }
@@ -58,7 +58,7 @@ impl LockMemory {
         self.segment.travel_handle()
     }
 
-    /// The table's own words, mapped once more for somebody else.
+    /// Maps the header once more, for another user of it.
     ///
     /// # Errors
     /// `Io`.
@@ -94,15 +94,15 @@ impl LockMemory {
         }
     }
 
-    /// The table. `None` once someone has overwritten its header.
+    /// The table. `None` when its header has been overwritten.
     pub fn table(&self) -> Option<Table<'_>> {
         let table = Table::new(self.storage()).ok()?;
         (table.kind() == self.kind).then_some(table)
     }
 
     fn header(&self) -> &Header {
-        // SAFETY: the body is longer than a header (`over`), page-aligned, lives as long as `self`, and is only
-        // accessed as atomics, for which any bytes are valid.
+        // SAFETY: the body is longer than a header (checked in `over`), page-aligned and lives as long as
+        // `self`; it is only accessed as atomics, for which any bit pattern is valid.
         unsafe { &*self.segment.body_ptr().cast::<Header>() }
     }
 
@@ -115,8 +115,8 @@ impl LockMemory {
         let at = |offset: usize| self.segment.body_ptr().wrapping_add(offset);
         Storage {
             header: self.header(),
-            // SAFETY: `over` has checked that all of it lies in the body; the offsets are multiples of the types'
-            // alignment; lifetime and validity as in `header`.
+            // SAFETY: `over` has checked that all of it lies within the body; the offsets are multiples of
+            // the types' alignment; lifetime and validity as in `header`.
             slots: unsafe { std::slice::from_raw_parts(at(slots_at).cast::<Slot>(), self.slots) },
             // SAFETY: as above.
             names: unsafe { std::slice::from_raw_parts(at(names_at).cast::<Name>(), named) },
@@ -132,7 +132,7 @@ impl Design {
         let initialise = |segment: &ObjectSegment| {
             let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
             let micros = since_1970.map_or(1, |since| u64::try_from(since.as_micros()).unwrap_or(1));
-            // SAFETY: a new segment of at least a header's size, page-aligned, alive during the call.
+            // SAFETY: a new segment of at least a header's size, page-aligned and alive during the call.
             let header = unsafe { &*segment.body_ptr().cast::<Header>() };
             header.initialise(self.kind, slots, self.limit, micros);
         };

@@ -1,10 +1,10 @@
-//! Locks between threads and processes that survive the death of whoever holds them or waits for them.
+//! Robust locks between threads and processes: they survive the death of holders and waiters.
 //!
-//! Every kind of lock is one [`Table`] of requests: each thread that holds or waits has a slot with its owner
-//! word, and what a lock does is a pure decision over the slots ([`admit`]): which of those that wait are
-//! granted now. Nothing else is state. There are no counts of readers and no linked queues that a death could
-//! leave half changed: a slot becomes pending, granted or free by one store of its `state` word, the order of
-//! waiting is that of the tickets, and whoever comes next decides anew from what the slots say.
+//! Every kind of lock is a [`Table`] of requests. Each thread that holds or waits has a slot with its owner
+//! word, and what is granted is a pure function of the slots ([`admit`]). There is no other state: no reader
+//! counts and no linked queues that a crash could leave half changed. A slot becomes pending, granted or free
+//! with one store of its `state` word, tickets define the queue order, and every operation re-evaluates the
+//! slots.
 //!
 //! ```text
 //!            request            admit              release
@@ -12,20 +12,21 @@
 //!                       |                  |  steal: LOST ---^ (acknowledged by its owner)
 //!                       | cancel           |
 //!                       v                  v owner died
-//!                      FREE             ORPHAN ------------> FREE (the next one granted is told)
+//!                      FREE             ORPHAN ------------> FREE (the next holder is told)
 //! ```
 //!
-//! Slots are changed under the table's [`guard`](self::guard), a spin lock that knows its owner: one that died
-//! inside is succeeded by the next to come, which repairs what is only derived. Waiting is not done under it:
-//! a waiter sleeps on its slot's state word, or is told by its event loop's bell. Waits have a limit after which
-//! the waiter looks for dead owners ([`Table::reap`]), so whoever died anywhere is noticed within that limit.
+//! Slots are changed under the table's [`guard`](self::guard), a spin lock that records its owner: one that
+//! died inside is succeeded by the next thread, which recomputes the derived data. Waiting happens outside
+//! it: a waiter sleeps on its slot's state word or is notified through its event loop's bell. Waits are
+//! bounded, and after each one the waiter looks for dead owners ([`Table::reap`]), so a death is noticed
+//! within that bound.
 //!
-//! A lock that nobody else asks for does without all that: one word says who holds it ([`shortcut`]).
+//! An uncontended lock bypasses all of this: a single word records its holder ([`shortcut`]).
 //!
-//! Fairness: requests are granted in the order in which they came. Nobody overtakes, so nobody starves.
+//! Fairness: requests are granted in order of arrival (FIFO), so none starves.
 //!
-//! Whatever is read from shared memory is checked: indices are bounded by the slice of slots, unknown states
-//! count as free, and a guard that never comes free is an error after [`guard::STUCK_AFTER`].
+//! Everything read from shared memory is validated: indices are bounded by the slice of slots, unknown states
+//! count as free, and a guard that is never released is an error after [`guard::STUCK_AFTER`].
 
 use std::time::Duration;
 
@@ -53,18 +54,18 @@ pub use layout::{Kind, Mode};
 pub use request::{Ask, Granted, Refusal, Request, RequestId, Snapshot, Standing, Waiting};
 pub use table::Table;
 
-/// The world outside: time, other threads, sleep. Injected, so that the model checker can stand in.
+/// The environment: clock, threads, sleeping. Injected so that the model checker can replace it.
 pub trait Environment {
-    /// Whether a thread may still run.
+    /// Whether a thread may still be running.
     fn is_alive(&self, owner: OwnerId) -> bool;
-    /// Nanoseconds of a clock that all processes share.
+    /// Time in ns of a clock shared by all processes.
     fn now_ns(&self) -> u64;
-    /// Passes a moment; `looks` times so far.
+    /// Backs off; `looks` counts the attempts so far.
     fn relax(&self, looks: u32);
-    /// Sleeps while `word` is `expected`, at most for `limit`.
+    /// Sleeps while `word` is `expected`, for at most `limit`.
     fn sleep(&self, word: &AtomicU32, expected: u32, limit: Duration);
-    /// Wakes the threads that sleep on `word`.
+    /// Wakes all threads that sleep on `word`.
     fn wake(&self, word: &AtomicU32);
-    /// Rings the event loop of a thread.
+    /// Rings the event-loop bell of a thread.
     fn ring(&self, owner: OwnerId);
 }

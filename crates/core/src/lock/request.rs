@@ -1,82 +1,82 @@
-//! What is asked of a table, and what it answers.
+//! The requests made to a lock table, and their results.
 
 use super::guard::Stuck;
 use super::layout::{code, flag, Mode, Slot};
 use crate::liveness::OwnerId;
 use crate::sync::Ordering;
 
-/// How whoever asks learns that it is granted.
+/// How the requester learns that its request is granted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Waiting {
-    /// It does not wait.
+    /// Not at all: the request fails unless it is granted at once.
     Never,
-    /// In [`Table::wait`](super::Table::wait), blocking its thread.
+    /// It blocks its thread in [`Table::wait`](super::Table::wait).
     Blocking,
-    /// By its event loop's bell.
+    /// Through its event loop's bell.
     Bell,
 }
 
-/// A request to be made.
+/// The parameters of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Ask<'a> {
     /// The calling thread.
     pub me: OwnerId,
-    /// Its process.
+    /// Its process id.
     pub pid: u32,
-    /// Of a lock.
+    /// For locks.
     pub mode: Mode,
-    /// Of a semaphore.
+    /// For semaphores.
     pub permits: u32,
-    /// Of a named lock.
+    /// For named locks.
     pub name: &'a [u8],
-    /// What happens while it cannot be granted.
+    /// How to wait when it cannot be granted at once.
     pub waiting: Waiting,
-    /// Takes a named lock away from whoever holds it.
+    /// Takes a named lock away from its holders.
     pub steal: bool,
-    /// Ticket of the request within which this one is made, or 0.
+    /// Ticket of the enclosing request, or 0.
     pub parent: u64,
 }
 
-/// Names one use of a slot.
+/// Identifies one use of a slot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RequestId {
-    /// The slot.
+    /// Index of the slot.
     pub index: u32,
     /// Its state word without the code.
     pub serial: u32,
 }
 
-/// What comes with being granted.
+/// The details of a granted request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Granted {
-    /// Grows with each grant of the table.
+    /// Fencing token; increases with every grant of the table.
     pub fence: u64,
-    /// The holder before died; what the lock protects may be half changed.
+    /// The previous holder died, so the protected data may be half changed.
     pub owner_died: bool,
-    /// Of all that a barrier let pass, the one that came last.
+    /// This request was the last to arrive at the barrier.
     pub is_last: bool,
 }
 
 /// A request that was made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Request {
-    /// For all further calls.
+    /// Identifies the request in further calls.
     pub id: RequestId,
-    /// Its place in the queue, and its name for [`Ask::parent`].
+    /// Its position in the queue, to be used as [`Ask::parent`].
     pub ticket: u64,
-    /// At once, or not yet.
+    /// Set when it was granted at once.
     pub granted: Option<Granted>,
 }
 
-/// Why a request was not made.
+/// Why a request was rejected.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// It could not be granted at once and does not wait.
+    /// It could not be granted at once and must not wait.
     Unavailable,
     /// All slots are in use.
     Full,
-    /// It would block the thread that has to release what it waits for.
+    /// It would block the very thread that must release what it waits for.
     Deadlock,
     /// See [`Stuck`].
     Stuck,
@@ -88,41 +88,41 @@ impl From<Stuck> for Refusal {
     }
 }
 
-/// How a request stands.
+/// The state of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Standing {
     /// It waits.
     Pending,
     /// It is granted.
     Held(Granted),
-    /// It was granted and taken away.
+    /// It was granted and then stolen.
     Lost,
-    /// There is no such request of this owner.
+    /// This owner has no such request.
     Gone,
 }
 
-/// One request as others see it.
+/// A request as seen by others.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Snapshot {
-    /// Of a named lock.
+    /// For named locks.
     pub name: Vec<u8>,
-    /// Of a lock.
+    /// For locks.
     pub mode: Mode,
-    /// Granted or waiting.
+    /// Whether it is granted.
     pub is_held: bool,
-    /// Blocks its thread.
+    /// Whether it blocks its thread.
     pub is_blocking: bool,
-    /// Of a semaphore.
+    /// For semaphores.
     pub permits: u32,
-    /// The thread that asked.
+    /// The requesting thread.
     pub owner: u64,
-    /// Its process.
+    /// Its process id.
     pub pid: u32,
-    /// Place in the queue.
+    /// Position in the queue.
     pub ticket: u64,
     /// See [`Ask::parent`].
     pub parent: u64,
-    /// Once granted.
+    /// Fencing token, once granted.
     pub fence: u64,
 }
 

@@ -1,20 +1,20 @@
-//! A lock that nobody else asks for is held without a slot: one word of the header says who holds it.
+//! The uncontended fast path: a lock is held without a slot, and one word of the header records its holder.
 //!
 //! ```text
 //!      0 free --- take: compare-and-swap ---> owner word --- leave: compare-and-swap ---> 0 free
 //!        |                                        |
-//!        | whoever enters the guard: all requests are in the slots now, the holder's too
+//!        | the guard is acquired: all requests move to slots, including the holder's
 //!        v                                        v
-//!     IN_SLOTS --- leaves the guard, and no slot is in use ---> 0 free
+//!     IN_SLOTS --- the guard is released with no slot in use ---> 0 free
 //! ```
 //!
-//! So only the first to come takes the word, nobody overtakes by it, and inside the guard there are slots only:
-//! everything else about locks is as if there were no shortcut. `lib/locks/shortcut.js` does the same two
-//! compare-and-swaps from JavaScript.
+//! The word can be taken only while there are no other requests, so it never overtakes any; and inside the
+//! guard there are slots only, so the rest of the lock implementation need not know about the shortcut.
+//! `lib/locks/shortcut.js` performs the same two compare-and-swaps from JavaScript.
 //!
-//! A holder that dies is found in the word by whoever asks next, and becomes a slot of a dead owner. Who dies while it
-//! moves a holder into a slot has stored the slot first: the next to enter finds that the word still says otherwise,
-//! and that the slot therefore counts for nothing.
+//! A holder that dies is found in the word by the next requester and becomes the slot of a dead owner. A
+//! thread that dies while it moves the holder into a slot has written the slot first: its successor finds
+//! that the word is not `IN_SLOTS` and discards that slot.
 
 use super::guard::Stuck;
 use super::layout::{code, flag, Header, Kind, Slot, IN_SLOTS};
@@ -26,17 +26,17 @@ use crate::liveness::OwnerId;
 use crate::sync::Ordering;
 
 const FREE: u64 = 0;
-/// Others take and leave the lock meanwhile, but not so often.
+/// Other threads may take and leave the lock meanwhile, but not this often.
 const TRIES: usize = 10_000;
 
 impl Table<'_> {
-    /// Takes a lock that nobody holds or waits for. The fencing token, or `None` when it has to be asked for.
+    /// Takes an uncontended lock and returns the fencing token. `None` when a regular request is needed.
     pub fn take(&self, me: OwnerId) -> Option<u64> {
         if self.kind != Kind::Lock {
             return None;
         }
         let header = self.storage.header;
-        // Acquire: pairs with the Release of who had it before.
+        // Acquire: pairs with the Release of the previous holder.
         let taken = header
             .shortcut
             .compare_exchange(FREE, me.word(), Ordering::Acquire, Ordering::Relaxed);
@@ -45,13 +45,13 @@ impl Table<'_> {
         Some(header.next_fence())
     }
 
-    /// Lets go of what [`Table::take`] gave. False when this thread does not have it.
+    /// Releases a lock acquired by [`Table::take`]. Returns false when this thread does not hold it.
     ///
     /// # Errors
     /// [`Stuck`].
     pub fn leave(&self, me: OwnerId, environment: &impl Environment) -> Result<bool, Stuck> {
         let shortcut = &self.storage.header.shortcut;
-        // Release: pairs with the Acquire of the next.
+        // Release: pairs with the Acquire of the next holder.
         let left = shortcut.compare_exchange(me.word(), FREE, Ordering::Release, Ordering::Relaxed);
         crash::point("lock-shortcut-left");
         if left.is_ok() {
@@ -71,7 +71,7 @@ impl Table<'_> {
         Ok(index.is_some())
     }
 
-    /// Who holds the lock without a slot, if anybody does.
+    /// The holder without a slot, if there is one.
     pub(super) fn holder_without_slot(&self) -> Option<u64> {
         let holder = self.storage.header.shortcut.load(Ordering::Relaxed);
         (self.kind == Kind::Lock && !matches!(holder, FREE | IN_SLOTS)).then_some(holder)
@@ -79,7 +79,7 @@ impl Table<'_> {
 }
 
 impl Turn<'_, '_> {
-    /// Entering: from here to [`Turn::close_slots`], all there is of the lock is in the slots.
+    /// On acquiring the guard: until [`Turn::close_slots`], the slots are the complete state of the lock.
     pub(super) fn open_slots(&self, recovered: bool) -> Result<(), Stuck> {
         let (kind, storage) = (self.table.kind, self.table.storage);
         let shortcut = &storage.header.shortcut;
@@ -91,7 +91,8 @@ impl Turn<'_, '_> {
             return Ok(());
         };
         if recovered || slot.code() != code::FREE {
-            // There can be only what one that died here left: the slot of a holder that it did not come to move.
+            // Only leftovers of a thread that died here are possible: the slot of a holder that it had not
+            // finished moving.
             for slot in storage.slots.iter().filter(|slot| slot.code() != code::FREE) {
                 slot.transition_to(code::FREE);
             }
@@ -101,7 +102,8 @@ impl Turn<'_, '_> {
                 self.fill_with_holder(slot, holder);
                 crash::point("lock-shortcut-copied");
             }
-            // Acquire: pairs with the Release of who had the lock before. Release: who finds IN_SLOTS finds the slot.
+            // Acquire: pairs with the Release of the previous holder. Release: a thread that sees `IN_SLOTS`
+            // sees the slot.
             match shortcut.compare_exchange(holder, IN_SLOTS, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(FREE) => return Ok(()),
                 Ok(_) => {
@@ -120,10 +122,10 @@ impl Turn<'_, '_> {
         Err(Stuck)
     }
 
-    /// Leaving: when no slot is in use, the lock can be had by the word.
+    /// On releasing the guard: reopens the shortcut when no slot is in use.
     pub(super) fn close_slots(&self) {
         if self.table.kind == Kind::Lock && self.table.top() == 0 {
-            // Release: pairs with the Acquire of the next to take it.
+            // Release: pairs with the Acquire of the next thread that takes it.
             self.table.storage.header.shortcut.store(FREE, Ordering::Release);
         }
     }
@@ -134,7 +136,7 @@ impl Turn<'_, '_> {
         ticket.store(place, Ordering::Relaxed);
         slot.flags.store(flag::SHORTCUT, Ordering::Relaxed);
         slot.owner.store(holder, Ordering::Relaxed);
-        // Not known here; whoever wants to know can ask for it.
+        // Unknown here; it can be looked up from the owner when needed.
         slot.pid.store(0, Ordering::Relaxed);
         slot.ticket.store(place, Ordering::Relaxed);
         slot.permits.store(1, Ordering::Relaxed);

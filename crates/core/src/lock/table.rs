@@ -1,7 +1,8 @@
-//! The requests of one lock, or of all named ones, and everything that can be done to them.
+//! The requests of one lock, or of all named locks, and the operations on them.
 //!
-//! Who may call: any thread of any process that has the memory, with its own [`OwnerId`]. All changes are made
-//! inside the guard (`turn`), see the module above; [`Table::standing`] and waiting go without it.
+//! May be called from any thread of any process that maps the memory, with the caller's own [`OwnerId`]. All
+//! changes are made under the guard (`turn`), see the parent module; [`Table::standing`] and waiting need no
+//! guard.
 
 use std::time::Duration;
 
@@ -14,15 +15,15 @@ use crate::crash;
 use crate::liveness::OwnerId;
 use crate::sync::Ordering;
 
-/// Dead owners are looked for at most this often, by whoever waits.
+/// Waiters search for dead owners at most this often.
 pub const REAP_EVERY: Duration = Duration::from_millis(20);
 
-/// The memory is not a table of this version.
+/// The memory does not hold a table of this version.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the memory holds no lock of this version")]
 pub struct Invalid;
 
-/// See the module.
+/// A lock table; see the module documentation.
 #[derive(Clone, Copy, Debug)]
 pub struct Table<'a> {
     pub(super) storage: Storage<'a>,
@@ -30,14 +31,14 @@ pub struct Table<'a> {
     pub(super) limit: u32,
 }
 
-/// Which lock of the table: all of it, or a name.
+/// Which lock of the table: the only one, or a name.
 pub(super) type Lock<'n> = Option<&'n [u8]>;
 
 impl<'a> Table<'a> {
-    /// A table over memory that its maker has initialised.
+    /// A table over memory initialised by its creator.
     ///
     /// # Errors
-    /// [`Invalid`] when the header says something else than the storage.
+    /// [`Invalid`] when the header does not match the storage.
     pub fn new(storage: Storage<'a>) -> Result<Self, Invalid> {
         let header = storage.header;
         // Acquire: pairs with the Release in `initialise`.
@@ -60,27 +61,27 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// What it decides.
+    /// The kind of lock.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// Permits of a semaphore, parties of a barrier.
+    /// Permits of a semaphore, or parties of a barrier.
     pub fn limit(&self) -> u32 {
         self.limit
     }
 
-    /// Asks.
+    /// Makes a request.
     ///
     /// # Errors
-    /// See [`Refusal`]; nothing has changed then.
+    /// See [`Refusal`]; the table is unchanged then.
     pub fn request(&self, ask: &Ask<'_>, environment: &impl Environment) -> Result<Request, Refusal> {
         if self.kind == Kind::Barrier {
-            // One that died after it arrived does not count.
+            // A party that died after arriving does not count.
             self.reap_now(ask.me, environment)?;
         }
         match self.request_once(ask, environment) {
-            // The dead may stand in the way.
+            // A dead owner may be in the way.
             Err(refusal @ (Refusal::Unavailable | Refusal::Full)) => {
                 if self.reap(ask.me, environment)? {
                     self.request_once(ask, environment)
@@ -103,12 +104,12 @@ impl<'a> Table<'a> {
         request
     }
 
-    /// How a request stands, without the guard. Cheap.
+    /// The state of a request, read without the guard. Cheap.
     pub fn standing(&self, id: RequestId, me: OwnerId) -> Standing {
         let Some(slot) = self.storage.slots.get(id.index as usize) else {
             return Standing::Gone;
         };
-        // Acquire: pairs with the Release of the transition, so that what was granted is seen.
+        // Acquire: pairs with the Release of the transition, so that the details of the grant are visible.
         let state = slot.state.load(Ordering::Acquire);
         if state & !code::MASK != id.serial || slot.owner.load(Ordering::Relaxed) != me.word() {
             return Standing::Gone;
@@ -121,8 +122,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Blocks the thread for as long as the request waits, at most for `slice`; then it is looked for dead
-    /// owners.
+    /// Blocks the thread while the request is pending, for at most `slice`, and then looks for dead owners.
     ///
     /// # Errors
     /// [`Stuck`].
@@ -140,7 +140,7 @@ impl<'a> Table<'a> {
         if standing != Standing::Pending {
             return Ok(standing);
         }
-        // Not asleep in vain: a grant changes the word before it wakes.
+        // No lost wake-up: a grant changes the word before it wakes.
         environment.sleep(&slot.state, id.serial | code::PENDING, slice);
         if self.standing(id, me) == Standing::Pending {
             self.reap(me, environment)?;
@@ -148,7 +148,7 @@ impl<'a> Table<'a> {
         Ok(self.standing(id, me))
     }
 
-    /// Lets go of a granted request. False when it had been taken away, or is not there.
+    /// Releases a granted request. Returns false when it was stolen or does not exist.
     ///
     /// # Errors
     /// [`Stuck`].
@@ -158,7 +158,8 @@ impl<'a> Table<'a> {
         Ok(matches!(standing, Standing::Held(_)))
     }
 
-    /// Takes a waiting request back. Returns how it stood: one that was granted meanwhile stays granted.
+    /// Cancels a pending request and returns its state before. A request granted in the meantime stays
+    /// granted.
     ///
     /// # Errors
     /// [`Stuck`].
@@ -187,7 +188,7 @@ impl<'a> Table<'a> {
         Ok(standing)
     }
 
-    /// Notifies the `count` that have waited longest. Returns how many there were.
+    /// Notifies the `count` longest waiters. Returns how many were notified.
     ///
     /// # Errors
     /// [`Stuck`].
@@ -198,19 +199,19 @@ impl<'a> Table<'a> {
         Ok(notified as u32)
     }
 
-    /// Whether the once is done.
+    /// Whether the once cell is done.
     pub fn is_done(&self) -> bool {
         // Acquire: pairs with the Release in `set_done`.
         self.storage.header.done.load(Ordering::Acquire) == 1
     }
 
-    /// Says that the once is done, before its runner releases it.
+    /// Marks the once cell as done. To be called by the runner before it releases the lock.
     pub fn set_done(&self) {
-        // Release: what the runner did is seen by whoever sees that it is done.
+        // Release: what the runner did is visible to a thread that sees it done.
         self.storage.header.done.store(1, Ordering::Release);
     }
 
-    /// Whether a run of this hash was done.
+    /// Whether a run with this hash has been recorded as completed.
     ///
     /// # Errors
     /// [`Stuck`].
@@ -226,7 +227,7 @@ impl<'a> Table<'a> {
         Ok(is_done)
     }
 
-    /// Notes that a run of this hash is done; the oldest noted one may be forgotten for it.
+    /// Records a run as completed. May overwrite the oldest record.
     ///
     /// # Errors
     /// [`Stuck`].
@@ -243,8 +244,8 @@ impl<'a> Table<'a> {
         Ok(())
     }
 
-    /// Looks for dead owners, if nobody has done so just now, and puts their affairs in order. True when there
-    /// was something to do.
+    /// Looks for dead owners, unless this has been done recently, and ends their requests. Returns whether
+    /// there was something to do.
     ///
     /// # Errors
     /// [`Stuck`].
@@ -252,7 +253,7 @@ impl<'a> Table<'a> {
         let reaped_at = &self.storage.header.reaped_at;
         let last = reaped_at.load(Ordering::Relaxed);
         let now = environment.now_ns().max(1);
-        // A time ahead of ours was forged.
+        // A time in the future is forged.
         let is_recent = last != 0 && last <= now && now - last < REAP_EVERY.as_nanos() as u64;
         let is_mine = !is_recent
             && reaped_at
@@ -265,13 +266,13 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// [`Table::reap`] in any case.
+    /// Like [`Table::reap`], without the rate limit.
     ///
     /// # Errors
     /// [`Stuck`].
     pub fn reap_now(&self, me: OwnerId, environment: &impl Environment) -> Result<bool, Stuck> {
         let is_dead = |word: &u64| OwnerId::from_word(*word).is_none_or(|owner| !environment.is_alive(owner));
-        // A death inside may have left `top` behind.
+        // All slots, as a thread that died inside the guard may have left `top` out of date.
         let slots = self.storage.slots.iter();
         let mut owners: Vec<u64> = slots
             .filter(|slot| !matches!(slot.code(), code::FREE | code::ORPHAN))
@@ -293,7 +294,7 @@ impl<'a> Table<'a> {
         Ok(true)
     }
 
-    /// Puts the affairs of the calling thread in order, which ends now: as for one that died.
+    /// Ends all requests of the calling thread, which is about to exit, as if it had died.
     ///
     /// # Errors
     /// [`Stuck`].
@@ -306,7 +307,7 @@ impl<'a> Table<'a> {
         Ok(())
     }
 
-    /// Whether a thread holds or waits for anything.
+    /// Whether a thread has any request.
     pub fn has_owner(&self, me: OwnerId) -> bool {
         let mut owners = self.used().map(|(_, slot)| slot.owner.load(Ordering::Relaxed));
         self.holder_without_slot() == Some(me.word()) || owners.any(|owner| owner == me.word())
@@ -336,7 +337,7 @@ impl<'a> Table<'a> {
         self.storage.header.top.store(top as u32, Ordering::Relaxed);
     }
 
-    /// Slots in use, as far as `top` knows.
+    /// Slots in use, according to `top`.
     pub(super) fn used(&self) -> impl Iterator<Item = (usize, &'a Slot)> {
         let slots = self.storage.slots[..self.top()].iter().enumerate();
         slots.filter(|(_, slot)| slot.code() != code::FREE)
@@ -356,7 +357,7 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// Whether a request that finds nobody is granted.
+    /// Whether a request to an empty table is granted at once.
     fn grants_first(&self, ask: &Ask<'_>) -> bool {
         match self.kind {
             Kind::Lock | Kind::Names => true,
@@ -365,7 +366,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Whether only the thread that is about to block could let this request in.
+    /// Whether only the thread that is about to block could make this request grantable.
     pub(super) fn is_deadlock(&self, ask: &Ask<'_>, lock: Lock<'_>) -> bool {
         let all = || {
             self.used()

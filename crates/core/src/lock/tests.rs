@@ -1,4 +1,4 @@
-//! The tables, with threads of this process as owners.
+//! Lock tables, with threads of this process as owners.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -75,7 +75,7 @@ fn release(memory: &LockMemory, id: RequestId) -> bool {
     table.release(id, OwnerId::current(), &Host::default()).unwrap()
 }
 
-/// Runs in a thread of its own, and returns when the kernel says that it is gone.
+/// Runs in a new thread, and returns once the kernel reports that it is gone.
 fn in_a_thread<T: Send>(run: impl FnOnce() -> T + Send) -> T {
     let (owner, result) = thread::scope(|scope| scope.spawn(|| (OwnerId::current(), run())).join().unwrap());
     let watchdog = Watchdog::start();
@@ -137,7 +137,7 @@ fn fencing_tokens_grow() {
         last = granted.fence;
         release(&one, id);
     }
-    // Also from one table to a later one of the same name.
+    // Tokens also increase from one table to a later one with the same name.
     thread::sleep(Duration::from_millis(1));
     let (_, granted) = lock(&memory(Kind::Lock, 8, 0), &ask(Waiting::Never));
     assert!(granted.fence > last);
@@ -210,10 +210,10 @@ fn a_dead_waiter_swallows_nothing() {
         assert_eq!(request(&memory, &ask(Waiting::Bell)).unwrap().granted, None);
     });
     let second = request(&memory, &ask(Waiting::Bell)).unwrap();
-    // The dead one is first in the queue.
+    // The dead waiter is first in the queue.
     release(&memory, first);
     assert_eq!(standing(&memory, second.id), Standing::Pending);
-    // It held the lock as far as anyone knows, though it never learned.
+    // To everybody else it held the lock, although it never learned of it.
     assert!(matches!(wait(&memory, second.id), Standing::Held(_)));
 }
 
@@ -250,7 +250,7 @@ fn a_notification_reaches_one_that_lives() {
     let alive = request(&memory, &ask(Waiting::Blocking)).unwrap();
     let table = memory.table().unwrap();
     let notify = |count| table.notify(count, OwnerId::current(), &Host::default()).unwrap();
-    // To the dead one, since nobody has noticed yet.
+    // Goes to the dead waiter, whose death has not been noticed yet.
     assert_eq!(notify(1), 1);
     assert!(matches!(wait(&memory, alive.id), Standing::Held(_)));
     release(&memory, alive.id);

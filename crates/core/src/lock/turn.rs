@@ -1,5 +1,5 @@
-//! What is done to slots inside the guard. Each step is one store after which the slots make sense by
-//! themselves, so that a death between any two leaves nothing to undo: [`Turn::begin`] of the next repairs.
+//! Changes to slots under the guard. After each store the slots are consistent by themselves, so a crash
+//! between any two leaves nothing to undo; [`Turn::begin`] of the next holder recomputes the derived data.
 
 use super::admit::{admit, Entry};
 use super::guard::{self, Guard, Stuck};
@@ -11,7 +11,7 @@ use crate::crash;
 use crate::liveness::OwnerId;
 use crate::sync::Ordering;
 
-/// One stay inside the guard, and whom to wake after it.
+/// One critical section under the guard, and the threads to wake after it.
 pub(super) struct Turn<'t, 'a> {
     pub(super) table: &'t Table<'a>,
     wakes: Vec<(&'a Slot, u64)>,
@@ -19,7 +19,8 @@ pub(super) struct Turn<'t, 'a> {
 }
 
 impl<'t, 'a> Turn<'t, 'a> {
-    /// Enters the guard, moves a holder by the shortcut into a slot, and repairs when someone died inside.
+    /// Acquires the guard, moves a shortcut holder into a slot, and repairs the table if the previous holder
+    /// died.
     pub(super) fn begin(
         table: &'t Table<'a>,
         me: OwnerId,
@@ -39,7 +40,7 @@ impl<'t, 'a> Turn<'t, 'a> {
         Ok(turn)
     }
 
-    /// Leaves the guard, then wakes.
+    /// Releases the guard, then wakes.
     pub(super) fn end(self, environment: &impl Environment) {
         self.close_slots();
         drop(self.guard);
@@ -52,7 +53,7 @@ impl<'t, 'a> Turn<'t, 'a> {
         }
     }
 
-    /// What is derived from the slots is derived anew.
+    /// Recomputes all data derived from the slots.
     #[cold]
     fn repair(&mut self) {
         let slots = self.table.storage.slots;
@@ -61,7 +62,7 @@ impl<'t, 'a> Turn<'t, 'a> {
         self.admit_all();
     }
 
-    /// Grants to the first who comes, when there is nobody.
+    /// Grants the first request of an empty table.
     pub(super) fn grant_first(&mut self, ask: &Ask<'_>) -> Request {
         let ticket = self.fill(0, ask);
         let slot = &self.table.storage.slots[0];
@@ -85,7 +86,7 @@ impl<'t, 'a> Turn<'t, 'a> {
         }
     }
 
-    /// Puts a request into the queue and lets in whom that lets in.
+    /// Enqueues a request and grants what can now be granted.
     pub(super) fn enqueue(&mut self, ask: &Ask<'_>, lock: Lock<'_>) -> Result<Request, Refusal> {
         let table = self.table;
         if ask.waiting == Waiting::Blocking && table.is_deadlock(ask, lock) {
@@ -107,12 +108,12 @@ impl<'t, 'a> Turn<'t, 'a> {
         crash::point("lock-request-pending");
         table.set_top(table.top().max(index + 1));
         if ask.steal {
-            // Ahead of those that wait.
+            // Ahead of all waiters.
             self.grant(&[index], lock);
         } else {
             self.admit(lock);
         }
-        // Whoever asks sees by itself what it was granted.
+        // The requester learns of its own grant from the return value.
         self.wakes.retain(|(woken, _)| !std::ptr::eq(*woken, slot));
         let is_held = slot.code() == code::HELD;
         if !is_held && ask.waiting == Waiting::Never {
@@ -130,7 +131,7 @@ impl<'t, 'a> Turn<'t, 'a> {
         Ok(Request { id, ticket, granted })
     }
 
-    /// A free slot, if need be that of a dead owner whom nobody asked about.
+    /// A free slot or, if there is none, that of a dead owner whose death nobody has been told of yet.
     fn take_slot(&self) -> Result<usize, Refusal> {
         let slots = self.table.storage.slots;
         let with = |wanted| slots.iter().position(|slot| slot.code() == wanted);
@@ -166,7 +167,7 @@ impl<'t, 'a> Turn<'t, 'a> {
         ticket
     }
 
-    /// Ends a request and lets in whom it kept out.
+    /// Ends a request and grants those it blocked.
     pub(super) fn free(&mut self, index: usize) {
         let slot = &self.table.storage.slots[index];
         slot.transition_to(code::FREE);
@@ -184,7 +185,7 @@ impl<'t, 'a> Turn<'t, 'a> {
         self.table.set_top(last.map_or(0, |last| last + 1));
     }
 
-    /// Grants what can be granted of one lock.
+    /// Grants all grantable requests of one lock.
     fn admit(&mut self, lock: Lock<'_>) {
         let table = self.table;
         let mut entries: Vec<Entry> = table
@@ -218,7 +219,8 @@ impl<'t, 'a> Turn<'t, 'a> {
         }
     }
 
-    /// Tells of dead holders first and forgets them last: a death in between has them told of twice.
+    /// Marks the new holders before it frees the orphaned slots: after a crash in between, a death is
+    /// reported twice rather than never.
     fn grant(&mut self, granted: &[usize], lock: Lock<'_>) {
         let table = self.table;
         let orphans: Vec<&Slot> = table
@@ -260,7 +262,7 @@ impl<'t, 'a> Turn<'t, 'a> {
         }
     }
 
-    /// Grants to the `count` that have waited longest.
+    /// Grants the `count` longest waiters.
     pub(super) fn notify(&mut self, count: usize) -> usize {
         let waiting = self.table.used().filter(|(_, slot)| slot.code() == code::PENDING);
         let mut waiting: Vec<(u64, &'a Slot)> = waiting
@@ -275,7 +277,8 @@ impl<'t, 'a> Turn<'t, 'a> {
         waiting.len()
     }
 
-    /// Ends the requests of the dead. A notification that one had not taken yet goes to another.
+    /// Ends the requests of dead owners. A notification that a dead waiter had not consumed goes to another
+    /// one.
     pub(super) fn bury(&mut self, is_dead: impl Fn(u64) -> bool) {
         let table = self.table;
         let dead: Vec<&Slot> = table
@@ -283,7 +286,7 @@ impl<'t, 'a> Turn<'t, 'a> {
             .map(|(_, slot)| slot)
             .filter(|slot| slot.code() != code::ORPHAN && is_dead(slot.owner.load(Ordering::Relaxed)))
             .collect();
-        // Those that wait first, so that nothing is passed on to them.
+        // Pending requests first, so that nothing is granted to a dead waiter.
         let (held, waiting): (Vec<&Slot>, Vec<&Slot>) =
             dead.into_iter().partition(|slot| slot.code() == code::HELD);
         for slot in waiting {
@@ -297,7 +300,8 @@ impl<'t, 'a> Turn<'t, 'a> {
                 Kind::Condition | Kind::Barrier => false,
             };
             if table.kind == Kind::Condition {
-                // Before the slot is free: a death in between has it passed on twice, not lost.
+                // Before freeing the slot: after a crash in between, the notification is passed on twice
+                // rather than lost.
                 self.notify(1);
             }
             slot.transition_to(if leaves_doubt { code::ORPHAN } else { code::FREE });

@@ -3,89 +3,96 @@
 //! ```text
 //! offset  word          written by
 //!      0  head          producer   position up to which records are published
-//!    128  tail          consumer   position up to which they are consumed
-//!    256  asleep        both       1: the consumer sleeps and must be rung
-//!    264  signalled_at  producer   CLOCK_MONOTONIC in ns of the last ring
-//!    384  overflowed    producer   count of records put into the overflow
-//!    512  taken         consumer   count of records taken from it
-//!    640  closed        consumer   1: nobody reads this lane any more
-//!    768  waiting       both       1: the producer waits for room and must be told of it
+//!    128  tail          consumer   position up to which records are consumed
+//!    256  asleep        both       1: the consumer sleeps and must be woken by the doorbell
+//!    264  signalled_at  producer   CLOCK_MONOTONIC time of the last wake-up, in ns
+//!    384  overflowed    producer   number of records pushed to the overflow queue
+//!    512  taken         consumer   number of records popped from the overflow queue
+//!    640  closed        consumer   1: the consumer has closed the lane
+//!    768  waiting       both       1: the producer waits for room and must be notified
 //! ```
 //!
-//! Positions are bytes, counted up without end and wrapping at 2^32. Each word has a line (two: processors
-//! fetch them in pairs) of its own. All is untrusted: the peer can write it.
+//! Positions are byte counters that only grow and wrap at 2^32. Each word is aligned to 128 bytes, two cache
+//! lines, because processors prefetch lines in pairs. The peer can write every word, so all values are
+//! untrusted.
 //!
-//! Order. Publishing: the record's bytes, then a store of `head`. Consuming: a load of `head`, the bytes, then
-//! a store of `tail`. Sleeping: `asleep = 1`, then `head` is looked at once more. Ringing: `head` is stored,
-//! then `asleep` is looked at. The last two pairs need sequential consistency on both sides: else each could
-//! miss the other's store, and the consumer would sleep on a published record. Waiting for room is the same the
-//! other way round: `waiting = 1`, then `tail` is looked at once more; `tail` is stored, then `waiting` is looked at.
+//! # Ordering
+//!
+//! - Publish: write the record's bytes, then store `head` (Release).
+//! - Consume: load `head` (Acquire), read the bytes, then store `tail`.
+//! - Sleep: store `asleep = 1`, then re-check `head`.
+//! - Wake: store `head`, then check `asleep`.
+//!
+//! Sleep and wake form a store-then-load pair on each side (Dekker's pattern) and need sequential
+//! consistency. Otherwise each side could miss the other's store, and the consumer would sleep although a
+//! record is published. Waiting for room is symmetric: the producer stores `waiting = 1`, then re-checks
+//! `tail`; the consumer stores `tail`, then checks `waiting`.
 
 use super::doorbell::Consumer;
 use crate::sync::{fence, AtomicU32, AtomicU64, Ordering};
 
-/// A word on a line of its own.
+/// A value aligned to its own pair of cache lines, to avoid false sharing.
 #[repr(C, align(128))]
 #[derive(Debug, Default)]
 pub struct Line<T>(pub T);
 
-/// The sleep state of the consumer.
+/// Sleep state of the consumer.
 #[repr(C)]
 #[derive(Debug, Default)]
 pub struct Sleep {
-    /// [`AWAKE`] or [`ASLEEP`]; anything else a peer may write counts as awake.
+    /// [`AWAKE`] or [`ASLEEP`]; any other value (the peer can write it) counts as awake.
     pub flag: AtomicU32,
     reserved: u32,
-    /// When the producer rang last, [`crate::sys::clock::monotonic_ns`].
+    /// Time of the producer's last wake-up, as returned by [`crate::sys::clock::monotonic_ns`].
     pub signalled_at: AtomicU64,
 }
 
-/// The consumer looks at `head` by itself.
+/// The consumer polls `head` and needs no wake-up.
 pub const AWAKE: u32 = 0;
-/// The consumer waits for the doorbell.
+/// The consumer sleeps until the doorbell rings.
 pub const ASLEEP: u32 = 1;
 
-/// The producer has records that the ring has no room for.
+/// The producer waits until the ring has room.
 pub const WAITING: u32 = 1;
 
-/// See the module's documentation.
+/// The control words; see the module documentation.
 #[repr(C)]
 #[derive(Debug, Default)]
 pub struct Control {
     /// Position up to which records are published.
     pub head: Line<AtomicU32>,
-    /// Position up to which they are consumed.
+    /// Position up to which records are consumed.
     pub tail: Line<AtomicU32>,
-    /// Whether the consumer must be rung.
+    /// Whether the consumer must be woken.
     pub sleep: Line<Sleep>,
-    /// Records put into the overflow.
+    /// Number of records pushed to the overflow queue.
     pub overflowed: Line<AtomicU32>,
-    /// Records taken from the overflow.
+    /// Number of records popped from the overflow queue.
     pub taken: Line<AtomicU32>,
-    /// 1 once nobody reads this lane any more.
+    /// 1 once the consumer has closed the lane.
     pub closed: Line<AtomicU32>,
-    /// [`WAITING`] while the producer waits for room; anything else counts as not waiting.
+    /// [`WAITING`] while the producer waits for room; any other value counts as not waiting.
     pub waiting: Line<AtomicU32>,
 }
 
-/// Byte offsets of the words, for JavaScript.
+/// Byte offsets of the control words, for JavaScript.
 pub mod offset {
     use super::{Control, Sleep};
     use std::mem::offset_of;
 
-    /// Of `head`.
+    /// Offset of `head`.
     pub const HEAD: usize = offset_of!(Control, head);
-    /// Of `tail`.
+    /// Offset of `tail`.
     pub const TAIL: usize = offset_of!(Control, tail);
-    /// Of `asleep`.
+    /// Offset of `asleep`.
     pub const ASLEEP: usize = offset_of!(Control, sleep) + offset_of!(Sleep, flag);
-    /// Of `overflowed`.
+    /// Offset of `overflowed`.
     pub const OVERFLOWED: usize = offset_of!(Control, overflowed);
-    /// Of `taken`.
+    /// Offset of `taken`.
     pub const TAKEN: usize = offset_of!(Control, taken);
-    /// Of `closed`.
+    /// Offset of `closed`.
     pub const CLOSED: usize = offset_of!(Control, closed);
-    /// Of `waiting`.
+    /// Offset of `waiting`.
     pub const WAITING: usize = offset_of!(Control, waiting);
 }
 
@@ -99,36 +106,38 @@ const _: () = {
 };
 
 impl Control {
-    /// Consumer: whether there is something to consume.
+    /// Consumer: whether a record is available, in the ring or in the overflow queue.
     pub fn is_pending(&self) -> bool {
-        // Acquire: pairs with the store in `publish`, the bytes of the record are visible.
+        // Acquire: pairs with the store in `publish`, so that the record's bytes are visible.
         self.head.0.load(Ordering::Acquire) != self.tail.0.load(Ordering::Relaxed)
             || self.overflowed.0.load(Ordering::Acquire) != self.taken.0.load(Ordering::Relaxed)
     }
 
-    /// Consumer: asks to be rung for what comes from here on, see [`Consumer::transition_to_asleep`].
+    /// Consumer: sets the sleep flag, the first step of [`Consumer::transition_to_asleep`].
     pub(super) fn begin_sleep(&self) {
-        // A swap, not a store: it comes after whatever the producer took back before, in every thread's eyes.
+        // A swap rather than a store, so that it is ordered after the producer's latest reset of the flag.
         self.sleep.0.flag.swap(ASLEEP, Ordering::SeqCst);
     }
 
-    /// Consumer: gives up looking. False when something came in meanwhile: the consumer is awake again.
+    /// Consumer: announces that it goes to sleep. Returns false, with the consumer awake again, when a record
+    /// has arrived in the meantime.
     pub fn transition_to_asleep(&self) -> bool {
         Consumer::transition_to_asleep(self)
     }
 
-    /// Consumer: looks by itself from now on.
+    /// Consumer: clears the sleep flag.
     pub fn transition_to_awake(&self) {
         self.sleep.0.flag.swap(AWAKE, Ordering::SeqCst);
     }
 
-    /// Producer: makes the records before `position` visible.
+    /// Producer: makes all records before `position` visible to the consumer.
     pub fn publish(&self, position: u32) {
         // Release: pairs with the load in `is_pending`.
         self.head.0.store(position, Ordering::Release);
     }
 
-    /// Producer, after publishing: whether the doorbell must be rung. True once per sleep.
+    /// Producer, after publishing: whether the consumer must be woken. Resets the flag, so it is true once
+    /// per sleep.
     pub fn ring_needed(&self) -> bool {
         // SeqCst: pairs with the fence in `transition_to_asleep`.
         fence(Ordering::SeqCst);
@@ -136,18 +145,19 @@ impl Control {
             && self.sleep.0.flag.swap(AWAKE, Ordering::SeqCst) == ASLEEP
     }
 
-    /// Producer: asks to be told of room, having seen the consumer at `seen_tail`. False when the consumer has
-    /// moved on meanwhile: there may be room already.
+    /// Producer: requests a notification when the consumer makes room; `seen_tail` is the last observed
+    /// `tail`. Returns false when `tail` has changed since, as there may be room already.
     pub fn transition_to_waiting(&self, seen_tail: u32) -> bool {
         self.transition_to_waiting_unless(|| self.tail.0.load(Ordering::Acquire) != seen_tail)
     }
 
-    /// Producer: asks to be told of room. False when `has_room`, which looks at what the consumer stores: the
-    /// consumer may not have seen the flag then.
+    /// Producer: requests a notification when there is room. `has_room` is evaluated after the flag is set
+    /// and must read what the consumer stores. Returns false when it is true, because the consumer may then
+    /// have missed the flag.
     pub fn transition_to_waiting_unless(&self, has_room: impl FnOnce() -> bool) -> bool {
         self.waiting.0.swap(WAITING, Ordering::SeqCst);
-        // SeqCst: pairs with the fence in `room_needed`. Whichever of the two comes second sees the other's
-        // store, so that either this thread sees the room or the consumer sees the flag.
+        // SeqCst: pairs with the fence in `room_needed`. Of the two sides, the later one sees the other's
+        // store: either this thread sees the room, or the consumer sees the flag.
         fence(Ordering::SeqCst);
         if has_room() {
             self.waiting.0.swap(0, Ordering::SeqCst);
@@ -156,10 +166,10 @@ impl Control {
         true
     }
 
-    /// Consumer, after storing `tail`, or taking from beside the ring: whether the producer must be told. True once
-    /// per wait.
+    /// Consumer, after storing `tail` or popping from the overflow queue or the slab: whether the producer
+    /// must be notified. Resets the flag, so it is true once per wait.
     pub fn room_needed(&self) -> bool {
-        // SeqCst: pairs with the fence in `transition_to_waiting`.
+        // SeqCst: pairs with the fence in `transition_to_waiting_unless`.
         fence(Ordering::SeqCst);
         self.waiting.0.load(Ordering::Relaxed) == WAITING
             && self.waiting.0.swap(0, Ordering::SeqCst) == WAITING

@@ -1,7 +1,8 @@
-//! The consumer's side of the doorbell: when to call for a drain, when to look on, when to sleep.
+//! The consumer's side of the doorbell: when to drain, when to spin and when to sleep.
 //!
-//! Who may call: the consumer's thread, from its event loop. No wake-up is lost: the consumer leaves only
-//! after [`Control::transition_to_asleep`] agreed, with its eventfd signalled, or paused on its own wish.
+//! Called by the consumer's thread, from its event loop. No wake-up is lost: [`Doorbell::answer`] returns
+//! only when [`Control::transition_to_asleep`] has succeeded, when the caller is to signal its own eventfd,
+//! or when the drain asked to pause.
 
 use std::time::{Duration, Instant};
 
@@ -11,27 +12,29 @@ use super::vicinity::Vicinity;
 use crate::sync::{fence, Ordering};
 use crate::sys::clock::monotonic_ns;
 
-/// Longest stay in one turn of the event loop while records keep coming; others need their turn, too.
+/// Time limit of one event-loop turn while records keep arriving, so that other handles are not starved.
 pub const LONGEST_TURN: Duration = Duration::from_millis(2);
 
-/// How often in one call a drain may glance for more before it returns, while traffic is dense: what surrounds the
-/// call costs more than a small record. Then the turn's end is looked at here.
+/// How many times a single drain may re-check for more records before it returns while traffic is dense:
+/// entering and leaving the drain costs more than a small record. The end of the turn is checked here,
+/// between drains.
 const GLANCES: u32 = 64;
 
-/// Looks, some 1 to 3 us, after which a thread that looks on gives way.
+/// Polls, taking about 1 to 3 us, after which a spinning thread yields the processor.
 const LOOKS_BEFORE_GIVING_WAY: u32 = 64;
 
-/// Who waits for something: what a [`Doorbell`] asks of it.
+/// The waiting side, as a [`Doorbell`] sees it.
 pub trait Consumer {
     /// Whether there is something to consume.
     fn is_pending(&self) -> bool;
-    /// Asks to be rung for what comes from here on.
+    /// Sets the sleep flag, so that producers ring from here on.
     fn begin_sleep(&self);
-    /// Gives up looking. False when something came in meanwhile: the consumer is awake again.
+    /// Announces that the consumer goes to sleep. Returns false, with the consumer awake again, when
+    /// something has arrived in the meantime.
     fn transition_to_asleep(&self) -> bool {
         self.begin_sleep();
-        // SeqCst: pairs with the producer's fence. Whichever of the two comes second sees the other's store, so that
-        // either this thread sees what there is or the producer sees that it has to ring.
+        // SeqCst: pairs with the producer's fence. Of the two sides, the later one sees the other's store:
+        // either this thread sees the record, or the producer sees that it has to ring.
         fence(Ordering::SeqCst);
         if self.is_pending() {
             self.transition_to_awake();
@@ -39,17 +42,17 @@ pub trait Consumer {
         }
         true
     }
-    /// Looks by itself from now on.
+    /// Clears the sleep flag.
     fn transition_to_awake(&self);
-    /// When the producer rang last, [`monotonic_ns`].
+    /// Time of the producer's last ring, as returned by [`monotonic_ns`].
     fn signalled_at(&self) -> u64;
-    /// Whether nothing else waits for the event loop.
+    /// Whether the thread may spin because nothing else waits for its event loop.
     fn may_look_on(&self) -> bool {
         true
     }
-    /// Begins to look on.
+    /// Called before the consumer starts to spin.
     fn begin_search(&self) {}
-    /// No longer looks on.
+    /// Called after the consumer has stopped spinning.
     fn end_search(&self) {}
 }
 
@@ -71,38 +74,39 @@ impl Consumer for Control {
     }
 }
 
-/// What the consumer wants after a drain.
+/// The result of a drain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Drained {
-    /// To be called again when there is something.
+    /// Drain again when there is something to consume.
     Continue,
-    /// Not to be called before it asks: it stopped receiving, or its environment ends.
+    /// Do not drain until the consumer resumes: it has stopped receiving, or its environment is shutting
+    /// down.
     Pause,
 }
 
 /// Why [`Doorbell::answer`] returned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
-    /// Asleep: the producer rings when there is something.
+    /// The consumer sleeps; the producer rings when there is something to consume.
     Asleep,
-    /// The turn was used up and there is more: the caller rings for itself.
+    /// The turn is used up with records left: the caller must ring its own bell.
     More,
     /// The drain asked to pause. The producer does not ring.
     Paused,
 }
 
-/// State of one consumer between rings.
+/// State that a consumer keeps between rings.
 #[derive(Debug, Default)]
 pub struct Doorbell {
     spin: Adaptive,
     vicinity: Vicinity,
-    /// When the consumer went to sleep, [`monotonic_ns`]; 0 while awake.
+    /// When the consumer went to sleep, as returned by [`monotonic_ns`]; 0 while awake.
     asleep_since: u64,
 }
 
 impl Doorbell {
-    /// Drains until there is nothing left, the turn is over, or the drain asks to pause. The drain is told how often
-    /// it may glance for more.
+    /// Drains until nothing is left, the turn is over or `drain` asks to pause. The argument of `drain` is
+    /// the number of times it may re-check for more records before it returns.
     pub fn answer(
         &mut self,
         consumer: &(impl Consumer + ?Sized),
@@ -138,7 +142,8 @@ impl Doorbell {
         consumer.transition_to_awake();
         let asleep_since = std::mem::take(&mut self.asleep_since);
         if asleep_since != 0 {
-            // Untrusted, and older than the sleep when something else woke us: both only misjudge the gap.
+            // Untrusted, and earlier than the sleep when something else woke this thread: either only skews
+            // the gap estimate.
             let signalled_at = consumer.signalled_at();
             if signalled_at > asleep_since {
                 self.spin
@@ -147,7 +152,7 @@ impl Doorbell {
         }
     }
 
-    /// True when a record came in.
+    /// Spins if that is worthwhile. Returns whether a record arrived.
     fn look_on(&mut self, consumer: &(impl Consumer + ?Sized), latency: Latency, idle_since: u64) -> bool {
         if !consumer.may_look_on() || !self.spin.should_spin(latency) || self.vicinity.should_sleep() {
             return false;
@@ -165,17 +170,19 @@ impl Doorbell {
     }
 }
 
-/// Looks on for as long as `latency` allows. True when there is something.
+/// Spins for as long as `latency` allows. Returns whether there is something to consume.
 pub fn is_soon_pending(consumer: &(impl Consumer + ?Sized), latency: Latency) -> bool {
     look_on(consumer, latency.limit(), &Vicinity::default())
 }
 
-/// As a consumer that looks for work by itself, for a while within a drain. True when there is something.
+/// Spins for up to `limit` within a drain, as a registered spinner. Returns whether there is something to
+/// consume.
 pub fn linger(consumer: &(impl Consumer + ?Sized), limit: Duration) -> bool {
     consumer.may_look_on() && search(consumer, limit, &Vicinity::default()).unwrap_or(false)
 }
 
-/// Looks on as one of those that may at a time, which the consumer is told of. `None` when there are enough of them.
+/// Spins under a [`Permit`], with [`Consumer::begin_search`] and [`Consumer::end_search`] called around it.
+/// `None` when no permit is available.
 fn search(consumer: &(impl Consumer + ?Sized), limit: Duration, vicinity: &Vicinity) -> Option<bool> {
     let _permit = Permit::acquire()?;
     consumer.begin_search();
@@ -184,8 +191,8 @@ fn search(consumer: &(impl Consumer + ?Sized), limit: Duration, vicinity: &Vicin
     Some(found)
 }
 
-/// Looks on, at most so long. True when there is something. False as well, at once, when it is time to sleep for a
-/// change, see [`Vicinity`].
+/// Spins for up to `limit`. Returns whether there is something to consume. Returns false at once when the
+/// thread should sleep instead, see [`Vicinity`].
 pub fn is_pending_within(consumer: &(impl Consumer + ?Sized), limit: Duration, vicinity: &Vicinity) -> bool {
     !vicinity.should_sleep() && look_on(consumer, limit, vicinity)
 }
@@ -208,14 +215,15 @@ fn look_on(consumer: &(impl Consumer + ?Sized), limit: Duration, vicinity: &Vici
         if before - start > limit {
             return false;
         }
-        // The producer may wait for this very processor: a thread that is woken is often put beside its waker.
+        // The producer may be waiting for this very processor: the scheduler often places a woken thread next
+        // to its waker.
         std::thread::yield_now();
         vicinity.gave_way(before.elapsed(), consumer.is_pending());
     }
 }
 
-/// Producer, after publishing outside of JavaScript or when JavaScript saw the consumer asleep: notes the time
-/// for the consumer's average.
+/// Producer: records the time of a wake-up for the consumer's gap estimate. Called when native code wakes the
+/// consumer, or when JavaScript found it asleep.
 pub fn stamp(control: &Control) {
     control
         .sleep

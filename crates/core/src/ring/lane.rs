@@ -1,8 +1,9 @@
-//! A lane between two threads of this process: its memory mapped once for each end, its overflow and its bell.
-//! Ends of lanes between processes ([`super::process`]) are of the same types; their overflow stays empty.
+//! A lane between two threads of one process: a ring mapped once per end, an overflow queue, a slab and a
+//! doorbell. Lanes between processes ([`super::process`]) use the same types; their overflow queue stays
+//! empty.
 //!
-//! Who may call: each end belongs to one thread and may be sent there. Either end may go first; what was
-//! published stays readable for the consumer as long as its end lives.
+//! Each end belongs to one thread at a time and may be sent to another. Either end may be dropped first:
+//! published records stay readable as long as the receiver lives.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
@@ -23,13 +24,13 @@ use crate::sys::eventfd::EventFd;
 struct Shared {
     overflow: Overflow,
     slab: Slab,
-    /// The consumer's. It may be told of room in another lane by it, too.
+    /// The consumer's bell. The consumer may use it as its `room_bell` in another lane as well.
     bell: Arc<EventFd>,
-    /// What tells the producer of room: the bell of its own incoming lane.
+    /// Notifies the producer of room: the bell of the producer's own incoming lane.
     room_bell: Option<Arc<EventFd>>,
     /// Whether the other end is in another process.
     is_foreign: bool,
-    /// Between threads, how many bytes may still wait when a producer that waits is told.
+    /// Between threads: a waiting producer is notified once at most this many bytes are queued.
     room_limit: AtomicU64,
 }
 
@@ -45,14 +46,15 @@ impl Shared {
         })
     }
 
-    /// Bytes waiting beside the ring.
+    /// Bytes queued outside the ring, in the overflow queue and the slab.
     fn bytes_beside(&self) -> usize {
         self.overflow.bytes() + self.slab.bytes()
     }
 
-    /// Whether no more than the producer asked for waits.
+    /// Whether at most `room_limit` bytes are queued.
     fn has_room(&self, control: &Control) -> bool {
-        // Acquire: what the consumer took before it stored its position is gone from beside the ring, too.
+        // Acquire: everything the consumer took from the overflow queue and the slab before this store is
+        // accounted for.
         let tail = control.tail.0.load(Ordering::Acquire);
         let in_ring = control.head.0.load(Ordering::Relaxed).wrapping_sub(tail);
         let waiting = u64::from(in_ring) + self.bytes_beside() as u64;
@@ -73,65 +75,67 @@ impl Memory {
         Self { mapping, header_len }
     }
 
-    /// The first byte: the control words, then from [`Memory::ring_offset`] the ring and its mirror.
+    /// The first byte of the mapping: the control words, followed at [`Memory::ring_offset`] by the ring and
+    /// its mirror.
     pub fn as_ptr(&self) -> *mut u8 {
         self.mapping.as_ptr()
     }
 
-    /// Bytes that may be accessed.
+    /// Accessible bytes, including the mirror.
     pub fn mapped_len(&self) -> usize {
         self.mapping.mapped_len()
     }
 
-    /// Where the ring begins.
+    /// Byte offset of the ring.
     pub fn ring_offset(&self) -> usize {
         self.header_len
     }
 
-    /// Bytes of the ring, a power of two.
+    /// Size of the ring in bytes, a power of two.
     pub fn capacity(&self) -> usize {
         self.mapping.len() - self.header_len
     }
 
     /// The control words.
     pub fn control(&self) -> &Control {
-        // SAFETY: the mapping is page-aligned, at least a page long, lives as long as `self`, and `Control`
-        // is made of atomics, for which any bytes are valid.
+        // SAFETY: the mapping is page-aligned, at least one page long and lives as long as `self`; `Control`
+        // consists of atomics only, for which any bit pattern is valid.
         unsafe { &*self.mapping.as_ptr().cast::<Control>() }
     }
 
-    /// Consumer: looks on for a record, at most so long, see [`is_pending_within`]. True when there is one.
+    /// Consumer: spins for a record for up to `limit`, see [`is_pending_within`]. Returns whether there is
+    /// one.
     pub fn look_on(&self, limit: Duration, vicinity: &Vicinity) -> bool {
         is_pending_within(self.control(), limit, vicinity)
     }
 }
 
-/// The end that publishes.
+/// The producer's end of a lane.
 #[derive(Clone, Debug)]
 pub struct Sender {
     memory: Arc<Memory>,
     shared: Arc<Shared>,
 }
 
-/// The end that consumes.
+/// The consumer's end of a lane.
 #[derive(Clone, Debug)]
 pub struct Receiver {
     memory: Arc<Memory>,
     shared: Arc<Shared>,
 }
 
-/// Makes a lane whose ring has `capacity` bytes, rounded up to a power of two of at least a page.
+/// Creates a lane with a ring of `capacity` bytes, rounded up to a power of two and to at least one page.
 ///
 /// # Errors
-/// EMFILE and ENFILE without descriptors left, ENOMEM without address space.
+/// `InvalidInput` above 1 GiB, EMFILE or ENFILE without free descriptors, ENOMEM without address space.
 pub fn lane(capacity: usize) -> io::Result<(Sender, Receiver)> {
     lane_with(capacity, Arc::new(EventFd::new()?), None)
 }
 
-/// As [`lane`], with the consumer's bell, and that by which the producer can be told of room.
+/// Like [`lane`], with a given consumer bell and, optionally, the bell that notifies the producer of room.
 ///
 /// # Errors
-/// As [`lane`].
+/// Those of [`lane`].
 pub fn lane_with(
     capacity: usize,
     bell: Arc<EventFd>,
@@ -167,11 +171,11 @@ pub fn lane_with(
     ))
 }
 
-/// Positions are 32 bits wide, and their difference must not be ambiguous.
+/// Positions are 32 bits wide, and the distance between two of them must be unambiguous.
 pub(super) const MAX_CAPACITY: usize = 1 << 30;
 
 impl Sender {
-    /// The end of a lane to another process. `bell` is the consumer's.
+    /// The producer's end of a lane to another process. `bell` is the consumer's.
     pub(super) fn new(memory: Memory, bell: EventFd) -> Self {
         Self {
             memory: Arc::new(memory),
@@ -179,15 +183,16 @@ impl Sender {
         }
     }
 
-    /// Asks to be told of room, see [`Control::transition_to_waiting`].
+    /// Requests a notification when there is room, see [`Control::transition_to_waiting`].
     pub fn wait_for_room(&self, seen_tail: u32) -> bool {
         self.memory.control().transition_to_waiting(seen_tail)
     }
 
-    /// Between threads: asks to be told when at most `limit` bytes wait. False when it is so already.
+    /// Between threads: requests a notification when at most `limit` bytes are queued. Returns false when
+    /// that is already the case.
     pub fn wait_for_less(&self, limit: u64) -> bool {
         let control = self.memory.control();
-        // Relaxed: the flag, stored after it, makes it visible.
+        // Relaxed: made visible by the flag, which is stored after it.
         self.shared.room_limit.store(limit, Ordering::Relaxed);
         control.transition_to_waiting_unless(|| self.shared.has_room(control))
     }
@@ -197,13 +202,14 @@ impl Sender {
         &self.memory
     }
 
-    /// Rings: the consumer declared itself asleep, and the flag has been taken back.
+    /// Wakes the consumer. To be called after the producer has found it asleep and reset the flag.
     pub fn ring(&self) {
         stamp(self.memory.control());
         self.shared.bell.signal();
     }
 
-    /// Puts a record that the ring has no room for behind it, and rings if needed.
+    /// Appends a record for which the ring has no room to the overflow queue, and wakes the consumer if it
+    /// sleeps.
     pub fn push_overflow(&self, record: &[u8]) {
         self.shared.overflow.push(record);
         let control = self.memory.control();
@@ -214,24 +220,25 @@ impl Sender {
         }
     }
 
-    /// Where payloads go that are too large for the ring.
+    /// The slab for payloads that are too large for the ring.
     pub fn slab(&self) -> &Slab {
         &self.shared.slab
     }
 
-    /// Bytes waiting in the overflow.
+    /// Bytes in the overflow queue.
     pub fn overflow_bytes(&self) -> usize {
         self.shared.overflow.bytes()
     }
 
-    /// Bytes waiting beside the ring: in the overflow, and payloads too large for the ring.
+    /// Bytes queued outside the ring, in the overflow queue and the slab.
     pub fn bytes_beside(&self) -> usize {
         self.shared.bytes_beside()
     }
 }
 
 impl Receiver {
-    /// The end of a lane from another process. `bell` is this process's, `room_bell` the producer's.
+    /// The consumer's end of a lane from another process. `bell` is this process's, `room_bell` the
+    /// producer's.
     pub(super) fn new(memory: Memory, bell: EventFd, room_bell: EventFd) -> Self {
         Self {
             memory: Arc::new(memory),
@@ -239,13 +246,13 @@ impl Receiver {
         }
     }
 
-    /// Whether the producer is another process.
+    /// Whether the producer is in another process.
     pub fn is_foreign(&self) -> bool {
         self.shared.is_foreign
     }
 
-    /// Tells a producer that waits for it of room, between threads once there is as much as it asked for. To be
-    /// called after `tail` was stored, or something was taken from beside the ring.
+    /// Notifies a waiting producer of room; between threads only once the limit it asked for is met. To be
+    /// called after storing `tail` or taking from the overflow queue or the slab.
     pub fn give_room(&self) {
         if let Some(bell) = &self.shared.room_bell {
             let control = self.memory.control();
@@ -265,18 +272,18 @@ impl Receiver {
         self.shared.bell.as_raw_fd()
     }
 
-    /// Quiets the bell. True when it rang.
+    /// Resets the bell. Returns whether it had rung.
     pub fn clear_bell(&self) -> bool {
         self.shared.bell.clear()
     }
 
-    /// Sleeps until the bell rings or the time is over.
+    /// Blocks the thread until the bell rings or `limit` has elapsed.
     pub fn wait_for_bell(&self, limit: Duration) {
         self.shared.bell.wait(limit);
     }
 
-    /// Sleeps until there is something to consume, the other party rings (as it does when it goes, and when it has
-    /// made room), or the time is over. May return for no reason.
+    /// Blocks the thread until there is something to consume, the peer rings (as it also does when it closes
+    /// or makes room) or `limit` has elapsed. May wake up spuriously.
     pub fn park(&self, limit: Duration) {
         let control = self.memory.control();
         if !control.transition_to_asleep() {
@@ -287,23 +294,24 @@ impl Receiver {
         control.transition_to_awake();
     }
 
-    /// Rings for itself.
+    /// Rings the consumer's own bell.
     pub fn ring(&self) {
         self.shared.bell.signal();
     }
 
-    /// Takes the oldest chunk of records from the overflow, see [`Overflow::take_into`]. The caller counts them
-    /// in `taken` as it consumes them.
+    /// Pops the oldest chunk of records from the overflow queue, see [`Overflow::take_into`]. The caller adds
+    /// the records to `taken` as it consumes them.
     pub fn take_overflow(&self, target: &mut [u8]) -> Taken {
         self.shared.overflow.take_into(target)
     }
 
-    /// Where payloads come from that are too large for the ring.
+    /// The slab for payloads that are too large for the ring.
     pub fn slab(&self) -> &Slab {
         &self.shared.slab
     }
 
-    /// Nobody reads this lane any more: the producer may drop what it has.
+    /// Closes the lane for reading: the producer may discard what it still has, and everything queued outside
+    /// the ring is dropped.
     pub fn close(&self) {
         self.memory.control().closed.0.store(1, Ordering::Release);
         self.shared.overflow.clear();

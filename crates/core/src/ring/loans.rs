@@ -1,9 +1,10 @@
-//! Memory that a receiver lends for payloads to come. The sender copies into it, and the receiver gets a payload in what
-//! is its own memory already: copied once, not twice.
+//! Buffers that a receiver lends for incoming payloads. The sender copies a payload straight into a lent
+//! buffer, so it is copied once rather than twice.
 //!
-//! Who may call: a [`Lender`] belongs to the thread whose memory it is, the rest is for any thread. A piece of memory is
-//! free, or with whoever fills it or has been sent what is in it, or its lender's again. A lender takes all of it back when
-//! it goes, wherever it is: what is filled, or just being filled, moves into memory of nobody's.
+//! A [`Lender`] belongs to the thread that owns the buffers; everything else may be used from any thread. A
+//! buffer is in one of three states: free, holding a payload (with the sender that fills it or the receiver
+//! of the payload), or returned to its lender. When a lender is dropped, it takes all its buffers back;
+//! payloads in them, complete or still being written, are moved to the heap.
 
 use std::collections::HashMap;
 use std::mem;
@@ -13,58 +14,59 @@ use std::sync::{Arc, PoisonError};
 use super::cold_copy;
 use crate::sync::{Mutex, MutexGuard};
 
-/// The free pieces, of all lenders in one direction.
+/// The free buffers of all lenders in one direction.
 #[derive(Debug, Default)]
 pub struct Loans(Mutex<Vec<Arc<Loan>>>);
 
-/// A piece of lent memory. All access to it is under its lock.
+/// A lent buffer. All access to its memory happens under its lock.
 #[derive(Debug)]
 pub struct Loan {
-    /// Its lender's for it.
+    /// Identifies the buffer among those of its lender.
     number: u32,
     len: usize,
     place: Mutex<Place>,
 }
 
-/// Where what is in it is.
+/// Where the bytes of a loan are.
 #[derive(Debug)]
 enum Place {
-    /// In the lender's memory, if anything is there.
+    /// In the lender's memory; `is_filled` says whether they form a payload.
     Lent { memory: Memory, is_filled: bool },
-    /// In memory of its own: the lender has gone.
+    /// On the heap, because the lender has been dropped.
     Moved(Vec<u8>),
-    /// The lender has it back.
+    /// The buffer is back with its lender.
     Returned,
 }
 
 #[derive(Debug)]
 struct Memory(NonNull<u8>);
 
-// SAFETY: plain bytes, which the lender leaves alone, and others touch under the loan's lock only.
+// SAFETY: the memory is plain bytes; its lender does not touch it while it is lent, and all others access it
+// under the loan's lock only.
 unsafe impl Send for Memory {}
 
-/// A payload in lent memory, which is free again when it is dropped.
+/// A payload in a lent buffer. Dropping it makes the buffer free again.
 #[derive(Debug)]
 pub struct Filled {
     loan: Arc<Loan>,
     loans: Arc<Loans>,
 }
 
-/// A thread's side, which lends.
+/// The lending side, owned by one thread.
 #[derive(Debug)]
 pub struct Lender {
     loans: Arc<Loans>,
-    /// What is lent, by number.
+    /// The buffers currently lent, by number.
     lent: HashMap<u32, Arc<Loan>>,
     last_number: u32,
 }
 
 impl Loans {
-    /// Copies a payload into a free piece of exactly its length. `None` when there is none.
+    /// Copies `payload` into a free buffer of exactly its length. `None` when there is none.
     pub fn fill(self: &Arc<Self>, payload: &[u8]) -> Option<Filled> {
         let loan = {
             let mut free = self.lock();
-            // That which was lent last is the most likely to be in a processor's cache.
+            // The most recently lent buffer is the most likely to be in cache.
             let at = free.iter().rposition(|loan| loan.len == payload.len())?;
             free.remove(at)
         };
@@ -75,19 +77,19 @@ impl Loans {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Arc<Loan>>> {
-        // Nothing panics while it is held.
+        // Nothing panics while the lock is held.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Loan {
-    /// False when the lender has it back.
+    /// Copies `payload` into the buffer. Returns false when it is back with its lender.
     fn fill(&self, payload: &[u8]) -> bool {
         match &mut *self.lock() {
             Place::Lent { memory, is_filled } => {
-                // SAFETY: as many bytes, which stay the lender's to lend while the lock is held; JavaScript knows nothing
-                // of them, so they are not part of the payload.
-                // Its last owner was a garbage collector: no cache has it any more.
+                // SAFETY: the buffer has `self.len` bytes, as has the payload, and remains lent while the lock is held.
+                // JavaScript holds no reference to it, so the payload cannot overlap it.
+                // The buffer comes from the garbage collector, so it is in no cache.
                 unsafe { cold_copy::copy(payload, memory.0) };
                 *is_filled = true;
             }
@@ -97,7 +99,8 @@ impl Loan {
         true
     }
 
-    /// Copies what is in it. False when that has another length, or the lender has it back.
+    /// Copies the payload to `target`. Returns false when the lengths differ, there is no payload, or the
+    /// buffer is back with its lender.
     fn copy_to(&self, target: &mut [u8]) -> bool {
         if target.len() != self.len {
             return false;
@@ -105,8 +108,8 @@ impl Loan {
         match &*self.lock() {
             Place::Lent { memory, is_filled } => {
                 if *is_filled {
-                    // SAFETY: as many bytes, filled, which stay the lender's to lend while the lock is held; the target is
-                    // the caller's own.
+                    // SAFETY: source and target have `self.len` bytes, the source is initialised and remains
+                    // lent while the lock is held, and the target is exclusively borrowed.
                     unsafe { ptr::copy_nonoverlapping(memory.0.as_ptr(), target.as_mut_ptr(), self.len) };
                 }
                 *is_filled
@@ -119,7 +122,8 @@ impl Loan {
         }
     }
 
-    /// The lender goes.
+    /// Moves the bytes to the heap, as the lender is being dropped. If the allocation fails, the payload is
+    /// lost.
     fn move_out(&self) {
         let mut place = self.lock();
         let Place::Lent { memory, is_filled } = &*place else {
@@ -131,7 +135,7 @@ impl Loan {
             return;
         }
         if *is_filled {
-            // SAFETY: as many bytes, filled, which stay the lender's to lend while the lock is held.
+            // SAFETY: the buffer has `self.len` initialised bytes and remains lent while the lock is held.
             bytes.extend_from_slice(unsafe { std::slice::from_raw_parts(memory.0.as_ptr(), self.len) });
         } else {
             bytes.resize(self.len, 0);
@@ -140,23 +144,23 @@ impl Loan {
     }
 
     fn lock(&self) -> MutexGuard<'_, Place> {
-        // Nothing panics while it is held.
+        // Nothing panics while the lock is held.
         self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Filled {
-    /// Bytes of the payload.
+    /// Length of the payload in bytes.
     pub fn len(&self) -> usize {
         self.loan.len
     }
 
-    /// Whether there are none.
+    /// Whether the payload is empty.
     pub fn is_empty(&self) -> bool {
         self.loan.len == 0
     }
 
-    /// Copies it. False when it has another length, or its lender has it already.
+    /// Copies the payload to `target`. Returns false when the lengths differ or its lender has redeemed it.
     pub fn copy_to(&self, target: &mut [u8]) -> bool {
         self.loan.copy_to(target)
     }
@@ -173,7 +177,7 @@ impl Drop for Filled {
 }
 
 impl Lender {
-    /// One that lends to whoever fills `loans`.
+    /// Creates a lender whose buffers are filled through `loans`.
     pub fn new(loans: Arc<Loans>) -> Self {
         Self {
             loans,
@@ -182,11 +186,11 @@ impl Lender {
         }
     }
 
-    /// Lends memory. Its number.
+    /// Lends a buffer and returns its number.
     ///
     /// # Safety
-    /// It has so many bytes. It stays valid, and nobody else touches it, until [`Lender::redeem`] or
-    /// [`Lender::take_back`] returns its number, or the lender has been dropped.
+    /// `memory` must be valid for reads and writes of `len` bytes, and nobody else may access it until
+    /// [`Lender::redeem`] or [`Lender::take_back`] returns its number, or the lender has been dropped.
     pub unsafe fn lend(&mut self, memory: NonNull<u8>, len: usize) -> u32 {
         self.last_number = self.last_number.wrapping_add(1);
         let place = Place::Lent {
@@ -203,7 +207,8 @@ impl Lender {
         self.last_number
     }
 
-    /// The number of the memory in which a payload lies, if that is this lender's: from here on it is its own again.
+    /// Takes back the buffer that holds `payload`, with the payload in it, and returns its number. `None`
+    /// when it is not this lender's.
     pub fn redeem(&mut self, payload: &Filled) -> Option<u32> {
         let number = self.number_of(&payload.loan)?;
         let loan = self.lent.remove(&number)?;
@@ -211,7 +216,7 @@ impl Lender {
         Some(number)
     }
 
-    /// Takes back what is free. The numbers.
+    /// Takes back all free buffers and returns their numbers.
     pub fn take_back(&mut self) -> Vec<u32> {
         let mut numbers = Vec::new();
         self.loans.lock().retain(|loan| match self.number_of(loan) {
@@ -237,11 +242,11 @@ impl Lender {
 
 #[cfg(all(test, not(loom)))]
 impl Lender {
-    /// Lends memory that a test keeps: declared before the lender, and looked at after its number came back or the lender
-    /// has gone.
+    /// Lends memory owned by a test. The test must declare it before the lender and may read it only once its
+    /// number has been returned or the lender has been dropped.
     pub(crate) fn lend_vec(&mut self, memory: &mut Vec<u8>) -> u32 {
         let start = NonNull::new(memory.as_mut_ptr()).unwrap_or(NonNull::dangling());
-        // SAFETY: see above.
+        // SAFETY: guaranteed by the test, see above.
         unsafe { self.lend(start, memory.len()) }
     }
 }
@@ -253,7 +258,7 @@ impl Drop for Lender {
         for loan in lent.values() {
             loan.move_out();
         }
-        // What has come free since is nobody's, and goes.
+        // Buffers that have become free since are removed as well.
         let mut free = self.loans.lock();
         free.retain(|loan| !lent.values().any(|own| Arc::ptr_eq(own, loan)));
     }
@@ -340,7 +345,7 @@ mod tests {
             lender.lend_vec(&mut memory);
             std::thread::yield_now();
             drop(lender);
-            // Given back to the allocator, which Miri and sanitizers would notice the use of.
+            // Freed here, so that Miri and the sanitizers would notice a later access.
             drop(memory);
         }
         sender.join().unwrap();

@@ -1,38 +1,39 @@
-//! Whether an event loop that has nothing to do should look again at once, rather than sleep, for messages that the
-//! platform delivers: those of Node's ports, whose queues cannot be looked at.
+//! Decides whether an idle event loop should poll again at once rather than block, for messages delivered by
+//! the platform: those of Node's message ports, whose queues cannot be inspected.
 //!
-//! Who may call: the loop's thread. It tells of each message that comes, and asks in each turn of the loop before
-//! it would sleep, from the first one after a message on until the answer is [`Turn::Sleep`].
+//! Called by the loop's thread, which reports every message and asks before each turn in which the loop would
+//! block, from the first one after a message until the answer is [`Turn::Sleep`].
 
 use std::mem;
 use std::time::Duration;
 
 use super::spin::{Adaptive, Latency, Permit};
 
-/// A gap that was looked through says more than those with a wake-up in them, which would outvote it.
+/// Weight of a gap observed while polling. Gaps that include a wake-up overestimate the true gap and would
+/// otherwise outvote it.
 const WEIGHT_OF_HIT: u32 = 4;
 
-/// What the loop is to do.
+/// What the loop should do next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Turn {
-    /// To look for events and come back.
+    /// Poll for events without blocking, and ask again.
     LookOn,
-    /// To wait for events. A message begins it anew.
+    /// Block until an event arrives. The next message starts over.
     Sleep,
 }
 
-/// What a loop knows of its messages.
+/// The message statistics of one event loop.
 #[derive(Debug, Default)]
 pub struct Looking {
     spin: Adaptive,
-    /// While it looks on.
+    /// Held while polling.
     permit: Option<Permit>,
-    /// When it ran out of messages, in nanoseconds of a clock that does not go back; `None` before.
+    /// When the loop ran out of messages, in ns of a monotonic clock; `None` before.
     idle_since: Option<u64>,
 }
 
 impl Looking {
-    /// A message has come. Most come upon another, and then the time is not asked for.
+    /// Reports a message. `now_ns` is called only for the first message after an idle phase.
     pub fn arrived(&mut self, now_ns: impl FnOnce() -> u64) {
         let Some(idle_since) = mem::take(&mut self.idle_since) else {
             return;
@@ -46,7 +47,7 @@ impl Looking {
         }
     }
 
-    /// The loop would sleep now, if no event is there.
+    /// Asks whether the loop, which would block now, should do so.
     pub fn turn(&mut self, now_ns: u64, latency: Latency) -> Turn {
         match self.idle_since {
             None => {
@@ -77,7 +78,8 @@ mod tests {
     const US: u64 = 1000;
     const WAKE_UP: u64 = 70 * US;
 
-    /// A loop that gets messages, each so long after it went idle: how often of so many it fell asleep.
+    /// Simulates a loop that receives `count` messages, each `gap` after it went idle. Returns how often it
+    /// fell asleep.
     fn sleeps(looking: &mut Looking, now: &mut u64, latency: Latency, gap: u64, count: u32) -> u32 {
         let mut sleeps = 0;
         for _ in 0..count {
@@ -96,7 +98,7 @@ mod tests {
 
     #[test]
     fn it_finds_out_that_messages_are_dense_although_wake_ups_hide_it() {
-        // Where other tests take all permits, it cannot look on.
+        // Cannot poll while other tests hold all permits.
         let is_found = (0..1000).any(|_| {
             let (mut looking, mut now) = (Looking::default(), 1);
             sleeps(&mut looking, &mut now, Latency::Balanced, 5 * US, 100);

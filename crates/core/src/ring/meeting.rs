@@ -1,10 +1,10 @@
-//! Where the two ends of a pair of lanes find each other, by a number that both parties know.
+//! Rendezvous of the two ends of a pair of lanes, by a number that both parties know.
 //!
-//! The first party owns the number. Whoever opens first makes both lanes; what the other's end is sent waits
-//! there until it opens. An end that goes, opened or not, closes what it received by and rings the other, so
+//! The owner allocates the number. Whichever party opens first creates both lanes; what it sends is queued
+//! until the other one opens. Dropping an end, opened or not, closes its incoming lane and rings the peer, so
 //! that nobody waits for a party that is gone.
 //!
-//! Who may call: any thread of the process; each point and each end belongs to one thread.
+//! May be called from any thread of the process; each point and each end belongs to one thread at a time.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,12 +15,12 @@ use crate::sys::eventfd::EventFd;
 
 static MEETINGS: Mutex<BTreeMap<u32, Meeting>> = Mutex::new(BTreeMap::new());
 
-/// Which party of a meeting.
+/// The two parties of a meeting.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Party {
-    /// The one that owns the number: with it, the meeting ends.
+    /// Owns the number: the meeting ends when its point is dropped.
     Owner,
-    /// The other one.
+    /// The other party.
     Guest,
 }
 
@@ -28,12 +28,12 @@ pub enum Party {
 struct Meeting {
     is_open: bool,
     is_guest_gone: bool,
-    /// Not taken yet.
+    /// The ends, until they are taken.
     owner: Option<End>,
     guest: Option<End>,
 }
 
-/// A party's place in a meeting. It is gone when this is dropped.
+/// A party's place in a meeting, given up on drop.
 #[derive(Debug)]
 pub struct Point {
     id: u32,
@@ -48,7 +48,7 @@ pub struct End {
 }
 
 impl Point {
-    /// Takes a party's place. The owner must choose a number that no other meeting has.
+    /// Takes a party's place. The owner must pass a number that no other meeting uses.
     pub fn new(id: u32, party: Party) -> Self {
         if party == Party::Owner {
             meetings().entry(id).or_default();
@@ -56,10 +56,10 @@ impl Point {
         Self { id, party }
     }
 
-    /// This party's end, once. Where the other party is gone, an end that is closed already.
+    /// Takes this party's end, once. If the other party is gone, the end is already closed.
     ///
     /// # Errors
-    /// Those of [`lane_with`], and of making its bells; `AlreadyExists` when the end has been taken.
+    /// Those of [`lane_with`] and of creating its bells; `AlreadyExists` when the end has been taken.
     pub fn open(&self, capacity: usize) -> io::Result<End> {
         let mut meetings = meetings();
         let Some(meeting) = meetings.get_mut(&self.id) else {
@@ -92,18 +92,18 @@ impl Drop for Point {
             }),
         };
         drop(meetings);
-        // Outside of the lock: it rings.
+        // Outside the lock, because dropping an end rings its peer.
         drop(dropped);
     }
 }
 
 impl End {
-    /// The end that publishes.
+    /// The producer's end of the outgoing lane.
     pub fn sender(&self) -> &Sender {
         &self.sender
     }
 
-    /// The end that consumes.
+    /// The consumer's end of the incoming lane.
     pub fn receiver(&self) -> &Receiver {
         &self.receiver
     }
@@ -133,7 +133,7 @@ fn pair(capacity: usize) -> io::Result<(End, End)> {
 }
 
 fn meetings() -> MutexGuard<'static, BTreeMap<u32, Meeting>> {
-    // A panic while it was held leaves the map whole.
+    // A panic while the lock is held leaves the map consistent.
     MEETINGS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -224,7 +224,7 @@ mod tests {
         guest.receiver().take_overflow(&mut [0; 64]);
         guest.receiver().give_room();
         assert!(owner.receiver().clear_bell() && !guest.receiver().clear_bell());
-        // An end that goes says so to one that waits, by the same bell.
+        // Dropping an end notifies a waiting peer by the same bell.
         owner.sender().push_overflow(&[1; 16]);
         assert!(owner.sender().wait_for_less(0));
         drop(guest);

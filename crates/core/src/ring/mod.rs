@@ -1,7 +1,7 @@
-//! Lanes: byte rings with one producer and one consumer in shared memory, and their doorbell.
+//! Lanes: single-producer, single-consumer byte rings in shared memory, and their doorbells.
 //!
-//! The producer and the consumer of records are JavaScript (`lib/link/`), which writes and reads the same
-//! control words; the doorbell, the overflow and the model that loom checks are here.
+//! Records are written and read by JavaScript (`lib/link/`), which uses the same control words. This module
+//! has the doorbell, the overflow queue, the slab and the model that loom checks.
 
 pub mod cold_copy;
 pub mod control;

@@ -1,20 +1,21 @@
-//! Where a producer puts records when the ring is full: an unbounded queue in the memory of the process.
+//! The overflow queue of a lane: an unbounded queue in process memory for records that find the ring full.
 //!
-//! Who may call: the producer's thread pushes, the consumer's takes; both share it by `Arc`. Outlives either
-//! thread, so what a thread posted before it ended still arrives. The lock is held for a copy at most.
+//! The producer's thread pushes and the consumer's thread pops; both share the queue through an `Arc`. It
+//! outlives either thread, so records posted before the producer ended still arrive. The lock is held for one
+//! copy at most.
 
 use std::collections::VecDeque;
 use std::sync::PoisonError;
 
 use crate::sync::{Mutex, MutexGuard};
 
-/// Records are gathered into chunks up to this size, so that a take moves many of them.
+/// Records are batched into chunks of up to this many bytes, so that one pop moves many of them.
 pub const CHUNK_BYTES: usize = 256 * 1024;
 
-/// Chunks kept for use again: fresh memory costs more than what is copied into it.
+/// Empty chunks kept for reuse, because page faults on fresh memory cost more than the copy into it.
 const KEPT_CHUNKS: usize = 4;
 
-/// Chunks of whole records, oldest first.
+/// A queue of chunks of whole records, oldest first.
 #[derive(Debug, Default)]
 pub struct Overflow(Mutex<Chunks>);
 
@@ -24,17 +25,17 @@ struct Chunks {
     empty: Vec<Vec<u8>>,
 }
 
-/// What [`Overflow::take_into`] took.
+/// The result of [`Overflow::take_into`].
 #[derive(Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// So many bytes were copied; 0 when there was nothing.
+    /// This many bytes were copied; 0 when the queue is empty.
     Copied(usize),
-    /// The oldest chunk is larger than the target.
+    /// The oldest chunk, which is larger than the target.
     Whole(Vec<u8>),
 }
 
 impl Overflow {
-    /// Appends the bytes of one record.
+    /// Appends one record.
     pub fn push(&self, record: &[u8]) {
         let mut chunks = self.lock();
         if let Some(last) = chunks.full.back_mut() {
@@ -56,8 +57,8 @@ impl Overflow {
         chunks.full.push_back(chunk);
     }
 
-    /// Takes the oldest chunk, with all its records. `target` has [`CHUNK_BYTES`], so that only a single record
-    /// can be too large for it.
+    /// Pops the oldest chunk with all its records. `target` should have [`CHUNK_BYTES`] bytes, so that only a
+    /// chunk of a single large record does not fit.
     pub fn take_into(&self, target: &mut [u8]) -> Taken {
         let mut chunks = self.lock();
         let Some(mut chunk) = chunks.full.pop_front() else {
@@ -75,18 +76,19 @@ impl Overflow {
         Taken::Copied(len)
     }
 
-    /// Bytes waiting.
+    /// Bytes queued.
     pub fn bytes(&self) -> usize {
         self.lock().full.iter().map(Vec::len).sum()
     }
 
-    /// Drops everything.
+    /// Drops all records.
     pub fn clear(&self) {
         *self.lock() = Chunks::default();
     }
 
     fn lock(&self) -> MutexGuard<'_, Chunks> {
-        // A panic while the lock is held leaves the queue whole: each step is one call into a collection.
+        // A panic while the lock is held leaves the queue consistent: each step is a single call into a
+        // collection.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

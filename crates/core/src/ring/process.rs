@@ -1,11 +1,11 @@
-//! A link between two processes: a lane each way, and a bell for each side.
+//! A link between two processes: one lane in each direction and one bell per side.
 //!
-//! The parent makes the link and passes its descriptors on when it spawns the child, which adopts them. Each side
-//! maps both lanes and keeps both bells; nothing else of the other is needed, and either may die at any time:
-//! what was published stays readable, and the memory goes with the last mapping. A side's bell tells it both of
-//! records and of room for its own.
+//! The parent creates the link and passes its descriptors to the child it spawns, which adopts them. Each
+//! side maps both lanes and holds both bells and needs nothing else of the other, so either may die at any
+//! time: published records stay readable, and the memory is freed with its last mapping. A side's bell
+//! signals both incoming records and room for outgoing ones.
 //!
-//! Who may call: any thread; each side's ends belong to one.
+//! May be called from any thread; each end belongs to one thread at a time.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -16,48 +16,50 @@ use super::lane::{Memory, Receiver, Sender, MAX_CAPACITY};
 use crate::shm::segment::{page_size, Segment};
 use crate::sys::eventfd::EventFd;
 
-/// Descriptors that a child adopts.
+/// Number of descriptors that a child adopts.
 pub const PASSED: usize = 4;
 
-/// One side's ends.
+/// One side's ends of the link.
 #[derive(Debug)]
 pub struct Ends {
-    /// Of the lane to the other side.
+    /// Of the outgoing lane.
     pub sender: Sender,
-    /// Of the lane from it.
+    /// Of the incoming lane.
     pub receiver: Receiver,
 }
 
-/// What the child needs: its incoming lane, its outgoing lane, its bell, the parent's bell.
+/// The descriptors for the child: its incoming lane, its outgoing lane, its bell and the parent's bell.
 #[derive(Debug)]
 pub struct Passed([OwnedFd; PASSED]);
 
 impl Passed {
-    /// The numbers to pass on, in the order that [`adopt`] takes them.
+    /// The descriptor numbers, in the order that [`adopt`] expects.
     pub fn numbers(&self) -> [RawFd; PASSED] {
         self.0.each_ref().map(AsRawFd::as_raw_fd)
     }
 
-    /// The descriptors themselves, where both sides are in one process.
+    /// The descriptors themselves, for tests with both sides in one process.
     #[cfg(test)]
     pub(crate) fn into_fds(self) -> [OwnedFd; PASSED] {
         self.0
     }
 }
 
-/// Makes a link whose rings have `capacity` bytes each, a power of two of at least a page. Returns the parent's
-/// ends and what the child adopts.
+/// Creates a link with rings of `capacity` bytes each, a power of two of at least one page. Returns the
+/// parent's ends and the descriptors for the child.
 ///
 /// # Errors
-/// `InvalidInput` for another capacity, EMFILE and ENFILE without descriptors left, ENOMEM without address space.
+/// `InvalidInput` for any other capacity, EMFILE or ENFILE without free descriptors, ENOMEM without address
+/// space.
 pub fn create(capacity: usize) -> io::Result<(Ends, Passed)> {
     create_with(capacity, page_size(), EventFd::new()?)
 }
 
-/// As [`create`], with a longer header, in multiples of a page, and the parent's bell, which several links may share.
+/// Like [`create`], with a header of `header_len` bytes (a multiple of the page size) and a given bell for
+/// the parent, which several links may share.
 ///
 /// # Errors
-/// As [`create`].
+/// Those of [`create`].
 pub fn create_with(capacity: usize, header_len: usize, own_bell: EventFd) -> io::Result<(Ends, Passed)> {
     check_capacity(capacity)?;
     let outgoing = Segment::create_mirrored("manycore-link", header_len, capacity)?;
@@ -76,15 +78,15 @@ pub fn create_with(capacity: usize, header_len: usize, own_bell: EventFd) -> io:
 /// The child's ends, from inherited descriptors.
 ///
 /// # Errors
-/// `InvalidInput` and `InvalidData` when a lane is not a sealed memfd of this capacity.
+/// `InvalidInput` or `InvalidData` when a lane is not a sealed memfd of this capacity.
 pub fn adopt(inherited: [OwnedFd; PASSED], capacity: usize) -> io::Result<Ends> {
     adopt_with(inherited, capacity, page_size())
 }
 
-/// As [`adopt`], of a link with a longer header.
+/// Like [`adopt`], for a link with a header of `header_len` bytes.
 ///
 /// # Errors
-/// As [`adopt`].
+/// Those of [`adopt`].
 pub fn adopt_with(
     [incoming, outgoing, own_bell, peer_bell]: [OwnedFd; PASSED],
     capacity: usize,
@@ -92,7 +94,7 @@ pub fn adopt_with(
 ) -> io::Result<Ends> {
     check_capacity(capacity)?;
     for bell in [&own_bell, &peer_bell] {
-        // Not for processes that this one starts.
+        // Not to be inherited by processes that this one spawns.
         rustix::io::fcntl_setfd(bell, FdFlags::CLOEXEC)?;
     }
     let outgoing = Segment::open_mirrored(outgoing, header_len, capacity)?;

@@ -1,9 +1,11 @@
-//! Payloads too large for the ring: copied into a block by the sender, handed to the receiver by number.
+//! Payloads that are too large for the ring: the sender copies each into a block and passes the block's
+//! number through the ring.
 //!
-//! Who may call: the producer's thread puts, the consumer's takes and gives back; both share it by `Arc`. A block
-//! has one owner at a time, so nothing is ever read while it is written. Blocks given back are used again while
-//! traffic lasts: fresh memory costs more, in page faults, than the copy into it. Where the consumer has lent memory of
-//! the payload's length ([`loans`](super::loans)), the payload goes there, and is copied once.
+//! The producer's thread puts, the consumer's thread takes and returns blocks; both share the slab through an
+//! `Arc`. A block has one owner at a time, so it is never read while it is written. Returned blocks are
+//! reused while traffic lasts, because page faults on fresh memory cost more than the copy into it. If the
+//! consumer has lent a buffer of exactly the payload's length ([`loans`](super::loans)), the payload goes
+//! there and is copied only once.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
@@ -12,11 +14,11 @@ use super::loans::{Filled, Lender, Loans};
 use crate::sync::{Mutex, MutexGuard};
 use crate::sys::heap::{use_huge_pages, OWN_MAPPING_BYTES};
 
-/// Payloads waiting to be taken have at most so many bytes together, unless it is one alone; the sender finds another
-/// way for more.
+/// Limit on the bytes of all queued payloads; a single payload may exceed it. Beyond it, the sender has to
+/// send payloads another way.
 pub const MAX_WAITING_BYTES: usize = 64 << 20;
 
-/// Bytes of free blocks kept while others are in use, and when none is.
+/// Bytes of free blocks kept while other blocks are in use, and when none is.
 const KEPT_BUSY_BYTES: usize = 16 << 20;
 const KEPT_IDLE_BYTES: usize = 4 << 20;
 
@@ -28,10 +30,10 @@ pub struct Block {
 }
 
 impl Block {
-    /// False without memory for it.
+    /// Copies `payload` into the block, which grows if necessary. Returns false when the allocation fails.
     fn fill(&mut self, payload: &[u8]) -> bool {
         if self.memory.len() < payload.len() {
-            // One that large is hardly used again.
+            // Blocks of this size are rarely reused, so their capacity is not rounded up.
             let capacity = match payload.len() {
                 len if len < OWN_MAPPING_BYTES => len.next_power_of_two(),
                 len => len,
@@ -55,12 +57,12 @@ impl Block {
         self.memory.get(..self.len).unwrap_or_default()
     }
 
-    /// The payload's first byte. It stays where it is when the block is moved.
+    /// The payload's first byte. Its address does not change when the block is moved.
     pub fn as_mut_ptr(&mut self) -> *mut u8 {
         self.memory.as_mut_ptr()
     }
 
-    /// Bytes of the payload.
+    /// Length of the payload in bytes.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -78,7 +80,7 @@ pub struct Slab {
     loans: Arc<Loans>,
 }
 
-/// A payload that waits.
+/// A queued payload.
 #[derive(Debug)]
 enum Waiting {
     In(Block),
@@ -98,9 +100,9 @@ impl Waiting {
 struct Blocks {
     waiting: HashMap<u32, Waiting>,
     waiting_bytes: usize,
-    /// Blocks taken and not given back.
+    /// Blocks taken and not yet returned.
     taken: usize,
-    /// The one used last is last, and goes first: it is still in the processor's caches.
+    /// A stack: the most recently used block is still in the processor's caches.
     free: Vec<Block>,
     free_bytes: usize,
     last_number: u32,
@@ -108,7 +110,8 @@ struct Blocks {
 }
 
 impl Slab {
-    /// Copies a payload. Returns its number, never 0; `None` when there is too much waiting, or no memory.
+    /// Copies a payload and returns its number, which is never 0. `None` when too many bytes are queued or
+    /// the allocation fails.
     pub fn put(&self, payload: &[u8]) -> Option<u32> {
         if let Some(filled) = self.loans.fill(payload) {
             let mut blocks = self.lock();
@@ -121,7 +124,7 @@ impl Slab {
             let block = blocks.reserve(payload.len())?;
             (block, blocks.next_number())
         };
-        // Not under the lock: the consumer goes on meanwhile.
+        // Outside the lock, so that the consumer can go on meanwhile.
         let is_filled = block.fill(payload);
         let mut blocks = self.lock();
         if !is_filled {
@@ -131,13 +134,13 @@ impl Slab {
         Some(blocks.keep(number, Waiting::In(block)))
     }
 
-    /// The consumer's side that lends memory for payloads.
+    /// Creates a lender of buffers, for the consumer.
     pub fn lender(&self) -> Lender {
         Lender::new(Arc::clone(&self.loans))
     }
 
-    /// Copies a payload that has no number: it waits until it is dropped, wherever that is. `None` when there is too
-    /// much waiting, or no memory.
+    /// Copies a payload that gets no number: it counts as queued until the result is dropped, on whichever
+    /// thread. `None` when too many bytes are queued or the allocation fails.
     pub fn hold(self: &Arc<Self>, payload: &[u8]) -> Option<Held> {
         let mut block = {
             let mut blocks = self.lock();
@@ -157,12 +160,12 @@ impl Slab {
         })
     }
 
-    /// Bytes of a payload that waits to be taken.
+    /// Length in bytes of a queued payload.
     pub fn len_of(&self, number: u32) -> Option<usize> {
         self.lock().waiting.get(&number).map(Waiting::len)
     }
 
-    /// Takes a payload out; once. `None` for a number that was not put.
+    /// Takes a queued payload. `None` for an unknown number or one already taken.
     pub fn take(&self, number: u32) -> Option<Block> {
         let mut blocks = self.lock();
         let waiting = blocks.waiting.remove(&number)?;
@@ -175,7 +178,7 @@ impl Slab {
         let Waiting::Lent(filled) = waiting else {
             return None;
         };
-        // Who lends wants a block all the same.
+        // The payload is in a lent buffer, but the consumer wants a block.
         let mut memory = vec![0; filled.len()];
         if !filled.copy_to(&mut memory) {
             return None;
@@ -185,7 +188,7 @@ impl Slab {
         Some(Block { memory, len })
     }
 
-    /// Takes a payload out that lies in lent memory, if `redeem` has that; once.
+    /// Takes a queued payload that is in a lent buffer, provided that `redeem` accepts it.
     pub fn take_lent<T>(&self, number: u32, redeem: impl FnOnce(&Filled) -> Option<T>) -> Option<T> {
         let mut blocks = self.lock();
         let Some(Waiting::Lent(filled)) = blocks.waiting.get(&number) else {
@@ -198,7 +201,7 @@ impl Slab {
         Some(redeemed)
     }
 
-    /// The block of a payload that has been dealt with.
+    /// Returns the block of a consumed payload.
     pub fn give_back(&self, block: Block) {
         let mut blocks = self.lock();
         blocks.taken = blocks.taken.saturating_sub(1);
@@ -209,17 +212,17 @@ impl Slab {
             blocks.free.push(block);
         }
         let dropped = blocks.shrink(kept);
-        // Returning memory to the system takes time that the other thread need not wait for.
+        // Returning memory to the system takes time, and the other thread need not wait for it.
         drop(blocks);
         drop(dropped);
     }
 
-    /// Bytes waiting to be taken.
+    /// Bytes of all queued payloads.
     pub fn bytes(&self) -> usize {
         self.lock().waiting_bytes
     }
 
-    /// Nothing is taken any more: drops what there is, and what is put from here on.
+    /// Closes the slab: drops all queued payloads, and those put from here on.
     pub fn close(&self) {
         let mut blocks = self.lock();
         let closed = Blocks {
@@ -233,12 +236,12 @@ impl Slab {
     }
 
     fn lock(&self) -> MutexGuard<'_, Blocks> {
-        // A panic while the lock is held leaves the blocks whole, at worst miscounted.
+        // A panic while the lock is held leaves the blocks consistent, except perhaps for the counts.
         self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A payload that belongs to whoever has it. Its block is given back when it is dropped.
+/// A payload owned by its holder. Dropping it returns the block.
 #[derive(Debug)]
 pub struct Held {
     block: Block,
@@ -265,7 +268,8 @@ impl Drop for Held {
 }
 
 impl Blocks {
-    /// A block for a payload of this length, which counts as waiting. `None` when there is too much waiting.
+    /// A block for a payload of `len` bytes, which counts as queued from here on. `None` when too many bytes
+    /// are queued.
     fn reserve(&mut self, len: usize) -> Option<Block> {
         if self.waiting_bytes > 0 && len > MAX_WAITING_BYTES.saturating_sub(self.waiting_bytes) {
             return None;
@@ -274,8 +278,7 @@ impl Blocks {
         Some(self.find_free(len))
     }
 
-    /// Lets a payload that has been counted wait under its number, which is returned. It is dropped when nothing is taken
-    /// any more.
+    /// Queues a payload under its number, which is returned. A closed slab drops it.
     fn keep(&mut self, number: u32, payload: Waiting) -> u32 {
         if self.closed {
             self.waiting_bytes = 0;
@@ -294,7 +297,8 @@ impl Blocks {
         }
     }
 
-    /// The free block used last that is large enough and not far too large; else an empty one.
+    /// The most recently used free block that is large enough and at most four times as large; otherwise an
+    /// empty one.
     fn find_free(&mut self, len: usize) -> Block {
         let fitting = |block: &Block| block.memory.len() >= len && block.memory.len() / 4 <= len;
         let Some(at) = self.free.iter().rposition(fitting) else {
@@ -305,7 +309,8 @@ impl Blocks {
         block
     }
 
-    /// Lets go of the free blocks used longest ago until at most `kept` bytes are left.
+    /// Removes the least recently used free blocks until at most `kept` bytes are left. The caller drops
+    /// them.
     fn shrink(&mut self, kept: usize) -> Vec<Block> {
         let mut dropped = Vec::new();
         while self.free_bytes > kept {
@@ -442,7 +447,7 @@ mod tests {
         let block = slab.take(number).unwrap();
         assert_eq!((block.bytes(), slab.bytes()), ([4; 100].as_slice(), 0));
         slab.give_back(block);
-        // Free again: it serves the next payload, which nobody takes.
+        // Free again, so it receives the next payload, which nobody takes.
         let number = slab.put(&[5; 100]).unwrap();
         slab.close();
         assert!(slab.take(number).is_none());

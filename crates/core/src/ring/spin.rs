@@ -1,51 +1,53 @@
-//! Whether an idle consumer should look on for a while before it sleeps.
+//! Adaptive spinning: whether an idle consumer should spin for a while before it sleeps.
 //!
-//! Sleeping costs a wake-up of some 40 us on the way back; looking costs a processor. Looking pays when the
-//! next record is likely to come within about the time that a wake-up takes. So the gap between going idle
-//! and the next record is averaged, and the consumer looks on only while that average is below the limit.
-//! Every so often it looks on regardless, to notice that traffic became dense. Without traffic nothing runs.
+//! Sleeping costs a wake-up of about 40 us; spinning costs a processor. Spinning pays off when the next
+//! record is likely to arrive within about the time a wake-up takes. So a moving average of the gap between
+//! going idle and the next record is kept, and the consumer spins only while it is below the limit. An
+//! occasional probe spins regardless, to notice that traffic has become dense. Without traffic nothing runs.
 //!
-//! The average can mislead: where both sides share a processor, the other one runs only once this one sleeps,
-//! and then answers soon. So looking on in vain is paid for by sitting out, the longer the more often.
+//! The average can mislead: when both sides share a processor, the peer runs only once this side sleeps, and
+//! then answers soon. So each unsuccessful spin is followed by a back-off, which grows exponentially with
+//! consecutive misses.
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// What a consumer is ready to pay for being fast.
+/// The trade-off between wake-up latency and processor time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
 pub enum Latency {
-    /// It never looks on: each message that finds it asleep takes a wake-up.
+    /// Never spins: each message that finds the consumer asleep costs a wake-up.
     Frugal = 0,
-    /// It looks on while traffic is dense, up to about the cost of a wake-up.
+    /// Spins while traffic is dense, for about as long as a wake-up takes.
     Balanced = 1,
-    /// It looks on after each message, longer than that.
+    /// Spins after each message, for longer than a wake-up takes.
     Low = 2,
 }
 
-/// Of all consumers that have no setting of their own; [`UNSET`] until somebody asks.
+/// The default of all consumers without a setting of their own; [`UNSET`] until first read or set.
 static OF_PROCESS: AtomicU32 = AtomicU32::new(UNSET);
 const UNSET: u32 = u32::MAX;
-/// Names what holds until a program chooses: `low`, `balanced` (also for anything else) or `frugal`.
+/// The environment variable with the initial default: `frugal`, `balanced` or `low`. Any other value means
+/// `balanced`.
 const VARIABLE: &str = "MANYCORE_LATENCY";
 
 impl Latency {
-    /// By its number. `None` for any other.
+    /// The variant with this number, if there is one.
     pub fn from_level(level: u32) -> Option<Self> {
         [Self::Frugal, Self::Balanced, Self::Low]
             .into_iter()
             .find(|latency| *latency as u32 == level)
     }
 
-    /// What holds where nothing else is chosen.
+    /// The process-wide default.
     pub fn of_process() -> Self {
         if let Some(chosen) = Self::from_level(OF_PROCESS.load(Ordering::Relaxed)) {
             return chosen;
         }
         let of_environment = std::env::var(VARIABLE).map_or(Self::Balanced, |name| Self::from_name(&name));
         let level = of_environment as u32;
-        // Unless somebody has chosen meanwhile.
+        // Another thread may have set it meanwhile.
         let result = OF_PROCESS.compare_exchange(UNSET, level, Ordering::Relaxed, Ordering::Relaxed);
         result.map_or_else(
             |now| Self::from_level(now).unwrap_or(of_environment),
@@ -61,12 +63,12 @@ impl Latency {
         }
     }
 
-    /// Chooses for the process.
+    /// Sets the process-wide default.
     pub fn set_for_process(self) {
         OF_PROCESS.store(self as u32, Ordering::Relaxed);
     }
 
-    /// How long an idle consumer looks on.
+    /// How long an idle consumer spins.
     pub fn limit(self) -> Duration {
         match self {
             Self::Frugal => Duration::ZERO,
@@ -76,35 +78,36 @@ impl Latency {
     }
 }
 
-/// How long an idle consumer looks on: about the cost of being woken.
+/// Spin limit of [`Latency::Balanced`]: about the cost of a wake-up.
 pub const LIMIT: Duration = Duration::from_micros(50);
-/// How long it looks on after each message when latency is to be low.
+/// Spin limit of [`Latency::Low`].
 pub const LOW_LIMIT: Duration = Duration::from_micros(500);
-/// Where records come nearer than that, the consumer looks on between two of them without leaving off.
+/// Below this average gap, the consumer keeps polling between two records without returning.
 const DENSE_GAP: Duration = Duration::from_micros(10);
-/// A gap longer than this counts as this: one quiet hour is forgotten after a few messages.
+/// Longer gaps are clamped to this, so that a quiet hour is forgotten after a few messages.
 const LONGEST_GAP: Duration = Duration::from_millis(1);
-/// One idle in this many looks on although the average says no, at first; twice as many after each that was in vain.
+/// Initially, one in this many idle phases probes although the average advises against it. Doubled after each
+/// unsuccessful probe.
 const PROBE_EVERY: u32 = 32;
-/// The rarest that gets. A processor that sleeps for 100 us at a time loses nothing that can be measured by it.
+/// Upper bound of that interval. With sleeps of 100 us, the cost of these probes is not measurable.
 const PROBE_AT_LEAST_EVERY: u32 = 1024;
 
-/// At most two to the power of this many idles are sat out.
+/// The back-off after a miss is at most two to the power of this many idle phases.
 const LONGEST_SIT_OUT_LOG2: u32 = 5;
 
-/// Consumers of this process that look on right now.
+/// Number of consumers in this process that spin right now.
 static SPINNING: AtomicUsize = AtomicUsize::new(0);
 
-/// What one consumer knows about the traffic.
+/// Traffic statistics of one consumer.
 #[derive(Debug)]
 pub struct Adaptive {
     average_gap: Duration,
-    /// Idles since the last look regardless of the average, and after how many there is one.
+    /// Idle phases since the last probe, and the current probe interval.
     idles: u32,
     probe_every: u32,
-    /// Times in a row that looking on found nothing.
+    /// Consecutive unsuccessful spins.
     misses: u32,
-    /// Idles to sit out for it.
+    /// Idle phases left of the back-off.
     sitting_out: u32,
 }
 
@@ -121,19 +124,19 @@ impl Default for Adaptive {
 }
 
 impl Adaptive {
-    /// The gap between going idle and the next record was `gap`.
+    /// Reports the gap between going idle and the next record.
     pub fn observe(&mut self, gap: Duration) {
         self.average_gap = (self.average_gap * 3 + gap.min(LONGEST_GAP)) / 4;
     }
 
-    /// Looking on found a record after `gap`.
+    /// Reports that a spin found a record after `gap`.
     pub fn hit(&mut self, gap: Duration) {
         self.misses = 0;
         self.probe_every = PROBE_EVERY;
         self.observe(gap);
     }
 
-    /// Looking on found nothing.
+    /// Reports that a spin found nothing.
     pub fn miss(&mut self) {
         if self.average_gap >= LIMIT {
             self.probe_every = (self.probe_every * 2).min(PROBE_AT_LEAST_EVERY);
@@ -142,7 +145,7 @@ impl Adaptive {
         self.sitting_out = 1 << self.misses;
     }
 
-    /// Called on going idle: whether to look on.
+    /// Called on going idle: whether to spin.
     pub fn should_spin(&mut self, latency: Latency) -> bool {
         match latency {
             Latency::Frugal => false,
@@ -151,7 +154,7 @@ impl Adaptive {
         }
     }
 
-    /// Whether the next record is likely to be there before anything else can be done.
+    /// Whether the next record is likely to arrive before the consumer could do anything else.
     pub fn is_dense(&self, latency: Latency) -> bool {
         latency != Latency::Frugal
             && self.sitting_out == 0
@@ -176,13 +179,13 @@ impl Adaptive {
     }
 }
 
-/// Leave to look on; given back when dropped.
+/// Permission to spin, released on drop.
 #[derive(Debug)]
 pub struct Permit(());
 
 impl Permit {
-    /// `None` when as many consumers as there are processors look on already, or when there is only one
-    /// processor, which the producer needs.
+    /// `None` when as many consumers spin as there are processors, or when the only processor is needed by
+    /// the producer.
     pub fn acquire() -> Option<Self> {
         let limit = spinner_limit();
         if SPINNING.fetch_add(1, Ordering::Relaxed) >= limit {

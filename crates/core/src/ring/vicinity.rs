@@ -1,22 +1,23 @@
-//! Where the other side runs: on a processor of its own, or on that of the thread which looks on for its records.
+//! Detects whether the peer shares the processor of the thread that spins for its records.
 //!
-//! With the latter, looking without giving way only keeps it from answering. It is told by giving way: when the thread
-//! gets its turn again after as long as an answer takes, with the answer there, the other side has had its turn
-//! meanwhile. After much longer, it was somebody else's, who would have taken the processor in any case.
+//! If it does, spinning without yielding only keeps the peer from answering. It is detected by yielding: if
+//! the thread is scheduled again after about the time an answer takes, and the answer is there, the peer has
+//! run meanwhile. After a much longer time, some other thread has run, which would have got the processor in
+//! any case.
 //!
-//! Who may call: the thread that looks on.
+//! Called by the spinning thread.
 
 use std::cell::Cell;
 use std::ops::Range;
 use std::time::Duration;
 
-/// How long giving way takes when the other side gets the processor and answers.
+/// Duration of a yield during which the peer runs and answers.
 const ANSWERED_WITHIN: Range<Duration> = Duration::from_nanos(800)..Duration::from_micros(100);
-/// So many times in a row the processor is shared before the thread sleeps for a change: who is woken is put on a
-/// processor that is idle, if there is one; who gives way stays where it is.
+/// Consecutive spins on a shared processor after which the thread sleeps once: the scheduler moves a woken
+/// thread to an idle processor, if there is one, but leaves a yielding thread where it is.
 const SHARES_BEFORE_SLEEP: u32 = 64;
 
-/// What a thread that looks on knows of the other side's place.
+/// What a spinning thread knows about the placement of its peer.
 #[derive(Debug, Default)]
 pub struct Vicinity {
     is_shared: Cell<bool>,
@@ -24,17 +25,17 @@ pub struct Vicinity {
 }
 
 impl Vicinity {
-    /// Whether the other side needs this very processor.
+    /// Whether the peer shares this processor.
     pub fn is_shared(&self) -> bool {
         self.is_shared.get()
     }
 
-    /// The thread gave way, and has its turn again after so long; whether there is a record now.
+    /// Reports a yield that took `took`; `is_answered` says whether there is a record now.
     pub(super) fn gave_way(&self, took: Duration, is_answered: bool) {
         self.is_shared.set(is_answered && ANSWERED_WITHIN.contains(&took));
     }
 
-    /// Called before looking on: whether to sleep instead.
+    /// Called before spinning: whether to sleep instead.
     pub(super) fn should_sleep(&self) -> bool {
         if !self.is_shared.get() {
             self.shares.set(0);
@@ -56,7 +57,7 @@ mod tests {
         assert!(!vicinity.is_shared());
         vicinity.gave_way(Duration::from_micros(2), true);
         assert!(vicinity.is_shared());
-        // Nobody else wanted it; there was no answer; or it was somebody else's for long.
+        // Nobody else wanted the processor; there was no answer; another thread ran for long.
         for (took_ns, is_answered) in [(200, true), (2000, false), (3_000_000, true)] {
             vicinity.gave_way(Duration::from_micros(2), true);
             vicinity.gave_way(Duration::from_nanos(took_ns), is_answered);

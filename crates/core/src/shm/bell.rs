@@ -1,12 +1,13 @@
-//! A word in shared memory on which threads of any process wait for something to happen.
+//! A futex-based event counter in shared memory, on which threads of any process can wait.
 //!
 //! ```text
-//! word 0   how often it was rung; its lower half is the futex
-//!      1   how many wait; too many once one was killed while it waited, which costs a system call per ring
+//! word 0   number of rings; its lower half is the futex
+//!      1   number of waiters; too high after a waiter was killed, at the cost of one system call per ring
 //! ```
 //!
-//! Who waits notes the count, looks whether there is something to wait for, and waits for the count to change: a
-//! ring in between is not missed. Who rings may die before it does, so waits should have a limit.
+//! A waiter reads the count, checks its condition, and then waits for the count to change, so that a ring in
+//! between is not missed. A thread may die between changing the condition and ringing, so waits should have a
+//! timeout.
 
 use std::io;
 use std::sync::atomic::AtomicU32;
@@ -15,38 +16,39 @@ use std::time::Duration;
 use crate::sync::{AtomicU64, Ordering};
 use crate::sys::futex::{self, Woken};
 
-/// The words of a bell.
+/// A view of a bell's words.
 #[derive(Clone, Copy, Debug)]
 pub struct Bell<'a>(Option<(&'a AtomicU64, &'a AtomicU64)>);
 
 impl<'a> Bell<'a> {
-    /// Words that it takes.
+    /// Size of a bell in words.
     pub const WORDS: usize = 2;
 
-    /// The bell at `index`. Where there is no memory for it, it stays silent and nobody waits.
+    /// The bell at `index`. If it is out of bounds, ringing does nothing and waits time out at once.
     pub fn new(words: &'a [AtomicU64], index: usize) -> Self {
         Self(words.get(index).zip(words.get(index + 1)))
     }
 
-    /// How often it was rung, to be given to [`Bell::wait`].
+    /// The current count, to be passed to [`Bell::wait`].
     pub fn count(self) -> u32 {
         self.0.map_or(0, |(count, _)| count.load(Ordering::SeqCst) as u32)
     }
 
-    /// Wakes everybody who waits. What was stored before is seen by whoever sees the new count.
+    /// Wakes all waiters. Stores made before are visible to every thread that sees the new count.
     pub fn ring(self) {
         let Some((count, waiters)) = self.0 else { return };
-        // SeqCst, both: pairs with `wait`. Either this thread sees the waiter, or the waiter sees the count.
+        // SeqCst on both: pairs with `wait`. Either this thread sees the waiter, or the waiter sees the new
+        // count.
         count.fetch_add(1, Ordering::SeqCst);
         if waiters.load(Ordering::SeqCst) > 0 {
             futex::wake_all(lower_half(count));
         }
     }
 
-    /// Sleeps until the count is another one, at most for `timeout`. Blocks the thread.
+    /// Blocks the thread until the count differs from `seen`, for at most `timeout`.
     ///
     /// # Errors
-    /// As [`futex::wait`].
+    /// Those of [`futex::wait`].
     pub fn wait(self, seen: u32, timeout: Option<Duration>) -> io::Result<Woken> {
         let Some((count, waiters)) = self.0 else {
             return Ok(Woken::TimedOut);
@@ -65,8 +67,8 @@ fn lower_half(word: &AtomicU64) -> &AtomicU32 {
     } else {
         halves.wrapping_add(1)
     };
-    // SAFETY: it lies within the word, is aligned, lives as long, and is only ever accessed by atomics, of the
-    // word's size here and by the kernel in this one.
+    // SAFETY: the half lies within the word, is aligned and lives as long; it is only ever accessed
+    // atomically, with the word's size here and with 32 bits by the kernel.
     unsafe { &*lower }
 }
 

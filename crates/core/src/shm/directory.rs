@@ -1,10 +1,10 @@
-//! The names of segments: one directory per user under `/dev/shm`, one file per name.
+//! The namespace of segments: one directory per user under `/dev/shm`, one file per name.
 //!
-//! A file gets its name only when its segment is complete, so no opener ever meets half of one, and a maker
-//! that dies leaves nothing behind. Whoever has a segment open holds a shared `flock` on it, which the kernel
-//! takes back when the last of a process's descriptors goes, however it ended: a file that can be locked
-//! exclusively has no users. Removing one takes that lock first, and an opener that waited for its own looks
-//! whether the file still has its name.
+//! A file is given its name only once its segment is complete, so no process ever opens a partial one, and a
+//! creator that dies leaves nothing behind. Every process that has a segment open holds a shared `flock` on
+//! it, which the kernel releases with the process's last descriptor, however the process ends. So a file that
+//! can be locked exclusively is unused. Removal takes the exclusive lock first, and an opener that had to
+//! wait for its lock checks that the file still has its name.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -15,17 +15,19 @@ use rustix::io::Errno;
 use super::OpenError;
 
 const PARENT: &str = "/dev/shm";
-/// Files longer than this cannot have a name: some file systems end at 255.
+/// Longest name in bytes; some file systems allow no more than 255.
 pub const MAX_NAME_BYTES: usize = 200;
 
-/// A name that a file can have and that shows as what it is.
+/// A valid name: one that can be a file name and prints unambiguously.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name(String);
 
 impl Name {
+    /// Validates a name.
+    ///
     /// # Errors
-    /// `InvalidName` unless it has 1 to [`MAX_NAME_BYTES`] letters, digits and `. _ - : @`, the first of which is
-    /// not a dot.
+    /// `InvalidName` unless it consists of 1 to [`MAX_NAME_BYTES`] ASCII letters, digits and `. _ - : @` and
+    /// does not start with a dot.
     pub fn new(name: &str) -> Result<Self, OpenError> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:@".contains(&byte);
         let fits = (1..=MAX_NAME_BYTES).contains(&name.len()) && !name.starts_with('.');
@@ -35,7 +37,7 @@ impl Name {
         Ok(Self(name.to_owned()))
     }
 
-    /// As it was given.
+    /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -46,10 +48,10 @@ impl Name {
 pub struct Directory(OwnedFd);
 
 impl Directory {
-    /// Opens the directory, which is made if need be.
+    /// Opens the directory, creating it if necessary.
     ///
     /// # Errors
-    /// `OtherUser` when somebody else made it or may use it, `Io` where there is no `/dev/shm`.
+    /// `OtherUser` when it belongs to another user or its mode lets others in, `Io` without `/dev/shm`.
     pub fn open() -> Result<Self, OpenError> {
         let user = rustix::process::geteuid();
         let path = format!("{PARENT}/manycore-{}", user.as_raw());
@@ -59,7 +61,7 @@ impl Directory {
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = match rustix::fs::open(&path, flags, Mode::empty()) {
-            // A link, or no directory.
+            // A symbolic link, or not a directory.
             Err(Errno::LOOP | Errno::NOTDIR) => return Err(OpenError::OtherUser),
             opened => opened?,
         };
@@ -70,15 +72,16 @@ impl Directory {
         Ok(Self(fd))
     }
 
-    /// Opens the file of a name and registers as its user.
+    /// Opens the file of a name and takes a shared lock on it.
     ///
     /// # Errors
-    /// `NotFound`; `OtherUser` and `Corrupt` for what is no file of this user's.
+    /// `NotFound`; `OtherUser` or `Corrupt` when it is not a regular file of this user.
     pub fn file(&self, name: &Name) -> Result<OwnedFd, OpenError> {
         loop {
             let file = self.file_unlocked(name)?;
             lock(&file, FlockOperation::LockShared)?;
-            // Removed while the lock was waited for: another may have its name by now.
+            // If the file was removed while this thread waited for the lock, another may have its name by
+            // now.
             if rustix::fs::fstat(&file)?.st_nlink > 0 {
                 return Ok(file);
             }
@@ -104,7 +107,7 @@ impl Directory {
         Ok(file)
     }
 
-    /// A new file without a name, with the caller as its user.
+    /// Creates a file without a name, with a shared lock held on it.
     ///
     /// # Errors
     /// `Io`.
@@ -118,7 +121,7 @@ impl Directory {
     /// Gives a name to a file from [`Directory::unnamed`].
     ///
     /// # Errors
-    /// `Exists` when another has it.
+    /// `Exists` when another file has it.
     pub fn give_name(&self, file: &OwnedFd, name: &Name) -> Result<(), OpenError> {
         let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
         match rustix::fs::linkat(CWD, path, &self.0, name.as_str(), AtFlags::SYMLINK_FOLLOW) {
@@ -127,7 +130,7 @@ impl Directory {
         }
     }
 
-    /// Takes the name away. Those who have the segment open keep it. False when there is none.
+    /// Removes a name; open segments stay usable. Returns false when there is no such name.
     ///
     /// # Errors
     /// `Io`.
@@ -141,16 +144,16 @@ impl Directory {
         }
     }
 
-    /// Removes the segment if nobody has it open. True when it is gone.
+    /// Removes a segment unless it is in use. Returns whether it was removed.
     ///
     /// # Errors
-    /// As [`Directory::file`].
+    /// Those of [`Directory::file`].
     pub fn unlink_unused(&self, name: &Name) -> Result<bool, OpenError> {
         let file = self.file_unlocked(name)?;
         if !try_lock(&file)? {
             return Ok(false);
         }
-        // Nobody can become its user now; but by now the name may be another file's.
+        // Nobody can open this file now, but the name may belong to another one by now.
         let mine = rustix::fs::fstat(&file)?;
         let named = rustix::fs::statat(&self.0, name.as_str(), AtFlags::SYMLINK_NOFOLLOW);
         if !named.is_ok_and(|named| named.st_ino == mine.st_ino) {
@@ -159,22 +162,22 @@ impl Directory {
         self.unlink(name)
     }
 
-    /// Whether anybody has the segment open.
+    /// Whether any process has the segment open.
     ///
     /// # Errors
-    /// As [`Directory::file`].
+    /// Those of [`Directory::file`].
     pub fn is_used(&self, name: &Name) -> Result<bool, OpenError> {
         Ok(!try_lock(&self.file_unlocked(name)?)?)
     }
 
-    /// The names there are, sorted.
+    /// All names, sorted.
     ///
     /// # Errors
     /// `Io`.
     pub fn names(&self) -> Result<Vec<Name>, OpenError> {
         let mut names = Vec::new();
         for entry in rustix::fs::Dir::read_from(&self.0)? {
-            // What has no name of ours is not ours.
+            // Files without a valid name are not ours.
             let name = entry?
                 .file_name()
                 .to_str()
@@ -192,7 +195,7 @@ fn lock(file: &OwnedFd, operation: FlockOperation) -> io::Result<()> {
     Ok(())
 }
 
-/// Exclusively, unless somebody has it.
+/// Takes the exclusive lock, unless any other lock is held.
 fn try_lock(file: &OwnedFd) -> io::Result<bool> {
     match lock(file, FlockOperation::NonBlockingLockExclusive) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),

@@ -1,18 +1,18 @@
-//! The first page of a segment that holds a shared object: what it is, and whether it may be used.
+//! The first page of a segment that holds a shared object: its type, and whether it is ready for use.
 //!
 //! ```text
 //! word  0  magic
-//!       1  version       layout of the header << 32 | layout of the object; stored last, 0 until then
-//!       2  kind          eight letters
-//!       3  bytes         of the whole segment
-//!    4, 5  identity      random, so that a descriptor's number that was used again is not taken for it
-//!       6  namespace     of process numbers, see `liveness::pid_namespace`
-//!       7  created       milliseconds since 1970
-//!    16..  the object's own: parameters that do not change once the version is stored
+//!       1  version       header layout << 32 | object layout; stored last, 0 until then
+//!       2  kind          up to eight ASCII letters
+//!       3  bytes         size of the whole segment
+//!    4, 5  identity      random; detects a reused descriptor number
+//!       6  namespace     PID namespace, see `liveness::pid_namespace`
+//!       7  created       Unix time in milliseconds
+//!    16..  parameters of the object, constant once the version is stored
 //! ```
 //!
-//! The maker initialises everything and then stores the version; an opener looks at the version first. All is
-//! untrusted: whoever may map the segment can write it.
+//! The creator initialises everything and stores the version last; an opener loads the version first. Any
+//! process that can map the segment can write it, so all values are untrusted.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -22,23 +22,23 @@ use super::OpenError;
 use crate::liveness::pid_namespace;
 use crate::sync::{AtomicU64, Ordering};
 
-/// Bytes of the header. What follows is page-aligned where pages have 4 KiB.
+/// Size of the header in bytes. With 4 KiB pages, what follows is page-aligned.
 pub const HEADER_BYTES: usize = 4096;
-/// Where the words begin that are the object's own.
+/// Word index of the object's parameters.
 const PARAMETERS_AT: usize = 16;
-/// How many words are the object's own.
+/// Number of parameter words.
 pub const PARAMETERS: usize = 64;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"manycore");
-/// Raised when the words above PARAMETERS_AT change their meaning.
+/// Incremented when the meaning of the words before `PARAMETERS_AT` changes.
 const HEADER_LAYOUT: u32 = 1;
 
-/// What a segment holds. The layout number is raised when an object's words change their meaning.
+/// The type of a shared object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind {
     /// Up to eight ASCII letters.
     pub name: &'static str,
-    /// Of the object's words.
+    /// Layout number, incremented when the meaning of the object's words changes.
     pub layout: u32,
 }
 
@@ -56,9 +56,9 @@ impl Kind {
     }
 }
 
-/// A random number, other each time.
+/// A random number.
 pub fn random() -> u64 {
-    // Keys from the system's randomness, changed with each use.
+    // Its keys are seeded from the system's randomness and differ for each instance.
     RandomState::new().build_hasher().finish()
 }
 
@@ -67,17 +67,17 @@ pub fn random() -> u64 {
 pub struct Header<'a>(&'a [AtomicU64]);
 
 impl<'a> Header<'a> {
-    /// Of the words of a segment; `None` if there are too few.
+    /// The header at the start of a segment's words; `None` when there are too few.
     pub fn of(words: &'a [AtomicU64]) -> Option<Self> {
         words.get(..HEADER_BYTES / 8).map(Self)
     }
 
-    /// The words that are the object's own.
+    /// The object's parameters.
     pub fn parameters(self) -> &'a [AtomicU64] {
         &self.0[PARAMETERS_AT..PARAMETERS_AT + PARAMETERS]
     }
 
-    /// Maker: everything but the version. The segment is zeroed.
+    /// Creator: writes everything but the version. The segment must be zeroed.
     pub fn describe(self, kind: Kind, bytes: u64) {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
         let created = since_1970.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
@@ -96,22 +96,22 @@ impl<'a> Header<'a> {
         }
     }
 
-    /// Maker: the object is there.
+    /// Creator: marks the object as ready for use.
     pub fn publish(self, kind: Kind) {
         // Release: pairs with the load in `check`.
         self.0[1].store(kind.version(), Ordering::Release);
     }
 
-    /// Opener: whether this is an object of that kind, in this layout, ready for use, of `bytes` bytes.
+    /// Opener: checks that this is an initialised object of the given kind and layout, of `bytes` bytes.
     ///
     /// # Errors
-    /// All of [`OpenError`] but those of the file system.
+    /// Any [`OpenError`] that does not concern the file system.
     pub fn check(self, kind: Kind, bytes: u64) -> Result<(), OpenError> {
         let word = |index: usize| self.0[index].load(Ordering::Relaxed);
-        // Acquire: pairs with the store in `publish`, all else is visible then.
+        // Acquire: pairs with the store in `publish`; everything else is visible then.
         let version = self.0[1].load(Ordering::Acquire);
         if word(0) != MAGIC {
-            // Nothing but zeros is a segment whose maker has not begun.
+            // A zeroed segment is one whose creator has not begun.
             return Err(match (word(0), version) {
                 (0, 0) => OpenError::NotInitialised,
                 _ => OpenError::Corrupt("it does not begin with the mark of a segment"),
@@ -138,20 +138,20 @@ impl<'a> Header<'a> {
         Ok(())
     }
 
-    /// The kind's name, whatever is written there.
+    /// The kind's name as stored, unvalidated.
     pub fn kind(self) -> String {
         let letters = self.0[2].load(Ordering::Relaxed).to_le_bytes();
         let end = letters.iter().position(|letter| *letter == 0).unwrap_or(8);
         String::from_utf8_lossy(&letters[..end]).into_owned()
     }
 
-    /// Random, unlike any other segment's.
+    /// The segment's random identity.
     pub fn identity(self) -> u128 {
         let half = |index: usize| u128::from(self.0[index].load(Ordering::Relaxed));
         (half(4) << 64) | half(5)
     }
 
-    /// Milliseconds since 1970.
+    /// Unix time of creation in milliseconds.
     pub fn created_ms(self) -> u64 {
         self.0[7].load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! Memory shared between threads and processes.
+//! Shared memory between threads and processes.
 
 #[cfg(not(loom))]
 pub mod bell;
@@ -15,34 +15,34 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// There is no segment of this name or handle.
+    /// There is no segment with this name or handle.
     #[error("there is no such segment")]
     NotFound,
-    /// A segment of this name exists, and a new one was asked for.
+    /// A segment with this name exists, but a new one was requested.
     #[error("a segment of this name exists")]
     Exists,
-    /// Its maker has not finished, or died before it had.
+    /// The creator has not finished initialising it, or died before.
     #[error("the segment is not initialised yet")]
     NotInitialised,
-    /// Another version of this library made it; the version found.
+    /// The segment was created with another layout; contains its version word.
     #[error("the segment has another layout ({0:#x})")]
     OtherVersion(u64),
-    /// It holds another kind of object; which.
+    /// The segment holds an object of another kind; contains its name.
     #[error("the segment holds a {0}")]
     OtherKind(String),
-    /// It was made in another PID namespace, where owners have other numbers.
+    /// The segment was created in another PID namespace, where owner ids mean other threads.
     #[error("the segment belongs to another PID namespace")]
     OtherNamespace,
-    /// The file or its directory belongs to another user or can be used by others.
+    /// The file or its directory belongs to another user or is accessible to others.
     #[error("the segment belongs to another user")]
     OtherUser,
-    /// Its bytes cannot be.
+    /// The contents are invalid.
     #[error("the segment is corrupt: {0}")]
     Corrupt(&'static str),
-    /// Not a name that a segment can have.
+    /// The name is not valid for a segment.
     #[error("not a name for a segment")]
     InvalidName,
-    /// Anything else that the system refuses, ENOSPC among it.
+    /// Any other system error, such as ENOSPC.
     #[error(transparent)]
     Io(#[from] io::Error),
 }

@@ -1,12 +1,14 @@
-//! A segment that holds one shared object: a header page, then the object's words.
+//! A segment that holds one shared object: a header page followed by the object's words.
 //!
-//! Three ways to one: by a name in the user's directory, which any process may open; by a name that only this
-//! process knows; without a name. The latter two are memfds, which the kernel frees with their last user, and
-//! reach other processes by a *handle*, as do named ones: a text that says where to open the segment, valid as
-//! long as the process that gave it out keeps it open. All memory is there from the beginning, so no access is
-//! ever met by SIGBUS for want of memory; a lack of it is an error when the segment is made.
+//! There are three kinds of segments: with a name in the user's directory, which any process of the user can
+//! open; with a name known to this process only; and anonymous. The latter two are memfds, which the kernel
+//! frees with their last user. Any segment can be passed to another process by a *handle*: a string that says
+//! where to open it, valid as long as the process that issued it keeps the segment open. All memory is
+//! allocated at creation, so an access never raises SIGBUS for lack of memory; a shortage is an error at
+//! creation.
 //!
-//! Who may call: any thread. As in `segment`, whatever is read from the memory must be checked before use.
+//! May be called from any thread. As in `segment`, everything read from the memory must be validated before
+//! use.
 
 use std::collections::HashMap;
 use std::io;
@@ -26,56 +28,56 @@ use crate::sys::memory::available_bytes;
 
 const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
 
-/// Who can open a segment by its name.
+/// Where a segment's name is visible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// All processes of this user.
+    /// In all processes of this user.
     Host,
-    /// The threads of this process.
+    /// In this process only.
     Process,
 }
 
-/// What happens when there is no segment of the name, or one.
+/// How to treat a missing or existing segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Create {
-    /// It must be there.
+    /// Open it; it must exist.
     Never,
-    /// It is made unless it is there.
+    /// Open it, or create it if it does not exist.
     IfMissing,
-    /// It must not be there.
+    /// Create it; it must not exist.
     Always,
 }
 
-/// A mapped segment. Closed when the last clone of its `Arc` is dropped.
+/// A mapped segment. Unmapped and closed when the last clone of its `Arc` is dropped.
 #[derive(Debug)]
 pub struct ObjectSegment {
     map: MmapRaw,
     fd: OwnedFd,
-    /// The name and who knows it.
+    /// The name and where it is visible.
     name: Option<(Name, Scope)>,
 }
 
-/// A segment to be made.
+/// The parameters of a segment to be created.
 pub struct Plan<'a> {
-    /// What it holds.
+    /// The type of object.
     pub kind: Kind,
-    /// Bytes for the object, besides the header.
+    /// Size of the object in bytes, without the header.
     pub body_bytes: usize,
-    /// Fills in parameters and body, which are zeroed.
+    /// Initialises parameters and body, both zeroed.
     pub initialise: &'a dyn Fn(&ObjectSegment),
 }
 
-/// Segments whose name only this process knows.
+/// Segments with a name in this process only.
 static OF_THIS_PROCESS: Mutex<Option<HashMap<String, Weak<ObjectSegment>>>> = Mutex::new(None);
 
-/// Segments that are kept open for those who have not received them yet, by their numbers.
+/// Segments kept open for receivers that have not opened them yet, by identity.
 static SENT: Mutex<Option<HashMap<u128, Sent>>> = Mutex::new(None);
 
-/// When it was sent last, and what keeps it open.
+/// Time of the last send, and the reference that keeps the segment open.
 type Sent = (Instant, Arc<ObjectSegment>);
 
 impl ObjectSegment {
-    /// A new segment without a name.
+    /// Creates an anonymous segment.
     ///
     /// # Errors
     /// `Io`: ENOMEM, ENOSPC, EMFILE.
@@ -83,10 +85,10 @@ impl ObjectSegment {
         Ok(Arc::new(Self::new_memfd(plan, None)?))
     }
 
-    /// Opens or makes the segment of a name.
+    /// Opens or creates a named segment. An existing segment keeps its size, whatever the plan says.
     ///
     /// # Errors
-    /// Any [`OpenError`]. A segment that is there is not changed, whatever the plan says of its size.
+    /// Any [`OpenError`].
     pub fn named(name: &Name, scope: Scope, create: Create, plan: &Plan) -> Result<Arc<Self>, OpenError> {
         match scope {
             Scope::Host => Self::of_host(name, create, plan).map(Arc::new),
@@ -106,7 +108,7 @@ impl ObjectSegment {
             let file = directory.unnamed()?;
             let segment = Self::initialised(file, plan, Some((name.clone(), Scope::Host)))?;
             match directory.give_name(&segment.fd, name) {
-                // Somebody was faster, and theirs is as good.
+                // Another creator was faster; use its segment.
                 Err(OpenError::Exists) if create == Create::IfMissing => {}
                 named => return named.map(|()| segment),
             }
@@ -114,7 +116,7 @@ impl ObjectSegment {
     }
 
     fn of_process(name: &Name, create: Create, plan: &Plan) -> Result<Arc<Self>, OpenError> {
-        // A panic while it was held leaves the map whole.
+        // A panic while the lock is held leaves the map consistent.
         let mut guard = OF_THIS_PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
         let known = guard.get_or_insert_default();
         if let Some(segment) = known.get(name.as_str()).and_then(Weak::upgrade) {
@@ -133,14 +135,14 @@ impl ObjectSegment {
         Ok(segment)
     }
 
-    /// Forgets a name of this process; those who have the segment keep it. False when there is none.
+    /// Removes a name of this process; open segments stay usable. Returns false when there is no such name.
     pub fn unlink_of_process(name: &Name) -> bool {
         let mut guard = OF_THIS_PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
         let forgotten = guard.get_or_insert_default().remove(name.as_str());
         forgotten.is_some_and(|segment| segment.strong_count() > 0)
     }
 
-    /// The segments whose names only this process knows, by name.
+    /// All segments with a name in this process only, sorted by name.
     pub fn all_of_process() -> Vec<Arc<Self>> {
         let mut guard = OF_THIS_PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
         let mut segments: Vec<_> = guard.get_or_insert_default().iter().collect();
@@ -163,7 +165,7 @@ impl ObjectSegment {
         let too_large = || OpenError::Io(Errno::NOMEM.into());
         let len = plan.body_bytes.checked_add(HEADER_BYTES).ok_or_else(too_large)?;
         let len = len.checked_next_multiple_of(HEADER_BYTES).ok_or_else(too_large)?;
-        // A memfd takes what it can get, and the kernel would kill processes to give it.
+        // A memfd may overcommit, and the kernel would then kill processes to provide the memory.
         if len as u64 > available_bytes() {
             return Err(too_large());
         }
@@ -191,7 +193,7 @@ impl ObjectSegment {
         Ok(Self { map, fd, name })
     }
 
-    /// The same segment, mapped at another address.
+    /// Maps the same segment once more, at another address.
     ///
     /// # Errors
     /// `Io`: ENOMEM, EMFILE.
@@ -200,7 +202,7 @@ impl ObjectSegment {
         Self::map(fd, self.len(), self.name.clone())
     }
 
-    /// The object's first bytes, mapped at another address.
+    /// Maps the first `bytes` bytes of the object once more, at another address.
     ///
     /// # Errors
     /// `Io`: ENOMEM.
@@ -210,13 +212,13 @@ impl ObjectSegment {
         Ok(MmapOptions::new().offset(at).len(bytes).map_raw(&self.fd)?)
     }
 
-    /// Tells the segment from all others, whichever way it was opened.
+    /// Identifies the segment, however it was opened.
     pub fn identity(&self) -> u128 {
         self.header().map_or(0, Header::identity)
     }
 
-    /// A text by which another thread or process of this user opens the segment: by name, or by the descriptor of
-    /// this process, which therefore must keep it open until then.
+    /// The handle by which another thread or process of this user can open the segment: its name, or a
+    /// descriptor of this process, which must keep it open until then.
     pub fn handle(&self) -> String {
         match &self.name {
             Some((name, Scope::Host)) => format!("name/{}", name.as_str()),
@@ -228,9 +230,9 @@ impl ObjectSegment {
         }
     }
 
-    /// As [`ObjectSegment::handle`], for whoever may open it a little later: without a public name, the segment stays
-    /// open until [`release_sent`] lets go of it. A name goes with the segment's own number, so that another segment of
-    /// that name is not taken for this one.
+    /// Like [`ObjectSegment::handle`], for a receiver that opens the segment later: a segment without a
+    /// public name is kept open until [`release_sent`] drops it. A public name is combined with the segment's
+    /// identity, so that a later segment of that name is not mistaken for it.
     pub fn travel_handle(self: &Arc<Self>) -> String {
         let identity = self.identity();
         if let Some((name, Scope::Host)) = &self.name {
@@ -245,8 +247,8 @@ impl ObjectSegment {
     /// Opens the segment of a handle.
     ///
     /// # Errors
-    /// `NotFound` when the process that gave the handle out has ended or closed the segment, `InvalidName` for
-    /// what is no handle, and others of [`OpenError`].
+    /// `NotFound` when the issuing process has ended or closed the segment, `InvalidName` for a malformed
+    /// handle, or any other [`OpenError`].
     pub fn from_handle(handle: &str, kind: Kind) -> Result<Arc<Self>, OpenError> {
         if let Some(name) = handle.strip_prefix("name/") {
             let (name, identity) = match name.split_once('/') {
@@ -272,7 +274,7 @@ impl ObjectSegment {
         let path = format!("/proc/{pid}/fd/{fd}");
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let file = match rustix::fs::open(path, flags, Mode::empty()) {
-            // Something else has the descriptor's number by now, if anything.
+            // The descriptor has been closed, and its number may have been reused.
             Err(Errno::NOENT | Errno::NXIO | Errno::ISDIR | Errno::LOOP) => return Err(OpenError::NotFound),
             opened => opened?,
         };
@@ -286,7 +288,7 @@ impl ObjectSegment {
         Ok(Arc::new(segment))
     }
 
-    /// The name and who knows it.
+    /// The name and where it is visible.
     pub fn name(&self) -> Option<(&Name, Scope)> {
         self.name.as_ref().map(|(name, scope)| (name, *scope))
     }
@@ -294,24 +296,24 @@ impl ObjectSegment {
     /// The header.
     ///
     /// # Errors
-    /// Never, as the mapping is longer than that.
+    /// Never in practice, as every mapping includes the header.
     pub fn header(&self) -> Result<Header<'_>, OpenError> {
         Header::of(self.all_words()).ok_or(OpenError::Corrupt("it is too short"))
     }
 
-    /// The object's parameters in the header.
+    /// The object's parameters.
     pub fn parameters(&self) -> &[AtomicU64] {
         self.header().map_or(&[], Header::parameters)
     }
 
-    /// One of them; 0 for what there is no room for.
+    /// The parameter at `index`, or 0 when it is out of bounds.
     pub fn parameter(&self, index: usize) -> u64 {
         self.parameters()
             .get(index)
             .map_or(0, |word| word.load(Ordering::Relaxed))
     }
 
-    /// Maker: sets them, from the first on.
+    /// Creator: sets the first parameters.
     pub fn set_parameters<const COUNT: usize>(&self, values: [u64; COUNT]) {
         for (word, value) in self.parameters().iter().zip(values) {
             word.store(value, Ordering::Relaxed);
@@ -323,25 +325,25 @@ impl ObjectSegment {
         self.all_words().get(HEADER_BYTES / 8..).unwrap_or(&[])
     }
 
-    /// The first byte of the object. Valid for `body().len() * 8` bytes as long as the segment is mapped.
+    /// The object's first byte. Valid for `body().len() * 8` bytes as long as the segment is mapped.
     pub fn body_ptr(&self) -> *mut u8 {
         self.map.as_mut_ptr().wrapping_add(HEADER_BYTES)
     }
 
-    /// Bytes of the segment, header and all.
+    /// Size of the segment in bytes, including the header.
     pub fn len(&self) -> usize {
         self.map.len()
     }
 
-    /// Never: there is a header.
+    /// Always false.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     fn all_words(&self) -> &[AtomicU64] {
         let words = self.map.as_ptr().cast::<AtomicU64>();
-        // SAFETY: the mapping is page-aligned, `len` bytes long, lives as long as `self`, and is only accessed as
-        // atomics, for which any bytes are valid.
+        // SAFETY: the mapping is page-aligned, `len` bytes long and lives as long as `self`; it is only
+        // accessed as atomics, for which any bit pattern is valid.
         unsafe { std::slice::from_raw_parts(words, self.map.len() / 8) }
     }
 }
@@ -350,7 +352,7 @@ fn parse_identity(text: &str) -> Result<u128, OpenError> {
     u128::from_str_radix(text, 16).map_err(|_| OpenError::InvalidName)
 }
 
-/// Lets go of the segments that were sent so long ago. Returns how many are left.
+/// Drops the segments that were last sent at least `age` ago. Returns how many are left.
 pub fn release_sent(age: Duration) -> usize {
     let mut guard = SENT.lock().unwrap_or_else(PoisonError::into_inner);
     let sent = guard.get_or_insert_default();
@@ -363,7 +365,7 @@ pub fn release_sent(age: Duration) -> usize {
         stays
     });
     let left = sent.len();
-    // Unmapped without the lock.
+    // Unlock first: the segments are unmapped outside the lock.
     drop(guard);
     left
 }
@@ -374,27 +376,27 @@ impl AsFd for ObjectSegment {
     }
 }
 
-/// What is known of a segment without opening it as an object.
+/// A description of a segment that need not be opened as an object.
 #[derive(Clone, Debug)]
 pub struct Listed {
     /// Its name.
     pub name: String,
-    /// Who knows the name.
+    /// Where the name is visible.
     pub scope: Scope,
-    /// What it holds; empty when it is not a segment of ours.
+    /// The kind of its object; empty when it is not a valid segment.
     pub kind: String,
-    /// Bytes of it.
+    /// Its size in bytes.
     pub bytes: u64,
-    /// Milliseconds since 1970.
+    /// Unix time of creation in milliseconds.
     pub created_ms: u64,
-    /// Whether anybody has it open.
+    /// Whether any process has it open.
     pub used: bool,
 }
 
-/// The named segments that this process can open.
+/// Lists the named segments that this process can open. Segments that vanish meanwhile are left out.
 ///
 /// # Errors
-/// `Io` and `OtherUser` of the directory. Segments that vanish meanwhile are left out.
+/// `Io` and `OtherUser`, from the directory.
 pub fn list() -> Result<Vec<Listed>, OpenError> {
     let directory = Directory::open()?;
     let mut listed = Vec::new();
@@ -439,10 +441,10 @@ fn described(file: OwnedFd) -> Result<(String, u64), OpenError> {
     Ok((header.kind(), header.created_ms()))
 }
 
-/// Removes the names of this user's segments that nobody has open, and returns them.
+/// Removes all unused segments of this user and returns their names.
 ///
 /// # Errors
-/// `Io` and `OtherUser` of the directory.
+/// `Io` and `OtherUser`, from the directory.
 pub fn prune() -> Result<Vec<String>, OpenError> {
     let directory = Directory::open()?;
     let names = directory.names()?.into_iter();
@@ -450,19 +452,19 @@ pub fn prune() -> Result<Vec<String>, OpenError> {
     Ok(removed.map(|name| name.as_str().to_owned()).collect())
 }
 
-/// Removes a segment if nobody has it open, whatever is in it. True when it is gone.
+/// Removes a segment unless it is in use, whatever its contents. Returns whether it was removed.
 ///
 /// # Errors
-/// `Io` and `OtherUser` of the directory, `NotFound`.
+/// `Io` and `OtherUser`, from the directory; `NotFound`.
 pub fn unlink_unused(name: &Name) -> Result<bool, OpenError> {
     Directory::open()?.unlink_unused(name)
 }
 
-/// Takes a name away, so that the next one to open it makes a new segment. Those who have the old one keep it.
-/// False when there is none.
+/// Removes a name, so that the next process to open it creates a new segment. Segments already open stay
+/// usable. Returns false when there is no such name.
 ///
 /// # Errors
-/// `Io` and `OtherUser` of the directory.
+/// `Io` and `OtherUser`, from the directory.
 pub fn unlink(name: &Name, scope: Scope) -> Result<bool, OpenError> {
     match scope {
         Scope::Host => Directory::open()?.unlink(name),

@@ -9,7 +9,7 @@ const KIND: Kind = Kind {
 };
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// A name of its own for each test, taken away at the end.
+/// A unique name for each test, removed on drop.
 struct Unlinked(Name);
 
 impl Unlinked {
@@ -98,7 +98,8 @@ fn other_kinds_layouts_and_files_are_told_apart() {
         layout: 2,
     });
     assert!(matches!(other_layout, OpenError::OtherVersion(_)));
-    // SAFETY of meaning, not of memory: what an opener finds while a maker of another design is at work.
+    // Not a memory-safety matter: this simulates what an opener finds while a creator with another layout is
+    // at work.
     segment.all_words()[1].store(0, Ordering::Relaxed);
     assert!(matches!(reopen(KIND), OpenError::NotInitialised));
     rustix::fs::ftruncate(&*segment, 100).unwrap();
@@ -112,7 +113,7 @@ fn a_handle_opens_the_segment_as_long_as_its_giver_has_it() {
     let opened = ObjectSegment::from_handle(&handle, KIND).unwrap();
     anonymous.body()[5].store(5, Ordering::Relaxed);
     assert_eq!(opened.body()[5].load(Ordering::Relaxed), 5);
-    // From the other end, too.
+    // The receiver's handle works as well.
     assert!(ObjectSegment::from_handle(&opened.handle(), KIND).is_ok());
     drop(anonymous);
     assert!(matches!(

@@ -1,70 +1,71 @@
-//! A lock for short critical sections on shared memory, which outlives whoever holds it.
+//! A robust lock for short critical sections on shared memory: it survives the death of its holder.
 //!
 //! ```text
 //!          acquire: compare-and-swap                release: store
 //!   0 free ---------------------------> owner word --------------> 0 free
 //!                                         |   ^
-//!     the owner is dead: compare-and-swap |   | says OwnerDied
+//!     the owner is dead: compare-and-swap |   | returns OwnerDied
 //!                                         v   |
-//!                                        owner word of the next
+//!                                        owner word of the successor
 //! ```
 //!
-//! The word is the owner's (`liveness`), so that a dead one is found out by those who wait, and exactly one of
-//! them takes over. What the dead one was doing may be half done: the new holder is told, and puts it in order
-//! before anything else. Invariant: whenever the word is 0, what it guards is in order.
+//! The word is the owner id of the holder (see `liveness`), so waiters can detect that it has died, and the
+//! compare-and-swap lets exactly one of them take over. The dead holder may have left a half-finished change;
+//! its successor is told so and must repair the data first. Invariant: whenever the word is 0, the protected
+//! data is consistent.
 
 use crate::sync::{AtomicU64, Ordering};
 
-/// What the lock needs of the world around it.
+/// The environment the lock depends on.
 pub trait Host {
-    /// The calling thread's word, see `liveness::OwnerId`. Never 0.
+    /// The calling thread's owner word, see `liveness::OwnerId`. Never 0.
     fn me(&self) -> u64;
-    /// Whether the owner of a word still lives.
+    /// Whether the thread with this owner word is alive.
     fn is_alive(&self, owner: u64) -> bool;
-    /// Waits a little. `attempt` counts from 0 for as long as the owner stays the same.
+    /// Backs off. `attempt` counts from 0 for as long as the owner stays the same.
     fn pause(&self, attempt: u32) -> Patience;
 }
 
 /// What to do after a pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Patience {
-    /// Look at the lock again.
+    /// Check the lock again.
     Again,
-    /// Find out whether the owner lives, then look again.
+    /// Find out whether the owner is alive, then check again.
     Doubt,
-    /// The owner lives, but does not go on.
+    /// Give up: the owner is alive but makes no progress.
     Over,
 }
 
-/// How the lock was got.
+/// How the lock was acquired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Acquired {
-    /// What it guards is in order.
+    /// It was free: the protected data is consistent.
     Free,
-    /// From an owner that died holding it: what it guards may be half changed.
+    /// Its owner died holding it: the protected data may be half changed.
     OwnerDied,
 }
 
-/// The owner has held the lock for so long that it must be stopped, or the word is not what it seems.
+/// The owner has held the lock for too long: it has been stopped, or the word is forged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a living thread holds the lock and does not go on")]
 pub struct Stuck;
 
-/// The lock over a word.
+/// A lock over a word.
 #[derive(Clone, Copy, Debug)]
 pub struct OwnerLock<'a>(&'a AtomicU64);
 
 impl<'a> OwnerLock<'a> {
-    /// Over this word.
+    /// A lock over `word`.
     pub fn new(word: &'a AtomicU64) -> Self {
         Self(word)
     }
 
-    /// Waits for the lock.
+    /// Acquires the lock, waiting for it if necessary.
     ///
     /// # Errors
-    /// `Stuck` when the host's patience is over.
+    /// `Stuck` when the host gives up.
     #[inline]
     pub fn acquire(self, host: &impl Host) -> Result<Acquired, Stuck> {
         // Acquire: pairs with the store in `release`.
@@ -85,7 +86,7 @@ impl<'a> OwnerLock<'a> {
             let (expected, acquired) = if owner == 0 {
                 (0, Acquired::Free)
             } else if owner == me {
-                // This thread itself gave up in the middle: a panic.
+                // This thread panicked inside the critical section earlier.
                 return Ok(Acquired::OwnerDied);
             } else {
                 match host.pause(attempt) {
@@ -94,7 +95,8 @@ impl<'a> OwnerLock<'a> {
                     _ => (0, Acquired::Free),
                 }
             };
-            // To swap takes the line away from the holder, who needs it: not before there is a chance.
+            // Test and test-and-set: a compare-and-swap takes the cache line away from the holder, so it is
+            // attempted only when it can succeed.
             let now = self.0.load(Ordering::Relaxed);
             if now != expected {
                 attempt = if now == owner {
@@ -105,8 +107,8 @@ impl<'a> OwnerLock<'a> {
                 owner = now;
                 continue;
             }
-            // Acquire: pairs with the store in `release`; and what a dead owner wrote is visible as far as the
-            // kernel has seen it die.
+            // Acquire: pairs with the store in `release`. A dead owner's stores are visible because the
+            // kernel has observed its death.
             match self
                 .0
                 .compare_exchange(expected, me, Ordering::Acquire, Ordering::Relaxed)
@@ -124,21 +126,21 @@ impl<'a> OwnerLock<'a> {
         }
     }
 
-    /// Holder: what it guards is in order.
+    /// Releases the lock. The protected data must be consistent.
     #[inline]
     pub fn release(self) {
         // Release: pairs with the compare-and-swaps in `acquire`.
         self.0.store(0, Ordering::Release);
     }
 
-    /// Whether a thread holds it that is dead. For those who read what it guards without holding it.
+    /// Whether the holder is dead. For readers that do not take the lock.
     pub fn is_orphaned(self, host: &impl Host) -> bool {
         let owner = self.0.load(Ordering::Relaxed);
         owner != 0 && owner != host.me() && !host.is_alive(owner)
     }
 }
 
-/// The machine as it is.
+/// The real system.
 #[cfg(not(loom))]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct System;
@@ -149,12 +151,12 @@ mod system {
     use crate::liveness::OwnerId;
     use std::time::Duration;
 
-    /// Critical sections take less than a microsecond, unless the holder was preempted in one.
+    /// Critical sections take less than a microsecond, unless the holder is preempted in one.
     const SPINS: u32 = 100;
     const YIELDS: u32 = 20;
-    /// Longer naps from here on.
+    /// After this many short sleeps, sleeps are longer.
     const NAPS: u32 = 100;
-    /// Some six seconds.
+    /// In attempts; about six seconds.
     const PATIENCE: u32 = 6000;
     const DOUBT_EVERY: u32 = 16;
 
@@ -197,7 +199,7 @@ mod tests {
     use std::cell::Cell;
     use std::thread;
 
-    /// A thread numbered `me`; those above 100 are dead.
+    /// The thread numbered `me`; threads above 100 are dead.
     struct Numbered {
         me: u64,
         pauses: Cell<u32>,
@@ -287,7 +289,7 @@ mod tests {
 
 #[cfg(test)]
 pub mod survivor {
-    //! A host for tests of what the dead leave.
+    //! A host for tests of recovery after a crash.
 
     use super::{Host, Patience};
 

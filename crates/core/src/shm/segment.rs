@@ -1,9 +1,10 @@
-//! One sealed memfd and its mapping, with the mirror that rings need. Shared objects are in `object`.
+//! A sealed memfd and its mapping, optionally with the mirror that rings need. Segments of shared objects are
+//! in `object`.
 //!
-//! Who may call: any thread. A segment's memory can be written by every process that holds its descriptor at
-//! any time, so nothing in it may be borrowed as `&T`, other than atomics, and whatever is read from it must
-//! be checked before it is used. The size cannot change under the mapping: the descriptor is sealed against
-//! growing and shrinking by its maker, and an opener refuses one that is not, so an access never meets SIGBUS.
+//! May be called from any thread. Every process that holds the descriptor can write the memory at any time,
+//! so nothing in it may be borrowed as `&T` except atomics, and every value read must be validated before
+//! use. The size cannot change under the mapping: the creator seals the descriptor against growing and
+//! shrinking, and an opener rejects an unsealed one, so an access never raises SIGBUS.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,24 +13,24 @@ use std::ptr::{self, NonNull};
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::mm::{MapFlags, ProtFlags};
 
-/// Seals that keep the size what it was when it was checked.
+/// Seals that fix the size once it has been checked.
 const SIZE_SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW);
 
-/// Memory mapped from a memfd. Unmapped when dropped.
+/// A mapping of a memfd. Unmapped on drop.
 #[derive(Debug)]
 pub struct Mapping {
     base: NonNull<u8>,
-    /// Bytes of address space: more than `len` when a part is mapped twice.
+    /// Size of the address range; larger than `len` when a part is mapped twice.
     mapped_len: usize,
     len: usize,
 }
 
-// SAFETY: the mapping belongs to the process, not to a thread, and access to it goes through raw pointers.
+// SAFETY: the mapping belongs to the process, not to a thread, and is accessed through raw pointers only.
 unsafe impl Send for Mapping {}
-// SAFETY: as above; shared references only hand out the address.
+// SAFETY: as above; shared references only give access to the address.
 unsafe impl Sync for Mapping {}
 
-/// A mapped memfd of fixed size, with the descriptor that lets others map it. Closed when dropped.
+/// A mapped memfd of fixed size, with the descriptor by which others can map it. Closed on drop.
 #[derive(Debug)]
 pub struct Segment {
     mapping: Mapping,
@@ -37,39 +38,40 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// A new zeroed segment of `len` bytes. `name` shows in `/proc/<pid>/maps` and nowhere else.
+    /// Creates a zeroed segment of `len` bytes. `name` is shown in `/proc/<pid>/maps` and has no other
+    /// meaning.
     ///
     /// # Errors
-    /// EMFILE and ENFILE without descriptors left, ENOMEM without address space, `InvalidInput` for a length
+    /// EMFILE or ENFILE without free descriptors, ENOMEM without address space, `InvalidInput` for a length
     /// of zero.
     pub fn create(name: &str, len: usize) -> io::Result<Self> {
         Self::map(sealed_memfd(name, len)?, len, None)
     }
 
-    /// Maps a segment made elsewhere.
+    /// Maps a segment created elsewhere.
     ///
     /// # Errors
-    /// `InvalidData` when the descriptor's size is not `len`, or its size is not sealed.
+    /// `InvalidData` when the descriptor's size is not `len` or is not sealed.
     pub fn open(fd: OwnedFd, len: usize) -> io::Result<Self> {
         check(&fd, len)?;
         Self::map(fd, len, None)
     }
 
-    /// A new zeroed segment of `header_len + ring_len` bytes whose last `ring_len` bytes are mapped twice in
-    /// a row, so that a record which reaches over the end of the ring is contiguous. Both lengths are
-    /// multiples of [`page_size`].
+    /// Creates a zeroed segment of `header_len + ring_len` bytes, the last `ring_len` of which are mapped
+    /// twice in a row, so that a record that wraps around the end of the ring is contiguous in memory. Both
+    /// lengths must be multiples of [`page_size`].
     ///
     /// # Errors
-    /// As [`Segment::create`].
+    /// Those of [`Segment::create`].
     pub fn create_mirrored(name: &str, header_len: usize, ring_len: usize) -> io::Result<Self> {
         let len = mirrored_len(header_len, ring_len)?;
         Self::map(sealed_memfd(name, len)?, len, Some(header_len))
     }
 
-    /// Maps a segment made by [`Segment::create_mirrored`] elsewhere.
+    /// Maps a segment created elsewhere by [`Segment::create_mirrored`].
     ///
     /// # Errors
-    /// As [`Segment::open`].
+    /// Those of [`Segment::open`].
     pub fn open_mirrored(fd: OwnedFd, header_len: usize, ring_len: usize) -> io::Result<Self> {
         let len = mirrored_len(header_len, ring_len)?;
         check(&fd, len)?;
@@ -81,12 +83,12 @@ impl Segment {
         self.mapping.as_ptr()
     }
 
-    /// Bytes of the segment.
+    /// Size of the segment in bytes.
     pub fn len(&self) -> usize {
         self.mapping.len()
     }
 
-    /// Never: a segment has at least one byte.
+    /// Always false: a segment has at least one byte.
     pub fn is_empty(&self) -> bool {
         self.mapping.is_empty()
     }
@@ -96,7 +98,7 @@ impl Segment {
         self.mapping.mapped_len()
     }
 
-    /// Keeps the memory and closes the descriptor: nobody else needs to map it.
+    /// Keeps the mapping and closes the descriptor, so that nobody else can map the segment by it.
     pub fn into_mapping(self) -> Mapping {
         self.mapping
     }
@@ -121,24 +123,24 @@ impl Mapping {
         self.base.as_ptr()
     }
 
-    /// Bytes of the segment.
+    /// Size of the segment in bytes.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Never: a segment has at least one byte.
+    /// Always false: a segment has at least one byte.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Bytes that may be accessed from [`Mapping::as_ptr`]: `len()`, plus the mirror when there is one.
+    /// Accessible bytes from [`Mapping::as_ptr`] on: `len()`, plus the mirror if there is one.
     pub fn mapped_len(&self) -> usize {
         self.mapped_len
     }
 
-    /// Reserves the whole address range, so that the mirror has a place that nothing else can take.
+    /// Reserves the whole address range first, so that nothing else can take the mirror's place.
     fn reserve(mapped_len: usize, len: usize) -> io::Result<Self> {
-        // SAFETY: a private reservation at an address of the kernel's choice touches no existing memory.
+        // SAFETY: a private reservation at an address chosen by the kernel touches no existing memory.
         let base = unsafe {
             rustix::mm::mmap_anonymous(
                 ptr::null_mut(),
@@ -155,13 +157,13 @@ impl Mapping {
         })
     }
 
-    /// Maps `len` bytes of the file from `file_offset` over the reservation at `at`.
+    /// Maps `len` bytes of the file, from `file_offset` on, over the reservation at offset `at`.
     fn map_over(&self, fd: &OwnedFd, at: usize, len: usize, file_offset: usize) -> io::Result<()> {
         debug_assert!(at + len <= self.mapped_len);
         let address = self.base.as_ptr().wrapping_add(at);
         let protection = ProtFlags::READ | ProtFlags::WRITE;
         let flags = MapFlags::SHARED | MapFlags::FIXED;
-        // SAFETY: the range lies inside the reservation made by `reserve`, which nothing uses yet.
+        // SAFETY: the range lies inside the reservation made by `reserve`, which is not in use yet.
         unsafe { rustix::mm::mmap(address.cast(), len, protection, flags, fd, file_offset as u64) }?;
         Ok(())
     }
@@ -175,13 +177,13 @@ impl AsFd for Segment {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: the range was reserved by `reserve`; whoever uses the pointer keeps the mapping alive.
-        // Failure is impossible for a range that was mapped, and would only leak it.
+        // SAFETY: the range was reserved by `reserve`, and users of the pointer keep the mapping alive.
+        // Unmapping a mapped range cannot fail, and a failure would only leak it.
         let _unmapped = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.mapped_len) };
     }
 }
 
-/// Bytes of a page of memory, the granularity of mappings. 4 KiB on x64, up to 64 KiB on arm64.
+/// The page size in bytes, the granularity of mappings: 4 KiB on x64, up to 64 KiB on arm64.
 pub fn page_size() -> usize {
     rustix::param::page_size()
 }
@@ -214,7 +216,7 @@ fn sealed_memfd(name: &str, len: usize) -> io::Result<OwnedFd> {
 
 fn check(fd: &OwnedFd, len: usize) -> io::Result<()> {
     let refuse = |reason| Err(io::Error::new(io::ErrorKind::InvalidData, reason));
-    // Seals first: once they are on, the size that is read next can no longer change.
+    // Check the seals first: once they are in place, the size read below cannot change.
     match rustix::fs::fcntl_get_seals(fd) {
         Ok(seals) if seals.contains(SIZE_SEALS) => {}
         Ok(_) => return refuse("the size of the segment is not sealed"),
@@ -236,13 +238,13 @@ mod tests {
 
     fn write(segment: &Segment, at: usize, value: u8) {
         assert!(at < segment.mapped_len());
-        // SAFETY: in bounds of the mapping.
+        // SAFETY: within the bounds of the mapping.
         unsafe { segment.as_ptr().wrapping_add(at).write_volatile(value) };
     }
 
     fn read(segment: &Segment, at: usize) -> u8 {
         assert!(at < segment.mapped_len());
-        // SAFETY: in bounds of the mapping.
+        // SAFETY: within the bounds of the mapping.
         unsafe { segment.as_ptr().wrapping_add(at).read_volatile() }
     }
 

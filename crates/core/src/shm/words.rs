@@ -1,63 +1,67 @@
-//! Words of shared memory, with every access checked: an index read from there may be anything.
+//! Bounds-checked access to words of shared memory; an index read from there may have any value.
 //!
-//! All accesses are atomic, since another process may write at any time. `load` and `store` are relaxed unless
-//! they say otherwise; what orders them is with the algorithms.
+//! All accesses are atomic, as another process may write at any time. `load` and `store` are relaxed unless
+//! noted otherwise; the algorithms that use them document their ordering.
 
 use crate::crash;
 use crate::sync::{AtomicU64, Ordering};
 
-/// The memory says what no writer of ours has written.
+/// The memory holds values that no correct writer has stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the segment holds what cannot be")]
 pub struct Corrupt;
 
-/// A piece of shared memory.
+/// A range of shared memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Words<'a>(&'a [AtomicU64]);
 
 impl<'a> Words<'a> {
-    /// Of this memory.
+    /// A range over `words`.
     pub fn new(words: &'a [AtomicU64]) -> Self {
         Self(words)
     }
 
-    /// How many there are.
+    /// Number of words.
     pub fn len(self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether the range is empty.
     pub fn is_empty(self) -> bool {
         self.0.is_empty()
     }
 
-    /// The word itself, for orderings of one's own.
+    /// The word itself, for accesses with another ordering.
     ///
     /// # Errors
-    /// When there is no such word.
+    /// When the index is out of bounds.
     #[inline]
     pub fn at(self, index: usize) -> Result<&'a AtomicU64, Corrupt> {
         self.0.get(index).ok_or(Corrupt)
     }
 
-    /// A part.
+    /// The `count` words from `from` on.
     ///
     /// # Errors
-    /// When it is not all there.
+    /// When they are out of bounds.
     pub fn part(self, from: usize, count: usize) -> Result<Self, Corrupt> {
         let to = from.checked_add(count).ok_or(Corrupt)?;
         self.0.get(from..to).map(Self).ok_or(Corrupt)
     }
 
+    /// Loads a word (Relaxed).
+    ///
     /// # Errors
-    /// When there is no such word.
+    /// When the index is out of bounds.
     #[inline]
     pub fn load(self, index: usize) -> Result<u64, Corrupt> {
         Ok(self.at(index)?.load(Ordering::Relaxed))
     }
 
+    /// Stores a word (Relaxed).
+    ///
     /// # Errors
-    /// When there is no such word.
+    /// When the index is out of bounds.
     #[inline]
     pub fn store(self, index: usize, value: u64) -> Result<(), Corrupt> {
         crash::point("store");
@@ -65,26 +69,28 @@ impl<'a> Words<'a> {
         Ok(())
     }
 
-    /// Makes what was written before visible to whoever loads the word with Acquire.
+    /// Stores a word with Release ordering: earlier stores are visible to a thread that loads it with
+    /// Acquire.
     ///
     /// # Errors
-    /// When there is no such word.
+    /// When the index is out of bounds.
     #[inline]
     pub fn publish(self, index: usize, value: u64) -> Result<(), Corrupt> {
         crash::point("publish");
-        // Release: pairs with the Acquire of readers.
+        // Release: pairs with the Acquire loads of readers.
         self.at(index)?.store(value, Ordering::Release);
         Ok(())
     }
 
-    /// Lets the processor fetch the line of a word that is about to be written, if there is such a word. Does nothing else.
+    /// Prefetches the cache line of a word for writing. Does nothing when the index is out of bounds.
     #[inline]
     pub fn fetch(self, index: usize) {
         #[cfg(all(target_arch = "x86_64", not(loom)))]
         if let Some(word) = self.0.get(index) {
-            // Not the intrinsic, which without leave to use this instruction fetches for reading: the line would come
-            // twice. All processors of 64 bits decode it, and those that do not know it do nothing.
-            // SAFETY: a hint, which changes nothing that a program can see.
+            // The intrinsic prefetches for reading unless this instruction is enabled as a target feature, so
+            // the line would be fetched twice. All 64-bit x86 processors decode the instruction; those
+            // without it treat it as a no-op.
+            // SAFETY: a prefetch has no architectural effect.
             unsafe {
                 std::arch::asm!("prefetchw [{}]", in(reg) std::ptr::from_ref(word), options(nostack, preserves_flags));
             }
@@ -93,10 +99,10 @@ impl<'a> Words<'a> {
         let _ = index;
     }
 
-    /// Copies words out.
+    /// Copies words to `target`.
     ///
     /// # Errors
-    /// When they are not all there.
+    /// When they are out of bounds.
     pub fn copy_out(self, from: usize, target: &mut [u64]) -> Result<(), Corrupt> {
         let source = self.part(from, target.len())?;
         for (target, source) in target.iter_mut().zip(source.0) {
@@ -105,10 +111,10 @@ impl<'a> Words<'a> {
         Ok(())
     }
 
-    /// Copies bytes in, the last word filled up with zeros.
+    /// Copies bytes into the range, padding the last word with zeros.
     ///
     /// # Errors
-    /// When there is no room for them.
+    /// When they do not fit.
     pub fn copy_in(self, at: usize, bytes: &[u8]) -> Result<(), Corrupt> {
         crash::point("copy");
         let target = self.part(at, bytes.len().div_ceil(8))?;

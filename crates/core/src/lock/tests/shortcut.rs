@@ -1,4 +1,4 @@
-//! Locks taken without a slot, beside requests that have one.
+//! Locks acquired through the shortcut, together with requests in slots.
 
 use super::*;
 
