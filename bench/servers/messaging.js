@@ -26,6 +26,8 @@ const WARM_UP = 1;
 const WARM_UP_OF_CLOCKED = 0.25;
 /** Number of messages before scenarios with few large ones: a thread's lanes are set up only after many. */
 const FIRST_MESSAGES = 100;
+/** Threads that say nothing, after their first messages. */
+const IDLE_WORKERS = 4;
 const scenario = SCENARIOS[name];
 
 /** @param {Worker} worker */
@@ -110,19 +112,25 @@ async function idle(_worker, count) {
 
 const run = name === 'paced' ? paced : name === 'idle' ? idle : exchange;
 
+function startWorker() {
+  return new Worker(__filename, { argv: process.argv.slice(2) });
+}
+
 async function main() {
   if (scenario?.latency !== undefined) manycore?.configureLinks({ latency: scenario.latency });
-  const worker = new Worker(__filename, { argv: process.argv.slice(2) });
-  await nextMessage(worker);
+  const workers = Array.from({ length: name === 'idle' ? IDLE_WORKERS : 1 }, startWorker);
+  await Promise.all(workers.map(nextMessage));
+  const [worker] = workers;
   if (name === 'paced') await oneByOne(worker, WARM_UP_MESSAGES);
   if (scenario?.chunk === 1) await greet(worker, FIRST_MESSAGES);
+  if (name === 'idle') for (const each of workers) await oneByOne(each, FIRST_MESSAGES);
   await run(worker, Math.ceil(Number(total) * (run === exchange ? WARM_UP : WARM_UP_OF_CLOCKED)));
   const cpu = process.cpuUsage();
   const startNs = process.hrtime.bigint();
   const messages = await run(worker, Number(total));
   const elapsedNs = Number(process.hrtime.bigint() - startNs);
   const { user, system } = process.cpuUsage(cpu);
-  await worker.terminate();
+  for (const each of workers) await each.terminate();
   console.log(JSON.stringify({ messages, elapsedNs, cpuUs: user + system }));
 }
 
