@@ -28,6 +28,11 @@ const REWIND_BYTES = 128 * 1024;
  * copies each of them once more.
  */
 const REWIND_RECORDS = 32;
+/**
+ * Bytes between two checks whether the consumer has caught up. Its position is on a cache line that it writes: checking
+ * for each record would be a cache miss for each.
+ */
+const REWIND_STEP_BYTES = 2048;
 
 class LaneSender {
   #end;
@@ -43,6 +48,8 @@ class LaneSender {
   #published = 0;
   /** Offset from which on the sender may return to the start of the ring. */
   #rewindFrom = REWIND_BYTES;
+  /** Position from which on `#mayRewind` looks at the consumer's position again. */
+  #rewindLookAt = 0;
   /** Length of the part skipped last at the end of the ring, and the position behind it; 0 once it has been passed. */
   #skipped = 0;
   #skippedTo = 0;
@@ -303,6 +310,8 @@ class LaneSender {
 
   /** @param {number} offset offset of the ring's first free byte */
   #mayRewind(offset) {
+    if ((this.#rewindLookAt - this.#head - 1) >>> 0 < REWIND_STEP_BYTES) return false;
+    this.#rewindLookAt = (this.#head + REWIND_STEP_BYTES) | 0;
     const words = this.#words;
     // A plain load first, which is cheaper and usually sufficient.
     if (words[TAIL] !== this.#head || this.#capacity - offset < BARE_RECORD_BYTES) return false;
