@@ -1,14 +1,15 @@
-//! What workers report, as bytes: a worker appends entries to its own outbox, the caller copies whole batches.
+//! Reports of workers, serialised: a worker appends entries to its own outbox, and the caller copies them in
+//! batches.
 
 use std::collections::VecDeque;
 
 use super::stock::Payload;
 use crate::sync::{Mutex, MutexGuard};
 
-/// Memory that an outbox keeps between batches.
+/// Memory in bytes that an outbox keeps between batches.
 const KEPT_BYTES: usize = 1 << 20;
 
-/// Bytes before an entry's record.
+/// Size of an entry's header in bytes.
 pub const ENTRY_BYTES: usize = 32;
 
 /// What an entry reports.
@@ -17,34 +18,34 @@ pub const ENTRY_BYTES: usize = 32;
 pub enum Kind {
     /// The task returned; the record is its result.
     Result = 1,
-    /// It threw; the record is the error.
+    /// The task threw; the record is the error.
     Error = 2,
-    /// It returned; the result lies on the worker's own port.
+    /// The task returned; the result is on the worker's own port.
     ParcelResult = 3,
-    /// It threw; the error lies on the worker's own port.
+    /// The task threw; the error is on the worker's own port.
     ParcelError = 4,
-    /// It tells something and goes on; the record is what.
+    /// The task reports an event and goes on; the record is the event.
     Event = 5,
-    /// As `Event`, by the worker's own port.
+    /// Like `Event`, with the event on the worker's own port.
     ParcelEvent = 6,
-    /// The worker asks for the argument of a `Ticket`.
+    /// The worker requests the argument of a `Ticket`.
     Claim = 7,
-    /// A cancelled task was found, and its number may be used again.
+    /// A cancelled task was removed; its number may be reused.
     Dropped = 8,
     /// The worker has started and takes tasks.
     Ready = 9,
     /// The worker takes no more tasks and has none in hand.
     Retired = 10,
-    /// The worker's thread or process ends.
+    /// The worker's thread or process has ended or is ending.
     Ended = 11,
-    /// The worker's process is about to end; the record is the error that nobody handled.
+    /// The worker's process is about to end; the record is the unhandled error.
     Fault = 12,
-    /// The worker's process wrote what cannot be.
+    /// The worker's process has written invalid data.
     Corrupt = 13,
 }
 
 impl Kind {
-    /// The kind of a number from JavaScript.
+    /// The kind with this number in JavaScript.
     pub fn from_number(number: u32) -> Option<Self> {
         [
             Self::Result,
@@ -65,7 +66,7 @@ impl Kind {
         .find(|kind| *kind as u32 == number)
     }
 
-    /// Whether the task is over with it.
+    /// Whether it completes the task.
     pub fn is_final(self) -> bool {
         matches!(
             self,
@@ -74,17 +75,17 @@ impl Kind {
     }
 }
 
-/// In an entry's second word: the kind below this bit, above it how many payloads belong to the record.
+/// The second word of an entry has the kind in the bits below this one, and the number of payloads above.
 pub const PAYLOADS_SHIFT: u32 = 8;
 
-/// The words before a record: length of both, kind and payloads, slot, worker, then two times in microseconds.
+/// The header before a record: total length, kind and number of payloads, slot, worker, then two times in us.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Entry {
     /// What it reports.
     pub kind: Kind,
-    /// Of which task.
+    /// The task's number.
     pub slot: u32,
-    /// By which worker.
+    /// The worker's number.
     pub worker: u32,
     /// How long the task waited, in microseconds.
     pub wait_us: f64,
@@ -93,7 +94,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Its bytes, with the length of header and record, and the number of payloads.
+    /// The serialised header; `len` is the length of header and record, `payloads` the number of payloads.
     pub(crate) fn header(&self, len: u32, payloads: u32) -> [u8; ENTRY_BYTES] {
         let mut header = [0; ENTRY_BYTES];
         let kind = self.kind as u32 | payloads << PAYLOADS_SHIFT;
@@ -106,16 +107,16 @@ impl Entry {
     }
 }
 
-/// A worker's reports that the caller has not taken yet.
+/// A worker's reports not yet taken by the caller.
 #[derive(Debug, Default)]
 pub struct Outbox(Mutex<Batch>);
 
 #[derive(Debug, Default)]
 struct Batch {
     bytes: Vec<u8>,
-    /// What the caller has taken.
+    /// Bytes already taken by the caller.
     taken: usize,
-    /// Of the entries that have not been taken, in their order.
+    /// The payloads of the entries not yet taken, in order.
     payloads: VecDeque<Payload>,
 }
 
@@ -133,8 +134,9 @@ impl Outbox {
         batch.payloads.extend(payloads);
     }
 
-    /// Caller: copies as many whole entries as there is room for, hands each to `see`, and appends what belongs to
-    /// them to `payloads`. Returns the bytes copied, or the size of the first entry when that alone does not fit.
+    /// Caller: copies as many whole entries as fit into `target`, passes each to `see`, and appends their
+    /// payloads to `payloads`. Returns the number of bytes copied, or as an error the size of the first entry
+    /// if it does not fit.
     pub fn take(
         &self,
         target: &mut [u8],
@@ -170,7 +172,7 @@ impl Outbox {
     }
 
     fn lock(&self) -> MutexGuard<'_, Batch> {
-        // Only an allocation can fail while it is held, and then the process ends.
+        // Only an allocation can fail while the lock is held, which aborts the process.
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
@@ -185,7 +187,7 @@ fn word(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(word)
 }
 
-/// The times of an entry: waited and ran, in microseconds.
+/// The times of an entry in microseconds: waited and ran.
 pub fn times(entry: &[u8]) -> (f64, f64) {
     let time = |at: usize| {
         let mut bytes = [0; 8];

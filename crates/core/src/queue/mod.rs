@@ -1,5 +1,5 @@
-//! The queue of a pool whose workers are threads: tasks go in on the caller's thread, come out on the thread of
-//! whichever worker is free, and completions come back in batches.
+//! The task queue of a pool of threads. Tasks are pushed on the caller's thread and pulled on the thread of
+//! any free worker; completions are returned in batches.
 //!
 //! ```text
 //! caller ── push ──▶ returned · urgent · injector · relaxed ──▶ pull ── worker 0 (a deque that others steal from)
@@ -8,12 +8,12 @@
 //!    └── take ◀── the workers' outboxes, one bell for all ◀── complete
 //! ```
 //!
-//! Who may call: [`Queue`]'s methods belong to the caller's thread unless they say otherwise, [`Worker`]'s to the
-//! worker's. Nobody waits for a lock longer than it takes to copy a record.
+//! [`Queue`]'s methods are called on the caller's thread unless stated otherwise, [`Worker`]'s on the
+//! worker's. No lock is held for longer than it takes to copy a record.
 //!
-//! A task is in exactly one place: in the queue, in the hands of a worker (its [`Station`] knows which), or
-//! completed. A worker that ends leaves what it had not begun to the others; what it had begun is told to the
-//! caller by [`Queue::abandon`], who gives it up or sends it again.
+//! A task is in exactly one place: in the queue, in hand at a worker (recorded in its [`Station`]), or
+//! completed. When a worker ends, the tasks it has not begun go to other workers; those it had begun are
+//! returned by [`Queue::abandon`] to the caller, which gives them up or retries them.
 
 mod completions;
 mod order;

@@ -1,4 +1,4 @@
-//! Tasks of other than the ordinary priority: higher first, in order of arrival among equals.
+//! Tasks with other than the default priority: highest first, FIFO among equals.
 
 use std::cmp::Ordering as Order;
 use std::collections::BinaryHeap;
@@ -7,10 +7,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::task::{Priority, Task};
 use crate::sync::{AtomicU32, Ordering};
 
-/// A heap of tasks; any thread may push and pop.
+/// A priority queue of tasks; any thread may push and pop.
 #[derive(Debug, Default)]
 pub struct Ranked {
-    /// Whether looking under the lock is worth it.
+    /// Number of tasks, to skip the lock when there are none.
     count: AtomicU32,
     heap: Mutex<Heap>,
 }
@@ -35,7 +35,7 @@ impl Ranked {
         self.push_after(task, priority, 0);
     }
 
-    /// Adds a task, with a number that [`Ranked::first_after`] tells of it.
+    /// Adds a task with a number that [`Ranked::first_after`] returns.
     pub fn push_after(&self, task: Task, priority: Priority, after: u64) {
         let mut heap = self.lock();
         heap.arrivals += 1;
@@ -50,7 +50,7 @@ impl Ranked {
         self.count.fetch_add(1, Ordering::Release);
     }
 
-    /// Takes the first.
+    /// Removes the first task.
     pub fn pop(&self) -> Option<Task> {
         if self.count.load(Ordering::Acquire) == 0 {
             return None;
@@ -60,13 +60,13 @@ impl Ranked {
         Some(entry.task)
     }
 
-    /// The number that the first was added with.
+    /// The number that the first task was added with.
     pub fn first_after(&self) -> Option<u64> {
         self.lock().tasks.peek().map(|entry| entry.after)
     }
 
     fn lock(&self) -> MutexGuard<'_, Heap> {
-        // Nothing panics while it is held.
+        // Nothing panics while the lock is held.
         self.heap.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

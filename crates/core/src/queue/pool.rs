@@ -19,86 +19,86 @@ use crate::sync::{fence, AtomicU32, AtomicU64, Ordering};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::eventfd::EventFd;
 
-/// See [`super`].
+/// The task queue of a pool of threads; see [`super`].
 pub struct Queue {
     limits: Limits,
-    /// Tasks that a worker takes at once, at most.
+    /// Maximum number of tasks that a worker takes at once.
     pub(super) batch: AtomicU32,
     pub(super) slots: Slots,
     pub(super) sleepers: Sleepers,
-    /// Tasks that any worker may take, wherever they are: in the four lots below or in a worker's deque.
+    /// Number of tasks that any worker may take: those in the four queues below and in the workers' deques.
     pub(super) waiting: AtomicU32,
     pub(super) returned: Lot,
     pub(super) urgent: Ranked,
     pub(super) injector: crossbeam::deque::Injector<Task>,
     pub(super) relaxed: Ranked,
-    /// Tasks that must be alone, where workers may have several; their number.
+    /// Tasks that must run alone on a worker, where workers may run several at once; and their number.
     pub(super) alone: Ranked,
     pub(super) waiting_alone: AtomicU32,
-    /// How many others have been pushed and taken so far, where there may be such: all start in the order in which they
-    /// came.
+    /// Number of other tasks pushed and taken so far, counted only where tasks may have to run alone: both
+    /// kinds start in the order of arrival.
     shared_pushed: AtomicU64,
     shared_taken: AtomicU64,
     stations: RwLock<Vec<Option<Arc<Station>>>>,
-    /// What workers must know to read records, in the order in which it was defined.
+    /// What workers must know to decode records, in order of definition.
     definitions: Mutex<Vec<Arc<[u8]>>>,
     caller: Caller,
-    /// Tasks whose worker ended, kept for another try.
+    /// Tasks kept for a retry after their worker ended.
     lost: Mutex<HashMap<u32, Task>>,
     times: Mutex<Times>,
-    /// Memory for what is too large for records, both ways.
+    /// Memory for payloads that are too large for records, in both directions.
     stock: Stock,
 }
 
-/// How long tasks took, in microseconds.
+/// Durations of tasks in microseconds.
 #[derive(Default)]
 struct Times {
     wait: Histogram,
     run: Histogram,
-    /// How long the last ones ran, on average.
+    /// Moving average of recent run times.
     recent_run_us: f64,
 }
 
-/// How the caller is told that there is something to take.
+/// How the caller is notified of reports.
 struct Caller {
     bell: EventFd,
     asleep: AtomicU32,
-    /// Stations with reports.
+    /// Number of stations with reports.
     reports: AtomicU32,
     signalled_at: AtomicU64,
 }
 
-/// What became of an attempt to cancel.
+/// The result of a cancellation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Cancelled {
-    /// It will not run.
+    /// The task will not run.
     Queued,
-    /// A worker has it in hand.
+    /// This worker has the task in hand.
     Running(u32),
-    /// Its completion is on the way, or there is no such task.
+    /// The task's completion is on its way, or there is no such task.
     Over,
 }
 
-/// How busy a worker is.
+/// The load of a worker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Load {
     /// Its number.
     pub worker: u32,
-    /// Tasks it has begun.
+    /// Number of tasks it has begun.
     pub in_hand: u32,
-    /// Tasks that wait for it in particular.
+    /// Number of tasks queued for it in particular.
     pub pinned: u32,
-    /// Tasks it has completed.
+    /// Number of tasks it has completed.
     pub completed: u64,
-    /// Microseconds that those ran.
+    /// Total run time of those in microseconds.
     pub busy_us: u64,
 }
 
 impl Queue {
-    /// A queue without workers.
+    /// Creates a queue without workers.
     ///
     /// # Errors
-    /// EMFILE and ENFILE without descriptors left.
+    /// EMFILE or ENFILE without free descriptors.
     pub fn new(limits: Limits) -> io::Result<Self> {
         Ok(Self {
             limits,
@@ -128,7 +128,7 @@ impl Queue {
         })
     }
 
-    /// Queues a task. False when the caller's number for it is out of range, or its worker is gone.
+    /// Queues a task. Returns false when its number is out of range or its target worker is gone.
     pub fn push(&self, mut task: Task, target: Target, priority: Priority) -> bool {
         if !self.slots.transition_to_queued(task.slot) {
             return false;
@@ -168,20 +168,20 @@ impl Queue {
         self.wake_one(true);
     }
 
-    /// Whether those that came before the first of the tasks that must be alone have been taken.
+    /// Whether all tasks that arrived before the first alone-task have been taken.
     pub(super) fn is_alone_next(&self) -> bool {
         let after = self.alone.first_after().unwrap_or(0);
         after <= self.shared_taken.load(Ordering::SeqCst)
     }
 
-    /// A worker took a task that need not be alone.
+    /// Counts a task that need not run alone as taken.
     pub(super) fn count_taken(&self) {
         if self.limits.concurrency > 1 {
             self.shared_taken.fetch_add(1, Ordering::SeqCst);
         }
     }
 
-    /// Tells a worker something about a task that it has in hand. False when the worker is gone.
+    /// Sends a worker a notice about a task it has in hand. Returns false when the worker is gone.
     pub fn notify(&self, worker: u32, notice: Task) -> bool {
         self.push_to(worker, notice, |station| &station.notices)
     }
@@ -197,7 +197,7 @@ impl Queue {
         true
     }
 
-    /// Any thread: sees to it that somebody finds the task that was made visible just now.
+    /// Any thread: ensures that a worker will find the task that was just made visible.
     pub(super) fn wake_one(&self, alone: bool) {
         if let Some(station) = self
             .sleepers
@@ -208,8 +208,8 @@ impl Queue {
         }
     }
 
-    /// Any thread, after a worker has become unable to take tasks, or took one: others may have to be woken for
-    /// what waits.
+    /// Any thread, after a worker took a task or stopped taking tasks: wakes others for the tasks still
+    /// waiting.
     pub(super) fn pass_on(&self) {
         if self.waiting.load(Ordering::SeqCst) > 0 {
             self.wake_one(false);
@@ -226,7 +226,7 @@ impl Queue {
         }
     }
 
-    /// Takes a task out that no worker has in hand. Its number is free once [`Kind::Dropped`] reports it.
+    /// Cancels a task that no worker has in hand. Its number is free once [`Kind::Dropped`] reports it.
     pub fn cancel(&self, slot: u32) -> Cancelled {
         if self.slots.cancel(slot) {
             return Cancelled::Queued;
@@ -237,22 +237,22 @@ impl Queue {
         }
     }
 
-    /// Whether a task waits that no worker has in hand.
+    /// Whether a task is queued and not in hand at a worker.
     pub fn is_queued(&self, slot: u32) -> bool {
         self.slots.place(slot) == Place::Queued
     }
 
-    /// Asks the worker that has a task in hand to abort it. The worker, or `None` when none has it.
+    /// Asks the worker that has a task in hand to abort it. Returns the worker, or `None` when none has it.
     pub fn abort(&self, slot: u32) -> Option<u32> {
         let worker = self.slots.abort(slot)?;
         let notice = Task::new(TaskKind::Abort, slot, &[]);
         self.notify(worker, notice).then_some(worker)
     }
 
-    /// Makes room for a worker, and returns its number.
+    /// Allocates a station for a new worker and returns its number.
     ///
     /// # Errors
-    /// EMFILE and ENFILE without descriptors left.
+    /// EMFILE or ENFILE without free descriptors.
     pub fn add_worker(&self) -> io::Result<u32> {
         let bell = EventFd::new()?;
         let mut stations = self.write_stations();
@@ -268,7 +268,8 @@ impl Queue {
         Ok(number as u32)
     }
 
-    /// Lets a worker take no more tasks. False when it has some in hand or waiting for it alone, unless `force`.
+    /// Stops a worker from taking further tasks. Returns false, without effect, when it has tasks in hand or
+    /// pinned, unless `force` is set.
     pub fn retire(&self, worker: u32, force: bool) -> bool {
         let Some(station) = self.station(worker) else {
             return true;
@@ -286,8 +287,8 @@ impl Queue {
         is_retired
     }
 
-    /// A worker has ended, with its last report taken: what it had not begun goes to others, and the numbers of
-    /// what it had begun are returned.
+    /// Removes a worker that has ended, after its last report was taken. Tasks it had not begun go to others;
+    /// the numbers of those it had begun are returned.
     pub fn abandon(&self, worker: u32) -> Vec<u32> {
         let station = {
             let mut stations = self.write_stations();
@@ -302,7 +303,7 @@ impl Queue {
         }
         if let Some(stealer) = station.stealer.get() {
             while let Some(task) = settle(|| stealer.steal()) {
-                // Counted as waiting already.
+                // Already counted in `waiting`.
                 self.returned.push(task);
                 self.wake_one(false);
             }
@@ -325,13 +326,13 @@ impl Queue {
             .collect()
     }
 
-    /// Gives a task to the others that waited for a worker which has ended.
+    /// Makes a task that was pinned to an ended worker available to others.
     fn unpin(&self, station: &Station, task: Task) {
         if task.kind != TaskKind::Parcel {
             return self.give_back(task);
         }
-        // Its argument went with the worker's port: as lost as if it had been begun, unless it was cancelled,
-        // and then there is nobody left to report that its number is free.
+        // Its argument is lost with the worker's port, so the task counts as begun, unless it was cancelled;
+        // then nobody is left to report that its number is free.
         let taken = self.slots.transition_to_taken(task.slot, station.number);
         station.hands().tasks.push(InHand {
             slot: task.slot,
@@ -342,7 +343,7 @@ impl Queue {
         debug_assert!(taken || self.slots.place(task.slot) == Place::Nowhere);
     }
 
-    /// Any worker may take the task, before those that were never given to one.
+    /// Requeues a task for any worker, ahead of tasks that were never assigned.
     fn give_back(&self, task: Task) {
         if task.alone {
             return self.push_alone(task, Priority::MAX);
@@ -352,7 +353,7 @@ impl Queue {
         self.wake_one(false);
     }
 
-    /// Sends a task once more whose worker ended while it ran. False when it was not kept.
+    /// Requeues a task whose worker ended while it ran. Returns false when it was not kept.
     pub fn retry(&self, slot: u32) -> bool {
         let kept = self.lost().remove(&slot);
         let Some(task) = kept else {
@@ -365,7 +366,7 @@ impl Queue {
         true
     }
 
-    /// Lets go of a task whose worker ended while it ran.
+    /// Discards a task kept for a retry.
     pub fn forget(&self, slot: u32) {
         self.lost().remove(&slot);
     }
@@ -374,19 +375,20 @@ impl Queue {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a worker take up to so many tasks at once, while very many very short ones wait. At first, one.
+    /// Sets how many tasks a worker may take at once while a large number of very short ones is queued.
+    /// Default: 1.
     pub fn set_batch(&self, tasks: u32) {
         self.batch.store(tasks.max(1), Ordering::Relaxed);
     }
 
-    /// Adds something that workers must know to read later records. Returns how many there are now.
+    /// Adds a definition that workers need to decode later records. Returns the number of definitions.
     pub fn define(&self, definition: &[u8]) -> u32 {
         let mut definitions = self.definitions();
         definitions.push(definition.into());
         definitions.len() as u32
     }
 
-    /// Any thread: the definition of this number, from 0.
+    /// Any thread: the definition with this number, counting from 0.
     pub fn definition(&self, number: u32) -> Option<Arc<[u8]>> {
         self.definitions().get(number as usize).cloned()
     }
@@ -395,17 +397,17 @@ impl Queue {
         self.definitions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Any thread: where payloads are kept that are too large for records.
+    /// Any thread: the memory for payloads that are too large for records.
     pub fn stock(&self) -> &Stock {
         &self.stock
     }
 
-    /// Tasks that wait for any worker.
+    /// Number of tasks queued for any worker.
     pub fn waiting(&self) -> u32 {
         self.waiting.load(Ordering::SeqCst) + self.waiting_alone.load(Ordering::SeqCst)
     }
 
-    /// How busy each worker is.
+    /// The load of each worker.
     pub fn loads(&self) -> Vec<Load> {
         let load = |station: &Arc<Station>| Load {
             worker: station.number,
@@ -423,7 +425,7 @@ impl Queue {
         self.station(worker).map(slots).unwrap_or_default()
     }
 
-    /// For how long a task has been running, or `None` when no worker has it in hand.
+    /// How long a task has been running; `None` when no worker has it in hand.
     pub fn running_for(&self, slot: u32) -> Option<Duration> {
         let Place::Taken { worker, .. } = self.slots.place(slot) else {
             return None;
@@ -436,11 +438,11 @@ impl Queue {
         ))
     }
 
-    /// Copies reports into `target`: whole entries, as many as fit, with what belongs to them appended to `payloads`
-    /// in their order. Returns the bytes copied, 0 for none.
+    /// Copies reports into `target`, as many whole entries as fit, and appends their payloads to `payloads`
+    /// in order. Returns the number of bytes copied, 0 for none.
     ///
     /// # Errors
-    /// The size of an entry that does not fit by itself.
+    /// The size of the first entry when it does not fit.
     pub fn take(&self, target: &mut [u8], payloads: &mut Vec<Payload>) -> Result<usize, usize> {
         let mut filled = 0;
         let mut spent = self.times();
@@ -473,14 +475,14 @@ impl Queue {
         Ok(filled)
     }
 
-    /// The histograms of how long tasks waited and ran, in microseconds.
+    /// Gives access to the histograms of wait and run times, in microseconds.
     pub fn with_times<T>(&self, read: impl FnOnce(&mut Histogram, &mut Histogram) -> T) -> T {
         let mut spent = self.times();
         let Times { wait, run, .. } = &mut *spent;
         read(wait, run)
     }
 
-    /// How long each worker has work for, in microseconds, as far as the last tasks can tell.
+    /// Estimated time, in microseconds, for which each worker has work, based on recent run times.
     pub fn backlog_us(&self) -> f64 {
         let workers = self.stations().iter().flatten().count().max(1);
         f64::from(self.waiting()) * self.times().recent_run_us / workers as f64
@@ -490,7 +492,7 @@ impl Queue {
         self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A worker's thread: reports, and rings the caller if it sleeps.
+    /// Worker's thread: appends a report, and wakes the caller if it sleeps.
     pub(super) fn report(&self, station: &Station, entry: Entry, record: &[u8], payloads: Vec<Payload>) {
         station.outbox.push(entry, record, payloads);
         self.announce(station);
@@ -509,14 +511,15 @@ impl Queue {
         }
     }
 
-    /// The bell that the caller's event loop watches.
+    /// The bell watched by the caller's event loop.
     pub fn bell(&self) -> &EventFd {
         &self.caller.bell
     }
 
-    /// Blocks until there is something to take, or so long. False when there is nothing.
+    /// Blocks until there are reports, for at most `timeout`. Returns whether there are any.
     pub fn wait(&self, timeout: Duration) -> bool {
-        // Nobody has to ring while it looks on. Mostly that is known: the last wait is not over for the event loop.
+        // Nobody needs to ring while this thread spins. The flag is usually clear already, left by the
+        // previous wait.
         if self.caller.asleep.load(Ordering::SeqCst) != 0 {
             self.transition_to_awake();
         }
@@ -529,7 +532,7 @@ impl Queue {
         self.is_pending()
     }
 
-    /// Leaves waiting to the event loop again, after [`Queue::wait`].
+    /// Resumes waiting in the event loop after [`Queue::wait`].
     pub fn rest(&self) {
         if !self.transition_to_asleep() {
             self.caller.bell.signal();

@@ -1,4 +1,4 @@
-//! What pools of threads and pools of processes have in common, for the binding.
+//! The common interface of pools of threads and pools of processes, for the binding.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -14,7 +14,7 @@ use crate::histogram::local::Histogram;
 use crate::ring::doorbell::Consumer;
 use crate::sys::eventfd::EventFd;
 
-/// The caller's side: see [`Queue`], whose methods these are.
+/// The caller's side; see [`Queue`] for the methods.
 #[allow(missing_docs)]
 pub trait Scheduler: Consumer {
     fn push(&self, task: Task, target: Target, priority: Priority) -> bool;
@@ -35,19 +35,19 @@ pub trait Scheduler: Consumer {
     fn loads(&self) -> Vec<Load>;
     fn look_at_times(&self, look: &mut dyn FnMut(&mut Histogram, &mut Histogram));
     fn bell(&self) -> &EventFd;
-    /// The bell has rung.
+    /// Called when the bell has rung.
     fn on_bell(&self) {}
     fn wait(&self, timeout: Duration) -> bool;
     fn rest(&self);
-    /// How long each worker has work for, in microseconds, where that can be told.
+    /// Estimated time, in microseconds, for which each worker has work, where it is known.
     fn backlog_us(&self) -> f64 {
         0.0
     }
-    /// Where payloads are kept that are too large for records, if records may be without them.
+    /// The memory for payloads that are too large for records, if records support it.
     fn stock(&self) -> Option<&Stock> {
         None
     }
-    /// How many tasks a worker takes at once while very many wait, where that is for the caller to say.
+    /// Sets how many tasks a worker takes at once while many are queued, where the caller decides that.
     fn set_batch(&self, _tasks: u32) {}
 }
 
@@ -163,13 +163,13 @@ impl Consumer for Arc<Queue> {
     }
 }
 
-/// The worker's side: see [`Worker`], whose methods these are.
+/// The worker's side; see [`Worker`] for the methods.
 #[allow(missing_docs)]
 pub trait Taker: Consumer {
     fn pull(&self) -> Option<Task>;
     fn complete(&self, kind: Kind, slot: u32, record: &[u8], payloads: Vec<Payload>) -> bool;
     fn tell(&self, kind: Kind, slot: u32, record: &[u8], payloads: Vec<Payload>) -> bool;
-    /// As for [`Scheduler`].
+    /// See [`Scheduler::stock`].
     fn stock(&self) -> Option<&Stock> {
         None
     }
@@ -177,9 +177,9 @@ pub trait Taker: Consumer {
     fn is_aborted(&self, slot: u32) -> bool;
     fn definition(&self, number: u32) -> Option<Arc<[u8]>>;
     fn bell_fd(&self) -> i32;
-    /// Quiets the bell.
+    /// Resets the bell.
     fn clear_bell(&self);
-    /// Rings for itself.
+    /// Rings the worker's own bell.
     fn ring_bell(&self);
 }
 

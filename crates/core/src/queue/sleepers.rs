@@ -1,58 +1,59 @@
-//! Which workers sleep, and whether one must be woken for a task.
+//! Tracks which workers sleep, and decides whether to wake one for a task.
 //!
-//! Waking a thread costs the waker several microseconds, so it happens only when nobody would find the task
-//! otherwise: no worker is looking for one, and one sleeps. A worker that stops looking because it found
-//! something passes the search on if there is more, and so does whoever takes a worker away that may have been
+//! Waking a thread costs the waker several microseconds, so it is done only when nobody would find the task
+//! otherwise: no worker is searching, and one sleeps. A worker that stops searching because it found a task
+//! passes the search on if there are more, and so does any thread that retires a worker which may have been
 //! woken for a task.
 //!
 //! ```text
-//! any thread:  make the task visible · fence (F) · searching? nobody asleep? · else take one off the list, ring
-//! a worker:    begin_search · looks · end_search ── found ──▶ takes a task · more waiting? then as "any thread"
-//!                                               └─ nothing ─▶ onto the list, count + 1 · fence (W) · looks again
+//! any thread:  make the task visible · fence (F) · someone searching, or nobody asleep? done · else pop a sleeper, ring it
+//! worker:      begin_search · search · end_search ── found ──▶ take the task · more waiting? as "any thread"
+//!                                                 └─ nothing ─▶ push to sleepers, count + 1 · fence (W) · search again
 //! ```
 //!
 //! No wake-up is lost:
-//! - *A worker goes to sleep meanwhile.* F and W are `SeqCst` fences, so one comes first. If F does, the worker's
-//!   second look sees the task. If W does, the other thread sees a sleeper, and this worker no longer searching.
-//! - *A worker was searching, and found another task.* Tasks that are taken are subtracted from the number of those
-//!   that wait after `end_search`. If the new task was added before that, the worker finds a number above zero
-//!   and passes the search on. If it was added after that, adding synchronises with subtracting (both are
-//!   read-modify-writes of one word), so `searching` is seen without this worker.
-//! - *The worker that was woken ends, or takes no more tasks.* Who makes it so passes the search on afterwards
-//!   (`Queue::pass_on`).
+//! - *A worker goes to sleep concurrently.* F and W are `SeqCst` fences, so one of them comes first. If F
+//!   does, the worker's second search sees the task. If W does, the other thread sees a sleeper, and sees
+//!   that this worker is no longer searching.
+//! - *A worker was searching and found another task.* It decrements the number of waiting tasks after
+//!   `end_search`. If the new task was counted before that, the worker finds the number above zero and passes
+//!   the search on. If it was counted after that, the increment synchronises with the decrement (both are
+//!   read-modify-writes of one word), so the other thread sees `searching` without this worker.
+//! - *The woken worker ends or stops taking tasks.* The thread that causes this passes the search on
+//!   afterwards (`Queue::pass_on`).
 //!
-//! `crates/core/tests/loom_queue.rs` has all three played through in every order.
+//! `crates/core/tests/loom_queue.rs` checks all three under every interleaving.
 
 use crate::sync::{fence, AtomicU32, Mutex, MutexGuard, Ordering};
 
-/// See the module's documentation.
+/// The set of sleeping workers; see the module documentation.
 #[derive(Debug, Default)]
 pub struct Sleepers {
     searching: AtomicU32,
     count: AtomicU32,
-    /// The latest last: its memory is the most likely to be at hand.
+    /// A stack: the memory of the worker that fell asleep last is the most likely to be in cache.
     asleep: Mutex<Vec<Sleeper>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Sleeper {
     worker: u32,
-    /// Nothing in hand: tasks that must be alone may come.
+    /// It has no task in hand, so it may take one that must run alone.
     idle: bool,
 }
 
 impl Sleepers {
-    /// Worker: looks for tasks by itself from now on.
+    /// Worker: starts searching for tasks.
     pub fn begin_search(&self) {
         self.searching.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Worker: stops looking.
+    /// Worker: stops searching.
     pub fn end_search(&self) {
         self.searching.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Worker: goes to sleep, unless `has_work` says otherwise once everybody can see that it sleeps.
+    /// Worker: goes to sleep, unless `has_work` returns true once the worker is visible as a sleeper.
     pub fn transition_to_asleep(&self, worker: u32, idle: bool, has_work: impl FnOnce() -> bool) -> bool {
         {
             let mut asleep = self.lock();
@@ -68,7 +69,7 @@ impl Sleepers {
         true
     }
 
-    /// Worker: awake, for whatever reason.
+    /// Worker: is awake, for whatever reason.
     pub fn transition_to_awake(&self, worker: u32) {
         if self.count.load(Ordering::SeqCst) == 0 {
             return;
@@ -80,9 +81,9 @@ impl Sleepers {
         }
     }
 
-    /// Any thread, after making a task visible: the worker to ring, if one must be. It counts as awake.
+    /// Any thread, after making a task visible: the worker to ring, if any. It counts as awake from here on.
     pub fn to_wake(&self, alone: bool) -> Option<u32> {
-        // SeqCst: pairs with the fence in `transition_to_asleep`. Whichever comes second sees the other's store.
+        // SeqCst: pairs with the fence in `transition_to_asleep`. The later side sees the other's store.
         fence(Ordering::SeqCst);
         if self.count.load(Ordering::Relaxed) == 0 || self.searching.load(Ordering::Relaxed) != 0 {
             return None;
@@ -94,7 +95,7 @@ impl Sleepers {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Sleeper>> {
-        // Nothing panics while it is held.
+        // Nothing panics while the lock is held.
         self.asleep
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)

@@ -1,4 +1,4 @@
-//! Where each task is, by the caller's number for it. Workers and the caller decide races over a task here, by
+//! The state of each task, indexed by its number. Workers and the caller resolve races over a task with a
 //! compare-and-swap on its word.
 //!
 //! ```text
@@ -6,7 +6,7 @@
 //!                  └──cancel──▶ CANCELLED ──pull finds it──▶ FREE
 //! ```
 //!
-//! A number is used again only once the queue has let go of it, so no word is ever about two tasks.
+//! A number is reused only after the queue has released it, so a word never refers to two tasks (no ABA).
 
 use std::sync::OnceLock;
 
@@ -15,36 +15,36 @@ use crate::sync::{AtomicU32, Ordering};
 const SEGMENT: usize = 1 << 16;
 const SEGMENTS: usize = 1 << 10;
 
-/// Tasks that can be under way at once.
+/// Maximum number of tasks in flight.
 #[cfg(test)]
 const CAPACITY: usize = SEGMENT * SEGMENTS;
 
 const FREE: u32 = 0;
 const QUEUED: u32 = 1;
 const CANCELLED: u32 = 2;
-/// Worker n: this plus 2n; plus one once it is to be aborted.
+/// Taken by worker n: this plus 2n, plus 1 once it is to be aborted.
 const TAKEN: u32 = 4;
 const ABORTED: u32 = 1;
 
-/// Where a task is.
+/// The state of a task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Place {
-    /// No task has this number.
+    /// There is no task with this number.
     Nowhere,
-    /// It waits.
+    /// The task is queued.
     Queued,
-    /// It was cancelled while it waited, and the queue has yet to find out.
+    /// The task was cancelled while queued and has not been removed yet.
     Cancelled,
-    /// A worker has it in hand.
+    /// A worker has the task in hand.
     Taken {
         /// The worker's number.
         worker: u32,
-        /// Whether it is to be aborted.
+        /// Whether the task is to be aborted.
         aborted: bool,
     },
 }
 
-/// The words of all tasks, in segments that are made when first needed.
+/// The words of all tasks, in segments allocated on demand.
 pub struct Slots {
     segments: Box<[OnceLock<Box<[AtomicU32]>>]>,
 }
@@ -65,22 +65,22 @@ impl Slots {
         words.get(slot % SEGMENT)
     }
 
-    /// Caller, before the task becomes visible. False when there is no such number.
+    /// Caller, before the task becomes visible. Returns false when the number is out of range.
     pub fn transition_to_queued(&self, slot: u32) -> bool {
-        // Relaxed: the queue's own synchronisation publishes it along with the task.
+        // Relaxed: published together with the task by the queue's own synchronisation.
         self.word(slot).is_some_and(|word| {
             word.store(QUEUED, Ordering::Relaxed);
             true
         })
     }
 
-    /// The worker that found the task in the queue. False when it was cancelled; the slot is free then.
+    /// Worker that found the task in the queue. Returns false when it was cancelled; the slot is free then.
     pub fn transition_to_taken(&self, slot: u32, worker: u32) -> bool {
         let Some(word) = self.word(slot) else {
             return false;
         };
         let taken = TAKEN + 2 * worker;
-        // AcqRel: pairs with the swap in `cancel`; one of the two wins.
+        // AcqRel: pairs with the exchange in `cancel`; exactly one of the two succeeds.
         let won = word.compare_exchange(QUEUED, taken, Ordering::AcqRel, Ordering::Acquire);
         if won.is_err() {
             word.store(FREE, Ordering::Release);
@@ -88,7 +88,7 @@ impl Slots {
         won.is_ok()
     }
 
-    /// Caller: takes a waiting task out. False when a worker has it already, or nobody.
+    /// Caller: cancels a queued task. Returns false when it is not queued.
     pub fn cancel(&self, slot: u32) -> bool {
         self.word(slot).is_some_and(|word| {
             word.compare_exchange(QUEUED, CANCELLED, Ordering::AcqRel, Ordering::Acquire)
@@ -96,7 +96,7 @@ impl Slots {
         })
     }
 
-    /// Caller: marks a task that a worker has in hand. Its worker, or `None` when no worker has it.
+    /// Caller: marks a task in hand as aborted. Returns its worker, or `None` when no worker has it.
     pub fn abort(&self, slot: u32) -> Option<u32> {
         let word = self.word(slot)?;
         let seen = word.load(Ordering::Acquire);
@@ -108,14 +108,14 @@ impl Slots {
             .map(|_| worker)
     }
 
-    /// The worker, when it is done with the task.
+    /// Worker, when it has finished the task.
     pub fn transition_to_free(&self, slot: u32) {
         if let Some(word) = self.word(slot) {
             word.store(FREE, Ordering::Release);
         }
     }
 
-    /// Any thread.
+    /// The state of a task. Any thread.
     pub fn place(&self, slot: u32) -> Place {
         self.word(slot)
             .map_or(Place::Nowhere, |word| place(word.load(Ordering::Acquire)))

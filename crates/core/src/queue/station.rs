@@ -1,4 +1,4 @@
-//! What the caller and a worker share about that worker.
+//! The state of a worker that is shared between the worker and the caller.
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -9,12 +9,12 @@ use super::task::Task;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::eventfd::EventFd;
 
-/// What a worker may do.
+/// The limits of a worker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// Tasks in hand at once, at least 1.
+    /// Maximum number of tasks in hand at once, at least 1.
     pub concurrency: u32,
-    /// Tasks in all, after which it retires; 0 for no limit.
+    /// Total number of tasks after which it retires; 0 for no limit.
     pub tasks: u32,
 }
 
@@ -23,11 +23,11 @@ pub struct Limits {
 pub struct InHand {
     /// The caller's number for it.
     pub slot: u32,
-    /// When it was pushed, [`crate::sys::clock::monotonic_ns`].
+    /// When it was pushed, as returned by [`crate::sys::clock::monotonic_ns`].
     pub created_ns: u64,
     /// When it was begun.
     pub started_ns: u64,
-    /// For another try.
+    /// A copy for a retry.
     pub kept: Option<Task>,
 }
 
@@ -36,47 +36,47 @@ pub struct InHand {
 pub struct Hands {
     /// Tasks begun.
     pub tasks: Vec<InHand>,
-    /// Whether the only one wants no company.
+    /// Whether its only task must run alone.
     pub alone: bool,
-    /// Takes no more tasks.
+    /// Whether it takes no more tasks.
     pub retired: bool,
-    /// Tasks taken so far.
+    /// Number of tasks taken so far.
     pub taken: u32,
 }
 
-/// See the module's documentation.
+/// The shared state of one worker.
 pub struct Station {
-    /// Its number, which another gets only once this worker is gone.
+    /// Its number, reused only after the worker is gone.
     pub number: u32,
-    /// What the worker may do.
+    /// The worker's limits.
     pub limits: Limits,
-    /// Rings the worker's event loop.
+    /// The bell of the worker's event loop.
     pub bell: EventFd,
-    /// When it was rung last.
+    /// Time of the last ring.
     pub signalled_at: AtomicU64,
     /// 1 while the worker waits for the bell.
     pub asleep: AtomicU32,
-    /// Messages about tasks in hand; taken before tasks and without regard to limits.
+    /// Notices about tasks in hand; pulled before tasks and regardless of limits.
     pub notices: Lot,
-    /// Tasks for this worker alone.
+    /// Tasks for this worker only.
     pub pinned: Lot,
-    /// Where others steal from, once the worker has started.
+    /// The handle by which others steal its tasks, once it has started.
     pub stealer: OnceLock<Stealer<Task>>,
-    /// What it reports, and whether the caller has been told that there is something.
+    /// Its reports.
     pub outbox: Outbox,
-    /// See `outbox`.
+    /// 1 while the caller has been told of reports in `outbox`.
     pub reported: AtomicU32,
-    /// Tasks in hand.
+    /// Number of tasks in hand.
     pub in_hand: AtomicU32,
-    /// Tasks completed.
+    /// Number of tasks completed.
     pub completed: AtomicU64,
-    /// Microseconds that completed tasks ran.
+    /// Total run time of completed tasks in microseconds.
     pub busy_us: AtomicU64,
     hands: Mutex<Hands>,
 }
 
 impl Station {
-    /// A worker that has yet to start.
+    /// The station of a worker that has not started yet.
     pub fn new(number: u32, limits: Limits, bell: EventFd) -> Self {
         Self {
             number,
@@ -96,9 +96,9 @@ impl Station {
         }
     }
 
-    /// What it has in hand.
+    /// What the worker has in hand.
     pub fn hands(&self) -> MutexGuard<'_, Hands> {
-        // Only an allocation can fail while it is held, and then the process ends.
+        // Only an allocation can fail while the lock is held, which aborts the process.
         self.hands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -110,7 +110,7 @@ impl Hands {
     }
 }
 
-/// A queue whose emptiness can be told without touching it.
+/// A queue with a counter, so that checking for emptiness does not touch the queue itself.
 #[derive(Default)]
 pub struct Lot {
     tasks: Injector<Task>,
@@ -118,14 +118,14 @@ pub struct Lot {
 }
 
 impl Lot {
-    /// Any thread.
+    /// Appends a task. Any thread.
     pub fn push(&self, task: Task) {
-        // Counted first: what is there is never missed, at the price of looking once too often.
+        // Counted first, so that a task is never missed; at worst `pop` finds the queue still empty.
         self.count.fetch_add(1, Ordering::SeqCst);
         self.tasks.push(task);
     }
 
-    /// Any thread.
+    /// Removes the first task. Any thread.
     pub fn pop(&self) -> Option<Task> {
         if self.is_empty() {
             return None;
@@ -135,18 +135,18 @@ impl Lot {
         Some(task)
     }
 
-    /// Any thread.
+    /// Whether the queue is empty. Any thread.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Any thread.
+    /// Number of tasks. Any thread.
     pub fn len(&self) -> u32 {
         self.count.load(Ordering::SeqCst)
     }
 }
 
-/// Repeats an attempt that another thread got in the way of.
+/// Repeats a steal attempt until it does not lose a race.
 pub fn settle<T>(mut attempt: impl FnMut() -> Steal<T>) -> Option<T> {
     loop {
         match attempt() {

@@ -1,20 +1,20 @@
-//! Memory for what is too large for the records of tasks and reports.
+//! Memory for payloads that are too large for the records of tasks and reports.
 
 use std::sync::Arc;
 
 use crate::ring::loans::{Filled, Lender, Loans};
 use crate::ring::slab::{Held, Slab};
 
-/// To whom payloads go.
+/// The direction of payloads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Towards {
-    /// With a report.
+    /// With a report, to the caller.
     Caller,
-    /// With a task, whichever worker takes it.
+    /// With a task, to whichever worker takes it.
     Workers,
 }
 
-/// What a queue has of it: memory that its receivers lend, and blocks that serve again and again.
+/// The payload memory of a queue: buffers lent by the receivers, and reusable blocks.
 #[derive(Debug, Default)]
 pub struct Stock {
     slab: Arc<Slab>,
@@ -22,17 +22,17 @@ pub struct Stock {
     to_workers: Arc<Loans>,
 }
 
-/// A payload that belongs to whoever has it.
+/// A payload owned by its holder.
 #[derive(Debug)]
 pub enum Payload {
     /// In a block.
     Held(Held),
-    /// In memory that one of those lent to whom it goes.
+    /// In a buffer lent by one of the possible receivers.
     Lent(Filled),
 }
 
 impl Stock {
-    /// Any thread: copies a payload. `None` when there is too much waiting, or no memory.
+    /// Any thread: copies a payload. `None` when too many bytes are queued or the allocation fails.
     pub fn hold(&self, payload: &[u8], towards: Towards) -> Option<Payload> {
         if let Some(filled) = self.loans(towards).fill(payload) {
             return Some(Payload::Lent(filled));
@@ -40,7 +40,7 @@ impl Stock {
         self.slab.hold(payload).map(Payload::Held)
     }
 
-    /// A receiver's side, which lends memory.
+    /// Creates a lender of buffers for a receiver.
     pub fn lender(&self, receiver: Towards) -> Lender {
         Lender::new(Arc::clone(self.loans(receiver)))
     }
@@ -52,7 +52,7 @@ impl Stock {
         }
     }
 
-    /// Bytes in blocks that wait to be taken.
+    /// Bytes queued in blocks.
     #[cfg(test)]
     pub(super) fn waiting_bytes(&self) -> usize {
         self.slab.bytes()
@@ -60,7 +60,7 @@ impl Stock {
 }
 
 impl Payload {
-    /// Its bytes.
+    /// Length in bytes.
     pub fn len(&self) -> usize {
         match self {
             Self::Held(held) => held.bytes().len(),
@@ -68,12 +68,12 @@ impl Payload {
         }
     }
 
-    /// Whether there are none.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Copies it. False when it has another length, or who lent its memory has that already.
+    /// Copies the payload to `target`. Returns false when the lengths differ or its lender has redeemed it.
     pub fn copy_to(&self, target: &mut [u8]) -> bool {
         match self {
             Self::Held(held) => {
@@ -87,7 +87,7 @@ impl Payload {
         }
     }
 
-    /// In whose memory it is, if that is lent.
+    /// The payload in its lent buffer, if it is in one.
     pub fn lent(&self) -> Option<&Filled> {
         match self {
             Self::Held(_) => None,

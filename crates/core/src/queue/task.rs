@@ -1,10 +1,10 @@
-//! One task as the queue carries it.
+//! A task in the queue.
 
 use std::sync::Arc;
 
 use super::stock::Payload;
 
-/// Records up to this many bytes need no allocation of their own.
+/// Records of up to this many bytes are stored inline.
 const INLINE_BYTES: usize = 30;
 
 /// What a worker is to do with a task.
@@ -13,20 +13,20 @@ const INLINE_BYTES: usize = 30;
 pub enum TaskKind {
     /// The record is the argument.
     Call = 1,
-    /// The argument lies on the worker's own port.
+    /// The argument is on the worker's own port.
     Parcel = 2,
-    /// The argument must be asked for.
+    /// The argument must be requested.
     Ticket = 3,
-    /// A notice: the task in the slot is to be aborted.
+    /// Notice: abort the task in the slot.
     Abort = 4,
-    /// A notice: the argument asked for lies on the worker's own port.
+    /// Notice: the requested argument is on the worker's own port.
     Delivery = 5,
-    /// A notice: the worker is to end.
+    /// Notice: the worker is to end.
     Retire = 6,
 }
 
 impl TaskKind {
-    /// The kind of a number from JavaScript.
+    /// The kind with this number in JavaScript.
     pub fn from_number(number: u32) -> Option<Self> {
         [
             Self::Call,
@@ -41,17 +41,17 @@ impl TaskKind {
     }
 }
 
-/// In which order tasks are taken: higher first, 0 being the ordinary.
+/// Priority of a task: higher first, 0 by default.
 pub type Priority = f64;
 
-/// Who may take a task.
+/// Which worker may take a task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Target {
     /// Any worker with room.
     Any,
-    /// A worker that has nothing else in hand, and takes nothing else meanwhile.
+    /// A worker with no other task in hand, which takes no other meanwhile.
     Alone,
-    /// The worker of this number.
+    /// The worker with this number.
     Worker(u32),
 }
 
@@ -62,17 +62,17 @@ pub struct Task {
     pub slot: u32,
     /// The function to call.
     pub handler: u32,
-    /// How many definitions its worker must know first.
+    /// Number of definitions that the worker must know first.
     pub definitions: u32,
     /// What to do with it.
     pub kind: TaskKind,
-    /// Whether its worker takes nothing else meanwhile.
+    /// Whether its worker takes no other task meanwhile.
     pub alone: bool,
-    /// Whether it is kept for another try when its worker ends.
+    /// Whether a copy is kept for a retry in case its worker ends.
     pub keep: bool,
-    /// When it was pushed, [`crate::sys::clock::monotonic_ns`].
+    /// When it was pushed, as returned by [`crate::sys::clock::monotonic_ns`].
     pub created_ns: u64,
-    /// What belongs to the record and is too large for it. The number is never zero.
+    /// Payloads that are too large for the record; never empty.
     pub payloads: Option<Arc<Vec<Payload>>>,
     record: Record,
 }
@@ -84,7 +84,7 @@ enum Record {
 }
 
 impl Task {
-    /// A task with a record that is copied.
+    /// Creates a task with a copy of `record`.
     pub fn new(kind: TaskKind, slot: u32, record: &[u8]) -> Self {
         let mut bytes = [0; INLINE_BYTES];
         let record = match bytes.get_mut(..record.len()) {

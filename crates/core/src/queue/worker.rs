@@ -1,4 +1,4 @@
-//! A worker's side of the queue.
+//! The worker's side of the queue.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -16,22 +16,23 @@ use crate::sync::{fence, Ordering};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::eventfd::EventFd;
 
-/// A worker takes several tasks at once into its deque only while its tasks run shorter than this ...
+/// A worker takes a batch of tasks into its deque only while its tasks run for less than this on average ...
 const BRIEF_US: f64 = 20.0;
-/// ... and so many for each worker wait that order between them hardly matters.
+/// ... and more than this many per worker are queued, so that their order hardly matters.
 const DEEP: u32 = 64;
 
-/// Belongs to the worker's thread. Dropped when the thread ends, which the caller is told.
+/// A worker's handle, owned by its thread. Dropping it when the thread ends reports the end to the caller.
 pub struct Worker {
     queue: Arc<Queue>,
     station: Arc<Station>,
     deque: Deque<Task>,
-    /// How long its tasks run on average, in microseconds.
+    /// Moving average of run times in microseconds.
     average_us: Cell<f64>,
 }
 
 impl Worker {
-    /// Takes the place that [`Queue::add_worker`] made. `None` when there is none, or it is taken.
+    /// Takes the station allocated by [`Queue::add_worker`]. `None` when it does not exist or is already
+    /// taken.
     pub fn attach(queue: Arc<Queue>, number: u32) -> Option<Self> {
         let station = queue.station(number)?;
         let deque = Deque::new_fifo();
@@ -44,7 +45,7 @@ impl Worker {
         })
     }
 
-    /// Its own number.
+    /// The worker's number.
     pub fn number(&self) -> u32 {
         self.station.number
     }
@@ -54,12 +55,12 @@ impl Worker {
         &self.queue
     }
 
-    /// The bell that its event loop watches.
+    /// The bell watched by its event loop.
     pub fn bell(&self) -> &EventFd {
         &self.station.bell
     }
 
-    /// The next notice or task. A task is in its hands then.
+    /// The next notice or task. A task is in hand from here on.
     pub fn pull(&self) -> Option<Task> {
         if let Some(notice) = self.station.notices.pop() {
             return Some(notice);
@@ -105,7 +106,7 @@ impl Worker {
                 return Some(task);
             }
         }
-        // A worker with others in hand finishes those first, so that the lonely ones get their turn.
+        // A worker with tasks in hand finishes them first, so that alone-tasks are not starved.
         if !hands.tasks.is_empty() {
             return None;
         }
@@ -158,7 +159,7 @@ impl Worker {
             .find_map(|stealer| settle(|| stealer.steal()))
     }
 
-    /// Reports the end of a task. False when this worker does not have it in hand.
+    /// Reports the completion of a task. Returns false when this worker does not have it in hand.
     pub fn complete(&self, kind: Kind, slot: u32, record: &[u8], payloads: Vec<Payload>) -> bool {
         let mut hands = self.station.hands();
         let Some(at) = hands.tasks.iter().position(|task| task.slot == slot) else {
@@ -186,12 +187,12 @@ impl Worker {
         true
     }
 
-    /// Reports something that ends no task.
+    /// Sends a report that does not complete a task.
     pub fn tell(&self, kind: Kind, slot: u32, record: &[u8], payloads: Vec<Payload>) {
         self.report(kind, slot, (0.0, 0.0), record, payloads);
     }
 
-    /// Takes no more tasks; [`Kind::Retired`] follows once none is in hand.
+    /// Takes no more tasks; [`Kind::Retired`] is reported once none is in hand.
     pub fn retire(&self) {
         let is_over = {
             let mut hands = self.station.hands();
@@ -222,7 +223,7 @@ impl Worker {
         self.queue.report(&self.station, entry, record, payloads);
     }
 
-    /// Whether a task that this worker has in hand is to be aborted.
+    /// Whether a task in hand is to be aborted.
     pub fn is_aborted(&self, slot: u32) -> bool {
         matches!(self.queue.slots.place(slot), Place::Taken { aborted: true, .. })
     }
@@ -244,7 +245,7 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // What the deque still holds stays with its stealer, for `Queue::abandon`.
+        // Tasks left in the deque remain reachable through its stealer, for `Queue::abandon`.
         self.tell(Kind::Ended, 0, &[], Vec::new());
     }
 }
@@ -259,7 +260,7 @@ impl Consumer for Worker {
         self.station.asleep.swap(1, Ordering::SeqCst);
     }
 
-    /// Among those to be woken for a task, unless there is no room for one.
+    /// Registers as a sleeper that can be woken for a task, unless it has no room for one.
     fn transition_to_asleep(&self) -> bool {
         let station = &self.station;
         self.begin_sleep();
@@ -275,7 +276,7 @@ impl Consumer for Worker {
                 .queue
                 .sleepers
                 .transition_to_asleep(station.number, is_idle, is_pending),
-            // Not one that could be woken for a task: its own completions wake it.
+            // Not registered as a sleeper: its own completions wake it.
             false => !is_pending(),
         };
         if !is_asleep {
@@ -293,7 +294,7 @@ impl Consumer for Worker {
         self.station.signalled_at.load(Ordering::Relaxed)
     }
 
-    /// Tasks in hand wait for the event loop.
+    /// The event loop must not be blocked while tasks are in hand.
     fn may_look_on(&self) -> bool {
         self.station.in_hand.load(Ordering::SeqCst) == 0
     }
@@ -338,7 +339,7 @@ mod tests {
         was_rung
     }
 
-    /// The two workers sleep, the task wakes the second.
+    /// Both workers sleep; the pushed task wakes the second.
     fn woken() -> (Arc<Queue>, [Worker; 2]) {
         let (queue, workers) = queue(1);
         assert!(workers.iter().all(Consumer::transition_to_asleep));
@@ -426,7 +427,7 @@ mod tests {
         let done = |slot| assert!(worker.complete(Kind::Result, slot, &[], Vec::new()));
         assert_eq!([slot(worker.pull()), slot(worker.pull())], [Some(0), Some(1)]);
         done(0);
-        // The other one in hand is waited for, and overtaken by none that came later.
+        // The task in hand is waited for, and no later task overtakes.
         assert_eq!(slot(worker.pull()), None);
         done(1);
         assert_eq!([slot(worker.pull()), slot(worker.pull())], [Some(2), None]);

@@ -1,6 +1,6 @@
-//! How many connections wait to be accepted from a listening TCP socket.
+//! The number of connections waiting to be accepted on a listening TCP socket.
 //!
-//! Who may call: any thread.
+//! May be called from any thread.
 
 use std::ffi::{c_int, c_void};
 use std::io;
@@ -10,8 +10,8 @@ use std::os::fd::{AsFd, AsRawFd};
 const IPPROTO_TCP: c_int = 6;
 const TCP_INFO: c_int = 11;
 
-/// The kernel's `tcp_info` begins with eight bytes, followed by 32-bit words. Of a listening socket, the word
-/// that counts packets otherwise tells the length of its queue of connections.
+/// The kernel's `tcp_info` starts with eight bytes, followed by 32-bit words. For a listening socket, the
+/// word that otherwise counts unacknowledged packets is the length of its accept queue.
 const WORDS: usize = 7;
 const UNACKED: usize = 6;
 
@@ -19,16 +19,17 @@ extern "C" {
     fn getsockopt(socket: c_int, level: c_int, name: c_int, value: *mut c_void, length: *mut u32) -> c_int;
 }
 
-/// Connections that wait in the backlog of a listening TCP socket now.
+/// Number of connections in the backlog of a listening TCP socket.
 ///
 /// # Errors
-/// Those of `getsockopt`, for what is no TCP socket; `Unsupported` when the kernel does not tell.
+/// Those of `getsockopt` when it is not a TCP socket; `Unsupported` when the kernel does not provide the
+/// number.
 pub fn waiting(socket: impl AsFd) -> io::Result<u32> {
     let mut info = [0u32; WORDS];
     let mut length = size_of_val(&info) as u32;
     let fd = socket.as_fd().as_raw_fd();
     let value = info.as_mut_ptr().cast::<c_void>();
-    // SAFETY: the kernel writes at most `length` bytes to `info`, which has as many, and to `length`.
+    // SAFETY: the kernel writes at most `length` bytes to `info`, which is that long, and to `length`.
     let status = unsafe { getsockopt(fd, IPPROTO_TCP, TCP_INFO, value, &mut length) };
     if status != 0 {
         return Err(io::Error::last_os_error());

@@ -1,9 +1,9 @@
-//! A bell for each event loop of the machine, rung by whoever knows the loop's thread.
+//! An event-loop bell, which any process can ring that knows the loop's thread.
 //!
-//! It is a datagram socket in the abstract namespace, named after the thread: no file that a killed process
-//! could leave behind, no descriptor that would have to be passed on first, and the loop polls it as any other.
-//! A datagram says nothing: whoever is rung looks what has changed. So it does not matter who else rings, and
-//! a full queue is as good as another ring. Processes in different network namespaces do not hear each other.
+//! It is a datagram socket in the abstract namespace, named after the thread. So a killed process leaves no
+//! file behind, no descriptor has to be passed around, and the loop polls it like any other socket. Datagrams
+//! carry no information; the receiver checks what has changed. So it does not matter who rings, and a full
+//! queue is equivalent to another ring. Processes in different network namespaces cannot ring each other.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,22 +15,22 @@ use rustix::net::{SocketFlags, SocketType};
 
 use crate::liveness::{pid_namespace, OwnerId};
 
-/// The receiving end. Silent once dropped.
+/// The receiving end. Rings are ignored once it is dropped.
 #[derive(Debug)]
 pub struct Bell(OwnedFd);
 
 impl Bell {
-    /// The bell of a thread.
+    /// Creates the bell of a thread.
     ///
     /// # Errors
-    /// EADDRINUSE when it has one already, EMFILE and ENFILE without descriptors left.
+    /// EADDRINUSE when it already has one, EMFILE or ENFILE without free descriptors.
     pub fn of(owner: OwnerId) -> io::Result<Self> {
         let socket = datagram_socket()?;
         bind(&socket, &address(owner)?)?;
         Ok(Self(socket))
     }
 
-    /// Stops its being readable. True when it was rung.
+    /// Resets the bell. Returns whether it had rung.
     pub fn clear(&self) -> bool {
         let mut was_rung = false;
         let mut nothing = [0u8; 1];
@@ -47,7 +47,7 @@ impl AsFd for Bell {
     }
 }
 
-/// Rings the bell of a thread. Nothing happens when it has none.
+/// Rings the bell of a thread. Has no effect when it has none.
 pub fn ring(owner: OwnerId) {
     static RINGER: OnceLock<Option<OwnedFd>> = OnceLock::new();
     let ringer = RINGER.get_or_init(|| datagram_socket().ok());

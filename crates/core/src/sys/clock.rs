@@ -1,19 +1,19 @@
-//! The monotonic clock, which all processes of a machine share.
+//! Clocks, among them the monotonic one, which all processes on a machine share.
 
 use rustix::time::{clock_gettime, ClockId};
 
-/// Nanoseconds of `CLOCK_MONOTONIC`. Comparable between processes, never goes back.
+/// `CLOCK_MONOTONIC` in nanoseconds. Comparable between processes; never decreases.
 pub fn monotonic_ns() -> u64 {
     nanoseconds(ClockId::Monotonic)
 }
 
-/// Nanoseconds of CPU time that the calling thread has used.
+/// CPU time of the calling thread in nanoseconds.
 pub fn thread_cpu_ns() -> u64 {
     nanoseconds(ClockId::ThreadCPUTime)
 }
 
-/// Nanoseconds of CPU time that the main thread of a process has used, as the kernel last noted. `None` when
-/// the process is gone or the kernel does not tell.
+/// CPU time of a process's main thread in nanoseconds, as last updated by the kernel. `None` when the process
+/// is gone or the kernel does not provide it.
 pub fn main_thread_cpu_ns(pid: u32) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/schedstat")).ok()?;
     text.split_ascii_whitespace().next()?.parse().ok()

@@ -1,4 +1,4 @@
-//! Another owner's listening socket: changing its epoll registration, and accepting from it.
+//! A listening socket owned by libuv: changing its epoll registration, and accepting from it.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
@@ -8,9 +8,9 @@ use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{accept_with, SocketFlags};
 
-/// libuv's registration of a listening socket in its epoll set, to be taken away and put back.
+/// libuv's registration of a listening socket in its epoll set, which can be removed and restored.
 ///
-/// The descriptors are libuv's: it must keep both open while this is used. A failed change (the socket was
+/// libuv owns the descriptors and must keep both open while this is used. A failed change (the socket was
 /// closed or not registered) is harmless and ignored: the kernel removes a closed socket by itself.
 #[derive(Debug)]
 pub struct Registration {
@@ -24,13 +24,13 @@ impl Registration {
         Self { epoll, socket }
     }
 
-    /// The socket's number.
+    /// The socket's descriptor number.
     pub fn fd(&self) -> RawFd {
         self.socket
     }
 
-    /// Registers the socket: exclusively, so that one connection wakes one worker, and under the number that
-    /// libuv looks its watchers up by.
+    /// Registers the socket with `EPOLLEXCLUSIVE`, so that a connection wakes only one worker, and with the
+    /// number by which libuv looks up its watchers.
     pub fn arm(&self) {
         let Some((epoll, socket)) = self.borrow() else {
             return;
@@ -39,7 +39,7 @@ impl Registration {
         let _registered = epoll::add(epoll, socket, data, EventFlags::IN | EventFlags::EXCLUSIVE);
     }
 
-    /// Takes the registration away.
+    /// Removes the registration.
     pub fn disarm(&self) {
         let Some((epoll, socket)) = self.borrow() else {
             return;
@@ -60,7 +60,7 @@ impl Registration {
         matches!(poll(&mut polled, Some(&now)), Ok(1..))
     }
 
-    /// Accepts a connection that waits: not blocking, closed on exec.
+    /// Accepts a connection; the descriptor is non-blocking and close-on-exec.
     ///
     /// # Errors
     /// `EAGAIN` when none waits, `EBADF` without a socket, and those of `accept4`.

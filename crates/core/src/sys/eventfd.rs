@@ -1,4 +1,4 @@
-//! A doorbell of the kernel: a counter that a thread can poll for, shared between threads and processes.
+//! A doorbell provided by the kernel: a pollable counter, shared between threads and processes.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -7,15 +7,15 @@ use std::time::Duration;
 use rustix::event::{EventfdFlags, PollFd, PollFlags};
 use rustix::time::Timespec;
 
-/// A non-blocking eventfd. Closed when dropped.
+/// A non-blocking eventfd. Closed on drop.
 #[derive(Debug)]
 pub struct EventFd(OwnedFd);
 
 impl EventFd {
-    /// A new one, not signalled.
+    /// Creates an eventfd, not signalled.
     ///
     /// # Errors
-    /// EMFILE and ENFILE without descriptors left.
+    /// EMFILE or ENFILE without free descriptors.
     pub fn new() -> io::Result<Self> {
         Ok(Self(rustix::event::eventfd(
             0,
@@ -23,29 +23,31 @@ impl EventFd {
         )?))
     }
 
-    /// Takes over a descriptor received from another process.
+    /// Wraps a descriptor received from another process.
     pub fn from_owned(fd: OwnedFd) -> Self {
         Self(fd)
     }
 
     /// Makes the descriptor readable. Any thread.
     pub fn signal(&self) {
-        // EAGAIN means that the counter is full and so signalled already; EBADF cannot be.
+        // EAGAIN means that the counter is full and the descriptor thus readable already; EBADF is
+        // impossible.
         let _written = rustix::io::write(&self.0, &1u64.to_ne_bytes());
     }
 
-    /// Sleeps until the descriptor is readable or the time is over; returns early when a signal interrupts it.
+    /// Blocks until the descriptor is readable or `limit` has elapsed. Returns early when interrupted by a
+    /// signal.
     pub fn wait(&self, limit: Duration) {
         let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
         let timeout = Timespec {
             tv_sec: limit.as_secs().try_into().unwrap_or(i64::MAX),
             tv_nsec: limit.subsec_nanos().into(),
         };
-        // EINTR is a reason to return like any other; nothing else can go wrong with one valid descriptor.
+        // EINTR is a valid reason to return; no other error is possible with one valid descriptor.
         let _ready = rustix::event::poll(&mut fds, Some(&timeout));
     }
 
-    /// Makes it not readable again. True when it was.
+    /// Resets the counter. Returns whether it was signalled.
     pub fn clear(&self) -> bool {
         let mut count = [0u8; 8];
         matches!(rustix::io::read(&self.0, &mut count), Ok(8))

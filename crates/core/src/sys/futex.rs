@@ -1,7 +1,8 @@
-//! Waiting for a word in shared memory to change, between threads and between processes.
+//! Futexes: waiting for a word in shared memory to change, between threads and between processes.
 //!
-//! The operations are the shared ones: private futexes are looked up by address and would not meet across
-//! processes. A waker that died before waking wakes nobody, so waits on words that others write have a limit.
+//! The operations are the shared ones, because private futexes are keyed by virtual address and would not
+//! match across processes. A waker that dies before the wake call wakes nobody, so waits on words written by
+//! other processes should have a timeout.
 
 use std::io;
 use std::sync::atomic::AtomicU32;
@@ -13,16 +14,16 @@ use rustix::thread::futex::{self, Flags, Timespec};
 /// Why a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Woken {
-    /// By a waker, by a signal, or since the word had another value already: look at it again.
+    /// Woken by a waker or a signal, or the word had changed already: check it again.
     Look,
-    /// The time is over.
+    /// The timeout has elapsed.
     TimedOut,
 }
 
-/// Sleeps while `word` is `expected`, at most for `timeout` (`None`: without a limit). Blocks the thread.
+/// Blocks the thread while `word` is `expected`, for at most `timeout` (`None`: no limit).
 ///
 /// # Errors
-/// EFAULT when the word's memory is gone; nothing else is known to happen.
+/// EFAULT when the memory is unmapped; no other error is expected.
 pub fn wait(word: &AtomicU32, expected: u32, timeout: Option<Duration>) -> io::Result<Woken> {
     let timeout = timeout.map(|timeout| Timespec {
         tv_sec: timeout.as_secs().try_into().unwrap_or(i64::MAX),
@@ -35,13 +36,13 @@ pub fn wait(word: &AtomicU32, expected: u32, timeout: Option<Duration>) -> io::R
     }
 }
 
-/// Wakes up to `count` of those who wait on `word`, and returns how many.
+/// Wakes up to `count` waiters on `word`. Returns how many were woken.
 pub fn wake(word: &AtomicU32, count: u32) -> usize {
-    // Fails for an address that is not mapped only, which a reference rules out.
+    // Fails only for an unmapped address, which a reference rules out.
     futex::wake(word, Flags::empty(), count.min(i32::MAX as u32)).unwrap_or(0)
 }
 
-/// Wakes everybody who waits on `word`.
+/// Wakes all waiters on `word`.
 pub fn wake_all(word: &AtomicU32) -> usize {
     wake(word, i32::MAX as u32)
 }

@@ -1,49 +1,50 @@
-//! The C library's allocator, which JavaScript's ArrayBuffers come from.
+//! Tuning of the C library's allocator, from which JavaScript's ArrayBuffers come.
 //!
-//! Glibc gives free memory at the end of a heap back to the system as soon as it exceeds a threshold. A stream of
-//! buffers of a mebibyte is freed in batches, whenever garbage is collected, so each batch would go back and be
-//! faulted in again page by page, at several times the cost of copying. The threshold follows the largest block
-//! that was ever freed: so does every program that once had a large buffer.
+//! Glibc returns free memory at the top of a heap to the system once it exceeds a threshold. A stream of
+//! buffers of 1 MiB is freed in batches, one per garbage collection, so each batch would be returned and then
+//! faulted in again page by page, at several times the cost of the copy. The threshold adapts to the largest
+//! block ever freed, as it does in any program that has once freed a large buffer.
 
-/// Freed memory up to this size stays with the allocator, as after freeing any block of half the size.
+/// Free memory of up to this size stays with the allocator, as after freeing any block of half the size.
 #[cfg(target_env = "gnu")]
 const KEPT_BYTES: usize = 64 << 20;
 
-/// Makes the allocator keep free memory for the next large buffers. Does it once; elsewhere than on glibc, never.
+/// Makes the allocator retain free memory for the next large buffers. Takes effect once; does nothing without
+/// glibc.
 pub fn keep_free_memory() {
     #[cfg(target_env = "gnu")]
     {
         static ONCE: std::sync::Once = std::sync::Once::new();
         ONCE.call_once(|| {
-            // Glibc learns from blocks up to 32 MiB, the header and the padding to pages included. Memory that is
-            // never touched costs two system calls.
+            // Glibc adapts to blocks of up to 32 MiB, including the header and page padding. The block is
+            // never touched, so this costs two system calls.
             let block: Vec<u8> = Vec::with_capacity(KEPT_BYTES / 2 - (64 << 10));
             drop(std::hint::black_box(block));
         });
     }
 }
 
-/// Gives all free memory back to the system.
+/// Returns all free memory to the system.
 pub fn give_free_memory_back() {
     #[cfg(target_env = "gnu")]
     {
         extern "C" {
             fn malloc_trim(pad: usize) -> std::ffi::c_int;
         }
-        // SAFETY: may be called at any time, from any thread.
+        // SAFETY: may be called at any time from any thread.
         unsafe { malloc_trim(0) };
     }
 }
 
-/// From so many bytes on the C library maps memory for each allocation, and unmaps it when that is freed.
+/// From this size on, the C library maps each allocation separately and unmaps it when it is freed.
 pub const OWN_MAPPING_BYTES: usize = 32 << 20;
 
-/// The size of large pages, or a multiple of it, where they are not used for everything anyway.
+/// Size of a huge page, or a multiple of it.
 const HUGE_PAGE_BYTES: usize = 2 << 20;
 
-/// Asks for large pages under memory that has just been allocated, and not been touched: each page is a fault, and
-/// those of the usual size take several times as long as the copy that goes there. Does nothing for memory that shares a
-/// mapping with others, or where the system has no such pages.
+/// Requests huge pages for freshly allocated, untouched memory: faulting in pages of the usual size takes
+/// several times as long as the copy into them. Does nothing for memory that may share a mapping with other
+/// allocations, or where the system has no huge pages.
 pub fn use_huge_pages(memory: *mut u8, len: usize) {
     if len < OWN_MAPPING_BYTES {
         return;
@@ -54,7 +55,7 @@ pub fn use_huge_pages(memory: *mut u8, len: usize) {
         return;
     };
     let advice = rustix::mm::Advice::LinuxHugepage;
-    // SAFETY: within the caller's memory; the advice changes neither what is in it nor how it may be accessed.
+    // SAFETY: within the caller's memory; the advice changes neither its contents nor its protection.
     let _advised = unsafe { rustix::mm::madvise(memory.with_addr(start).cast(), len, advice) };
 }
 

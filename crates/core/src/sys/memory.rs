@@ -1,9 +1,9 @@
-//! How much memory there is to be had.
+//! How much memory is available.
 
 use std::fs;
 
-/// Bytes that can be allocated before the kernel starts to kill processes, as far as it tells: what the machine
-/// has available, or what is left of the limit of the caller's control group, whichever is less.
+/// Bytes that can be allocated before the kernel starts to kill processes, as far as is known: the memory
+/// available on the machine or left within the limit of the caller's control group, whichever is less.
 pub fn available_bytes() -> u64 {
     of_machine()
         .unwrap_or(u64::MAX)
@@ -17,7 +17,7 @@ fn of_machine() -> Option<u64> {
     Some(kibibytes.saturating_mul(1024))
 }
 
-/// Control groups of version 2. In a container the group's own directory is usually mounted as the root.
+/// Control groups v2. In a container, the group's own directory is usually mounted as the root.
 fn of_group() -> Option<u64> {
     let text = fs::read_to_string("/proc/self/cgroup").ok()?;
     let path = text.lines().find_map(|line| line.strip_prefix("0::"))?;
@@ -26,7 +26,7 @@ fn of_group() -> Option<u64> {
         let text = of_path
             .or_else(|_| fs::read_to_string(format!("/sys/fs/cgroup/{name}")))
             .ok()?;
-        // "max" is no number, and no limit.
+        // "max" does not parse and means no limit.
         text.trim().parse::<u64>().ok()
     };
     Some(read("memory.max")?.saturating_sub(read("memory.current")?))

@@ -1,6 +1,6 @@
-//! The only place that names system calls.
+//! Thin wrappers of system calls.
 //!
-//! Everything here returns `io::Result`, owns its descriptors and leaves policy to its callers.
+//! Everything here returns `io::Result`, owns its descriptors and leaves policy to the caller.
 
 pub mod backlog;
 pub mod bell;

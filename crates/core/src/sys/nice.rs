@@ -1,7 +1,7 @@
-//! The calling thread's share of the processor.
+//! The scheduling priority of the calling thread.
 
-/// Adds to the nice value of the calling thread, and returns the new one. Values above the range count as the
-/// highest.
+/// Adds to the nice value of the calling thread and returns the new value, which is clamped to the valid
+/// range.
 ///
 /// # Errors
 /// EPERM or EACCES for a negative increment without the privilege.

@@ -1,6 +1,6 @@
-//! Whether another process is still there, asked without waiting and without an event loop.
+//! Whether another process is still there, checked without blocking and without an event loop.
 //!
-//! Who may call: any thread.
+//! May be called from any thread.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -9,41 +9,42 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::process::{pidfd_open, Pid, PidfdFlags};
 use rustix::time::Timespec;
 
-/// A process that was running when this was made. Its number may be used again without being taken for it.
+/// A process that was running when this was created; not confused with a later one that has the same process
+/// id.
 #[derive(Debug)]
 pub struct Process(OwnedFd);
 
 impl Process {
-    /// A process by its number.
+    /// Opens a process by its id.
     ///
     /// # Errors
-    /// `InvalidInput` for what is no such number, ESRCH when there is no such process, EMFILE and ENFILE without
-    /// descriptors left, ENOSYS before Linux 5.3.
+    /// `InvalidInput` for an invalid id, ESRCH when there is no such process, EMFILE or ENFILE without free
+    /// descriptors, ENOSYS before Linux 5.3.
     pub fn open(pid: i32) -> io::Result<Self> {
-        // `from_raw` panics at negative numbers.
+        // `from_raw` panics on negative numbers.
         let pid = (pid > 0).then(|| Pid::from_raw(pid)).flatten();
         let pid = pid.ok_or(io::ErrorKind::InvalidInput)?;
         Ok(Self(pidfd_open(pid, PidfdFlags::empty())?))
     }
 
-    /// Whether it has ended, though perhaps nobody has waited for it yet.
+    /// Whether it has ended, even if it has not been reaped yet.
     pub fn has_ended(&self) -> bool {
         poll_now(&PollFd::new(&self.0, PollFlags::IN)).intersects(PollFlags::IN)
     }
 }
 
-/// Whether the other end of a stream socket is closed by all who had it. What came before may still wait here.
+/// Whether all holders of a stream socket's other end have closed it. Data sent before may still be readable.
 pub fn is_hung_up(socket: BorrowedFd<'_>) -> bool {
     let gone = PollFlags::HUP | PollFlags::RDHUP;
     poll_now(&PollFd::from_borrowed_fd(socket, gone)).intersects(gone)
 }
 
-/// Whether a socket has something to read, or to accept.
+/// Whether a socket has data to read or connections to accept.
 pub fn is_readable(socket: BorrowedFd<'_>) -> bool {
     poll_now(&PollFd::from_borrowed_fd(socket, PollFlags::IN)).intersects(PollFlags::IN)
 }
 
-/// What holds of a descriptor now; nothing when that cannot be found out.
+/// The events of a descriptor; none when poll fails.
 fn poll_now(fd: &PollFd<'_>) -> PollFlags {
     let mut fds = [fd.clone()];
     let no_time = Timespec {

@@ -1,8 +1,8 @@
-//! Descriptors in messages over a Unix `SOCK_SEQPACKET` pair (`SCM_RIGHTS`).
+//! Passing descriptors over a Unix `SOCK_SEQPACKET` pair (`SCM_RIGHTS`).
 //!
-//! A message is a fixed payload plus at most [`MAX_FDS`] descriptors. The kernel delivers both or neither,
-//! with one exception: a receiver without room in its descriptor table loses the descriptors
-//! (`MSG_CTRUNC`), so receivers make sure of room first, see [`has_room_for`].
+//! A message is a fixed-size payload plus at most [`MAX_FDS`] descriptors. The kernel delivers both or
+//! neither, with one exception: a receiver without room in its descriptor table loses descriptors
+//! (`MSG_CTRUNC`), so receivers must check for room first, see [`has_room_for`].
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -15,14 +15,14 @@ use rustix::net::{
     ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
 };
 
-/// Descriptors one message carries at most. The kernel's own bound is 253; small messages keep what a
-/// blocked receiver already holds small.
+/// Maximum number of descriptors per message. The kernel's own limit is 253; a smaller one bounds what is
+/// queued for a blocked receiver.
 pub const MAX_FDS: usize = 32;
 
-/// Bytes of payload in each message.
+/// Size of each message's payload in bytes.
 pub const PAYLOAD_BYTES: usize = 16;
 
-/// A connected pair of non-blocking, close-on-exec packet sockets.
+/// Creates a connected pair of non-blocking, close-on-exec packet sockets.
 ///
 /// # Errors
 /// `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`.
@@ -34,8 +34,8 @@ pub fn packet_pair() -> io::Result<(OwnedFd, OwnedFd)> {
 /// Sends `payload` and `fds`, without blocking and without `SIGPIPE`. The caller keeps its descriptors.
 ///
 /// # Errors
-/// `EAGAIN` when the queue is full, `ETOOMANYREFS` and `ENOBUFS` when the kernel refuses more descriptors
-/// in flight, `EPIPE` when the other end is closed.
+/// `EAGAIN` when the queue is full, `ETOOMANYREFS` or `ENOBUFS` when the kernel refuses more descriptors in
+/// flight, `EPIPE` when the other end is closed.
 pub fn send(socket: impl AsFd, payload: &[u8; PAYLOAD_BYTES], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut space = [MaybeUninit::<u8>::uninit(); cmsg_space!(ScmRights(MAX_FDS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
@@ -49,14 +49,14 @@ pub fn send(socket: impl AsFd, payload: &[u8; PAYLOAD_BYTES], fds: &[BorrowedFd<
     sendmsg(socket, &[IoSlice::new(payload)], &mut control, flags).map(drop)
 }
 
-/// A received message. Descriptors are appended to the caller's list.
+/// The result of a receive. Descriptors are appended to the caller's list.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Received {
-    /// A whole message.
+    /// A complete message.
     Message([u8; PAYLOAD_BYTES]),
-    /// A message whose descriptors did not all fit into this process; the rest is lost.
+    /// A message of which some descriptors did not fit into this process and are lost.
     Truncated([u8; PAYLOAD_BYTES]),
-    /// A message that is not of our form.
+    /// A malformed message.
     Damaged,
     /// Nothing is queued.
     Empty,
@@ -64,7 +64,7 @@ pub enum Received {
     Closed,
 }
 
-/// Takes the next message without blocking; its descriptors are close-on-exec and appended to `fds`.
+/// Takes the next message without blocking. Its descriptors are close-on-exec and appended to `fds`.
 ///
 /// # Errors
 /// Those of `recvmsg` other than `EAGAIN` and `EINTR`.
@@ -98,8 +98,8 @@ pub fn receive(socket: impl AsFd, fds: &mut Vec<OwnedFd>) -> io::Result<Received
     })
 }
 
-/// Whether the process can take `count` more descriptors now. Costs `count` duplications: for processes
-/// known to be near their limit.
+/// Whether the process can open `count` more descriptors now. Costs `count` duplications, so it is meant for
+/// processes known to be near their limit.
 pub fn has_room_for(count: usize, sample: impl AsFd) -> bool {
     let mut reserved = Vec::with_capacity(count);
     for _ in 0..count {

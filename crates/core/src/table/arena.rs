@@ -1,42 +1,43 @@
-//! Memory for entries: blocks that lie one after the other, free blocks in lists by size, free neighbours joined.
+//! The allocator for entries: contiguous blocks, segregated free lists by size, and coalescing of free
+//! neighbours.
 //!
-//! A small block that is given back is not joined with its neighbours at once: it is *spare*, and the next one of its
-//! size is taken from there, without a look at other blocks. When there is no free block that is large enough, all spare
-//! ones are joined. The one that was given back last has a word of its own, which lies where the caller wants it.
+//! A small block that is freed is not coalesced at once. It becomes *spare*, and the next allocation of its
+//! size takes it without touching other blocks. When no free block is large enough, all spare blocks are
+//! coalesced. The most recently freed small block has a word of its own, whose place the caller chooses.
 //!
 //! ```text
-//! word 0 of any block    size of the block before << 32 | size << 1 | 1 if free     (sizes in words)
-//! word 1 of a free one   previous in its list << 32 | next in its list
-//!        of a spare one  next in its list
+//! word 0 of any block     size of the preceding block << 32 | size << 1 | 1 if free     (sizes in words)
+//! word 1 of a free block  previous in its list << 32 | next in its list
+//!        of a spare block next in its list
 //! ```
 //!
-//! Who may call: the holder of the shard's lock. Nothing here needs to survive a crash: the blocks in use are
-//! those that can be reached from the table, and [`Arena::rebuild`] makes everything else anew from them. It
-//! leans on one thing only: the size in a block that is in use never changes.
+//! To be called by the holder of the shard's lock. Nothing here needs to survive a crash: the blocks in use
+//! are those reachable from the table, and [`Arena::rebuild`] recreates everything else from them. It relies
+//! on one invariant: the size of a block in use never changes.
 
 use crate::shm::words::{Corrupt, Words};
 
-/// Sizes are multiples of this many words.
+/// Granularity of block sizes in words.
 const GRAIN: usize = 2;
-/// The least a block has.
+/// Smallest block in words.
 const MIN_BLOCK: usize = 4;
-/// Below this size, each size has its own list.
+/// Below this size in words, each size has its own list.
 const EXACT_BELOW: usize = 64;
 const EXACT_CLASSES: usize = EXACT_BELOW / GRAIN;
-/// Above it, each power of two has this many.
+/// From that size on, each power of two has this many lists.
 const STEPS: usize = 4;
 const CLASSES: usize = EXACT_CLASSES + (31 - 6) * STEPS;
 const BITMAP_WORDS: usize = CLASSES.div_ceil(64);
-/// Of a list whose blocks may be too small, so many are looked at.
+/// Number of blocks checked in a list whose blocks may be too small.
 const LOOKS: usize = 8;
-/// Where the lists of spare blocks begin, one for each exact size.
+/// Index of the first of the spare lists, one for each exact size.
 const SPARE: usize = BITMAP_WORDS + CLASSES;
-/// Words that the lists take.
+/// Size of all lists in words.
 pub const LIST_WORDS: usize = SPARE + EXACT_CLASSES;
 
 const LOW: u64 = 0xffff_ffff;
 
-/// The arena of a shard: lists at one place, blocks at another.
+/// The arena of a shard, with its lists and blocks in separate places.
 #[derive(Clone, Copy, Debug)]
 pub struct Arena<'a> {
     words: Words<'a>,
@@ -47,8 +48,9 @@ pub struct Arena<'a> {
 }
 
 impl<'a> Arena<'a> {
-    /// Over `words`, whose indices are what blocks are called by: at `last_free` the word for the block given back last,
-    /// the lists from `lists`, blocks from `start` to `end`. The latter are even and less than 2^31 apart.
+    /// An arena over `words`; blocks are identified by their index there. `last_free` is the index of the
+    /// word for the most recently freed block, the lists begin at `lists`, and blocks occupy `start..end`.
+    /// Both bounds must be even and less than 2^31 apart.
     #[inline]
     pub fn new(words: Words<'a>, last_free: usize, lists: usize, start: usize, end: usize) -> Self {
         Self {
@@ -60,26 +62,26 @@ impl<'a> Arena<'a> {
         }
     }
 
-    /// Words that blocks can take together.
+    /// Total size of all blocks in words.
     pub fn capacity(self) -> usize {
         self.end - self.start
     }
 
-    /// The size of the block that an entry of `words` words gets.
+    /// Size of the block allocated for `words` words.
     pub fn block_size(words: usize) -> usize {
         words.next_multiple_of(GRAIN).max(MIN_BLOCK)
     }
 
-    /// The size of a block in use.
+    /// Size of a block in use.
     ///
     /// # Errors
-    /// For what cannot be a block.
+    /// When it cannot be a block.
     #[inline]
     pub fn size(self, block: usize) -> Result<usize, Corrupt> {
         self.sizes(block).map(|(size, _, _)| size)
     }
 
-    /// Size, size of the block before (0: none), and whether it is free.
+    /// Size, size of the preceding block (0: none), and whether it is free.
     #[inline]
     fn sizes(self, block: usize) -> Result<(usize, usize, bool), Corrupt> {
         if block < self.start || !block.is_multiple_of(GRAIN) {
@@ -99,7 +101,7 @@ impl<'a> Arena<'a> {
         self.words.store(block, word)
     }
 
-    /// Tells the block at `block`, if there is one, how large the one before it is.
+    /// Records the size of the preceding block in the block at `block`, if there is one.
     fn tell_before(self, block: usize, before: usize) -> Result<(), Corrupt> {
         if block >= self.end {
             return Ok(());
@@ -108,10 +110,10 @@ impl<'a> Arena<'a> {
         self.words.store(block, ((before as u64) << 32) | (word & LOW))
     }
 
-    /// A block of at least `words` words, or `None` when there is no free one that large.
+    /// Allocates a block of at least `words` words. `None` when no free block is large enough.
     ///
     /// # Errors
-    /// `Corrupt` when the lists are not what this module made.
+    /// `Corrupt` when the lists are inconsistent.
     #[inline]
     pub fn allocate(self, words: usize) -> Result<Option<usize>, Corrupt> {
         if words > self.capacity() {
@@ -124,7 +126,7 @@ impl<'a> Arena<'a> {
         self.cut(wanted)
     }
 
-    /// A block of a free one.
+    /// Allocates from a free block, splitting off the rest.
     fn cut(self, wanted: usize) -> Result<Option<usize>, Corrupt> {
         let mut found = self.find(wanted)?;
         if found.is_none() && self.join_spare()? {
@@ -144,10 +146,10 @@ impl<'a> Arena<'a> {
         Ok(Some(block))
     }
 
-    /// Gives a block back.
+    /// Frees a block.
     ///
     /// # Errors
-    /// As [`Arena::allocate`].
+    /// Those of [`Arena::allocate`].
     #[inline]
     pub fn free(self, block: usize) -> Result<(), Corrupt> {
         let (size, _, free) = self.sizes(block)?;
@@ -171,7 +173,7 @@ impl<'a> Arena<'a> {
         self.words.store(list, last as u64)
     }
 
-    /// A spare block of just this size.
+    /// Takes a spare block of exactly this size.
     #[inline]
     fn take_spare(self, size: usize) -> Result<Option<usize>, Corrupt> {
         if size >= EXACT_BELOW {
@@ -201,7 +203,7 @@ impl<'a> Arena<'a> {
         Ok(Some(block))
     }
 
-    /// Joins all spare blocks with their neighbours. False when there were none.
+    /// Coalesces all spare blocks. Returns false when there were none.
     fn join_spare(self) -> Result<bool, Corrupt> {
         let mut any = false;
         let last = self.words.load(self.last_free)? as usize;
@@ -211,7 +213,8 @@ impl<'a> Arena<'a> {
             any = true;
         }
         for class in 0..EXACT_CLASSES {
-            // One that is listed twice is free the second time, and so corrupt: this ends.
+            // Terminates: a block that is listed twice is already free the second time, which is reported as
+            // corrupt.
             while let Some(block) = self.take_spare(class * GRAIN)? {
                 self.join(block)?;
                 any = true;
@@ -220,7 +223,7 @@ impl<'a> Arena<'a> {
         Ok(any)
     }
 
-    /// Makes a block free, with its free neighbours.
+    /// Marks a block as free and coalesces it with its free neighbours.
     fn join(self, block: usize) -> Result<(), Corrupt> {
         let (mut size, mut before, free) = self.sizes(block)?;
         let mut block = block;
@@ -251,10 +254,11 @@ impl<'a> Arena<'a> {
         self.put(block, size, before)
     }
 
-    /// Makes lists and free blocks anew around the blocks in use: index and size, sorted by index.
+    /// Recreates the lists and free blocks around the blocks in use, given as index and size and sorted by
+    /// index.
     ///
     /// # Errors
-    /// `Corrupt` when they overlap or leave gaps that no block could have.
+    /// `Corrupt` when blocks overlap or a gap is too small for a block.
     pub fn rebuild(self, used: &[(usize, usize)]) -> Result<(), Corrupt> {
         self.words.store(self.last_free, 0)?;
         for index in 0..LIST_WORDS {
@@ -280,7 +284,7 @@ impl<'a> Arena<'a> {
         Ok(())
     }
 
-    /// A free block of at least `wanted` words.
+    /// Finds a free block of at least `wanted` words.
     fn find(self, wanted: usize) -> Result<Option<usize>, Corrupt> {
         let class = class_of(wanted);
         let mut block = self.head(class)?;
@@ -293,13 +297,13 @@ impl<'a> Arena<'a> {
             }
             block = (self.words.load(block + 1)? & LOW) as usize;
         }
-        // Any block of a class above is large enough.
+        // Every block of a higher class is large enough.
         let mut from = class + 1;
         while from < CLASSES {
             let word = self.words.load(self.lists + from / 64)? >> (from % 64);
             if word != 0 {
                 let found = self.head(from + word.trailing_zeros() as usize)?;
-                // The list says what size it has only as long as nobody meddled with it.
+                // The size class is not trustworthy if the memory was overwritten.
                 return if self.sizes(found)?.0 < wanted {
                     Err(Corrupt)
                 } else {
@@ -327,7 +331,7 @@ impl<'a> Arena<'a> {
         self.words.store(self.lists + BITMAP_WORDS + class, block as u64)
     }
 
-    /// Makes a free block and puts it first in its list.
+    /// Marks a block as free and pushes it to the front of its list.
     fn put(self, block: usize, size: usize, before: usize) -> Result<(), Corrupt> {
         let class = class_of(size);
         let next = self.head(class)?;
@@ -343,7 +347,7 @@ impl<'a> Arena<'a> {
         self.tell_before(block + size, size)
     }
 
-    /// Takes a free block out of its list.
+    /// Unlinks a free block from its list.
     fn take(self, block: usize, size: usize) -> Result<(), Corrupt> {
         let links = self.words.load(block + 1)?;
         let (next, previous) = ((links & LOW) as usize, (links >> 32) as usize);
@@ -362,7 +366,7 @@ impl<'a> Arena<'a> {
     }
 }
 
-/// The list for blocks of a size. Grows with it.
+/// The size class of a block, monotonic in its size.
 fn class_of(size: usize) -> usize {
     if size < EXACT_BELOW {
         return size / GRAIN;

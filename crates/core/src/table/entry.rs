@@ -1,42 +1,42 @@
-//! How an entry lies in its block, and what it is found by.
+//! The layout of an entry in its block, and the keys by which it is found.
 //!
 //! ```text
-//! word 0   sizes of the block (`arena`)
-//!      1   tag, a part of the key's hash << 32 | next entry of the bucket, 0: none
+//! word 0   block sizes (`arena`)
+//!      1   tag: a part of the key's hash << 32 | next entry of the bucket, 0: none
 //!      2   version
 //!      3   expiring << 56 | kind of value << 52 | kind of key << 48 | bytes of key << 32 | bytes of value
-//!      4   when it expires, nanoseconds of the monotonic clock; only if it does
-//!          the key, then the value, each filled up to whole words with zeros
+//!      4   expiry time in ns of the monotonic clock; present only if the entry expires
+//!          the key, then the value, each zero-padded to whole words
 //! ```
 //!
-//! An entry that can be reached does not change, but for its link: a new value is a new entry. So whoever finds
-//! one finds it whole, and one store makes the change.
+//! A reachable entry is immutable except for its link: a new value means a new entry. So a reader always
+//! finds complete entries, and a single store makes a change visible.
 
 use super::arena::Arena;
 use crate::shm::words::{Corrupt, Words};
 use crate::sync::Ordering;
 
-/// Keys have at most this many bytes.
+/// Longest key in bytes.
 pub const MAX_KEY_BYTES: usize = 2048;
 
 const HEADER_WORDS: usize = 4;
-/// A short key ends about here.
+/// Typical offset, in words, of the end of a short key.
 pub(super) const KEY_NEAR: usize = HEADER_WORDS + 2;
 const LOW: u64 = 0xffff_ffff;
 const EXPIRING: u64 = 1 << 56;
-/// Kinds of keys and values are below this.
+/// Upper bound (exclusive) of the kinds of keys and values.
 pub const KINDS: u8 = 16;
 
-/// A key, with its hash.
+/// A key with its hash.
 #[derive(Clone, Copy, Debug)]
 pub struct Key<'a> {
-    /// What the bytes mean, below [`KINDS`]: keys of different kinds are different.
+    /// The meaning of the bytes, below [`KINDS`]. Keys of different kinds are different.
     pub kind: u8,
-    /// At most [`MAX_KEY_BYTES`].
+    /// Length in bytes, at most [`MAX_KEY_BYTES`].
     pub bytes: usize,
-    /// The bytes, filled up with zeros.
+    /// The bytes, zero-padded to whole words.
     pub words: &'a [u64],
-    /// Of all of the above, see [`hash`].
+    /// Hash of all of the above, see [`hash`].
     pub hash: u64,
 }
 
@@ -50,7 +50,7 @@ impl Key<'_> {
     }
 }
 
-/// The hash of a key, of which an outsider who does not know the seeds cannot tell which keys collide.
+/// The keyed hash of a key. Without the seeds, collisions cannot be predicted.
 #[inline]
 pub fn hash(seeds: [u64; 2], kind: u8, bytes: usize, words: &[u64]) -> u64 {
     let mut hash = fold(seeds[0] ^ (bytes as u64), seeds[1] ^ u64::from(kind));
@@ -69,23 +69,23 @@ fn fold(one: u64, other: u64) -> u64 {
 /// A value to be stored.
 #[derive(Clone, Copy, Debug)]
 pub struct NewValue<'a> {
-    /// What the bytes mean, below [`KINDS`].
+    /// The meaning of the bytes, below [`KINDS`].
     pub kind: u8,
-    /// Fewer than 2^32.
+    /// The bytes, fewer than 2^32.
     pub bytes: &'a [u8],
 }
 
-/// Where an entry lies and what it has, all of it within its block.
+/// The position and contents of an entry, validated to lie within its block.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     pub block: usize,
-    /// Of the block, in words.
+    /// Size of the block in words.
     pub size: usize,
     meta: u64,
 }
 
 impl Entry {
-    /// Looks at the entry in `block`.
+    /// Reads and validates the entry in `block`.
     #[inline(always)]
     pub fn at(words: Words<'_>, arena: Arena<'_>, block: usize) -> Result<Self, Corrupt> {
         let size = arena.size(block)?;
@@ -97,7 +97,7 @@ impl Entry {
         }
     }
 
-    /// What a meta word says, without a block.
+    /// An entry with only its meta word, to decode it.
     pub fn of_meta(meta: u64) -> Self {
         Self {
             block: 0,
@@ -142,12 +142,12 @@ impl Entry {
         self.key_at() + self.key_bytes().div_ceil(8)
     }
 
-    /// Words in use.
+    /// Number of words in use.
     fn words(&self) -> usize {
         self.header_words() + self.key_bytes().div_ceil(8) + self.value_bytes().div_ceil(8)
     }
 
-    /// Bytes of key and value.
+    /// Length of key and value in bytes.
     pub fn payload(&self) -> u64 {
         (self.key_bytes() + self.value_bytes()) as u64
     }
@@ -156,7 +156,7 @@ impl Entry {
         words.load(self.block + 2)
     }
 
-    /// When it expires, if it does.
+    /// The expiry time, if there is one.
     #[inline]
     pub fn expires(&self, words: Words<'_>) -> Result<Option<u64>, Corrupt> {
         match self.is_expiring() {
@@ -165,7 +165,7 @@ impl Entry {
         }
     }
 
-    /// Whether this is the entry of a key.
+    /// Whether this entry has the given key.
     #[inline(always)]
     pub fn has(&self, words: Words<'_>, key: &Key<'_>) -> Result<bool, Corrupt> {
         if (self.meta ^ key.meta()) & (0xf_ffff << 32) != 0 {
@@ -181,12 +181,12 @@ impl Entry {
     }
 }
 
-/// Words that an entry will take.
+/// Number of words needed for an entry.
 pub(super) fn words_needed(key: &Key<'_>, value_bytes: usize, expires: Option<u64>) -> usize {
     HEADER_WORDS + usize::from(expires.is_some()) + key.words.len() + value_bytes.div_ceil(8)
 }
 
-/// Fills in a block that nobody can reach yet.
+/// Fills in a block that is not reachable yet.
 #[inline]
 pub(super) fn write(
     words: Words<'_>,
@@ -212,7 +212,7 @@ pub(super) fn write(
     words.copy_in(at, value.bytes)
 }
 
-/// The word that links an entry to the next of its bucket. Acquire: pairs with `Words::publish`.
+/// The tag and link to the next entry of the bucket. Acquire: pairs with `Words::publish`.
 #[inline(always)]
 pub(super) fn link(words: Words<'_>, block: usize) -> Result<(u64, usize), Corrupt> {
     let word = words

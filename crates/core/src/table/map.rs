@@ -1,17 +1,17 @@
-//! A table: shards in a segment, found by the hash of the key.
+//! A table: shards in a segment, selected by the hash of the key.
 //!
 //! ```text
-//! parameter 0  shards, a power of two      1  words of each     2  buckets of each    3  1: evicts
-//!           4, 5  seeds of the hash        6  nanoseconds after which entries expire, 0: never
-//!           8  watched keys, a bit for each hash modulo 64      9  counts changes of watched keys
+//! parameter 0  number of shards, a power of two  1  words per shard    2  buckets per shard   3  1: evicts
+//!           4, 5  hash seeds                     6  time to live of entries in ns, 0: unlimited
+//!           8  watched keys: a bit per hash modulo 64                  9  counter of changes to watched keys
 //! ```
 //!
-//! The parameters are read once, when the table is opened, and checked against the size of the segment.
+//! The parameters are read once, when the table is opened, and validated against the size of the segment.
 //!
-//! **Watching.** Who watches a key sets its bit, passes through the lock of the key's shard, looks at the entry and waits
-//! for the count to change. Who changes an entry whose bit is set raises the count and wakes. A change under the lock
-//! before the watcher's passing is seen by its look, and one after it sees the bit. Bits are never taken back: at worst a
-//! change wakes in vain.
+//! **Watching.** To watch a key, a thread sets the key's bit, passes through the lock of its shard, reads the
+//! entry and waits for the counter to change. A thread that changes an entry whose bit is set increments the
+//! counter and wakes all waiters. The watcher's read sees every change made under the lock before it passed,
+//! and every later writer sees the bit. Bits are never cleared, so spurious wake-ups are possible.
 
 use std::sync::Arc;
 
@@ -28,38 +28,40 @@ use crate::shm::OpenError;
 use crate::sync::Ordering;
 use crate::sys::clock::monotonic_ns;
 
-/// Of the segments of tables.
+/// The segment type of tables.
 pub const KIND: Kind = Kind {
     name: "map",
     layout: 3,
 };
 
-/// A table has at most this many shards, unless more are asked for.
+/// Largest default number of shards.
 const USUAL_SHARDS: usize = 64;
-/// And so many at most.
+/// Largest number of shards that can be requested.
 pub const MAX_SHARDS: usize = 1024;
-/// Shards are not made smaller than this without being asked to.
+/// By default, shards are at least this large, in bytes.
 const SHARD_BYTES: usize = 1 << 20;
-/// The least that makes sense.
+/// Smallest useful capacity in bytes.
 pub const MIN_CAPACITY: usize = 64 * 1024;
-/// Words of a shard begin on a line of their own.
+/// Shards are aligned to this many words, two cache lines.
 const LINE_WORDS: usize = 16;
 
 const WATCHED: usize = 8;
 const CHANGES: usize = 9;
 
-/// What a table is made with.
+/// The parameters of a new table.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Bytes for everything.
+    /// Total size in bytes.
     pub capacity_bytes: usize,
-    /// How many writers can be at work at once; 0: by the capacity. Rounded up to a power of two.
+    /// Number of shards, which is the number of concurrent writers; 0 to derive it from the capacity. Rounded
+    /// up to a power of two.
     pub shards: usize,
-    /// Bytes that an entry has on average, key, value and some 40; decides the number of buckets.
+    /// Expected average size of an entry in bytes (key, value and about 40 bytes of overhead); determines the
+    /// number of buckets.
     pub entry_bytes: usize,
-    /// Whether the least recently used entries go when there is no room.
+    /// Whether the least recently used entries are evicted when there is no room.
     pub evicts: bool,
-    /// Nanoseconds after which entries expire; 0: never.
+    /// Time to live of entries in ns; 0: unlimited.
     pub ttl_ns: u64,
 }
 
@@ -78,7 +80,7 @@ impl Options {
             self.shards
         };
         let shards = if self.shards == 0 {
-            // Rounded down: shards are at least as large as they should be.
+            // Rounded down, so that shards do not fall below `SHARD_BYTES`.
             1 << shards.ilog2()
         } else {
             shards.min(MAX_SHARDS).next_power_of_two()
@@ -94,7 +96,7 @@ impl Options {
     }
 }
 
-/// A table, open. Any thread.
+/// An open table. May be used from any thread.
 #[derive(Clone, Debug)]
 pub struct Table {
     segment: Arc<ObjectSegment>,
@@ -102,12 +104,12 @@ pub struct Table {
     shard_words: usize,
     geometry: Geometry,
     seeds: [u64; 2],
-    /// Nanoseconds after which entries expire that say nothing else; 0: never.
+    /// Default time to live of entries in ns; 0: unlimited.
     pub ttl_ns: u64,
 }
 
 impl Table {
-    /// Calls `open` with how to make the segment, and takes what it returns for a table.
+    /// Opens or creates a table, using `open` with the plan for its segment.
     ///
     /// # Errors
     /// Those of `open`; EINVAL for a capacity that leaves no room for entries; `Corrupt`.
@@ -125,10 +127,10 @@ impl Table {
         Self::over(segment)
     }
 
-    /// Takes a segment for a table.
+    /// Opens the table in a segment.
     ///
     /// # Errors
-    /// `Corrupt` when its parameters cannot be.
+    /// `Corrupt` when its parameters are invalid.
     pub fn over(segment: Arc<ObjectSegment>) -> Result<Self, OpenError> {
         let parameter = |index| usize::try_from(segment.parameter(index)).unwrap_or(usize::MAX);
         let corrupt = || OpenError::Corrupt("its parameters cannot be");
@@ -150,22 +152,22 @@ impl Table {
         })
     }
 
-    /// The segment.
+    /// The underlying segment.
     pub fn segment(&self) -> &Arc<ObjectSegment> {
         &self.segment
     }
 
-    /// Where entries lie.
+    /// The layout of its shards.
     pub fn geometry(&self) -> Geometry {
         self.geometry
     }
 
-    /// How many shards there are.
+    /// Number of shards.
     pub fn shards(&self) -> usize {
         self.shards
     }
 
-    /// A key of this table.
+    /// A key of this table, with its hash.
     #[inline]
     pub fn key<'k>(&self, kind: u8, bytes: usize, words: &'k [u64]) -> Key<'k> {
         Key {
@@ -242,7 +244,7 @@ impl Table {
         Ok(change)
     }
 
-    /// Removes all entries, shard by shard.
+    /// Removes all entries, shard by shard; not atomic.
     ///
     /// # Errors
     /// `Corrupt`, `Stuck`.
@@ -254,7 +256,7 @@ impl Table {
         Ok(())
     }
 
-    /// Copies the entries of a bucket, of all shards' buckets in a row; `None` behind the last.
+    /// Copies the entries of a bucket; buckets are numbered across all shards. `None` after the last one.
     ///
     /// # Errors
     /// `Corrupt`, `Stuck`.
@@ -268,7 +270,7 @@ impl Table {
             .map(Some)
     }
 
-    /// The sums over all shards, after putting in order what dead writers left.
+    /// The statistics of all shards together, after repairing those of dead writers.
     ///
     /// # Errors
     /// `Corrupt`, `Stuck`.
@@ -288,7 +290,7 @@ impl Table {
         Ok(sum)
     }
 
-    /// From here on, changes of the key raise [`Table::changes`].
+    /// From here on, changes to the key increment [`Table::changes`].
     ///
     /// # Errors
     /// `Corrupt`, `Stuck`.
@@ -299,15 +301,15 @@ impl Table {
         self.shard_of(key)?.pass(&System)
     }
 
-    /// Where changes of watched keys are counted.
+    /// The bell that counts changes to watched keys.
     pub fn changes(&self) -> Bell<'_> {
         Bell::new(self.segment.parameters(), CHANGES)
     }
 
-    /// After a change.
+    /// Notifies watchers after a change.
     #[inline]
     fn tell(&self, key: &Key<'_>) {
-        // Behind the taking of the shard's lock, whose Acquire pairs with the release in `watch`.
+        // Relaxed: ordered by the shard's lock, whose Acquire pairs with the release in `watch`.
         let watched = self.segment.parameters().get(WATCHED);
         let watched = watched.map_or(0, |word| word.load(Ordering::Relaxed));
         if watched & (1 << (key.hash & 63)) != 0 {

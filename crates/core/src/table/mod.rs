@@ -1,4 +1,4 @@
-//! A hash table in shared memory, for threads and processes that may die at any time.
+//! A hash table in shared memory for threads and processes, any of which may die at any time.
 
 pub mod arena;
 pub mod entry;
@@ -15,20 +15,20 @@ mod tests;
 
 use crate::shm::owner_lock::Stuck;
 
-/// Why a table does not do what it is asked.
+/// Why an operation on a table failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TableError {
-    /// There is no room, and nothing may go to make some.
+    /// There is no room, and no entry may be removed to make some.
     #[error("the table is full")]
     Full,
     /// The value is not a number.
     #[error("the value is not a number")]
     NotANumber,
-    /// A writer lives, but does not go on.
+    /// A writer is alive but makes no progress.
     #[error("a living writer does not go on")]
     Stuck,
-    /// The memory holds what no writer of ours has written.
+    /// The memory holds values that no correct writer has stored.
     #[error("the table is corrupt")]
     Corrupt,
 }

@@ -1,4 +1,4 @@
-//! Reading a shard without its lock.
+//! Lock-free reads of a shard.
 
 use super::entry::{Entry, Key};
 use super::shard::{Found, Shard, RECLAIMS};
@@ -7,50 +7,50 @@ use crate::shm::owner_lock::Host;
 use crate::shm::words::Corrupt;
 use crate::sync::{fence, Ordering};
 
-/// So often a reader tries before it takes the lock.
+/// Attempts of a reader before it takes the lock.
 const TRIES: usize = 64;
 
-/// What a key has.
+/// The result of a lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Read {
-    /// Nothing.
+    /// There is no entry.
     Missing,
-    /// A value, copied as far as there was room for whole words.
+    /// A value, of which as many whole words as fit were copied.
     Found(Value),
 }
 
-/// What is told of a value.
+/// The properties of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Value {
-    /// What its bytes mean.
+    /// The meaning of its bytes.
     pub kind: u8,
-    /// How many there are.
+    /// Its length in bytes.
     pub bytes: usize,
-    /// Of the entry.
+    /// The entry's version.
     pub version: u64,
-    /// When it expires, in nanoseconds of the monotonic clock.
+    /// Expiry time in ns of the monotonic clock.
     pub expires: Option<u64>,
 }
 
-/// What was copied of a bucket.
+/// The result of scanning a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scan {
-    /// All its entries, into so many words.
+    /// All entries were copied.
     Copied {
-        /// Entries.
+        /// Number of entries.
         entries: usize,
-        /// Words.
+        /// Number of words.
         words: usize,
     },
-    /// Nothing: this many words are needed.
+    /// Nothing usable was copied: this many words are needed.
     NeedsWords(usize),
 }
 
 impl Shard<'_> {
-    /// Looks a key up and copies its value into `target`, as much of it as there is room for.
+    /// Looks up a key and copies as much of its value as fits into `target`.
     ///
     /// # Errors
-    /// `Corrupt`, and `Stuck` when so many write that only the lock would help.
+    /// `Corrupt`; `Stuck` when a reader overtaken too often cannot get the lock either.
     #[inline(always)]
     pub fn get(
         self,
@@ -60,7 +60,7 @@ impl Shard<'_> {
         now: impl Fn() -> u64,
     ) -> Result<Read, TableError> {
         let reclaims = self.words.at(RECLAIMS)?;
-        // As in `consistent`, whose loop would keep this from being one piece of code with its caller.
+        // As in `consistent`, whose loop would prevent this from being inlined into the caller.
         let before = reclaims.load(Ordering::Acquire);
         let outcome = self.look_up(key, target, &now);
         fence(Ordering::Acquire);
@@ -101,11 +101,11 @@ impl Shard<'_> {
         }))
     }
 
-    /// Copies all entries of a bucket that have not expired: for each its version, its meta word (`entry`), its
-    /// key and its value.
+    /// Copies all live entries of a bucket: for each its version, its meta word (`entry`), its key and its
+    /// value.
     ///
     /// # Errors
-    /// As [`Shard::get`].
+    /// Those of [`Shard::get`].
     pub fn scan(
         self,
         host: &impl Host,
@@ -138,7 +138,8 @@ impl Shard<'_> {
         })
     }
 
-    /// Runs `read` until nothing that it saw can have been used for something else meanwhile.
+    /// Repeats `read` until no block can have been reclaimed while it ran; after too many attempts, runs it
+    /// under the lock.
     fn consistent<T>(
         self,
         host: &impl Host,
@@ -146,10 +147,12 @@ impl Shard<'_> {
     ) -> Result<T, TableError> {
         let reclaims = self.words.at(RECLAIMS)?;
         for _ in 0..TRIES {
-            // Acquire: pairs with the store in `announce_reclaim`; the links are those of then or newer.
+            // Acquire: pairs with the store in `announce_reclaim`; the links read below are at least as new
+            // as this count.
             let before = reclaims.load(Ordering::Acquire);
             let outcome = read();
-            // Acquire: pairs with the fence there. Words written after it come with the new count.
+            // Acquire: pairs with the fence in `announce_reclaim`. If `read` saw a word written after that
+            // fence, the load below sees the new count.
             fence(Ordering::Acquire);
             if reclaims.load(Ordering::Relaxed) == before {
                 return Ok(outcome?);
@@ -159,7 +162,7 @@ impl Shard<'_> {
     }
 }
 
-/// The parts of an entry's meta word: kind and bytes of the key, kind and bytes of the value.
+/// Decodes the meta word of an entry: kind and length of the key, kind and length of the value.
 pub fn parts_of_meta(meta: u64) -> (u8, usize, u8, usize) {
     let entry = Entry::of_meta(meta);
     (

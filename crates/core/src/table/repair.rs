@@ -1,4 +1,4 @@
-//! What the next holder of a shard's lock does when the last one died holding it.
+//! Repair of a shard whose last lock holder died.
 
 use std::collections::HashSet;
 
@@ -8,9 +8,9 @@ use crate::crash;
 use crate::shm::words::Corrupt;
 
 impl Shard<'_> {
-    /// Holder: makes counts and arena anew from the entries that can be reached. Each of them is whole, for it
-    /// was written before it could be. Where a link leads to what cannot be an entry, which no writer of ours
-    /// does, its chain ends there.
+    /// Lock holder: recomputes the counters and recreates the arena from the reachable entries. Each of them
+    /// is complete, as it was written before it became reachable. A chain is truncated at a link to something
+    /// that cannot be an entry, which no correct writer stores.
     pub(super) fn repair(self) -> Result<(), Corrupt> {
         self.announce_reclaim()?;
         let mut used: Vec<(usize, usize)> = Vec::new();
@@ -45,7 +45,7 @@ impl Shard<'_> {
         }
         used.sort_unstable();
         if used.windows(2).any(|pair| pair[0].0 + pair[0].1 > pair[1].0) {
-            // Entries inside each other: nothing here can be told from anything else.
+            // Entries overlap, so none of them can be trusted.
             return self.give_up();
         }
         crash::point("table.repairing");
@@ -58,7 +58,7 @@ impl Shard<'_> {
         self.words.store(VERSION, version)
     }
 
-    /// Holder: an empty shard.
+    /// Lock holder: empties the shard.
     fn give_up(self) -> Result<(), Corrupt> {
         for bucket in 0..self.geometry.buckets {
             self.set_link(Link::Bucket(bucket), 0)?;

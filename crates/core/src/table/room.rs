@@ -1,5 +1,5 @@
-//! How a shard makes room: for a new entry others go, those that have expired and, if the table evicts, those that were not
-//! used for long.
+//! How a shard makes room for a new entry: it removes expired entries and, if the table evicts, approximately
+//! the least recently used ones.
 
 use super::entry::Key;
 use super::shard::{Found, Shard, ENTRIES, EVICTED, EXPIRED, EXPIRING, HAND, LOW, STAMP_GRAIN, VERSION};
@@ -7,15 +7,16 @@ use super::TableError;
 use crate::shm::words::Corrupt;
 use crate::sync::Ordering;
 
-/// So many entries are compared to find the one that was used least recently.
+/// Sample size for the choice of the least recently used entry.
 const CANDIDATES: usize = 24;
-/// A stamp is good for this part of the changes in which all entries would be replaced once.
+/// A stamp is refreshed once the number of changes since exceeds the number of entries divided by this.
 const STAMP_SHARE: u64 = 32;
-/// Buckets looked through for what has expired, with each change.
+/// Buckets swept for expired entries on each change.
 const SWEPT: usize = 2;
 
 impl Shard<'_> {
-    /// Holder: a block, for which others may have to go. The entry found may be among them.
+    /// Lock holder: allocates a block, removing other entries if necessary. The entry in `found` may be among
+    /// them.
     #[inline]
     pub(super) fn allocate(
         self,
@@ -57,7 +58,7 @@ impl Shard<'_> {
         }
     }
 
-    /// Holder: removes the entry that was used least recently of some. False when there is none.
+    /// Lock holder: removes the least recently used entry of a sample. Returns false when there is none.
     fn evict(self, kept: usize, now: &impl Fn() -> u64) -> Result<bool, TableError> {
         let version = self.words.load(VERSION)?;
         let now = if self.words.load(EXPIRING)? > 0 { now() } else { 0 };
@@ -70,7 +71,7 @@ impl Shard<'_> {
                 let found = found?;
                 let expired = self.has_expired(&found.entry, now)?;
                 let age = match (found.entry.block == kept, expired) {
-                    // Only if there is no other.
+                    // The entry being replaced is evicted only if there is no other.
                     (true, _) => 0,
                     (_, true) => u32::MAX,
                     _ => (version as u32)
@@ -95,7 +96,7 @@ impl Shard<'_> {
         Ok(true)
     }
 
-    /// Holder: removes everything that has expired. False when there was nothing.
+    /// Lock holder: removes all expired entries. Returns false when there were none.
     fn remove_expired(self, now: &impl Fn() -> u64) -> Result<bool, TableError> {
         if self.words.load(EXPIRING)? == 0 {
             return Ok(false);
@@ -118,7 +119,7 @@ impl Shard<'_> {
                         .store(EXPIRED, self.words.load(EXPIRED)?.wrapping_add(1))?;
                     self.remove(found)?;
                     removed = true;
-                    // The chain is another one now.
+                    // The chain has changed.
                     continue 'again;
                 }
             }
@@ -126,7 +127,7 @@ impl Shard<'_> {
         }
     }
 
-    /// Holder: looks through a few buckets for what has expired, others each time.
+    /// Lock holder: sweeps the next few buckets for expired entries.
     #[inline]
     pub(super) fn sweep(self, now: &impl Fn() -> u64) -> Result<(), TableError> {
         if self.words.load(EXPIRING)? == 0 {
@@ -141,7 +142,7 @@ impl Shard<'_> {
         Ok(())
     }
 
-    /// Notes that an entry was used. Any thread, with or without the lock: a stamp is only ever a hint.
+    /// Records that an entry was used. Needs no lock: a stamp is only a hint.
     #[inline]
     pub(super) fn stamp(self, block: usize) -> Result<(), Corrupt> {
         if !self.geometry.evicts {
@@ -151,7 +152,8 @@ impl Shard<'_> {
         let now = self.words.load(VERSION)? as u32;
         let word = self.words.load(index)?;
         let age = now.wrapping_sub((word >> shift) as u32);
-        // One that is not much older tells as much, and readers of the same entry do not take its line from each other.
+        // A recent stamp is precise enough, and skipping the store keeps readers of the same entry from
+        // contending for its cache line.
         if u64::from(age) > self.words.load(ENTRIES)? / STAMP_SHARE {
             let stamp = u64::from(now) << shift;
             self.words

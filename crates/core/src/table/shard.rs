@@ -1,30 +1,31 @@
-//! One shard of a table: a lock for those who write, buckets of chained entries, and the arena they lie in.
+//! One shard of a table: a lock for writers, buckets of chained entries, and the arena that holds them.
 //!
 //! ```text
 //! word   0   lock         `OwnerLock`
 //!        1   version      of the last change
-//!        2   entries, 3 words of their blocks, 4 bytes of keys and values, 5 entries that expire
-//!        6   bucket to be looked through next for what has expired
-//!        7   the block given back last (`arena`)
-//!        8   entries evicted so far, 9 expired
-//!       16   reclaims     raised before a block that could be reached is used for anything else
+//!        2   number of entries, 3 words in their blocks, 4 bytes of keys and values, 5 entries that can expire
+//!        6   next bucket to sweep for expired entries
+//!        7   most recently freed block (`arena`)
+//!        8   entries evicted so far, 9 entries expired so far
+//!       16   reclaims     incremented before a block that was reachable is reused
 //!       32   lists of the arena, then the buckets (32 bits each), then the stamps (32 bits each), then the arena
 //! ```
 //!
-//! What a writer changes each time is in the line of the lock, which it has to fetch anyway from the writer before it.
-//! Readers look at the line of `reclaims` only.
+//! The words that every write changes share the cache line of the lock, which a writer has to fetch anyway.
+//! Readers touch the line of `reclaims` only.
 //!
-//! **Writing** needs the lock. A new entry is written into a free block, which nobody can reach; then one store,
-//! to a bucket or to the link of another entry, puts it in the place of the old one. Whoever dies before that
-//! store has changed nothing, and after it everything that counts: all else, the counts and the arena, is made
-//! anew from what can be reached ([`repair`](super::repair)) by the next to take the lock.
+//! **Writing** requires the lock. A new entry is written into a free block, which is not reachable; then a
+//! single store to a bucket or to another entry's link puts it in place of the old one. A writer that dies
+//! before that store has changed nothing; if it dies after it, everything that matters has been changed. The
+//! rest, counters and arena, is recreated from the reachable entries ([`repair`](super::repair)) by the next
+//! lock holder.
 //!
-//! **Reading** needs no lock, and does not wait for one, dead or alive. A reader notes `reclaims`, follows the
-//! links, copies, and looks at `reclaims` again: unchanged, nothing it saw was used for anything else meanwhile.
-//! Otherwise it reads again, and after some tries with the lock.
+//! **Reading** requires no lock and never waits for a writer, dead or alive. As with a seqlock, a reader
+//! loads `reclaims`, follows the links, copies, and loads `reclaims` again: if it is unchanged, no block that
+//! the reader saw has been reused. Otherwise it retries, and after several attempts it takes the lock.
 //!
-//! Nothing in a shard is trusted: each index is checked against the memory, each length against its block, and
-//! chains have a limit.
+//! Nothing in a shard is trusted: each index is checked against the memory, each length against its block,
+//! and the length of chains is bounded.
 
 use super::arena::{Arena, LIST_WORDS};
 use super::entry::{self, link, link_word, Entry, Key, NewValue};
@@ -45,23 +46,23 @@ const LAST_FREE: usize = 7;
 pub(super) const EVICTED: usize = 8;
 pub(super) const EXPIRED: usize = 9;
 pub(super) const RECLAIMS: usize = 16;
-/// Words of a cache line.
+/// Words per cache line.
 const LINE: usize = 8;
-/// Of a larger block, so many words are fetched ahead.
+/// Of a large block, at most this many words are prefetched.
 const FORESEEN: usize = 64;
 const LISTS: usize = 32;
 const BUCKETS: usize = (LISTS + LIST_WORDS).next_multiple_of(16);
 
 pub(super) const LOW: u64 = 0xffff_ffff;
-/// No chain of ours comes near.
+/// No genuine chain comes near this length.
 pub(super) const MAX_CHAIN: usize = 1 << 14;
-/// Words of the arena that share a stamp.
+/// Words of the arena per stamp.
 pub(super) const STAMP_GRAIN: usize = 8;
 
-/// Where things lie in the shards of a table.
+/// The layout of a table's shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
-    /// A power of two.
+    /// Number of buckets, a power of two.
     pub buckets: usize,
     /// Whether entries are evicted when there is no room.
     pub evicts: bool,
@@ -71,7 +72,7 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// Of shards with `words` words. `None` when that leaves no room for entries, or is too much.
+    /// The layout of shards with `words` words. `None` when that leaves no room for entries or is too large.
     pub fn new(words: usize, buckets: usize, evicts: bool) -> Option<Self> {
         if buckets < 2 || !buckets.is_power_of_two() || words > 1 << 30 {
             return None;
@@ -94,73 +95,73 @@ impl Geometry {
         })
     }
 
-    /// Bytes for blocks in each shard.
+    /// Size of each shard's arena in bytes.
     pub fn arena_bytes(&self) -> usize {
         (self.words - self.arena) * 8
     }
 }
 
-/// What must be so for a change to be made.
+/// The precondition of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// Nothing.
+    /// None.
     Always,
-    /// The entry has this version; 0: there is none.
+    /// The entry has this version; 0: there is no entry.
     Version(u64),
 }
 
-/// When an entry expires, in nanoseconds of the monotonic clock.
+/// When an entry expires, in ns of the monotonic clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expiry {
     /// Never.
     Never,
-    /// Then.
+    /// At this time.
     At(u64),
-    /// When the one that it replaces would have.
+    /// At the same time as the entry it replaces.
     Kept,
 }
 
-/// What became of a change.
+/// The result of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// It was made; the entry's version.
+    /// It was made; contains the entry's version.
     Made(u64),
-    /// The condition was not met; the version there is, 0 for none.
+    /// The condition was not met; contains the current version, 0 for none.
     Refused(u64),
 }
 
-/// Numbers of a shard or table.
+/// Statistics of a shard or table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Entries, among them expired ones that nobody came across yet.
+    /// Number of entries, including expired ones not removed yet.
     pub entries: u64,
-    /// Bytes of their blocks.
+    /// Size of their blocks in bytes.
     pub block_bytes: u64,
-    /// Bytes of their keys and values.
+    /// Length of their keys and values in bytes.
     pub payload_bytes: u64,
-    /// Entries given up for want of room.
+    /// Entries evicted to make room.
     pub evicted: u64,
     /// Expired entries removed.
     pub expired: u64,
-    /// Bytes that blocks can have.
+    /// Size of the arena in bytes.
     pub capacity_bytes: u64,
 }
 
-/// Where the index of an entry stands.
+/// Where the index of an entry is stored.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Link {
     Bucket(usize),
     Entry(usize),
 }
 
-/// An entry and where its index stands.
+/// An entry and the link that points to it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found {
     pub link: Link,
     pub entry: Entry,
 }
 
-/// A shard, over its words.
+/// A view of a shard's words.
 #[derive(Clone, Copy, Debug)]
 pub struct Shard<'a> {
     pub(super) words: Words<'a>,
@@ -168,10 +169,10 @@ pub struct Shard<'a> {
 }
 
 impl<'a> Shard<'a> {
-    /// Over the words that `geometry` was made for.
+    /// A shard over the words that `geometry` was made for.
     ///
     /// # Errors
-    /// When they are fewer.
+    /// When there are fewer words.
     #[inline]
     pub fn new(words: Words<'a>, geometry: &'a Geometry) -> Result<Self, Corrupt> {
         let words = words.part(0, geometry.words)?;
@@ -184,10 +185,10 @@ impl<'a> Shard<'a> {
         Arena::new(self.words, LAST_FREE, LISTS, arena, words)
     }
 
-    /// Maker: an empty shard in zeroed memory.
+    /// Creator: initialises an empty shard in zeroed memory.
     ///
     /// # Errors
-    /// Never in memory that has its size.
+    /// Never, given enough memory.
     pub fn initialise(self) -> Result<(), Corrupt> {
         self.arena().rebuild(&[])
     }
@@ -197,7 +198,7 @@ impl<'a> Shard<'a> {
         Ok(OwnerLock::new(self.words.at(LOCK)?))
     }
 
-    /// Runs `action` with the lock. Puts in order first what a dead holder left.
+    /// Runs `action` under the lock, after repairing what a dead holder may have left.
     #[inline]
     pub(super) fn locked<T>(
         self,
@@ -211,7 +212,7 @@ impl<'a> Shard<'a> {
         };
         let outcome = in_order.map_err(TableError::from).and_then(|()| action());
         let outcome = match outcome {
-            // Lists that somebody wrote into; what can be reached may still be whole.
+            // The lists have been overwritten; the reachable entries may still be intact.
             Err(TableError::Corrupt) => self.repair().and(Err(Corrupt)).map_err(TableError::from),
             outcome => outcome,
         };
@@ -219,10 +220,10 @@ impl<'a> Shard<'a> {
         outcome
     }
 
-    /// Puts in order what a dead writer left, if there is one.
+    /// Repairs the shard if the holder of its lock is dead.
     ///
     /// # Errors
-    /// As any change.
+    /// Those of any change.
     pub fn settle(self, host: &impl Host) -> Result<(), TableError> {
         match self.lock()?.is_orphaned(host) {
             true => self.locked(host, || Ok(())),
@@ -230,10 +231,10 @@ impl<'a> Shard<'a> {
         }
     }
 
-    /// Waits for whoever is changing the shard just now.
+    /// Waits for a change in progress, by acquiring and releasing the lock.
     ///
     /// # Errors
-    /// As any change.
+    /// Those of any change.
     pub fn pass(self, host: &impl Host) -> Result<(), TableError> {
         self.locked(host, || Ok(()))
     }
@@ -250,7 +251,7 @@ impl<'a> Shard<'a> {
         Ok(((word >> (bucket % 2 * 32)) & LOW) as usize)
     }
 
-    /// Holder: lets a link point to another entry. The store that makes a change.
+    /// Lock holder: redirects a link to another entry. This is the store that makes a change visible.
     #[inline]
     pub(super) fn set_link(self, at: Link, block: usize) -> Result<(), Corrupt> {
         match at {
@@ -268,19 +269,19 @@ impl<'a> Shard<'a> {
         }
     }
 
-    /// Has the processor fetch, all at once, what a change of this key is likely to touch: behind the taking of the lock it
-    /// would fetch one after the other, and often from the cache of another processor.
+    /// Prefetches everything that a change of this key is likely to touch. After the lock acquisition these
+    /// lines would be fetched one after the other, often from another processor's cache.
     #[inline]
     fn foresee(self, key: &Key<'_>, words: usize) {
         let bucket = self.bucket_of(key);
         self.words.fetch(LOCK);
-        // Before it is read: a line that was fetched for reading has to be asked for again.
+        // Before the bucket is read: a line fetched for reading must be requested again for writing.
         self.words.fetch(BUCKETS + bucket / 2);
         self.words.fetch(RECLAIMS);
         let free = self.words.load(LAST_FREE).map_or(0, |block| block as usize);
         let found = self.head(bucket).unwrap_or(0);
         self.words.fetch(found);
-        // Where its key ends, mostly.
+        // Where the key usually ends.
         self.words.fetch(found.wrapping_add(entry::KEY_NEAR));
         for line in 0..words.min(FORESEEN).div_ceil(LINE) {
             self.words.fetch(free.wrapping_add(line * LINE));
@@ -288,7 +289,7 @@ impl<'a> Shard<'a> {
         self.words.fetch(free.wrapping_add(words.min(FORESEEN)));
     }
 
-    /// The entry of a key.
+    /// Finds the entry of a key.
     #[inline(always)]
     pub(super) fn find(self, key: &Key<'_>) -> Result<Option<Found>, Corrupt> {
         let bucket = self.bucket_of(key);
@@ -315,7 +316,7 @@ impl<'a> Shard<'a> {
         Ok(entry.expires(self.words)?.is_some_and(|expires| expires <= now))
     }
 
-    /// Stores a value if the condition is met. An expired entry counts as none.
+    /// Stores a value if the condition is met. An expired entry counts as missing.
     ///
     /// # Errors
     /// `Full` when there is no room, `Stuck`, `Corrupt`.
@@ -346,10 +347,10 @@ impl<'a> Shard<'a> {
         })
     }
 
-    /// Adds to a number, which is `by` if there is none yet. Returns the sum and the version.
+    /// Adds `by` to a number; a missing entry counts as 0. Returns the sum and the version.
     ///
     /// # Errors
-    /// `NotANumber` when the value's kind is not `kind`; and those of [`Shard::set`].
+    /// `NotANumber` when the value is not of this `kind`, and those of [`Shard::set`].
     pub fn add(
         self,
         host: &impl Host,
@@ -386,7 +387,7 @@ impl<'a> Shard<'a> {
         })
     }
 
-    /// Removes an entry if the condition is met. `Made(0)` when there was none.
+    /// Removes an entry if the condition is met. Returns `Made(0)` when there was none.
     ///
     /// # Errors
     /// `Stuck`, `Corrupt`.
@@ -426,6 +427,8 @@ impl<'a> Shard<'a> {
         })
     }
 
+    /// The statistics, read without the lock.
+    ///
     /// # Errors
     /// `Corrupt`.
     pub fn stats(self) -> Result<Stats, Corrupt> {
@@ -439,7 +442,7 @@ impl<'a> Shard<'a> {
         })
     }
 
-    /// What was found, unless it has expired.
+    /// The entry found, unless it has expired.
     #[inline]
     fn current(self, found: Option<Found>, now: &impl Fn() -> u64) -> Result<Option<Found>, Corrupt> {
         match found {
@@ -453,7 +456,7 @@ impl<'a> Shard<'a> {
         found.map_or(Ok(0), |found| found.entry.version(self.words))
     }
 
-    /// Holder: puts an entry in the place of the one found, or first in its bucket.
+    /// Lock holder: inserts an entry in place of `found`, or at the front of its bucket.
     fn replace(
         self,
         key: &Key<'_>,
@@ -493,7 +496,7 @@ impl<'a> Shard<'a> {
         Ok(version)
     }
 
-    /// Holder: takes an entry out of its chain and gives its block back.
+    /// Lock holder: unlinks an entry and frees its block.
     pub(super) fn remove(self, found: Found) -> Result<(), Corrupt> {
         let (_, next) = link(self.words, found.entry.block)?;
         crash::point("table.removing");
@@ -502,7 +505,7 @@ impl<'a> Shard<'a> {
         self.give_back(found.entry.block)
     }
 
-    /// Holder: gives a block back that can no longer be reached.
+    /// Lock holder: frees a block that is no longer reachable.
     #[inline]
     fn give_back(self, block: usize) -> Result<(), Corrupt> {
         self.announce_reclaim()?;
@@ -510,20 +513,20 @@ impl<'a> Shard<'a> {
         self.arena().free(block)
     }
 
-    /// Holder: from here on, what could be reached before may be used for something else.
+    /// Lock holder: announces that blocks which were reachable before may be reused from here on.
     #[inline]
     pub(super) fn announce_reclaim(self) -> Result<(), Corrupt> {
-        // Release: pairs with the load of readers before they follow links. Who sees this count sees links that
-        // lead past what is given back.
+        // Release: pairs with the Acquire load of readers before they follow links. A reader that sees this
+        // count sees links that bypass the block.
         self.words
             .publish(RECLAIMS, self.words.load(RECLAIMS)?.wrapping_add(1))?;
-        // Release: pairs with the fence of readers behind their copies. Who sees anything written from here on sees
-        // this count.
+        // Release: pairs with the fence of readers after they have copied. A reader that sees any store made
+        // from here on sees this count.
         fence(Ordering::Release);
         Ok(())
     }
 
-    /// Holder: counts one entry in and another one out.
+    /// Lock holder: updates the counters for an added and a removed entry.
     #[inline]
     fn account(self, enters: Option<&Entry>, leaves: Option<&Entry>) -> Result<(), Corrupt> {
         let counted = |entry: Option<&Entry>| {

@@ -1,4 +1,4 @@
-//! A shard against a model, with deaths after every store, and with bytes that nobody wrote.
+//! A shard against a model, with a crash after every store, and over arbitrary bytes.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -101,7 +101,8 @@ impl Memory {
         found
     }
 
-    /// That counts and arena are what the entries say: all of them can go, and then all the room is there again.
+    /// Checks that the counters and the arena match the entries: all entries can be deleted, and then all the
+    /// room is available.
     fn assert_in_order(&self, host: Survivor) {
         let shard = self.shard();
         shard.settle(&host).unwrap();
@@ -182,7 +183,7 @@ fn conditions_compare_versions() {
     };
     assert_eq!(delete(version), Ok(Change::Refused(next)));
     assert_eq!(delete(next), Ok(Change::Made(next)));
-    // A version is never used again, also not by another entry of the key.
+    // A version is never reused, not even for another entry with the same key.
     let Change::Made(again) = set(Condition::Version(0)) else {
         panic!()
     };
@@ -236,12 +237,12 @@ fn without_room_it_is_full_or_the_least_recently_used_go() {
     let memory = Memory::new(true);
     for turn in 0..100 {
         memory.set(ONE, turn, &[0; 100], Expiry::Never).unwrap();
-        // In use all the time, so it stays.
+        // It is used all the time, so it stays.
         assert!(memory.get(ONE, 0).is_some(), "turn {turn}");
     }
     assert!(memory.get(ONE, 99).is_some());
     assert!(memory.get(ONE, 1).is_none());
-    // As large as the shard allows: everything else goes.
+    // As large as the shard allows: everything else is evicted.
     let most = memory.shard().arena().capacity() * 8 - 80;
     memory.set(ONE, 0, &vec![7; most], Expiry::Never).unwrap();
     assert_eq!(memory.shard().stats().unwrap().entries, 1);
@@ -249,8 +250,8 @@ fn without_room_it_is_full_or_the_least_recently_used_go() {
     memory.assert_in_order(ONE);
 }
 
-/// Each kind of change, at every place where whoever makes it may die. The survivors find the value of before or
-/// that of after, every other entry as it was, and all the room.
+/// Every kind of change, with a crash at every point. The survivors find either the old or the new value, all
+/// other entries unchanged, and all the room.
 #[test]
 fn a_writer_may_die_between_any_two_stores() {
     type Action = fn(&Memory, Survivor) -> Result<(), TableError>;
@@ -287,7 +288,7 @@ fn a_writer_may_die_between_any_two_stores() {
                 memory.delete(ONE, 4).unwrap();
                 let before = memory.all(ONE);
                 let done = crash::run_until(deaths, || action(&memory, ONE));
-                // Without the lock, and before anybody cleaned up.
+                // Without the lock, and before any repair.
                 let seen = memory.all(TWO);
                 let model = Memory::new(evicts);
                 let after = {
@@ -319,7 +320,7 @@ fn a_writer_may_die_between_any_two_stores() {
                         "{name} at {deaths}: {key} is lost"
                     );
                 }
-                // The next writer puts it in order and goes on.
+                // The next writer repairs the shard and continues.
                 memory.set(TWO, 70, b"next", Expiry::Never).unwrap();
                 assert_eq!(memory.get(TWO, 70).unwrap(), b"next");
                 memory.assert_in_order(TWO);
@@ -423,7 +424,8 @@ proptest! {
                 Ok((true, None)) if matches!(action, Action::Clear) => model.clear(),
                 Ok(_) => {}
                 Err(_) => {
-                    // Dead: what it did is done or not, for each key. Another goes on with what there is.
+                    // A crash: for each key, the change was made or not. Another owner continues with the
+                    // result.
                     host = Survivor(host.0 + 1);
                     let seen = memory.all(host);
                     for (name, value) in &seen {
