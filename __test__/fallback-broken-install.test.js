@@ -31,7 +31,7 @@ const manycore = require(root);
 const names = Object.keys(manycore).length;
 const { loadAddon, requireAddon } = require(root + '/lib/core/addon');
 const actions = [loadAddon, () => requireAddon('Pool')];
-if (process.argv[2] === 'fork') actions.push(() => manycore.cluster.fork());
+if (process.argv[2] === 'use') actions.push(() => manycore.cluster.fork(), () => new manycore.Pool());
 const failures = actions.map((action) => {
   try {
     action();
@@ -43,15 +43,15 @@ const failures = actions.map((action) => {
 console.log(JSON.stringify({ names, failures }));
 `;
 
-const inspect = async (folder, { env, fork = false } = {}) => {
-  const args = ['-e', SCRIPT, '--', folder, ...(fork ? ['fork'] : [])];
+const inspect = async (folder, { env, uses = false } = {}) => {
+  const args = ['-e', SCRIPT, '--', folder, ...(uses ? ['use'] : [])];
   return JSON.parse(await runOk(process.execPath, args, { env, cwd: folder }));
 };
 
 test('a missing addon is an error at first use, with advice', async (t) => {
-  const { names, failures } = await inspect(installation(t, { withAddon: false }), { fork: true });
+  const { names, failures } = await inspect(installation(t, { withAddon: false }), { uses: true });
   assert.ok(names > 10, 'requiring the package works');
-  assert.equal(failures.length, 3);
+  assert.equal(failures.length, 4);
   for (const failure of failures) {
     assert.equal(failure.code, 'ERR_MANYCORE_ADDON_MISSING');
     assert.match(failure.message, /npm rebuild manycore/);
@@ -111,4 +111,27 @@ test('want of file descriptors is what is told, and not that the addon is missin
   const errno = -os.constants.errno.EMFILE;
   const told = JSON.stringify({ code: 'EMFILE', syscall: 'open', errno, says: true });
   assert.deepEqual(JSON.parse(stdout), [told, 'loaded']);
+});
+
+// What bundlers make of a package: all of its modules believe to be the bundle, and nothing lies beside that.
+const BUNDLED = `
+const { Module } = require('node:module');
+const { _compile } = Module.prototype;
+Module.prototype._compile = function (source, filename) {
+  const place = filename.startsWith(process.argv[1]) ? '__filename = "/app/bundle.js"; __dirname = "/app"; ' : '';
+  return _compile.call(this, place + source, filename);
+};
+${SCRIPT}`;
+
+test('inside a bundle, the first use says so', async (t) => {
+  const folder = installation(t, { withAddon: true });
+  const args = ['-e', BUNDLED, '--', folder, 'use'];
+  const { names, failures } = JSON.parse(await runOk(process.execPath, args, { cwd: folder }));
+  assert.ok(names > 10, 'requiring the package works');
+  assert.equal(failures.length, 4);
+  for (const failure of failures) {
+    assert.equal(failure.code, 'ERR_MANYCORE_BUNDLED');
+    assert.match(failure.message, /\/app\/bundle\.js/);
+    assert.match(failure.message, /--external:manycore/);
+  }
 });

@@ -8,6 +8,7 @@
  * our preload still speaks Node's protocol and gets the listening socket itself, as under SCHED_NONE.
  */
 
+const path = require('node:path');
 const { setImmediate } = require('node:timers');
 
 const builtin = require('./builtin');
@@ -20,7 +21,7 @@ const policies = require('./policy');
 const lanes = require('./ipc-lanes');
 const relay = require('../threads/broadcast-relay');
 
-const PRELOAD = require.resolve('./preload');
+const PRELOAD = path.join(__dirname, 'preload.js');
 
 /** Environment variable that describes the link to the worker: slot, descriptors, lanes. The worker removes it. */
 const LINK_VARIABLE = 'MANYCORE_CLUSTER';

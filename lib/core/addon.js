@@ -34,7 +34,7 @@ const NO_ADDON = `${__dirname}/none.node`;
 /**
  * Returns the addon, or null if it is unavailable.
  * @returns {Binding | null}
- * @throws ERR_MANYCORE_ADDON_MISSING, ERR_MANYCORE_VERSION_MISMATCH, EMFILE and ENFILE
+ * @throws ERR_MANYCORE_ADDON_MISSING, ERR_MANYCORE_BUNDLED, ERR_MANYCORE_VERSION_MISMATCH, EMFILE and ENFILE
  */
 function loadAddon() {
   if (binding !== undefined) return binding;
@@ -46,6 +46,9 @@ function loadAddon() {
   if (readChoice('MANYCORE_FALLBACK', ['0', '1']) === '1') {
     unavailable = 'MANYCORE_FALLBACK=1 is set';
     return null;
+  }
+  if (!__filename.endsWith('/lib/core/addon.js')) {
+    throw makeError('ERR_MANYCORE_BUNDLED', [__filename], loadAddon);
   }
   let loaded;
   try {

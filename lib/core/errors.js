@@ -35,6 +35,12 @@ const CODES = {
       'https://rustup.rs), or reinstall the package with install scripts and optional dependencies allowed. ' +
       `Cause: ${cause}`,
   ],
+  ERR_MANYCORE_BUNDLED: [
+    Error,
+    (bundle) =>
+      `manycore has been bundled into ${bundle}, but workers start from its own files. Leave it out of the bundle ` +
+      '(for example with `esbuild --external:manycore`) and install it next to it',
+  ],
   ERR_MANYCORE_CHANNEL_CLOSED: [Error, (subject) => `The channel or topic '${subject}' is closed`],
   ERR_MANYCORE_CLOSED: [Error, (subject) => `The shared object '${subject}' is closed`],
   ERR_MANYCORE_DEADLOCK: [

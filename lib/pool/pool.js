@@ -77,6 +77,10 @@ class Pool extends EventEmitterAsyncResource {
       engine = new Engine(this.#options, this, started);
     } catch (error) {
       drop(started);
+      // In a bundle there is no such file: asking for the addon says so.
+      if (/** @type {NodeJS.ErrnoException} */ (error).code === 'MODULE_NOT_FOUND') {
+        require('../core/addon').requireAddon('Pool');
+      }
       throw error;
     }
     engine.emitsTaskErrors = this.listenerCount('taskError') > 0;
