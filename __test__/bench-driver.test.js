@@ -48,7 +48,7 @@ describe('statistics', () => {
 });
 
 describe('driver', () => {
-  /** A benchmark whose figures are known. */
+  /** A benchmark with known figures. */
   function fake(overrides = {}) {
     const calls = [];
     const figures = { a: 100, b: 200, c: 50 };
@@ -136,7 +136,7 @@ describe('driver', () => {
     await assert.rejects(runFake([], { measure }), /broken/);
   });
 
-  /** Opens for all contenders but c, and notes all that happens. */
+  /** Opens for all contenders but c, and records all calls. */
   function opening({ fails, closeFails } = {}) {
     const steps = [];
     const note = async (step) => {
@@ -219,7 +219,7 @@ describe('connections', () => {
   test('a server that is kept is warm when it is opened, and gone when it is closed', async (t) => {
     const options = driver.readOptions(connections, ['--workers', '2', '--warm', '1', '--duration', '1']);
     const [contender] = connections.contenders(options).filter(({ name }) => name === 'manycore');
-    // Paced: without wrk, which not every machine has.
+    // With the paced client, since wrk may not be installed.
     const scenario = { name: 'kept', rate: 100, kept: true };
     const opened = await connections.open(contender, scenario, options);
     const { server } = opened;

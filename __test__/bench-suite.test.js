@@ -15,7 +15,7 @@ const { PLAN } = require('../bench/suite/plan');
 
 const root = path.join(__dirname, '..');
 
-/** The options of a step as the benchmark itself reads them. */
+/** Returns the options of a step as the benchmark itself parses them. */
 function optionsOf(benchmark, ...args) {
   return readOptions(benchmark, args.flat().filter(Boolean));
 }
@@ -23,7 +23,7 @@ function optionsOf(benchmark, ...args) {
 describe('the plan', () => {
   for (const { id, steps, headlines, curves = [] } of PLAN) {
     test(`${id}: names benchmarks, options, scenarios, contenders and metrics that there are`, () => {
-      // Steps are told by their place, also where those with nothing to show at the head are left out.
+      // Steps are identified by index, even if those without headlines are skipped.
       const isAtHead = steps.map((_, at) => headlines.some(({ step = 0 }) => step === at));
       assert.deepEqual(
         isAtHead,

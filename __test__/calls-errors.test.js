@@ -6,12 +6,12 @@ const test = require('node:test');
 const { describeError, rebuildError } = require('../lib/link/call-errors');
 const { WATCHDOG, start } = require('./support/worker');
 
-/* What a handler throws reaches the one who asked as it was. */
+/* Errors thrown by a handler reach the requester unchanged. */
 
 /** @param {any} thrown */
 const passed = (thrown) => rebuildError(structuredClone(describeError(thrown)));
 
-/** What the caller of a worker catches. */
+/** Returns what the caller of a worker catches. */
 function caught(worker, value) {
   try {
     worker.call(value);

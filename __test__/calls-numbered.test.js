@@ -39,7 +39,7 @@ test('what stays long is kept while very many others come and go, and all come o
     numbered.set(i, i);
     if (i > from + 2 && i < last) assert.strictEqual(numbered.take(i), i);
   }
-  // Numbers go on below zero.
+  // Numbers continue below zero.
   numbered.set((last + 1) | 0, 'wrapped');
   assert.deepStrictEqual(numbered.takeAll(), [from, from + 1, from + 2, last, 'wrapped']);
 });

@@ -13,7 +13,7 @@ const THREADS =
   "const { parentPort, workerData, receiveMessageOnPort, MessageChannel } = require('worker_threads');";
 
 /**
- * A channel whose one port a worker has, as `port`.
+ * A channel of which a worker has one port, as `port`.
  * @param {import('node:test').TestContext} t
  * @param {string} body
  */

@@ -1,8 +1,8 @@
 'use strict';
 
 /*
- * Workers are killed, ended, frozen and blocked while connections come in: each connection is accounted for.
- * MANYCORE_CHAOS_TIMES makes that last so many times as long.
+ * Workers are killed, ended, frozen and blocked while connections are opened: each connection is accounted for.
+ * MANYCORE_CHAOS_TIMES is a factor for the duration.
  */
 
 const assert = require('node:assert/strict');
@@ -24,8 +24,8 @@ const TIMES = Number(process.env.MANYCORE_CHAOS_TIMES ?? 1);
 const POLICIES = ['none', 'rr', 'least-connections'];
 
 /**
- * How many connections a worker may have taken and not yet recorded when it dies: one that it has accepted, or the
- * batch that it was handed.
+ * Maximum number of connections that a worker has taken but not yet recorded when it dies: one that it has
+ * accepted, or the batch that it was handed.
  * @type {Record<string, number>}
  */
 const UNRECORDED_PER_DEATH = { none: 1, rr: 64, 'least-connections': 64 };
@@ -63,7 +63,7 @@ async function run(t, policy, { harm, everyMs, seconds: once, atLeast = 2 }) {
   const { fds } = await ask('fds');
   const connections = new Connections(port, RATE);
   program.process.send({ harm, everyMs });
-  await delay(seconds * 1000); // How long the load lasts.
+  await delay(seconds * 1000); // Duration of the load.
   const calm = await ask('calm');
   const stuck = await connections.finish(WATCHDOG_MS);
   const { outcomes, opened } = connections;
@@ -82,7 +82,7 @@ async function run(t, policy, { harm, everyMs, seconds: once, atLeast = 2 }) {
 }
 
 /**
- * Which worker had a connection from which port.
+ * Returns which worker had a connection from which port.
  * @param {string} file
  */
 function readRecord(file) {
@@ -91,7 +91,8 @@ function readRecord(file) {
 }
 
 /**
- * The primary has as many descriptors open as at the start, once the kernel and its loop have closed the last.
+ * Checks that the primary has as many open descriptors as at the start, once the kernel and its loop have closed
+ * the last.
  * @param {(message: unknown) => Promise<any>} ask
  * @param {number} before
  */
@@ -144,7 +145,7 @@ for (const policy of POLICIES) {
       assert.deepEqual([result.stuck, result.refused, result.cut], [0, 0, 0]);
       const [{ from, to }] = result.harms;
       const during = result.outcomes.filter((outcome) => outcome.from > from && outcome.to < to).length;
-      // All but those at its ends, on a machine that keeps up.
+      // On a machine that keeps up, all but those at both ends of the period.
       assert.ok(during >= RATE, `answered meanwhile: ${during}`);
     });
 
@@ -162,7 +163,7 @@ for (const policy of POLICIES) {
 }
 
 /**
- * How many connections were stuck behind a stalled worker: opened during the stall, answered by that very worker
+ * Returns the number of connections stuck behind a stalled worker: opened during the stall, answered by that worker
  * after it, and meanwhile overtaken by a second's worth of connections that were opened later. (Without being
  * overtaken, a connection has only waited like all others.)
  * @param {{ harms: { pid: number, from: number, to: number }[],

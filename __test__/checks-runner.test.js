@@ -9,7 +9,7 @@ const { isRunning, run } = require('./support/program');
 const LIB = path.join(__dirname, '..', 'scripts', 'lib');
 
 /**
- * Runs checks, given as the source of an object.
+ * Runs checks, given as the source code of an object.
  * @param {string} checks
  */
 const runChecks = (checks) =>
@@ -42,7 +42,7 @@ test('what failed, and the end of its output, is repeated last', async () => {
 });
 
 test('a command that hangs is killed with all that it started, whoever has adopted that, and named', async () => {
-  // It prints its number and that of a grandchild in a group of its own, whose parent ends.
+  // Prints its pid and that of a grandchild in a group of its own, whose parent ends.
   const parent = `
     const grandchild = "setInterval(() => {}, 1e6); process.send(process.pid)";
     const { spawn } = require('node:child_process');

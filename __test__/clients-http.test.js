@@ -1,8 +1,6 @@
 'use strict';
 
-/*
- * HTTP frameworks as their users write them, served by several workers.
- */
+/* HTTP frameworks in ordinary use, served by several workers. */
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
@@ -16,7 +14,7 @@ const { WATCHDOG_MS } = require('./support/program');
 const { POLICIES, repeat, repeatOnAll, request, serve, stop } = require('./support/served');
 
 /**
- * Connections of their own, to all workers.
+ * Acts on new connections, until all workers have been reached.
  * @template {{ worker: number }} T
  * @param {number[]} workers
  * @param {(index: number) => Promise<T>} act
@@ -107,7 +105,7 @@ for (const policy of POLICIES) {
       }
       assert.equal((await request(port, '/elsewhere')).status, 404);
 
-      // A signed cookie set by one worker is good for all others.
+      // A cookie signed by one worker is valid for all others.
       let cookie;
       const seen = new Set();
       const deadline = performance.now() + WATCHDOG_MS;

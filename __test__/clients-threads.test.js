@@ -1,8 +1,8 @@
 'use strict';
 
 /*
- * Libraries that use worker_threads do the same work with our workers in the place of Node's: each program runs with
- * and without `manycore/register`, and prints what it saw.
+ * Libraries based on worker_threads behave the same with our workers: each program runs with and without
+ * `manycore/register`, and prints what it observed.
  */
 
 const assert = require('node:assert/strict');
@@ -38,7 +38,7 @@ describe('libraries with and without us', () => {
 
 test("thread-stream passes its own published tests, which pino's transports rest on", async () => {
   const folder = path.join(path.dirname(require.resolve('thread-stream')), 'test');
-  // The others need transpilers or packages that are not published with it.
+  // The others need transpilers, or packages that are not published with it.
   const names = [
     'base',
     'context',

@@ -28,7 +28,7 @@ async function serveTls(t, application, policy) {
 }
 
 /**
- * One request on a TLS connection of its own.
+ * Makes one request on a new TLS connection.
  * @param {tls.ConnectionOptions} options
  * @returns {Promise<{ worker: number, reused: boolean, session: Buffer }>} `session` to resume it with
  */
@@ -60,7 +60,7 @@ async function stream(session, headers, body) {
 }
 
 /**
- * Sessions with many streams at once, with all workers; each session stays with its worker.
+ * Opens sessions with many concurrent streams to all workers; each session stays with its worker.
  * @param {number[]} workers
  * @param {string} origin
  * @param {http2.SecureClientSessionOptions} [options]

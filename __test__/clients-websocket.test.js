@@ -65,7 +65,7 @@ describe('ws', () => {
 });
 
 /**
- * A socket.io client that comes from an address of its own, as clients of a real server do.
+ * A socket.io client with its own source address, like clients of a real server.
  * @param {import('node:test').TestContext} t
  * @param {number} port
  * @param {string} localAddress
@@ -95,7 +95,7 @@ describe('socket.io, policy ip-hash', () => {
   const addresses = Array.from({ length: 40 }, (_, i) => `127.0.${i % 3}.${10 + i}`);
 
   /**
-   * Counts up to ten with each client; all answers come from one worker, with the count it keeps.
+   * Counts up to ten with each client; all replies come from one worker, with the count it keeps.
    * @param {import('socket.io-client').Socket} socket
    */
   async function countToTen(socket) {

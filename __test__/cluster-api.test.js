@@ -1,8 +1,6 @@
 'use strict';
 
-/*
- * The API of Node's cluster, played on ours and on Node's own: what a user sees is the same.
- */
+/* The API of Node's cluster, run on ours and on Node's own: what a user observes is the same. */
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
@@ -127,7 +125,7 @@ for (const [what, stdio] of Object.entries({
         const fs = require('node:fs');
         process.on('message', () => process.disconnect());
         fs.writeSync(1, 'to stdout');
-        // Whatever the worker finds beyond its own, the descriptor asked for is there.
+        // Besides the worker's own descriptors, the requested one exists.
         if (process.env.STDIO.startsWith('[')) fs.writeSync(4, 'to four');
       },
     });
@@ -308,7 +306,7 @@ test('new cluster.Worker(options)', async (t) => {
   });
 });
 
-/** Ways in which a worker comes to its end: in the primary, and in the worker when told so. */
+/** Ways to end a worker: in the primary, and in the worker on request. */
 const ENDS = {
   'worker.disconnect() in the primary': { primary: (worker) => worker.disconnect() },
   'worker.disconnect() in the worker': { worker: (cluster) => cluster.worker.disconnect() },
@@ -445,20 +443,20 @@ test('handles are passed both ways: sockets, servers, with a message of their ow
       const server = net.createServer().listen(0, '127.0.0.1');
       await once(server, 'listening');
       const { port } = server.address();
-      // A connection of the primary's, served by the worker.
+      // A connection of the primary, served by the worker.
       const client = net.connect(port, '127.0.0.1');
       const [socket] = await once(server, 'connection');
       worker.send({ take: 'socket' }, socket);
       const [fromSocket] = await once(client, 'data');
       client.destroy();
-      // The server itself: the worker accepts.
+      // The server itself: the worker accepts connections.
       worker.send({ take: 'server' }, server);
       await once(worker, 'message');
       server.close();
       const second = net.connect(port, '127.0.0.1');
       const [fromServer] = await once(second, 'data');
       second.destroy();
-      // One that the worker made.
+      // One created by the worker.
       worker.send({ make: true });
       const [message, theirs] = await once(worker, 'message');
       const result = {

@@ -69,7 +69,7 @@ test("values are cloned as under serialization: 'advanced', whatever the channel
       for (const value of values) assert.deepEqual(worker.call(value), v8.deserialize(v8.serialize(value)));
       const back = worker.call(cycle);
       assert.ok(back.self === back && back.shared[0] === back.shared[1]);
-      // The runtime's own objects, which the lane leaves to it, as Node's channel sends them.
+      // Host objects, which the lane leaves to the runtime, as Node's channel sends them.
       assert.deepEqual(worker.call({ url: new URL('http://a/') }), { url: {} });
       const buffer = new ArrayBuffer(8);
       const codes = [() => {}, Symbol('s'), new SharedArrayBuffer(8), { deep: [() => {}] }].map((value) => {
@@ -161,13 +161,13 @@ test('limits, signals and the two sides blocked on each other', async (t) => {
         await codeOf(() => worker.request('never', { signal: AbortSignal.abort() })),
         await codeOf(() => worker.call(1, { timeoutMs: -1 })),
       ];
-      // Cancelled in the worker: its handler learns of it.
+      // Cancelled in the worker: its handler is notified.
       const aborted = await worker.request('aborted');
-      // Neither side has a handler: the one that learns of it goes on, and says why.
+      // Neither side has a handler: the one that detects it continues with an error.
       worker.send('drop the handler, and call');
       await once(worker, 'message');
       const own = await codeOf(() => worker.call('to a blocked one'));
-      // Should the other side not have learned of it, it is answered now.
+      // If the other side has not detected it, it gets a reply now.
       worker.onRequest((value) => value);
       const [others] = await once(worker, 'message');
       const after = await worker.request('again');
@@ -204,7 +204,7 @@ test('limits, signals and the two sides blocked on each other', async (t) => {
     'ERR_OUT_OF_RANGE',
   ]);
   assert.equal(result.aborted, 2);
-  // One of the two is enough to free both.
+  // One of the two suffices to unblock both.
   assert.ok([result.own, result.others].includes('ERR_MANYCORE_DEADLOCK'), JSON.stringify(result));
   assert.equal(result.after, 'again');
 });
@@ -219,7 +219,7 @@ test('large values cross while both sides are blocked, and messages go on', asyn
       let flows = true;
       let sent = 0;
       const called = new Set();
-      // More than the lane of messages holds: some wait, and move on while this thread is blocked.
+      // More than the message lane holds: some messages wait, and are moved while this thread is blocked.
       while (flows) {
         flows = worker.send({ n: sent++, text: 'm'.repeat(100_000) }, (error) => called.add(error));
       }
@@ -363,7 +363,7 @@ test('60 workers are killed while both sides ask at full speed, blocked or not',
           pending.push(take((async () => worker.call(text))()));
           await new Promise(setImmediate);
         }
-        // Blocked, with nothing but the system to tell of the death.
+        // Blocked, so that only the system can tell of the death.
         for (let i = 0; i < 3; i++) await take((async () => worker.call(text))());
         await exited;
         await Promise.all(pending);
@@ -405,7 +405,7 @@ test('a worker that scribbles over its lanes harms itself only', async (t) => {
         worker.onRequest((value) => value);
         await once(worker, 'message');
         worker.send('go');
-        // Until it shows, or the worker does not answer any more.
+        // Until it is detected, or the worker no longer replies.
         for (let turn = 0, missed = 0; turn < 400 && missed < 5; turn++) {
           let code = 'answered';
           try {
@@ -468,7 +468,7 @@ test('a worker killed before it has taken a handle that was sent: requests end, 
       const codes = [await end()];
       const before = open();
       for (let i = 0; i < 5; i++) codes.push(await end());
-      // What the last one had is let go of a little later.
+      // Resources of the last one are freed a little later.
       await until(() => open() <= before);
       server.close();
       return codes;

@@ -153,7 +153,7 @@ test('a worker is disconnected before it exits, although its death is seen with 
       const fs = require('node:fs');
       const { workers } = await forkListening(2);
       const [first, second] = workers;
-      // The loop stands still until the process and all its threads are dead, and it waits for its parent.
+      // Blocks the loop until the process and all its threads are dead, and it waits to be reaped.
       const die = ({ process: { pid } }) => {
         process.kill(pid, 'SIGKILL');
         const isDead = () =>
@@ -168,7 +168,7 @@ test('a worker is disconnected before it exits, although its death is seen with 
       };
       watch('first', first);
       watch('second', second);
-      // Both deaths are then seen at once, and of the second the end of the channel has not been read.
+      // Both deaths are then detected together, and the end of the second's channel has not been read.
       first.prependListener('disconnect', () => die(second));
       const ends = workers.map((worker) => once(worker, 'exit'));
       die(first);

@@ -1,9 +1,9 @@
 'use strict';
 
 /*
- * Either end of a link between processes is killed, or ends, in each of the states that it can be in. What it had
- * sent is received, whole and in order; of each message to it the sender is told once what became of it; who waits
- * for it is told; and the other end keeps nothing of the link, although the program keeps the worker's object.
+ * Either end of a link between processes is killed, or ends, in each of the link's states. Everything it sent is
+ * received, complete and in order; the sender is told the outcome of each message to it once; waiting calls fail;
+ * and the other end keeps nothing of the link, although the program keeps the worker object.
  */
 
 const assert = require('node:assert/strict');
@@ -17,8 +17,8 @@ const { play } = require('./support/scenario');
 const GONE = 'ERR_MANYCORE_PEER_GONE';
 
 /**
- * The states in which a worker ends, and what must be seen of it: how many of its messages were received (`some`: of
- * those without room for them, not all), and how a call of the primary's ended.
+ * The states in which a worker ends, and the expected outcome: how many of its messages were received (`some`: not
+ * all of those waiting for room), and how a call of the primary ended.
  */
 const WORKER_STATES = {
   starting: { received: 0 },
@@ -68,7 +68,7 @@ for (const how of ['is killed', 'exits']) {
           });
           worker.onRequest((value, { signal }) => {
             signal.addEventListener('abort', () => (seen.isAsked = value === 'mine'));
-            // As a request: a blocked worker serves those.
+            // As a request, which a blocked worker serves.
             worker.request('end').catch(() => {});
             return new Promise(() => {});
           });
@@ -95,7 +95,7 @@ for (const how of ['is killed', 'exits']) {
           await until(() => seen.ok + seen.failed === seen.sent);
           seen.status = linkStatus(worker);
           seen.isDrained = await linkDrained(worker);
-          // How many of these the worker received, and how many it sent, as far as it got to write it down.
+          // Number of messages received and sent by the worker, as far as it got to record them.
           [seen.arrived, seen.posted = 0] = fs.readFileSync(file, 'utf8').split(' ').map(Number);
           return seen;
         };
@@ -165,7 +165,7 @@ for (const how of ['is killed', 'exits']) {
       else assert.equal(seen.received, received, text);
       assert.equal(seen.ok + seen.failed, seen.sent, text);
       assert.ok(seen.failed >= 20 && seen.arrived <= seen.ok, text);
-      // All 40 of before had been received when it was told to end.
+      // All 40 earlier messages had been received when it was told to end.
       if (state === 'idle') assert.deepEqual([seen.arrived, seen.ok, seen.failed], [40, 40, 20], text);
       assert.deepEqual([seen.call, seen.isAsked, seen.pending], [call, isAsked, GONE], text);
       assert.deepEqual(
@@ -242,7 +242,7 @@ for (const [state, { received, isAsked = false, call }] of Object.entries(PRIMAR
       const before = held();
       const kill = () => process.kill(process.ppid, 'SIGKILL');
       const { worker } = cluster;
-      // Or it would exit when it is alone.
+      // Otherwise it would exit when its primary dies.
       worker.exitedAfterDisconnect = true;
       const seen = { received: 0, isInOrder: true, sent: 0, ok: 0, failed: 0, isAsked: false };
       const send = (message) => {
@@ -316,7 +316,7 @@ test('a primary is killed before its worker has come up', async (t) => {
   });
   t.after(() => program.kill());
   const [, pid] = await program.printed(/worker (\d+)\n/);
-  // With the last process that holds its output open.
+  // Including the last process that holds its output open.
   await program.ended();
   assert.equal(isRunning(Number(pid)), false);
 });

@@ -1,7 +1,7 @@
 'use strict';
 
 /*
- * Ways to listen in a worker, played on ours and on Node's own cluster, under round-robin and with a shared socket:
+ * Ways to listen in a worker, run on ours and on Node's own cluster, under round-robin and with a shared socket:
  * addresses, errors and events are the same.
  */
 
@@ -26,11 +26,11 @@ function temporaryFolder(t) {
 }
 
 /**
- * Two workers listen in each of these ways, one after the other, and are asked over HTTP.
+ * Two workers listen in each of these ways, one after the other, and get HTTP requests.
  * @param {import('node:test').TestContext} t
  * @param {string} policy
- * @param {Record<string, { listen: string, hosts?: string[] }>} ways `listen`: the arguments, as source text;
- *   `hosts` to connect to
+ * @param {Record<string, { listen: string, hosts?: string[] }>} ways `listen`: arguments as source code; `hosts`:
+ * addresses to connect to
  * @returns {Promise<Record<string, { isShared: boolean, reached: string[] }>>}
  */
 async function listenInWays(t, policy, ways) {
@@ -79,7 +79,7 @@ async function listenInWays(t, policy, ways) {
         }
         server = http.createServer((request, response) => response.end('hello'));
         server.listen(...new Function(`return [${listen}]`)());
-        // After the message that makes the primary's event.
+        // After the message that causes the event in the primary.
         server.on('listening', () => {
           setImmediate(() => process.send({ address: server.address(), is: server.listening }));
         });
@@ -93,7 +93,7 @@ async function listenInWays(t, policy, ways) {
   return ours.result;
 }
 
-/** Each makes a server that fails to listen. */
+/** Each creates a server that fails to listen. */
 const FAILURES = {
   'listening again while it listens': (net) => {
     const server = net.createServer();
@@ -170,7 +170,7 @@ for (const policy of ['rr', 'none']) {
             const server = http.createServer((request, response) => response.end(String(cluster.worker.id)));
             const options = { port: Number(process.env.PORT), host: '127.0.0.1', reusePort: true };
             server.listen(options, () => process.send(server.address()));
-            // It is not cluster's to close.
+            // Not closed by cluster.
             server.unref();
           },
         });
@@ -190,7 +190,7 @@ for (const policy of ['rr', 'none']) {
           const [a, b] = messages;
           const answers = [];
           for (const port of a.ports) answers.push(await get(port));
-          // The second one goes and comes back: it is another listen, with another port.
+          // The second one closes and listens again, which is a new listen with another port.
           const again = await Promise.all(
             workers.map(async (worker) => {
               worker.send('again');
@@ -265,7 +265,7 @@ for (const policy of ['rr', 'none']) {
       const { ours, nodes } = await playBoth(t, {
         env: { NODE_CLUSTER_SCHED_POLICY: policy },
         async primary({ cluster, net, once, get }) {
-          // A bound socket that no event loop knows of.
+          // A bound socket without an event loop.
           const holder = net._createServerHandle('127.0.0.1', 0, 4);
           const name = {};
           holder.getsockname(name);
@@ -288,7 +288,7 @@ for (const policy of ['rr', 'none']) {
       assert.deepEqual(ours.result, nodes.result);
     });
 
-    // Before Node 22 there is no dropMaxConnection: handed over in turn, the connection waits for a worker.
+    // Before Node 22, there is no dropMaxConnection: a connection assigned in turn waits for its worker.
     const options = { skip: major < 22 && policy === 'rr' };
     test('maxConnections and dropMaxConnection: what is dropped, and what is told', options, async (t) => {
       const { ours, nodes } = await playBoth(t, {
@@ -377,7 +377,7 @@ for (const policy of ['rr', 'none']) {
             const socket = dgram.createSocket('udp4');
             socket.on('message', (text, { port, address }) => socket.send(`got ${text}`, port, address));
             socket.bind(options);
-            // It is not cluster's to close.
+            // Not closed by cluster.
             if (options.exclusive) socket.unref();
             return once(socket, 'listening').then(() => socket.address().port);
           };
@@ -410,7 +410,7 @@ test('the backlog is honoured: beyond it, connections wait outside', async (t) =
         const lines = readFileSync('/proc/net/tcp', 'latin1').split('\n');
         return lines.filter((line) => new RegExp(`^ *\\d+: \\S+ \\w+:${hex} ${state}`).test(line)).length;
       };
-      // State 2 is a connection that is not answered yet. The kernel takes one more than the backlog.
+      // State 2 is a connection that has not been acknowledged. The kernel accepts one more than the backlog.
       await until(() => count('02') === 8 - 3);
       for (const socket of sockets) socket.destroy();
       process.kill(worker.process.pid, 'SIGCONT');

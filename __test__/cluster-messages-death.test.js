@@ -1,8 +1,8 @@
 'use strict';
 
 /*
- * Workers are killed while both sides send as fast as they can: what a worker had sent arrives, whole and in order,
- * before it is told to be gone; what it was sent and did not get is reported; and nothing of it is left.
+ * Workers are killed while both sides send as fast as they can: everything a worker sent arrives, complete and in
+ * order, before its end is announced; messages it did not receive are reported; and nothing of it is left.
  */
 
 const assert = require('node:assert/strict');
@@ -52,7 +52,7 @@ test(`${ROUNDS} workers are killed at full speed`, async (t) => {
           isKilled = worker.process.kill('SIGKILL');
         }, Math.random() * 8);
         while (worker.isConnected() && !seen.isGone) {
-          // More than the ring holds, so that some wait when it dies; not without end.
+          // More than the ring holds, so that some are waiting when it dies; but limited.
           for (let i = 0, flows = true; i < 300 && flows; i++) {
             seen.sent++;
             flows = worker.send({ n: i, text: 't'.repeat(i * 10) }, (error) => {
@@ -66,7 +66,7 @@ test(`${ROUNDS} workers are killed at full speed`, async (t) => {
         await until(() => seen.called === seen.sent);
         const [sent, published] = fs.readFileSync(file, 'utf8').trim().split(' ').map(Number);
         if (!isKilled || signal !== 'SIGKILL') wrong.push(`${number}: ended by ${signal}`);
-        // Killed between sending and writing that down, it has sent one more.
+        // If killed between sending and recording, it has sent one more.
         if (seen.next < published || seen.next > sent + 1) {
           wrong.push(`${number}: ${seen.next} messages of ${published} to ${sent}`);
         }
@@ -97,7 +97,7 @@ test(`${ROUNDS} workers are killed at full speed`, async (t) => {
       const fd = fs.openSync(process.env.FILE, 'r+');
       process.on('message', () => {});
       let n = 0;
-      // What waits for room dies with this process; what has been called back for is in shared memory.
+      // Messages waiting for room die with this process; the number of those called back for is in shared memory.
       let published = 0;
       const onPublished = () => published++;
       const flood = () => {

@@ -1,6 +1,6 @@
 'use strict';
 
-/* What reading a message runs, it runs once, whichever way the message takes. */
+/* Getters and toJSON of a message run once, whichever way the message takes. */
 
 const assert = require('node:assert/strict');
 const { test } = require('node:test');

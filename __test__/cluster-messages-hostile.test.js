@@ -1,8 +1,8 @@
 'use strict';
 
 /*
- * A worker that writes what it likes into its lanes harms itself only: the primary goes on, and says that the link
- * was broken.
+ * A worker that writes arbitrary data into its lanes harms only itself: the primary continues, and reports the
+ * corrupt link.
  */
 
 const assert = require('node:assert/strict');
@@ -36,7 +36,7 @@ test(`${ROUNDS} workers scribble over their lanes, and the primary and another w
           worker.once('message', resolve);
           ended.then(resolve);
         });
-        // It gets a good deal of attention; if nothing of what it wrote shows, it is ended.
+        // If nothing of what it wrote is detected for a while, it is ended.
         for (let turn = 0; turn < 200 && !isOver; turn++) {
           if (worker.isConnected()) worker.send({ turn, text: 'x'.repeat(turn * 10) }, () => {});
           if (turn % 10 === 0) await ask();
@@ -80,7 +80,7 @@ test('any number of messages that turn out to be the cluster’s own take nothin
       let internal = 0;
       worker.process.on('internalMessage', ({ disguised }) => (internal += disguised === true));
       worker.send('go');
-      // All of them are there before the first one is read.
+      // All of them have arrived before the first one is read.
       const done = once(worker, 'message');
       await new Promise(setImmediate);
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000);
@@ -116,9 +116,9 @@ test('a broken link is an error of the worker where somebody listens, and it is 
       worker.on('disconnect', () => seen.push('disconnect'));
       await once(worker, 'message');
       worker.send('break it');
-      // `once` of the events module would take the 'error' for its own.
+      // `once` of the events module would reject on 'error'.
       const exit = await new Promise((resolve) => worker.once('exit', (...args) => resolve(args)));
-      // Nobody listens to this one's errors.
+      // This one has no error listener.
       const other = cluster.fork();
       await once(other, 'message');
       other.send('break it');
@@ -133,7 +133,7 @@ test('a broken link is an error of the worker where somebody listens, and it is 
         setInterval(() => {
           if (!process.connected) return;
           process.send('awake');
-          // More is published than there is, and none of it a record.
+          // More is published than there is, and none of it is a record.
           poke(lane + 4096, new Uint8Array(65_536).fill(0xf8));
           poke(lane, new Uint8Array([0, 0xff, 0, 0]));
         }, 1);

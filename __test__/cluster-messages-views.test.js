@@ -1,6 +1,6 @@
 'use strict';
 
-/* Between processes, too, large buffers are lent to who asks for it, and a link has settings. */
+/* Between processes as well, large buffers are lent on request, and links have settings. */
 
 const assert = require('node:assert/strict');
 const path = require('node:path');
@@ -44,11 +44,11 @@ test('large buffers are lent to listeners that ask for views, at either end', as
       }
       seen.few = [await ask({ bytes: new Uint8Array(1000) }), await ask('kept')];
       seen.larger = [await ask({ bytes: new Uint8Array(9 * length).fill(4) }), await ask('kept')];
-      // What only the platform can clone comes by its own serialization, whose parts are kept.
+      // Values that only the platform can clone are sent in its own serialization, whose parts are retained.
       seen.serialized = [await ask({ bytes, blob: new Blob([]) }), await ask('kept')];
       seen.off = [await ask({ views: false }), await ask({ bytes }), await ask('kept')];
 
-      // The other way: this side looks in place at what the worker sends.
+      // In the other direction: this side gets views of what the worker sends.
       configureLink(worker, { views: true });
       const many = [];
       const back = new Promise((resolve) => {
@@ -102,7 +102,7 @@ test('large buffers are lent to listeners that ask for views, at either end', as
   ]);
   assert.deepEqual(result.few, [[1000, 0, 0, 0], 1000]);
   assert.deepEqual(result.larger, [[9 * length, 0, 4, 4], 9 * length]);
-  // A part of what was serialized, with all of that behind it.
+  // A part of the serialized data, with all of it in its buffer.
   assert.ok(result.serialized[1] >= length);
   assert.deepEqual(result.off, [true, [length, 0, 7, 99], length]);
   assert.equal(result.many, 50);
@@ -128,7 +128,7 @@ test('a link between processes has settings, which end with it, and tells what w
         );
       }
       seen.process = configureLink(worker.process, { latency: 'balanced' });
-      // It has answered before it says how far it has read.
+      // It answers before it publishes its reading position.
       const drained = async () => {
         while (linkStatus(worker).bufferedAmount > 0) await new Promise(setImmediate);
         return linkStatus(worker);
@@ -199,7 +199,7 @@ test('a worker that scribbles over what it has lent, or dies, takes nothing down
             if (bytes === 'ready') return;
             lent.push(bytes);
             for (let i = 0; i < bytes.length; i += 64) looked += bytes[i] >= 0;
-            // It is dead while its buffer is looked at, in every second round.
+            // In every second round, it is dead while its buffer is being used.
             if (--left === 10 && round % 2 === 0) worker.process.kill('SIGKILL');
             if (left === 0) resolve();
           });

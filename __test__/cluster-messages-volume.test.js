@@ -1,8 +1,8 @@
 'use strict';
 
 /*
- * Messages of all kinds each way at once, handles and large ones among them at random. MANYCORE_MIXED_MESSAGES says
- * how many (1000000 takes a minute or two), MANYCORE_MIXED_SEED draws others.
+ * Messages of all kinds in both directions at once, including handles and large ones at random.
+ * MANYCORE_MIXED_MESSAGES is their number (1000000 takes a minute or two), MANYCORE_MIXED_SEED selects others.
  */
 
 const assert = require('node:assert/strict');
@@ -15,7 +15,7 @@ const MESSAGES = path.join(__dirname, 'fixtures', 'mixed-ipc-messages.js');
 const COUNT = Number(process.env.MANYCORE_MIXED_MESSAGES ?? 200_000);
 const SEED = process.env.MANYCORE_MIXED_SEED ?? '5';
 
-/** Handles are slow: a way there and back each. Many in few messages, so that they meet each other, too. */
+/** Handles are slow, as each needs a round trip. Therefore many of them in few messages, so that they also overlap. */
 const PLANS = [
   { serialization: 'json', count: COUNT, handleRate: 300 / COUNT },
   { serialization: 'advanced', count: COUNT / 5, handleRate: 1500 / COUNT },

@@ -1,6 +1,6 @@
 'use strict';
 
-/* Messages between a primary and its workers go by shared memory, and all that users see is as in Node. */
+/* Messages between a primary and its workers use shared memory, and everything users observe is as in Node. */
 
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
@@ -136,7 +136,7 @@ test('a socket works where it arrives, and is gone where it was sent', async (t)
       });
       const [text] = await once(client, 'data');
       await once(client, 'close');
-      // Sent once more it is a message without a handle.
+      // Sent again, it is a message without a handle.
       worker.send({ a: 'socket' }, socket);
       const [again] = await once(worker, 'message');
       server.close();
@@ -231,7 +231,7 @@ test('a getter runs once, and may send', async (t) => {
     },
   });
   assert.equal(result.runs, 2);
-  // The outer one turned out to be a message of Node's own kind, which is not for users.
+  // The outer one turned out to be an internal message, which is not delivered to users.
   assert.deepEqual(result.seen, [{ first: { shape: 2 }, inner: true }, { first: { shape: 3 } }]);
 });
 
@@ -406,7 +406,7 @@ test('what keeps a worker alive is what does in Node', async (t) => {
     worker({ cluster }) {
       const { KIND } = process.env;
       process.on('exit', () => (process.exitCode = KIND.length));
-      // Node's cluster listens for itself, and that keeps the channel referenced.
+      // Node's cluster has its own listener, which keeps the channel referenced.
       process.removeAllListeners('message');
       cluster.worker.removeAllListeners('message');
       process.removeAllListeners('disconnect');
@@ -434,7 +434,7 @@ for (const [what, options] of Object.entries({
       env: { WORKER_ENV: JSON.stringify(options.env ?? {}), LOSE: options.lose ?? '' },
       async primary({ cluster, once, net, require }) {
         if (process.env.LOSE) {
-          // Somebody else starts the process, with options of their own.
+          // Another module starts the process, with its own options.
           const childProcess = require('node:child_process');
           const { fork } = childProcess;
           childProcess.fork = (file, args, options) => fork(file, args, { ...options, execArgv: [] });

@@ -120,7 +120,7 @@ test('worker.load counts HTTP requests in flight, also those that are aborted', 
       const assert = require('node:assert');
       const { workers, port } = await forkListening(1);
       const [worker] = workers;
-      // Requests are counted from when somebody first looks.
+      // Requests are counted from the first read on.
       assert.equal(worker.load.requests, 0);
       const requests = Array.from({ length: 3 }, () => http.get({ port, host: '127.0.0.1', agent: false }));
       requests.forEach((request) => request.on('error', () => {}));

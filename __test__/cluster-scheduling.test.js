@@ -4,7 +4,7 @@ const assert = require('node:assert/strict');
 const { test } = require('node:test');
 const { play } = require('./support/scenario');
 
-/** Each worker answers with its id. */
+/** Each worker responds with its id. */
 const answerWithId = ({ cluster, http }) =>
   http.createServer((request, response) => response.end(String(cluster.worker.id))).listen(0, '127.0.0.1');
 
@@ -12,7 +12,7 @@ test('rr: 10,000 requests over 4 workers differ by at most one', async (t) => {
   const { result } = await play(t, {
     async primary({ cluster, forkListening, tally }) {
       cluster.schedulingPolicy = 'rr';
-      // A machine under load may stop a worker for longer than the default limit.
+      // On a loaded machine, a worker may be stalled for longer than the default limit.
       cluster.setupPrimary({ stallLimitMs: 3_600_000 });
       const { port } = await forkListening(4);
       return tally(port, 10_000, 16);
@@ -142,7 +142,7 @@ test("a stalled worker is reported by 'stall', and by 'recover' when it is back"
       cluster.setupPrimary({ stallLimitMs: 20 });
       const { workers, port } = await forkListening(2);
       const seen = [];
-      // A machine under load may stop the other one for so long, too.
+      // On a loaded machine, the other one may be stalled as long.
       const isMeant = (worker) => worker === workers[0];
       cluster.on('stall', (worker, info) => isMeant(worker) && seen.push(['stall', info]));
       cluster.on('recover', (worker) => isMeant(worker) && seen.push(['recover']));
@@ -164,7 +164,7 @@ test('a connection that wakes a worker which is stopped right then goes to anoth
     async primary({ forkListening, get, once }) {
       const { workers, port } = await forkListening(2);
       const answers = [];
-      // Whichever is first in line gets the wake-up; after this one, the other is.
+      // The first in line gets the wake-up; after this one, it is the other.
       for (const stopped of workers) {
         process.kill(stopped.process.pid, 'SIGSTOP');
         for (let i = 0; i < 4; i++) answers.push((await get(port)) === String(stopped.id));
@@ -184,7 +184,7 @@ test('a connection that wakes a worker which is stopped right then goes to anoth
   assert.deepEqual(result, Array(8).fill(false));
 });
 
-/** In the worker: tells the primary about each connection and in which turn of the loop it came; 'close' ends one. */
+/** In the worker: reports each connection and its turn of the loop to the primary; 'close' closes one. */
 const tellTurns = ({ net }) => {
   let turn = 0;
   const sockets = [];
@@ -250,7 +250,7 @@ for (const policy of ['rr', 'none']) {
         const { port } = await forkListening(2);
         const { Worker } = require('node:worker_threads');
         const done = new Int32Array(new SharedArrayBuffer(4));
-        // The client is a thread of the primary: its JavaScript is not blocked with it.
+        // The client is a thread of the primary, so its JavaScript is not blocked.
         const client = new Worker(
           `const http = require('node:http');
           const { workerData: { port, done } } = require('node:worker_threads');
@@ -265,7 +265,7 @@ for (const policy of ['rr', 'none']) {
           next();`,
           { eval: true, workerData: { port, done } },
         );
-        // Blocks here until all are answered.
+        // Blocks until all have been answered.
         while (Atomics.load(done, 0) < 200) Atomics.wait(done, 0, Atomics.load(done, 0), 50);
         await client.terminate();
         return Atomics.load(done, 0);

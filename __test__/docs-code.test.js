@@ -9,8 +9,8 @@ const { shared } = require('..');
 const { ROOT, runOk } = require('./package-helpers');
 
 /*
- * Every piece of JavaScript in README.md and docs/ runs as it stands. One that begins with the name of a file in a
- * comment is there for those that follow on its page.
+ * Every JavaScript sample in README.md and docs/ runs as is. One that starts with a file name in a comment is a
+ * file for those that follow on its page.
  */
 
 const PRELOAD = path.join(__dirname, 'fixtures', 'docs-preload.js');
@@ -37,7 +37,7 @@ const documents = [
 
 describe('code in the documents', () => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'manycore-docs-'));
-  /** What outlives the programs. @type {Set<string>} */
+  /** Segments that outlive the programs. @type {Set<string>} */
   const names = new Set();
   after(() => {
     fs.rmSync(folder, { recursive: true, force: true });

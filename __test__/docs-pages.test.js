@@ -15,7 +15,7 @@ const pages = fs.readdirSync(DOCS).filter((name) => name.endsWith('.md'));
 
 const FILES = ['index.d.ts', ...fs.readdirSync(path.join(ROOT, 'types')).map((name) => `types/${name}`)];
 
-/** Interfaces of options, and classes: their names and what is between their braces. */
+/** Option interfaces and classes: names, and the text between their braces. */
 function declarations() {
   return FILES.flatMap((file) => {
     const text = fs.readFileSync(path.join(ROOT, file), 'utf8');
@@ -52,7 +52,7 @@ describe('the documents', () => {
   it('some page of the reference has each of what is exported', () => {
     const reference = pages.map(read).join('\n');
     const told = Object.keys(manycore).filter((name) => !new RegExp(`\\b${name}\\b`).test(reference));
-    // What is exactly Node's is told by Node's own documents.
+    // What is identical to Node's is documented by Node.
     const nodes = Object.keys(require('node:worker_threads'));
     assert.deepEqual(
       told.filter((name) => !nodes.includes(name)),
@@ -66,7 +66,7 @@ describe('the documents', () => {
     let count = 0;
     for (const [type, body] of declarations()) {
       for (const [, name] of body.matchAll(/^ {2}(?:static |readonly )*(\w+)[?(<:]/gm)) {
-        // What all of a kind have is told once, under the name of each that the page speaks of.
+        // What all classes of a kind have is documented once, for each name that the page mentions.
         if (['constructor', 'private', 'from', 'handle', 'on', 'once', 'off'].includes(name)) continue;
         count++;
         const form = name.replace(/(Async|IfAvailable)$/, '');

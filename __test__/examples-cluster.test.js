@@ -36,7 +36,7 @@ async function start(t, example = file, args = []) {
 }
 
 /**
- * One request on a connection of its own.
+ * Sends a request on a new connection.
  * @param {number} port
  * @param {string} [path]
  */
@@ -73,7 +73,7 @@ for (const [signal, send] of /** @type {const} */ ([
     const hello = { status: 200, body: 'Hello!' };
     const requests = 25 * cores;
     for (let i = 0; i < requests; i++) assert.deepEqual(await get(port), hello);
-    // Whoever is alone in not being stopped answers.
+    // The only worker that is not stopped responds.
     for (const worker of workers) {
       const others = workers.filter((other) => other !== worker);
       for (const other of others) await freeze(other);
@@ -173,7 +173,7 @@ test('cache.js: what one worker has computed all know, and a client has one limi
     assert.deepEqual([primes, computed, workers.includes(worker)], [168, 1, true]);
   }
   for (const worker of workers) {
-    // Whoever is alone in not being stopped answers.
+    // The only worker that is not stopped responds.
     const others = workers.filter((other) => other !== worker);
     for (const other of others) await freeze(other);
     const { computed, worker: its } = JSON.parse((await get(port, '/?below=1000')).body);

@@ -1,6 +1,6 @@
 'use strict';
 
-// An installation whose addon is missing or of another version, on a platform that should have it.
+// An installation whose addon is missing or has another version, on a supported platform.
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
@@ -9,7 +9,7 @@ const path = require('node:path');
 const test = require('node:test');
 const { ROOT, runOk, scratchFolder } = require('./package-helpers');
 
-/** Copies what an installation has, with or without the addon. */
+/** Copies the files of an installation, with or without the addon. */
 function installation(t, { withAddon, version }) {
   const folder = scratchFolder(t);
   for (const name of ['index.js', 'package.json', 'lib']) {

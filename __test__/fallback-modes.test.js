@@ -1,7 +1,7 @@
 'use strict';
 
-// Where the addon cannot be had, Node's own modules serve under our names, and what only the addon can do
-// says so. MANYCORE_FALLBACK=1 stands for the platforms that have no addon.
+// Where the addon is unavailable, Node's own modules are used, and features that need the addon throw.
+// MANYCORE_FALLBACK=1 simulates an unsupported platform.
 
 const assert = require('node:assert/strict');
 const { SCHED_NONE, SCHED_RR } = require('node:cluster');
@@ -23,7 +23,7 @@ const MODES = [
     name: PERMISSION,
     env: {},
     flags: [PERMISSION, '--allow-fs-read=*', '--allow-worker', '--allow-child-process'],
-    // Later versions ask for a permission to connect and listen as well.
+    // Later versions require a permission to connect and listen as well.
     optionalFlags: ['--allow-net'],
     reason: /ERR_DLOPEN_DISABLED|ERR_ACCESS_DENIED/,
   },
@@ -38,7 +38,7 @@ for (const { name, env, flags, optionalFlags = [], reason } of MODES) {
     assert.deepEqual(surface.otherClusterNames, []);
     assert.equal(surface.policy, SCHED_RR);
     assert.deepEqual(surface.nodesPolicy, [SCHED_NONE, SCHED_NONE], "Node's policies are passed on to it");
-    // Node's class, with a `warm` that keeps nothing.
+    // Node's class, with a `warm` that keeps no spares.
     assert.deepEqual(surface.otherThreadNames, ['Worker']);
     assert.ok(surface.threadNames > 10);
   });

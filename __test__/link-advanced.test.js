@@ -1,6 +1,6 @@
 'use strict';
 
-/* The rules of `serialization: 'advanced'`, against Node's own serializer with what its channel adds to it. */
+/* The rules of `serialization: 'advanced'`, compared with Node's own serializer and the additions of its channel. */
 
 const assert = require('node:assert/strict');
 const test = require('node:test');
@@ -16,7 +16,7 @@ const RUNS = Math.ceil(Number(process.env.MANYCORE_PROPERTY_RUNS ?? 20_000) / 2)
 const WATCHDOG = { timeout: 900_000 };
 const { serialize, deserialize } = formats.advanced;
 
-/** Checks one value against its way through Node's serializer; false when it was refused. */
+/** Compares one value with its serialization by Node; returns false if it was refused. */
 function check(codec, value) {
   const copy = codec.copy(value);
   if (copy === undefined) return false;

@@ -14,7 +14,7 @@ const { Point, cloneable } = require('./support/values');
 const RUNS = Number(process.env.MANYCORE_PROPERTY_RUNS ?? 20_000);
 const WATCHDOG = { timeout: 900_000 };
 
-/** Checks a clone against what structuredClone makes of the value. */
+/** Compares a clone with that of structuredClone. */
 function check(cloner, value) {
   const copy = cloner.clone(value);
   if (copy === UNSUPPORTED) return false;
@@ -23,7 +23,7 @@ function check(cloner, value) {
   return true;
 }
 
-/** As `check`, of a value whose getters leave traces: one is made for each of the two. */
+/** Like `check`, for a value whose getters have side effects: one is created for each of the two. */
 function checkMade(cloner, make) {
   assert.equal(difference(cloner.clone(make()), structuredClone(make())), undefined);
 }
@@ -35,7 +35,7 @@ test(`${RUNS} values are cloned as structuredClone does`, WATCHDOG, () => {
     fc.property(
       cloneable.filter((value) => typeof value === 'object' && value !== null),
       (value) => {
-        // So that names are new and known by turns, and both ways are gone.
+        // So that both new and known names occur, and both paths are taken.
         if (done % 500 === 0) cloner = new Cloner();
         if (check(cloner, value)) done++;
       },
@@ -93,7 +93,10 @@ test('more shapes than are kept', WATCHDOG, () => {
   }
 });
 
-/* Values of the same shape, so that functions are made for it: what getters do must be seen in the first and in later ones. */
+/*
+ * Values of the same shape, so that a function is compiled for it: side effects of getters must be the same in the
+ * first and in later ones.
+ */
 const TIMES = 12;
 
 test('getters run once, in order, and may throw', () => {
@@ -152,7 +155,7 @@ test('a value that turns out half way to be for the platform is not read again',
       assert.equal(copy.first, copy.shared);
       assert.equal(copy.first, copy.more[1]);
       assert.equal(copy.last === last, isLeft);
-      // Nothing of it is left for the next.
+      // Nothing is left over for the next one.
       assert.equal(
         cloner.clone(() => 1),
         UNSUPPORTED,

@@ -13,7 +13,7 @@ const { Point, cloneable } = require('./support/values');
 const RUNS = Number(process.env.MANYCORE_PROPERTY_RUNS ?? 20_000);
 const WATCHDOG = { timeout: 900_000 };
 
-/** Checks one value against what structuredClone makes of it. */
+/** Compares one value with its structured clone. */
 function check(codec, value) {
   const copy = codec.copy(value);
   if (copy === undefined) return false;
@@ -27,7 +27,7 @@ test(`${RUNS} values are cloned as structuredClone does`, WATCHDOG, () => {
   let carried = 0;
   fc.assert(
     fc.property(cloneable, (value) => {
-      // A table of shapes fills up with thousands of random names; a new one now and then.
+      // The shape table fills up with thousands of random names, so it is replaced from time to time.
       if (carried % 5000 === 0) codec = new Codec();
       if (check(codec, value)) carried++;
     }),
@@ -38,7 +38,7 @@ test(`${RUNS} values are cloned as structuredClone does`, WATCHDOG, () => {
 
 test('values are cloned as v8.serialize does', WATCHDOG, () => {
   const codec = new Codec();
-  // Its views come without their buffers' other bytes, so they are left out.
+  // Views are sent without the other bytes of their buffers, so they are excluded.
   const withoutViews = cloneable.filter((value) => !hasView(value));
   fc.assert(
     fc.property(withoutViews, (value) => {
@@ -69,13 +69,13 @@ test('objects of all sizes', WATCHDOG, () => {
   assert.ok(check(codec, '字'.repeat(1_000_000)));
 });
 
-/** Texts of so many characters, by how V8 may keep them. @param {number} length */
+/** Strings of a length, in each representation of V8. @param {number} length */
 function textsOf(length) {
   const ascii = 'abcdefg!'.repeat(length / 8);
   const latin = 'abcdéfg\xff'.repeat(length / 8);
   const wide = `${ascii.slice(1)}字`;
   const narrow = [ascii, latin, `${ascii.slice(8)}\0\x7f\x80éèê\xfe\xff`];
-  // A part of a text with wide characters has two bytes a character, too.
+  // A substring of a string with wide characters has two bytes per character as well.
   narrow.push(`字${latin}`.slice(1));
   return {
     narrow,
@@ -159,7 +159,7 @@ test('getters run once, in order, and may throw', () => {
     () => codec.copy(throwing),
     (error) => error === thrown,
   );
-  // What the failed one defined is there for the next.
+  // Shapes defined by the failed one are available to the next.
   assert.ok(check(codec, { quite: { new: 'shape' } }));
   assert.ok(check(codec, { quite: { new: 'shape' }, b: 2 }));
 });

@@ -1,6 +1,6 @@
 'use strict';
 
-/* Whatever a peer writes into a lane: a typed error or a value, and nothing else happens. */
+/* Whatever a peer writes into a lane results in a typed error or a value, and nothing else. */
 
 const assert = require('node:assert/strict');
 const test = require('node:test');
@@ -16,11 +16,11 @@ const WATCHDOG = { timeout: 900_000 };
 const CAPACITY = 16 * 1024;
 const PROTOTYPES = [Object, Array, Map, Set, Date, RegExp, Error, Function].map((C) => C.prototype);
 
-/** What of the built-in prototypes a decoder could have changed. */
+/** Properties of built-in prototypes that a decoder could have changed. */
 const snapshot = () => PROTOTYPES.map((prototype) => Reflect.ownKeys(prototype).length).join();
 
 /**
- * Reads a lane whose ring begins with `bytes`, of which `head` are published. Returns what came out.
+ * Reads a lane whose ring starts with `bytes`, of which `head` are published. Returns the outcome.
  * @param {Uint8Array} bytes
  * @param {number} [head]
  */
@@ -110,7 +110,7 @@ test('lengths and positions that cannot be', () => {
   assert.deepEqual(read(good), { values: 1, isCorrupt: false });
 });
 
-/** A record of this payload, with nothing behind it. */
+/** Returns a record with this payload and no tables. */
 function recordOf(payload, flags = 0) {
   const length = (12 + payload.length + 7) & ~7;
   const bytes = new Uint8Array(length);
@@ -138,7 +138,7 @@ test('claims that the record has no bytes for allocate nothing', () => {
     [0xcf],
   ];
   for (const claim of claims) assert.ok(read(recordOf(claim)).isCorrupt, String(claim));
-  // A sparse array may be long; it takes no room.
+  // A sparse array may be long without occupying memory.
   for (let i = 0; i < 20; i++) read(recordOf([0x8c, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]));
   const after = process.memoryUsage();
   assert.ok(after.arrayBuffers + after.heapUsed - before.arrayBuffers - before.heapUsed < 100 * 2 ** 20);
@@ -146,7 +146,7 @@ test('claims that the record has no bytes for allocate nothing', () => {
 
 test('nesting without end is corrupt, not a crash', () => {
   assert.ok(read(recordOf(new Uint8Array(CAPACITY - 100).fill(0xc1))).isCorrupt);
-  // An array in which each element is the array: each reference stands for an object that is there.
+  // An array whose elements are the array itself: each reference refers to an existing object.
   assert.deepEqual(read(recordOf([0xc1, 0x87, 0, 0, 0, 0], 1)), { values: 1, isCorrupt: false });
 });
 

@@ -18,7 +18,7 @@ function viaJson(value) {
   return text === undefined ? undefined : { value: JSON.parse(text) };
 }
 
-/** Checks one value against its way through JSON; false when it was refused. */
+/** Compares one value with its round trip through JSON; returns false if it was refused. */
 function check(codec, value) {
   const copy = codec.copy(value);
   const expected = viaJson(value);

@@ -15,7 +15,7 @@ const { Kind } = layout;
 const addon = loadAddon();
 const WATCHDOG = { timeout: 300_000 };
 
-/** Both ends of a real lane in this thread. */
+/** Both ends of a real lane, in this thread. */
 function pair(capacity = 4096, encoder = new Encoder()) {
   const link = new addon.ThreadLink(capacity);
   const other = addon.ThreadLink.attach(link.id);
@@ -25,7 +25,7 @@ function pair(capacity = 4096, encoder = new Encoder()) {
   };
 }
 
-/** What is there, without releasing it unless told. */
+/** Reads all records, and releases them unless told otherwise. */
 function drain(receiver, isReleased = true) {
   const values = [];
   while (receiver.next()) {
@@ -84,7 +84,7 @@ test('records come out in order, however sends and drains alternate', WATCHDOG, 
           sender.sendBare(bare);
           expected.push({ kind: bare });
         } else if (refuse) {
-          // Defines a shape that only a later record can tell the reader.
+          // Defines a shape that only a later record can transmit.
           assert.equal(sender.send({ [`late${n % 7}`]: { deep: 1 }, f: () => 1 }), false);
           expected.push({ [`late${n % 7}`]: { deep: 1 } });
           sender.send({ [`late${n % 7}`]: { deep: 1 } });
@@ -126,7 +126,7 @@ test('light traffic stays at the start of a large ring', () => {
       const value = { i, k, text: 'x'.repeat((i * 7 + k) % 3000) };
       sender.send(value);
       expected.push(value);
-      // Refused right after going back to the start.
+      // Refused right after returning to the start of the ring.
       if (k % 5 === 0) {
         assert.equal(
           sender.send(() => 1),
@@ -154,7 +154,7 @@ test('light traffic stays at the start of a large ring', () => {
 test('positions wrap around', WATCHDOG, () => {
   const { sender, receiver } = pair(65_536);
   const text = 'x'.repeat(60_000);
-  // Past 2^32 bytes, in records of nearly the whole ring.
+  // Beyond 2^32 bytes, in records almost as large as the ring.
   for (let i = 0; i < 72_000; i++) {
     sender.send(text);
     if (!receiver.next() || receiver.value.length !== 60_000) assert.fail(`record ${i}`);

@@ -12,7 +12,7 @@ const { BESIDE_LENGTH, LARGE_LENGTH } = require('../lib/link/tags');
 const addon = loadAddon();
 const MIB = 1024 * 1024;
 
-/** Both ends of a real lane in this thread. */
+/** Both ends of a real lane, in this thread. */
 function pair() {
   const link = new addon.ThreadLink(4096);
   const other = addon.ThreadLink.attach(link.id);
@@ -56,12 +56,12 @@ test('large buffers come out as buffers of their own, in their places', () => {
   assert.deepEqual(value.large2, bytesOf(LARGE_LENGTH, 5));
   assert.equal(value.words.buffer, value.large.buffer);
   assert.equal(value.large.buffer.byteLength, MIB);
-  // It can be passed on like any other.
+  // It can be transferred like any other.
   const passed = structuredClone(value.large, { transfer: [value.large.buffer] });
   assert.deepEqual([passed.length, value.large.length], [MIB, 0]);
 });
 
-/** Sends a buffer as the ones before, for which the receiver lends memory, and takes it. */
+/** Sends a buffer like the ones before, for which the receiver lends memory, and receives it. */
 function pass({ sender, receiver }, length, fill) {
   assert.equal(sender.send(bytesOf(length, fill)), true);
   assert.equal(receiver.next(), true);
@@ -78,7 +78,7 @@ test('buffers of one length after the other are each their receiver’s own', ()
       const bytes = pass(ends, length, i);
       assert.deepEqual([bytes.length, bytes.buffer.byteLength], [length, length]);
       kept.push(bytes);
-      // Whatever is done to one is not seen in the next.
+      // Modifications of one must not be visible in the next.
       if (i % 3 === 0) structuredClone(0, { transfer: [kept.pop().buffer] });
       else if (i % 3 === 1) bytes.fill(255);
     }
@@ -166,7 +166,7 @@ test('more than may wait is left to the platform', () => {
   assert.equal(sender.substituteFor(large), large);
   while (receiver.next()) assert.equal(receiver.value.length, 16 * MIB);
   assert.equal(sender.send(large), true);
-  // As long as it is alone, one may be larger.
+  // A single one may be larger.
   assert.equal(sender.send(new Uint8Array(64 * MIB + 1)), false);
   assert.equal(receiver.next(), true);
 });
@@ -223,7 +223,7 @@ test('a getter runs once, also when only the platform can carry the value', () =
   assert.deepEqual(rest.map, value.map);
   assert.equal(runs, 1);
   assert.equal(sender.bufferedAmount, 0);
-  // Without getters, it is the value itself that the platform gets.
+  // Without getters, the platform gets the value itself.
   const plain = { part };
   assert.equal(sender.send(plain), false);
   assert.equal(sender.substituteFor(plain), plain);

@@ -1,6 +1,6 @@
 'use strict';
 
-/* Records that wait for room: in order, as large as they are, cut where they must be. */
+/* Records waiting for room: in order, of any size, fragmented where necessary. */
 
 const assert = require('node:assert/strict');
 const test = require('node:test');
@@ -11,14 +11,14 @@ const { Spill, CHUNK_BYTES } = require('../lib/link/spill');
 
 const CAPACITY = 64 * 1024;
 
-/** A record of this length whose bytes tell which one it is. */
+/** A record of this length whose bytes identify it. */
 function record(length, number) {
   const bytes = new Uint8Array(length).fill(number);
   new DataView(bytes.buffer).setUint32(0, length, true);
   return bytes;
 }
 
-/** Moves with this much room until nothing moves; returns all that was written, fragments put together. */
+/** Moves records with this much room until nothing moves; returns everything written, with fragments reassembled. */
 function moveAll(spill, room) {
   const ring = memoryOf(new ArrayBuffer(CAPACITY));
   const records = [];

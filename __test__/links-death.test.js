@@ -1,8 +1,8 @@
 'use strict';
 
 /*
- * Either end of a link ends in each of the states that it can be in. The other one is told as by Node's own, what had
- * been posted before an orderly end is all there, what waits for an answer fails, and nothing is left behind.
+ * Either end of a link ends in each of the link's states. The other one is notified as by Node, everything posted
+ * before an orderly end arrives, pending requests fail, and nothing is left behind.
  */
 
 const assert = require('node:assert/strict');
@@ -23,7 +23,7 @@ const GONE = { code: 'ERR_MANYCORE_PEER_GONE' };
 before(() => (state.lanesAfter = 0));
 after(() => (state.lanesAfter = USUAL));
 
-/** What a worker begins with: its port, manycore, and a counter of what it has posted that outlives it. */
+/** Prologue of workers: the port, manycore, and a counter of posted messages that outlives them. */
 const PROLOGUE = `
   const { parentPort, workerData: posted } = require('node:worker_threads');
   const manycore = require(${LIBRARY});
@@ -32,7 +32,7 @@ const PROLOGUE = `
   const announce = () => { Atomics.store(posted, 1, 1); Atomics.notify(posted, 1); };`;
 
 /**
- * What a worker does: it is either ended by its own `end()`, or by terminate() when it has announced itself.
+ * Worker code that is ended either by its own `end()`, or by terminate() after it has announced itself.
  * @type {Record<string, { body: string, before?: (worker: any) => void }>}
  */
 const SENDING = {
@@ -88,7 +88,7 @@ for (const [name, { body, before: prepare }] of Object.entries(SENDING)) {
     const { worker, posted } = startCounting(t, body.replace('ENDING', 'announce(); for (;;);'));
     prepare?.(worker);
     const done = untilExit(worker);
-    // Where it takes no answers to get there.
+    // If it needs no replies to get there.
     if (prepare === undefined) Atomics.wait(posted, 1, 0);
     else while (posted[1] === 0) await new Promise(setImmediate);
     assert.equal(await worker.terminate(), 1);
@@ -104,7 +104,7 @@ for (const [name, { body, before: prepare }] of Object.entries(SENDING)) {
   });
 }
 
-/** How a worker ends within a handler or after it has asked. */
+/** Ways in which a worker ends, within a handler or after sending a request. */
 const ENDS = {
   exits: 'end();',
   'throws out of turn': 'process.nextTick(() => { throw new Error("expected"); });',
@@ -140,7 +140,7 @@ for (const [name, ending] of Object.entries(ENDS)) {
   });
 }
 
-/** What a worker does when it asks and is not answered. */
+/** Worker code that sends requests without getting a reply. */
 const ASKING = {
   'a request of its own': `parentPort.request('mine').catch(() => {});`,
   'a blocking call of its own': `parentPort.call('mine');`,
@@ -162,7 +162,7 @@ for (const [name, ask] of Object.entries(ASKING)) {
   });
 }
 
-/** What a thread does with a worker of its own when it is terminated; it has announced itself by then. */
+/** What a thread does with its own worker when it is terminated; it has announced itself by then. */
 const MIDDLES = {
   'idle on its lanes': 'inner.once("message", announce); inner.postMessage(0);',
   'while messages come in': 'inner.on("message", announce); inner.postMessage("flood");',
@@ -219,7 +219,10 @@ function lanesHeld() {
   };
 }
 
-/** The descriptors and mappings once there are few enough: under the test's time limit, when the collector gets to it. */
+/**
+ * Waits until few enough descriptors and mappings are left, when the garbage collector has run, within the time
+ * limit of the test.
+ */
 async function settled(/** @type {(held: ReturnType<typeof lanesHeld>) => boolean} */ isEnough) {
   require('node:v8').setFlagsFromString('--expose-gc');
   const collect = require('node:vm').runInNewContext('gc');
@@ -259,7 +262,7 @@ test(
     await endInEveryState();
     const none = await settled((held) => held.mappings === 0);
     const kept = [...(await endInEveryState()), ...(await endInEveryState())];
-    // Asked before it has come up, and never again: its end of the lanes waits for it.
+    // Got a request before it has started, and none afterwards: its end of the lanes is unused.
     const silent = new Worker('', { eval: true });
     const asked = assert.rejects(silent.request(1), GONE);
     assert.ok(lanesHeld().mappings > 0);

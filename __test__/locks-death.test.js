@@ -1,6 +1,7 @@
 'use strict';
 
-// Whoever holds, waits for, or is just changing a lock may die at any instruction: SIGKILL, terminate(), exit().
+// A holder or waiter of a lock, or a process that is just changing it, may die at any instruction: by SIGKILL,
+// terminate(), or exit().
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
@@ -12,7 +13,7 @@ const { startProcess, startThread, within } = require('./support/peers');
 
 const LIMIT = { timeoutMs: 60_000 };
 
-/** Locks and says so; never unlocks. */
+/** Locks and reports it; never unlocks. */
 const hold = ({ Mutex }, handle, tell) => {
   globalThis.token = Mutex.from(handle).lock();
   tell('holds');
@@ -129,8 +130,8 @@ test('a thread that blocks can be terminated', async (t) => {
 });
 
 /**
- * Locks and unlocks for ever. What the lock protects is a file that says who is inside: it is 0 whenever a lock is
- * granted, unless the holder before died inside; and nobody else writes meanwhile.
+ * Locks and unlocks forever. The lock protects a file that records who is inside: it is 0 whenever the lock is
+ * granted, unless the previous holder died inside; and no one else writes meanwhile.
  */
 async function hammer({ Mutex }, { handle, file }, tell) {
   const fs = require('node:fs');

@@ -1,7 +1,7 @@
 'use strict';
 
-// A process of the same user may write anything into a lock's memory. That makes the lock useless, but those that use
-// it neither crash nor hang.
+// A process of the same user may write anything into a lock's memory. That makes the lock useless, but its users
+// must neither crash nor hang.
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
@@ -11,17 +11,17 @@ const { segmentName, startProcess, within } = require('./support/peers');
 
 const fileOf = (name) => `/dev/shm/manycore-${process.geteuid()}/${name}`;
 const HEADER_BYTES = 4096;
-/** Where the words of a lock are, from the end of the segment's header. */
+/** Offset of the words of a lock from the end of the segment's header. */
 const GUARD_AT = 80;
 
-/** The word of a thread that lives: this one. Its number, and above that its start in ticks. */
+/** The word of a living thread, this one: its id, and above that its start time in ticks. */
 function ownWord() {
   const stat = fs.readFileSync('/proc/self/stat', 'latin1');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return (BigInt(fields[19]) << 22n) | BigInt(process.pid);
 }
 
-/** Uses all of a lock object for ever, without minding errors, and tells of each hundred rounds. */
+/** Uses all features of a lock object forever, ignoring errors, and reports every hundred rounds. */
 async function useAll(manycore, names, tell) {
   const { Mutex, RwLock, Semaphore, Condition, Barrier, Once } = manycore;
   const options = { timeoutMs: 2 };
@@ -87,7 +87,7 @@ test('any bytes in the memory of locks give errors', async (t) => {
     // Mostly the first slots, which are in use; small and large numbers.
     const at = 8 * Math.floor(Math.random() * (writes % 3 === 0 ? 1000 : 40));
     for (let index = 0; index < 8; index++) bytes[index] = Math.random() < 0.5 ? 0 : Math.random() * 256;
-    // A guard in the hands of somebody alive has a test of its own.
+    // A guard held by a living thread has a test of its own.
     if (at !== GUARD_AT) fs.writeSync(fd, bytes, 0, 8, HEADER_BYTES + at);
     if (writes % 200 === 0) await note();
   }
@@ -98,7 +98,7 @@ test('any bytes in the memory of locks give errors', async (t) => {
 
 test('a guard that is forged to be held for ever is an error, not a hang', async (t) => {
   const name = segmentName(t, 'guard');
-  // Not by its shortcut, but with slots, so that each use enters the guard.
+  // Slots instead of the fast path, so that each use enters the guard.
   const semaphore = Semaphore.open(name, 1);
   const fd = fs.openSync(fileOf(name), 'r+');
   t.after(() => fs.closeSync(fd));
@@ -108,6 +108,6 @@ test('a guard that is forged to be held for ever is an error, not a hang', async
   const peer = await startProcess(t);
   const attempt = peer.run(({ Semaphore }, name) => Semaphore.open(name, 1).acquireIfAvailable(), name);
   await assert.rejects(within(attempt, 'the error'), { code: 'ERR_MANYCORE_STUCK' });
-  // Here it can only be left over.
+  // A leftover in this case.
   semaphore.acquireIfAvailable().unlock();
 });

@@ -24,7 +24,7 @@ test('one leads at a time, and the next one when it dies', async (t) => {
   const here = leader(name, ({ fencingToken, ownerDied }) => ({ fencingToken, ownerDied }));
   await peers[0].kill();
   const successors = [];
-  // Whichever of the two asked first.
+  // Whichever of the two requested first.
   await within(
     Promise.race([second.then((led) => successors.push(led)), here.then((led) => successors.push(led))]),
     'a successor',
@@ -67,7 +67,7 @@ test('a key is run once by all processes together', async (t) => {
     last = ran[0].fencingToken;
     assert.deepEqual(await runOnce(name, key, assert.fail), { ran: false });
   }
-  // Another name's keys are others.
+  // Keys of another name are independent.
   assert.equal((await runOnce(unique('job'), 'monday', () => {})).ran, true);
 });
 
@@ -109,7 +109,7 @@ test('arguments are checked', async () => {
   );
   await assert.rejects(runOnce('a', 'b', 7), type);
   const range = { code: 'ERR_OUT_OF_RANGE' };
-  // Neither of them is the other.
+  // These have no identity.
   for (const key of [NaN, Infinity, -Infinity]) await assert.rejects(runOnce('a', key, assert.fail), range);
   await assert.rejects(leader('é'.repeat(123), assert.fail), { ...range, message: /Received 'é+/ });
   await assert.rejects(runOnce('é'.repeat(124), 'b', assert.fail), range);

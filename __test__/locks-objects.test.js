@@ -42,7 +42,7 @@ test('blocking on oneself is an error, waiting for oneself is not', async () => 
   assert.throws(() => mutex.lock(), DEADLOCK);
   const first = mutex.lockAsync();
   token.unlock();
-  // The lock was granted to `first`, which only the event loop can tell.
+  // The lock was granted to `first`, which only the event loop can deliver.
   assert.throws(() => mutex.lock(), DEADLOCK);
   (await within(first, 'the lock')).unlock();
 
@@ -73,7 +73,7 @@ test('waits end with their time or their signal', async (t) => {
   const waiting = mutex.lockAsync({ signal: controller.signal });
   controller.abort();
   await assert.rejects(waiting, { name: 'AbortError' });
-  // Nobody is left in the queue.
+  // The queue is empty.
   await peer.run(() => globalThis.token.unlock());
   mutex.lockIfAvailable().unlock();
 });
@@ -119,7 +119,7 @@ test('a condition wakes those that wait, in order, with the lock', async (t) => 
       token.unlock();
     }, argument);
     assert.equal(first, 'about to wait');
-    // It has the lock until it waits.
+    // It holds the lock until it waits.
     (await within(mutex.lockAsync(), 'the lock')).unlock();
     waits.push(peer.told());
   }

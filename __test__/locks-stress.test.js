@@ -12,8 +12,8 @@ const PROCESSES = 4;
 const ROUNDS = 150;
 
 /**
- * Rounds in two threads of a process. Each object protects a counter in the file; a second copy of it, written last,
- * would differ for whoever is let in meanwhile.
+ * Runs in two threads of a process. Each object protects a counter in the file; a second copy of it, written last,
+ * would differ if another thread were let in meanwhile.
  */
 async function hammer(_manycore, argument) {
   const { Worker } = require('node:worker_threads');

@@ -7,11 +7,11 @@ const { setImmediate } = require('node:timers/promises');
 const { Lock, LockManager, Mutex, locks, shared } = require('manycore');
 const { startProcess, startThread, within } = require('./support/peers');
 
-/** Names that no other test and no other run has. */
+/** Returns a name that no other test or run uses. */
 const unique = (what) => `${what} ${process.pid} ${Math.random()}`;
 const of = (all, name) => all.filter((request) => request.name === name);
 
-/** A lock that is held until `release` is called. */
+/** Acquires a lock that is held until `release` is called. */
 async function held(manager, name, options = {}) {
   let release;
   const until = new Promise((resolve) => (release = resolve));
@@ -23,7 +23,7 @@ async function held(manager, name, options = {}) {
   return { lock, done, release };
 }
 
-/** The deadlocks, as soon as there are any. */
+/** Returns the deadlocks as soon as there are any. */
 async function reported() {
   for (;;) {
     const { deadlocks } = await locks.query();
@@ -208,7 +208,7 @@ test('what another version left is made anew, unless somebody has it open', asyn
   const query = ({ LockManager }, namespace) => new LockManager({ namespace }).query();
   await peer.run(query, namespace);
   const fd = fs.openSync(`/dev/shm/manycore-${process.geteuid()}/${segment}`, 'r+');
-  // The layout's number, in the header.
+  // The layout version in the header.
   fs.writeSync(fd, Buffer.from([0xff]), 0, 1, 8);
   fs.closeSync(fd);
   const manager = new LockManager({ namespace });

@@ -1,8 +1,8 @@
 'use strict';
 
 /*
- * Every method of a cluster's Worker in every state of its life, played on Node's own cluster and on ours. All must
- * answer alike, and leave the worker in the same state.
+ * Every method of a cluster Worker in every state of its life cycle, run on Node's own cluster and on ours. All
+ * must have the same results, and leave the worker in the same state.
  */
 
 const assert = require('node:assert/strict');
@@ -13,7 +13,7 @@ const WATCHDOG = { timeout: 240_000 };
 const STATES = ['starting', 'online', 'listening', 'disconnecting', 'dead'];
 const METHODS = 14;
 
-/** Plays each method on a worker of its own that is in the state which STATE names. */
+/** Runs each method on a separate worker that is in the state named by STATE. */
 async function primary({ cluster, once, until }) {
   const state = process.env.STATE;
   const listens = (worker) => once(worker, 'listening');
@@ -21,7 +21,7 @@ async function primary({ cluster, once, until }) {
     starting() {},
     online: (worker) => once(worker, 'online'),
     listening: listens,
-    // Stopped, it is not done with it before it is let go on.
+    // It is stopped, and therefore cannot finish before it is continued.
     async disconnecting(worker) {
       await listens(worker);
       worker.process.kill('SIGSTOP');
@@ -89,12 +89,12 @@ async function primary({ cluster, once, until }) {
       result = { threw: seen(error) };
     }
     const after = { isConnected: worker.isConnected(), exitedAfterDisconnect: worker.exitedAfterDisconnect };
-    // A worker that does not end by what was called ends by this.
+    // Ends a worker that the method does not end.
     worker.process.kill(ends.has(name) ? 'SIGCONT' : 'SIGKILL');
     await until(() => worker.isDead() && !worker.isConnected() && cluster.workers[worker.id] === undefined);
-    // Which of its two ends is heard of first is the operating system's choice.
+    // The order in which its two ends are detected is up to the operating system.
     const told = [...before, ...events].map((entry) => JSON.stringify(entry)).sort();
-    // Asked twice, a worker disconnects twice, and fails at that or has exited before.
+    // If called twice, a worker disconnects twice, which fails unless it has exited before.
     if (state === 'disconnecting' && name === 'disconnect') return { result, after };
     const end = [worker.state, worker.isDead(), worker.exitedAfterDisconnect, worker.process.signalCode];
     return { result, after, told, end };
@@ -107,7 +107,7 @@ async function primary({ cluster, once, until }) {
 
 function worker({ net }) {
   process.on('message', (message) => process.connected && process.send({ echo: message }, () => {}));
-  // Started, it goes on by itself: only what the primary does ends it.
+  // Once started, it continues by itself: only the primary ends it.
   if (process.env.STATE === 'online' || process.env.STATE === 'starting') {
     const hold = setInterval(() => {}, 1e6);
     process.on('disconnect', () => clearInterval(hold));

@@ -1,8 +1,8 @@
 'use strict';
 
 /*
- * Every method of a Worker in every state of its life, played on Node's own class and on ours: with lanes from the
- * first message on, with lanes later, and as a spare that was taken over. All must answer alike.
+ * Every method of a Worker in every state of its life cycle, run on Node's own class and on ours: with lanes from
+ * the first message on, with lanes later, and as a spare that was taken over. All must have the same results.
  */
 
 const assert = require('node:assert/strict');
@@ -40,7 +40,7 @@ const WAYS = {
   },
 };
 
-/** How a worker gets into a state. @type {Record<string, (worker: any) => Promise<unknown> | void>} */
+/** Puts a worker into a state. @type {Record<string, (worker: any) => Promise<unknown> | void>} */
 const STATES = {
   starting() {},
   online: (worker) => once(worker, 'message'),
@@ -59,10 +59,13 @@ const STATES = {
   },
 };
 
-/** What a stream is, without its contents. @param {any} stream */
+/** Describes a stream, without its contents. @param {any} stream */
 const kindOf = (stream) => (stream === null ? null : [typeof stream, stream.readable, stream.destroyed]);
 
-/** What is done, and what of the result counts. @type {Record<string, (worker: any, state: string) => any>} */
+/**
+ * Calls a method, and returns the part of the result that is compared.
+ * @type {Record<string, (worker: any, state: string) => any>}
+ */
 const METHODS = {
   postMessage: (worker) => worker.postMessage({ a: [1] }),
   'postMessage of nothing': (worker) => worker.postMessage(),
@@ -106,17 +109,19 @@ for (const name of ['getHeapStatistics', 'cpuUsage']) {
   }
 }
 
-/** Cells in which two runs of Node's own class may differ: whether the thread is just there, or just gone. */
+/** Cells in which two runs of Node's own class may differ: the thread has just started, or just ended. */
 const MAY_BE_GONE = { getHeapSnapshot: ['starting'], stdio: ['terminating'] };
 for (const name of ['getHeapStatistics', 'cpuUsage']) MAY_BE_GONE[name] = ['starting', 'terminating'];
-/** A snapshot of a thread that is about to stop brings Node itself down (seen with its own class, on 20 to 26). */
+/**
+ * A heap snapshot of a thread that is about to stop crashes Node itself (observed with its own class, on 20 to 26).
+ */
 const isFatal = (name, state) => name === 'getHeapSnapshot' && state === 'terminating';
 
 /** @param {unknown} error */
 const told = (error) => ({ threw: [error.name, error.code, typeof error.message] });
 
 /**
- * What came of a call: a value, an exception, or a promise's outcome by the time the worker has exited.
+ * Outcome of a call: a value, an exception, or the outcome of a promise by the time the worker has exited.
  * @param {() => any} act
  * @param {Promise<unknown>} exited
  */
@@ -130,7 +135,7 @@ async function outcomeOf(act, exited) {
   if (typeof result?.then !== 'function') return { returned: result };
   const settled = result.then((value) => ({ fulfilled: value }), told);
   const gone = exited.then(async () => {
-    // What the exit settles is settled by then.
+    // Whatever the exit settles is settled by then.
     for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate);
     return 'never settled';
   });
@@ -141,7 +146,7 @@ async function outcomeOf(act, exited) {
  * @param {() => any} make
  * @param {string} state
  * @param {(worker: any, state: string) => any} method
- * @param {boolean} [endsIt] whether the worker is to end before the outcome is there
+ * @param {boolean} [endsIt] whether the worker is ended before the outcome is determined
  */
 async function play(make, state, method, endsIt = false) {
   const worker = make();
@@ -154,11 +159,11 @@ async function play(make, state, method, endsIt = false) {
   const result = await outcome;
   await worker.terminate();
   const [code] = await exit;
-  // A thread that is stopped before it has begun to run ends with 0.
+  // A thread that is stopped before it has started to run ends with 0.
   return { result, errors, code: state === 'starting' ? typeof code : code };
 }
 
-/** A worker that is unrefed does not keep the test. */
+/** An unref'd worker does not keep the test alive. */
 const hold = setInterval(() => {}, 1e6);
 after(() => (clearInterval(hold), Worker.warm(0)));
 
@@ -185,7 +190,7 @@ for (const state of Object.keys(STATES)) {
   });
 }
 
-/** What is ours alone. */
+/** Methods that only our class has. */
 const REQUESTS = {
   request: {
     act: (worker) => worker.request(1),
@@ -208,7 +213,7 @@ for (const [way, make] of Object.entries(WAYS)) {
   test(`requests in every state, ${way}`, WATCHDOG, async () => {
     for (const state of Object.keys(STATES)) {
       for (const [name, { act, [state]: expected = GONE }] of Object.entries(REQUESTS)) {
-        // It would wait for as long as it may.
+        // It would wait for as long as possible.
         if (state === 'blocked' && name.startsWith('call')) continue;
         if (way === 'a spare') await Worker.warm(1);
         const { result } = await play(make, state, act, state === 'blocked');

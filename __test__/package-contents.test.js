@@ -89,7 +89,7 @@ test('each file that a packed script requires is packed', async () => {
 test('a consumer gets no dependencies and no scripts but the install script', () => {
   assert.equal(MANIFEST.dependencies, undefined);
   assert.equal(MANIFEST.peerDependencies, undefined);
-  // Filled in when a release is published, by the packages that hold the prebuilt addons.
+  // Filled in on release, with the packages of the prebuilt addons.
   assert.equal(MANIFEST.optionalDependencies, undefined);
   const atInstallOrPack = /^(pre|post)?(install|pack|prepare|publish)(Only)?$|^(pre|post)?prepare$/;
   const automatic = Object.keys(MANIFEST.scripts).filter((name) => atInstallOrPack.test(name));

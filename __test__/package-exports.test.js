@@ -7,13 +7,13 @@ const nodeThreads = require('node:worker_threads');
 const { runOk } = require('./package-helpers');
 
 const THREAD_NAMES = Object.keys(nodeThreads);
-// An event emitter's own fields and what depends on the process's role are no part of the module's surface.
+// An event emitter's own fields, and members that depend on the role of the process, are not part of the API.
 const CLUSTER_NAMES = Object.keys(nodeCluster).filter((name) => !name.startsWith('_'));
 
-/** Runs an ES module in this repository, where the package finds itself by its name. */
+/** Runs an ES module in this repository, where the package can import itself by name. */
 const runModule = (source) => runOk(process.execPath, ['--input-type=module', '--eval', source]);
 
-/** A module that imports the names statically and compares each with what require() gives. */
+/** A module that imports the names statically and compares each with that of require(). */
 const importing = (names, specifier) => `
 import { createRequire } from 'node:module';
 import assert from 'node:assert/strict';

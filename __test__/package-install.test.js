@@ -1,7 +1,7 @@
 'use strict';
 
-// Packs the package and installs it into empty projects, the way users get it. Nothing is downloaded: the
-// crates are in cargo's cache since the repository's own build.
+// Packs the package and installs it into empty projects, as users get it. Nothing is downloaded: the crates are in
+// cargo's cache since the repository's own build.
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
@@ -11,7 +11,7 @@ const { addonFileName } = require('../scripts/lib/addon-file');
 const { ROOT, npmPack, run, runOk, scratchFolder } = require('./package-helpers');
 
 const { version } = require('manycore/package.json');
-// Kept between runs for the sake of the dependencies; ours are cleaned out of it.
+// Kept between runs for the dependencies' sake; our own crates are cleaned from it.
 const CARGO_TARGET = path.join(ROOT, 'target', 'package-install');
 const INSTALL_WATCHDOG_MS = 540_000;
 const NPM_FLAGS = ['--offline', '--no-audit', '--no-fund', '--ignore-scripts=false'];
@@ -82,7 +82,7 @@ test('builds from the sources in the tarball', async (t) => {
   assert.equal(code, 0, `${stdout}\n${stderr}`);
   assert.ok(fs.existsSync(addonIn(project)));
   await assertUsable(project);
-  // Nothing else: there are no dependencies.
+  // Nothing else: the package has no dependencies.
   assert.deepEqual(fs.readdirSync(path.join(project, 'node_modules')).sort(), [
     '.bin',
     '.package-lock.json',

@@ -1,6 +1,6 @@
 'use strict';
 
-// What scripts/setup.js takes for a reason to install or to build.
+// When scripts/setup.js installs or builds.
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
@@ -28,7 +28,7 @@ test('without cargo, one message says what is missing', async (t) => {
   assert.match(stderr, /^setup: .*no cargo.*https:\/\/rustup\.rs\n$/);
 });
 
-/** The files that count for the age of the addon. */
+/** The files that determine the age of the addon. */
 function makeCheckout(t) {
   const folder = scratchFolder(t);
   for (const name of ['Cargo.toml', 'Cargo.lock', 'build.rs', 'src/lib.rs', 'crates/core/src/deep/x.rs']) {

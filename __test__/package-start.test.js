@@ -1,6 +1,6 @@
 'use strict';
 
-// `npm start` in a checkout that is ready, and how it ends.
+// `npm start` in a prepared checkout, and how it ends.
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
@@ -9,7 +9,7 @@ const test = require('node:test');
 const { ROOT } = require('./package-helpers');
 const { Program } = require('./support/program');
 
-/** npm's own program, so that it runs on the Node under test. */
+/** npm's main script, so that it runs on the Node under test. */
 function npmProgram() {
   const npm = process.env.PATH.split(':')
     .map((folder) => path.join(folder, 'npm'))

@@ -1,13 +1,13 @@
 'use strict';
 
-/* A hundred thousand tasks, some of which take their worker down: each is answered once, and none is lost. */
+/* A hundred thousand tasks, some of which end their worker: each is settled once, and none is lost. */
 
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
 const { makePool, fixture } = require('./support/pool');
 
 const TASKS = 100_000;
-/** One in so many does each of the harms. */
+/** One task in this many does each kind of harm. */
 const EVERY = 5000;
 
 const HARMS = /** @type {const} */ (['exit', 'reject', 'throw', 'function', 'abort', 'port']);

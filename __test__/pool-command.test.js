@@ -1,6 +1,6 @@
 'use strict';
 
-/* `manycore bench pool`, the command of the package. */
+/* The command `manycore bench pool`. */
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');

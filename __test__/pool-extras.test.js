@@ -1,6 +1,6 @@
 'use strict';
 
-/* What a pool has beyond piscina: tinypool's, workerpool's and its own. */
+/* Features of a pool beyond piscina's: tinypool's, workerpool's and its own. */
 
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
@@ -13,7 +13,7 @@ const { WATCHDOG, fixture, makePool, raised, shared } = require('./support/pool'
 
 const INSIDE = fixture('inside.js');
 
-/** @param {Int32Array} words of a task that blocks */
+/** @param {Int32Array} words words of a task that blocks */
 function release(words) {
   Atomics.store(words, 0, 1);
   Atomics.notify(words, 0);
@@ -320,7 +320,7 @@ test('a task is tried again when its worker ends', WATCHDOG, async (t) => {
   t.after(() => rmSync(folder, { recursive: true }));
   const file = path.join(folder, 'tried');
   assert.equal(await pool.run({ file }, { name: 'exitOnce', retries: 1 }), 'second try');
-  // By the worker's port, for shared memory.
+  // Through the worker's port, for shared memory.
   const other = path.join(folder, 'tried too');
   assert.equal(
     await pool.run({ file: other, words: shared() }, { name: 'exitOnce', retries: 1 }),

@@ -1,6 +1,6 @@
 'use strict';
 
-/* Large buffers of equal length, one after the other: receivers lend memory for those to come. */
+/* Large buffers of equal length in succession: receivers lend memory for the next ones. */
 
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
@@ -96,7 +96,7 @@ test('a worker that ends takes nothing along that others have yet to do', WATCHD
     const results = await Promise.allSettled(running);
     results.forEach((result, i) => {
       if (result.status === 'fulfilled') return assertFilled(result.value, i);
-      // Each worker has one in hand at a time.
+      // Each worker holds one task at a time.
       assert.match(result.reason.message, /exited with code: 9/);
       ended++;
     });

@@ -1,6 +1,6 @@
 'use strict';
 
-/* Code of the program's own that throws when a pool calls it: reported once, and nothing behind it is lost. */
+/* User code that throws when called by a pool: reported once, and nothing after it is lost. */
 
 const assert = require('node:assert/strict');
 const { execFile } = require('node:child_process');
@@ -11,10 +11,11 @@ const { TASKS, WATCHDOG, fixture } = require('./support/pool');
 const RUNTIMES = ['threads', 'processes'];
 
 /**
- * What a program prints that must end by itself. In a process of its own: the test runner takes uncaught exceptions for
- * failures.
+ * Returns the output of a program, which must end by itself. In a separate process, since the test runner treats
+ * uncaught exceptions as failures.
  * @param {string} runtime
- * @param {string} body of an async function with `Pool`, `options` for one, and `reported`: what was left uncaught
+ * @param {string} body body of an async function with `Pool`, `options` for one, and `reported`, the uncaught
+ * exceptions
  */
 async function run(runtime, body) {
   const options = { filename: TASKS, minThreads: 1, maxThreads: 1, runtime };

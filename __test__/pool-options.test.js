@@ -1,6 +1,6 @@
 'use strict';
 
-/* Options of a pool beyond piscina's, each with what it does: none is accepted and ignored. */
+/* Options of a pool beyond piscina's, and their effects: none is accepted and ignored. */
 
 const assert = require('node:assert/strict');
 const path = require('node:path');
@@ -12,7 +12,7 @@ const { promisify } = require('node:util');
 const { Pool } = require('..');
 const { WATCHDOG, TASKS, fixture, makePool, raised, shared } = require('./support/pool');
 
-/** @param {Int32Array} words of a task that blocks */
+/** @param {Int32Array} words words of a task that blocks */
 function release(words) {
   Atomics.store(words, 0, 1);
   Atomics.notify(words, 0);
@@ -64,7 +64,7 @@ test('options of a task that cannot be are refused, at the call', WATCHDOG, asyn
 
 test('exec() takes functions however they are written', WATCHDOG, async (t) => {
   const pool = makePool(t);
-  // As minifiers write them.
+  // As written by minifiers.
   const sources = [
     'async()=>1',
     'async a=>1',

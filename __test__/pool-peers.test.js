@@ -1,6 +1,6 @@
 'use strict';
 
-/* What users of tinypool and workerpool do with their pools, done with those and with ours. */
+/* Typical uses of tinypool and workerpool, with those and with ours. */
 
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
@@ -82,7 +82,7 @@ likeWorkerpool(
 );
 
 /**
- * Runs a script with pools whose worker registers what workerpool's documentation does.
+ * Runs a script with pools whose worker registers the functions of workerpool's documentation.
  * @param {string} name
  * @param {(pool: any) => Promise<any>} script
  * @param {any} expected
@@ -130,7 +130,7 @@ documentedByWorkerpool(
   ['CancellationError', true],
 );
 
-// Documented, but `emit` is no function there.
+// Documented, but `emit` is not a function there.
 test('workerpool: `this` of registered and of sent functions has the worker', WATCHDOG, async (t) => {
   const pool = new Pool(fixture('registered.js'), { maxThreads: 1 });
   t.after(() => pool.terminate(true));

@@ -1,6 +1,6 @@
 'use strict';
 
-/* piscina's own tests, as its package has them, run against our class. */
+/* piscina's own tests, as in its package, run against our class. */
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
@@ -9,7 +9,9 @@ const path = require('node:path');
 const { after, test } = require('node:test');
 const { prepare, runFile } = require('./support/piscina-suite');
 
-/** Tests that cannot pass, and why; each that passes after all is to leave the list. @type {Record<string, string>} */
+/**
+ * Tests that cannot pass, and why; one that does pass must be removed from the list. @type {Record<string, string>}
+ */
 const DIFFERENT = {
   'postTask() calls the correct async hooks': 'tasks are no async resources of their own (docs/pool.md)',
   'Exports match own property names':
@@ -23,9 +25,9 @@ const DIFFERENT = {
   'Using TypedArray works as expected': 'as above',
   'Using MessagePort works as expected': 'as above',
 };
-/** Passes where the worker has the next task before it ends; else that task goes to another worker, and returns. */
+/** Passes if the worker gets the next task before it ends; otherwise another worker gets that task, which succeeds. */
 const BY_TIMING = new Set(['exiting process in immediate after task errors next task and resets worker']);
-/** The published package has so many files of tests. */
+/** Number of test files in the published package. */
 const FEWEST_FILES = 25;
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'manycore-piscina-'));

@@ -1,6 +1,6 @@
 'use strict';
 
-/* A pool is a drop-in for piscina: the same scripts run on both, and tell the same. */
+/* A pool is a drop-in for piscina: the same scripts run on both, with the same results. */
 
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
@@ -559,10 +559,10 @@ conform(
   'a file that cannot be loaded is an error of the pool',
   async (t, make) => {
     const pool = make({ filename: fixture('broken.js') });
-    // Workers without tasks do not keep the process.
+    // Idle workers do not keep the process alive.
     const alive = setInterval(() => {}, 1000);
     t.after(() => clearInterval(alive));
-    // Sometimes piscina tells it twice.
+    // piscina sometimes reports it twice.
     pool.on('error', () => {});
     const [error] = await once(pool, 'error');
     return error.message;

@@ -1,8 +1,8 @@
 'use strict';
 
 /*
- * Death around a pool of processes: workers killed at random instants, and the death of those who own the pool. CI
- * runs a share; MANYCORE_POOL_KILL_TASKS=100000 runs more.
+ * Deaths in a pool of processes: workers killed at random instants, and the death of the pool's owner. CI runs a
+ * share; MANYCORE_POOL_KILL_TASKS=100000 runs more.
  */
 
 const assert = require('node:assert/strict');
@@ -16,7 +16,10 @@ const TASKS = Number(process.env.MANYCORE_POOL_KILL_TASKS ?? 4000);
 const AT_ONCE = 1000;
 const WATCHDOG = { timeout: 600_000 };
 
-/** Whether a process runs; one that has ended may stay in the table for as long as its parent. @param {number} pid */
+/**
+ * Whether a process is running; one that has ended may stay in the process table until it is reaped.
+ * @param {number} pid
+ */
 function isAlive(pid) {
   try {
     return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
@@ -51,7 +54,7 @@ for (const [name, retries, concurrentTasksPerWorker] of /** @type {const} */ ([
       while (!isOver) {
         await new Promise((resolve) => setTimeout(resolve, Math.random() * 40));
         const children = pool.threads.filter((/** @type {any} */ child) => child.exitCode === null);
-        // Else none might ever come to a task.
+        // Otherwise, none might ever get to a task.
         const { workers } = pool.stats();
         if (children.length === 0 || !workers.some((/** @type {any} */ each) => each.hasStarted)) continue;
         const victim = children[Math.floor(Math.random() * children.length)];
@@ -77,7 +80,7 @@ for (const [name, retries, concurrentTasksPerWorker] of /** @type {const} */ ([
     await killing;
     const { fine, killed } = counts;
     assert.equal(fine + killed, pool.completed);
-    // A process has so many tasks in hand, no more.
+    // The maximum number of tasks that a process holds.
     assert.ok(killed <= kills * concurrentTasksPerWorker, `${killed} of ${kills}`);
     t.diagnostic(`${fine} completed, ${killed} lost, ${kills} processes killed`);
     assert.equal(pool.stats().pendingTasks, 0);

@@ -1,6 +1,6 @@
 'use strict';
 
-/* A pool whose workers are processes: the same API as over threads, and what only processes have. */
+/* A pool with worker processes: the same API as with threads, and features specific to processes. */
 
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
@@ -33,7 +33,9 @@ async function busyPool(t, options) {
   return { pool, gate, running };
 }
 
-/** For waits that only events of a pool end, which does not keep this process. @param {import('node:test').TestContext} t */
+/**
+ * For waits on events of a pool, which does not keep this process alive. @param {import('node:test').TestContext} t
+ */
 function stayAlive(t) {
   const alive = setInterval(() => {}, 1000);
   t.after(() => clearInterval(alive));
@@ -394,7 +396,7 @@ test('resize(), warm spares and recycleWorkers()', WATCHDOG, async (t) => {
   const after = await pool.broadcast(null, { name: 'pid' });
   assert.equal(new Set([...before, ...after]).size, 6);
   pool.resize({ min: 1, max: 1 });
-  // One, and the spare.
+  // One worker, and the spare.
   while (pool.threads.length > 2) await once(pool, 'workerDestroy');
   assert.equal(await pool.run(1), 1);
 });
@@ -412,7 +414,7 @@ test('a process that writes what no codec writes is ended', WATCHDOG, async (t) 
   stayAlive(t);
   pool.on('error', () => {});
   await assert.rejects(pool.run(null, { name: 'scribble' }), { code: 'ERR_MANYCORE_LINK_CORRUPT' });
-  // Its replacement is sound.
+  // Its replacement works.
   while (pool.threads.length === 0) await once(pool, 'ready');
   assert.deepEqual(await pool.run({ any: 'thing' }), { any: 'thing' });
 });
@@ -427,7 +429,7 @@ test('pools of processes work in threads and in processes of pools', WATCHDOG, a
     eval: true,
     workerData: { index: require.resolve('..'), filename: fixture('processes.js') },
   });
-  // Both may come in one turn of the event loop.
+  // Both may occur in one turn of the event loop.
   const exited = once(thread, 'exit');
   assert.deepEqual(await once(thread, 'message'), ['from a thread']);
   await exited;
@@ -460,6 +462,6 @@ test('nothing is left of a pool that was closed, destroyed, or whose processes d
   await round();
   const before = descriptors();
   for (let i = 0; i < 4; i++) for (const pid of await round()) assert.equal(isAlive(pid), false);
-  // Not when the garbage collector comes by, but when the event loop has let go of them.
+  // Not by garbage collection, but as soon as the event loop has closed them.
   while (descriptors() > before) await new Promise((resolve) => setImmediate(resolve));
 });

@@ -1,6 +1,6 @@
 'use strict';
 
-/* What a pool of threads leaves behind when it is closed, or could not be made: nothing. */
+/* A pool of threads that is closed, or could not be created, leaves nothing behind. */
 
 const assert = require('node:assert/strict');
 const { readdirSync, readlinkSync } = require('node:fs');
@@ -10,7 +10,7 @@ const { promisify } = require('node:util');
 const { Pool } = require('..');
 const { TASKS, WATCHDOG, makePool } = require('./support/pool');
 
-/** Eventfds of this process. */
+/** Returns the number of eventfds of this process. */
 function bells() {
   const targets = readdirSync('/proc/self/fd').map((fd) => {
     try {
@@ -22,13 +22,13 @@ function bells() {
   return targets.filter((target) => target.includes('[eventfd]')).length;
 }
 
-/** Until the event loop has let go of what was closed. @param {number} most */
+/** Waits until the event loop has closed them. @param {number} most */
 async function atMost(most) {
   while (bells() > most) await new Promise((resolve) => setImmediate(resolve));
 }
 
 test('its eventfds go without the garbage collector', WATCHDOG, async (t) => {
-  /** Kept, so that nothing can be collected. @type {any[]} */
+  /** Referenced, so that nothing is garbage-collected. @type {any[]} */
   const pools = [];
   const round = async (/** @type {(pool: any) => Promise<any>} */ end) => {
     const pool = makePool(t, { minThreads: 2, maxThreads: 2 });
@@ -84,7 +84,7 @@ test('a pool that is closed answers, and starts again', WATCHDOG, async (t) => {
     return worker;
   })();
   while (before.terminating) await new Promise((resolve) => setImmediate(resolve));
-  // What users may still have of it asks a queue that is gone.
+  // Objects that users still reference must handle a closed queue.
   assert.deepEqual([before.currentUsage, before.destroyed], [0, true]);
   assert.deepEqual([pool.utilization, pool.queueSize, pool.needsDrain], [0, 0, false]);
   assert.equal(pool.stats().completedTasks, 1);

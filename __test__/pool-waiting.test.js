@@ -1,6 +1,6 @@
 'use strict';
 
-/* When the caller of a pool hears of what: in batches while workers are busy, within blocking calls, in events. */
+/* When the caller of a pool is notified: in batches while workers are busy, within blocking calls, in events. */
 
 const assert = require('node:assert/strict');
 const { execFile } = require('node:child_process');
@@ -8,7 +8,7 @@ const { test } = require('node:test');
 const { promisify } = require('node:util');
 const { TASKS, WATCHDOG, makePool } = require('./support/pool');
 
-/** Holds its thread for so long. @param {number} ms */
+/** Blocks its thread. @param {number} ms */
 const hold = (ms) => {
   const end = performance.now() + ms;
   while (performance.now() < end);
@@ -45,7 +45,7 @@ test('a pool is destroyed, and blocked on, while results wait to be looked for',
 });
 
 test('an error thrown by a listener while results are looked for loses none', WATCHDOG, async () => {
-  // In a process of its own: the test runner takes uncaught exceptions for failures.
+  // In a separate process, since the test runner treats uncaught exceptions as failures.
   const program = `
     const { Pool } = require(${JSON.stringify(require.resolve('..'))});
     const pool = new Pool({ filename: ${JSON.stringify(TASKS)}, minThreads: 2, maxThreads: 2 });
@@ -71,7 +71,7 @@ test('runSync() starts the worker that it needs', WATCHDOG, async (t) => {
     const pool = makePool(t, { minThreads: 0, maxThreads: 1, runtime });
     for (let i = 0; i < 3; i++) {
       assert.equal(pool.runSync({ a: i, b: 2 }), i + 2);
-      // Idle workers beyond the least go when the event loop turns.
+      // Idle workers beyond the minimum are dismissed from the event loop.
       await new Promise((resolve) => void pool.once('workerDestroy', resolve));
     }
   }
@@ -84,7 +84,7 @@ test('listeners may block on the pool when a worker is ready', WATCHDOG, async (
   const block = () => void sums.push(pool.runSync({ a: 1, b: 1 }));
   pool.on('ready', block);
   const results = await Promise.all(Array.from({ length: 30 }, (_, i) => pool.run({ a: i, b: i })));
-  // A worker may get ready when the tasks are over and the pool is on its way out, which takes no more.
+  // A worker may get ready when the tasks are over and the pool is closing, which takes no more tasks.
   pool.off('ready', block);
   assert.deepEqual(
     results,
@@ -115,6 +115,6 @@ test('pressure is told of once for all that happened in a turn', WATCHDOG, async
   assert.equal(pool.needsDrain, true);
   await running;
   await new Promise((resolve) => setImmediate(resolve));
-  // Once for each batch of results that leaves all workers busy.
+  // Once per batch of results after which all workers are busy.
   assert.deepEqual([...new Set(told)], ['busy', 'needsDrain', 'drain', 'busyEnd']);
 });

@@ -1,6 +1,6 @@
 'use strict';
 
-/* `Pool.warm`: threads that are ready before the pool is. And what workers of pools load. */
+/* `Pool.warm`: threads that are ready before the pool is created; and what workers of pools load. */
 
 const assert = require('node:assert/strict');
 const path = require('node:path');
@@ -17,12 +17,12 @@ const ONE = { filename: fixture('ahead.js'), minThreads: 1, maxThreads: 1 };
 test.afterEach(() => Pool.warm(0));
 
 /**
- * A pool of one worker, and whether its thread was there before.
+ * Creates a pool of one worker, and tells whether its thread existed before.
  * @param {import('node:test').TestContext} t
  * @param {any} [options]
  */
 function make(t, options) {
-  // Threads are numbered in the order in which they start.
+  // Thread ids increase in the order of starts.
   const { threadId } = new Worker('', { eval: true });
   const pool = makePool(t, { ...ONE, ...options });
   return { pool, isTaken: pool.threads[0].threadId < threadId };
@@ -68,7 +68,7 @@ test('a rehearsal leaves nothing for the program to see', WATCHDOG, async (t) =>
 test('threads that are let go while they rehearse are gone', WATCHDOG, async () => {
   for (let i = 0; i < 10; i++) {
     const kept = Pool.warm(1, ONE);
-    // At another point of their start each time.
+    // At a different point of their start each time.
     for (let turns = 0; turns < i * 40; turns++) await new Promise(setImmediate);
     await Pool.warm(0);
     await kept;

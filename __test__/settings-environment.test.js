@@ -1,6 +1,6 @@
 'use strict';
 
-// Environment variables with values that mean nothing: the default holds, and one warning says so.
+// Invalid values of environment variables: the default is used, with one warning.
 
 const assert = require('node:assert/strict');
 const path = require('node:path');

@@ -227,7 +227,7 @@ test('a process that is killed while it changes an array leaves it whole', WATCH
   for (let kill = 0; kill < 10; kill++) {
     const peer = processPeer(t);
     await peer.run(churn, array.handle);
-    // Some round trips with what it has changed in between, so that it dies at other places each time.
+    // A few round trips while it makes changes, so that it dies at different points each time.
     for (let look = 0; look <= kill; look++) await peer.run(() => {});
     peer.child.kill('SIGKILL');
     await peer.ended;
@@ -262,7 +262,7 @@ test('bytes that nobody wrote are an error at most', WATCHDOG, (t) => {
   const codes = new Set();
   for (let round = 0; round < 300; round++) {
     const bytes = Buffer.from(Array.from({ length: 8 }, () => random(256)));
-    // Not the locks, whose forged owners would be waited for.
+    // Not the locks, since a forged owner would be waited for.
     const at = 4096 + 16 * 8 + random((size - 4096) / 8 - 16) * 8;
     if (!isLock((at - 4096) / 8)) fs.writeSync(file, bytes, 0, 8, at);
     for (const attempt of attempts) {
@@ -279,7 +279,7 @@ test('bytes that nobody wrote are an error at most', WATCHDOG, (t) => {
   assert.ok(codes.has('ERR_MANYCORE_SEGMENT_CORRUPT'));
 });
 
-/** Of 128 bytes a value: a lock, a version, and two places of 17 words. */
+/** With 128 bytes per value: a lock, a version, and two slots of 17 words. */
 function isLock(word) {
   return word >= 32 && (word - 32) % 36 === 0;
 }

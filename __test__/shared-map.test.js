@@ -258,7 +258,7 @@ test('getOrInsertComputed computes only when there is nothing', () => {
     map.getOrInsertComputed('k', () => assert.fail()),
     ['k'],
   );
-  // Of two at once, the first counts.
+  // Of two concurrent insertions, the first counts.
   const value = map.getOrInsertComputed('race', () => {
     map.set('race', 'theirs');
     return 'mine';
@@ -403,7 +403,7 @@ test('a watcher is told of what others change', WATCHDOG, async (t) => {
 });
 
 test('a watcher is told at once of a change right after it was made', WATCHDOG, async () => {
-  // Before the next regular look, which comes after 250 ms; on a busy machine not each time.
+  // Before the next periodic check, which is every 250 ms; on a busy machine not each time.
   let toldAtOnce = 0;
   for (let attempt = 0; attempt < 10; attempt++) {
     const map = new SharedMap();
@@ -427,7 +427,7 @@ test('a watcher sees an entry expire', WATCHDOG, async (t) => {
 });
 
 /**
- * A thread that sets what it is called with.
+ * A thread that stores the values it is called with.
  * @param {import('node:test').TestContext} t
  * @param {SharedMap} map
  */

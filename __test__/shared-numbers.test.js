@@ -100,7 +100,7 @@ test('processes record into one histogram, and histograms add up', WATCHDOG, asy
 
 for (const algorithm of ['token-bucket', 'sliding-window']) {
   test(`a ${algorithm} allows exactly as much as it says, in all processes together`, WATCHDOG, async (t) => {
-    // In so long a window nothing comes back during the test.
+    // With such a long window, nothing is refilled during the test.
     const options = { algorithm, limit: 30_000, windowMs: 2 ** 33 };
     const limiter = RateLimiter.open(nameFor(t), options);
     const consume = ({ manycore }, handle) => {

@@ -41,7 +41,7 @@ test('whoever receives waits for a value, whoever sends for room', WATCHDOG, asy
   value.n = 4;
   assert.strictEqual(await channel.receive(), 'second');
   await sent;
-  // What was sent is the value of then.
+  // The value at the time of sending is received.
   assert.deepStrictEqual(await channel.receive(), { n: 3 });
 });
 
@@ -50,7 +50,7 @@ test('what one thread sends while there is no room arrives in order', WATCHDOG, 
   channel.trySend('first');
   const sent = [channel.send('second'), channel.send(Buffer.from('third'))];
   assert.strictEqual(channel.tryReceive().value, 'first');
-  // There is room, but others came before.
+  // There is room, but earlier senders are waiting.
   sent.push(channel.send({ n: 4 }));
   assert.strictEqual(await channel.receive(), 'second');
   assert.deepStrictEqual(await channel.receive(), new Uint8Array(Buffer.from('third')));
@@ -140,7 +140,7 @@ test('closing a channel ends the waits of others, in threads and processes', WAT
     await Promise.all(ends),
     peers.map(() => [closed, closed]),
   );
-  // What is in it is still there for whoever receives.
+  // Values in it can still be received.
   assert.strictEqual(await full.receive(), 'full');
   await assert.rejects(full.receive(), { code: closed });
 });

@@ -80,7 +80,7 @@ test('an object without a name is posted by its handle, to threads and to proces
   assert.strictEqual(await child.run(open, JSON.parse(JSON.stringify(map))), 'primary');
   assert.strictEqual(await processPeer(t).run(open, map.handle), 'primary');
   map.close();
-  // Those who opened it keep it; its handle is good no longer.
+  // Processes that have opened it keep it; its handle is no longer valid.
   assert.strictEqual(await child.run(({ kept }) => kept.map.get('who')), 'primary');
   assert.strictEqual(await thread.run(({ kept }) => kept.map.incr('n')), 1);
   const again = await child.run(({ kept }) => kept.map.handle);

@@ -10,7 +10,7 @@ const { SharedMap } = require('..');
 const { WATCHDOG, processPeer } = require('./support/shared');
 
 const PROGRAM = path.join(__dirname, 'fixtures', 'shared-soak.js');
-/** Per thread; more for a longer run. */
+/** Operations per thread; more for a longer run. */
 const OPERATIONS = Number(process.env.MANYCORE_SOAK_OPERATIONS ?? 4000);
 
 test('four processes of two threads find what each of them has left', WATCHDOG, async (t) => {
@@ -68,7 +68,7 @@ test('writers that are killed again and again leave a map that works', WATCHDOG,
 });
 
 /*
- * In another process, so that a crash would show: fills the memory of an object with bytes that nobody of ours wrote, and
+ * Run in another process, so that a crash is detected: overwrites the memory of an object with invalid data, and
  * uses it.
  */
 function damage({ manycore }, kind, seed, from) {
@@ -113,11 +113,11 @@ function damage({ manycore }, kind, seed, from) {
   const { size } = fs.fstatSync(Number(fd));
   for (let i = 0; i < 300; i++) {
     const bytes = Buffer.alloc(8);
-    // Small numbers reach further than noise, which is refused at the first look.
+    // Small numbers get further than random ones, which are rejected at the first check.
     bytes.writeUInt32LE(random() % 3 ? random() % 2000 : random());
     bytes.writeUInt32LE(random() % 4 ? 0 : random() % 2000, 4);
     const word = from + 8 * (random() % ((size - from) / 8 - 1));
-    // Half of them where the words are that say where everything else is.
+    // Half of them among the words that locate everything else.
     fs.writeSync(Number(fd), bytes, 0, 8, i % 2 ? from + (word % Math.min(2048, size - from - 8)) : word);
   }
   const codes = {};
@@ -138,7 +138,7 @@ for (const kind of ['map', 'channel', 'topic', 'limiter', 'histogram', 'counter'
   test(`any bytes in the memory of a ${kind} are an error at most`, WATCHDOG, async (t) => {
     const peer = processPeer(t);
     for (let seed = 0; seed < 25; seed++) {
-      // Of the header, too, in every fifth round.
+      // Including the header in every fifth round.
       const codes = await peer.run(damage, kind, seed, seed % 5 === 4 ? 0 : 4096);
       for (const code of codes) assert.match(code, FORESEEN, `seed ${seed}`);
     }

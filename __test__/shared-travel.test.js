@@ -1,6 +1,6 @@
 'use strict';
 
-/* Shared objects in messages: they arrive as objects of their classes, attached to the same memory. */
+/* Shared objects in messages: they arrive as instances of their classes, attached to the same memory. */
 
 const assert = require('node:assert');
 const { execFileSync } = require('node:child_process');
@@ -14,7 +14,7 @@ const { WATCHDOG, nameFor } = require('./support/shared');
 const { MessageChannel, SharedMap, Worker, cluster } = manycore;
 const PROGRAM = path.join(__dirname, 'fixtures', 'shared-traveller.js');
 
-/** One of each class. Its text runs in another process, too. */
+/** Creates one object of each class. The source of this function also runs in another process. */
 function oneOfEach() {
   return {
     SharedArray: new manycore.SharedArray({ capacity: 10 }),
@@ -34,7 +34,7 @@ function oneOfEach() {
   };
 }
 
-/** Whether others have used them, so many times. */
+/** Checks that others have used them a number of times. */
 function checkUse(each, times) {
   assert.deepStrictEqual(each.SharedArray.toArray(), Array(times).fill('there'));
   assert.strictEqual(new Int32Array(each.SharedBuffer.buffer)[0], times);
@@ -83,7 +83,8 @@ test('postMessage brings them, whatever carries the message', WATCHDOG, async (t
   const each = oneOfEach();
   const worker = startWorker(t);
   const objects = Object.values(each);
-  // At once, while Node's port serves alone; by the lane; and by Node's port, for what only that can carry.
+  // First through Node's port alone; then through the lane; and through Node's port for values that only it can
+  // carry.
   for (const beside of [{}, {}, { memory: new SharedArrayBuffer(8) }]) {
     worker.postMessage({ objects, ...beside });
     assert.deepStrictEqual(await answerOf(worker), { used: Object.keys(each) });
@@ -112,7 +113,7 @@ test('what comes back is the object that went', WATCHDOG, async (t) => {
   }
 });
 
-/** The maps in one of the shapes. */
+/** Returns the maps in one of the shapes. */
 function members(shape) {
   if (shape instanceof Map || shape instanceof Set) return [...shape.values()];
   return Object.values(shape);
@@ -131,7 +132,7 @@ test('requests, calls and tasks of a pool bring them', WATCHDOG, async (t) => {
   await pool.run(objects.concat([]), { name: 'use', transferList: [port2] });
   port1.close();
   checkUse(each, 4);
-  // Nobody but the message has it by the time it comes.
+  // Only the message references it until it arrives.
   const made = await pool.run(undefined, { name: 'make' });
   assert.strictEqual(made.get('made'), 'there');
 });
@@ -147,7 +148,7 @@ for (const serialization of ['json', 'advanced']) {
       worker.kill('SIGKILL');
       await ended;
     });
-    // Before it has come up, then by the lane.
+    // Before the worker has started, then through the lane.
     for (let round = 1; round <= 3; round++) {
       worker.send({ objects });
       assert.deepStrictEqual(await answerOf(worker), { used: Object.keys(each) });
@@ -155,7 +156,7 @@ for (const serialization of ['json', 'advanced']) {
     }
     worker.send({ back: each.SharedMap });
     assert.strictEqual((await answerOf(worker)).back.get('there'), 3);
-    // What has a socket beside it goes another way.
+    // A message with a socket takes another path.
     const server = require('node:net').createServer().listen(0, '127.0.0.1');
     t.after(() => server.close());
     await once(server, 'listening');
@@ -216,7 +217,7 @@ test('Node alone carries a stand-in, which from() takes', async (t) => {
   const named = SharedMap.open(nameFor(t));
   const standIn = structuredClone(named);
   assert.ok(SharedMap.from(standIn));
-  // Another segment of the same name is not the one that was sent.
+  // A different segment of the same name is not the one that was sent.
   manycore.shared.unlink(named.handle.split('/')[1]);
   const other = SharedMap.open(named.handle.split('/')[1]);
   assert.throws(() => SharedMap.from(standIn), { code: 'ERR_MANYCORE_SEGMENT_NOT_FOUND' });
@@ -226,7 +227,7 @@ test('Node alone carries a stand-in, which from() takes', async (t) => {
 test('one whose memory has gone fails when it is used, and says why', WATCHDOG, async (t) => {
   const worker = startWorker(t);
   const name = nameFor(t);
-  // From here on the thread is listening, so what follows goes by the lane.
+  // From now on, the thread is listening, so what follows uses the lane.
   worker.postMessage({ objects: [] });
   await answerOf(worker);
   for (const beside of [{}, { memory: new SharedArrayBuffer(8) }]) {

@@ -30,7 +30,7 @@ test('locks reach threads and processes and survive their death', async (t) => {
 
 test('a lock that is mostly free is held by one at a time', async (t) => {
   const [mutex, memory] = [new Mutex(), new SharedBuffer({ byteLength: 8 })];
-  // Not atomic: what two add at once is lost.
+  // Not atomic: concurrent additions would be lost.
   const add = ({ Mutex, SharedBuffer }, [mutex, memory, times]) => {
     const lock = Mutex.from(mutex);
     const count = new Float64Array(SharedBuffer.from(memory).buffer);

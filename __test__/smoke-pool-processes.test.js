@@ -1,6 +1,6 @@
 'use strict';
 
-/* What every Node must do with a pool of processes: the shortest way through each part of it. */
+/* Basic tests of a pool of processes, for every version of Node. */
 
 const assert = require('node:assert/strict');
 const { test } = require('node:test');

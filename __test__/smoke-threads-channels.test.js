@@ -1,6 +1,6 @@
 'use strict';
 
-/* Channels whose ports are both in one thread, with `manycore/register`: nothing but their speed may be noticed. */
+/* Channels with both ports in one thread, with `manycore/register`: only their speed may differ. */
 
 require('../register');
 
@@ -20,7 +20,7 @@ const REGISTER = path.join(__dirname, '..', 'register.js');
 const OPERATIONS = path.join(__dirname, 'fixtures', 'port-operations.js');
 
 /**
- * A channel that is closed after the test.
+ * Creates a channel that is closed after the test.
  * @param {import('node:test').TestContext} t
  */
 function open(t) {
@@ -30,7 +30,7 @@ function open(t) {
 }
 
 /**
- * The next `count` messages of a port.
+ * Returns the next `count` messages of a port.
  * @param {any} port
  * @param {number} count
  * @returns {Promise<any[]>}
@@ -48,14 +48,14 @@ function receive(port, count) {
   });
 }
 
-/** Everything that waits at a port. @param {any} port */
+/** Returns all messages queued at a port. @param {any} port */
 function takeAll(port) {
   const taken = [];
   for (let next; (next = receiveMessageOnPort(port)) !== undefined;) taken.push(next.message);
   return taken;
 }
 
-/** Messages of all kinds, as many as there are numbers. @param {any} port @param {number[]} numbers */
+/** Posts messages of all kinds, one per number. @param {any} port @param {number[]} numbers */
 function postMixed(port, numbers) {
   for (const n of numbers) {
     if (n % 7 === 3) port.postMessage({ n, shared: new SharedArrayBuffer(1) });
@@ -229,12 +229,12 @@ test('a port that goes to a worker takes along what waits, in its place', WATCHD
   for (const send of ways) {
     const { port1, port2 } = open(t);
     postMixed(port1, range(0, 20));
-    // One of them is being delivered while the port goes, the rest is not.
+    // One of them is being delivered while the port is transferred, the others are not.
     const went = new Promise((resolve) => port2.once('message', () => resolve(send(port2))));
     await went;
     postMixed(port1, range(20, 40));
     const [[taken, back]] = await once(worker, 'message');
-    // What was posted after the worker looked is still at the port that came back.
+    // Messages posted after the worker's last look are still at the returned port.
     assert.deepEqual([...taken, ...numbersOf(takeAll(back))], range(1, 40));
     back.postMessage('to the other');
     assert.deepEqual(await receive(port1, 1), ['to the other']);

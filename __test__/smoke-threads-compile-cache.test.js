@@ -1,6 +1,6 @@
 'use strict';
 
-/* Workers have the compile cache that their parent has asked Node for. */
+/* Workers use the compile cache that their parent has enabled. */
 
 const assert = require('node:assert/strict');
 const { once } = require('node:events');

@@ -1,6 +1,6 @@
 'use strict';
 
-/* Ports whose ends are in different threads, with `manycore/register`: nothing but their speed may be noticed. */
+/* Ports in different threads, with `manycore/register`: only their speed may differ. */
 
 const assert = require('node:assert/strict');
 const { execFile } = require('node:child_process');
@@ -15,7 +15,7 @@ const REGISTER = path.join(__dirname, '..', 'register.js');
 const LATENCIES = ['frugal', 'balanced', 'low'];
 
 /**
- * What a program prints with manycore, which must be what it prints without.
+ * Returns the output of a program with manycore, after checking that it is the same without.
  * @param {string} source
  * @param {string} latency
  */
@@ -28,7 +28,7 @@ async function printed(source, latency) {
   return stdout;
 }
 
-/** Sends back what comes, and ends when its port is closed. */
+/** Echoes messages, and ends when its port is closed. */
 const ECHO = `
   const { workerData, threadId } = require('worker_threads');
   workerData.on('message', (value) => {

@@ -18,7 +18,7 @@ const ROOT = path.join(__dirname, '..');
 const LIBRARY = JSON.stringify(ROOT);
 const WHO = `const { parentPort, threadId } = require('node:worker_threads'); parentPort.postMessage(threadId);`;
 
-/** A worker, and whether it was booted before this call. */
+/** Creates a worker, and tells whether it was booted before this call. */
 function make(source, options, Class = Worker) {
   const before = new nodeThreads.Worker('', { eval: true }).threadId;
   const worker = new Class(source, { eval: true, warm: true, ...options });
@@ -66,7 +66,7 @@ test('a spare that was taken is replaced, never used again', WATCHDOG, async () 
     assert.equal(used, 1);
     ids.add(id);
     await exit;
-    // Resolves once there is one again.
+    // Resolves once a spare is available again.
     await Worker.warm(1);
   }
   assert.equal(ids.size, 5);

@@ -1,6 +1,6 @@
 'use strict';
 
-/* Everything that the running Node's worker_threads has is there, and what a later one has is made up for. */
+/* All exports of the running Node's worker_threads exist, and those of later versions are emulated. */
 
 const assert = require('node:assert/strict');
 const path = require('node:path');
@@ -14,7 +14,7 @@ const { WATCHDOG, start, messages } = require('./support/worker');
 
 const ROOT = path.join(__dirname, '..');
 const LIBRARY = JSON.stringify(path.join(ROOT, 'worker_threads.js'));
-/** Names of ours; all else is Node's own object. */
+/** Exports of ours; all others are Node's own objects. */
 const OURS = ['Worker', 'markAsUncloneable', 'receiveMessageOnPort', 'locks', 'BroadcastChannel'];
 const SINCE = ['isInternalThread', 'isMarkedAsUntransferable', 'locks', 'markAsUncloneable', 'threadName'];
 
@@ -106,7 +106,7 @@ test('locks hold among the threads of the process', WATCHDOG, async (t) => {
   ]);
   worker.postMessage('let go');
   assert.deepEqual(await granted, ['shared', ['of threads']]);
-  // The manager of other processes' locks has nothing to do with these.
+  // The manager of locks across processes is a different one.
   assert.notEqual(locks, require('manycore').locks);
 });
 

@@ -1,6 +1,6 @@
 'use strict';
 
-/* The code of a program behaves in our workers, and in spares that they took over, as in Node's own. */
+/* User code behaves in our workers, and in spares that were taken over, as in Node's own. */
 
 const assert = require('node:assert/strict');
 const path = require('node:path');
@@ -26,7 +26,7 @@ const EVAL = `
     globals: [globalThis.module === module, globalThis.require === require, globalThis.exports === exports],
   }));`;
 
-// Spares are not for workers that differ in what Node reads at start.
+// Spares are not used for workers with different settings that Node reads at start.
 for (const name of Object.keys(process.env)) {
   if (/^NODE_(?!TEST_)/.test(name)) delete process.env[name];
 }
@@ -63,10 +63,10 @@ const CASES = [
   ...(hasTypes ? [['TypeScript', file('typed.ts'), { execArgv: ['--no-warnings'] }]] : []),
 ];
 
-/** What only Node's own start can run. */
+/** Scripts that only Node's regular start can run. */
 const COLD = ['source that is wrong', 'source of a module', 'a data: URL'];
 
-/** Below a script's own frames are those of what runs it. */
+/** Below a script's own frames are those of its loader. */
 function ownFrames(seen) {
   for (const error of [...(seen.errors ?? [])]) {
     error.stack = error.stack?.split('\n    at ').filter((frame) => !/node:|spare\.js/.test(frame));

@@ -6,7 +6,7 @@ const { test } = require('node:test');
 
 const { ROOT, runOk } = require('./package-helpers');
 
-/** Minutes; scripts/nightly.js takes more of them. */
+/** Minutes; scripts/nightly.js runs longer. */
 const MINUTES = '0.12';
 const WATCHDOG_MS = 180_000;
 

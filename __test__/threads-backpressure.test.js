@@ -1,6 +1,6 @@
 'use strict';
 
-/* What waits between threads, when a program is told to hold back, and what ends its waiting. */
+/* Back-pressure between threads: when a program is told to pause, and what ends its waiting. */
 
 const assert = require('node:assert/strict');
 const path = require('node:path');
@@ -15,13 +15,13 @@ const LIBRARY = JSON.stringify(path.join(__dirname, '..'));
 const USUAL = state.lanesAfter;
 const TEXT = 'x'.repeat(1000);
 const MIB = 1024 * 1024;
-/** Of a gate that workers wait at, blocked. */
+/** States of a gate that workers block on. */
 const [CLOSED, OPEN] = [0, 1];
 
 /**
- * A worker with lanes in use, blocked at a gate from the next message on.
+ * Starts a worker with lanes in use, blocked at a gate from the next message on.
  * @param {import('node:test').TestContext} t
- * @param {string} [after] what it runs for each message after the first
+ * @param {string} [after] code run for each message after the first
  */
 async function startBlocked(t, after = '') {
   state.lanesAfter = 0;
@@ -54,7 +54,7 @@ async function startBlocked(t, after = '') {
   return { worker, open };
 }
 
-/** Whether a promise is settled by now. @param {Promise<any>} promise */
+/** Whether a promise is settled. @param {Promise<any>} promise */
 async function isSettled(promise) {
   const pending = Symbol('pending');
   await new Promise(setImmediate);
@@ -109,7 +109,7 @@ test('a worker is told, too, and holds back without end', WATCHDOG, async (t) =>
       parentPort.postMessage({ most, waits });
     })();`,
   );
-  // No listener in the worker: its waiting is all that keeps it alive.
+  // The worker has no listener: only its wait keeps it alive.
   const { received, code } = await untilExit(worker);
   assert.equal(code, 0);
   const { most, waits } = received.pop();
@@ -155,7 +155,7 @@ test('a worker that ends while it waits takes nothing down', WATCHDOG, async (t)
       });`,
       { workerData: new Int32Array(new SharedArrayBuffer(4)) },
     );
-    // Listening to nothing: it waits in vain until it ends.
+    // Without a listener, its wait lasts until it ends.
     const exited = once(worker, 'exit');
     if (end === 'process.exit(3)') {
       assert.deepEqual(await exited, [3]);

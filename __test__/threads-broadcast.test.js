@@ -173,7 +173,7 @@ test('a thread that ends takes its names along', WATCHDOG, async (t) => {
     `new (require('worker_threads').BroadcastChannel)('brief', { scope: 'host' }).postMessage('up');`,
   );
   await once(channel, 'message');
-  // The message came by Node's own channel, the name comes by the worker's port.
+  // The message came through Node's own channel, the name comes through the worker's port.
   while (relay.listening('brief') < 2) await new Promise(setImmediate);
   assert.equal(relay.listening('brief'), 2);
   await worker.terminate();

@@ -6,7 +6,7 @@ const test = require('node:test');
 const { WATCHDOG, start } = require('./support/worker');
 
 const LENGTH = 65_536;
-/** So many messages at a time are on their way; more than those after which they go by lanes. */
+/** Number of outstanding messages; more than are sent before lanes are used. */
 const ON_THE_WAY = 16;
 const ECHO = `
   const { parentPort } = require(${JSON.stringify(require.resolve('..'))});
@@ -20,7 +20,7 @@ const ECHO = `
 const bytesOf = (/** @type {number} */ i) => new Uint8Array(LENGTH).fill(i % 251);
 
 /**
- * Sends buffers and checks what comes back, until `count` have.
+ * Sends buffers and checks the echoes, until `count` have been received.
  * @param {Worker} worker
  * @param {number} count
  */
@@ -55,7 +55,7 @@ test(
       const worker = start(t, ECHO);
       await echo(worker, count);
       await worker.terminate();
-      // What was on its way is not waited for.
+      // Outstanding messages are not waited for.
       worker.postMessage(bytesOf(0));
     }
     assert.equal(await whole, 1500);

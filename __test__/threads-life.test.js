@@ -6,15 +6,15 @@ const { it } = require('node:test');
 const { ROOT, runOk } = require('./package-helpers');
 
 /*
- * Workers that end in every way and at every point of their lives. MANYCORE_LIFE_WORKERS makes it more of them than
- * a run of all tests has time for.
+ * Workers that end in every way and at every point of their life cycle. MANYCORE_LIFE_WORKERS sets a larger number
+ * than there is time for in the regular tests.
  */
 
 const WORKERS = Number(process.env.MANYCORE_LIFE_WORKERS ?? 240);
 const PROGRAM = path.join(__dirname, 'fixtures', 'threads-life.js');
 const WATCHDOG_MS = 300_000 + WORKERS * 500;
 
-/** What a few threads more or less in the runtime's own pools, or pages it has not given back, may make. */
+/** Tolerance for threads of the runtime's own pools, and for pages it has not returned. */
 const SLACK = { fds: 4, threads: 4, mappings: 200, rssBytes: 96 * 1024 * 1024 };
 
 it(`leaves nothing behind of ${WORKERS} workers`, async () => {

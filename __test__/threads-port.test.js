@@ -7,7 +7,7 @@ const { MessageChannel } = require('node:worker_threads');
 
 const { WATCHDOG, start, messages, untilExit } = require('./support/worker');
 
-/* The port of the worker; each source runs where `parentPort` is the built-in one. */
+/* The worker's port; in each source, `parentPort` is the built-in one. */
 const PORT = "const { parentPort, receiveMessageOnPort, MessagePort } = require('worker_threads');";
 
 test('the port is the same object, however it is imported', WATCHDOG, async (t) => {

@@ -6,12 +6,12 @@ const { once } = require('node:events');
 
 const { Worker, configureLink, configureLinks, linkStatus } = require('..');
 
-// From the first message on: see threads-switch.test.js for the time before.
+// Lanes from the first message on: see threads-switch.test.js for the time before.
 require('../lib/threads/launch').state.lanesAfter = 0;
 
 const WATCHDOG = { timeout: 60_000 };
 
-/** A worker that answers what became of the message before, once it is asked. */
+/** Creates a worker that replies, on request, what became of the previous message. */
 function makeWorker() {
   const source = `
     const { parentPort } = require('node:worker_threads');

@@ -1,8 +1,8 @@
 'use strict';
 
 /*
- * Messages go by Node's port at first and by lanes later: order, contents and what programs did to the port survive
- * the change, wherever it falls. And a worker that exchanges little never gets lanes.
+ * Messages use Node's port at first and lanes later: order, contents and modifications of the port by programs
+ * survive the switch, whenever it happens. And a worker with few messages never gets lanes.
  */
 
 const assert = require('node:assert/strict');
@@ -16,7 +16,7 @@ const { WATCHDOG, start, messages, untilExit } = require('./support/worker');
 
 const LIBRARY = JSON.stringify(path.join(__dirname, '..'));
 const USUAL = state.lanesAfter;
-/** How many messages go without lanes. */
+/** Number of messages before lanes are created. */
 const POINTS = [0, 1, 2, 3, 7, Infinity];
 
 /** @param {string} name @param {(t: import('node:test').TestContext, after: number) => Promise<void>} body */
@@ -30,7 +30,7 @@ function atEachPoint(name, body) {
   }
 }
 
-/** Posts messages of every kind; source, for workers too. @param {any} port @param {number} count */
+/** Posts messages of every kind; its source is also used in workers. @param {any} port @param {number} count */
 function postAll(port, count) {
   for (let index = 0; index < count; index++) {
     const bytes = new Uint8Array([index]);
@@ -44,7 +44,7 @@ function postAll(port, count) {
     try {
       kinds[index % 5]();
     } catch (error) {
-      // A port that is not in the transfer list: refused, whichever way messages go.
+      // A port that is not in the transfer list is refused in either case.
       port.postMessage({ index, name: error.name });
     }
   }
@@ -128,7 +128,7 @@ atEachPoint('listeners that come and go lose nothing', async (t) => {
         setImmediate(next);
       });
     next();
-    // An event of the program's own is no message of the parent's.
+    // An event emitted by the program is not a message of the parent.
     parentPort.emit('message', { index: 'own' });
   });
   const received = messages(worker, COUNT + 1);
@@ -191,7 +191,7 @@ test('the port to the parent can be passed on as long as there are no lanes', WA
 });
 
 test('a worker that says little has no lanes and has loaded nothing for them', WATCHDOG, async (t) => {
-  // By inode: those of workers that have ended may go meanwhile.
+  // By inode: those of ended workers may disappear meanwhile.
   const lanes = () => {
     const maps = fs.readFileSync('/proc/self/maps', 'utf8').split('\n');
     return maps.filter((line) => line.includes('memfd:')).map((line) => line.split(/ +/)[4]);

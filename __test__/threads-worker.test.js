@@ -9,10 +9,10 @@ const workerThreads = require('node:worker_threads');
 const threads = require('../lib/threads');
 const { WATCHDOG, start, messages, untilExit } = require('./support/worker');
 
-// From the first message on: see threads-switch.test.js for the time before.
+// Lanes from the first message on: see threads-switch.test.js for the time before.
 require('../lib/threads/launch').state.lanesAfter = 0;
 
-/* Sources for workers; `parentPort` is the built-in one there. */
+/* Sources for workers, in which `parentPort` is the built-in one. */
 const ECHO =
   "const { parentPort } = require('worker_threads'); parentPort.on('message', (m) => parentPort.postMessage(m));";
 
@@ -135,7 +135,7 @@ test('a worker can be terminated at any time', WATCHDOG, async (t) => {
       assert.ok(m.i > last);
       last = m.i;
     });
-    // 0 when it had not begun to run.
+    // 0 if it had not started to run.
     assert.ok((await worker.terminate()) <= 1);
     worker.postMessage('nobody there');
     assert.equal(worker.threadId, -1);
@@ -337,6 +337,6 @@ test('workers that ended leave no descriptors behind', WATCHDOG, async (t) => {
   await run();
   const before = open();
   for (let i = 0; i < 20; i++) await run();
-  // Handles are closed on a later turn of the event loop.
+  // Handles are closed in a later turn of the event loop.
   while (open() > before) await new Promise(setImmediate);
 });

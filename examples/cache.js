@@ -1,8 +1,9 @@
 'use strict';
 
 /*
- * What the workers of a cluster have in common: a cache that any of them fills for all, a limit for each client in
- * all of them together, and a count. Their memory goes with the last process, and whichever is killed leaves it whole.
+ * State shared by the workers of a cluster: a cache filled by any of them for all, a rate limit per client across
+ * all of them, and a counter. The memory is freed with the last process, and stays consistent if any of them is
+ * killed.
  *
  *   node examples/cache.js                              # http://localhost:3000/?below=1000000
  *   node examples/cache.js --limit 5 --window 10000     # five requests in ten seconds for each address
@@ -38,7 +39,7 @@ if (cluster.isPrimary) {
 }
 
 /**
- * Tells how many primes there are below a number.
+ * Responds with the number of primes below a given number.
  * @param {{ cache: SharedMap<string, number>, limiter: RateLimiter, computed: SharedCounter }} common
  * @param {http.IncomingMessage} request
  * @param {http.ServerResponse} response

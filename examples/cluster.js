@@ -1,8 +1,8 @@
 'use strict';
 
 /*
- * One HTTP server on every core: the classic cluster program, with only the `require` changed.
- * The two `show` calls print who listens and, after Ctrl-C, what each worker served.
+ * One HTTP server on every core: the classic cluster program, with only the `require` changed. The two `show` calls
+ * print which workers listen and, after Ctrl-C, how many requests each has served.
  *
  *   node examples/cluster.js            # http://localhost:3000
  *   PORT=8080 node examples/cluster.js  # another port; 0 takes any free one

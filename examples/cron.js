@@ -1,8 +1,8 @@
 'use strict';
 
 /*
- * A job once per interval and machine, although every worker of the cluster has the timer. When the worker that runs
- * it dies in the middle, another one runs it again.
+ * Runs a job once per interval and machine, although every worker of the cluster has a timer. If the worker that
+ * runs it dies, another one runs it again.
  *
  *   node examples/cron.js                          # every 2 s, until Ctrl-C
  *   node examples/cron.js --every 500 --jobs 10    # ten jobs, then the end
@@ -25,7 +25,7 @@ if (cluster.isPrimary) {
   });
 } else {
   const timer = setInterval(async () => {
-    // What all workers agree on: which interval this is.
+    // The interval number, on which all workers agree.
     const key = Math.floor(Date.now() / everyMs);
     const { ran, value, fencingToken } = await runOnce('example', key, () => report(key));
     if (ran && process.connected) process.send({ key: value, fencingToken });
@@ -33,7 +33,7 @@ if (cluster.isPrimary) {
   process.on('disconnect', () => clearInterval(timer));
 }
 
-/** The job. A store that keeps the highest fencing token it has seen can turn away one that comes late. */
+/** The job. A store that remembers the highest fencing token it has seen can reject a delayed write. */
 async function report(/** @type {number} */ key) {
   await new Promise((resolve) => setTimeout(resolve, 20));
   return new Date(key * everyMs).toISOString();

@@ -3,13 +3,13 @@
 /*
  * Encryption on all cores: encrypts a large file with AES-256-GCM, decrypts it again and compares.
  *
- * The file is cut into chunks that are encrypted for themselves (see support/sealed-file.js for the format), so
+ * The file is split into chunks that are encrypted independently (see support/sealed-file.js for the format), so
  * that any thread can take any chunk. The threads share one counter and take the next chunk from it until none is
- * left; each reads, encrypts and writes through buffers of its own, so memory does not grow with the file.
+ * left; each reads, encrypts and writes through its own buffers, so memory does not grow with the file.
  *
  *   node examples/encrypt.js [MEBIBYTES] [--threads N] [--out DIR] [--quick]
  *
- * Makes a file of 256 MiB unless told otherwise, works in examples/out and removes its files at the end.
+ * Creates a file of 256 MiB by default, works in examples/out and removes its files at the end.
  */
 
 const fs = require('node:fs');
@@ -46,8 +46,8 @@ async function main() {
  * @param {string} folder
  * @param {number} plainBytes
  * @param {number} threads
- * @param {number} rounds how often it is timed
- * @returns {Promise<boolean>} whether everything came out as it should
+ * @param {number} rounds number of timed rounds
+ * @returns {Promise<boolean>} whether all results are correct
  */
 async function roundTrip(folder, plainBytes, threads, rounds) {
   const [plain, sealedByOne, sealedByAll, opened] = ['plain', 'sealed-1', 'sealed-n', 'opened'].map((name) =>
@@ -56,13 +56,14 @@ async function roundTrip(folder, plainBytes, threads, rounds) {
   await writeSample(plain, plainBytes);
   console.log(`${plainBytes / MIB} MiB, in chunks of ${CHUNK_BYTES / 1024} KiB`);
 
-  // The salt, and with it the key, is new for every file. Here the same file is encrypted again, to compare.
+  // Normally, the salt, and with it the key, is new for every file. Here the same file is encrypted again for
+  // comparison.
   const { header, key } = makeHeader(randomBytes(16).toString('hex'), plainBytes);
   const seal = { task: 'seal', from: plain, header, key, plainBytes };
   const open = { task: 'open', from: sealedByAll, to: opened, header, key, plainBytes };
   /** @type {number[][]} */
   const [oneMs, allMs, backMs] = [[], [], []];
-  // The first round warms up: it makes the files, the others write over them.
+  // The first round is a warm-up: it creates the files, which the others overwrite.
   for (let round = 0; round <= rounds; round++) {
     oneMs[round] = await run(1, { ...seal, to: sealedByOne });
     allMs[round] = await run(threads, { ...seal, to: sealedByAll });
@@ -91,7 +92,7 @@ function yes(value) {
 }
 
 /**
- * Runs one job on so many threads.
+ * Runs one job on a number of threads.
  * @param {number} threads
  * @param {Job} job
  * @returns {Promise<number>} milliseconds
@@ -100,7 +101,7 @@ async function run(threads, job) {
   const next = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
   const team = new Team(__filename, threads, { next });
   try {
-    await team.ask('start'); // Starting the threads is not what is timed.
+    await team.ask('start'); // The start of the threads is not measured.
     const descriptor = fs.openSync(job.to, fs.constants.O_RDWR | fs.constants.O_CREAT);
     if (job.task === 'seal') fs.writeSync(descriptor, job.header, 0, job.header.length, 0);
     fs.closeSync(descriptor);
@@ -111,7 +112,7 @@ async function run(threads, job) {
 }
 
 /**
- * In a thread: takes chunks until none is left.
+ * In a thread: processes chunks until none is left.
  * @typedef {{ task: string, from: string, to: string, header: Uint8Array, key: Uint8Array, plainBytes: number }} Job
  * @param {Job | 'start'} job
  */
@@ -130,7 +131,7 @@ function work(job) {
 }
 
 /**
- * Writes a log-like file of the size wanted.
+ * Writes a log-like file of a given size.
  * @param {string} file
  * @param {number} sizeBytes
  */

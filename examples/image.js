@@ -3,13 +3,14 @@
 /*
  * Image processing on all cores: reads a PNG, blurs it (Gaussian), draws its edges (Sobel) and writes the result.
  *
- * The picture lies in shared memory; every thread works on its own strip of rows and meets the others at a barrier
- * between the passes, since each pass reads rows that another thread wrote in the one before. Nothing is copied
- * between threads. The same work is done by one thread and by all of them, and the two results are compared.
+ * The picture is in shared memory; every thread works on its own strip of rows and waits for the others at a
+ * barrier between passes, since each pass reads rows that another thread has written in the previous one. Nothing
+ * is copied between threads. The same work is done by one thread and by all of them, and the two results are
+ * compared.
  *
  *   node examples/image.js [picture.png] [--threads N] [--out DIR] [--quick]
  *
- * Without a picture it makes one. Writes picture.png (if made) and edges.png into examples/out.
+ * Without an argument, it generates a picture. Writes picture.png (if generated) and edges.png into examples/out.
  */
 
 const fs = require('node:fs');
@@ -53,12 +54,12 @@ async function main() {
 }
 
 /**
- * Filters a picture on so many threads.
+ * Filters a picture on a number of threads.
  * @param {Buffer} data RGBA
  * @param {number} width
  * @param {number} height
  * @param {number} threads
- * @param {number} repeats how often it is timed; once more before, to warm up
+ * @param {number} repeats number of timed runs, after one to warm up
  * @returns {Promise<{ ms: number, result: Buffer }>} the median time, and the filtered RGBA
  */
 async function filter(data, width, height, threads, repeats) {

@@ -1,12 +1,13 @@
 'use strict';
 
 /*
- * Machine learning on all cores: trains a small neural network to tell the arms of a spiral apart.
+ * Machine learning on all cores: trains a small neural network to distinguish the arms of a spiral.
  *
- * Data-parallel gradient descent: the samples are cut into a fixed number of shards; in every step the threads take
- * shards until none is left and add up each shard's gradient in shared memory, meet at a barrier, then each updates
- * its share of the parameters from the gradients of all shards, in the shards' order. Since neither the shards nor
- * the order of any sum depends on who computes what, one thread and many learn bit for bit the same network.
+ * Data-parallel gradient descent: the samples are split into a fixed number of shards; in every step the threads
+ * take shards until none is left and add up each shard's gradient in shared memory, meet at a barrier, then each
+ * updates its share of the parameters from the gradients of all shards, in the shards' order. Since neither the
+ * shards nor the order of any sum depends on who computes what, one thread and many learn bit for bit the same
+ * network.
  *
  *   node examples/learn.js [STEPS] [--threads N] [--quick]
  */
@@ -48,7 +49,7 @@ async function main() {
  */
 
 /**
- * Trains a network from the same start on so many threads.
+ * Trains a network from the same initial state on a number of threads.
  * @param {Samples} samples
  * @param {number} steps
  * @param {number} threads
@@ -61,7 +62,7 @@ async function learn(samples, steps, threads) {
   const next = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
   const team = new Team(__filename, threads, { samples, parameters, gradients, moments, next });
   try {
-    await team.ask(2); // Two steps to warm up; then from the start.
+    await team.ask(2); // Two warm-up steps, then the training starts over.
     parameters.set(initialParameters());
     moments.fill(0);
     const ms = await timeMs(() => team.ask(steps));
@@ -100,7 +101,7 @@ function train({ index, size, barrier, samples, parameters, gradients, moments, 
 }
 
 /**
- * The share of the samples that the network puts into the right class.
+ * Returns the fraction of the samples that the network classifies correctly.
  * @param {Float64Array} parameters
  * @param {Samples} samples
  */

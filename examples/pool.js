@@ -30,7 +30,7 @@ async function main() {
   console.log(`${primes} primes up to ${limit}, in ${ranges.length} tasks on ${threads} threads`);
 }
 
-/** @param {number} share of the tasks that are done */
+/** @param {number} share fraction of the tasks that are done */
 function draw(share) {
   if (!process.stderr.isTTY) return;
   const done = Math.round(share * BAR_WIDTH);
@@ -41,7 +41,7 @@ function draw(share) {
 }
 
 /**
- * The task: how many primes there are from `from` up to, but without, `to`.
+ * The task: returns the number of primes from `from` to `to`, exclusive.
  * @param {{ from: number, to: number }} range
  */
 module.exports = function countPrimes({ from, to }) {

@@ -1,8 +1,8 @@
 'use strict';
 
 /*
- * Socket.IO on every core. A client that cannot open a WebSocket polls over HTTP, on many connections, and all of
- * them have to reach the worker that knows its session: `ip-hash` sends an address always to the same one.
+ * Socket.IO on every core. A client that cannot open a WebSocket polls over HTTP, on many connections, all of which
+ * must reach the worker that has its session: `ip-hash` always routes an address to the same worker.
  *
  *   npm install socket.io
  *   node examples/sticky.js             # http://localhost:3000

@@ -6,7 +6,7 @@ const selfsigned = require('selfsigned');
 let pending;
 
 /**
- * A key and a certificate for `localhost`, made once for this process.
+ * Returns a key and a certificate for `localhost`, generated once per process.
  * @returns {Promise<{ key: string, cert: string }>} PEM
  */
 function certificate() {

@@ -1,6 +1,6 @@
 'use strict';
 
-/* Values that whatever clones values must do right, besides those made at random (`values.js`). */
+/* Values that every kind of cloning must handle, in addition to random ones (`values.js`). */
 
 const assert = require('node:assert/strict');
 
@@ -32,7 +32,7 @@ function* arraysOf(length) {
   const holed = [...array];
   delete holed[length >> 1];
   yield holed;
-  // As many names as a whole one has.
+  // As many names as a complete array has.
   yield Object.assign([...holed], { named: true });
   const headless = [...array];
   delete headless[0];
@@ -61,19 +61,19 @@ function checkArrays(check) {
   assert.equal(checked, lengths.length * ARRAY_KINDS);
 }
 
-/** Arrays and objects in turns, so deep. @param {number} depth */
+/** Alternating arrays and objects, nested to a depth. @param {number} depth */
 function nest(depth) {
   let value = /** @type {any} */ ({ end: true });
   for (let i = 0; i < depth; i++) value = i % 2 === 0 ? [value] : { value };
   return value;
 }
 
-/** The `i`th of many objects with names that are used now and then, or once. @param {number} i */
+/** Returns the `i`th of many objects with property names that are rare or unique. @param {number} i */
 function ofOwnShape(i) {
   return { [`a${i % 300}`]: 1, [`b${i % 251}`]: { c: i }, [`d${i}`]: i };
 }
 
-/** A value that changes while it is read. */
+/** A value that changes while it is being read. */
 function changing() {
   const map = new Map([[1, 2]]);
   const array = [1, 2, 3, 4];
@@ -100,7 +100,7 @@ function changing() {
   };
 }
 
-/** A map that grows while it is read. */
+/** A map that grows while it is being read. */
 function growing() {
   const map = new Map();
   map.set('a', {
@@ -112,7 +112,7 @@ function growing() {
   return map;
 }
 
-/** What cannot be cloned, or only by the platform. */
+/** Values that cannot be cloned, or only by the platform. */
 function refused() {
   const { port1 } = new MessageChannel();
   port1.close();
@@ -131,7 +131,7 @@ function refused() {
   ];
 }
 
-/** Values that are something else than what is put on them says. */
+/** Values whose own properties contradict what they are. */
 function disguised() {
   const fail = () => assert.fail('called');
   const date = Object.assign(new Date(5), { getTime: () => 7, extra: 1 });
@@ -141,13 +141,13 @@ function disguised() {
   return [date, map, List.of(1, 2), new Dictionary([[1, 2]]), Object.setPrototypeOf([1], null)];
 }
 
-/** With properties that do not come along. */
+/** An object with properties that are not cloned. */
 function withHidden() {
   return Object.defineProperty({ a: 1, [Symbol('s')]: 2 }, 'b', { value: 2, enumerable: false });
 }
 
 /**
- * Lets Object.prototype have a setter, which must get nothing.
+ * Adds a setter to Object.prototype, which must not be called.
  * @param {import('node:test').TestContext} t
  */
 function setTrap(t) {
@@ -158,7 +158,7 @@ function setTrap(t) {
   t.after(() => delete (/** @type {any} */ (Object.prototype).trap));
 }
 
-/** An object with a property of its own where the trap is. @param {any} value */
+/** Returns an object with an own property of the trap's name. @param {any} value */
 function overTrap(value) {
   return Object.defineProperty({}, 'trap', { value, enumerable: true, writable: true, configurable: true });
 }

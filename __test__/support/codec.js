@@ -1,13 +1,13 @@
 'use strict';
 
-/* An encoder and a decoder face to face: what the one writes, the other reads. */
+/* An encoder connected to a decoder. */
 
 const { Decoder } = require('../../lib/link/decoder');
 const { Encoder } = require('../../lib/link/encoder');
 const { memoryOf } = require('../../lib/link/memory');
 const { UNSUPPORTED } = require('../../lib/link/unsupported');
 
-/** Small, so that records outgrow it often. */
+/** Small, so that records often outgrow it. */
 const MEMORY_BYTES = 512;
 
 class Codec {
@@ -16,12 +16,12 @@ class Codec {
     this.encoder = encoder;
     this.memory = memoryOf(new ArrayBuffer(MEMORY_BYTES));
     this.decoder = new Decoder(this.memory);
-    /** Values that were left to the platform. */
+    /** Number of values left to the platform. */
     this.refused = 0;
   }
 
   /**
-   * The bytes of a value's record, or undefined if it is not for the codec.
+   * Returns the bytes of a value's record, or undefined if the codec does not support it.
    * @param {any} value
    */
   encode(value) {

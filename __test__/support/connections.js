@@ -1,8 +1,6 @@
 'use strict';
 
-/*
- * A stream of fresh connections, each with one request, and what became of each.
- */
+/* Opens new connections at a fixed rate, each with one request, and records the outcome of each. */
 
 const net = require('node:net');
 
@@ -10,11 +8,11 @@ const TICK_MS = 2;
 
 /**
  * @typedef {object} Outcome
- * @property {'answered' | 'cut' | 'refused'} end `cut`: it was accepted by the kernel, and ended without an answer
- * @property {number} worker the process that answered, 0 when none did
+ * @property {'answered' | 'cut' | 'refused'} end `cut`: accepted by the kernel, but closed without an answer
+ * @property {number} worker the process that answered; 0 if none did
  * @property {number} port the client's
- * @property {number} from when it was opened, in nanoseconds of the monotonic clock
- * @property {number} to when it ended
+ * @property {number} from time of opening, in nanoseconds of the monotonic clock
+ * @property {number} to time of its end
  */
 
 const now = () => Number(process.hrtime.bigint());
@@ -62,9 +60,9 @@ class Connections {
   }
 
   /**
-   * Opens no more, and waits until all have ended.
-   * @param {number} limitMs after which those still open are given up
-   * @returns {Promise<number>} how many are stuck: neither answered nor ended
+   * Stops opening connections, and waits until all have ended.
+   * @param {number} limitMs time after which open connections are abandoned
+   * @returns {Promise<number>} number of stuck connections, neither answered nor closed
    */
   async finish(limitMs) {
     clearInterval(this.#ticker);

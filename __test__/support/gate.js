@@ -5,7 +5,7 @@ const { tmpdir } = require('node:os');
 const path = require('node:path');
 
 /**
- * A folder of the test's own, and a task's way to wait: for a file in it.
+ * Creates a temporary folder, and a file in it that tasks wait for.
  * @param {import('node:test').TestContext} t
  */
 function makeGate(t) {
@@ -15,7 +15,7 @@ function makeGate(t) {
   return { folder, file, open: () => writeFileSync(file, '') };
 }
 
-/** A promise, and `onProgress` that resolves it: a task has begun. */
+/** Returns a promise that is resolved when a task has started, and the `onProgress` that resolves it. */
 function begun() {
   /** @type {(value?: any) => void} */
   let onProgress = () => {};

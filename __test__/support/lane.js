@@ -1,12 +1,15 @@
 'use strict';
 
-/* A lane in the memory of one thread, without the addon: what the ends need of it, and ways to tamper. */
+/*
+ * A lane in the memory of one thread, without the addon: the interface used by its ends, and means to tamper with
+ * it.
+ */
 
 const CONTROL_BYTES = 4096;
 
 /** @param {number} capacity */
 function makeLane(capacity) {
-  // Not mirrored as a mapping is; a lane of this kind must not wrap. Twice the size keeps reads in bounds.
+  // Not mirrored like a real mapping, so this lane must not wrap. Twice the size keeps reads in bounds.
   const arrayBuffer = new ArrayBuffer(CONTROL_BYTES + 2 * capacity);
   /** @type {ArrayBuffer[]} */
   const overflow = [];

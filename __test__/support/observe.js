@@ -1,6 +1,6 @@
 'use strict';
 
-/* What a program sees of a worker from its start to its end, in a form that can be compared. */
+/* Records everything a program can observe of a worker from start to end, in a comparable form. */
 
 /**
  * @param {() => import('node:worker_threads').Worker} make
@@ -22,7 +22,7 @@ function observe(make, use = () => {}) {
     worker.on('message', (message) => seen.messages.push(message));
     worker.on('error', (error) => seen.errors.push(plain(error)));
     worker.on('exit', (code) => {
-      // Streams end on a later tick.
+      // Streams end in a later tick.
       setImmediate(() =>
         resolve({ ...seen, code, threadId: worker.threadId, limits: worker.resourceLimits }),
       );

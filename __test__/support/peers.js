@@ -8,7 +8,7 @@ const { Worker } = require('node:worker_threads');
 const PEER = path.join(__dirname, '..', 'fixtures', 'locks-peer.js');
 const LIMIT_MS = 60_000;
 
-/** Fails instead of waiting for ever. */
+/** Fails instead of waiting forever. */
 async function within(promise, what, limitMs = LIMIT_MS) {
   let timer;
   const limit = new Promise((_resolve, reject) => {
@@ -44,7 +44,7 @@ class Peer {
     });
   }
 
-  /** The result of `body(manycore, argument, tell)` there. */
+  /** Returns the result of `body(manycore, argument, tell)`, run in the peer. */
   run(body, argument) {
     const id = ++this.#lastId;
     const result = new Promise((resolve, reject) => this.#calls.set(id, { resolve, reject }));
@@ -54,7 +54,7 @@ class Peer {
     return within(result, `${body}`.slice(0, 80));
   }
 
-  /** As `run`, for what is not meant to end. Resolves to the first thing that it tells. */
+  /** Like `run`, for functions that do not return. Resolves to the first value they tell. */
   async start(body, argument) {
     this.run(body, argument).catch((error) => {
       if (error.message !== 'the peer has ended') this.#onTold({ failed: error.message });
@@ -62,18 +62,18 @@ class Peer {
     return this.told();
   }
 
-  /** The next thing it tells. */
+  /** Returns the next value told by the peer. */
   told() {
     if (this.#told.length > 0) return Promise.resolve(this.#told.shift());
     return within(new Promise((resolve) => this.#waiting.push(resolve)), 'something told');
   }
 
-  /** All that it told and nobody has asked for yet. */
+  /** Returns all told values that have not been consumed. */
   takeTold() {
     return this.#told.splice(0);
   }
 
-  /** Ends it wherever it is: SIGKILL, or terminate(). */
+  /** Ends the peer at whatever point it is: by SIGKILL, or terminate(). */
   async kill() {
     if (this.#isProcess) this.#target.kill('SIGKILL');
     else await this.#target.terminate();
@@ -116,7 +116,7 @@ async function startThread(t) {
   return peer;
 }
 
-/** The name of a segment for one test, removed after it. */
+/** Returns a segment name for one test; the segment is removed afterwards. */
 function segmentName(t, what) {
   const name = `test.${process.pid}.${what}.${Math.random().toString(36).slice(2)}`;
   t.after(() => require('manycore').shared.unlink(name));

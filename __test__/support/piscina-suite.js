@@ -1,8 +1,8 @@
 'use strict';
 
 /*
- * piscina's own tests, which its package has, with our class in the place of piscina's: copied into a folder where
- * `..` is a stand-in, with the types taken out.
+ * piscina's own tests, included in its package, run against our class: they are copied into a folder in which `..`
+ * is a stand-in, with the types removed.
  */
 
 const fs = require('node:fs');
@@ -15,7 +15,7 @@ const ROOT = path.join(__dirname, '../..');
 const PEER = path.join(ROOT, 'node_modules/piscina');
 const ENTRY = JSON.stringify(ROOT);
 
-/** What the tests find instead of piscina. @type {Record<string, string>} */
+/** Files that replace piscina's. @type {Record<string, string>} */
 const STAND_INS = {
   'dist/main.js': `module.exports = require(${ENTRY}).Pool;`,
   'dist/main.mjs': `import theirs from './main.js';
@@ -27,9 +27,9 @@ const STAND_INS = {
   'dist/symbols.js': `const { Pool } = require(${ENTRY});
     exports.kQueueOptions = Pool.queueOptionsSymbol;`,
   'dist/common.js': `exports.getAvailableParallelism = require('node:os').availableParallelism;`,
-  // Of these only types are used.
+  // Only types of these are used.
   'dist/worker_pool/index.js': '',
-  // Modules that the tests need and this package does not.
+  // Dependencies of the tests that are not dependencies of this package.
   'node_modules/abort-controller/index.js': `exports.AbortController = AbortController;`,
   'node_modules/@napi-rs/nice/index.js': `const { readFileSync } = require('node:fs');
     const PRIORITY = 18;
@@ -46,19 +46,19 @@ const STAND_INS = {
         final: (next) => (done(all), next()),
       });
     };`,
-  // Types are taken out already.
+  // The types have already been removed.
   'typed.js': `const Module = require('node:module');
     Module._extensions['.ts'] = (module, file) =>
       module._compile(require('node:fs').readFileSync(file, 'utf8'), file);`,
 };
 
-/** What the class has itself, all of which piscina exports by name as well. */
+/** Returns the names of the static members, all of which piscina also exports by name. */
 function staticNames() {
   const ofAll = new Set(Object.getOwnPropertyNames(class {}).concat('default'));
   return Object.getOwnPropertyNames(Pool).filter((name) => !ofAll.has(name));
 }
 
-/** Makes the folder. @param {string} folder */
+/** Creates the folder. @param {string} folder */
 function prepare(folder) {
   const write = (/** @type {string} */ name, /** @type {string} */ text) => {
     const file = path.join(folder, name);
@@ -74,7 +74,7 @@ function prepare(folder) {
   return fs.readdirSync(path.join(folder, 'test')).filter((name) => name.endsWith('.test.ts'));
 }
 
-/** Has the compiler write each file anew, under its own name. @param {string} folder */
+/** Compiles each file, and keeps its name. @param {string} folder */
 function takeTypesOut(folder) {
   const out = `${folder}-compiled`;
   const compilerOptions = {

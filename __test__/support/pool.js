@@ -1,6 +1,6 @@
 'use strict';
 
-/* Pools under test: destroyed after the test; the same script on piscina and on ours. */
+/* Pools under test: destroyed after the test; and scripts that run on both piscina and ours. */
 
 const assert = require('node:assert/strict');
 const path = require('node:path');
@@ -8,7 +8,7 @@ const { test } = require('node:test');
 const { Piscina: Peer } = require('piscina');
 const { Pool } = require('../..');
 
-/** For `test(name, WATCHDOG, ...)`: far more than anything here takes, even on a loaded machine. */
+/** For `test(name, WATCHDOG, ...)`: far more than any test takes, even on a loaded machine. */
 const WATCHDOG = { timeout: 120_000 };
 
 /** @param {string} name */
@@ -23,7 +23,7 @@ const TASKS = fixture('tasks.js');
  */
 function makePool(t, options = {}, Class = Pool) {
   const pool = new Class({ filename: TASKS, minThreads: 1, maxThreads: 1, ...options });
-  // What has nothing to do does not keep the process, and some tests wait for what such a pool tells.
+  // An idle pool does not keep the process alive, and some tests wait for its events.
   const alive = setInterval(() => {}, 1000);
   t.after(() => {
     clearInterval(alive);
@@ -33,7 +33,7 @@ function makePool(t, options = {}, Class = Pool) {
 }
 
 /**
- * Tasks that throw, end their worker or are aborted are rejected.
+ * Checks that tasks that throw, end their worker or are aborted are rejected.
  * @param {any} pool
  */
 async function failInEachWay(pool) {
@@ -46,7 +46,7 @@ async function failInEachWay(pool) {
 }
 
 /**
- * A test whose script must tell the same about piscina and about ours, and what is expected of both.
+ * A test whose script must have the same result for piscina and for ours, and optionally an expected one.
  * @param {string} name
  * @param {(t: import('node:test').TestContext, make: (options?: any) => any, Class: any) => Promise<any>} script
  * @param {any} [expected]
@@ -62,7 +62,7 @@ function conform(name, script, expected) {
 }
 
 /**
- * How a promise ends: `['value', v]` or `['error', name, message, cause]`.
+ * Returns the outcome of a promise: `['value', v]` or `['error', name, message, cause]`.
  * @param {Promise<any>} promise
  */
 async function outcome(promise) {
@@ -73,7 +73,7 @@ async function outcome(promise) {
   }
 }
 
-/** Words shared with tasks. */
+/** Returns words shared with tasks. */
 const shared = () => new Int32Array(new SharedArrayBuffer(8));
 
 /**

@@ -1,13 +1,11 @@
 'use strict';
 
-/*
- * A program under test: a process group of its own, with what it prints, and a watchdog on every wait.
- */
+/* A program under test: in a process group of its own, with its output recorded, and a watchdog on every wait. */
 
 const { spawn } = require('node:child_process');
 const { readFileSync } = require('node:fs');
 
-/** After so long a wait has failed: far more than anything here takes, even on a loaded machine. */
+/** Time limit of a wait: far more than anything here takes, even on a loaded machine. */
 const WATCHDOG_MS = 120_000;
 
 class Program {
@@ -50,13 +48,13 @@ class Program {
     for (const watcher of [...this.#watchers]) watcher();
   }
 
-  /** The number of the process, which is also that of its group. */
+  /** The id of the process, and of its group. */
   get pid() {
     return this.process.pid;
   }
 
   /**
-   * Waits until `probe` gives something. It is asked again whenever the program prints or ends.
+   * Waits until `probe` returns a result. It is called again whenever the program prints or ends.
    * @template T
    * @param {string} what for the error message
    * @param {() => T | undefined | null | false} probe
@@ -89,7 +87,7 @@ class Program {
   }
 
   /**
-   * Waits until the program has printed what the pattern matches.
+   * Waits until the output of the program matches.
    * @param {RegExp} pattern
    */
   printed(pattern) {
@@ -97,7 +95,7 @@ class Program {
   }
 
   /**
-   * Waits until as many matches of the (global) pattern are printed.
+   * Waits until the output has a number of matches of a global pattern.
    * @param {RegExp} pattern
    * @param {number} count
    */
@@ -122,7 +120,7 @@ class Program {
     return this.#until('a message', () => received).then(({ message }) => message);
   }
 
-  /** Waits for the program's end, and for the end of everything that holds its output open. */
+  /** Waits for the end of the program, and of everything that holds its output open. */
   ended() {
     return this.#until('its end', () => this.#end);
   }
@@ -146,14 +144,14 @@ class Program {
     }
   }
 
-  /** Kills what is left of the group: for the end of a test, whatever became of it. */
+  /** Kills the remaining processes of the group, at the end of a test. */
   kill() {
     if (this.leftBehind) this.signalGroup('SIGKILL');
   }
 }
 
 /**
- * Whether a process runs. One that has ended but has not been waited for does not.
+ * Whether a process is running. One that has exited but has not been reaped is not.
  * @param {number} pid
  */
 function isRunning(pid) {

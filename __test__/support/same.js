@@ -1,8 +1,8 @@
 'use strict';
 
 /*
- * Whether two values are the same to every look a program can take: the graph of their objects included. What views
- * do not show of their buffers can be left out.
+ * Determines whether two values are indistinguishable to a program, including the graph of their objects.
+ * Optionally ignores the parts of buffers that their views do not cover.
  */
 
 const { types } = require('node:util');
@@ -31,7 +31,7 @@ const VIEW_ALONE = [
 const VIEWS_ALONE = INTERNALS.map((each) => (each[0] === 'view' ? VIEW_ALONE : each));
 
 /**
- * The path to the first difference, or undefined.
+ * Returns the path to the first difference, or undefined.
  * @param {any} a
  * @param {any} b
  * @returns {string | undefined}
@@ -40,7 +40,7 @@ function difference(a, b) {
   return differenceAt(a, b, 'value', { pairs: new Map(), internals: INTERNALS });
 }
 
-/** As `difference`, with views compared by the bytes they show. */
+/** Like `difference`, comparing views only by the bytes they cover. */
 function differenceButBuffers(a, b) {
   return differenceAt(a, b, 'value', { pairs: new Map(), internals: VIEWS_ALONE });
 }
@@ -60,7 +60,7 @@ function differenceAt(a, b, path, context) {
     const found = differenceOfLists(parts(a), parts(b), `${path}<${name}>`, context);
     if (found) return found;
   }
-  // The indices of a view repeat what its buffer has.
+  // The indices of a view repeat the contents of its buffer.
   return ArrayBuffer.isView(a) ? undefined : differenceOfProperties(a, b, path, context);
 }
 
@@ -76,7 +76,7 @@ function differenceOfLists(a, b, path, context) {
 function differenceOfProperties(a, b, path, context) {
   const names = Reflect.ownKeys(a);
   const others = Reflect.ownKeys(b);
-  // Where an error keeps its stack is no matter of order.
+  // The position of an error's stack property is irrelevant.
   if (types.isNativeError(a)) [names, others].forEach((list) => list.sort());
   if (names.length !== others.length || names.some((name, i) => name !== others[i])) {
     return `${path}: properties ${names.map(String)} and ${others.map(String)}`;

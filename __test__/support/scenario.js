@@ -1,8 +1,6 @@
 'use strict';
 
-/*
- * Scenarios of a primary and its workers, written inline in a test and played in processes of their own.
- */
+/* Scenarios with a primary and its workers, written inline in a test and run in separate processes. */
 
 const path = require('node:path');
 const { Program } = require('./program');
@@ -11,15 +9,11 @@ const FIXTURE = path.join(__dirname, '..', 'fixtures', 'scenario.js');
 const OURS = path.join(__dirname, '..', '..');
 
 /**
- * Plays a scenario; resolves with what the primary's part returned and how its process ended.
+ * Runs a scenario; resolves to the result of the primary's part, and how its process ended.
  * @param {import('node:test').TestContext} t
- * @param {{
- *   primary: (api: any) => any,
- *   worker: (api: any) => any,
- *   cluster?: string,
- *   env?: Record<string, string>,
- *   nodeArgs?: string[],
- * }} scenario `primary` and `worker` see nothing of the test's scope
+ * @param
+ * {{ primary: (api: any) => any, worker: (api: any) => any, cluster?: string, env?: Record<string, string>, nodeArgs?: string[], }}
+ * scenario `primary` and `worker` have no access to the test's scope
  * @returns {Promise<{ result: any, code: number | null, stdout: string, stderr: string }>}
  */
 async function play(t, { primary, worker, cluster = OURS, env, nodeArgs = [] }) {
@@ -39,7 +33,7 @@ async function play(t, { primary, worker, cluster = OURS, env, nodeArgs = [] }) 
 }
 
 /**
- * Plays a scenario on ours and on Node's own cluster, for tests that they agree.
+ * Runs a scenario on ours and on Node's own cluster, for tests that both agree.
  * @param {import('node:test').TestContext} t
  * @param {Parameters<typeof play>[1]} scenario
  */

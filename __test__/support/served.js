@@ -1,8 +1,6 @@
 'use strict';
 
-/*
- * An application of fixtures/clients, served by several workers, and the HTTP requests that tests make.
- */
+/* An application of fixtures/clients served by several workers, and HTTP requests to it. */
 
 const assert = require('node:assert/strict');
 const http = require('node:http');
@@ -35,7 +33,7 @@ async function serve(t, application, { policy = '', settings, env } = {}) {
 }
 
 /**
- * Ends an application whose clients are gone: it must end by itself, in order, leaving nothing.
+ * Stops an application whose clients have disconnected: it must exit by itself, cleanly, leaving nothing behind.
  * @param {Program} program
  */
 async function stop(program) {
@@ -48,7 +46,7 @@ async function stop(program) {
 }
 
 /**
- * One HTTP request; on a connection of its own unless an agent is given.
+ * Sends an HTTP request, on a new connection unless an agent is given.
  * @param {number} port
  * @param {string} [url]
  * @param {https.RequestOptions & { body?: string | Buffer, json?: unknown }} [options] with `ca` over TLS
@@ -72,7 +70,7 @@ async function request(port, url = '/', { body, json, ...options } = {}) {
 }
 
 /**
- * Does something so many times, some at once.
+ * Repeats an action, with limited concurrency.
  * @template T
  * @param {number} times
  * @param {number} atOnce
@@ -91,11 +89,11 @@ async function repeat(times, atOnce, act) {
 }
 
 /**
- * Does something so many times, and then on until each worker has had a part in it: where workers share a socket,
- * nothing promises how soon that is.
+ * Repeats an action a number of times, and then until each worker has been involved: with a shared socket, there is
+ * no guarantee how soon that is.
  * @template {{ worker: number }} T
  * @param {number[]} workers
- * @param {number} times at least
+ * @param {number} times minimum number of repetitions
  * @param {number} atOnce
  * @param {(index: number) => Promise<T>} act
  * @returns {Promise<T[]>} the results; rejects with the first failure

@@ -1,6 +1,6 @@
 'use strict';
 
-/* Shared objects under test: names of their own, taken away after the test, and programs that use them, too. */
+/* Shared objects under test: unique names, removed after the test, and other programs that use them. */
 
 const { spawn } = require('node:child_process');
 const path = require('node:path');
@@ -9,13 +9,13 @@ const { Worker } = require('node:worker_threads');
 const { shared } = require('../..');
 
 const PEER = path.join(__dirname, '..', 'fixtures', 'shared-peer.js');
-/** For `test(name, WATCHDOG, ...)`: far more than anything here takes, even on a loaded machine. */
+/** For `test(name, WATCHDOG, ...)`: far more than any test takes, even on a loaded machine. */
 const WATCHDOG = { timeout: 120_000 };
 
 let count = 0;
 
 /**
- * A name that no other test uses.
+ * Returns a name that no other test uses.
  * @param {import('node:test').TestContext} t
  */
 function nameFor(t) {
@@ -27,7 +27,7 @@ function nameFor(t) {
   return name;
 }
 
-/** Runs functions of this program elsewhere, each with the arguments that it is given. */
+/** Runs functions of this program in another process or thread, with given arguments. */
 class Peer {
   #next = 0;
   /** @type {Map<number, { resolve: (value: any) => void, reject: (error: Error) => void }>} */
@@ -54,8 +54,8 @@ class Peer {
   }
 
   /**
-   * Calls `action({ manycore, kept }, ...args)` there; `kept` is an object that stays. What it returns, or what
-   * promise it returns is resolved with, comes back. The function sees nothing else of this program.
+   * Calls `action({ manycore, kept }, ...args)` in the peer and returns its result; `kept` is an object that
+   * persists between calls. The function has no access to the rest of this program.
    * @param {(there: { manycore: any, kept: any }, ...args: any[]) => any} action
    * @param {...any} args
    * @returns {Promise<any>}
@@ -70,7 +70,7 @@ class Peer {
 }
 
 /**
- * A process that has nothing to do with this one but its user.
+ * An unrelated process of the same user.
  * @param {import('node:test').TestContext} t
  * @param {Record<string, string>} [env]
  */

@@ -1,6 +1,6 @@
 'use strict';
 
-/* Values of all kinds that a message can have, for fast-check. */
+/* Arbitrary values for messages, for fast-check. */
 
 const fc = require('fast-check');
 
@@ -14,10 +14,10 @@ class Point {
   }
 }
 
-// As functions used as classes have their methods: enumerable.
+// Enumerable, like the methods of constructor functions.
 Point.prototype.inherited = 'stays behind';
 
-/** Strings of any 16-bit units, lone surrogates among them, and of one byte up to one character. */
+/** Strings of arbitrary 16-bit units, including lone surrogates, and strings with one byte per character. */
 const text = fc.oneof(
   fc.string({ maxLength: 12 }),
   fc
@@ -109,7 +109,9 @@ class OwnError extends TypeError {
   code = 'E_OWN';
 }
 
-/** Leaves of structured clones: no JSON, and made anew each time, so that no two share an object. */
+/**
+ * Leaves of structured clones: not representable in JSON, and newly created each time, so that no object is shared.
+ */
 const special = fc.oneof(
   fc.double().map((ms) => new Date(ms)),
   fc.constantFrom(/a+b/gi, /\/\n/u, /(?<x>.)/s, new RegExp('', 'y')).map((r) => new RegExp(r)),
@@ -147,7 +149,7 @@ const cloneContainers = (child) => [
   {
     weight: 1,
     arbitrary: fc.array(child, { maxLength: 5 }).map((values) => {
-      // Holes, a length beyond the elements, named properties.
+      // Holes, a length beyond the last element, named properties.
       const array = [];
       values.forEach((value, i) => (array[i * i * 3 + 1] = value));
       if (values.length % 2 === 0) array.length += 3;
@@ -180,7 +182,7 @@ function tree(leaf, of) {
   })).value;
 }
 
-/** The objects in a value that others can be put into. */
+/** Returns the objects in a value that other objects can be put into. */
 function openObjects(value, found = new Set()) {
   if (typeof value !== 'object' || value === null || found.has(value)) return found;
   if (Object.isFrozen(value) || ArrayBuffer.isView(value)) return found;
@@ -197,7 +199,7 @@ function openObjects(value, found = new Set()) {
   return found;
 }
 
-/** Puts objects of a value into others of it: shared references and cycles. */
+/** Inserts objects of a value into others of it, which makes shared references and cycles. */
 function link(value, links) {
   const objects = [...openObjects(value)];
   if (objects.length === 0) return value;
@@ -212,7 +214,7 @@ function link(value, links) {
   return value;
 }
 
-/** Whatever structured clone clones. */
+/** Values that structured clone supports. */
 const cloneable = fc
   .tuple(
     tree(fc.oneof({ weight: 5, arbitrary: primitive }, { weight: 1, arbitrary: special }), cloneContainers),
@@ -223,7 +225,7 @@ const cloneable = fc
   )
   .map(([value, links]) => link(value, links));
 
-/** Values as programs hand them to JSON.stringify: with what it drops, converts and calls. */
+/** Values as passed to JSON.stringify, including those it omits, converts and calls. */
 const jsonable = tree(
   fc.oneof(
     { weight: 6, arbitrary: jsonLeaf },

@@ -1,10 +1,10 @@
 'use strict';
 
-/* A worker under test: terminated after the test, its messages in order. */
+/* A worker under test: terminated after the test, with its messages in order. */
 
 const { Worker } = require('../../lib/threads');
 
-/** For `test(name, WATCHDOG, ...)`: far more than anything here takes, even on a loaded machine. */
+/** For `test(name, WATCHDOG, ...)`: far more than any test takes, even on a loaded machine. */
 const WATCHDOG = { timeout: 120_000 };
 
 /**
@@ -21,7 +21,7 @@ function start(t, body, options) {
 }
 
 /**
- * The next `count` messages.
+ * Returns the next `count` messages.
  * @param {import('node:worker_threads').Worker} worker
  * @param {number} count
  * @returns {Promise<any[]>}
@@ -45,7 +45,7 @@ function messages(worker, count) {
 }
 
 /**
- * All messages until the worker has exited, and the exit code.
+ * Returns all messages until the worker has exited, and the exit code.
  * @param {import('node:worker_threads').Worker} worker
  */
 async function untilExit(worker) {

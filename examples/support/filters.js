@@ -19,7 +19,7 @@ function gaussian(radius) {
 }
 
 /**
- * Gaussian blur along the rows. Beyond the border the outermost pixel counts.
+ * Gaussian blur along the rows. Beyond the border, the outermost pixel is repeated.
  * @param {Uint8Array} source RGBA
  * @param {Float32Array} target RGB
  * @param {number} width

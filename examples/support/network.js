@@ -17,11 +17,11 @@ const PARAMETERS = OUTPUT + CLASSES * CLASS_STRIDE;
 const LEARNING_RATE = 0.02;
 const DECAY = { mean: 0.9, square: 0.999 };
 
-/** The state of the units for the sample at hand: one set in each thread. */
+/** State of the units for the current sample, in each thread. */
 const hidden = new Float64Array(HIDDEN);
 const output = new Float64Array(CLASSES);
 
-/** The parameters to start with: always the same. */
+/** Initial parameters, always the same. */
 function initialParameters() {
   const random = generator(7);
   const parameters = new Float64Array(PARAMETERS);
@@ -65,7 +65,7 @@ function addGradient(parameters, { points, labels }, index, gradient) {
   const x = points[2 * index];
   const y = points[2 * index + 1];
   forward(parameters, x, y);
-  output[labels[index]] -= 1; // From here on the error of each class, not its probability.
+  output[labels[index]] -= 1; // From here on, the error of each class instead of its probability.
   for (let label = 0; label < CLASSES; label++) {
     const at = OUTPUT + label * CLASS_STRIDE;
     for (let unit = 0; unit < HIDDEN; unit++) gradient[at + unit] += output[label] * hidden[unit];
@@ -102,7 +102,7 @@ function adam(parameters, moments, index, gradient, step) {
 }
 
 /**
- * The class that the network finds most probable.
+ * Returns the most probable class.
  * @param {Float64Array} parameters
  * @param {number} x
  * @param {number} y

@@ -7,7 +7,7 @@ const { parseArgs } = require('node:util');
  * The command line of the examples: `--quick` for a small run, `--threads N`, `--out DIR`, and one optional argument.
  */
 
-/** Where examples write when they are not told otherwise; not under version control. */
+/** Default output folder; not under version control. */
 const OUT = path.join(__dirname, '..', 'out');
 
 /**
@@ -45,7 +45,7 @@ function positive(name, text) {
 }
 
 /**
- * Ends the program over a wrong command line.
+ * Ends the program because of invalid command line arguments.
  * @param {string} message
  * @returns {never}
  */

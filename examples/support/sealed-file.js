@@ -11,9 +11,9 @@
  *                      8 zeros
  *   chunk 0, 1, ...    the encrypted chunk, then its 16-byte tag; the last chunk may be shorter
  *
- * The key is scrypt(password, salt). A chunk's nonce is its index, in 12 bytes: no nonce comes twice under a key,
- * since the salt makes a key of its own for every file. The header is each chunk's additional data, and it holds
- * the size: chunks that are altered, reordered, left out, cut off or from another file do not open.
+ * The key is scrypt(password, salt). A chunk's nonce is its index, in 12 bytes: no nonce is used twice with a key,
+ * since the salt makes the key unique to the file. The header, which includes the size, is additional data of each
+ * chunk: chunks that are altered, reordered, missing, truncated or from another file fail to decrypt.
  */
 
 const fs = require('node:fs');
@@ -50,7 +50,7 @@ function nonce(index) {
   return bytes;
 }
 
-/** One chunk's worth of memory for reading, and one for writing, in each thread. */
+/** Buffer of each thread for reading a chunk. */
 const input = Buffer.alloc(CHUNK_BYTES + TAG_BYTES);
 
 /**
@@ -73,7 +73,7 @@ function sealChunk({ header, key }, from, to, index) {
  * @param {number} from descriptor of the sealed file
  * @param {number} to descriptor of the plain file
  * @param {number} index
- * @throws when the chunk is not what was encrypted
+ * @throws if the chunk is not authentic
  */
 function openChunk({ header, key }, from, to, index) {
   const length = readFully(from, CHUNK_BYTES + TAG_BYTES, HEADER_BYTES + index * (CHUNK_BYTES + TAG_BYTES));
@@ -91,7 +91,7 @@ function openChunk({ header, key }, from, to, index) {
 }
 
 /**
- * Reads into `input` up to the length wanted or the end of the file.
+ * Reads into `input`, up to the given length or the end of the file.
  * @param {number} descriptor
  * @param {number} length
  * @param {number} position

@@ -3,14 +3,14 @@
 const { inspect } = require('node:util');
 
 /*
- * What examples/cluster.js prints, and how it stops.
+ * Output and shutdown of examples/cluster.js.
  *
- * The primary decides when to stop and the workers follow: a terminal sends Ctrl-C to the whole group, so that a
- * worker may hear of the end by its own signal, by the primary's message, or by both. Each worker tells what it
- * served before it leaves; the primary exits when the last one is gone.
+ * The primary decides when to stop and the workers follow: a terminal sends Ctrl-C to the whole process group, so a
+ * worker may be stopped by its own signal, by the primary's message, or by both. Each worker reports how many
+ * requests it has served before it disconnects; the primary exits after the last one.
  */
 
-/** How long a worker may take to finish what it is serving before it is killed. */
+/** How long a worker may take to finish its requests before it is killed. */
 const GRACE_MS = 5000;
 
 const SIGNALS = /** @type {const} */ (['SIGINT', 'SIGTERM']);
@@ -30,7 +30,7 @@ function primary(cluster) {
     stopping = true;
     for (const worker of Object.values(cluster.workers ?? {})) {
       if (!worker) continue;
-      // A worker that heard the signal itself may have closed its channel already: that is no failure.
+      // A worker that received the signal itself may already have closed its channel, which is not an error.
       if (worker.isConnected()) worker.send('stop', () => {});
       setTimeout(() => worker.process.kill('SIGKILL'), GRACE_MS).unref();
     }
@@ -61,10 +61,11 @@ function primary(cluster) {
 }
 
 /**
- * Counts what this worker serves; leaves when the primary or a signal says so, or when it cannot listen.
+ * Counts the requests of this worker; disconnects on a message from the primary, on a signal, or if it cannot
+ * listen.
  * @param {import('manycore').Cluster} cluster
  * @param {import('node:http').Server} server
- * @param {() => void} [letGo] ends connections that would not end by themselves
+ * @param {() => void} [letGo] closes connections that would stay open
  */
 function worker(cluster, server, letGo = () => {}) {
   let served = 0;
@@ -74,7 +75,7 @@ function worker(cluster, server, letGo = () => {}) {
   const stop = () => {
     if (leaving) return;
     leaving = true;
-    // Whatever is being answered is finished first, and counted.
+    // Requests in progress are completed and counted.
     const finish = () => {
       server.close(() => leave({ served }));
       letGo();

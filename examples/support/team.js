@@ -1,13 +1,11 @@
 'use strict';
 
-/*
- * A team of worker threads that run the same file on the same shared memory, and the barrier at which they meet.
- */
+/* A team of worker threads that run the same file on the same shared memory, and a barrier for them. */
 
 const os = require('node:os');
 const { Worker } = require('manycore');
 
-/** All cores; two threads at least, so that there is always something to compare with one. */
+/** All cores; at least two threads, for a comparison with one. */
 const ALL_CORES = Math.max(2, os.availableParallelism());
 
 class Team {
@@ -17,8 +15,8 @@ class Team {
   /**
    * Starts the threads. Each runs `file`, with `{ index, size, barrier, ...data }` as its workerData.
    * @param {string} file
-   * @param {number} size how many threads
-   * @param {object} data what the threads share
+   * @param {number} size number of threads
+   * @param {object} data data shared by the threads
    */
   constructor(file, size, data) {
     const barrier = new Int32Array(new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT));
@@ -29,9 +27,9 @@ class Team {
   }
 
   /**
-   * Gives every thread the same message and waits for one reply from each.
+   * Sends every thread the same message and waits for one reply from each.
    * @param {unknown} message
-   * @returns {Promise<any[]>} the replies, in the threads' order; rejects when a thread fails
+   * @returns {Promise<any[]>} the replies, in the threads' order; rejects if a thread fails
    */
   async ask(message) {
     const replies = this.#workers.map(
@@ -59,10 +57,10 @@ class Team {
 }
 
 /**
- * Waits in a thread until all `size` threads of the team have come here.
+ * Waits in a thread until all `size` threads of the team have arrived.
  *
- * The first word of the barrier counts who has arrived, the second how often the barrier has opened. The last to
- * arrive resets the count before it opens the barrier, so that the same barrier serves again at once.
+ * The first word of the barrier counts arrivals, the second how many times the barrier has opened. The last thread
+ * resets the count before it opens the barrier, so that the barrier can be reused immediately.
  * @param {Int32Array} barrier
  * @param {number} size
  */
@@ -78,7 +76,7 @@ function meet(barrier, size) {
 }
 
 /**
- * How long one call of `work` takes.
+ * Returns the duration of one call of `work`.
  * @param {() => Promise<unknown>} work
  * @returns {Promise<number>} milliseconds
  */
@@ -94,7 +92,7 @@ function median(values) {
 }
 
 /**
- * Prints the line that all examples end with.
+ * Prints the last line of all examples.
  * @param {number} oneMs time on one thread
  * @param {number} allMs time on `threads` threads
  * @param {number} threads
