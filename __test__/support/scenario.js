@@ -11,9 +11,13 @@ const OURS = path.join(__dirname, '..', '..');
 /**
  * Runs a scenario; resolves to the result of the primary's part, and how its process ended.
  * @param {import('node:test').TestContext} t
- * @param
- * {{ primary: (api: any) => any, worker: (api: any) => any, cluster?: string, env?: Record<string, string>, nodeArgs?: string[], }}
- * scenario `primary` and `worker` have no access to the test's scope
+ * @param {{
+ *   primary: (api: any) => any,
+ *   worker: (api: any) => any,
+ *   cluster?: string,
+ *   env?: Record<string, string>,
+ *   nodeArgs?: string[],
+ * }} scenario `primary` and `worker` have no access to the test's scope
  * @returns {Promise<{ result: any, code: number | null, stdout: string, stderr: string }>}
  */
 async function play(t, { primary, worker, cluster = OURS, env, nodeArgs = [] }) {

@@ -9,9 +9,9 @@ const { describeEnvironment, environment } = require('./environment');
 const { describeScenario, grouped, summarizeScenario } = require('./report');
 
 /*
- * Runs a benchmark: named contenders in alternating rounds (A B C, A B C, ...) of one session, so that whatever
- * changes on the machine meanwhile meets them all alike. The first round warms up and is dropped. What a benchmark
- * opens for a contender stays for all its rounds in a scenario.
+ * Runs a benchmark: named contenders in alternating rounds (A B C, A B C, ...) of one session, so that changes on
+ * the machine affect all of them alike. The first round warms up and is dropped. What a benchmark opens for a
+ * contender stays for all its rounds in a scenario.
  */
 
 const RESULTS = path.join(__dirname, '..', 'results');

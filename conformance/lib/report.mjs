@@ -1,7 +1,7 @@
 // How results are judged and shown.
 //
-// status: pass, skip (by the test itself), fail, timeout, expected (failed as announced), unexpected
-// (announced to fail, yet it passed: the announcement is stale).
+// status: pass, skip (by the test itself), fail, timeout, expected (failed as listed), unexpected (listed as
+// failing, but passed: the list is stale).
 
 const BAD = new Set(['fail', 'timeout', 'unexpected']);
 
@@ -9,7 +9,7 @@ export const isBad = (result) => BAD.has(result.status);
 
 const count = (results, ...statuses) => results.filter((each) => statuses.includes(each.status)).length;
 
-/** A line for what deserves one: bad outcomes, retries, announced failures and every 50th test. */
+/** Returns a line for bad outcomes, retries, expected failures and every 50th test. */
 export function formatProgress(result, done, total) {
   const { status, file, ms, attempts, detail } = result;
   const flaky = status === 'pass' && attempts > 1;

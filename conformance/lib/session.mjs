@@ -11,12 +11,12 @@ import { judge } from './verdict.mjs';
 
 const SWEEP_GRACE_MS = 1000;
 const LOG_LIMIT = 200_000;
-// All else of the host's environment (proxies, CA bundles, colour switches) changes what some tests print.
+// Other variables of the host's environment (proxies, CA bundles, colour switches) change the output of some tests.
 const PASSED_ON = ['HOME', 'USER', 'LOGNAME', 'SHELL', 'LANG', 'LC_ALL', 'TERM', 'TMPDIR', 'LD_LIBRARY_PATH'];
 
 const quote = (file) => (/[\s"\\]/.test(file) ? `"${file.replace(/(["\\])/g, '\\$1')}"` : file);
 
-/** The flags and environment that a test asks for in its head comment. */
+/** Returns the flags and environment that a test requests in its head comment. */
 function readHeader(file) {
   const source = fs.readFileSync(file, 'utf8');
   const words = (pattern) => pattern.exec(source)?.[1].trim().split(/\s+/).filter(Boolean) ?? [];
@@ -76,7 +76,7 @@ export class Session {
     return result;
   }
 
-  /** Kills what still runs and removes the scratch folder. */
+  /** Kills remaining processes and removes the scratch folder. */
   destroy() {
     for (const [pid, tag] of this.#running) killAll(find(pid, tag));
     fs.rmSync(this.#scratch, { recursive: true, force: true, maxRetries: 3 });
@@ -111,7 +111,7 @@ export class Session {
 
   async #spawn(file, flags, env, folder, tag) {
     const { suite, node, timeoutMs } = this.#options;
-    // Regular files, as under Node's own runner: a process left behind cannot keep us waiting.
+    // Regular files, as with Node's own runner, so that a process left behind cannot keep this one waiting.
     const out = fs.openSync(path.join(folder, 'out'), 'w');
     const err = fs.openSync(path.join(folder, 'err'), 'w');
     const startMs = performance.now();
@@ -141,7 +141,7 @@ export class Session {
     return { ms, exit: code, signal, timedOut, left };
   }
 
-  /** The suite and the repository may lie in a folder that only root enters, so reading stays allowed. */
+  /** The suite and the repository may be in a folder that only root can enter, so read access is kept. */
   #userSwitch() {
     const { uid } = this.#options;
     if (uid === undefined) return [];

@@ -1,6 +1,6 @@
-// What the end of a test's process and its output mean.
+// Interprets the exit of a test's process, and its output.
 
-// Lines that only a process dying of an exception prints, or the suite's own checks at exit.
+// Lines printed only by a process that dies of an exception, or by the suite's own checks at exit.
 const FAILED_CHECK = /^Mismatched .+ function calls\..*$/m;
 const DIED = /^Node\.js v\d+\.\d+\.\d+/m;
 const CAUSE_OF_DEATH =
@@ -9,7 +9,7 @@ const CAUSE_OF_DEATH =
 const SKIPPED = /^1\.\.0 # Skipped:? ?(.*)$/m;
 const DETAIL_LIMIT = 240;
 
-/** The line of the output that says best why a test failed. */
+/** Returns the line of the output that best explains the failure. */
 function firstError(stdout, stderr) {
   const lines = `${stderr}\n${stdout}`.split('\n').map((line) => line.trim());
   const patterns = [
@@ -25,7 +25,7 @@ function firstError(stdout, stderr) {
   return '';
 }
 
-/** The complaint of a process other than the test's own, which ended well. */
+/** Returns the failure of a process other than the test's own, which succeeded. */
 function findNoise(stdout, stderr) {
   const mismatch = FAILED_CHECK.exec(stderr) ?? FAILED_CHECK.exec(stdout);
   if (mismatch) return mismatch[0];

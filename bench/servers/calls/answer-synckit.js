@@ -1,6 +1,6 @@
 'use strict';
 
-/* The worker of synckit's calls. */
+/* Worker for synckit's calls. */
 
 const { runAsWorker } = require('synckit');
 

@@ -1,6 +1,6 @@
 'use strict';
 
-/* The worker that answers with what it is asked, by the library that the environment names. */
+/* Worker that echoes requests, with the library named by the environment. */
 
 const library = process.env.CALLS_LIBRARY;
 

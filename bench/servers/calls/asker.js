@@ -1,7 +1,7 @@
 'use strict';
 
 /*
- * The program under bench/requests.js: asks a worker and prints how that went.
+ * Program of bench/requests.js: sends requests to a worker and prints the result.
  *
  *   node asker.js node|comlink|manycore WINDOW COUNT
  */
@@ -12,7 +12,7 @@ const [library, window, count] = process.argv.slice(2);
 const options = { env: { ...process.env, CALLS_LIBRARY: library } };
 const WORKER = path.join(__dirname, 'answer.js');
 
-/** By library: makes a function that asks and gives a promise. */
+/** By library: returns a function that sends a request and returns a promise of the reply. */
 const ASKERS = {
   node() {
     const worker = new (require('node:worker_threads').Worker)(WORKER, options);

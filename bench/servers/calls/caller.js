@@ -1,7 +1,7 @@
 'use strict';
 
 /*
- * The program under bench/calls.js: calls a worker, blocking, and prints how that went.
+ * Program of bench/calls.js: makes blocking calls to a worker and prints the result.
  *
  *   node caller.js synckit|atomics-wait|manycore SCENARIO COUNT
  */
@@ -24,7 +24,7 @@ const VALUES = {
   text: 'abcdefgh'.repeat(2048),
 };
 
-/** By library: makes a function that calls. */
+/** By library: returns a function that makes a call. */
 const CALLERS = {
   synckit() {
     return require('synckit').createSyncFn(path.join(__dirname, 'answer-synckit.js'));
