@@ -29,8 +29,8 @@ const REWIND_BYTES = 128 * 1024;
  */
 const REWIND_RECORDS = 32;
 /**
- * Bytes between two checks whether the consumer has caught up. Its position is on a cache line that it writes: checking
- * for each record would be a cache miss for each.
+ * Number of bytes sent between two checks whether the consumer has caught up. The consumer writes to the cache line
+ * of its position, so a check per record would be a cache miss per record.
  */
 const REWIND_STEP_BYTES = 2048;
 
@@ -48,7 +48,7 @@ class LaneSender {
   #published = 0;
   /** Offset from which on the sender may return to the start of the ring. */
   #rewindFrom = REWIND_BYTES;
-  /** Position from which on `#mayRewind` looks at the consumer's position again. */
+  /** Position from which on `#mayRewind` checks the consumer's position again. */
   #rewindLookAt = 0;
   /** Length of the part skipped last at the end of the ring, and the position behind it; 0 once it has been passed. */
   #skipped = 0;

@@ -23,7 +23,7 @@ const context = {
 
 /** @type {Runner | null} */
 let runner = null;
-/** Slot of the running task, in workers that run one at a time. */
+/** Slot of the running task, in workers that run one task at a time. */
 let current = NOBODY;
 /** Slot of the calling task, in workers that run several at once. @type {AsyncLocalStorage<number> | null} */
 let storage = null;

@@ -64,7 +64,10 @@ class RecordEncoder {
     return encoder.isIn(this.#memory);
   }
 
-  /** Returns what to send by other means: the part that has been read, if getters may have run. @param {any} value */
+  /**
+   * Returns what to send by other means: the value, or the copy read so far if getters may have run.
+   * @param {any} value
+   */
   substituteFor(value) {
     const substitute = this.#substitute;
     if (substitute === null) return value;

@@ -118,7 +118,10 @@ class TaskWriter {
     return this.#native.pushLarge(record) === 1;
   }
 
-  /** Returns what to send by other means: the part that has been read, if getters may have run. @param {any} value */
+  /**
+   * Returns what to send by other means: the value, or the copy read so far if getters may have run.
+   * @param {any} value
+   */
   substituteFor(value) {
     return this.#records.substituteFor(value);
   }
