@@ -1,16 +1,16 @@
-//! What a second writer adds to a table, by what the two have in common:
+//! Measures how a table scales from one writer to two, depending on what the two have in common:
 //!
 //! ```sh
 //! cargo run --release --package manycore-core --example writers
 //! cargo run --release --package manycore-core --example writers -- 64
 //! ```
 //!
-//! The number is that of shards. Each line tells nanoseconds per change, of both writers together, and how many times as
-//! many changes these are as those of one writer alone. Medians of rounds in which all take their turns.
+//! The argument is the number of shards. Each line shows nanoseconds per change, of both writers together,
+//! and the speed-up over one writer. Values are medians of rounds in which all variants alternate.
 
 #![allow(
     clippy::unwrap_used,
-    reason = "a program for measurements: there is nobody to tell of errors"
+    reason = "a measurement program: there is nobody to report errors to"
 )]
 
 use std::sync::Barrier;
@@ -26,17 +26,17 @@ const KEYS: usize = 10_000;
 const CHANGES: usize = 500_000;
 const ROUNDS: usize = 5;
 const CAPACITY_BYTES: usize = 4 << 20;
-/// Of the keys: one byte a character.
+/// Kind of the keys: one byte per character.
 const LATIN1: u8 = 1;
 const VALUE: NewValue<'static> = NewValue {
     kind: LATIN1,
     bytes: &[b'x'; 64],
 };
 
-/// Its words, and how many bytes they are.
+/// Its words, and its length in bytes.
 type Text = ([u64; 2], usize);
 
-/// The table that a writer changes, and the keys.
+/// The table that a writer changes, and its keys.
 type Writer<'a> = (&'a Table, &'a [Text]);
 
 fn text(number: usize) -> Text {
@@ -68,7 +68,7 @@ fn change(table: &Table, keys: &[Text], times: usize) {
     }
 }
 
-/// Nanoseconds per change of writers at work at once, each with a table and keys.
+/// Nanoseconds per change of concurrent writers, each with its table and keys.
 fn measure(writers: &[Writer<'_>]) -> f64 {
     let barrier = Barrier::new(writers.len() + 1);
     thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! Attacks on segments that fuzzing found interesting, played without a fuzzer. See `hostile`.
+//! Attacks on segments found by fuzzing, replayed without a fuzzer. See `hostile`.
 #![cfg(not(loom))]
 #![allow(missing_docs, clippy::expect_used, clippy::unwrap_used)]
 

@@ -1,5 +1,5 @@
-//! Processes that die by SIGKILL at each named point inside the locks, while others use them: the others go on,
-//! nobody is let in beside them, and nothing of the dead is left.
+//! Processes killed by SIGKILL at each crash point inside the locks while others use them: the others
+//! continue, mutual exclusion holds, and nothing of the dead process is left.
 #![cfg(not(loom))]
 #![allow(
     clippy::unwrap_used,
@@ -22,12 +22,12 @@ use manycore_core::shm::object::{ObjectSegment, Plan};
 
 const WATCHDOG: Duration = Duration::from_secs(60);
 const SLICE: Duration = Duration::from_millis(5);
-/// Leaves the lock alone for long enough that it is free of all who wait.
+/// Long enough for all waiters to leave, so that the lock becomes free.
 const REST: Duration = Duration::from_micros(200);
 /// Tells the test program that it is to die: kind and handle.
 const VARIABLE: &str = "MANYCORE_TEST_LOCK";
 
-/// All points of the locks.
+/// All crash points of the locks.
 const POINTS: [&str; 15] = [
     "lock-guard-entered",
     "lock-request-filled",
@@ -83,7 +83,7 @@ fn release(memory: &LockMemory, id: RequestId) -> bool {
     table.release(id, OwnerId::current(), &Host::default()).unwrap()
 }
 
-/// What a process does until it dies: all that passes any point.
+/// What a process does until it dies: operations that pass all crash points.
 fn use_until_death(memory: &LockMemory, kind: Kind) {
     let (me, host) = (OwnerId::current(), Host::default());
     for round in 0.. {
@@ -106,10 +106,10 @@ fn use_until_death(memory: &LockMemory, kind: Kind) {
         }
         if kind == Kind::Lock {
             let table = memory.table().unwrap();
-            // It is there to take only once nobody waits.
+            // The shortcut can be taken only while nobody waits.
             for _ in 0..8 {
                 if table.take(me).is_some() {
-                    // Long enough for others to come.
+                    // Long enough for others to arrive.
                     thread::yield_now();
                     assert!(table.leave(me, &host).unwrap());
                 } else {
@@ -130,7 +130,7 @@ fn use_until_death(memory: &LockMemory, kind: Kind) {
             release(memory, thief.id);
         }
         if round % 4 == 0 {
-            // Ends with something in its hands.
+            // Ends while it holds a request.
             thread::scope(|scope| {
                 scope.spawn(|| {
                     memory
@@ -144,7 +144,7 @@ fn use_until_death(memory: &LockMemory, kind: Kind) {
     }
 }
 
-/// Not a test: what the child processes of the test below run. Without the variable it has nothing to do.
+/// Not a test: the child processes of the test below run this. Without the variable it does nothing.
 #[test]
 fn dies_when_told_to() {
     let Ok(told) = std::env::var(VARIABLE) else { return };
@@ -183,7 +183,8 @@ fn kill_at(point: &str, kind: Kind, passes: u32, memory: &LockMemory) {
     assert_eq!(status.signal(), Some(9), "{point} of {kind:?}: {status}");
 }
 
-/// A survivor: asks, looks that nobody else is inside, releases, again and again; the last time after the death.
+/// A survivor repeatedly makes a request, checks that nobody else is inside and releases; the last time after
+/// the death.
 fn survive(memory: &LockMemory, kind: Kind, rests: bool, inside: &AtomicU32, is_over: &AtomicBool) {
     loop {
         let is_last = is_over.load(Ordering::Relaxed);
@@ -223,7 +224,7 @@ fn survive(memory: &LockMemory, kind: Kind, rests: bool, inside: &AtomicU32, is_
     }
 }
 
-/// Ends the survivors, also when the death does not come about: a scope waits for its threads.
+/// Ends the survivors even if the process fails to die, because a scope waits for its threads.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
@@ -239,7 +240,7 @@ fn survives(point: &str, kind: Kind) {
         let (inside, is_over) = (AtomicU32::new(0), AtomicBool::new(false));
         thread::scope(|scope| {
             let survivors: Vec<_> = (0..2)
-                // Of names that are stolen, one does not hold for sure.
+                // Stolen names do not guarantee mutual exclusion.
                 .filter(|_| kind != Kind::Names)
                 .map(|_| scope.spawn(|| survive(&memory, kind, rests, &inside, &is_over)))
                 .collect();

@@ -1,9 +1,9 @@
-//! Processes that are killed at each named point of a critical section, and what the survivors find.
+//! Processes killed at each crash point of a critical section, and what the survivors find.
 //!
-//! The test runs itself as the process that dies: with `ROLE` in its environment, the one test that looks at it does
-//! what it says over and over, until the point named by `crash::VARIABLE` is reached.
+//! The test program also runs as the process that dies: with `ROLE` in its environment, the one test that
+//! reads it repeats the operations of that role until the crash point in `crash::VARIABLE` is reached.
 #![cfg(not(loom))]
-// Tests, and what they call.
+// These are tests and their helpers.
 #![allow(clippy::unwrap_used)]
 
 use std::os::unix::process::ExitStatusExt;
@@ -43,7 +43,7 @@ const RULES: Rules = Rules {
     burst: 1,
 };
 
-/// A value that tells whether it is whole.
+/// A value that shows whether it is complete.
 fn value_of(key: u64, turn: u64) -> Vec<u8> {
     [key, turn]
         .iter()
@@ -68,7 +68,7 @@ fn set(table: &Table, key: u64, turn: u64) {
         .unwrap();
 }
 
-/// The turn of the key's value, which is whole.
+/// The turn of the key's value, checked to be complete.
 fn get(table: &Table, key: u64) -> Option<u64> {
     let mut words = [0; 16];
     match table.get(&table.key(3, 8, &[key]), &mut words).unwrap() {
@@ -105,7 +105,7 @@ fn use_channel(queue: &Queue) {
 
 fn use_limiter(limiter: &Limiter) {
     for turn in 0..20_000 {
-        // More keys than there are places, so that places change hands.
+        // More keys than there are places, so that places are reassigned.
         let _verdict = limiter.take(3, 8, &[turn], 1);
         limiter.take(3, 8, &[7], 1).unwrap();
     }
@@ -141,7 +141,7 @@ fn use_array(array: &Array) {
     }
 }
 
-/// Not a test of its own: what the dying process does.
+/// Not a test by itself: the body of the process that dies.
 #[test]
 fn the_dying_process() {
     let (Ok(role), Ok(handle)) = (std::env::var(ROLE), std::env::var(HANDLE)) else {
@@ -155,10 +155,10 @@ fn the_dying_process() {
         "limiter" => use_limiter(&Limiter::open(RULES, 10, open).unwrap()),
         _ => panic!("no such role"),
     }
-    // Not killed: the test that started this finds out by the exit code.
+    // If it is not killed, the parent test sees the exit code.
 }
 
-/// Runs the role in a process of its own that dies at the point.
+/// Runs the role in a process that dies at the crash point.
 fn die(role: &str, handle: &str, point: &str) {
     let status = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "the_dying_process", "--test-threads", "1"])
@@ -194,10 +194,10 @@ fn a_table_survives_a_writer_killed_at_any_named_point() {
                 set(&table, key, 0);
             }
             die("table", &handle, &format!("{point}:{count}"));
-            // Readers do not wait for anybody to clean up; each value is one that was set.
+            // Readers do not wait for a repair, and every value they find is one that was set.
             let found = (0..KEYS).filter_map(|key| get(&table, key)).count();
             assert!(found as u64 >= KEYS * 3 / 5, "{point}: only {found}");
-            // The next writer does, and then all of the memory is there again.
+            // The next writer repairs the table, and then all of the memory is available again.
             set(&table, 1000, 1);
             let stats = table.stats().unwrap();
             assert_eq!(stats.entries, found as u64 + 1, "{point}");
@@ -323,7 +323,7 @@ fn a_limiter_survives_users_killed_at_any_named_point() {
             allowed += u64::from(verdict.allowed);
             assert!(verdict.remaining + allowed <= RULES.limit);
         }
-        // Every place can still be used by somebody.
+        // Every place is usable.
         while limiter.take(3, 8, &[7], 1).unwrap().allowed {
             allowed += 1;
         }

@@ -1,4 +1,4 @@
-//! Running out of descriptors: a test program of its own, since the limit is the process's.
+//! Running out of descriptors. A separate test program, because the limit applies to the whole process.
 
 #![allow(
     clippy::unwrap_used,
@@ -68,7 +68,7 @@ fn accepting_pauses_without_descriptors_and_goes_on_with_them() {
         .unwrap();
     let mut inbox = Inbox::new(socket, Arc::clone(hub.scoreboard()), worker.slot);
 
-    // The clients' ends are opened first; then there is room for none of the servers' ends.
+    // The clients' ends are opened first; then there is no room for the servers' ends.
     let clients: Vec<TcpStream> = (0..8).map(|_| TcpStream::connect(address).unwrap()).collect();
     set_limit(highest_fd() + 1);
     let fillers: Vec<OwnedFd> = std::iter::from_fn(|| clients[0].as_fd().try_clone_to_owned().ok()).collect();

@@ -1,7 +1,8 @@
-//! Tables of requests under every interleaving and every reordering that the memory model allows: holders exclude
-//! each other, nobody sleeps on a lock that was granted, and a death inside the guard is succeeded by one.
+//! A loom model of lock tables under every interleaving and every reordering that the memory model allows:
+//! mutual exclusion holds, nobody sleeps on a granted lock, and a thread that died inside the guard has
+//! exactly one successor.
 #![cfg(loom)]
-// Loom's own cell, which is what the facade is for.
+// Loom's own cell, as this test runs under loom only.
 #![allow(clippy::disallowed_types)]
 
 use std::collections::HashMap;
@@ -16,16 +17,16 @@ use manycore_core::lock::layout::{Header, Slot, Storage};
 use manycore_core::lock::{Ask, Environment, Granted, Kind, Mode, RequestId, Standing, Table, Waiting};
 use manycore_core::sync::{AtomicU32, Ordering};
 
-/// The owner that is dead from the beginning.
+/// The owner that is dead from the start.
 const DEAD: u64 = 99;
 
-/// A table's memory, the kernel's futexes, and something that the lock protects.
+/// A table's memory, a simulated futex, and data protected by the lock.
 struct World {
     header: Header,
     slots: Vec<Slot>,
     futex: Mutex<HashMap<usize, u32>>,
     woken: Condvar,
-    /// Time passes with each look at it. Not loom's: it decides nothing between threads.
+    /// Advances with every read. Not loom's atomic, as no decision between threads depends on it.
     clock: std::sync::atomic::AtomicU64,
     protected: UnsafeCell<u32>,
 }
@@ -44,7 +45,7 @@ impl Environment for World {
         thread::yield_now();
     }
 
-    /// Without a limit: whoever is not woken makes loom report a deadlock.
+    /// Without a timeout, so that loom reports a lost wake-up as a deadlock.
     fn sleep(&self, word: &AtomicU32, expected: u32, _limit: Duration) {
         let mut futex = self.futex.lock().unwrap();
         let address = std::ptr::from_ref(word) as usize;
@@ -119,7 +120,7 @@ impl World {
         self.release(me, id);
     }
 
-    /// By the shortcut if that is free.
+    /// Uses the shortcut if it is free.
     fn write_shortly(&self, me: OwnerId) {
         if self.table().take(me).is_none() {
             return self.write(me);
@@ -155,7 +156,7 @@ fn ask(me: OwnerId, mode: Mode, waiting: Waiting) -> Ask<'static> {
     }
 }
 
-/// Preemptions between any two steps, up to so many in a row of events: more would take hours.
+/// Explores executions with at most two preemptions; more would take hours.
 fn model(check: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(2);
@@ -163,7 +164,7 @@ fn model(check: impl Fn() + Sync + Send + 'static) {
     builder.check(check);
 }
 
-/// Runs `one` and `other` beside each other.
+/// Runs `one` and `other` concurrently.
 fn both(world: &Arc<World>, one: fn(&World, OwnerId), other: fn(&World, OwnerId)) {
     let there = Arc::clone(world);
     let thread = thread::spawn(move || one(&there, owner(1)));
@@ -171,7 +172,7 @@ fn both(world: &Arc<World>, one: fn(&World, OwnerId), other: fn(&World, OwnerId)
     thread.join().unwrap();
 }
 
-/// Two look for dead owners at once. The next to have the lock is told of the death.
+/// Two threads search for dead owners at once. The next holder of the lock is told of the death.
 fn let_two_bury(world: &Arc<World>) {
     fn reap(world: &World, me: OwnerId) {
         world.table().reap_now(me, world).unwrap();
@@ -310,7 +311,7 @@ fn a_barrier_lets_both_pass_and_one_is_last() {
 fn a_once_is_done_once() {
     fn run(world: &World, me: OwnerId) {
         if world.table().is_done() {
-            // SAFETY: loom checks that what was done is seen.
+            // SAFETY: loom checks that the writes are visible.
             assert_eq!(world.protected.with(|value| unsafe { *value }), 1);
             return;
         }

@@ -1,6 +1,6 @@
-//! Who is woken for a task, under every interleaving and every reordering that the memory model allows: no task
-//! waits while a worker sleeps that could take it. A wake-up that is lost leaves a worker asleep for good, which
-//! loom reports as a deadlock.
+//! A loom model of waking workers, under every interleaving and every reordering that the memory model
+//! allows: no task waits while a worker sleeps that could take it. A lost wake-up leaves a worker asleep for
+//! good, which loom reports as a deadlock.
 #![cfg(loom)]
 
 use loom::sync::{Arc, Notify};
@@ -11,7 +11,7 @@ use manycore_core::sync::{AtomicU32, Ordering};
 
 const WORKERS: usize = 2;
 
-/// What the queue has around its sleepers: a number of tasks, and a bell for each worker.
+/// The environment of `Sleepers` in the queue: a number of tasks, and a bell for each worker.
 struct Queue {
     sleepers: Sleepers,
     waiting: AtomicU32,
@@ -55,7 +55,7 @@ impl Queue {
             .is_ok()
     }
 
-    /// Worker: until something is there, or it was woken.
+    /// Worker: searches or sleeps until there is a task or it is woken.
     fn look_or_sleep(&self, worker: u32, looks_on: bool) {
         if looks_on {
             self.sleepers.begin_search();
@@ -74,7 +74,7 @@ impl Queue {
         }
     }
 
-    /// Worker: takes one task, which then keeps it for good.
+    /// Worker: takes one task, which then occupies it for good.
     fn take_one(&self, worker: u32, looks_on: bool) {
         while !self.take() {
             self.look_or_sleep(worker, looks_on);
@@ -83,7 +83,7 @@ impl Queue {
     }
 }
 
-/// Two tasks, each of which keeps its worker: both workers must get one.
+/// Two tasks, each of which occupies its worker: both workers must get one.
 fn two_tasks(looks_on: [bool; WORKERS]) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(2);
@@ -127,7 +127,7 @@ fn a_task_whose_worker_ends_on_its_way_reaches_the_other() {
         let queue = Queue::new();
         let leaving = Arc::clone(&queue);
         let leaver = thread::spawn(move || {
-            // Woken or not, it takes nothing.
+            // Woken or not, it takes no task.
             if leaving.sleepers.transition_to_asleep(0, true, || false) {
                 leaving.sleepers.transition_to_awake(0);
             }

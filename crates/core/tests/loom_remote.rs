@@ -1,8 +1,8 @@
-//! Who has a task that was pushed ahead to a worker's process: the caller, who may take it back, cancel it or give the
-//! cell to another one, or the worker, who may claim it, finish it, or die anywhere. Under every interleaving and every
-//! reordering that the memory model allows.
+//! A loom model of the ownership of a task pushed ahead to a worker's process: the caller may revoke it,
+//! cancel it or reuse its cell; the worker may claim it, finish it, or die at any point. Under every
+//! interleaving and every reordering that the memory model allows.
 #![cfg(loom)]
-// Tests, and what they call.
+// These are tests and their helpers.
 #![allow(clippy::unwrap_used)]
 
 use loom::sync::Arc;
@@ -11,20 +11,20 @@ use loom::thread;
 use manycore_core::remote::Cell;
 use manycore_core::sync::{AtomicU32, Ordering};
 
-/// A cell, and what goes beside it through the pipes: the task to the worker, its report back.
+/// A cell, and what is sent through the pipes: the task to the worker, its report back.
 #[derive(Default)]
 struct Link {
     cell: Cell,
-    /// Frames that the worker may read.
+    /// Number of frames that the worker may read.
     published: AtomicU32,
-    /// Reports that the caller may read.
+    /// Number of reports that the caller may read.
     reported: AtomicU32,
-    /// How often a task was run, and which one last: plain data, as what a task reads and writes is.
+    /// How often a task ran, and its last argument: plain data, like what a task reads and writes.
     runs: AtomicU32,
     argument: AtomicU32,
 }
 
-/// When each task is claimed; the caller tells the two apart by it.
+/// When each task is claimed, which lets the caller tell them apart.
 const FIRST_NS: u64 = 100;
 const SECOND_NS: u64 = 200;
 
@@ -33,11 +33,11 @@ impl Link {
     fn offer(&self, argument: u32) {
         self.cell.transition_to_offered();
         self.argument.store(argument, Ordering::Relaxed);
-        // Release: as the pipe publishes.
+        // Release: as when the pipe publishes.
         self.published.fetch_add(1, Ordering::Release);
     }
 
-    /// Worker: the frame of this number, once it is there.
+    /// Worker: waits for the frame with this number.
     fn claim(&self, frame: u32, now_ns: u64) -> Option<u32> {
         while self.published.load(Ordering::Acquire) < frame {
             thread::yield_now();
@@ -47,14 +47,14 @@ impl Link {
             .then(|| self.argument.load(Ordering::Relaxed))
     }
 
-    /// Worker: runs what it claimed, and reports.
+    /// Worker: runs what it claimed and reports.
     fn run(&self) {
         self.runs.fetch_add(1, Ordering::Relaxed);
         self.cell.transition_to_done();
         self.reported.fetch_add(1, Ordering::Release);
     }
 
-    /// Caller: a report has come.
+    /// Caller: whether a report has arrived.
     fn has_reported(&self) -> bool {
         self.reported.load(Ordering::Acquire) > 0
     }
@@ -71,13 +71,13 @@ fn a_task_is_run_or_taken_back_and_its_cell_serves_the_next() {
             if first.is_some() {
                 theirs.run();
             }
-            // The caller uses the cell again only now.
+            // The caller reuses the cell only now.
             let second = theirs.claim(2, SECOND_NS);
             (first, second)
         });
         let is_back = link.cell.transition_to_revoked();
         if is_back {
-            // Not before the worker has passed it: it would take the next task for this one.
+            // Not before the worker has skipped it, or it would take the next task for this one.
             while !link.cell.is_free() {
                 thread::yield_now();
             }
@@ -111,19 +111,19 @@ fn who_asks_for_an_abort_reaches_a_task_that_runs_or_is_told_that_none_does() {
             }
             (claimed, seen)
         });
-        // Whoever sees that it runs sees since when.
+        // A thread that sees it running sees since when.
         let since = link.cell.running_since();
         assert!(since.is_none() || since == Some(FIRST_NS));
         let asked = link.cell.transition_to_aborted();
         let is_back = !asked && link.cell.transition_to_revoked();
         let (claimed, seen) = worker.join().unwrap();
-        // One of the two has it, and a task that was taken back is not asked to stop.
+        // Exactly one of the two has it, and a revoked task is not asked to abort.
         assert!(claimed != is_back);
         assert!(!asked || claimed);
         assert!(!seen || asked);
         assert!(!(since.is_some() && is_back));
-        // A late wish changes nothing about a task that is over. (After one in time, loom puts the exchange behind the
-        // store that the memory model puts behind it.)
+        // A late request does not affect a completed task. (After one in time, loom may order the exchange
+        // after the store that the memory model puts after it.)
         if !asked {
             assert!(!link.cell.transition_to_aborted());
             assert_eq!(link.cell.running_since(), None);
@@ -131,7 +131,7 @@ fn who_asks_for_an_abort_reaches_a_task_that_runs_or_is_told_that_none_does() {
     });
 }
 
-/// How far a worker comes before it dies.
+/// Number of steps at which a worker may die.
 const STEPS: u32 = 4;
 
 #[test]
@@ -155,10 +155,10 @@ fn what_a_dead_worker_had_begun_is_known_exactly() {
                 }
                 theirs.cell.transition_to_done();
             });
-            // While it lives, the caller wants the task for another worker.
+            // While the worker is alive, the caller revokes the task for another one.
             let is_back = link.cell.transition_to_revoked();
             worker.join().unwrap();
-            // Once it is dead: what it has not claimed goes to others, the rest is lost with it.
+            // Once it is dead, tasks that it has not claimed go to others; the rest are lost.
             let is_kept = is_back || link.cell.transition_to_revoked();
             let has_run = link.runs.load(Ordering::Relaxed) > 0;
             assert!(!(is_kept && has_run), "it would run twice");
@@ -166,9 +166,9 @@ fn what_a_dead_worker_had_begun_is_known_exactly() {
             assert!(!(is_kept && is_begun));
             match steps {
                 0 => assert!(is_kept),
-                // Claimed, and not finished.
+                // Claimed and not finished.
                 1 | 2 => assert_eq!(is_begun, !is_back),
-                // Finished, and never reported: it counts as begun by what the caller holds.
+                // Finished but never reported: the caller's own state says that it was begun.
                 _ => assert!(!is_begun && is_kept == is_back),
             }
         });

@@ -1,7 +1,8 @@
-//! The lane's protocol under every interleaving and every reordering that the memory model allows: no record is
-//! read before it is written, none is lost, and no consumer sleeps on one.
+//! A loom model of the lane's protocol under every interleaving and every reordering that the memory model
+//! allows: no record is read before it is written, none is lost, and no consumer sleeps while one is
+//! published.
 #![cfg(loom)]
-// Loom's own cell, which is what the facade is for.
+// Loom's own cell, as this test runs under loom only.
 #![allow(clippy::disallowed_types)]
 
 use std::collections::VecDeque;
@@ -14,16 +15,16 @@ use manycore_core::ring::control::Control;
 use manycore_core::ring::overflow::{Overflow, Taken};
 use manycore_core::sync::{AtomicU32, Ordering};
 
-/// A ring of this many records of one byte each: positions are record numbers.
+/// A ring of this many one-byte records: positions are record numbers.
 const SLOTS: usize = 2;
 
-/// What the addon has as memory, overflow and eventfd.
+/// Stands for the addon's memory, overflow queue and eventfd.
 struct Lane {
     control: Control,
     slots: [UnsafeCell<u8>; SLOTS],
     overflow: Overflow,
     bell: Notify,
-    /// Rings, to see that a consumer which looks by itself is left alone.
+    /// Number of rings, to check that a polling consumer is not woken.
     rings: AtomicU32,
 }
 
@@ -45,10 +46,10 @@ impl Lane {
         }
     }
 
-    /// Producer. False when the ring is full.
+    /// Producer. Returns false when the ring is full.
     fn send(&self, record: u8) -> bool {
         let head = self.control.head.0.load(Ordering::Relaxed);
-        // Acquire: pairs with the store in `receive`, which is done with the slot.
+        // Acquire: pairs with the store in `receive`, after which the consumer no longer uses the slot.
         let tail = self.control.tail.0.load(Ordering::Acquire);
         if head.wrapping_sub(tail) as usize == SLOTS {
             return false;
@@ -60,14 +61,14 @@ impl Lane {
         true
     }
 
-    /// Producer.
+    /// Producer: sends through the overflow queue.
     fn send_behind(&self, record: u8) {
         self.overflow.push(&[record]);
         self.control.overflowed.0.fetch_add(1, Ordering::Release);
         self.ring_if_needed();
     }
 
-    /// Consumer: from the ring if it sees something there, else from the overflow.
+    /// Consumer: receives from the ring if it sees a record there, otherwise from the overflow queue.
     fn receive(&self, chunk: &mut VecDeque<u8>) -> Option<u8> {
         let tail = self.control.tail.0.load(Ordering::Relaxed);
         if self.control.head.0.load(Ordering::Acquire) != tail {
@@ -88,7 +89,7 @@ impl Lane {
         Some(record)
     }
 
-    /// Consumer: receives `count` records, asleep in between whenever it finds none.
+    /// Consumer: receives `count` records and sleeps whenever it finds none.
     fn receive_all(&self, count: usize) -> Vec<u8> {
         let mut received = Vec::new();
         let mut chunk = VecDeque::new();
@@ -129,7 +130,7 @@ fn a_slot_is_used_again_only_after_it_was_read() {
         let lane = Lane::new();
         let producer = Arc::clone(&lane);
         let thread = thread::spawn(move || {
-            // A full ring ends this run; others go on.
+            // A full ring ends this execution; loom explores others.
             (1..=3).take_while(|record| producer.send(*record)).count()
         });
         let mut chunk = VecDeque::new();
@@ -152,7 +153,7 @@ fn the_overflow_wakes_as_the_ring_does() {
             assert!(producer.send(1));
             producer.send_behind(2);
         });
-        // Which comes first is what records in the lane say, not this model.
+        // Their order is determined by records in the lane, not by this model.
         let mut received = lane.receive_all(2);
         received.sort_unstable();
         assert_eq!(received, [1, 2]);
@@ -190,7 +191,7 @@ fn one_sleep_is_rung_once() {
     });
 }
 
-/// Producer: as `send`, asleep whenever the ring is full until the consumer tells of room.
+/// Producer: like `send`, but sleeps while the ring is full until the consumer makes room.
 fn send_patiently(lane: &Lane, room_bell: &Notify, record: u8) {
     while !lane.send(record) {
         let tail = lane.control.tail.0.load(Ordering::Acquire);
@@ -222,8 +223,8 @@ fn a_producer_that_waits_for_room_is_told_of_it() {
     });
 }
 
-/// Producer: puts one record behind the ring and sleeps until it has been taken. It may be woken too early, by a
-/// consumer that looked before the record was there.
+/// Producer: sends one record through the overflow queue and sleeps until it has been taken. It may be woken
+/// too early by a consumer that looked before the record was there.
 fn send_and_wait_until_taken(lane: &Lane, room_bell: &Notify) {
     lane.send_behind(7);
     let is_taken = || lane.overflow.bytes() == 0;

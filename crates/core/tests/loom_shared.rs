@@ -1,7 +1,7 @@
-//! The critical steps of shared tables, queues, rate limiters and the lock under them, under every interleaving with up
-//! to two preemptions and every reordering that the memory model allows.
+//! Loom models of shared tables, queues, rate limiters, arrays and their lock: the critical steps under every
+//! interleaving with up to two preemptions and every reordering that the memory model allows.
 #![cfg(loom)]
-// Tests, and what they call.
+// These are tests and their helpers.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::OnceLock;
@@ -20,7 +20,7 @@ use manycore_core::table::entry::{hash, Key, NewValue};
 use manycore_core::table::read::Read;
 use manycore_core::table::shard::{Change, Condition, Expiry, Geometry, Shard};
 
-/// Thread 9 is dead, all others live.
+/// Thread 9 is dead, all others are alive.
 #[derive(Clone, Copy)]
 struct Thread(u64);
 
@@ -86,7 +86,7 @@ fn put(memory: &[AtomicU64], me: u64, name: u64, value: u64) {
         words: &words,
         hash: hash(SEEDS, 0, 8, &words),
     };
-    // Twice the same, so that half of one with half of another shows.
+    // Twice the same value, so that a torn read is detected.
     let bytes = [value.to_le_bytes(), value.to_le_bytes()].concat();
     let value = NewValue {
         kind: 0,
@@ -122,7 +122,7 @@ fn a_reader_finds_the_old_value_or_the_new_one_whole() {
         put(&words, 1, 1, 10);
         let theirs = Arc::clone(&words);
         let writer = thread::spawn(move || {
-            // The second takes the block of the first.
+            // The second entry reuses the block of the first.
             put(&theirs, 1, 1, 11);
             put(&theirs, 1, 2, 12);
         });
@@ -147,7 +147,7 @@ fn a_topic_is_read_whole_or_what_is_left_of_it() {
         publish(&words, 1);
         publish(&words, 2);
         let theirs = Arc::clone(&words);
-        // Overwrites the first.
+        // Overwrites the first record.
         let publisher = thread::spawn(move || publish(&theirs, 3));
         let mut cursor = Cursor {
             position: 0,
@@ -192,7 +192,7 @@ fn each_record_of_a_channel_is_taken_once() {
     });
 }
 
-/// Even states say nothing.
+/// Even states are idle.
 struct Even;
 
 impl Meaning for Even {
@@ -212,7 +212,7 @@ impl Meaning for Even {
 fn a_place_that_changes_hands_takes_nothing_with_it() {
     model(|| {
         let words = memory(SET_WORDS);
-        // All but one are in use, and that one is idle: key 3 is about to lose its place to key 101.
+        // All places but one are in use, and that one is idle: key 3 is about to lose its place to key 101.
         for place in 0..PLACES {
             words[2 + place * 2].store(3 + 2 * place as u64, Ordering::Relaxed);
             words[3 + place * 2].store(if place == 0 { 4 } else { 1 }, Ordering::Relaxed);
@@ -225,7 +225,8 @@ fn a_place_that_changes_hands_takes_nothing_with_it() {
         let slots = Slots::new(Words::new(&words)).unwrap();
         let mine = slots.change(&Thread(2), 3, &Even, |state| (Some(state + 1), ()));
         let theirs = other.join().unwrap();
-        // One of the two has it, with what it took; the other found no place, or the place became idle no more.
+        // One of the two has the place, with what it took; the other found none, or the place was no longer
+        // idle.
         let states = [slots.peek(3).unwrap(), slots.peek(101).unwrap()];
         match (mine, theirs) {
             (Ok(()), Err(_)) => assert_eq!(states, [Some(5), None]),
@@ -245,7 +246,7 @@ fn array_memory() -> Arc<Vec<AtomicU64>> {
     memory(ARRAY_WORDS + 2 * Values::element_words(ELEMENT_BYTES))
 }
 
-/// Twice the same, so that half of one with half of another shows.
+/// Twice the same value, so that a torn read is detected.
 fn twice(number: u64) -> [u8; ELEMENT_BYTES] {
     let mut bytes = [0; ELEMENT_BYTES];
     for half in bytes.chunks_mut(8) {
@@ -279,7 +280,7 @@ fn a_reader_of_an_element_finds_the_old_value_or_the_new_one() {
         array(&memory).push(&Thread(2), &first).unwrap();
         let theirs = Arc::clone(&memory);
         let writer = thread::spawn(move || {
-            // The second one writes where the reader may be reading the first.
+            // The second write goes to the buffer that the reader may be reading.
             set(&theirs, 2);
             set(&theirs, 3);
         });

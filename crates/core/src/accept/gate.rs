@@ -1,66 +1,67 @@
 //! Whether a worker should accept from a shared listening socket now.
 //!
-//! Workers that share a socket accept by themselves; nobody hands connections over and nothing is lost. Left
-//! alone, the kernel would prefer one of them. Two corrections make it fair, both by changing the worker's
-//! epoll registration of the socket right before its loop sleeps, never by declining a wake-up:
+//! Workers that share a socket accept by themselves; no connection is handed over, so none can be lost. By
+//! default the kernel would prefer one of them. Two corrections make this fair. Both change the worker's
+//! epoll registration of the socket just before its loop blocks; a wake-up is never declined:
 //!
-//! - **Gate**: a worker with clearly more connections than the least loaded other one takes its registration
-//!   away until the others have caught up. Workers whose loop is stuck do not count. What is clearly more
-//!   depends on how many connections come and go: where most are short, their number at an instant says little,
-//!   and a worker that waits for the others to catch up only wastes time.
-//! - **Rotation**: registrations are exclusive (`EPOLLEXCLUSIVE`), which wakes the first in line; a worker
-//!   that has had its turn while another one is idle goes to the end of the line.
+//! - **Gate**: a worker with clearly more connections than the least loaded one removes its registration
+//!   until the others have caught up. Workers with a stuck loop do not count. The tolerance depends on the
+//!   connection churn: when most connections are short, their momentary number says little, and a worker that
+//!   waits for the others to catch up only wastes time.
+//! - **Rotation**: registrations are exclusive (`EPOLLEXCLUSIVE`), which wakes the first in the queue; a
+//!   worker that has had its turn while another one is idle moves to the end of the queue.
 //!
-//! A loop that is stuck in an I/O callback still looks as if it waited for events: libuv tells when it is about
-//! to wait and when it has run the callbacks, nothing in between. So a worker that has looked idle for a while
-//! is only a suspect; when it alone keeps a gate closed and connections wait all the same, which an idle
-//! worker would have taken, it is stuck, until its loop turns again.
+//! A loop that is stuck in an I/O callback looks as if it were waiting for events: libuv has hooks before it
+//! polls and after it has run the callbacks, but none in between. So a worker that has looked idle for a
+//! while is only a suspect. If suspects alone keep a gate closed and connections wait all the same, which an
+//! idle worker would have accepted, they are considered stuck until their loops turn again.
 //!
-//! Who may call: the worker's JavaScript thread. Others' counters are read as hints only.
+//! Called on the worker's JavaScript thread. The counters of other workers are only hints.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
 use super::scoreboard::{slots, Scoreboard, POLLING};
 
-/// A worker whose loop is busy and has not turned for this long does not hold others back.
+/// A busy worker whose loop has not turned for this long does not hold others back.
 const STUCK_NS: u64 = 5_000_000;
 
 /// How long connections may wait for suspects.
 const PATIENCE_NS: u64 = 2_000_000;
 
-/// Connections a worker accepts before it lets others go first, at least. Going to the end of the line costs two
+/// Minimum number of connections that a worker accepts per turn. Moving to the end of the queue costs two
 /// system calls.
 const TURN: u32 = 4;
 
-/// Where connections come fast, a worker goes to the end of the line about this often in [`CHURN_NS`].
+/// At high accept rates, a worker moves to the end of the queue about this many times per [`CHURN_NS`].
 const TURNS: u32 = 2;
 
-/// A worker that has waited for events for this long is idle. Under load a loop waits, too, but not so long.
+/// A worker that has waited for events for this long is idle. Under load, a loop waits as well, but for less
+/// time.
 const IDLE_NS: u64 = 100_000;
 
-/// Connections a worker may be ahead of the least loaded one, at least.
+/// Minimum number of connections that a worker may be ahead of the least loaded one.
 const SLACK: u32 = 2;
 
-/// One more connection ahead is allowed for each this many that the least loaded one has.
+/// The tolerance is at least the least loaded worker's number of connections divided by this.
 const SLACK_SHARE: u32 = 8;
 
-/// One more connection ahead is allowed for each this many that the worker accepts in [`CHURN_NS`].
+/// The tolerance is at least the number of connections accepted in [`CHURN_NS`] divided by this.
 const CHURN_SHARE: u32 = 4;
 
-/// The time over which accepted connections are counted.
+/// The period over which accepted connections are counted.
 const CHURN_NS: u64 = 8_000_000;
 
 /// What to do with the registration of a listening socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Leave it.
+    /// Leave it unchanged.
     Keep,
-    /// Register it.
+    /// Add it.
     Arm,
-    /// Take it away.
+    /// Remove it.
     Disarm,
-    /// Take it away and register it again: to the end of the line.
+    /// Remove and add it again, which moves it to the end of the queue.
     Rotate,
 }
 
@@ -69,16 +70,16 @@ pub enum Step {
 pub struct Gate {
     row: u32,
     armed: bool,
-    /// Connections accepted since it was opened or went to the end of the line.
+    /// Connections accepted since it was opened or last rotated.
     accepted: u32,
-    /// Closed by its server: at its `maxConnections`.
+    /// Whether its server has reached `maxConnections`.
     full: bool,
-    /// Since when connections wait although only suspects keep the gate closed.
+    /// Since when connections have been waiting although only suspects keep the gate closed.
     waiting_since_ns: Option<u64>,
 }
 
 impl Gate {
-    /// The gate of an armed registration; `row` is the listener's on the scoreboard.
+    /// The gate of an armed registration; `row` is the listener's row on the scoreboard.
     pub fn new(row: u32) -> Self {
         Self {
             row,
@@ -94,31 +95,31 @@ impl Gate {
         self.armed
     }
 
-    /// A connection was accepted from the socket.
+    /// Records that a connection was accepted from the socket.
     pub fn note_accepted(&mut self) {
         self.accepted = self.accepted.saturating_add(1);
     }
 
-    /// Whether nothing can be to do: open, and nothing came through since. A worker that is ahead closes only the
-    /// gates that connections come through, so that listeners which nobody connects to cost nothing.
+    /// Whether there is certainly nothing to do: the gate is open and unused since the last step. A worker
+    /// that is ahead closes only gates in use, so that idle listeners cost nothing.
     pub fn is_quiet(&self) -> bool {
         self.armed && !self.full && self.accepted == 0
     }
 
-    /// Keeps the gate closed while the server can take no more.
+    /// Keeps the gate closed while the server can take no more connections.
     pub fn set_full(&mut self, full: bool) {
         self.full = full;
     }
 }
 
-/// What a worker knows about the others, from turn to turn of its loop.
+/// What a worker knows about the others, kept between turns of its loop.
 #[derive(Debug)]
 pub struct Neighbours {
     board: Arc<Scoreboard>,
     slot: u32,
-    /// Workers found stuck, with the beat they are stuck at.
+    /// Workers found stuck, with the heartbeat at which they got stuck.
     stuck: Vec<(u32, u64)>,
-    /// The last set of workers looked at in this turn, and what was found.
+    /// The set of workers examined last in this turn, and the result.
     seen: Option<(Set, Others)>,
     churn: Churn,
     now_ns: u64,
@@ -128,16 +129,16 @@ type Set = [u64; 4];
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Others {
-    /// Connections of the least loaded one that is not stuck.
+    /// Connections of the least loaded worker that is not stuck.
     least: Option<u32>,
     /// The same without suspects.
     least_trusted: Option<u32>,
-    /// Some other worker waits for events.
+    /// Whether another worker waits for events.
     idle: bool,
 }
 
 impl Neighbours {
-    /// Those of the worker in `slot`.
+    /// The neighbours of the worker in `slot`.
     pub fn new(board: Arc<Scoreboard>, slot: u32) -> Self {
         Self {
             board,
@@ -149,7 +150,7 @@ impl Neighbours {
         }
     }
 
-    /// A new turn of the loop: looks afresh.
+    /// Starts a new turn of the loop: discards cached results.
     pub fn turn(&mut self, now_ns: u64) {
         self.now_ns = now_ns;
         self.seen = None;
@@ -160,8 +161,8 @@ impl Neighbours {
             .retain(|&(slot, beat_ns)| board.worker(slot).beat_ns.load(Relaxed) == beat_ns);
     }
 
-    /// What to do for one gate in this turn. The caller does it. `has_waiting` tells whether connections wait
-    /// in the socket's backlog; it is asked only when that matters.
+    /// Decides what to do with a gate in this turn; the caller carries it out. `has_waiting` tells whether
+    /// connections wait in the socket's backlog and is called only when that matters.
     pub fn step(&mut self, gate: &mut Gate, has_waiting: impl FnOnce() -> bool) -> Step {
         if gate.is_quiet() {
             return Step::Keep;
@@ -188,7 +189,8 @@ impl Neighbours {
         step
     }
 
-    /// Whether the worker, which has just accepted a connection, may take another one before its loop turns.
+    /// Whether the worker, which has just accepted a connection, may accept another one before its loop
+    /// turns.
     pub fn may_accept(&mut self, gate: &Gate) -> bool {
         if !gate.armed || gate.full {
             return false;
@@ -198,7 +200,8 @@ impl Neighbours {
         is_within(mine.max(0).unsigned_abs(), others.least, self.churn.accepted)
     }
 
-    /// Only suspects keep the gate closed. Once connections have waited long enough, they are stuck.
+    /// Called when only suspects keep the gate closed. Once connections have waited long enough, the suspects
+    /// are marked as stuck.
     fn convict(&mut self, gate: &mut Gate, serving: Set, has_waiting: bool) -> bool {
         if !has_waiting {
             gate.waiting_since_ns = None;
@@ -218,18 +221,18 @@ impl Neighbours {
         true
     }
 
-    /// Has looked idle for long.
+    /// Whether a worker's heartbeat is overdue.
     fn is_suspect(&self, slot: u32) -> bool {
         slot != self.slot && self.beat_age_ns(slot) > STUCK_NS
     }
 
-    /// How long ago a worker's loop has turned.
+    /// Time since a worker's loop last turned.
     fn beat_age_ns(&self, slot: u32) -> u64 {
         self.now_ns
             .saturating_sub(self.board.worker(slot).beat_ns.load(Relaxed))
     }
 
-    /// Most listeners are served by the same workers, so the last answer nearly always serves again.
+    /// Most listeners are served by the same workers, so the cached result can usually be reused.
     fn others(&mut self, serving: Set) -> Others {
         if let Some((_, others)) = self.seen.filter(|&(set, _)| set == serving) {
             return others;
@@ -255,7 +258,7 @@ impl Neighbours {
     }
 }
 
-/// How many connections this worker accepts in [`CHURN_NS`].
+/// The number of connections that this worker accepts per [`CHURN_NS`].
 #[derive(Debug, Default)]
 struct Churn {
     accepted: u32,
@@ -276,7 +279,7 @@ impl Churn {
     }
 }
 
-/// Whether `mine` is not clearly more than the least.
+/// Whether `mine` is within the tolerance of the least.
 fn is_within(mine: u32, least: Option<u32>, churn: u32) -> bool {
     least.is_none_or(|least| {
         let slack = SLACK.max(least / SLACK_SHARE).max(churn / CHURN_SHARE);
@@ -300,7 +303,7 @@ mod tests {
         board
     }
 
-    /// A gate that a connection has just come through.
+    /// A gate that has just been used.
     fn used_gate(row: u32) -> Gate {
         let mut gate = Gate::new(row);
         gate.note_accepted();

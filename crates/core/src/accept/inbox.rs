@@ -1,11 +1,11 @@
-//! The worker's end of the hand-over: takes connections, gives unwanted ones back.
+//! The worker's end of the hand-over: takes connections and returns unwanted ones.
 //!
-//! Connections come in two ways. Either the hub has accepted them, and they come with its message; or it has
-//! granted them: then the worker accepts as many from the listening socket, which the hub has sent before.
+//! Connections arrive in two ways. Either the hub has accepted them and sends them in its message, or it
+//! grants them; then the worker accepts that many from the listening socket, which the hub has sent before.
 //!
-//! Who may call: the worker's JavaScript thread. Messages that were not taken stay in the kernel's queue,
-//! from which the hub takes them back when this worker stalls or dies. A listening socket is kept only as long
-//! as its listener's connections are wanted.
+//! Called on the worker's JavaScript thread. Messages not taken stay in the kernel's queue, from which the
+//! hub reads them back when this worker stalls or dies. A listening socket is kept only as long as the
+//! listener's connections are wanted.
 
 use std::collections::HashMap;
 use std::io;
@@ -24,26 +24,26 @@ use super::message::{Kind, Message};
 use super::scoreboard::Scoreboard;
 use crate::sys::scm::{self, Received, MAX_FDS};
 
-/// Below the descriptor limit by less than this, room is checked before each message.
+/// Within this distance of the descriptor limit, room is checked before each message.
 const NEAR_LIMIT: u64 = 512;
 
-/// What [`Inbox::take`] found.
+/// The result of [`Inbox::take`].
 #[derive(Debug)]
 pub enum Delivery {
     /// Connections of a listener, at least one.
     Connections {
-        /// The listener they were made to.
+        /// The listener.
         listener: u32,
-        /// How many workers have refused them so far.
+        /// Number of workers that have refused them so far.
         hops: u32,
         /// The connections.
         fds: Vec<OwnedFd>,
     },
-    /// A ping: sockets that are shared may have connections waiting.
+    /// A ping: connections may be waiting on shared sockets.
     Ping,
-    /// Nothing is waiting.
+    /// Nothing is queued.
     Empty,
-    /// Something may be waiting, but the descriptor table is full. Try again later.
+    /// Something may be queued, but the descriptor table is full. Try again later.
     NoRoom,
     /// The primary is gone.
     Closed,
@@ -55,7 +55,7 @@ pub struct Inbox {
     socket: OwnedFd,
     board: Arc<Scoreboard>,
     slot: u32,
-    /// Listeners whose connections are wanted, and the sockets of those that grant.
+    /// Listeners whose connections are wanted, with the socket if the hub grants them.
     wanted: HashMap<u32, Option<OwnedFd>>,
     taken: u64,
     highest_fd: u64,
@@ -63,7 +63,7 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// Takes over the socket made by the hub for the worker in `slot`.
+    /// Takes ownership of the socket created by the hub for the worker in `slot`.
     pub fn new(socket: OwnedFd, board: Arc<Scoreboard>, slot: u32) -> Self {
         let highest_fd = socket.as_raw_fd().unsigned_abs().into();
         let fd_limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
@@ -78,7 +78,7 @@ impl Inbox {
         }
     }
 
-    /// The next message's connections, without blocking.
+    /// Takes the next message's connections, without blocking.
     pub fn take(&mut self) -> Delivery {
         loop {
             if self.is_near_limit() && !scm::has_room_for(MAX_FDS, &self.socket) {
@@ -106,7 +106,7 @@ impl Inbox {
                 }
                 continue;
             }
-            // What was sent, not what arrived: the hub subtracts this from what it has sent.
+            // The number sent, not the number received: the hub subtracts it from what it has sent.
             self.note_begun(count.max(1));
             self.note_taken(count.max(1));
             match kind {
@@ -124,12 +124,13 @@ impl Inbox {
         }
     }
 
-    /// Accepts what was granted. Declines what there is no room for, and all when the connections are not wanted
-    /// any more; what is not there another worker has, which was thought to be stalled.
+    /// Accepts granted connections. Declines those for which there are no descriptors, and all of them if the
+    /// connections are no longer wanted. If the backlog is empty, another worker has accepted them, because
+    /// this one seemed to be stalled.
     fn accept(&mut self, listener: u32, count: u32) -> Vec<OwnedFd> {
         let mut fds = Vec::with_capacity((count as usize).min(MAX_FDS));
         self.note_begun(count);
-        // The hub that has read the backlog after some of it was accepted also sees that this has begun.
+        // If the hub reads the backlog after some of these accepts, it also sees that they have begun.
         fence(SeqCst);
         let mut declined = 0;
         for left in (1..=count.min(MAX_FDS as u32)).rev() {
@@ -144,7 +145,7 @@ impl Inbox {
                     declined = left;
                     break;
                 }
-                // That connection failed before it was accepted, and counts.
+                // This connection failed before it was accepted; it counts.
                 Err(_) => {}
             }
         }
@@ -157,7 +158,7 @@ impl Inbox {
                 hops: 0,
                 count: declined,
             };
-            // When it cannot be told: the hub looks once more after all it has granted was taken.
+            // If this cannot be sent: the hub checks again once all its grants have been used.
             let _told = self.send(message, &[]);
         }
         fds
@@ -170,7 +171,7 @@ impl Inbox {
 
     pub(super) fn note_taken(&mut self, count: u32) {
         self.taken = self.taken.wrapping_add(count.into());
-        // Release: the hub that sees the count also sees what this thread did before.
+        // Release: pairs with the Acquire load in the hub, which then sees the effects of this thread.
         self.board.worker(self.slot).taken.store(self.taken, Release);
     }
 
@@ -180,10 +181,10 @@ impl Inbox {
         self.highest_fd = numbers.max().unwrap_or(0);
     }
 
-    /// Asks for the connections of a listener.
+    /// Requests the connections of a listener.
     ///
     /// # Errors
-    /// Those of `sendmsg`; the primary is gone or its queue is full.
+    /// Those of `sendmsg`: the primary is gone or its queue is full.
     pub fn ready(&mut self, listener: u32) -> io::Result<()> {
         self.wanted.entry(listener).or_default();
         self.send(
@@ -197,10 +198,10 @@ impl Inbox {
         )
     }
 
-    /// Wants no more connections of a listener. Those on their way arrive and are to be refused.
+    /// Requests no more connections of a listener. Those in transit still arrive and should be refused.
     ///
     /// # Errors
-    /// As [`Inbox::ready`].
+    /// Those of [`Inbox::ready`].
     pub fn stop(&mut self, listener: u32) -> io::Result<()> {
         self.wanted.remove(&listener);
         self.send(
@@ -214,10 +215,10 @@ impl Inbox {
         )
     }
 
-    /// Gives a connection back, for another worker to have.
+    /// Returns a connection, so that another worker gets it.
     ///
     /// # Errors
-    /// As [`Inbox::ready`]; the connection is closed then.
+    /// Those of [`Inbox::ready`]; the connection is closed then.
     pub fn refuse(&self, listener: u32, hops: u32, connection: OwnedFd) -> io::Result<()> {
         self.send(
             Message {

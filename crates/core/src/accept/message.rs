@@ -1,14 +1,14 @@
-//! The messages between the hub and its workers: 16 bytes, native byte order, descriptors beside them.
+//! The messages between the hub and its workers: 16 bytes in native byte order, plus descriptors.
 
 use crate::sys::scm::PAYLOAD_BYTES;
 
-/// What a message is for.
+/// The type of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Kind {
     /// Hub to worker: connections of a listener.
     Connections = 1,
-    /// Hub to worker: nothing but a sign of life to answer by taking it.
+    /// Hub to worker: a ping, answered by taking it.
     Ping = 2,
     /// Worker to hub: ready for the connections of a listener.
     Ready = 3,
@@ -16,24 +16,24 @@ pub enum Kind {
     Stop = 4,
     /// Worker to hub: connections it does not want.
     Refused = 5,
-    /// Hub to worker: a listening socket, to accept from what is granted.
+    /// Hub to worker: a listening socket, from which to accept what is granted.
     Socket = 6,
-    /// Hub to worker: `count` of the connections that wait for a listener are for it to accept.
+    /// Hub to worker: accept `count` of the connections waiting on a listener.
     Grant = 7,
-    /// Worker to hub: it has not accepted `count` that were granted to it.
+    /// Worker to hub: `count` granted connections were not accepted.
     Declined = 8,
 }
 
 /// A message without its descriptors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// What it is for.
+    /// Its type.
     pub kind: Kind,
-    /// The listener it is about; 0 in a ping.
+    /// The listener concerned; 0 in a ping.
     pub listener: u32,
-    /// How many workers have refused these connections so far.
+    /// Number of workers that have refused these connections so far.
     pub hops: u32,
-    /// How many connections it is about.
+    /// Number of connections concerned.
     pub count: u32,
 }
 
@@ -48,7 +48,7 @@ impl Message {
         bytes
     }
 
-    /// The message in `bytes`, or `None` when they are none of ours.
+    /// Decodes a message; `None` when it is malformed.
     pub fn decode(bytes: [u8; PAYLOAD_BYTES]) -> Option<Self> {
         let word = |at: usize| u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let kind = match word(0) {

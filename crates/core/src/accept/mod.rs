@@ -1,9 +1,9 @@
-//! Connections: accepted in the primary and handed to workers, or accepted by workers that share a socket.
+//! Accepting connections: in the primary, which hands them to workers, or in workers that share a socket.
 //!
-//! - [`hub`] runs a thread in the primary that accepts, asks a [`policy`] and hands over.
+//! - [`hub`] runs a thread in the primary that accepts, applies a [`policy`] and hands over.
 //! - [`inbox`] is the worker's end of the hand-over.
 //! - [`gate`] decides in a worker whether it should accept from a shared listening socket now.
-//! - [`scoreboard`] is the shared memory through which they see each other's load.
+//! - [`scoreboard`] is the shared memory in which they see each other's load.
 
 pub mod gate;
 pub mod hub;

@@ -1,69 +1,70 @@
 //! Scheduling policies: pure functions from a snapshot of the workers' load to a choice.
 //!
-//! The caller lists all workers of a listener in a stable order, marks those that may not be chosen now,
-//! and keeps one [`Cursor`] per listener. Nothing here reads a clock, shared memory or a socket.
+//! The caller lists all workers of a listener in a stable order, marks those that are not eligible now, and
+//! keeps one [`Cursor`] per listener. Nothing here reads a clock, shared memory or a socket.
 
 use std::net::IpAddr;
 
-/// How connections are given to workers.
+/// How connections are assigned to workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
     /// Each worker in turn.
     RoundRobin,
     /// The worker with the fewest open connections; in turn among equals.
     LeastConnections,
-    /// The less loaded of two workers drawn at random: by connections, then by loop lag.
-    /// M. Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 2001.
+    /// The less loaded of two workers chosen at random: by connections, then by loop lag. M. Mitzenmacher,
+    /// "The Power of Two Choices in Randomized Load Balancing", 2001.
     PowerOfTwoChoices,
-    /// The same worker for the same client address, moving as few clients as possible when workers come
-    /// and go: highest random weight, D. Thaler and C. Ravishankar, "A Name-Based Mapping Scheme for
-    /// Rendezvous", 1996.
+    /// The same worker for the same client address, moving as few clients as possible when workers come and
+    /// go: highest random weight, D. Thaler and C. Ravishankar, "A Name-Based Mapping Scheme for Rendezvous",
+    /// 1996.
     IpHash,
 }
 
-/// One worker as a policy sees it.
+/// A worker as seen by a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candidate {
-    /// The worker's slot on the scoreboard: a re-forked worker takes over the lowest free one, and with it
-    /// the clients of the worker before it.
+    /// The worker's slot on the scoreboard. A re-forked worker gets the lowest free one, and with it the
+    /// clients of its predecessor.
     pub slot: u32,
-    /// Whether it may be chosen: alive, not stalled, has not refused this connection.
+    /// Whether it may be chosen: it is alive, not stalled, and has not refused this connection.
     pub eligible: bool,
-    /// Whether it may not be chosen only because it is behind with what it has been given.
+    /// Whether it is not eligible only because its queue is full.
     pub behind: bool,
-    /// Open connections plus those on their way to it.
+    /// Open connections, including those on their way to it.
     pub connections: u64,
-    /// For how long its event loop has been busy without a turn, in nanoseconds.
+    /// How long its event loop has been busy without a turn, in nanoseconds.
     pub loop_lag_ns: u64,
 }
 
-/// What [`next_in_turn`] knows of a worker.
+/// The standing of a worker in [`next_in_turn`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// It can have its turn.
     Takes,
-    /// It is behind with what it has been given: another one has its turn, and it is owed one.
+    /// It is behind: another worker gets its turn, and it is owed one.
     Behind,
-    /// It is left out.
+    /// It is excluded.
     Out,
 }
 
-/// As many turns a worker is owed at most: one that has been slow for long is not flooded once it is not.
+/// Limit on the turns owed to a worker, so that one that has been slow for long is not flooded when it
+/// recovers.
 const MOST_OWED: u32 = 128;
 
-/// What a policy remembers between choices.
+/// The state that a policy keeps between choices.
 #[derive(Clone, Debug)]
 pub struct Cursor {
     next: usize,
     random: u64,
-    /// Turns of each worker that others have had. Missing ones are none.
+    /// Turns owed to each worker; missing entries count as 0.
     owed: Vec<u32>,
-    /// The worker that had its turn last gets one that it is owed.
+    /// The worker that had the last turn gets another one, which it is owed.
     repays: bool,
 }
 
 impl Cursor {
-    /// A cursor at the first worker. `seed` starts the random choices.
+    /// A cursor at the first worker. `seed` initialises the random choices.
     pub fn new(seed: u64) -> Self {
         Self {
             next: 0,
@@ -73,7 +74,7 @@ impl Cursor {
         }
     }
 
-    /// Keeps the turn where it was when the worker at `index` leaves the list.
+    /// Adjusts the cursor when the worker at `index` leaves the list.
     pub fn removed(&mut self, index: usize) {
         if self.next > index {
             self.next -= 1;
@@ -84,7 +85,7 @@ impl Cursor {
         self.repays = false;
     }
 
-    /// So many turns of the worker at `index` come to nothing, because it is behind.
+    /// Records that the worker at `index` missed `turns` turns because it is behind.
     pub fn owe(&mut self, index: usize, turns: u64) {
         if index >= self.owed.len() {
             self.owed.resize(index + 1, 0);
@@ -93,14 +94,14 @@ impl Cursor {
         self.owed[index] = owed.min(MOST_OWED.into()) as u32;
     }
 
-    /// The worker at `index` is owed nothing any more.
+    /// Cancels all turns owed to the worker at `index`.
     pub fn forgive(&mut self, index: usize) {
         if let Some(owed) = self.owed.get_mut(index) {
             *owed = 0;
         }
     }
 
-    /// Takes one of the turns that the worker at `index` is owed, if there is one.
+    /// Uses one of the turns owed to the worker at `index`, if there is one.
     fn repay(&mut self, index: usize) -> bool {
         match self.owed.get_mut(index) {
             Some(owed) if *owed > 0 => {
@@ -130,7 +131,7 @@ fn mix(mut x: u64) -> u64 {
 
 /// The index of the worker that gets the next connection, or `None` when none is eligible.
 ///
-/// `client` is the address that [`Policy::IpHash`] goes by; without one it falls back to round-robin.
+/// `client` is the address used by [`Policy::IpHash`]; without one, that policy falls back to round-robin.
 pub fn choose(
     policy: Policy,
     cursor: &mut Cursor,
@@ -150,8 +151,9 @@ fn in_turn(cursor: &Cursor, workers: &[Candidate]) -> impl Iterator<Item = usize
     (0..len).map(move |step| (next + step) % len)
 }
 
-/// The first of `count` workers in turn that takes it, whose turn is over then. Nobody waits for one that is behind, and
-/// still all have equally many in the end: it gets a second turn after each of its own until it has had what it is owed.
+/// The first of `count` workers in turn that can take its turn. Nobody waits for a worker that is behind, but
+/// all get equally many in the end: it gets a second turn after each of its own until it has had all that it
+/// is owed.
 pub fn next_in_turn(
     cursor: &mut Cursor,
     count: usize,
@@ -200,7 +202,7 @@ fn power_of_two(cursor: &mut Cursor, workers: &[Candidate]) -> Option<usize> {
     }
     let nth_eligible = |n: usize| workers.iter().enumerate().filter(|(_, w)| w.eligible).nth(n);
     let first = (cursor.random() % eligible as u64) as usize;
-    // Drawn from the others, so that the two differ whenever there are two.
+    // Chosen among the others, so that the two differ whenever there are two.
     let second = (first + 1 + (cursor.random() % (eligible.max(2) - 1) as u64) as usize) % eligible;
     let (a, first) = nth_eligible(first)?;
     let (b, second) = nth_eligible(second)?;
@@ -311,7 +313,8 @@ mod tests {
         (list[1].eligible, list[1].behind) = (true, false);
         assert_eq!(turns(&list, 8), [0, 1, 1, 2, 0, 1, 1, 2]);
         assert_eq!(turns(&list, 6), [0, 1, 2, 0, 1, 2]);
-        // What is left out for anything else is owed nothing, nor is what was behind for ever owed all of it.
+        // A worker excluded for another reason is owed nothing, and the debt to one that was behind is
+        // limited.
         list[1].eligible = false;
         assert_eq!(turns(&list, 2), [0, 2]);
         list[1].behind = true;

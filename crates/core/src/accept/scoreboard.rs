@@ -1,10 +1,10 @@
-//! The scoreboard: what each worker says about its load, and which workers serve which listener, in memory
-//! shared by the primary and all workers.
+//! The scoreboard: each worker's load, and which workers serve which listener, in memory shared by the
+//! primary and all workers.
 //!
-//! A worker writes its own slot only, by plain atomic stores from its JavaScript thread; the primary writes
-//! the listener rows and clears a slot before it gives it to a new worker. All fields are atomics of fixed
-//! width. Nothing read from here is trusted beyond a scheduling choice: a worker that writes nonsense gets
-//! too many connections or none.
+//! A worker writes only its own slot, with plain atomic stores from its JavaScript thread; the primary writes
+//! the listener rows and clears a slot before it assigns it to a new worker. All fields are fixed-width
+//! atomics. Values read from here influence scheduling only: a worker that writes nonsense gets too many
+//! connections or none.
 
 use std::io;
 use std::mem::{offset_of, size_of};
@@ -14,10 +14,10 @@ use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed, Orde
 use crate::shm::segment::Segment;
 use crate::sys::clock::main_thread_cpu_ns;
 
-/// Workers a scoreboard has room for.
+/// Maximum number of workers.
 pub const MAX_WORKERS: usize = 256;
 
-/// Listeners whose workers are gated; later ones are shared without a gate.
+/// Maximum number of gated listeners; further ones are shared without a gate.
 pub const MAX_LISTENERS: usize = 256;
 
 const WORDS: usize = MAX_WORKERS / 64;
@@ -33,33 +33,35 @@ pub const POLLING: u32 = 1;
 #[repr(C, align(128))]
 struct Header {
     magic: AtomicU64,
-    /// Not 0: somebody looks at loads, and workers publish what costs them something, too.
+    /// Nonzero once loads are being read; workers then also publish the values that are costly to maintain.
     watched: AtomicU32,
 }
 
-/// What one worker publishes. The first four words are also written from JavaScript.
+/// What a worker publishes. The first four words are also written by JavaScript.
 #[repr(C, align(128))]
 pub struct WorkerSlot {
     /// Open connections of all its servers.
     pub connections: AtomicI32,
-    /// HTTP requests it has begun and not answered, counted from when somebody first looks.
+    /// HTTP requests in flight, counted from the time that loads are first read.
     pub requests: AtomicI32,
-    /// Connections it has got since it started; wraps.
+    /// Connections received since it started; wraps.
     pub accepted: AtomicU32,
-    /// The shared listening socket that the worker accepted from last, plus 1; 0 when it has been noted.
+    /// The shared listening socket from which the worker last accepted, plus 1; 0 once that has been
+    /// processed.
     pub accepted_from: AtomicU32,
     /// [`POLLING`] or 0.
     pub state: AtomicU32,
     /// Its process id; 0 in a free slot.
     pub pid: AtomicU32,
-    /// When its event loop last turned, in nanoseconds of the monotonic clock.
+    /// When its event loop last turned, in ns of the monotonic clock.
     pub beat_ns: AtomicU64,
-    /// Connections and messages without any that it has taken from the hub.
+    /// Connections, and messages without any, that it has taken from the hub.
     pub taken: AtomicU64,
-    /// Those that it has taken or is about to take: more than `taken` while it accepts what it was granted.
+    /// Those that it has taken or has begun to take: greater than `taken` while it accepts granted
+    /// connections.
     pub begun: AtomicU64,
-    /// CPU time its thread had used when its event loop last went to wait for events, in nanoseconds; 0 as long
-    /// as nobody looks.
+    /// CPU time of its thread when its event loop last started to wait for events, in nanoseconds; 0 as long
+    /// as loads are not read.
     pub cpu_ns: AtomicU64,
 }
 
@@ -83,7 +85,7 @@ const _: () = {
     assert!(offset_of!(WorkerSlot, accepted_from) == 4 * ACCEPTED_FROM_INDEX);
 };
 
-/// Index of `connections` in the 32-bit words of a slot, as JavaScript sees it.
+/// Index of `connections` in the 32-bit words of a slot, as seen by JavaScript.
 pub const CONNECTIONS_INDEX: usize = 0;
 /// Index of `requests`.
 pub const REQUESTS_INDEX: usize = 1;
@@ -91,17 +93,17 @@ pub const REQUESTS_INDEX: usize = 1;
 pub const ACCEPTED_INDEX: usize = 2;
 /// Index of `accepted_from`.
 pub const ACCEPTED_FROM_INDEX: usize = 3;
-/// Bytes of a slot that JavaScript sees.
+/// Size in bytes of the part of a slot that JavaScript sees.
 pub const COUNTERS_BYTES: usize = 16;
 
-/// One worker's load at an instant.
+/// A worker's load at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Load {
     /// Open connections.
     pub connections: u32,
     /// Requests in flight.
     pub requests: u32,
-    /// For how long the event loop has been busy without a turn, in nanoseconds; 0 while it waits.
+    /// How long the event loop has been busy without a turn, in nanoseconds; 0 while it waits.
     pub loop_lag_ns: u64,
 }
 
@@ -112,7 +114,7 @@ pub struct Scoreboard {
 }
 
 impl Scoreboard {
-    /// A new one, all slots free.
+    /// Creates a scoreboard with all slots free.
     ///
     /// # Errors
     /// Those of [`Segment::create`].
@@ -124,10 +126,10 @@ impl Scoreboard {
         Ok(board)
     }
 
-    /// Maps the one behind `fd`.
+    /// Maps an existing scoreboard.
     ///
     /// # Errors
-    /// `InvalidData` when it is no scoreboard of this version, and those of [`Segment::open`].
+    /// `InvalidData` when it is not a scoreboard of this version, and those of [`Segment::open`].
     pub fn open(fd: OwnedFd) -> io::Result<Self> {
         let board = Self {
             segment: Segment::open(fd, size_of::<Layout>())?,
@@ -148,8 +150,8 @@ impl Scoreboard {
     }
 
     fn layout(&self) -> &Layout {
-        // SAFETY: the segment is page-aligned and exactly as long as `Layout`, lives as long as `self`, and
-        // holds nothing but atomics, for which every bit pattern is a value.
+        // SAFETY: the segment is page-aligned, exactly as long as `Layout` and lives as long as `self`; it
+        // consists of atomics, for which any bit pattern is valid.
         unsafe { &*self.segment.as_ptr().cast::<Layout>() }
     }
 
@@ -161,7 +163,7 @@ impl Scoreboard {
         &self.layout().workers[slot as usize]
     }
 
-    /// A worker's load now.
+    /// A worker's current load.
     pub fn load(&self, slot: u32, now_ns: u64) -> Load {
         let worker = self.worker(slot);
         let polling = worker.state.load(Relaxed) & POLLING != 0;
@@ -177,9 +179,9 @@ impl Scoreboard {
         }
     }
 
-    /// For how long a worker's loop has been busy without a turn, in nanoseconds, also when it is stuck in an
-    /// I/O callback. libuv does not tell when a loop has stopped waiting, but a thread that has used CPU time
-    /// since it went to wait does not wait any more. Reads a file: not for every connection.
+    /// How long a worker's loop has been busy without a turn, in nanoseconds, even if it is stuck in an I/O
+    /// callback. libuv has no hook for the end of polling, but a thread that has used CPU time since it
+    /// started to wait is no longer waiting. Reads a file in /proc, so this is not for every connection.
     pub fn loop_lag_ns(&self, slot: u32, now_ns: u64) -> u64 {
         let worker = self.worker(slot);
         if worker.state.load(Relaxed) & POLLING == 0 {
@@ -199,17 +201,18 @@ impl Scoreboard {
         }
     }
 
-    /// Whether workers are to publish all they can.
+    /// Whether workers should publish the costly values as well.
     pub fn is_watched(&self) -> bool {
         self.layout().header.watched.load(Relaxed) != 0
     }
 
-    /// Makes workers publish all they can, from the next turn of their loops on. Returns whether they did.
+    /// Makes workers publish the costly values, from the next turn of their loops on. Returns whether they
+    /// already did.
     pub fn watch(&self) -> bool {
         self.layout().header.watched.swap(1, Relaxed) != 0
     }
 
-    /// Clears a slot for a new worker, or for nobody.
+    /// Clears a slot.
     pub fn clear(&self, slot: u32) {
         let worker = self.worker(slot);
         for word in [
@@ -228,7 +231,7 @@ impl Scoreboard {
         worker.taken.store(0, Release);
     }
 
-    /// Notes whether a worker serves a listener. Rows from [`MAX_LISTENERS`] on are not kept.
+    /// Records whether a worker serves a listener. Ignored for rows from [`MAX_LISTENERS`] on.
     pub fn set_serving(&self, row: u32, slot: u32, serving: bool) {
         let Some(row) = self.layout().listeners.get(row as usize) else {
             return;
@@ -252,7 +255,7 @@ impl Scoreboard {
         set
     }
 
-    /// The address of a worker's counters, [`COUNTERS_BYTES`] long, for JavaScript to write to.
+    /// The address of a worker's counters, [`COUNTERS_BYTES`] long, to be written by JavaScript.
     pub fn counters(&self, slot: u32) -> *mut u8 {
         std::ptr::from_ref(self.worker(slot)).cast_mut().cast()
     }
@@ -264,7 +267,7 @@ impl AsFd for Scoreboard {
     }
 }
 
-/// The slots in a bit set, lowest first.
+/// The slots in a bit set, in ascending order.
 pub fn slots(set: [u64; WORDS]) -> impl Iterator<Item = u32> {
     set.into_iter().enumerate().flat_map(|(word, mut bits)| {
         std::iter::from_fn(move || {

@@ -1,14 +1,14 @@
-//! Arrays in shared memory, for threads and processes that may die at any time.
+//! Arrays in shared memory for threads and processes, any of which may die at any time.
 //!
 //! ```text
-//! word  0   lock     `OwnerLock` of those who push and pop
-//!      16   length   elements that there are, at most the capacity
+//! word  0   lock     `OwnerLock` for push and pop
+//!      16   length   number of elements, at most the capacity
 //!      32   the elements, one after the other
 //! ```
 //!
-//! An element is there once `length` counts it and gone once it does not: one store each. So who dies while it pushes
-//! or pops has done it or has not, and there is nothing to put in order. The rest is with the elements: numbers
-//! (`numbers`) are words that change by one instruction, other values (`values`) have two places each.
+//! An element exists as long as `length` counts it; a single store adds or removes it. So a process that dies
+//! during a push or pop has completed it or not, and nothing needs repair. The rest is up to the elements:
+//! numbers (`numbers`) are words that change atomically, other values (`values`) are double-buffered.
 
 pub mod numbers;
 pub mod values;

@@ -1,5 +1,5 @@
-//! Arrays of numbers: an element is one word, whatever its type, and changes by compare-and-swap. Nobody can die
-//! within a change, and readers wait for nobody.
+//! Arrays of numbers: an element is one word, whatever its type, and changes by compare-and-swap. So no
+//! process can die halfway through a change, and readers wait for nobody.
 
 use super::spine::{ArrayError, Spine};
 use crate::crash;
@@ -7,40 +7,40 @@ use crate::shm::owner_lock::Host;
 use crate::shm::words::{Corrupt, Words};
 use crate::sync::{AtomicU64, Ordering};
 
-/// What the words of an array of numbers mean.
+/// The type of the numbers in an array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NumberType {
-    /// 32 bits with a sign, which fill the word.
+    /// Signed 32-bit integers, sign-extended to the word.
     Int32,
-    /// 32 bits without one.
+    /// Unsigned 32-bit integers.
     Uint32,
-    /// A double's bits.
+    /// The bits of a double.
     Float64,
-    /// 64 bits with a sign.
+    /// Signed 64-bit integers.
     Int64,
-    /// 64 bits without one.
+    /// Unsigned 64-bit integers.
     Uint64,
 }
 
-/// How a number changes.
+/// A read-modify-write operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// To the sum. Integers wrap.
+    /// Addition. Integers wrap.
     Add,
-    /// To the difference. Integers wrap.
+    /// Subtraction. Integers wrap.
     Subtract,
-    /// To the bits that both have; of a double's, none are changed.
+    /// Bitwise AND. The bitwise operations leave doubles unchanged.
     And,
-    /// To the bits that either has.
+    /// Bitwise OR.
     Or,
-    /// To the bits that one of them has.
+    /// Bitwise XOR.
     Xor,
-    /// To the operand.
+    /// Replacement by the operand.
     Exchange,
 }
 
 impl NumberType {
-    /// What the operation makes of a number.
+    /// Applies an operation to a number.
     #[inline]
     pub fn apply(self, operation: Operation, number: u64, operand: u64) -> u64 {
         if operation == Operation::Exchange {
@@ -69,7 +69,7 @@ impl NumberType {
         }
     }
 
-    /// Whether two words are the same number: there is one zero, and one that is not a number.
+    /// Whether two words represent the same number; for doubles, 0 and -0 are the same, and so are all NaNs.
     fn same(self, one: u64, other: u64) -> bool {
         if self != Self::Float64 {
             return one == other;
@@ -79,7 +79,7 @@ impl NumberType {
     }
 }
 
-/// An array over its words.
+/// A view of an array's words.
 #[derive(Clone, Copy, Debug)]
 pub struct Numbers<'a> {
     spine: Spine<'a>,
@@ -87,10 +87,10 @@ pub struct Numbers<'a> {
 }
 
 impl<'a> Numbers<'a> {
-    /// Words that an element takes.
+    /// Size of an element in words.
     pub const ELEMENT_WORDS: usize = 1;
 
-    /// With room for `capacity` numbers.
+    /// An array with room for `capacity` numbers.
     ///
     /// # Errors
     /// When there are too few words.
@@ -99,7 +99,7 @@ impl<'a> Numbers<'a> {
         Ok(Self { spine, of })
     }
 
-    /// How many there are.
+    /// Number of elements.
     ///
     /// # Errors
     /// `Corrupt`.
@@ -115,7 +115,7 @@ impl<'a> Numbers<'a> {
         }
     }
 
-    /// The number at an index, if there is one.
+    /// The number at `index`, if there is one.
     ///
     /// # Errors
     /// `Corrupt`.
@@ -124,7 +124,8 @@ impl<'a> Numbers<'a> {
         Ok(self.word(index)?.map(|word| word.load(Ordering::SeqCst)))
     }
 
-    /// Changes a number, and returns what it was. One that is popped meanwhile is changed before or not at all.
+    /// Changes a number and returns the previous one. If the element is popped concurrently, the change
+    /// happens before the pop or has no effect.
     ///
     /// # Errors
     /// `NoElement`, `Corrupt`.
@@ -135,11 +136,11 @@ impl<'a> Numbers<'a> {
         let changed = word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |number| {
             Some(self.of.apply(operation, number, operand))
         });
-        // It never declines.
+        // The closure always returns a value.
         Ok(changed.unwrap_or_else(|number| number))
     }
 
-    /// Puts a number in the place of the one expected, and returns what was there.
+    /// Replaces the number at `index` if it is `expected`. Returns the previous number either way.
     ///
     /// # Errors
     /// `NoElement`, `Corrupt`.
@@ -152,7 +153,7 @@ impl<'a> Numbers<'a> {
         Ok(changed.unwrap_or_else(|found| found))
     }
 
-    /// Puts a number behind the others, and returns how many there are then.
+    /// Appends a number and returns the new length.
     ///
     /// # Errors
     /// `Full`, `Stuck`, `Corrupt`.
@@ -168,7 +169,7 @@ impl<'a> Numbers<'a> {
         })
     }
 
-    /// Takes the last one away.
+    /// Removes and returns the last number.
     ///
     /// # Errors
     /// `Stuck`, `Corrupt`.
@@ -187,7 +188,7 @@ impl<'a> Numbers<'a> {
         })
     }
 
-    /// Takes all of them away.
+    /// Removes all numbers.
     ///
     /// # Errors
     /// `Stuck`, `Corrupt`.

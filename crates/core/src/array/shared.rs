@@ -11,16 +11,16 @@ use crate::shm::words::Words;
 use crate::shm::OpenError;
 use crate::sync::Ordering;
 
-/// Of the segments of arrays.
+/// The segment type of arrays.
 pub const KIND: Kind = Kind {
     name: "array",
     layout: 1,
 };
 
-/// What an array's elements are.
+/// The type of an array's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ElementType {
-    /// Values of at most so many bytes.
+    /// Values of at most this many bytes.
     Value(usize),
     /// Numbers.
     Number(NumberType),
@@ -58,7 +58,7 @@ impl ElementType {
     }
 }
 
-/// An array, open. Any thread.
+/// An open array. May be used from any thread.
 #[derive(Clone, Debug)]
 pub struct Array {
     segment: Arc<ObjectSegment>,
@@ -66,18 +66,18 @@ pub struct Array {
     of: ElementType,
 }
 
-/// An array by what its elements are.
+/// The elements, by type.
 #[derive(Clone, Copy, Debug)]
 pub enum Elements<'a> {
     /// Values.
     Values(Values<'a>),
-    /// Numbers, and which.
+    /// Numbers and their type.
     Numbers(Numbers<'a>, NumberType),
 }
 
 impl Array {
-    /// Opens or makes one with room for `capacity` elements, of which `length` are there from the beginning, by way of
-    /// `open`. One that is there keeps what it was made with.
+    /// Opens or creates an array with room for `capacity` elements, initially `length` of them, using `open`.
+    /// An existing array keeps its own parameters.
     ///
     /// # Errors
     /// Those of `open`; `Corrupt`.
@@ -117,7 +117,7 @@ impl Array {
     /// The elements.
     ///
     /// # Errors
-    /// Never, as `open` has seen that they fit.
+    /// Never in practice, as `open` has validated the size.
     #[inline]
     pub fn elements(&self) -> Result<Elements<'_>, ArrayError> {
         let words = Words::new(self.segment.body());
@@ -127,7 +127,7 @@ impl Array {
         })
     }
 
-    /// How many elements there are.
+    /// Number of elements.
     ///
     /// # Errors
     /// `Corrupt`.
@@ -138,17 +138,17 @@ impl Array {
         }
     }
 
-    /// How many there can be.
+    /// Maximum number of elements.
     pub fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// What they are.
+    /// The type of the elements.
     pub fn element_type(&self) -> ElementType {
         self.of
     }
 
-    /// The segment.
+    /// The underlying segment.
     pub fn segment(&self) -> &Arc<ObjectSegment> {
         &self.segment
     }

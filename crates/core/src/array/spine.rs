@@ -1,4 +1,4 @@
-//! What all arrays have: a length, a capacity, and the lock of those who change the length.
+//! What all arrays have in common: a length, a capacity, and the lock for changes of the length.
 
 use crate::crash;
 use crate::shm::owner_lock::{Host, OwnerLock, Stuck};
@@ -7,26 +7,26 @@ use crate::sync::Ordering;
 
 const LOCK: usize = 0;
 pub(super) const LENGTH: usize = 16;
-/// Words before the elements.
+/// Number of words before the elements.
 pub const CONTROL_WORDS: usize = 32;
 
-/// Why an array does not do what it is asked.
+/// Why an operation on an array failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArrayError {
-    /// It has as many elements as it can have.
+    /// The array has reached its capacity.
     #[error("the array is full")]
     Full,
-    /// The value needs more bytes than an element has.
+    /// The value is longer than an element.
     #[error("the value is larger than an element")]
     TooLarge,
-    /// There is no such element.
+    /// There is no element at this index.
     #[error("the array has no such element")]
     NoElement,
-    /// Whoever has a lock lives, but does not go on.
+    /// A lock's owner is alive but makes no progress.
     #[error("a living user of the array does not go on")]
     Stuck,
-    /// The memory holds what cannot be.
+    /// The memory holds impossible values.
     #[error("the array is corrupt")]
     Corrupt,
 }
@@ -66,10 +66,10 @@ impl<'a> Spine<'a> {
         }
     }
 
-    /// Elements that there are.
+    /// Number of elements.
     #[inline]
     pub fn length(self) -> Result<usize, Corrupt> {
-        // Acquire: pairs with `set_length`; an element that is counted is written.
+        // Acquire: pairs with `set_length`, so that the counted elements are visible.
         let length = self.words.at(LENGTH)?.load(Ordering::Acquire);
         match usize::try_from(length) {
             Ok(length) if length <= self.capacity => Ok(length),
@@ -77,19 +77,19 @@ impl<'a> Spine<'a> {
         }
     }
 
-    /// Where the element is, if there is one of that index.
+    /// The word index of an element, if it exists.
     #[inline]
     pub fn element(self, index: usize) -> Result<Option<usize>, Corrupt> {
         Ok((index < self.length()?).then(|| self.place(index)))
     }
 
-    /// Where an element is or would be. Within the words for an index below the capacity.
+    /// The word index at which an element is or would be stored. In bounds for an index below the capacity.
     #[inline]
     pub fn place(self, index: usize) -> usize {
         CONTROL_WORDS + index * self.element_words
     }
 
-    /// Holder: counts more or fewer elements.
+    /// Lock holder: changes the number of elements.
     pub fn set_length(self, length: usize) -> Result<(), Corrupt> {
         crash::point("array.counting");
         self.words.publish(LENGTH, length as u64)?;
@@ -97,7 +97,7 @@ impl<'a> Spine<'a> {
         Ok(())
     }
 
-    /// Runs `action` while no one else changes the length. A holder that died has left nothing half done.
+    /// Runs `action` under the lock for changes of the length. A holder that died leaves nothing to repair.
     pub fn locked<T>(
         self,
         host: &impl Host,
@@ -107,7 +107,8 @@ impl<'a> Spine<'a> {
     }
 }
 
-/// Runs `action` with the lock in a word, behind which nothing is ever half done for others to see.
+/// Runs `action` under the lock in a word. The protected data must be consistent after every store, as the
+/// death of a holder is ignored.
 pub(super) fn locked<T>(
     words: Words<'_>,
     at: usize,

@@ -1,4 +1,4 @@
-//! Arrays against a model, with deaths after every store, and with bytes that nobody wrote.
+//! Arrays against a model, with a crash after every store, and over arbitrary bytes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -150,13 +150,13 @@ fn whoever_changes_it_may_die_between_any_two_stores() {
                 array.push(&ONE, &value(bytes)).unwrap();
             }
             let done = crash::run_until(deaths, || action(array, ONE));
-            // Readers wait for nobody, and find one or the other.
+            // Readers wait for nobody and find the old or the new state.
             let found = contents(array, TWO);
             match done {
                 Ok(()) => assert_eq!(found, after, "{name}"),
                 Err(_) => assert!(found == before || found == after, "{name} at {deaths}: {found:?}"),
             }
-            // Writers go on.
+            // Writers continue.
             for (index, _) in found.iter().enumerate() {
                 array.set(&TWO, index, &value(b"next"), None).unwrap();
             }

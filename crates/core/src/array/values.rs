@@ -1,15 +1,15 @@
-//! Arrays of values: an element has two places, of which its version tells the one that counts.
+//! Arrays of values: an element has two buffers, and its version selects the current one.
 //!
 //! ```text
-//! element:  lock      `OwnerLock` of its writers
-//!           version   counts changes; its lowest bit tells the place
-//!           place 0:  bytes << 8 | kind, the bytes filled up to whole words
+//! element:  lock      `OwnerLock` for writers
+//!           version   number of changes; its lowest bit selects the buffer
+//!           place 0:  bytes << 8 | kind, the bytes padded to whole words
 //!           place 1:  the same
 //! ```
 //!
-//! A writer fills the place that does not count and then stores the next version. If it dies before, nothing has
-//! changed, and the next one fills that place anew; so nobody has anything to put in order. Readers take no lock: if
-//! the version is the same when they have copied, nobody has written what they copied.
+//! A writer fills the buffer that is not current and then stores the next version. If it dies before that
+//! store, nothing has changed, and the next writer fills that buffer again; so nothing needs repair. Readers
+//! take no lock: if the version is unchanged after the copy, the copy is consistent.
 
 use super::spine::{locked, ArrayError, Spine};
 use crate::crash;
@@ -20,13 +20,13 @@ use crate::sync::{fence, Ordering};
 const LOCK: usize = 0;
 const VERSION: usize = 1;
 const PLACES: usize = 2;
-/// Readers that were overtaken so often take the element's lock.
+/// A reader that was overtaken this often takes the element's lock.
 const OVERTAKEN: u32 = 100;
 
 /// A value to be stored.
 #[derive(Clone, Copy, Debug)]
 pub struct NewValue<'v> {
-    /// What its bytes mean.
+    /// The meaning of its bytes.
     pub kind: u8,
     /// Its bytes.
     pub bytes: &'v [u8],
@@ -35,29 +35,29 @@ pub struct NewValue<'v> {
 /// A value that was copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// What its bytes mean. An element that was never written has none, of kind 0.
+    /// The meaning of its bytes. An element that was never written is empty, with kind 0.
     pub kind: u8,
-    /// How many.
+    /// Its length in bytes.
     pub bytes: usize,
-    /// Of the element.
+    /// The element's version.
     pub version: u64,
 }
 
-/// An array over its words.
+/// A view of an array's words.
 #[derive(Clone, Copy, Debug)]
 pub struct Values<'a> {
     spine: Spine<'a>,
-    /// Words of a value's bytes.
+    /// Size of a value in words.
     payload: usize,
 }
 
 impl<'a> Values<'a> {
-    /// Words that an element takes whose value has at most so many bytes.
+    /// Size in words of an element for values of up to `bytes` bytes.
     pub fn element_words(bytes: usize) -> usize {
         PLACES + 2 * (1 + bytes.div_ceil(8))
     }
 
-    /// With room for `capacity` values of at most `bytes` bytes.
+    /// An array with room for `capacity` values of at most `bytes` bytes.
     ///
     /// # Errors
     /// When there are too few words.
@@ -71,12 +71,12 @@ impl<'a> Values<'a> {
         })
     }
 
-    /// Words that any value fits in.
+    /// Size in words of the largest value.
     pub fn payload_words(self) -> usize {
         self.payload
     }
 
-    /// How many there are.
+    /// Number of elements.
     ///
     /// # Errors
     /// `Corrupt`.
@@ -85,12 +85,13 @@ impl<'a> Values<'a> {
         Ok(self.spine.length()?)
     }
 
-    /// The place of a version.
+    /// The word index of the buffer for a version.
     fn place(self, element: usize, version: u64) -> usize {
         element + PLACES + (version & 1) as usize * (1 + self.payload)
     }
 
-    /// Copies the value at an index, if there is one, into `target`, which must have [`Values::payload_words`].
+    /// Copies the value at `index`, if there is one, into `target`, which must have [`Values::payload_words`]
+    /// words.
     ///
     /// # Errors
     /// `Stuck`, `Corrupt`.
@@ -113,16 +114,17 @@ impl<'a> Values<'a> {
         })
     }
 
-    /// `None` when a writer was faster, and what was copied may be anything.
+    /// Copies the value without the lock. `None` when a writer interfered and the copy is useless.
     fn try_copy(self, element: usize, target: &mut [u64]) -> Option<Result<Found, Corrupt>> {
         let copied = self.copy(element, target);
-        // Acquire: pairs with the fence in `write`. Who has copied anything of a later value sees a later version.
+        // Acquire: pairs with the fence in `write`. A reader that has copied any part of a later value sees a
+        // later version.
         fence(Ordering::Acquire);
         let version = self.spine.words.load(element + VERSION);
         match (&copied, version) {
             (Ok(found), Ok(version)) if found.version == version => Some(copied),
             (Ok(_), Ok(_)) => None,
-            // What was copied is corrupt, or a writer was at it: looked at once more, by the lock's holder at last.
+            // Either the element is corrupt or a writer interfered. Retry; the final attempt holds the lock.
             (Err(_), Ok(_)) => None,
             (_, Err(corrupt)) => Some(Err(corrupt)),
         }
@@ -150,14 +152,16 @@ impl<'a> Values<'a> {
 
     /// Holder of the element's lock: stores a value and returns its version.
     fn write(self, element: usize, value: &NewValue<'_>) -> Result<u64, Corrupt> {
-        // Acquire: pairs with `publish` below, also of an owner that died before it released its lock.
+        // Acquire: pairs with `publish` below, including that of an owner that died before releasing the
+        // lock.
         let version = self
             .spine
             .words
             .at(element + VERSION)?
             .load(Ordering::Acquire)
             .wrapping_add(1);
-        // Release: pairs with the fence in `try_copy`. Who sees anything of what follows sees the version before.
+        // Release: pairs with the fence in `try_copy`. A reader that sees any of the following stores sees
+        // the version loaded here.
         fence(Ordering::Release);
         let place = self.place(element, version);
         self.spine
@@ -177,8 +181,8 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// Stores a value, if the element still has the version `expected`. Returns the new version, 0 when nothing was
-    /// done.
+    /// Stores a value, if the element still has the version `expected`. Returns the new version, or 0 when
+    /// the version differs.
     ///
     /// # Errors
     /// `NoElement`, `TooLarge`, `Stuck`, `Corrupt`.
@@ -192,7 +196,7 @@ impl<'a> Values<'a> {
         self.check_size(value)?;
         let element = self.spine.element(index)?.ok_or(ArrayError::NoElement)?;
         locked(self.spine.words, element + LOCK, host, || {
-            // Popped meanwhile: who pops has this lock, too.
+            // The element may have been popped meanwhile; pop takes this lock as well.
             if self.spine.element(index)?.is_none() {
                 return Err(ArrayError::NoElement);
             }
@@ -204,7 +208,7 @@ impl<'a> Values<'a> {
         })
     }
 
-    /// Puts a value behind the others, and returns how many there are then.
+    /// Appends a value and returns the new length.
     ///
     /// # Errors
     /// `Full`, `TooLarge`, `Stuck`, `Corrupt`.
@@ -224,7 +228,7 @@ impl<'a> Values<'a> {
         })
     }
 
-    /// Copies the last value into `target`, which must have [`Values::payload_words`], and takes it away.
+    /// Copies the last value into `target`, which must have [`Values::payload_words`] words, and removes it.
     ///
     /// # Errors
     /// `Stuck`, `Corrupt`.
@@ -242,7 +246,7 @@ impl<'a> Values<'a> {
         })
     }
 
-    /// Takes all of them away.
+    /// Removes all values.
     ///
     /// # Errors
     /// `Stuck`, `Corrupt`.

@@ -1,23 +1,23 @@
-//! A histogram of one thread's, for durations, with three significant figures.
+//! A single-threaded histogram of durations, with three significant digits.
 
 use super::scale::{Scale, Summary};
 
-/// Larger values count as this: 36 minutes in microseconds.
+/// Larger values are clamped to this: 36 minutes in microseconds.
 const LARGEST: u64 = (1 << 31) - 1;
 const SCALE: Scale = match Scale::new(1, LARGEST, 3) {
     Some(scale) => scale,
     None => panic!(),
 };
 
-/// The percentiles of a [`Summary`].
+/// The percentiles reported with a [`Summary`].
 pub const PERCENTILES: [f64; 15] = [
     0.001, 0.01, 0.1, 1.0, 2.5, 10.0, 25.0, 50.0, 75.0, 90.0, 97.5, 99.0, 99.9, 99.99, 99.999,
 ];
 
-/// See the module's documentation.
+/// A histogram of durations.
 #[derive(Clone, Debug, Default)]
 pub struct Histogram {
-    /// Grown as far as the largest value needs.
+    /// Grown on demand, up to the bucket of the largest value.
     counts: Vec<u64>,
     count: u64,
     sum: f64,
@@ -27,7 +27,7 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// Adds a value, at least 1.
+    /// Records a value, clamped to the valid range from 1 on.
     pub fn record(&mut self, value: u64) {
         let value = value.clamp(1, LARGEST);
         let bucket = SCALE.index(value);
@@ -46,12 +46,12 @@ impl Histogram {
         self.sum_of_squares += (value as f64) * (value as f64);
     }
 
-    /// Forgets all values.
+    /// Removes all values.
     pub fn reset(&mut self) {
         *self = Self::default();
     }
 
-    /// All but percentiles.
+    /// Everything but percentiles.
     pub fn summary(&self) -> Summary {
         let count = self.count.max(1) as f64;
         let mean = self.sum / count;
@@ -64,7 +64,7 @@ impl Histogram {
         }
     }
 
-    /// The value below or at which so many percent of the values are, 0 without values.
+    /// The value that `percent` percent of all values do not exceed; 0 without values.
     pub fn percentile(&self, percent: f64) -> u64 {
         let recorded = self.counts.iter().copied().enumerate();
         SCALE.percentile(recorded, percent).min(self.max)

@@ -1,5 +1,5 @@
-//! Histograms of high dynamic range: counts per bucket, the width of which grows with the value so that each value keeps a
-//! number of significant digits. The buckets are those of HdrHistogram.
+//! High dynamic range histograms: counts per bucket, where the width of buckets grows with the value so that
+//! each value keeps a fixed number of significant digits. The bucket boundaries are those of HdrHistogram.
 
 pub mod local;
 pub mod scale;

@@ -1,40 +1,41 @@
-//! Which value has which bucket, and what the counts of buckets say.
+//! The mapping of values to buckets, and statistics derived from the buckets.
 
-/// Values are whole numbers up to this, as JavaScript has them.
+/// Largest value: the largest safe integer in JavaScript.
 pub const MAX_VALUE: u64 = (1 << 53) - 1;
 
-/// What is told of the values recorded.
+/// Summary statistics of the recorded values.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Summary {
-    /// How many.
+    /// Number of values.
     pub count: u64,
-    /// The least; 0 without any, and if any has the bucket of 0.
+    /// Smallest value; 0 without values or if any value is in the bucket of 0.
     pub min: u64,
-    /// The greatest.
+    /// Largest value.
     pub max: u64,
-    /// Of the middles of their buckets.
+    /// Mean, computed from the midpoints of the buckets.
     pub mean: f64,
-    /// As above.
+    /// Standard deviation, computed likewise.
     pub standard_deviation: f64,
 }
 
-/// Which value has which bucket.
+/// A mapping of values to buckets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scale {
-    /// The lowest value to be told from 0.
+    /// Smallest value distinguishable from 0.
     pub lowest: u64,
-    /// The highest value there is.
+    /// Largest value.
     pub highest: u64,
-    /// Significant digits.
+    /// Number of significant digits.
     pub digits: u32,
-    /// How many buckets there are.
+    /// Number of buckets.
     pub counts: usize,
     unit: u32,
     half_magnitude: u32,
 }
 
 impl Scale {
-    /// `None` for what makes no sense: 1 to 5 digits, and a highest value of at least twice the lowest.
+    /// Creates a mapping. `None` for invalid parameters: there must be 1 to 5 digits, and the highest value
+    /// must be at least twice the lowest.
     pub const fn new(lowest: u64, highest: u64, digits: u32) -> Option<Self> {
         if lowest == 0 || highest > MAX_VALUE || highest / 2 < lowest || digits < 1 || digits > 5 {
             return None;
@@ -78,7 +79,7 @@ impl Scale {
         (((u64::from(bucket) + 1) << self.half_magnitude) + sub - self.half()) as usize
     }
 
-    /// The lowest value of a bucket.
+    /// The lowest value in a bucket.
     pub fn lowest_of(self, index: usize) -> u64 {
         let index = index as u64;
         let row = index >> self.half_magnitude;
@@ -89,7 +90,7 @@ impl Scale {
         }
     }
 
-    /// How many values share the bucket of this one.
+    /// Number of values in the bucket of `value`.
     fn width(self, value: u64) -> u64 {
         1 << (self.unit + self.bucket(value))
     }
@@ -99,25 +100,25 @@ impl Scale {
         value >> shift << shift
     }
 
-    /// The highest value of the bucket that this one is in.
+    /// The highest value in the bucket of `value`.
     pub fn highest_equivalent(self, value: u64) -> u64 {
         self.lowest_equivalent(value) + self.width(value) - 1
     }
 
-    /// The middle of the bucket that this one is in.
+    /// The midpoint of the bucket of `value`.
     pub fn middle(self, value: u64) -> u64 {
         self.lowest_equivalent(value) + (self.width(value) >> 1)
     }
 
-    /// The value that a share of all values, in percent, does not exceed; 0 without values. `recorded` has index and count
-    /// of the buckets that have any, in order.
+    /// The value that `percent` percent of all values do not exceed; 0 without values. `recorded` yields
+    /// index and count of all non-empty buckets in order.
     pub fn percentile(self, recorded: impl Iterator<Item = (usize, u64)> + Clone, percent: f64) -> u64 {
         let percent = percent.clamp(0.0, 100.0);
         let total = recorded
             .clone()
             .fold(0u64, |sum, (_, count)| sum.saturating_add(count));
         let exact = percent / 100.0 * total as f64;
-        // A hair less, lest an error in the last place asks for one value too many.
+        // Slightly reduced, so that a rounding error does not require one value too many.
         let wanted = (exact - (exact * f64::EPSILON)).ceil().max(1.0) as u64;
         let mut passed = 0u64;
         for (index, count) in recorded {

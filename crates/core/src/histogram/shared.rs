@@ -1,13 +1,13 @@
-//! A histogram in a segment: counts per bucket, the width of which grows with the value so that each value keeps a number
-//! of significant digits. The buckets are those of HdrHistogram (`scale`).
+//! A histogram in a segment, with the buckets of HdrHistogram (`scale`).
 //!
 //! ```text
-//! parameter 0  lowest value to be told from 0    1  highest    2  significant digits
-//! word      0  values    1  least, except 0    2  greatest    3..  counts
+//! parameter 0  smallest value distinguishable from 0    1  largest value    2  significant digits
+//! word      0  smallest value except 0    1  largest value    2..  counts
 //! ```
 //!
-//! Recording is one addition per word, by any thread. Whoever dies in between has recorded the value but not yet
-//! counted it: the sum of the counts is what is told, not word 0.
+//! Recording is one atomic addition to a count, plus updates of the extremes; any thread may record. A thread
+//! that dies in between has recorded the value but may not have updated the extremes. The number of values is
+//! the sum of the counts.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::shm::object::{ObjectSegment, Plan};
 use crate::shm::OpenError;
 use crate::sync::{AtomicU64, Ordering};
 
-/// Of the segments of histograms.
+/// The segment type of histograms.
 pub const KIND: Kind = Kind {
     name: "histo",
     layout: 1,
@@ -27,7 +27,7 @@ const LEAST: usize = 0;
 const GREATEST: usize = 1;
 const COUNTS: usize = 2;
 
-/// A histogram, open. Any thread.
+/// An open histogram. May be used from any thread.
 #[derive(Clone, Debug)]
 pub struct Histogram {
     segment: Arc<ObjectSegment>,
@@ -35,7 +35,7 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// Opens or makes one, by way of `open`.
+    /// Opens or creates a histogram, using `open`.
     ///
     /// # Errors
     /// Those of `open`; `Corrupt`.
@@ -62,12 +62,12 @@ impl Histogram {
         }
     }
 
-    /// The segment.
+    /// The underlying segment.
     pub fn segment(&self) -> &Arc<ObjectSegment> {
         &self.segment
     }
 
-    /// The highest value that can be recorded.
+    /// The largest value that can be recorded.
     pub fn highest(&self) -> u64 {
         self.scale.highest
     }
@@ -83,7 +83,7 @@ impl Histogram {
         self.segment.body().get(index)
     }
 
-    /// Records a value so many times. False when it is greater than the highest.
+    /// Records a value `times` times. Returns false when it is too large.
     #[inline]
     pub fn record(&self, value: u64, times: u64) -> bool {
         if value > self.scale.highest {
@@ -106,7 +106,8 @@ impl Histogram {
         true
     }
 
-    /// Records a value, and those that were not measured because it took so long: one per `interval` before it.
+    /// Records a value, corrected for coordinated omission: also records the values that were not measured
+    /// because it took so long, one per `interval`.
     pub fn record_corrected(&self, value: u64, interval: u64) -> bool {
         if !self.record(value, 1) {
             return false;
@@ -121,7 +122,7 @@ impl Histogram {
         true
     }
 
-    /// Forgets everything. Values recorded meanwhile may be kept or not.
+    /// Removes all values. Values recorded concurrently may or may not be kept.
     pub fn reset(&self) {
         for count in self.counts() {
             count.store(0, Ordering::Relaxed);
@@ -133,7 +134,7 @@ impl Histogram {
         }
     }
 
-    /// Adds the counts of another. False when their scales differ.
+    /// Adds the counts of another histogram. Returns false when their scales differ.
     pub fn add(&self, other: &Self) -> bool {
         if self.scale != other.scale {
             return false;
@@ -153,13 +154,13 @@ impl Histogram {
         true
     }
 
-    /// Index and count of each bucket that has any.
+    /// Index and count of each non-empty bucket.
     fn recorded(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
         let counts = self.counts().iter().map(|count| count.load(Ordering::Relaxed));
         counts.enumerate().filter(|(_, count)| *count > 0)
     }
 
-    /// What is to be told of all values.
+    /// Summary statistics of all values.
     pub fn summary(&self) -> Summary {
         let recorded: Vec<_> = self.recorded().collect();
         let count = recorded
@@ -188,13 +189,13 @@ impl Histogram {
         }
     }
 
-    /// The value that a share of all values, in percent, does not exceed.
+    /// The value that `percent` percent of all values do not exceed.
     pub fn percentile(&self, percent: f64) -> u64 {
         let recorded: Vec<_> = self.recorded().collect();
         self.scale.percentile(recorded.into_iter(), percent)
     }
 
-    /// Lowest and highest value and count of each bucket that has any, from the lowest on.
+    /// Lowest value, highest value and count of each non-empty bucket, in ascending order.
     pub fn buckets(&self) -> Vec<(u64, u64, u64)> {
         let bucket = |(index, count)| {
             let lowest = self.scale.lowest_of(index);

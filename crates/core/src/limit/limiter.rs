@@ -1,15 +1,17 @@
-//! A rate limiter: token buckets or sliding windows, one per key, in a segment.
+//! A rate limiter in a segment: one token bucket or sliding window per key.
 //!
 //! ```text
 //! parameter 0  1: sliding window    1  limit    2  window, ns    3  burst    4  sets    5, 6  seeds    7  epoch, ns
 //! ```
 //!
-//! **Token bucket.** The state is a time, in units of 1/256 token since the epoch: when the bucket will be full
-//! again. Taking moves it on; it may be at most a burst ahead of now. Exact, and one word.
+//! **Token bucket.** The state is the time at which the bucket will be full again, in units of 1/256 token
+//! since the epoch. Taking tokens moves it forward; it may be at most a burst ahead of the current time. This
+//! is exact and fits in one word (the generic cell rate algorithm).
 //!
-//! **Sliding window.** The state is the number of a window (24 bits), what was taken in the window before (20) and
-//! in this one (20). Of the window before, as much counts as still lies within one window's length from now, as
-//! if it had come evenly. So no window of any position has more than the limit, but for that assumption.
+//! **Sliding window.** The state has a window number (24 bits), the count of the previous window (20 bits)
+//! and the count of the current one (20 bits). The previous count is weighted by the part of that window that
+//! still lies within one window length of the current time, assuming that its requests were evenly spread.
+//! Under that assumption, no window at any position exceeds the limit.
 
 use std::sync::Arc;
 
@@ -22,12 +24,12 @@ use crate::shm::OpenError;
 use crate::sys::clock::monotonic_ns;
 use crate::table::entry::hash;
 
-/// Of the segments of limiters.
+/// The segment type of limiters.
 pub const KIND: Kind = Kind {
     name: "limiter",
     layout: 1,
 };
-/// What a sliding window can count.
+/// Largest limit of a sliding window.
 pub const MAX_WINDOW_LIMIT: u64 = (1 << 20) - 1;
 
 const UNITS: u64 = 256;
@@ -35,34 +37,34 @@ const COUNT_BITS: u32 = 20;
 const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
 const NUMBER_MASK: u64 = (1 << 24) - 1;
 
-/// The rules.
+/// The rules of a limiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// Whether windows slide; else there are buckets.
+    /// Sliding windows if true, token buckets otherwise.
     pub slides: bool,
-    /// How much per window.
+    /// Amount per window.
     pub limit: u64,
-    /// Nanoseconds.
+    /// Length of a window in nanoseconds.
     pub window_ns: u64,
-    /// What a bucket holds at most.
+    /// Capacity of a bucket.
     pub burst: u64,
 }
 
-/// What became of taking.
+/// The result of taking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// Whether it was taken.
+    /// Whether the amount was taken.
     pub allowed: bool,
-    /// What could be taken now.
+    /// The amount that can still be taken now.
     pub remaining: u64,
-    /// When as much could be taken, from now, if nobody else does; 0 if it was.
+    /// Time in ns after which the amount could be taken if nobody else takes any; 0 if it was taken.
     pub retry_after_ns: u64,
 }
 
-/// Rules at one time.
+/// The rules at a point in time.
 struct At {
     rules: Rules,
-    /// Since the epoch.
+    /// Time since the epoch.
     now_ns: u64,
 }
 
@@ -76,11 +78,11 @@ impl At {
     }
 
     fn number(&self) -> u64 {
-        // Not 0, which is what a place has that nobody ever used.
+        // Offset by 1, because 0 is the state of a place that was never used.
         (self.now_ns / self.rules.window_ns + 1) & NUMBER_MASK
     }
 
-    /// What was taken in the window before and in this one.
+    /// The counts of the previous and the current window.
     fn counts(&self, state: u64) -> (u64, u64) {
         let (before, now) = ((state >> COUNT_BITS) & COUNT_MASK, state & COUNT_MASK);
         match self.number().wrapping_sub(state >> (2 * COUNT_BITS)) & NUMBER_MASK {
@@ -111,7 +113,7 @@ impl At {
         let verdict = Verdict {
             allowed: false,
             remaining: room.saturating_sub(full_at - now) / UNITS,
-            // Rounded up: then it is there.
+            // Rounded up, so that the tokens are available by then.
             retry_after_ns: scale(ahead - room, self.rules.window_ns, per_ns).saturating_add(1),
         };
         (None, verdict)
@@ -121,7 +123,7 @@ impl At {
         let Rules { limit, window_ns, .. } = self.rules;
         let (before, now) = self.counts(state);
         let left_ns = window_ns - self.now_ns % window_ns;
-        // Rounded up: rather too much than too little of the window before.
+        // Rounded up, so that the previous window is overestimated rather than underestimated.
         let counted = scale_up(before, left_ns, window_ns);
         let used = counted + now;
         if used.saturating_add(cost) <= limit {
@@ -136,11 +138,12 @@ impl At {
         (None, verdict)
     }
 
-    /// When what was taken so far has slid away far enough.
+    /// Time until enough of the counts has slid out of the window.
     fn window_has_room_in(&self, before: u64, now: u64, cost: u64) -> u64 {
         let Rules { limit, window_ns, .. } = self.rules;
         let left_ns = window_ns - self.now_ns % window_ns;
-        // Of `count` taken evenly in a window, no more than `rest` count so long after it began to slide away.
+        // Time after which, of `count` requests spread evenly over a window that slides out, at most `rest`
+        // still count.
         let slid = |count: u64, rest: u64| window_ns - scale(rest, window_ns, count.max(1)).min(window_ns);
         let room = limit.saturating_sub(cost);
         if now <= room && before > 0 {
@@ -183,7 +186,7 @@ impl Meaning for At {
         match self.rules.slides {
             true => {
                 let fresh = self.number() << (2 * COUNT_BITS);
-                // The same only if nothing was ever counted; a window before without anything is as good.
+                // Equal only if nothing was counted; a previous window without requests is equivalent.
                 if fresh == before {
                     ((self.number().wrapping_sub(1)) & NUMBER_MASK) << (2 * COUNT_BITS)
                 } else {
@@ -198,7 +201,7 @@ impl Meaning for At {
     }
 }
 
-/// A limiter, open. Any thread.
+/// An open limiter. May be used from any thread.
 #[derive(Clone, Debug)]
 pub struct Limiter {
     segment: Arc<ObjectSegment>,
@@ -209,7 +212,8 @@ pub struct Limiter {
 }
 
 impl Limiter {
-    /// Opens or makes one that has room for some `keys` keys at once, by way of `open`.
+    /// Opens or creates a limiter with room for about `keys` concurrent keys, using `open`. An existing
+    /// limiter keeps its own rules.
     ///
     /// # Errors
     /// Those of `open`; `Corrupt`.
@@ -218,7 +222,7 @@ impl Limiter {
         keys: usize,
         open: impl FnOnce(&Plan) -> Result<Arc<ObjectSegment>, OpenError>,
     ) -> Result<Self, OpenError> {
-        // Twice the room: then two sets that are both full are rare enough to be left out of account.
+        // With twice the room, it is rare enough that both sets of a key are full.
         let sets = (keys.saturating_mul(2) / PLACES + 1).next_power_of_two();
         let segment = open(&Plan {
             kind: KIND,
@@ -259,12 +263,12 @@ impl Limiter {
         }
     }
 
-    /// The segment.
+    /// The underlying segment.
     pub fn segment(&self) -> &Arc<ObjectSegment> {
         &self.segment
     }
 
-    /// What it was made with.
+    /// The rules of the limiter.
     pub fn rules(&self) -> Rules {
         self.rules
     }
@@ -277,14 +281,14 @@ impl Limiter {
     fn at(&self) -> At {
         At {
             rules: self.rules,
-            // A window ahead, so that no time is 0.
+            // Offset by one window, so that the time is never 0.
             now_ns: monotonic_ns()
                 .saturating_sub(self.epoch_ns)
                 .saturating_add(self.rules.window_ns),
         }
     }
 
-    /// Takes `cost` for a key, all of it or nothing.
+    /// Takes `cost` for a key, entirely or not at all.
     ///
     /// # Errors
     /// `Full` when more keys are in use than there is room for, `Stuck`, `Corrupt`.
@@ -296,7 +300,7 @@ impl Limiter {
             .change(&System, hash, &at, |state| at.take(state, cost))
     }
 
-    /// What taking would say, without taking.
+    /// What [`Limiter::take`] would return, without taking.
     ///
     /// # Errors
     /// `Corrupt`.
@@ -306,10 +310,10 @@ impl Limiter {
         Ok(at.take(state.unwrap_or(at.fresh(0)), cost).1)
     }
 
-    /// Forgets what a key has taken.
+    /// Resets the state of a key.
     ///
     /// # Errors
-    /// As [`Limiter::take`].
+    /// Those of [`Limiter::take`].
     pub fn reset(&self, kind: u8, bytes: usize, key: &[u64]) -> Result<(), SlotError> {
         let at = self.at();
         let hash = hash(self.seeds, kind, bytes, key);

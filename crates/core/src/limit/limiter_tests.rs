@@ -14,7 +14,7 @@ fn at(slides: bool, now_ns: u64) -> At {
     }
 }
 
-/// Takes one by one while it may. Returns the state and how many.
+/// Takes one at a time while allowed. Returns the state and the number taken.
 fn drain(at: &At, mut state: u64) -> (u64, u64) {
     let mut taken = 0;
     while let (Some(next), verdict) = at.take(state, 1) {
@@ -33,7 +33,7 @@ fn a_bucket_gives_a_burst_and_then_what_runs_in() {
     assert_eq!(taken, 10);
     let denied = start.take(state, 1).1;
     assert!(!denied.allowed && denied.remaining == 0);
-    // One tenth of a second a token; a moment before there is none.
+    // A token takes a tenth of a second; slightly earlier there is none.
     assert!(denied.retry_after_ns.abs_diff(SECOND / 10) <= SECOND / 1000);
     assert!(
         !at(false, 5 * SECOND + denied.retry_after_ns - SECOND / 500)
@@ -60,7 +60,7 @@ fn a_window_slides() {
     let (state, taken) = drain(&start, start.fresh(0));
     assert_eq!(taken, 10);
     assert!(!at(true, 6 * SECOND - 1).take(state, 1).1.allowed);
-    // Half a window later, half of it still counts.
+    // Half a window later, half of the count is left.
     assert_eq!(drain(&at(true, 6 * SECOND + SECOND / 2), state).1, 5);
     assert!(!at(true, 6 * SECOND + SECOND / 2).is_idle(state));
     assert!(at(true, 7 * SECOND).is_idle(state));

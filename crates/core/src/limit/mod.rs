@@ -1,4 +1,4 @@
-//! How often something may happen, counted for all processes together.
+//! Rate limiting, with counts shared by all processes.
 
 #[cfg(not(loom))]
 pub mod limiter;

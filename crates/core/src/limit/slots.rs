@@ -1,43 +1,43 @@
-//! One word of state per key, found by the key's hash, changed by compare-and-swap.
+//! One word of state per key, found by the key's hash and changed by compare-and-swap.
 //!
 //! ```text
-//! set (32 words)   word 0    lock: `OwnerLock`, for who puts a key in
-//!                  2, 4 ..   hash of the key, 0: nobody's        3, 5 ..  state; `CLAIMED` while it changes hands
+//! set (32 words)   word 0    lock: `OwnerLock`, for insertion
+//!                  2, 4 ..   hash of the key, 0: unused        3, 5 ..  state; `CLAIMED` while the place is reassigned
 //! ```
 //!
-//! A key may be in either of two sets. Who finds it there needs no lock. Who puts it in takes the locks of both
-//! sets, and the place of a key whose state says nothing any more: state to `CLAIMED`, the hash, the new state.
-//! Whoever loaded the state before meets another one in its compare-and-swap. `CLAIMED` places that a dead thread
-//! left belong to nobody.
+//! Each key has two candidate sets. Using an existing place needs no lock. To insert a key, a thread locks
+//! both sets and takes over the place of a key whose state is idle: it sets the state to `CLAIMED`, stores
+//! the hash, and then a fresh state. A thread that has loaded the previous state fails its compare-and-swap,
+//! because the fresh state differs from it (no ABA). Places left `CLAIMED` by a dead thread are unused.
 //!
-//! Keys are told apart by 63 bits of a seeded hash: of a million keys, two share a state with a probability of
-//! one in twenty million.
+//! Keys are identified by 63 bits of a seeded hash: among a million keys, the probability that two share a
+//! state is about one in twenty million.
 
 use crate::crash;
 use crate::shm::owner_lock::{Acquired, Host, OwnerLock, Stuck};
 use crate::shm::words::{Corrupt, Words};
 use crate::sync::{AtomicU64, Ordering};
 
-/// Words of a set.
+/// Size of a set in words.
 pub const SET_WORDS: usize = 32;
-/// Keys that a set has room for.
+/// Number of places in a set.
 pub const PLACES: usize = SET_WORDS / 2 - 1;
 /// A state that no key has.
 const CLAIMED: u64 = u64::MAX;
-/// Tries before a thread that meets `CLAIMED` looks with the lock.
+/// Attempts of a thread that finds `CLAIMED` before it takes the lock to check.
 const TRIES: u32 = 32;
 
 /// Why a key has no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SlotError {
-    /// All places are taken by keys whose states still say something.
+    /// All places are taken by keys whose states are not idle.
     #[error("there are too many keys")]
     Full,
-    /// Whoever has the lock lives, but does not go on.
+    /// The lock's owner is alive but makes no progress.
     #[error("a living thread does not go on")]
     Stuck,
-    /// The memory is not what it should be.
+    /// The memory is invalid.
     #[error("the memory is corrupt")]
     Corrupt,
 }
@@ -54,15 +54,15 @@ impl From<Stuck> for SlotError {
     }
 }
 
-/// What states mean.
+/// The interpretation of states.
 pub trait Meaning {
-    /// Whether a state says nothing more than a fresh one.
+    /// Whether a state is equivalent to a fresh one.
     fn is_idle(&self, state: u64) -> bool;
-    /// A state that says nothing, and is not `before`.
+    /// An idle state that differs from `before`.
     fn fresh(&self, before: u64) -> u64;
 }
 
-/// The sets.
+/// A view of all sets.
 #[derive(Clone, Copy, Debug)]
 pub struct Slots<'a> {
     words: Words<'a>,
@@ -70,7 +70,7 @@ pub struct Slots<'a> {
 }
 
 impl<'a> Slots<'a> {
-    /// Over words for a power of two of sets.
+    /// The sets in `words`, whose number must be a power of two.
     ///
     /// # Errors
     /// For any other number.
@@ -82,7 +82,7 @@ impl<'a> Slots<'a> {
         }
     }
 
-    /// The two sets of a hash, the lower first; they may be the same.
+    /// The two sets of a hash, in ascending order; they may be the same.
     fn sets_of(self, hash: u64) -> [usize; 2] {
         let one = (hash >> 8) as usize & (self.sets - 1);
         let other = (hash >> 36) as usize & (self.sets - 1);
@@ -107,8 +107,8 @@ impl<'a> Slots<'a> {
         Ok(None)
     }
 
-    /// Changes the state of a key: `change` is asked for the new one, `None` to leave it, and is called again
-    /// when another thread was faster. Returns what `change` did last.
+    /// Changes the state of a key. `change` returns the new state, or `None` to keep the current one, and is
+    /// called again after a lost race. Returns the last result of `change`.
     ///
     /// # Errors
     /// `Full`, `Stuck`, `Corrupt`.
@@ -127,7 +127,8 @@ impl<'a> Slots<'a> {
                 None => self.insert(host, hash, meaning)?,
             };
             let word = self.words.at(index + 1)?;
-            // Acquire: pairs with the store of a fresh state; the hash looked at next is that state's or newer.
+            // Acquire: pairs with the store of a fresh state; the hash loaded next is the one stored before
+            // that state, or a newer one.
             let state = word.load(Ordering::Acquire);
             let is_ours = self.words.at(index)?.load(Ordering::Acquire) == hash;
             if !is_ours || state == CLAIMED {
@@ -143,7 +144,7 @@ impl<'a> Slots<'a> {
                 return Ok(outcome);
             };
             crash::point("limit.swap");
-            // The place has not changed hands since: that takes another state.
+            // The place has not been reassigned since, as that would have changed the state.
             if word
                 .compare_exchange(state, next, Ordering::AcqRel, Ordering::Relaxed)
                 .is_ok()
@@ -181,7 +182,7 @@ impl<'a> Slots<'a> {
             Ok(lock)
         };
         let first = lock(low)?;
-        // Always in this order, so that two do not wait for each other.
+        // Always in ascending order, to avoid deadlocks.
         let second = if high == low { None } else { Some(lock(high)) };
         let outcome = match second {
             Some(Err(error)) => Err(error),
@@ -194,7 +195,7 @@ impl<'a> Slots<'a> {
         outcome
     }
 
-    /// Holder: makes places that a dead thread was changing nobody's.
+    /// Lock holder: releases places that a dead thread was reassigning.
     fn disown(self, set: usize) -> Result<(), Corrupt> {
         for place in 0..PLACES {
             let index = self.place(set, place);
@@ -205,11 +206,11 @@ impl<'a> Slots<'a> {
         Ok(())
     }
 
-    /// Finds out whether somebody died who was changing a place of this hash.
+    /// Checks whether a thread died while it reassigned a place in the sets of this hash.
     #[cold]
     fn clean(self, host: &impl Host, hash: u64) -> Result<(), SlotError> {
         self.locked(host, hash, || {
-            // Whoever claims has the lock, so whatever is still claimed is nobody's.
+            // Only lock holders claim places, so all places still claimed are left over.
             for set in self.sets_of(hash) {
                 self.disown(set)?;
             }
@@ -235,7 +236,7 @@ impl<'a> Slots<'a> {
         })
     }
 
-    /// Holder: takes a place, if its key needs it no longer.
+    /// Lock holder: takes over a place that is unused or idle.
     fn take(self, index: usize, hash: u64, meaning: &impl Meaning) -> Result<bool, Corrupt> {
         let word: &AtomicU64 = self.words.at(index + 1)?;
         let state = word.load(Ordering::Acquire);
@@ -248,7 +249,7 @@ impl<'a> Slots<'a> {
             .compare_exchange(state, CLAIMED, Ordering::AcqRel, Ordering::Relaxed)
             .is_err()
         {
-            // Its key was used just now.
+            // Its key has just been used.
             return Ok(false);
         }
         crash::point("limit.claimed");

@@ -1,4 +1,4 @@
-//! Places for keys, with many threads and with deaths between any two stores.
+//! Places for keys, under contention and with crashes between any two stores.
 
 use std::thread;
 
@@ -8,7 +8,7 @@ use crate::shm::owner_lock::{Host, Patience, System};
 use crate::shm::words::Words;
 use crate::sync::{AtomicU64, Ordering};
 
-/// States are counts; even ones say nothing.
+/// States are counts; even ones are idle.
 struct Even;
 
 impl Meaning for Even {
@@ -24,7 +24,7 @@ impl Meaning for Even {
     }
 }
 
-/// All keys stay.
+/// No key is ever idle.
 struct Counts;
 
 impl Meaning for Counts {
@@ -59,7 +59,7 @@ fn slots(memory: &[AtomicU64]) -> Slots<'_> {
     Slots::new(Words::new(memory)).unwrap()
 }
 
-/// An odd hash, spread over the sets.
+/// An odd hash that spreads keys over the sets.
 fn hash_of(key: u64) -> u64 {
     (key + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1
 }
@@ -104,7 +104,7 @@ fn without_an_idle_key_there_is_no_place() {
         .unwrap();
     assert_eq!(put(100), Ok(0));
     assert_eq!(slots.peek(hash_of(3)), Ok(None));
-    // Its place is idle as well, and goes to the next.
+    // Its place is idle as well and is reassigned to the next key.
     assert_eq!(put(101), Ok(2));
 }
 

@@ -1,4 +1,4 @@
-//! Where tasks lie that have been pushed ahead to a worker. One word decides who has a task:
+//! The states of tasks pushed ahead to a worker's process. One word decides who owns a task:
 //!
 //! ```text
 //!           ┌── claim (worker) ──▶ CLAIMED ── abort (caller) ──▶ ABORTED ──┐
@@ -6,12 +6,13 @@
 //!           └── revoke (caller) ─▶ REVOKED ── pass (worker finds it) ──▶ FREE
 //! ```
 //!
-//! The caller offers, and uses a cell again when the worker has reported on the task, or has passed the one that
-//! was taken back. Untrusted: the worker's process can write any of it at any time, which harms that worker alone.
+//! The caller offers tasks. It reuses a cell once the worker has reported on the task or has skipped a
+//! revoked one. The words are untrusted: the worker's process can write any of them at any time, which harms
+//! that worker only.
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
-/// Tasks that can be with a worker at once.
+/// Maximum number of tasks at a worker.
 pub const CELLS: usize = 1024;
 
 const FREE: u32 = 0;
@@ -21,13 +22,13 @@ const ABORTED: u32 = 3;
 const REVOKED: u32 = 4;
 const DONE: u32 = 5;
 
-/// See the module's documentation.
+/// A cell; see the module documentation.
 #[repr(C)]
 #[derive(Debug, Default)]
 pub struct Cell {
     state: AtomicU32,
     reserved: u32,
-    /// When the task was claimed, [`crate::sys::clock::monotonic_ns`].
+    /// When the task was claimed, as returned by [`crate::sys::clock::monotonic_ns`].
     began_ns: AtomicU64,
 }
 
@@ -40,34 +41,34 @@ impl Cell {
         self.state.store(OFFERED, Ordering::Relaxed);
     }
 
-    /// Caller: takes the task back. False when the worker has claimed it.
+    /// Caller: revokes the task. Returns false when the worker has claimed it.
     pub fn transition_to_revoked(&self) -> bool {
         self.exchange(OFFERED, REVOKED)
     }
 
-    /// Caller: asks the worker to abort the task. False when it does not have it in hand.
+    /// Caller: asks the worker to abort the task. Returns false when the worker does not have it in hand.
     pub fn transition_to_aborted(&self) -> bool {
         self.exchange(CLAIMED, ABORTED) || self.is_aborted()
     }
 
-    /// Caller: the cell may be used again.
+    /// Caller: releases the cell for reuse.
     pub fn transition_to_free(&self) {
         self.state.store(FREE, Ordering::Relaxed);
     }
 
-    /// Caller: whether the worker has passed a task that was taken back.
+    /// Caller: whether the worker has skipped a revoked task.
     pub fn is_free(&self) -> bool {
         self.state.load(Ordering::Acquire) == FREE
     }
 
-    /// Whether the worker has claimed the task and not finished it; since when.
+    /// When the worker claimed the task, if it has not finished it.
     pub fn running_since(&self) -> Option<u64> {
-        // Acquire: pairs with the exchange in `transition_to_claimed`, the time is visible.
+        // Acquire: pairs with the exchange in `transition_to_claimed`, so that the time is visible.
         matches!(self.state.load(Ordering::Acquire), CLAIMED | ABORTED)
             .then(|| self.began_ns.load(Ordering::Relaxed))
     }
 
-    /// Worker: takes the task. False when it has been taken back; the cell is the caller's again then.
+    /// Worker: claims the task. Returns false when it was revoked; the cell belongs to the caller again then.
     pub fn transition_to_claimed(&self, now_ns: u64) -> bool {
         self.began_ns.store(now_ns, Ordering::Relaxed);
         let won = self.exchange(OFFERED, CLAIMED);
@@ -88,7 +89,7 @@ impl Cell {
     }
 
     fn exchange(&self, from: u32, to: u32) -> bool {
-        // AcqRel: caller and worker decide here, one of them wins.
+        // AcqRel: resolves the race between caller and worker; exactly one succeeds.
         self.state
             .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
             .is_ok()

@@ -18,25 +18,25 @@ use crate::queue::{Cancelled, Entry, Histogram, Kind, Limits, Priority, Target, 
 use crate::sys::clock::monotonic_ns;
 use crate::sys::eventfd::EventFd;
 
-/// Tasks that can be under way at once.
+/// Maximum number of tasks in flight.
 const MOST_TASKS: u32 = 1 << 26;
 
 /// Where a task is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Place {
     Nowhere,
-    /// It waits here, in a lot or for its worker.
+    /// Queued on the caller's side, for any worker or a specific one.
     Queued,
-    /// As `Queued`, cancelled.
+    /// Like `Queued`, but cancelled.
     Cancelled,
-    /// A worker has it.
+    /// At a worker, begun or not.
     Held {
         worker: u32,
         cell: u32,
     },
 }
 
-/// See [`super`]. Belongs to one thread.
+/// The caller's side of a pool of processes, see [`super`]. Owned by one thread.
 pub struct Dispatch {
     state: RefCell<State>,
     bell: EventFd,
@@ -45,28 +45,28 @@ pub struct Dispatch {
 struct State {
     limits: Limits,
     places: Vec<Place>,
-    /// For any worker.
+    /// Tasks for any worker.
     any: Lot,
-    /// For a worker that has nothing else.
+    /// Tasks that must run alone on a worker.
     alone: Lot,
     arrivals: u64,
     stations: Vec<Option<Station>>,
-    /// The lowest priority among tasks pushed ahead, or lower.
+    /// A lower bound of the priorities of tasks pushed ahead.
     least_ahead: Priority,
     definitions: Vec<Arc<[u8]>>,
-    /// Tasks whose worker ended, kept for another try.
+    /// Tasks kept for a retry after their worker ended.
     lost: HashMap<u32, Item>,
-    /// Reports of our own, for behind those of workers.
+    /// Reports created by the caller's side, delivered after those of workers.
     reports: VecDeque<Entry>,
     waits: Histogram,
     runs: Histogram,
 }
 
 impl Dispatch {
-    /// A queue without workers.
+    /// Creates a queue without workers.
     ///
     /// # Errors
-    /// EMFILE and ENFILE without descriptors left.
+    /// EMFILE or ENFILE without free descriptors.
     pub fn new(limits: Limits) -> io::Result<Self> {
         Ok(Self {
             bell: EventFd::new()?,
@@ -87,8 +87,8 @@ impl Dispatch {
         })
     }
 
-    /// The descriptors that a worker's process is to inherit, and what it is told first. They stay this
-    /// process's own.
+    /// The descriptors that a worker's process must inherit, after queueing its startup message. They remain
+    /// owned by this process.
     pub fn passed(&self, worker: u32, startup: &[u8]) -> Option<[i32; PASSED]> {
         let mut state = self.state.borrow_mut();
         let station = state.station(worker)?;
@@ -97,10 +97,10 @@ impl Dispatch {
         Some(station.passed()?.numbers())
     }
 
-    /// A worker's process has been spawned.
+    /// Records that a worker's process has been spawned.
     ///
     /// # Errors
-    /// EMFILE and ENFILE without descriptors left.
+    /// EMFILE or ENFILE without free descriptors.
     pub fn spawned(&self, worker: u32, pid: u32) -> io::Result<()> {
         match self.state.borrow_mut().station(worker) {
             Some(station) => station.begin(pid),
@@ -166,7 +166,7 @@ impl State {
         true
     }
 
-    /// Back where it was, for any worker.
+    /// Requeues a task at its former position, for any worker.
     fn give_back(&mut self, mut item: Item) {
         item.pinned = false;
         self.set_place(item.task.slot, Place::Queued);
@@ -210,7 +210,7 @@ impl State {
                     self.pump();
                     return Cancelled::Queued;
                 }
-                // It was claimed this moment, or its report is on the way.
+                // It has just been claimed, or its report is on the way.
                 match station.running_since(cell) {
                     Some(_) => Cancelled::Running(worker),
                     None => Cancelled::Over,
@@ -253,7 +253,7 @@ impl State {
         true
     }
 
-    /// A worker gets no more tasks; what it has not begun goes to others.
+    /// Gives a worker no more tasks and reassigns those it has not begun.
     fn let_go(&mut self, worker: u32) {
         let Some(station) = self.station(worker) else {
             return;

@@ -1,45 +1,46 @@
-//! What goes through a pipe: frames of a header of eight words and a body, padded to 8 bytes.
+//! The frames in a pipe: a header of eight words and a body, padded to 8 bytes.
 
 use crate::queue::{Kind, TaskKind};
 
-/// Bytes of a header.
+/// Size of a header in bytes.
 pub const HEADER_BYTES: usize = 32;
-/// Longest frame: callers count in 32 bits, with a sign.
+/// Longest frame, as callers use signed 32-bit lengths.
 const MAX_BYTES: u32 = 0x7fff_f000;
 /// Longest body.
 pub const MAX_BODY_BYTES: usize = MAX_BYTES as usize - HEADER_BYTES;
 
-/// Kinds of frames to a worker that are no [`TaskKind`].
+/// Kinds of frames to a worker that are not a [`TaskKind`].
 pub mod down {
-    /// Something that later records build on.
+    /// A definition that later records refer to.
     pub const DEFINITION: u32 = 100;
-    /// What the worker is told first.
+    /// The startup message.
     pub const STARTUP: u32 = 101;
 }
 
-/// Kinds of frames from a worker that are no [`Kind`].
+/// Kinds of frames from a worker that are not a [`Kind`].
 pub mod up {
     /// The worker wants to end.
     pub const RETIRING: u32 = 100;
 }
 
-/// A frame's header.
+/// The header of a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Header {
-    /// Bytes of the body, without padding taken out.
+    /// Length of the body in bytes; when decoded, including padding.
     pub body: usize,
-    /// One of [`TaskKind`], [`Kind`], [`down`], [`up`].
+    /// A [`TaskKind`] or [`Kind`], or a constant from [`down`] or [`up`].
     pub kind: u32,
     /// The caller's number for the task.
     pub slot: u32,
-    /// Where it lies.
+    /// The cell of the task.
     pub cell: u32,
-    /// To a worker: handler, definitions, whether it is to be alone. From one: when the task was begun and ended.
+    /// To a worker: handler, number of definitions, whether the task must run alone. From a worker: when the
+    /// task was begun and when it ended.
     pub words: [u32; 4],
 }
 
 impl Header {
-    /// Of a frame about a task.
+    /// The header of a frame about a task.
     pub fn new(kind: u32, slot: u32, cell: u32) -> Self {
         Self {
             kind,
@@ -49,7 +50,7 @@ impl Header {
         }
     }
 
-    /// With times, [`crate::sys::clock::monotonic_ns`].
+    /// Adds times, as returned by [`crate::sys::clock::monotonic_ns`].
     pub fn with_times(mut self, began_ns: u64, ended_ns: u64) -> Self {
         self.words = [
             began_ns as u32,
@@ -60,23 +61,24 @@ impl Header {
         self
     }
 
-    /// The times, which may be anything.
+    /// The times, unvalidated.
     pub fn times(&self) -> (u64, u64) {
         let [began_low, began_high, ended_low, ended_high] = self.words.map(u64::from);
         (began_low | (began_high << 32), ended_low | (ended_high << 32))
     }
 
-    /// What a worker reports, if it is that.
+    /// The kind of a worker's report, if it is one.
     pub fn report(&self) -> Option<Kind> {
         Kind::from_number(self.kind)
     }
 
-    /// What a worker is to do, if it is that.
+    /// The kind of a task or notice, if it is one.
     pub fn task(&self) -> Option<TaskKind> {
         TaskKind::from_number(self.kind)
     }
 
-    /// Its bytes, and those of padding after a body of this length. `None` for one that is too long.
+    /// The encoded header, and the padding after a body of this length. `None` when the frame would be too
+    /// long.
     pub fn encode(&self, body: usize) -> Option<([u8; HEADER_BYTES], usize)> {
         let padding = body.wrapping_neg() & 7;
         let len = u32::try_from(HEADER_BYTES + body + padding)
@@ -93,7 +95,7 @@ impl Header {
         Some((bytes, padding))
     }
 
-    /// From bytes of the other side. `None` when no frame has such a length.
+    /// Decodes a header from the other side. `None` when its length is invalid.
     pub fn decode(bytes: &[u8; HEADER_BYTES]) -> Option<Self> {
         let mut words = [0; 8];
         for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<4>().0) {

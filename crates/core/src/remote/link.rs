@@ -1,4 +1,4 @@
-//! The memory and bells that the caller and a worker's process share, made on top of [`crate::ring::process`].
+//! The memory and bells shared by the caller and a worker's process, based on [`crate::ring::process`].
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -12,19 +12,19 @@ use crate::sys::eventfd::EventFd;
 
 pub use crate::ring::process::PASSED;
 
-/// Room each way. Longer frames go through it bit by bit.
+/// Capacity of each ring in bytes. Longer frames pass through it in pieces.
 const CAPACITY: usize = 1 << 20;
 
-/// The control words, then the cells; only those of the lane to the worker are used.
+/// The control words followed by the cells; only the cells of the lane to the worker are used.
 fn header_len() -> usize {
     let page = page_size();
     page + (CELLS * size_of::<Cell>()).next_multiple_of(page)
 }
 
-/// The caller's ends, and what the worker adopts. `bell` rings for reports of any worker.
+/// The caller's ends, and the descriptors for the worker. `bell` rings for reports of any worker.
 ///
 /// # Errors
-/// EMFILE and ENFILE without descriptors left, ENOMEM without address space.
+/// EMFILE or ENFILE without free descriptors, ENOMEM without address space.
 pub fn create(bell: &EventFd) -> io::Result<(Ends, Passed)> {
     let bell = EventFd::from_owned(bell.as_fd().try_clone_to_owned()?);
     process::create_with(CAPACITY, header_len(), bell)
@@ -33,7 +33,7 @@ pub fn create(bell: &EventFd) -> io::Result<(Ends, Passed)> {
 /// The worker's ends, from inherited descriptors.
 ///
 /// # Errors
-/// `InvalidData` when they are not those of such a link.
+/// `InvalidData` when they do not belong to such a link.
 pub fn adopt(inherited: [OwnedFd; PASSED]) -> io::Result<Ends> {
     process::adopt_with(inherited, CAPACITY, header_len())
 }
@@ -42,12 +42,12 @@ pub fn adopt(inherited: [OwnedFd; PASSED]) -> io::Result<Ends> {
 pub struct Cells(Arc<Memory>);
 
 impl Cells {
-    /// Of the lane's memory.
+    /// The cells in a lane's memory.
     pub fn new(memory: &Arc<Memory>) -> Self {
         Self(Arc::clone(memory))
     }
 
-    /// The cell of this number. `None` when there is none.
+    /// The cell with this number, if there is one.
     pub fn get(&self, number: u32) -> Option<&Cell> {
         let number = number as usize;
         let offset = page_size() + number * size_of::<Cell>();
@@ -55,8 +55,8 @@ impl Cells {
             return None;
         }
         let address = self.0.as_ptr().wrapping_add(offset).cast::<Cell>();
-        // SAFETY: within the lane's header as was checked, aligned since pages and cells are, alive as long as
-        // `self`; a cell is made of atomics, for which any bytes are valid.
+        // SAFETY: checked to be within the lane's header, aligned because pages and cells are, and alive as
+        // long as `self`; a cell consists of atomics, for which any bit pattern is valid.
         Some(unsafe { &*address })
     }
 }

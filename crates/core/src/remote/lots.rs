@@ -1,26 +1,26 @@
-//! Tasks that wait on the caller's side: higher priorities first, those of one priority in the order of their
-//! arrival, also when they were given to a worker and taken back.
+//! The tasks queued on the caller's side: higher priority first, then in order of arrival, also for tasks
+//! that were assigned to a worker and revoked.
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
 
 use crate::queue::{Priority, Task};
 
-/// A task that waits, or may again.
+/// A task that is queued or may be requeued.
 #[derive(Clone, Debug)]
 pub struct Item {
     /// The task.
     pub task: Task,
     /// Higher first.
     pub priority: Priority,
-    /// Counts up.
+    /// Sequence number of arrival.
     pub arrival: u64,
-    /// Whether it is for one worker in particular.
+    /// Whether it is for a specific worker.
     pub pinned: bool,
 }
 
 impl Item {
-    /// What comes first is the greater.
+    /// The item that comes first is the greater one.
     fn rank(&self, other: &Self) -> Ordering {
         self.priority
             .total_cmp(&other.priority)
@@ -28,17 +28,17 @@ impl Item {
     }
 }
 
-/// See the module's documentation.
+/// A priority queue of tasks.
 #[derive(Debug, Default)]
 pub struct Lot {
-    /// Of priority 0, as they came.
+    /// Tasks of priority 0 in order of arrival.
     ordinary: VecDeque<Item>,
-    /// All others, and those that came back.
+    /// All others, and requeued ones.
     ranked: BinaryHeap<Ranked>,
 }
 
 impl Lot {
-    /// Adds a task that has just come.
+    /// Adds a new task.
     pub fn push(&mut self, item: Item) {
         if item.priority == 0.0 {
             self.ordinary.push_back(item);
@@ -47,12 +47,12 @@ impl Lot {
         }
     }
 
-    /// Adds one that came back: it takes its old place.
+    /// Requeues a task at its former position.
     pub fn give_back(&mut self, item: Item) {
         self.ranked.push(Ranked(item));
     }
 
-    /// The next.
+    /// The first task.
     pub fn peek(&self) -> Option<&Item> {
         match (self.ranked.peek(), self.ordinary.front()) {
             (Some(Ranked(ranked)), Some(ordinary)) if ranked.rank(ordinary).is_ge() => Some(ranked),
@@ -61,7 +61,7 @@ impl Lot {
         }
     }
 
-    /// Takes the next.
+    /// Removes the first task.
     pub fn pop(&mut self) -> Option<Item> {
         let is_ranked = match (self.ranked.peek(), self.ordinary.front()) {
             (Some(Ranked(ranked)), Some(ordinary)) => ranked.rank(ordinary).is_ge(),
@@ -77,7 +77,7 @@ impl Lot {
         item
     }
 
-    /// Whether its next comes before that of another one.
+    /// Whether its first task precedes that of another queue.
     pub fn comes_before(&self, other: &Self) -> bool {
         match (self.peek(), other.peek()) {
             (Some(mine), Some(theirs)) => mine.rank(theirs).is_gt(),
@@ -85,7 +85,7 @@ impl Lot {
         }
     }
 
-    /// How many there are.
+    /// Number of tasks.
     pub fn len(&self) -> usize {
         self.ordinary.len() + self.ranked.len()
     }

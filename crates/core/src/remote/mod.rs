@@ -1,5 +1,5 @@
-//! The queue of a pool whose workers are processes: tasks wait on the caller's side, and a few are pushed ahead to
-//! each worker, so that it takes the next one without a trip through the caller.
+//! The task queue of a pool of processes. Tasks are queued on the caller's side, and a few are pushed ahead
+//! to each worker, so that it can begin the next one without a round trip to the caller.
 //!
 //! ```text
 //! caller ── push ──▶ lots ── least loaded ──▶ pipe ──▶ worker 0: claims a task, runs it
@@ -7,15 +7,15 @@
 //!    └── take ◀───────────────────────────── pipes ◀── complete
 //! ```
 //!
-//! Each worker has a [`pipe`] each way and a table of [`cells`] in memory shared with the caller. A task that was
-//! pushed ahead lies in a cell, where the worker claims it or the caller takes it back, by compare-and-swap: for
-//! a task of higher priority, for a worker that has nothing to do, because it was cancelled, or because its
-//! worker is to end. So what a worker has begun is known exactly whenever it dies: only that is lost, the rest
-//! goes to others.
+//! Each worker has a [`pipe`] in each direction and a table of [`cells`] in memory shared with the caller. A
+//! task pushed ahead has a cell, where either the worker claims it or the caller revokes it with a
+//! compare-and-swap: in favour of a task with higher priority, for an idle worker, because the task was
+//! cancelled, or because its worker is to end. So whenever a worker dies, it is known exactly which tasks it
+//! had begun: only those are lost, the rest go to others.
 //!
-//! Who may call: [`Dispatch`] belongs to one thread of the calling process, [`RemoteWorker`] to one of the
-//! worker's. What the worker's process writes is checked where it is read; one that writes what cannot be is cut
-//! off. When the caller is gone, [`watch`] ends the worker's process.
+//! [`Dispatch`] is owned by one thread of the calling process, [`RemoteWorker`] by one of the worker's.
+//! Everything written by the worker's process is validated where it is read; a worker that writes invalid
+//! data is cut off. When the caller is gone, [`watch`] ends the worker's process.
 
 mod cells;
 #[cfg(not(loom))]
@@ -30,7 +30,7 @@ mod lots;
 mod pipe;
 #[cfg(not(loom))]
 mod station;
-// Apart, for clippy to know a test.
+// Separate attributes, so that clippy recognises a test module.
 #[cfg(not(loom))]
 #[cfg(test)]
 mod tests;

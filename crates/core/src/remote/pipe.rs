@@ -1,7 +1,8 @@
-//! A stream of frames through a lane's ring. What there is no room for waits in the writer's process, and frames
-//! longer than the ring go through it bit by bit.
+//! A stream of frames through a lane's ring. Data that finds the ring full is buffered in the writer's
+//! process, and frames longer than the ring pass through it in pieces.
 //!
-//! Who may call: the writer's thread, the reader's thread. A reader checks whatever the writer's process wrote.
+//! Called on the writer's thread and the reader's thread respectively. The reader validates everything the
+//! writer's process wrote.
 
 use std::ptr;
 
@@ -9,27 +10,27 @@ use super::frame::{Header, HEADER_BYTES};
 use crate::ring::lane::{Memory, Receiver, Sender};
 use crate::sync::Ordering;
 
-/// A reader whose position changes without giving room is not waited for.
+/// Limit on retries when the reader's position keeps changing without making room.
 const MOST_VAIN: usize = 16;
 
-/// The other side wrote positions or lengths that cannot be.
+/// The other side wrote invalid positions or lengths.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Corrupt;
 
-/// The end that writes.
+/// The writing end.
 pub struct Outlet {
     sender: Sender,
     head: u32,
     published: u32,
-    /// The reader's position when last looked up.
+    /// The reader's position when last loaded.
     seen_tail: u32,
-    /// Bytes that wait for room, from `spilled` on.
+    /// Bytes waiting for room; those before `spilled` have been moved to the ring.
     spill: Vec<u8>,
     spilled: usize,
 }
 
 impl Outlet {
-    /// Of a lane that nothing was written to.
+    /// The writing end of an unused lane.
     pub fn new(sender: Sender) -> Self {
         Self {
             sender,
@@ -46,7 +47,7 @@ impl Outlet {
         self.sender.memory()
     }
 
-    /// Adds a frame. The reader sees it after [`Outlet::publish`]. False when it is too long.
+    /// Appends a frame, which the reader sees after [`Outlet::publish`]. Returns false when it is too long.
     pub fn write(&mut self, header: Header, body: &[u8]) -> bool {
         let Some((header, padding)) = header.encode(body.len()) else {
             return false;
@@ -62,7 +63,7 @@ impl Outlet {
         self.spill.extend_from_slice(&bytes[fits..]);
     }
 
-    /// Copies what there is room for into the ring. Returns how much.
+    /// Copies as many bytes into the ring as fit. Returns their number.
     fn copy(&mut self, bytes: &[u8]) -> usize {
         if self.room() < bytes.len() {
             self.seen_tail = self.tail();
@@ -71,8 +72,8 @@ impl Outlet {
         let memory = self.sender.memory();
         let at = memory.ring_offset() + (self.head as usize & (memory.capacity() - 1));
         let target = memory.as_ptr().wrapping_add(at);
-        // SAFETY: `at + len` is below the header, the ring and its mirror, all mapped as long as `memory` lives;
-        // nothing here borrows them, and `bytes` lies elsewhere.
+        // SAFETY: `at + len` lies within the header, the ring and its mirror, all of which stay mapped as
+        // long as `memory` lives; nothing here borrows them, and `bytes` is elsewhere.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), target, len) };
         self.head = self.head.wrapping_add(len as u32);
         len
@@ -80,7 +81,7 @@ impl Outlet {
 
     fn room(&self) -> usize {
         let used = self.head.wrapping_sub(self.seen_tail) as usize;
-        // A reader's position that cannot be is taken as no room.
+        // An impossible reader position counts as no room.
         self.memory().capacity().saturating_sub(used)
     }
 
@@ -88,7 +89,7 @@ impl Outlet {
         self.memory().control().tail.0.load(Ordering::Acquire)
     }
 
-    /// Lets the reader see what was written, and rings if it sleeps.
+    /// Makes the written frames visible to the reader, and wakes it if it sleeps.
     pub fn publish(&mut self) {
         if self.is_spilling() {
             return self.flush();
@@ -108,7 +109,8 @@ impl Outlet {
         }
     }
 
-    /// Moves what waits into the ring, as far as there is room. The reader tells of more.
+    /// Moves buffered bytes into the ring as far as there is room. The reader notifies this side when there
+    /// is more.
     pub fn flush(&mut self) {
         let mut vain = 0;
         while self.is_spilling() {
@@ -129,25 +131,25 @@ impl Outlet {
         self.tell();
     }
 
-    /// Whether something waits for room.
+    /// Whether bytes are waiting for room.
     pub fn is_spilling(&self) -> bool {
         !self.spill.is_empty()
     }
 }
 
-/// The end that reads.
+/// The reading end.
 pub struct Inlet {
     receiver: Receiver,
     tail: u32,
     released: u32,
-    /// The frame that comes next, once all of it is there.
+    /// The header of the next frame, once the frame is complete.
     next: Option<Header>,
-    /// A frame that is not, or was not, in the ring as a whole.
+    /// A frame that is not, or was not, completely in the ring.
     assembly: Vec<u8>,
 }
 
 impl Inlet {
-    /// Of a lane that nothing was read from.
+    /// The reading end of an unused lane.
     pub fn new(receiver: Receiver) -> Self {
         Self {
             receiver,
@@ -158,7 +160,7 @@ impl Inlet {
         }
     }
 
-    /// The lane's end.
+    /// The lane's receiver.
     pub fn receiver(&self) -> &Receiver {
         &self.receiver
     }
@@ -180,10 +182,10 @@ impl Inlet {
             .ok_or(Corrupt)
     }
 
-    /// The next frame, if all of it is there. Its body is for [`Inlet::take`].
+    /// The header of the next frame, if the frame is complete. Its body is returned by [`Inlet::take`].
     ///
     /// # Errors
-    /// When the other side wrote what cannot be; nothing can be read any more then.
+    /// When the other side wrote invalid data; nothing more can be read then.
     pub fn next(&mut self) -> Result<Option<Header>, Corrupt> {
         if self.next.is_some() {
             return Ok(self.next);
@@ -217,7 +219,7 @@ impl Inlet {
         Ok(self.next)
     }
 
-    /// Moves bytes from the ring into the assembly, up to so many there.
+    /// Moves bytes from the ring to `assembly` until that has `up_to` bytes.
     fn append(&mut self, up_to: usize) -> Result<(), Corrupt> {
         let from = self.assembly.len();
         let len = self.available()?.min(up_to.saturating_sub(from));
@@ -229,12 +231,12 @@ impl Inlet {
         self.peek(0, &mut assembly[from..]);
         self.assembly = assembly;
         self.advance(len);
-        // The writer waits for this room.
+        // The writer is waiting for this room.
         self.release();
         Ok(())
     }
 
-    /// Copies the body of the frame that [`Inlet::next`] found, as far as there is room, and is done with it.
+    /// Copies as much of the current frame's body as fits into `target`, and moves on to the next frame.
     pub fn take(&mut self, target: &mut [u8]) {
         let Some(header) = self.next.take() else {
             return;
@@ -249,20 +251,21 @@ impl Inlet {
         }
     }
 
-    /// Copies bytes out that are known to be there.
+    /// Copies bytes that are known to be available, without consuming them.
     fn peek(&self, from: usize, target: &mut [u8]) {
         let memory = self.receiver.memory();
         debug_assert!(from + target.len() <= memory.capacity());
         let at = memory.ring_offset() + ((self.tail as usize + from) & (memory.capacity() - 1));
         let source = memory.as_ptr().wrapping_add(at).cast_const();
-        // SAFETY: at most a ring's length from a place in the ring, so within the ring and its mirror, which are
-        // mapped as long as `memory` lives; nothing borrows them, and `target` lies elsewhere.
+        // SAFETY: starts within the ring and is at most as long as the ring, so it lies within the ring and
+        // its mirror, which stay mapped as long as `memory` lives; nothing borrows them, and `target` is
+        // elsewhere.
         unsafe { ptr::copy_nonoverlapping(source, target.as_mut_ptr(), target.len()) };
     }
 
     fn advance(&mut self, len: usize) {
         self.tail = self.tail.wrapping_add(len as u32);
-        // A store for each frame would cost more than it helps.
+        // A store per frame would cost more than it is worth.
         if self.tail.wrapping_sub(self.released) as usize > self.receiver.memory().capacity() / 4 {
             self.release();
         }
@@ -279,8 +282,8 @@ impl Inlet {
         self.receiver.give_room();
     }
 
-    /// Has the writer ring from now on. Whether nothing came meanwhile is for the caller to look up, after a
-    /// sequentially consistent fence.
+    /// Requests wake-ups from the writer. The caller must then issue a sequentially consistent fence and
+    /// check for data that has arrived in the meantime.
     pub fn begin_sleep(&self) {
         self.receiver
             .memory()
@@ -291,12 +294,12 @@ impl Inlet {
             .swap(crate::ring::control::ASLEEP, Ordering::SeqCst);
     }
 
-    /// Looks by itself from now on.
+    /// Stops requesting wake-ups.
     pub fn transition_to_awake(&self) {
         self.receiver.memory().control().transition_to_awake();
     }
 
-    /// When the writer rang last; it may write anything.
+    /// Time of the writer's last wake-up, unvalidated.
     pub fn signalled_at(&self) -> u64 {
         self.receiver
             .memory()
@@ -394,7 +397,7 @@ mod tests {
         outlet.put(&[0xff; HEADER_BYTES]);
         outlet.publish();
         assert_eq!(inlet.next(), Err(Corrupt));
-        // A reader that claims to be ahead gets nothing, and costs only itself.
+        // A reader that claims to be ahead gets nothing and harms only itself.
         let (mut outlet, _inlet, ..) = pipe();
         outlet.memory().control().tail.0.store(50, Ordering::Release);
         outlet.write(Header::new(1, 0, 0), &body(page_size()));

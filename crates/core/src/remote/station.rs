@@ -1,4 +1,4 @@
-//! What the caller knows and holds of one worker's process.
+//! The caller's state for one worker process.
 
 use std::collections::VecDeque;
 use std::io;
@@ -17,63 +17,63 @@ use crate::queue::Task;
 use crate::ring::process::Passed;
 use crate::sys::eventfd::EventFd;
 
-/// A worker is given so much work ahead, in microseconds, that it need not wait for the caller ...
+/// A worker is given enough work ahead, in microseconds, not to wait for the caller ...
 const AHEAD_US: f64 = 1000.0;
-/// ... but not more tasks than this.
+/// ... but at most this many tasks.
 const MOST_AHEAD: f64 = 256.0;
-/// Cells that are kept for tasks ahead.
+/// Limit on the tasks in hand; the other cells are reserved for tasks pushed ahead.
 const MOST_AT_ONCE: usize = CELLS - MOST_AHEAD as usize * 2;
 
-/// A task that a worker has, begun or not.
+/// A task at a worker, begun or not.
 pub struct Held {
-    /// The task, for others if this worker does not come to it.
+    /// The task, to be reassigned if this worker does not begin it.
     pub item: Item,
-    /// When it was given to the worker; a worker's word on when it was begun is not taken for an earlier time.
+    /// When it was assigned; the lower bound for the worker's claim of when it was begun.
     pub offered_ns: u64,
 }
 
-/// See the module's documentation.
+/// A worker process as seen by the caller.
 pub struct Station {
     /// To the worker.
     pub outlet: Outlet,
-    /// From it.
+    /// From the worker.
     pub inlet: Inlet,
     cells: Cells,
-    /// What its process adopts, until it has been spawned.
+    /// The descriptors for its process, until it has been spawned.
     passed: Option<Passed>,
-    /// Tells when it has ended.
+    /// Signals the end of its process.
     pidfd: Option<OwnedFd>,
-    /// Whether its end has been told.
+    /// Whether its end has been reported.
     pub is_over: bool,
-    /// By cell.
+    /// Indexed by cell.
     held: Vec<Option<Held>>,
-    /// Cells in the order in which tasks were put there.
+    /// Cells in order of assignment.
     line: VecDeque<u32>,
     free: Vec<u32>,
-    /// Cells whose task was taken back, until the worker has passed it.
+    /// Cells of revoked tasks, until the worker has skipped them.
     revoked: Vec<u32>,
-    /// For this worker alone, not given to it yet.
+    /// Tasks for this worker only, not assigned yet.
     pub pinned: VecDeque<Item>,
     /// Whether it takes tasks.
     pub has_started: bool,
-    /// Takes no more tasks.
+    /// Whether it takes no more tasks.
     pub is_retired: bool,
-    /// Wrote what cannot be.
+    /// Whether it wrote invalid data.
     pub is_corrupt: bool,
-    /// Has a task that wants no company.
+    /// Whether it has a task that must run alone.
     pub is_alone: bool,
     known_definitions: usize,
-    /// Tasks given to it and not taken back.
+    /// Tasks assigned and not revoked.
     pub taken: u32,
     /// Tasks completed.
     pub completed: u64,
-    /// Microseconds that those ran.
+    /// Total run time of those in microseconds.
     pub busy_us: f64,
     average_us: Option<f64>,
 }
 
 impl Station {
-    /// A worker that has yet to be spawned. `bell` is the caller's.
+    /// The station of a worker that has not been spawned yet. `bell` is the caller's.
     pub fn new(bell: &EventFd) -> io::Result<Self> {
         let (ends, passed) = link::create(bell)?;
         let outlet = Outlet::new(ends.sender);
@@ -106,13 +106,13 @@ impl Station {
         self.passed.as_ref()
     }
 
-    /// The descriptors themselves, where both sides are in one process.
+    /// The descriptors themselves, for tests with both sides in one process.
     #[cfg(test)]
     pub fn take_passed(&mut self) -> Option<Passed> {
         self.passed.take()
     }
 
-    /// It has been spawned, under this number.
+    /// Records that its process was spawned.
     pub fn begin(&mut self, pid: u32) -> io::Result<()> {
         self.passed = None;
         let pid = Pid::from_raw(pid as i32).ok_or(io::ErrorKind::InvalidInput)?;
@@ -135,12 +135,13 @@ impl Station {
         )
     }
 
-    /// Tasks that it has, begun or not.
+    /// Number of tasks it has, begun or not.
     pub fn outstanding(&self) -> usize {
         self.line.len()
     }
 
-    /// How many more tasks it may be given, with `concurrency` under way and, if wanted, some ahead.
+    /// Whether it may be given another task: up to `concurrency` in hand plus, if `with_ahead` is set, some
+    /// ahead.
     pub fn has_room(&self, concurrency: u32, limit: u32, with_ahead: bool) -> bool {
         let is_spent = limit != 0 && self.taken >= limit;
         if !self.has_started || self.is_retired || self.is_corrupt || self.is_alone || is_spent {
@@ -158,7 +159,7 @@ impl Station {
         (AHEAD_US / average_us).clamp(1.0, MOST_AHEAD) as usize
     }
 
-    /// Gives it a task. `None` when that worked, else the task, which no worker can be given.
+    /// Gives it a task and returns the cell. Returns the task if that is impossible.
     pub fn offer(
         &mut self,
         item: Item,
@@ -214,7 +215,7 @@ impl Station {
         })
     }
 
-    /// Finds out which cells of tasks that were taken back the worker has passed.
+    /// Collects the cells of revoked tasks that the worker has skipped.
     pub fn recover(&mut self) {
         let Self {
             cells, revoked, free, ..
@@ -236,19 +237,19 @@ impl Station {
         self.held.get(number as usize)?.as_ref()
     }
 
-    /// Since when the task in a cell has been running.
+    /// When the task in a cell was begun, if it is running.
     pub fn running_since(&self, number: u32) -> Option<u64> {
         let held = self.held(number)?;
         let since = self.cells.get(number)?.running_since()?;
         Some(since.max(held.offered_ns))
     }
 
-    /// Asks for the task in a cell to be aborted. False when it does not run.
+    /// Requests that the task in a cell be aborted. Returns false when it is not running.
     pub fn abort(&self, number: u32) -> bool {
         self.held(number).is_some() && self.cells.get(number).is_some_and(Cell::transition_to_aborted)
     }
 
-    /// Takes a task back that the worker has not begun.
+    /// Revokes a task that the worker has not begun.
     pub fn revoke(&mut self, number: u32) -> Option<Item> {
         self.held(number)?;
         if !self.cells.get(number)?.transition_to_revoked() {
@@ -261,7 +262,7 @@ impl Station {
         Some(item)
     }
 
-    /// The task in a cell is over: it was reported on.
+    /// Removes a task that was reported on.
     pub fn finish(&mut self, number: u32) -> Option<Held> {
         let held = self.leave(number)?;
         if let Some(cell) = self.cells.get(number) {
@@ -280,7 +281,7 @@ impl Station {
         Some(held)
     }
 
-    /// A task ran for so long.
+    /// Records the run time of a completed task.
     pub fn observe(&mut self, run_us: f64) {
         self.completed += 1;
         self.busy_us += run_us;
@@ -288,13 +289,13 @@ impl Station {
         self.average_us = Some((average * 3.0 + run_us) / 4.0);
     }
 
-    /// Cells with tasks that it may not have begun, the last one given first.
+    /// Cells with tasks that it may not have begun, most recently assigned first.
     pub fn latest(&self) -> Vec<u32> {
         let may_wait = |number: &u32| self.running_since(*number).is_none();
         self.line.iter().rev().copied().filter(may_wait).collect()
     }
 
-    /// Cells with tasks that it runs.
+    /// Cells with tasks that it is running.
     pub fn running(&self) -> impl Iterator<Item = (u32, &Held)> {
         let is_running = |number: &u32| self.running_since(*number).is_some();
         self.line

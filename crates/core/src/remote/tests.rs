@@ -45,7 +45,7 @@ impl Pool {
         assert!(self.caller.push(task, target, priority));
     }
 
-    /// Kind, slot and worker of what has been reported.
+    /// Kind, slot and worker of all reports.
     fn reports(&self) -> Vec<(u32, u32, u32)> {
         let mut target = vec![0; 4096];
         let mut seen = Vec::new();
@@ -85,7 +85,7 @@ fn tasks_go_to_the_least_loaded_and_come_back() {
         pool.push(slot, 0.0);
     }
     assert_eq!((pool.pull(0), pool.pull(1)), (Some(0), Some(1)));
-    // One more lies ahead of each, and cannot be begun yet.
+    // One more task has been pushed ahead to each, and cannot be begun yet.
     assert_eq!((pool.pull(0), pool.pull(1)), (None, None));
     assert_eq!(pool.caller.waiting(), 0);
     assert_eq!(pool.caller.begun(0), [0]);
@@ -133,7 +133,7 @@ fn begun_tasks_are_lost_with_a_worker_and_the_rest_goes_to_others() {
     }
     pool.push_to(8, Target::Worker(0), 0.0);
     let begun = [pool.pull(0).unwrap(), pool.pull(0).unwrap()];
-    // Its last report was published, another task finished without one.
+    // Its last report was published; another task finished without one.
     assert!(pool.workers[0].complete(Kind::Result, begun[0], &[1]));
     assert_eq!(pool.reports().len(), 1);
     assert_eq!(pool.caller.abandon(0), [begun[1]]);
@@ -156,7 +156,7 @@ fn a_task_is_cancelled_wherever_it_waits() {
     }
     assert_eq!(pool.pull(0), Some(0));
     assert_eq!(pool.caller.cancel(0), Cancelled::Running(0));
-    // One lies ahead, one waits.
+    // One was pushed ahead, one is queued.
     assert_eq!(pool.caller.cancel(1), Cancelled::Queued);
     assert_eq!(pool.caller.cancel(3), Cancelled::Queued);
     assert_eq!(pool.caller.cancel(1), Cancelled::Over);
@@ -199,7 +199,7 @@ fn a_worker_retires_after_its_tasks() {
     assert!(pool.workers[0].complete(Kind::Result, 1, &[]));
     assert_eq!(pool.reports(), [(Kind::Result as u32, 1, 0), retired]);
     assert_eq!((pool.pull(0), pool.caller.waiting()), (None, 2));
-    // By its own wish, with one task ahead.
+    // On its own initiative, with one task pushed ahead.
     let pool = Pool::new(1, 1, 0);
     pool.push(0, 0.0);
     pool.push(1, 0.0);

@@ -1,4 +1,4 @@
-//! Ends this process when the pool it works for is gone, even while its event loop is blocked.
+//! Ends this process when its pool is gone, even if its event loop is blocked.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -8,10 +8,11 @@ use std::time::Duration;
 use rustix::event::{poll, PollFd, PollFlags};
 use rustix::process::{getpid, kill_process, Signal};
 
-/// Kills this process so long after the other end of a socket has been closed, by its owner or by its owner's death.
+/// Kills this process once `grace` has elapsed after the other end of `socket` was closed, be it by its owner
+/// or by its owner's death.
 ///
 /// # Errors
-/// EMFILE without descriptors left, EAGAIN without threads left.
+/// EMFILE without free descriptors, EAGAIN when no thread can be started.
 pub fn kill_after_hangup(socket: BorrowedFd<'_>, grace: Duration) -> io::Result<()> {
     let socket = socket.as_fd().try_clone_to_owned()?;
     thread::Builder::new()
@@ -22,7 +23,7 @@ pub fn kill_after_hangup(socket: BorrowedFd<'_>, grace: Duration) -> io::Result<
                 let mut fds = [PollFd::new(&socket, PollFlags::empty())];
                 match poll(&mut fds, None) {
                     Ok(_) if fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR) => break,
-                    // Interrupted, or short of memory for a moment.
+                    // Interrupted, or briefly out of memory.
                     _ => thread::sleep(Duration::from_millis(10)),
                 }
             }

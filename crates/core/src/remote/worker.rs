@@ -16,7 +16,7 @@ use crate::ring::doorbell::Consumer;
 use crate::sync::{fence, Ordering};
 use crate::sys::clock::monotonic_ns;
 
-/// How long to sleep at most while waiting for the start.
+/// Longest sleep at a time while waiting for the startup message.
 const SLICE: Duration = Duration::from_millis(50);
 
 /// A task that was pushed ahead.
@@ -32,7 +32,7 @@ struct Hand {
     began_ns: u64,
 }
 
-/// Belongs to one thread of the worker's process.
+/// A worker, owned by one thread of the worker's process.
 pub struct RemoteWorker {
     state: RefCell<State>,
     concurrency: StdCell<usize>,
@@ -49,12 +49,12 @@ struct State {
     hands: Vec<Hand>,
     is_alone: bool,
     is_retired: bool,
-    /// The caller wrote what cannot be, and is not listened to any more.
+    /// The caller wrote invalid data and is ignored from then on.
     is_cut: bool,
 }
 
 impl RemoteWorker {
-    /// Takes over the descriptors that this process inherited.
+    /// Takes ownership of the descriptors that this process inherited.
     ///
     /// # Errors
     /// `InvalidData` when they are not those of a pool's worker.
@@ -78,7 +78,7 @@ impl RemoteWorker {
         })
     }
 
-    /// What the worker is told first; waits for it. `None` when it does not come in time.
+    /// Waits for the startup message. `None` when it does not arrive within `limit`.
     pub fn startup(&self, limit: Duration) -> Option<Vec<u8>> {
         let until = Instant::now() + limit;
         loop {
@@ -101,29 +101,29 @@ impl RemoteWorker {
         }
     }
 
-    /// How many tasks may be in hand at once.
+    /// Sets how many tasks may be in hand at once.
     pub fn set_concurrency(&self, tasks: u32) {
         self.concurrency.set(tasks.max(1) as usize);
     }
 
-    /// The bell that the event loop watches.
+    /// The bell watched by the event loop.
     pub fn bell_fd(&self) -> i32 {
         self.state.borrow().inlet.receiver().bell_fd()
     }
 
-    /// Quiets it.
+    /// Resets the bell and sends buffered frames.
     pub fn clear_bell(&self) {
         let mut state = self.state.borrow_mut();
         state.inlet.receiver().clear_bell();
         state.outlet.flush();
     }
 
-    /// Rings for itself.
+    /// Rings the worker's own bell.
     pub fn ring_bell(&self) {
         self.state.borrow().inlet.receiver().ring();
     }
 
-    /// The next notice or task. A task is in hand then.
+    /// The next notice or task. A task is in hand from here on.
     pub fn pull(&self) -> Option<Task> {
         let mut state = self.state.borrow_mut();
         state.absorb();
@@ -133,7 +133,7 @@ impl RemoteWorker {
             .or_else(|| state.claim(self.concurrency.get()))
     }
 
-    /// Reports the end of a task. False when it is not in hand, or the record is too long.
+    /// Reports the completion of a task. Returns false when it is not in hand or the record is too long.
     pub fn complete(&self, kind: Kind, slot: u32, record: &[u8]) -> bool {
         if record.len() > MAX_BODY_BYTES {
             return false;
@@ -151,7 +151,7 @@ impl RemoteWorker {
         state.send(header, record)
     }
 
-    /// Reports something that ends no task. False when it is too long.
+    /// Sends a report that does not complete a task. Returns false when it is too long.
     pub fn tell(&self, kind: Kind, slot: u32, record: &[u8]) -> bool {
         let mut state = self.state.borrow_mut();
         let hand = state.hands.iter().find(|hand| hand.slot == slot);
@@ -159,7 +159,7 @@ impl RemoteWorker {
         state.send(Header::new(kind as u32, slot, cell), record)
     }
 
-    /// Takes no more tasks; what was pushed ahead is taken back by the caller.
+    /// Takes no more tasks; the caller revokes those pushed ahead.
     pub fn retire(&self) {
         let mut state = self.state.borrow_mut();
         state.is_retired = true;
@@ -174,7 +174,7 @@ impl RemoteWorker {
             .is_some_and(|cell| cell.is_aborted())
     }
 
-    /// The definition of this number, from 0.
+    /// The definition with this number, counting from 0.
     pub fn definition(&self, number: u32) -> Option<Arc<[u8]>> {
         self.state.borrow().definitions.get(number as usize).cloned()
     }
@@ -182,7 +182,7 @@ impl RemoteWorker {
 
 #[cfg(test)]
 impl RemoteWorker {
-    /// Writes what cannot be.
+    /// Writes invalid data.
     pub fn scribble(&self) {
         let state = self.state.borrow();
         state.outlet.memory().control().publish(u32::MAX);
@@ -196,7 +196,7 @@ impl State {
         written
     }
 
-    /// Reads all that is there.
+    /// Reads everything available.
     fn absorb(&mut self) {
         if self.is_cut {
             return;
@@ -235,7 +235,7 @@ impl State {
         (!self.is_cut && self.inlet.is_pending()) || !self.notices.is_empty() || self.may_claim(concurrency)
     }
 
-    /// Takes the first task that has not been taken back, if there is room for it.
+    /// Claims the first task that has not been revoked, if there is room for one.
     fn claim(&mut self, concurrency: usize) -> Option<Task> {
         while self.may_claim(concurrency) {
             let Offered { cell, task } = self.offered.pop_front()?;
@@ -263,7 +263,7 @@ impl State {
             return false;
         };
         let is_idle = self.hands.is_empty();
-        // What has been reported must have room to leave before something else holds this thread.
+        // Pending reports must have left before another task blocks this thread.
         let has_room = self.hands.len() < concurrency && !self.is_alone && !self.outlet.is_spilling();
         !self.is_retired && has_room && (is_idle || !next.task.alone)
     }
@@ -287,7 +287,7 @@ impl Consumer for RemoteWorker {
         self.state.borrow().inlet.signalled_at()
     }
 
-    /// Tasks in hand wait for the event loop.
+    /// The event loop must not be blocked while tasks are in hand.
     fn may_look_on(&self) -> bool {
         self.state.borrow().hands.is_empty()
     }

@@ -1,31 +1,36 @@
-//! Copying into memory that no processor has in its caches, past them.
+//! Copies to memory that is in no processor's cache, with non-temporal stores.
 //!
-//! An ordinary store fetches the line it goes to, and each of those displaces another, which has to be written back: a
-//! copy to memory that has not been touched for long moves its bytes three times, and the source out of the cache as well.
-//! Stores past the caches move them once. Whoever reads them then fetches them from memory, instead of from the caches of
-//! the processor that wrote them, at about the same cost; so they are for memory that goes round in large stocks only.
+//! An ordinary store first fetches the target's cache line and evicts another, which has to be written back.
+//! So a copy to memory that has not been used for long transfers its bytes three times and evicts the source
+//! as well. Non-temporal stores transfer them once. The reader then fetches the bytes from memory rather than
+//! from the writer's cache, at about the same cost; so this is meant only for memory that is recycled in
+//! large amounts.
 
 use std::ptr::{self, NonNull};
 
-/// Copies of less are ordinary ones: what is read at once is best left in the caches.
+/// Shorter copies use ordinary stores, as data that is read soon is best left in the cache.
 pub const MIN_LEN: usize = 256 << 10;
 
-/// Copies bytes. They are there for whoever learns of it by a later store with Release, or a lock.
+/// Copies `source` to `target`. The copy is visible to a thread that synchronises with a later Release store
+/// or unlock of this one.
 ///
 /// # Safety
-/// The target has room for as many bytes, which nobody else touches meanwhile, and which are not part of the source.
+/// `target` must be valid for writes of `source.len()` bytes, not accessed by anyone else meanwhile, and not
+/// overlap `source`.
 pub unsafe fn copy(source: &[u8], target: NonNull<u8>) {
     #[cfg(target_arch = "x86_64")]
     if source.len() >= MIN_LEN {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         return unsafe { stream(source, target.as_ptr()) };
     }
-    // SAFETY: as the caller promises.
+    // SAFETY: guaranteed by the caller.
     unsafe { ptr::copy_nonoverlapping(source.as_ptr(), target.as_ptr(), source.len()) };
 }
 
+/// Copies with non-temporal stores.
+///
 /// # Safety
-/// As of [`copy`].
+/// As for [`copy`].
 #[cfg(target_arch = "x86_64")]
 unsafe fn stream(source: &[u8], target: *mut u8) {
     use std::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_sfence, _mm_stream_si128};
@@ -38,21 +43,22 @@ unsafe fn stream(source: &[u8], target: *mut u8) {
     let tail = lines.remainder();
     // SAFETY: within the target, which has room for the whole source.
     unsafe { ptr::copy_nonoverlapping(head.as_ptr(), target, head.len()) };
-    // SAFETY: within the target, or at its end.
+    // SAFETY: within the target or one past its end.
     let mut to = unsafe { target.add(before) };
     for line in lines {
         for part in line.chunks_exact(REGISTER) {
-            // SAFETY: reads the 16 bytes of the part; SSE2 is there on every x86-64.
+            // SAFETY: reads the 16 bytes of the part; SSE2 is available on every x86-64 processor.
             let bytes = unsafe { _mm_loadu_si128(part.as_ptr().cast()) };
-            // SAFETY: within the target, at a multiple of 16, for it is one of 64 and 0, 16, 32 or 48.
+            // SAFETY: within the target and 16-byte aligned, at offset 0, 16, 32 or 48 of a 64-byte line.
             unsafe { _mm_stream_si128(to.cast(), bytes) };
-            // SAFETY: within the target, or at its end.
+            // SAFETY: within the target or one past its end.
             to = unsafe { to.add(REGISTER) };
         }
     }
-    // SAFETY: what is left of the source, which the target has room for.
+    // SAFETY: the rest of the source, for which the target has room.
     unsafe { ptr::copy_nonoverlapping(tail.as_ptr(), to, tail.len()) };
-    // SAFETY: SSE is there. No later store, like the one that tells of the copy, overtakes those above.
+    // SAFETY: SSE is available. The fence keeps later stores, such as the one that publishes the copy, from
+    // overtaking the non-temporal ones.
     unsafe { _mm_sfence() };
 }
 

@@ -1,4 +1,4 @@
-//! Segments whose headers were written over, opened anew as what they are, or as something else.
+//! Segments whose headers were overwritten, opened as the same or another kind of object.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
@@ -19,13 +19,13 @@ use manycore_core::table::map::{Options, Table};
 
 use super::steps;
 
-/// Words of a header that mean something: its own, and the parameters of the object.
+/// Number of header words with a meaning: its own, and the object's parameters.
 const WORDS: usize = 80;
 const KINDS: u8 = 7;
 
 type Open<'a> = &'a dyn Fn(&Plan) -> Result<Arc<ObjectSegment>, OpenError>;
 
-/// A segment of a kind; opened by its handle after each of the writes.
+/// Creates a segment and opens it by its handle after each write.
 pub fn headers(data: &[u8]) {
     let kind = data.first().copied().unwrap_or(0) % KINDS;
     let Some(segment) = open(kind, &ObjectSegment::anonymous) else {
@@ -33,7 +33,7 @@ pub fn headers(data: &[u8]) {
     };
     let handle = segment.handle();
     let number = handle.split('/').nth(2).unwrap_or_default();
-    // Whoever may open the segment may write it.
+    // Any process that can open the segment can write it.
     let Ok(file) = OpenOptions::new()
         .write(true)
         .open(format!("/proc/self/fd/{number}"))
@@ -44,7 +44,7 @@ pub fn headers(data: &[u8]) {
         let at = (step.place % WORDS * 8) as u64;
         let mut word = [0; 8];
         if step.then & 0x40 != 0 {
-            // Near what it was is more often believed.
+            // Values near the original are more likely to be accepted.
             let _read = OpenOptions::new()
                 .read(true)
                 .open(format!("/proc/self/fd/{number}"))
@@ -63,7 +63,7 @@ pub fn headers(data: &[u8]) {
     }
 }
 
-/// Opens an object, and does with it what touches most of it.
+/// Opens an object and performs operations that touch most of it.
 fn open(kind: u8, by: Open) -> Option<Arc<ObjectSegment>> {
     let segment = match kind {
         0 => {

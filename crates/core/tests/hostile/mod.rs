@@ -1,9 +1,9 @@
-//! What a process that may write a segment can do to those who use it: any bytes, at any time between two of their
-//! operations. Whatever comes, they get an error or a wrong value, and go on; never a crash, a hang, or a read
-//! outside the segment, which the address sanitizer sees.
+//! What a process that can write a segment may do to its users: store any bytes between any two of their
+//! operations. They must return errors or wrong values and continue; they must never crash, hang, or read
+//! outside the segment, which the address sanitizer detects.
 //!
-//! Each function takes the bytes of one attack. The fuzzer (`fuzz/`) looks for new ones, and the test `corpus`
-//! plays those that it found interesting.
+//! Each function takes the bytes of one attack. The fuzzer (`fuzz/`) searches for new ones, and the test
+//! `corpus` replays those that it found interesting.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use manycore_core::table::entry::NewValue;
 use manycore_core::table::map::{Options, Table};
 use manycore_core::table::shard::{Condition, Expiry};
 
-/// Plays the bytes of one attack.
+/// Executes the attack encoded in some bytes.
 pub type Attack = fn(&[u8]);
 
 mod headers;
@@ -36,7 +36,7 @@ mod processes;
 pub use headers::headers;
 pub use processes::processes;
 
-/// What can be attacked, and by which function.
+/// The attack targets and their functions.
 pub const TARGETS: [(&str, Attack); 7] = [
     ("table", table),
     ("arrays", arrays),
@@ -47,9 +47,9 @@ pub const TARGETS: [(&str, Attack); 7] = [
     ("processes", processes),
 ];
 
-/// Bytes of a step: where (2), what (8), how and what next (1).
+/// Size of an encoded step: place (2 bytes), value (8), operation (1).
 const STEP: usize = 11;
-/// More than so many only take time.
+/// More steps only take time.
 const MAX_STEPS: usize = 200;
 
 struct Step {
@@ -70,7 +70,7 @@ fn steps(data: &[u8]) -> impl Iterator<Item = Step> + '_ {
     })
 }
 
-/// Writes a word as the step says: into the parameters, or the body; or adds to what is there.
+/// Writes a word as the step says: to the parameters or the body; or adds to its value.
 fn scribble(segment: &ObjectSegment, step: &Step) {
     let write = |words: &[AtomicU64]| {
         let Some(word) = words.get(step.place % words.len().max(1)) else {
@@ -89,7 +89,7 @@ fn scribble(segment: &ObjectSegment, step: &Step) {
     }
 }
 
-/// A map: reads, writes, scans and repairs; opened anew over what its parameters say by then.
+/// A map: reads, writes, scans and repairs; reopened with whatever its parameters say by then.
 pub fn table(data: &[u8]) {
     let options = Options {
         capacity_bytes: 64 * 1024,
@@ -144,7 +144,7 @@ pub fn table(data: &[u8]) {
     }
 }
 
-/// An array of values or of numbers of each type; opened anew over what its parameters say by then.
+/// An array of values or of numbers of each type; reopened with whatever its parameters say by then.
 pub fn arrays(data: &[u8]) {
     const MOST_BYTES: usize = 40;
     let types = [
@@ -186,7 +186,7 @@ pub fn arrays(data: &[u8]) {
 }
 
 fn values_attacked(values: Values<'_>, index: usize, step: &Step) {
-    // As large as the parameters say, which may by now be more than there is memory for.
+    // As large as the parameters say, which may be more than the available memory.
     let mut target = vec![0; values.payload_words().min(1 << 16)];
     let bytes = step.value.to_le_bytes().repeat(1 + step.place % 7);
     let value = ArrayValue {
@@ -204,7 +204,7 @@ fn values_attacked(values: Values<'_>, index: usize, step: &Step) {
     }
 }
 
-/// A channel and a topic.
+/// A channel or a topic.
 pub fn queue(data: &[u8]) {
     let kind = if data.first().is_some_and(|first| first & 1 == 1) {
         TOPIC
@@ -286,7 +286,7 @@ pub fn numbers(data: &[u8]) {
     }
 }
 
-/// A lock of each kind: requests that do not wait, and all that is done to them.
+/// A lock of each kind: requests that do not wait, and all operations on them.
 pub fn locks(data: &[u8]) {
     let kinds = [
         Kind::Lock,
@@ -317,7 +317,8 @@ pub fn locks(data: &[u8]) {
     let mut made = Vec::new();
     for step in steps(data) {
         scribble(&segment, &step);
-        // The guard as someone alive has it would be waited for, a second each time: that is what a guard is for.
+        // A guard that seems to be held by a live thread would be waited for, a second each time, as it
+        // should be.
         if segment
             .body()
             .iter()

@@ -1,5 +1,5 @@
-//! A pool's caller and a worker's process, and one that writes into the two lanes between them: control words, cells,
-//! and the bytes of frames.
+//! A pool's caller and a worker's process, and an attacker that writes into the two lanes between them:
+//! control words, cells and frames.
 
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,18 +13,18 @@ use manycore_core::shm::segment::page_size;
 
 use super::{steps, Step};
 
-/// As the link of a pool is made: cells of 16 bytes behind the control words, a ring of a mebibyte.
+/// The layout of a pool's link: cells of 16 bytes after the control words, and a ring of 1 MiB.
 const CELL_BYTES: usize = 1024 * 16;
 const RING_BYTES: usize = 1 << 20;
 /// The control words: head, tail, asleep, overflowed, taken, closed, waiting.
 const CONTROL: [usize; 7] = [0, 128, 256, 384, 512, 640, 768];
-/// Tasks that are pushed at most, and words of a ring that are written.
+/// Maximum number of tasks, and of ring words that are overwritten.
 const SLOTS: u64 = 16;
 const RING_WORDS: usize = 256;
 
 fn inherited(numbers: [RawFd; PASSED]) -> Option<[OwnedFd; PASSED]> {
     let copies = numbers.map(|number| {
-        // SAFETY: the caller has it open, as its worker is still to inherit it.
+        // SAFETY: the caller keeps it open, as its worker has yet to inherit it.
         let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
         borrowed.try_clone_to_owned()
     });
@@ -32,9 +32,10 @@ fn inherited(numbers: [RawFd; PASSED]) -> Option<[OwnedFd; PASSED]> {
     Some([a.ok()?, b.ok()?, c.ok()?, d.ok()?])
 }
 
-/// The words of a lane, as another process sees them.
+/// The words of a lane, as seen by another process.
 fn words(memory: &Memory) -> &[AtomicU32] {
-    // SAFETY: the mapping is page-aligned, that long, lives as long as `memory`, and any bytes are valid for atomics.
+    // SAFETY: the mapping is page-aligned, of that length and lives as long as `memory`; any bit pattern is
+    // valid for atomics.
     unsafe { std::slice::from_raw_parts(memory.as_ptr().cast::<AtomicU32>(), memory.mapped_len() / 4) }
 }
 
@@ -60,7 +61,8 @@ fn scribble(attacker: &Ends, step: &Step) {
     }
 }
 
-/// Whatever is written between them, the caller gets reports, or that the worker's process wrote what cannot be.
+/// Whatever the attacker writes, the caller gets reports or learns that the worker's process wrote invalid
+/// data.
 pub fn processes(data: &[u8]) {
     let limits = Limits {
         concurrency: 2,
@@ -90,7 +92,7 @@ pub fn processes(data: &[u8]) {
             1 => drop(worker.pull()),
             2 => drop(worker.complete(Kind::Result, slot, &step.value.to_le_bytes())),
             3 => {
-                // All of a long frame may have come, bit by bit.
+                // A long frame may have arrived completely, piece by piece.
                 if let Err(needed) = caller.take(&mut target, &mut Vec::new()) {
                     target.resize(needed.min(RING_BYTES), 0);
                 }

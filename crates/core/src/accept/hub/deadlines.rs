@@ -1,5 +1,4 @@
-//! What the hub does because time has passed: workers that stall and recover, listeners that were paused,
-//! connections that were parked.
+//! Time-driven work of the hub: stalled and recovered workers, paused listeners, parked connections.
 
 use super::grants::Grants;
 use super::listener::Listener;
@@ -8,11 +7,11 @@ use super::worker::{Health, TakenBack, Worker};
 use super::Event;
 use crate::sys::clock::monotonic_ns;
 
-/// How often parked connections, full and stalled workers are looked at.
+/// Interval at which parked connections and full or stalled workers are checked.
 const RETRY_NS: u64 = 5_000_000;
 
 impl State {
-    /// Looks at every deadline that may have passed; returns how long the thread may sleep, in nanoseconds.
+    /// Handles all deadlines that may have passed. Returns how long the thread may sleep, in nanoseconds.
     pub fn tend(&mut self) -> Option<u64> {
         let now_ns = monotonic_ns();
         let mut sleep_ns: Option<u64> = None;
@@ -33,7 +32,7 @@ impl State {
                     self.stall(token, now_ns);
                     within(RETRY_NS);
                 }
-                // Nothing waiting: it was the kernel that refused, for all its sockets together.
+                // Nothing is queued: the kernel refused the send because of a limit on all sockets together.
                 Health::Full | Health::Stalled if seen.moved || !seen.is_waiting => {
                     if worker.health == Health::Stalled {
                         self.tell(Event::Recovered { worker: token });
@@ -63,7 +62,7 @@ impl State {
         sleep_ns
     }
 
-    /// Returns how soon some listener needs another look, in nanoseconds from now.
+    /// Returns when a listener next needs attention, in nanoseconds from now.
     fn tend_listeners(&mut self, now_ns: u64, has_recovered: bool) -> Option<u64> {
         let mut sleep_ns: Option<u64> = None;
         let mut within = |ns| lower(&mut sleep_ns, ns);
@@ -96,7 +95,8 @@ impl State {
         sleep_ns
     }
 
-    /// Takes a stalled worker's queue back and leaves it out, as long as someone else is there.
+    /// Takes back the queue of a stalled worker and excludes it, provided that another worker is in good
+    /// health.
     fn stall(&mut self, token: u32, now_ns: u64) {
         let others = self
             .workers
@@ -123,12 +123,12 @@ impl State {
         }
         for listener in self.listeners.values_mut() {
             if let Some(index) = listener.index_of(token) {
-                // It is left out from here on.
+                // It is excluded from here on, so it is owed nothing.
                 listener.cursor.forgive(index);
             }
         }
         self.ping(token, now_ns);
-        // Clients that belong to this worker wait for it.
+        // Connections of clients that are bound to this worker wait for it.
         let is_sticky = |id: &u32| self.listeners.get(id).is_some_and(Listener::is_sticky);
         let (stay, go): (Vec<_>, Vec<_>) = connections.into_iter().partition(|(id, _)| is_sticky(id));
         for (id, connection) in stay {
@@ -145,7 +145,7 @@ impl State {
     }
 }
 
-/// The earlier one of a time that may be set and another.
+/// Lowers an optional minimum.
 pub(super) fn lower(least: &mut Option<u64>, ns: u64) {
     *least = Some(least.map_or(ns, |least| least.min(ns)));
 }

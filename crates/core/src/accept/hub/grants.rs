@@ -1,15 +1,15 @@
-//! Listeners whose connections the hub does not accept itself: where the policy need not know who connects, the
-//! hub only tells workers how many of the waiting connections are theirs, and they accept them. A connection then
-//! costs the primary nothing but its share of a wake-up and of a message.
+//! Listeners from which workers accept by themselves. If the policy does not depend on the client, the hub
+//! only tells the workers how many of the waiting connections are theirs (it *grants* them), and they accept
+//! them. A connection then costs the primary no more than its share of a wake-up and a message.
 //!
-//! The kernel tells how many connections wait in the backlog. Those that were granted and not accepted yet are
-//! among them; the others are granted now. A worker raises `begun` before it accepts and `taken` after, so the hub,
-//! which reads `taken` before the backlog and `begun` after, knows whether some were accepted in between. Then it
-//! looks again: until it does, it grants too few rather than too many. Once more it looks when all that it has
-//! granted is taken. Connections that were granted to a worker which dies, stalls or declines are still in the
-//! backlog, and are granted to others.
+//! The kernel reports the number of connections in the backlog. Those granted but not accepted yet are among
+//! them; the hub grants the rest. A worker increases `begun` before it accepts and `taken` after it. The hub
+//! reads `taken` before the backlog and `begun` after it, and so detects accepts in between; then it checks
+//! again later, having granted too few rather than too many. It also checks again once all grants have been
+//! used. Connections granted to a worker that dies, stalls or declines are still in the backlog and are
+//! granted to others.
 //!
-//! epoll tells of new connections (`EPOLLET`), not of those that wait for a worker they were granted to.
+//! epoll reports new connections only (`EPOLLET`), not those that wait for the worker they were granted to.
 
 use std::os::fd::AsFd;
 use std::sync::atomic::{fence, Ordering::SeqCst};
@@ -27,38 +27,38 @@ use crate::sys::clock::monotonic_ns;
 use crate::sys::peer;
 use crate::sys::scm::MAX_FDS;
 
-/// How often the hub looks again at once when connections were accepted while it looked.
+/// How often the hub retries immediately when connections were accepted while it checked.
 const LOOKS: u32 = 3;
 
-/// When it looks again after that.
+/// Delay of the next check after that.
 const LOOK_AGAIN_NS: u64 = 200_000;
 
-/// How long a worker that has declined connections is left alone.
+/// How long a worker that declined connections gets no grants.
 const REST_NS: u64 = 5_000_000;
 
-/// How long connections that no worker can have are left alone.
+/// Delay before connections that no worker can take are granted again.
 const RETRY_NS: u64 = 5_000_000;
 
-/// What is remembered of a listener that grants.
+/// The grants of a listener.
 #[derive(Debug, Default)]
 pub(super) struct Grants {
-    /// Connections granted and, as far as is known, not accepted.
+    /// Connections granted and, as far as is known, not accepted yet.
     pub outstanding: u64,
     /// The workers they were granted to.
     owing: Vec<u32>,
-    /// When to look again although nothing tells to.
+    /// When to check again without an event.
     look_again_ns: Option<u64>,
 }
 
 impl Grants {
-    /// Whether it is to be looked at when time has passed.
+    /// Whether a check is due at some later time.
     pub fn is_open(&self) -> bool {
         self.outstanding > 0 || self.look_again_ns.is_some()
     }
 }
 
 impl State {
-    /// Grants what waits in a listener's backlog and was not granted yet.
+    /// Grants the connections in a listener's backlog that have not been granted yet.
     pub fn grant(&mut self, id: u32) {
         for _ in 0..LOOKS {
             self.settle(id);
@@ -69,7 +69,7 @@ impl State {
                 return;
             };
             grants.look_again_ns = None;
-            // It told when the listener was added, so it tells now.
+            // Supported by the kernel, as was checked when the listener was added.
             let waiting = u64::from(backlog::waiting(&listener.socket).unwrap_or(0));
             fence(SeqCst);
             let is_exact = grants.owing.iter().all(|token| {
@@ -94,7 +94,7 @@ impl State {
         }
     }
 
-    /// Connections have come to a listener that grants.
+    /// Handles new connections on a listener that grants.
     pub fn grant_new(&mut self, id: u32) {
         self.grant(id);
         let is_silent = |listener: &Listener| {
@@ -105,7 +105,7 @@ impl State {
                 && peer::is_readable(listener.socket.as_fd())
                 && is_empty()
         };
-        // A kernel that does not count them: the hub has to accept.
+        // This kernel does not report their number after all, so the hub has to accept.
         if let Some(listener) = self.listeners.get_mut(&id).filter(|listener| is_silent(listener)) {
             listener.grants = None;
             if listener.armed && epoll::delete(&*self.epoll, &listener.socket).is_ok() {
@@ -115,7 +115,7 @@ impl State {
         }
     }
 
-    /// Brings up to date how much of what was granted is taken.
+    /// Updates how many of the grants have been used.
     fn settle(&mut self, id: u32) {
         let Some(grants) = self.grants_of(id) else {
             return;
@@ -143,9 +143,10 @@ impl State {
         }
     }
 
-    /// Gives `count` connections to workers by the listener's policy. Returns how many nobody can have.
+    /// Distributes `count` connections among the workers by the listener's policy. Returns how many no worker
+    /// can take.
     fn give(&mut self, id: u32, mut count: u64, now_ns: u64) -> u64 {
-        // Each round that leaves something has found one more worker full, so this ends.
+        // Terminates: each round that leaves some has found another worker full.
         while count > 0 {
             let Some(shares) = self.share_out(id, count, now_ns) else {
                 return count;
@@ -157,7 +158,7 @@ impl State {
         0
     }
 
-    /// Who gets how many. `None` when nobody can have any.
+    /// Each worker's share. `None` when no worker can take any.
     fn share_out(&mut self, id: u32, count: u64, now_ns: u64) -> Option<Vec<(u32, u64)>> {
         let listener = self.listeners.get_mut(&id)?;
         let mut shares: Vec<(u32, u64)> = Vec::new();
@@ -231,7 +232,7 @@ impl State {
         given
     }
 
-    /// A worker has not accepted what it was granted.
+    /// Handles a worker's message that it has not accepted some of its grants.
     pub fn decline(&mut self, id: u32, token: u32, count: u32) {
         self.stats.refused += u64::from(count);
         let Some(listener) = self.listeners.get_mut(&id) else {
@@ -243,7 +244,7 @@ impl State {
         self.grant(id);
     }
 
-    /// Brings up to date what a worker has taken.
+    /// Updates what a worker has taken.
     pub fn settle_worker(&mut self, token: u32) {
         if let Some(worker) = self.workers.get_mut(&token) {
             worker.settle(&self.board, |listener, count| {
@@ -252,7 +253,7 @@ impl State {
         }
     }
 
-    /// Takes back all that a worker was granted. Returns how much it was and from which listeners.
+    /// Withdraws all grants of a worker. Returns their number and listeners.
     pub fn withdraw(&mut self, token: u32) -> (u64, Vec<u32>) {
         self.settle_worker(token);
         let Some(worker) = self.workers.get_mut(&token) else {
@@ -270,15 +271,15 @@ impl State {
         (total, listeners)
     }
 
-    /// Looks at a listener again when it is time, or when a worker has recovered that may have what nobody could.
-    /// Returns when the next look is due, in nanoseconds from now.
+    /// Checks a listener again when that is due, or when a worker has recovered that may take what no other
+    /// could. Returns when the next check is due, in nanoseconds from now.
     pub fn tend_grants(&mut self, id: u32, now_ns: u64, has_recovered: bool) -> Option<u64> {
         self.settle(id);
         let grants = self.listeners.get(&id)?.grants.as_ref()?;
         let is_due = grants
             .look_again_ns
             .is_some_and(|at_ns| has_recovered || at_ns <= now_ns);
-        // All is taken: whatever should still wait was missed.
+        // All grants have been used; connections that still wait were missed.
         if is_due || grants.outstanding == 0 {
             self.grant(id);
         }

@@ -1,4 +1,5 @@
-//! Giving connections to workers: who gets which, and what becomes of those that nobody can have.
+//! Handing connections to workers: which worker gets which, and what happens to those that no worker can
+//! take.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -20,9 +21,9 @@ impl State {
         }
     }
 
-    /// Gives connections to workers by the listener's policy; those that nobody can have are parked.
+    /// Assigns connections to workers by the listener's policy; those that no worker can take are parked.
     pub fn hand_over(&mut self, id: u32, mut connections: Vec<Connection>) {
-        // Each round that comes back has found one more worker full, so this ends.
+        // Terminates: each round that returns some has found another worker full.
         while !connections.is_empty() {
             let Some(listener) = self.listeners.get_mut(&id) else {
                 self.stats.closed_unserved += connections.len() as u64;
@@ -58,7 +59,7 @@ impl State {
         }
     }
 
-    /// Others get turns of a worker that is behind.
+    /// Records turns of a worker that is behind and that others get instead.
     fn owe(&mut self, id: u32, token: u32, turns: usize) {
         if let Some(listener) = self.listeners.get_mut(&id).filter(|_| turns > 0) {
             if let Some(index) = listener.index_of(token) {
@@ -91,7 +92,7 @@ impl State {
 
     /// Sends a worker its share; returns what did not fit.
     pub fn send(&mut self, token: u32, id: u32, now_ns: u64, mut share: Vec<Connection>) -> Vec<Connection> {
-        // A message carries one hop count; nearly always they are all zero.
+        // A message carries a single hop count; the counts are nearly always all zero.
         share.sort_by_key(|connection| connection.hops);
         while !share.is_empty() {
             let hops = share[0].hops;
@@ -127,8 +128,8 @@ impl State {
     }
 }
 
-/// The listener's workers as the policy sees them. When none is in good health, the living ones will do; where
-/// clients belong to workers, all the living ones always.
+/// The listener's workers as seen by the policy. If none is in good health, stalled ones are eligible; if
+/// clients are bound to workers, all live workers always are.
 pub(super) fn candidates(
     listener: &Listener,
     workers: &HashMap<u32, Worker>,
@@ -172,7 +173,8 @@ pub(super) fn candidates(
         .collect()
 }
 
-/// Chooses for one connection. A worker that has just refused it is left out; once all have, it is for later.
+/// Chooses a worker for one connection. The worker that has just refused it is excluded; once all have
+/// refused it, it is deferred.
 fn assign(
     listener: &mut Listener,
     candidates: &mut [Candidate],

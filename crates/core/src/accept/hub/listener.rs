@@ -1,4 +1,4 @@
-//! One listening socket and the workers that serve it.
+//! A listening socket and the workers that serve it.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -11,20 +11,20 @@ use super::super::policy::{Cursor, Policy};
 use super::grants::Grants;
 use crate::sys::backlog;
 
-/// A connection that no worker has.
+/// A connection not owned by any worker.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub fd: OwnedFd,
-    /// Where it comes from, when the policy wants to know.
+    /// The client's address, if the policy needs it.
     pub client: Option<SocketAddr>,
-    /// How many workers have refused it.
+    /// Number of workers that have refused it.
     pub hops: u32,
-    /// The last of them, or 0.
+    /// The worker that refused it last, or 0.
     pub refused_by: u32,
 }
 
 impl Connection {
-    /// Finds out the address of a connection that was taken back.
+    /// Looks up the client's address if it is unknown, as for a connection taken back.
     pub fn find_client(&mut self) {
         if self.client.is_none() {
             self.client = rustix::net::getpeername(&self.fd)
@@ -38,11 +38,11 @@ impl Connection {
 #[derive(Debug)]
 pub(super) struct Member {
     pub token: u32,
-    /// It has asked for connections.
+    /// Whether it has asked for connections.
     pub ready: bool,
-    /// It has been sent the listening socket.
+    /// Whether it has been sent the listening socket.
     pub has_socket: bool,
-    /// It has declined connections, and is left alone until then.
+    /// After it declined connections, it gets none until this time.
     pub rests_until_ns: u64,
 }
 
@@ -56,25 +56,25 @@ impl Member {
         }
     }
 
-    /// Whether it takes connections, as far as it has said.
+    /// Whether it wants connections now, as far as it has told the hub.
     pub fn takes(&self, now_ns: u64) -> bool {
         self.ready && self.rests_until_ns <= now_ns
     }
 }
 
-/// How a listener's connections find their workers.
+/// How a listener's connections are assigned to workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenerOptions {
-    /// Who gets a connection.
+    /// The scheduling policy.
     pub policy: Policy,
-    /// The primary's JavaScript is asked first; the policy decides where it does not answer in time.
+    /// Ask the primary's JavaScript first; the policy applies when it does not answer in time.
     pub asks: bool,
-    /// The client's address is the one in the PROXY protocol header that the connection begins with.
+    /// Take the client's address from the PROXY protocol header at the start of the connection.
     pub reads_proxy_header: bool,
 }
 
 impl ListenerOptions {
-    /// Whether the choice of a worker does not depend on the connection.
+    /// Whether the choice of a worker is independent of the connection.
     fn lets_workers_accept(self) -> bool {
         self.policy != Policy::IpHash && !self.asks && !self.reads_proxy_header
     }
@@ -96,24 +96,24 @@ pub(super) struct Listener {
     pub options: ListenerOptions,
     pub cursor: Cursor,
     pub members: Vec<Member>,
-    /// Accepted, but nobody could have them.
+    /// Accepted connections that no worker could take.
     pub parked: VecDeque<Connection>,
-    /// When workers accept what they are granted; `None` when the hub accepts.
+    /// The state of grants if workers accept; `None` if the hub accepts.
     pub grants: Option<Grants>,
     /// Whether epoll watches the socket.
     pub armed: bool,
-    /// Out of descriptors until then.
+    /// Accepting is paused until this time, for lack of descriptors or memory.
     pub paused_until_ns: Option<u64>,
 }
 
-/// How an attempt to accept a batch ended.
+/// The outcome of accepting a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Accepted {
     /// The backlog is empty.
     Drained,
     /// There may be more.
     More,
-    /// The process or the system cannot take more now.
+    /// The process or the system lacks resources at present.
     OutOf(Errno),
 }
 
@@ -156,7 +156,7 @@ impl Listener {
                 }),
                 Err(Errno::AGAIN) => return Accepted::Drained,
                 Err(error) if is_shortage(error) => return Accepted::OutOf(error),
-                // The connection failed before it was accepted (ECONNABORTED and the like): on to the next.
+                // The connection failed before it was accepted (ECONNABORTED etc.): go on with the next.
                 Err(_) => {}
             }
         }
@@ -171,12 +171,13 @@ impl Listener {
         self.members.iter_mut().find(|member| member.token == token)
     }
 
-    /// Whether a client belongs to a worker, and waits for it rather than go to another that does not know it.
+    /// Whether clients are bound to workers, so that a connection waits for its worker rather than go to
+    /// another.
     pub fn is_sticky(&self) -> bool {
         self.options.policy == Policy::IpHash
     }
 
-    /// Whether the worker was one of its own.
+    /// Removes a worker. Returns whether it was a member.
     pub fn remove(&mut self, token: u32) -> bool {
         let Some(index) = self.index_of(token) else {
             return false;
@@ -195,7 +196,7 @@ fn address_of(address: SocketAddrAny) -> Option<SocketAddr> {
     SocketAddr::try_from(address).ok()
 }
 
-/// Whether the process or the system has no room, so that accepting is to pause instead of going on.
+/// Whether the error is a shortage of resources, so that accepting should pause.
 fn is_shortage(error: Errno) -> bool {
     matches!(error, Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
 }

@@ -1,17 +1,18 @@
-//! The acceptor thread: accepts for all listeners, chooses a worker for each connection, hands it over.
+//! The acceptor thread: accepts for all listeners, chooses a worker for each connection and hands it over.
 //!
-//! The thread sleeps in epoll over the listeners, one control socket per worker and one pidfd per worker.
-//! All state is behind one mutex; the thread holds it while it works through a batch of events, other threads
-//! while they change the set of workers or listeners. No one waits for JavaScript.
+//! The thread blocks in epoll on the listeners, and on one control socket and one pidfd per worker. All state
+//! is behind one mutex, which the thread holds while it processes a batch of events, and other threads hold
+//! while they change the set of workers or listeners. Nothing waits for JavaScript.
 //!
-//! **Nothing is lost.** A connection is always owned by exactly one of: the listener's backlog, this state
-//! (parked), the kernel's queue to a worker, the worker. The primary keeps a copy of each worker's receiving
-//! end: when a worker stalls ([`HubOptions::stall_limit`] without taking anything although something waits)
-//! or dies (pidfd), the queue is read back from that copy, atomically per message, and given to the others.
-//! Back after a stall is told by a ping without connections, which the worker takes when its loop turns.
+//! **No connection is lost.** At any time a connection is owned by exactly one of: the listener's backlog,
+//! this state (parked), the kernel's queue to a worker, the worker. The primary keeps a duplicate of each
+//! worker's receiving end. When a worker stalls (it takes nothing for [`HubOptions::stall_limit`] although
+//! something is queued) or dies (pidfd), its queue is read back through that duplicate, atomically per
+//! message, and given to the others. Recovery from a stall is detected with a ping, which the worker takes
+//! when its loop turns.
 //!
-//! Who dies: a worker, see above; the primary, then the workers see their socket closed; this thread never
-//! panics on input from a worker, whose messages and counters are checked before use.
+//! Failures: a worker's death, see above; when the primary dies, the workers see their sockets closed. This
+//! thread never panics on input from a worker, whose messages and counters are validated before use.
 
 mod deadlines;
 mod grants;
@@ -38,14 +39,14 @@ pub use pending::Undecided;
 use state::State;
 pub use state::Stats;
 
-/// How a hub behaves.
+/// The parameters of a hub.
 #[derive(Clone, Copy, Debug)]
 pub struct HubOptions {
-    /// A worker that has connections waiting and takes none for this long is left out until it takes again,
-    /// and what waits for it goes to others.
+    /// A worker that takes nothing for this long although connections are queued is excluded until it takes
+    /// some again; its queue goes to others. Default: 50 ms.
     pub stall_limit: Duration,
-    /// How long the thread lets connections gather for each one that every worker has waiting: less than any
-    /// server needs for one. Saves wake-ups and messages.
+    /// For each connection that every worker has queued, the thread lets new connections gather for this
+    /// long, which is less than any server needs per connection. Saves wake-ups and messages. Default: 30 us.
     pub linger: Duration,
 }
 
@@ -58,14 +59,14 @@ impl Default for HubOptions {
     }
 }
 
-/// Something the primary's JavaScript may want to know.
+/// An event of interest to the primary's JavaScript.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A worker takes no connections; `moved` of them went to others.
     Stalled {
         /// The worker's token.
         worker: u32,
-        /// Connections taken back from it.
+        /// Number of connections taken back from it.
         moved: u32,
     },
     /// A stalled worker takes connections again.
@@ -80,41 +81,41 @@ pub enum Event {
         /// The system's error number.
         errno: i32,
     },
-    /// Connections wait for [`Hub::take_undecided`].
+    /// Connections are available from [`Hub::take_undecided`].
     Undecided {
         /// The listener.
         listener: u32,
     },
-    /// Accepting goes on after a pause.
+    /// Accepting has resumed after a pause.
     Resumed {
         /// The listener.
         listener: u32,
     },
 }
 
-/// A worker's load at an instant.
+/// A worker's load at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WorkerLoad {
     /// Open connections of its servers.
     pub connections: u32,
     /// HTTP requests in flight.
     pub requests: u32,
-    /// For how long its loop has been busy without a turn, or has left its queue alone, in nanoseconds.
+    /// How long its loop has been busy without a turn or has not emptied its queue, in nanoseconds.
     pub loop_lag_ns: u64,
-    /// Connections and pings handed to it that it has not taken.
+    /// Connections and pings sent to it and not taken yet.
     pub unclaimed: u64,
 }
 
 /// What the primary needs to start a worker.
 #[derive(Debug)]
 pub struct NewWorker {
-    /// Names the worker in further calls. Never used again.
+    /// Identifies the worker in further calls. Never reused.
     pub token: u32,
-    /// Its place on the scoreboard.
+    /// Its slot on the scoreboard.
     pub slot: u32,
 }
 
-/// The hub of a primary. Its thread ends when it is dropped.
+/// The hub of a primary. Dropping it ends its thread.
 #[derive(Debug)]
 pub struct Hub {
     shared: Arc<Shared>,
@@ -124,9 +125,9 @@ pub struct Hub {
 #[derive(Debug)]
 struct Shared {
     epoll: Arc<OwnedFd>,
-    /// Wakes the thread: to end, or to look at its deadlines again.
+    /// Wakes the thread to end or to check its deadlines.
     wake: OwnedFd,
-    /// Readable while [`State::events`] has something.
+    /// Readable while [`State::events`] is not empty.
     events_ready: OwnedFd,
     board: Arc<Scoreboard>,
     state: Mutex<State>,
@@ -134,7 +135,7 @@ struct Shared {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic while the state was held is a bug; what it left is still consistent enough to go on.
+        // A panic while the lock was held is a bug, but leaves a state consistent enough to go on.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -148,7 +149,7 @@ impl Hub {
     /// Starts the thread.
     ///
     /// # Errors
-    /// `EMFILE`, `ENFILE`, `ENOMEM`, or what starting a thread fails with.
+    /// `EMFILE`, `ENFILE`, `ENOMEM`, or a failure to start a thread.
     pub fn start(options: HubOptions) -> io::Result<Self> {
         use rustix::event::epoll;
         let board = Arc::new(Scoreboard::create()?);
@@ -177,30 +178,30 @@ impl Hub {
         })
     }
 
-    /// The scoreboard, for its workers to map.
+    /// The scoreboard, for the workers to map.
     pub fn scoreboard(&self) -> &Arc<Scoreboard> {
         &self.shared.board
     }
 
-    /// Readable while [`Hub::next_event`] has something.
+    /// Readable while [`Hub::next_event`] has events.
     pub fn events_fd(&self) -> BorrowedFd<'_> {
         self.shared.events_ready.as_fd()
     }
 
-    /// The oldest event not yet taken.
+    /// Takes the oldest event.
     pub fn next_event(&self) -> Option<Event> {
         let mut state = self.shared.lock();
         let event = state.events.pop_front();
         if event.is_none() {
             let mut count = [0; 8];
-            // Resets the signal; fails when there is none.
+            // Resets the signal; fails when it is not set.
             let _reset = rustix::io::read(&self.shared.events_ready, &mut count);
         }
         event
     }
 
-    /// Makes room for a worker. `None` when [`super::scoreboard::MAX_WORKERS`] are alive. The descriptor from
-    /// [`Hub::worker_socket`] is to be inherited by its process.
+    /// Registers a new worker. `None` when [`super::scoreboard::MAX_WORKERS`] are alive. Its process must
+    /// inherit the descriptor from [`Hub::worker_socket`].
     ///
     /// # Errors
     /// `EMFILE`, `ENFILE`, `ENOMEM`.
@@ -208,7 +209,7 @@ impl Hub {
         self.shared.lock().add_worker()
     }
 
-    /// Runs `with` on the socket that the worker's process inherits.
+    /// Calls `with` with the socket that the worker's process inherits.
     pub fn worker_socket<T>(&self, token: u32, with: impl FnOnce(BorrowedFd<'_>) -> T) -> Option<T> {
         let state = self.shared.lock();
         state
@@ -217,21 +218,21 @@ impl Hub {
             .map(|worker| with(worker.receiving_end()))
     }
 
-    /// Watches the worker's process, so that its death is seen without JavaScript.
+    /// Watches the worker's process, so that its death is noticed without JavaScript.
     ///
     /// # Errors
-    /// `ESRCH` when the process is gone already, `EMFILE`, `ENFILE`.
+    /// `ESRCH` when the process is already gone, `EMFILE`, `ENFILE`.
     pub fn watch(&self, token: u32, pid: u32) -> io::Result<()> {
         self.shared.lock().watch(token, pid)
     }
 
-    /// Forgets a worker: what waits for it goes to others. Does nothing when it is forgotten already.
+    /// Removes a worker; its queue goes to others. Has no effect when it was removed already.
     pub fn remove_worker(&self, token: u32) {
         self.shared.lock().remove_worker(token);
         self.changed();
     }
 
-    /// Accepts on a bound socket from when the first worker is ready for it.
+    /// Listens on a bound socket and accepts as soon as a worker is ready.
     ///
     /// # Errors
     /// Those of `listen(2)`.
@@ -240,42 +241,42 @@ impl Hub {
         Ok(self.shared.lock().add_listener(socket, options))
     }
 
-    /// Keeps an eye on a bound socket that workers share and accept from by themselves. The id names it in
-    /// [`Hub::attach`], [`Hub::detach`] and [`Hub::close_listener`], and is its row on the scoreboard.
+    /// Monitors a bound socket that workers share and accept from by themselves. The returned id identifies
+    /// it in [`Hub::attach`], [`Hub::detach`] and [`Hub::close_listener`], and is its row on the scoreboard.
     pub fn share(&self, socket: OwnedFd) -> u32 {
         self.shared.lock().add_shared(socket)
     }
 
-    /// Lets a worker ask for the connections of a listener, or notes that it shares the socket.
+    /// Allows a worker to request the connections of a listener, or records that it shares the socket.
     pub fn attach(&self, listener: u32, token: u32) {
         self.shared.lock().attach(listener, token);
         self.changed();
     }
 
-    /// Gives a worker connections of a listener it is attached to, as if it had asked for them.
+    /// Marks an attached worker as ready, as if it had requested the listener's connections.
     pub fn set_ready(&self, listener: u32, token: u32) {
         self.shared.lock().set_ready(listener, token, true);
         self.changed();
     }
 
-    /// Takes a worker off a listener.
+    /// Detaches a worker from a listener.
     pub fn detach(&self, listener: u32, token: u32) {
         self.shared.lock().detach(listener, token);
         self.changed();
     }
 
-    /// Stops accepting and closes the listening socket. Connections that no worker had are closed.
+    /// Stops accepting and closes the listening socket. Connections not owned by a worker are closed.
     pub fn close_listener(&self, listener: u32) {
         self.shared.lock().close_listener(listener);
     }
 
-    /// Connections of a listener that asks, to be answered by [`Hub::decide`].
+    /// The connections that JavaScript is to assign, to be answered with [`Hub::decide`].
     pub fn take_undecided(&self, listener: u32) -> Vec<Undecided> {
         self.shared.lock().take_undecided(listener)
     }
 
-    /// Chooses workers, by their tokens, for undecided connections, by their ids. A token of 0, or one whose
-    /// worker cannot take the connection, leaves the choice to the listener's policy.
+    /// Assigns undecided connections, by id, to workers, by token. A token of 0, or one whose worker cannot
+    /// take the connection, leaves the choice to the listener's policy.
     pub fn decide(&self, choices: impl Iterator<Item = (u32, u32)>) {
         let mut state = self.shared.lock();
         for (id, token) in choices {
@@ -285,13 +286,13 @@ impl Hub {
         self.changed();
     }
 
-    /// What has happened since the start.
+    /// Counters since the start.
     pub fn stats(&self) -> Stats {
         self.shared.lock().stats
     }
 
-    /// A worker's load now, as the scoreboard and its queue tell. From the first call on, workers publish what
-    /// costs them something; until they have turned their loops once, that is missing.
+    /// A worker's current load, from the scoreboard and its queue. The first call makes the workers publish
+    /// the values that are costly to maintain; these are missing until their loops have turned once.
     pub fn load(&self, token: u32) -> WorkerLoad {
         let board = &self.shared.board;
         let now_ns = monotonic_ns();
@@ -324,7 +325,7 @@ impl Drop for Hub {
         self.shared.lock().ending = true;
         self.changed();
         if let Some(thread) = self.thread.take() {
-            // The thread's panic, if any, was already printed; there is nothing left to do about it.
+            // A panic of the thread has already been printed, and there is nothing else to do about it.
             let _ended = thread.join();
         }
     }

@@ -1,6 +1,6 @@
-//! Connections that are accepted but not yet to be handed over: their address is still to be read from a PROXY
-//! protocol header, or the primary's JavaScript is still to choose. Both wait for the stall limit at most;
-//! after that the socket's own address, and a turn of round-robin, will do.
+//! Connections that are accepted but cannot be handed over yet: either the client's address has yet to be
+//! read from a PROXY protocol header, or the primary's JavaScript has yet to choose a worker. Both wait for
+//! the stall limit at most; after that, the socket's own address or the policy is used.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use super::thread::header_token;
 use super::Event;
 use crate::sys::clock::monotonic_ns;
 
-/// The longest header that is understood: version 1 has 107 bytes at most, version 2 with addresses only 52.
+/// Longest supported header: version 1 has at most 107 bytes, version 2 with just addresses 52.
 const HEADER_BYTES: usize = 536;
 
 #[derive(Debug)]
@@ -29,24 +29,24 @@ struct Held {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// Its header has not arrived.
+    /// The header has not arrived completely.
     Header,
     /// JavaScript has not been told.
     Untold,
-    /// JavaScript chooses.
+    /// JavaScript has been told and has to choose.
     Told,
 }
 
-/// A connection for JavaScript to choose a worker for.
+/// A connection for which JavaScript chooses a worker.
 #[derive(Clone, Copy, Debug)]
 pub struct Undecided {
-    /// Names it in the answer.
+    /// Identifies it in the answer.
     pub id: u32,
-    /// Where it comes from; `None` on a Unix socket.
+    /// The client's address; `None` for a Unix socket.
     pub client: Option<SocketAddr>,
 }
 
-/// The connections that are held, oldest first.
+/// The connections held, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     next_id: u32,
@@ -54,7 +54,7 @@ pub(super) struct Pending {
 }
 
 impl State {
-    /// Hands over what a listener has accepted, or holds it as its options want.
+    /// Hands over accepted connections, or holds them if the listener's options require it.
     pub fn admit(&mut self, id: u32, batch: Vec<Connection>) {
         let Some(options) = self.listener_options(id) else {
             return self.hand_over(id, batch);
@@ -104,7 +104,7 @@ impl State {
         }
     }
 
-    /// Something arrived on a connection whose header is waited for.
+    /// Handles input on a connection whose header is awaited.
     pub fn header_arrives(&mut self, id: u32) {
         let Some(held) = self.pending.held.get_mut(&id) else {
             return;
@@ -123,7 +123,8 @@ impl State {
         let Some(held) = self.pending.held.remove(&id) else {
             return;
         };
-        // Not registered when the registration failed; else it must not follow the socket to the worker.
+        // Fails if it was never registered; otherwise, the registration must not outlive the hand-over to a
+        // worker.
         let _unregistered = epoll::delete(&*self.epoll, &held.connection.fd);
         let asks = self
             .listener_options(held.listener)
@@ -147,7 +148,7 @@ impl State {
         }
     }
 
-    /// The connections of a listener that JavaScript is to choose for, each told once.
+    /// The connections for which JavaScript has to choose, each returned once.
     pub fn take_undecided(&mut self, listener: u32) -> Vec<Undecided> {
         let untold = |held: &&mut Held| held.listener == listener && held.stage == Stage::Untold;
         let mut taken = Vec::new();
@@ -164,8 +165,8 @@ impl State {
         taken
     }
 
-    /// JavaScript's choice for a connection: a worker's token, or 0 for round-robin. Comes too late for one
-    /// that has waited for too long.
+    /// Applies JavaScript's choice for a connection: a worker's token, or 0 to leave it to the policy. Has no
+    /// effect for a connection whose time limit has passed.
     pub fn decide(&mut self, id: u32, token: u32) {
         let Some(held) = self.pending.held.remove(&id) else {
             return;
@@ -185,7 +186,8 @@ impl State {
         self.hand_over(listener, back);
     }
 
-    /// Hands over what has waited for too long. Returns for how long the oldest may wait still, if any.
+    /// Hands over connections that have waited too long. Returns for how much longer the oldest one may wait,
+    /// if there is one.
     pub fn tend_pending(&mut self, now_ns: u64, limit_ns: u64) -> Option<u64> {
         loop {
             let (&id, held) = self.pending.held.first_key_value()?;
@@ -200,7 +202,7 @@ impl State {
         }
     }
 
-    /// Closes what is held for a listener that is closed. Returns how many.
+    /// Closes the connections held for a closed listener. Returns their number.
     pub fn drop_pending(&mut self, listener: u32) -> usize {
         let before = self.pending.held.len();
         self.pending.held.retain(|_, held| held.listener != listener);
@@ -209,15 +211,15 @@ impl State {
 }
 
 enum Header {
-    /// The address it tells.
+    /// The client's address in the header.
     Client(SocketAddr),
-    /// Not all of it is there.
+    /// The header is incomplete.
     Partial,
-    /// There is none, or it tells no address.
+    /// There is no header, or it has no address.
     None,
 }
 
-/// Looks at the first bytes of a connection and leaves them for the application.
+/// Peeks at the first bytes of a connection, which stay readable for the application.
 fn read_header(connection: &Connection) -> Header {
     let mut bytes = [0u8; HEADER_BYTES];
     let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;

@@ -1,9 +1,9 @@
-//! Listening sockets that workers share and accept from by themselves. The hub only keeps an eye on them.
+//! Listening sockets that workers share and accept from by themselves; the hub only monitors them.
 //!
-//! A connection wakes one of the workers that wait. Should that one get stuck, or die, before it accepts, the
-//! others sleep on although a connection waits: nothing wakes them until the next one comes. So the hub looks
-//! now and then; when connections have waited from one look to the next, it pings the workers, whose loops then
-//! register the socket anew, which tells those that are not stuck what waits.
+//! A connection wakes one of the waiting workers. If that one gets stuck or dies before it accepts, the
+//! others sleep on although a connection waits, until the next one arrives. So the hub checks periodically:
+//! when connections have been waiting from one check to the next, it pings the workers. Their loops then
+//! register the socket anew, which reports the waiting connections to those that are not stuck.
 
 use std::os::fd::OwnedFd;
 
@@ -12,7 +12,7 @@ use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use super::state::State;
 use super::worker::Worker;
 
-/// How often sockets are looked at, in nanoseconds.
+/// Interval between checks in nanoseconds.
 const LOOK_NS: u64 = 25_000_000;
 
 /// A shared socket and the workers that serve it.
@@ -38,7 +38,7 @@ impl SharedSocket {
         }
     }
 
-    /// Whether the worker was one of its own.
+    /// Removes a worker. Returns whether it was a member.
     pub fn remove(&mut self, token: u32) -> bool {
         let before = self.members.len();
         self.members.retain(|&member| member != token);
@@ -47,7 +47,8 @@ impl SharedSocket {
 }
 
 impl State {
-    /// Looks at the shared sockets when it is time. Returns how long until the next look, if there are any.
+    /// Checks the shared sockets when that is due. Returns the time until the next check, if there are any
+    /// sockets in use.
     pub fn tend_shared(&mut self, now_ns: u64) -> Option<u64> {
         if self.shared.values().all(|shared| shared.members.is_empty()) {
             return None;
@@ -62,7 +63,7 @@ impl State {
             .values()
             .map(|shared| PollFd::new(&shared.socket, PollFlags::IN))
             .collect();
-        // Fails only for lack of memory; then the next look will tell.
+        // Fails only for lack of memory; the next check will catch up.
         let _ready = poll(
             &mut polled,
             Some(&Timespec {
@@ -84,7 +85,7 @@ impl State {
         woken.sort_unstable();
         woken.dedup();
         for token in woken {
-            // One ping is enough: what is not taken yet will wake it all the same.
+            // One ping is enough, as anything queued wakes the worker.
             let is_free = |worker: &Worker| worker.outstanding(&self.board) == 0;
             if self.workers.get(&token).is_some_and(is_free) {
                 self.ping(token, now_ns);

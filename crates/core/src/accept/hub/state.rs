@@ -1,5 +1,5 @@
-//! What the hub knows: workers, listeners and who serves which. The steps it takes on them are here and in
-//! `hand_over`, `deadlines`, `pending` and `shared`. Nothing blocks.
+//! The state of the hub: workers, listeners and which workers serve which listener. Operations on it are here
+//! and in `hand_over`, `deadlines`, `pending` and `shared`. None of them blocks.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::io;
@@ -23,31 +23,31 @@ use super::{Event, HubOptions, NewWorker};
 use crate::sys::backlog;
 use crate::sys::clock::monotonic_ns;
 
-/// Connections accepted at once before they are handed over.
+/// Connections accepted per batch before they are handed over.
 const BATCH: usize = 64;
-/// Batches of one listener before others get their turn.
+/// Batches per listener before others get their turn.
 const BATCHES_PER_TURN: usize = 4;
-/// How long accepting pauses when there are no descriptors.
+/// How long accepting pauses without free descriptors.
 const PAUSE_NS: u64 = 20_000_000;
-/// So many connections that wait for each worker let more of them gather for the longest time.
+/// At this many queued connections per worker, the gathering time reaches its maximum.
 const MOST_WAITING: u64 = 16;
-/// Events kept for a primary that does not read them.
+/// Limit on unread events; the oldest are dropped.
 const MAX_EVENTS: usize = 1024;
 
-/// Counts since the hub started.
+/// Counters since the hub started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Connections accepted.
     pub accepted: u64,
-    /// Connections put into a worker's queue, again after they came back.
+    /// Connections put into a worker's queue, counted again if they came back.
     pub handed_over: u64,
-    /// Connections that workers gave back.
+    /// Connections returned by workers.
     pub refused: u64,
     /// Connections taken back from stalled workers.
     pub moved_from_stalled: u64,
-    /// Connections taken back from workers that died.
+    /// Connections taken back from dead workers.
     pub moved_from_dead: u64,
-    /// Connections closed because their listener was closed while nobody had them.
+    /// Connections closed with their listener, without a worker.
     pub closed_unserved: u64,
 }
 
@@ -64,11 +64,11 @@ pub(super) struct State {
     pub looked_ns: u64,
     pub options: HubOptions,
     pub listeners: BTreeMap<u32, Listener>,
-    /// Workers whose queues or health are to be looked at when time has passed, each once.
+    /// Workers whose queue or health has a deadline, each once.
     pub watched: Vec<u32>,
-    /// Listeners that are to be looked at when time has passed.
+    /// Listeners with a deadline.
     pub restless: BTreeSet<u32>,
-    /// Listeners that epoll may have to watch, or to watch no more.
+    /// Listeners whose epoll registration may have to change.
     pub unarmed: BTreeSet<u32>,
     next_token: u32,
     next_listener: u32,
@@ -94,7 +94,7 @@ impl State {
             unarmed: BTreeSet::new(),
             next_token: 1,
             next_listener: 0,
-            // Popped from the end: the lowest free slot first.
+            // Popped from the end: lowest free slot first.
             free_slots: (0..MAX_WORKERS as u32).rev().collect(),
         }
     }
@@ -153,7 +153,7 @@ impl State {
         Ok(())
     }
 
-    /// A worker is gone. What waited for it goes to others.
+    /// Removes a worker that is gone. Its queue goes to others.
     pub fn remove_worker(&mut self, token: u32) {
         let (withdrawn, granting) = self.withdraw(token);
         let Some(mut worker) = self.workers.remove(&token) else {
@@ -170,11 +170,11 @@ impl State {
                 self.board.set_serving(id, worker.slot, false);
             }
         }
-        // Out of descriptors here, the rest of the queue is closed with the socket.
+        // If this process runs out of descriptors, the rest of the queue is closed with the socket.
         let TakenBack { connections, .. } = worker.take_back();
         self.stats.moved_from_dead += connections.len() as u64 + withdrawn;
         let slot = worker.slot;
-        // Closes both ends and the pidfd, which also takes them out of epoll.
+        // Closes both ends and the pidfd, which also removes them from epoll.
         drop(worker);
         self.board.clear(slot);
         self.free_slot(slot);
@@ -184,7 +184,7 @@ impl State {
         }
     }
 
-    /// Has a worker's queue looked at when time has passed.
+    /// Schedules a check of a worker's queue.
     pub fn watch_queue(&mut self, token: u32) {
         if let Some(worker) = self.workers.get_mut(&token).filter(|worker| !worker.is_watched) {
             worker.is_watched = true;
@@ -212,7 +212,7 @@ impl State {
         }
     }
 
-    /// Works through what a worker says.
+    /// Handles a worker's messages.
     pub fn worker_speaks(&mut self, token: u32) {
         let mut fds = Vec::new();
         loop {
@@ -256,7 +256,7 @@ impl State {
         };
         if let Some(member) = listener.member(token) {
             member.ready = ready;
-            // It lets go of the socket when it stops.
+            // The worker drops the socket when it stops.
             member.has_socket &= ready;
         }
         self.unarmed.insert(id);
@@ -333,7 +333,7 @@ impl State {
         self.listeners.get(&id).map(|listener| listener.options)
     }
 
-    /// Makes epoll watch exactly the listeners that may accept now.
+    /// Updates the epoll registrations so that exactly the listeners that may accept now are watched.
     pub fn arm(&mut self) {
         for id in std::mem::take(&mut self.unarmed) {
             let Some(listener) = self.listeners.get_mut(&id) else {
@@ -356,7 +356,7 @@ impl State {
             if changed.is_ok() {
                 listener.armed = wanted;
             } else if wanted {
-                // Out of kernel memory: tried again after a pause.
+                // The kernel is out of memory: retry after a pause.
                 self.pause(id);
             }
         }
@@ -370,7 +370,7 @@ impl State {
         }
     }
 
-    /// Accepts what waits in a listener's backlog, within this turn's share, and hands it over.
+    /// Accepts from a listener's backlog, within this turn's limit, and hands over.
     pub fn accept(&mut self, id: u32) {
         if self
             .listeners
@@ -411,10 +411,11 @@ impl State {
         self.events.push_back(event);
     }
 
-    /// How long more connections may gather before the next look: no worker will have done by then what it has.
+    /// How long to let connections gather before the next check: no worker will have finished its queue by
+    /// then.
     ///
-    /// A loop that runs callbacks of I/O seems to wait (`scoreboard`), so what a worker was sent and has not taken
-    /// tells more than that.
+    /// A loop that runs I/O callbacks seems to be waiting (`scoreboard`), so the number of connections sent
+    /// and not yet taken is the better indicator.
     pub fn linger(&self) -> Duration {
         let work_of = |worker: &Worker| {
             let state = self.board.worker(worker.slot).state.load(Relaxed);

@@ -1,4 +1,4 @@
-//! Behaviour of the hub, with workers played by this process.
+//! Behaviour of the hub, with workers simulated by this process.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -54,7 +54,7 @@ impl Rig {
         )
     }
 
-    /// A worker that is attached but not yet ready.
+    /// A worker that is attached but not ready.
     fn worker(&self) -> TestWorker {
         let added = self.hub.add_worker().unwrap().unwrap();
         self.hub.attach(self.listener, added.token);
@@ -83,7 +83,7 @@ impl Rig {
             .collect()
     }
 
-    /// Waits until the hub has handed over `count` connections in all.
+    /// Waits until the statistics satisfy `what`.
     fn until(&self, what: impl Fn(&Stats) -> bool) -> Stats {
         let watchdog = Watchdog::start();
         loop {
@@ -258,7 +258,7 @@ fn refused_connections_go_to_another_worker_and_wait_when_all_refuse() {
     let mut picky = rig.ready_worker();
     let mut other = rig.ready_worker();
     let _clients = rig.connect(4);
-    // Or a refused one would take the turn of one that is yet to come.
+    // Otherwise a refused connection would take the turn of a later one.
     rig.until(|stats| stats.handed_over == 4);
     picky.take(2);
     for fd in picky.taken.drain(..) {
@@ -413,7 +413,7 @@ fn whoever_is_asked_decides() {
     rig.hub
         .decide(undecided.iter().take(4).map(|undecided| (undecided.id, second)));
     workers[1].take(4);
-    // Nobody, and a worker that does not exist: in turn.
+    // No choice, and a worker that does not exist: both fall back to round-robin.
     rig.hub
         .decide([(undecided[4].id, 0), (undecided[5].id, 999)].into_iter());
     workers[0].take(1);
@@ -495,7 +495,7 @@ fn clients_that_belong_to_a_stalled_worker_wait_for_it() {
     rig.until(|stats| stats.accepted == 5);
     let theirs = workers.iter_mut().find(|each| each.token == worker).unwrap();
     theirs.take(5);
-    // Dead, it cannot be waited for.
+    // A dead worker cannot be waited for.
     rig.hub.remove_worker(worker);
     let _third = rig.connect(2);
     rig.until(|stats| stats.accepted == 7);

@@ -1,4 +1,4 @@
-//! The hub's thread: sleeps in epoll, wakes for listeners, workers and deadlines.
+//! The hub's thread: blocks in epoll; handles listeners, workers and deadlines.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::Shared;
 
-/// What an epoll event is about: the upper half of its data is one of these, the lower the id.
+/// The type of an epoll event, in the upper half of its data; the lower half is the id.
 const LISTENER: u64 = 1 << 32;
 const CONTROL: u64 = 2 << 32;
 const PIDFD: u64 = 3 << 32;
@@ -47,14 +47,14 @@ pub(super) fn run(shared: &Shared) {
             timeout.as_ref(),
         ) {
             Ok(_) | Err(Errno::INTR) => {}
-            // EBADF and EINVAL cannot happen to a descriptor this owns; going on would spin.
+            // EBADF and EINVAL are impossible for a descriptor owned here; going on would spin.
             Err(_) => return,
         }
         let mut state = shared.lock();
         if state.ending {
             return;
         }
-        // Workers first: one that has just become ready shares in what is accepted below.
+        // Workers first, so that one that has just become ready gets its share of what is accepted below.
         let mut accepting = false;
         for event in &events {
             let data = event.data.u64();
@@ -66,7 +66,7 @@ pub(super) fn run(shared: &Shared) {
                 HEADER => state.header_arrives(id),
                 _ => {
                     let mut count = [0; 8];
-                    // Resets the wake-up; fails when another turn has done so.
+                    // Resets the wake-up; fails when an earlier turn has done so.
                     let _reset = rustix::io::read(&shared.wake, &mut count);
                 }
             }

@@ -1,4 +1,4 @@
-//! The hub's side of one worker: its queue, its health.
+//! The hub's side of a worker: its queue and its health.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,12 +12,12 @@ use super::super::scoreboard::Scoreboard;
 use super::listener::Connection;
 use crate::sys::scm::{self, Received, MAX_FDS};
 
-/// How a worker takes what it is sent.
+/// Whether a worker takes what it is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Health {
     /// It takes connections.
     Good,
-    /// Its queue is full; good again once it has taken something.
+    /// Its queue is full; back to `Good` once it has taken something.
     Full,
     /// It has taken nothing for the stall limit, and its queue was taken back.
     Stalled,
@@ -28,27 +28,27 @@ pub(super) struct Worker {
     pub slot: u32,
     pub health: Health,
     pub pidfd: Option<OwnedFd>,
-    /// Whether its queue is looked at when time has passed.
+    /// Whether its queue is in the list to be checked.
     pub is_watched: bool,
     socket: OwnedFd,
-    /// A copy of the worker's own end: keeps the queue alive when the worker dies, and reads it back.
+    /// A duplicate of the worker's own end: keeps the queue alive when the worker dies, and reads it back.
     theirs: OwnedFd,
-    /// What it was sent and has not taken, oldest first, as far as `settled` tells; and how much that is, in
-    /// connections and messages without any.
+    /// What was sent and not taken, oldest first, as of `settled`; and the total, in connections and messages
+    /// without any.
     log: VecDeque<Logged>,
     queued: u64,
-    /// `taken` when the log was last brought up to date.
+    /// The worker's `taken` counter when the log was last updated.
     settled: u64,
-    /// It has taken something since it was last looked at.
+    /// Whether it has taken anything since it was last observed.
     has_moved: bool,
-    /// Since when something waits and nothing was taken.
+    /// Since when something is queued and nothing was taken.
     waiting_since_ns: u64,
 }
 
-/// A part of what waits for a worker.
+/// A part of the worker's queue.
 #[derive(Clone, Copy, Debug)]
 struct Logged {
-    /// The listener whose connections it was granted; `None` for anything else.
+    /// The listener of a grant; `None` for other messages.
     granted: Option<u32>,
     count: u32,
 }
@@ -58,13 +58,13 @@ struct Logged {
 pub(super) struct TakenBack {
     /// Connections and their listeners, oldest first.
     pub connections: Vec<(u32, Connection)>,
-    /// Listeners whose sockets have not reached it.
+    /// Listeners whose sockets had not reached it.
     pub sockets: Vec<u32>,
 }
 
-/// What became of a send.
+/// The result of a send.
 pub(super) enum Sent {
-    /// All of it is in the queue.
+    /// Everything is in the queue.
     All,
     /// The queue is full; these were not sent.
     Full(Vec<Connection>),
@@ -88,7 +88,7 @@ impl Worker {
         })
     }
 
-    /// Where it stands when those in `health` may be chosen.
+    /// The worker's standing when those in `health` may be chosen.
     pub fn standing(&self, health: Health) -> Standing {
         match self.health {
             own if own == health => Standing::Takes,
@@ -105,8 +105,8 @@ impl Worker {
         self.theirs.as_fd()
     }
 
-    /// How much of what is in the log the worker has taken when its counter is at `taken`. It is the worker's own to
-    /// write: what makes no sense is no progress.
+    /// How much of the log the worker has taken when its counter is at `taken`. The counter is written by the
+    /// worker; an implausible value counts as no progress.
     fn progress(&self, taken: u64) -> u64 {
         let progress = taken.wrapping_sub(self.settled);
         if progress <= self.queued {
@@ -117,16 +117,16 @@ impl Worker {
     }
 
     fn taken(&self, board: &Scoreboard) -> u64 {
-        // Acquire: pairs with Release in `Inbox::take`.
+        // Acquire: pairs with the Release in `Inbox::note_taken`.
         board.worker(self.slot).taken.load(Acquire)
     }
 
-    /// Sent and not taken.
+    /// What was sent and not taken.
     pub fn outstanding(&self, board: &Scoreboard) -> u64 {
         self.queued - self.progress(self.taken(board))
     }
 
-    /// Sends connections that were refused by equally many workers.
+    /// Sends connections, as many per message as have the same hop count.
     pub fn send(
         &mut self,
         board: &Scoreboard,
@@ -145,7 +145,7 @@ impl Worker {
                 count: count as u32,
             };
             if self.send_message(board, now_ns, message, &fds).is_err() {
-                // Whatever the reason (EAGAIN, ETOOMANYREFS, ENOBUFS), others may still have room.
+                // Whatever the reason (EAGAIN, ETOOMANYREFS, ENOBUFS), other workers may have room.
                 self.health = Health::Full;
                 return Sent::Full(connections);
             }
@@ -172,7 +172,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Sends a listening socket, from which to accept what will be granted. False when the queue is full.
+    /// Sends a listening socket, from which the worker accepts what it is granted. Returns false when the
+    /// queue is full.
     pub fn send_socket(
         &mut self,
         board: &Scoreboard,
@@ -189,7 +190,7 @@ impl Worker {
         self.send_or_full(board, now_ns, message, &[socket])
     }
 
-    /// Grants connections of a listener, at most [`MAX_FDS`]. False when the queue is full.
+    /// Grants connections of a listener, at most [`MAX_FDS`]. Returns false when the queue is full.
     pub fn grant(&mut self, board: &Scoreboard, now_ns: u64, listener: u32, count: u32) -> bool {
         let message = Message {
             kind: Kind::Grant,
@@ -214,7 +215,8 @@ impl Worker {
         is_sent
     }
 
-    /// Strikes off the log what the worker has taken, and tells of each grant in it how much was.
+    /// Removes from the log what the worker has taken, and calls `used` with listener and number for each
+    /// grant among it.
     pub fn settle(&mut self, board: &Scoreboard, mut used: impl FnMut(u32, u32)) {
         let taken = self.taken(board);
         let progress = self.progress(taken);
@@ -235,17 +237,17 @@ impl Worker {
         }
     }
 
-    /// Whether it has taken nothing, and is about to take nothing, since the log was brought up to date.
+    /// Whether it has taken nothing, nor begun to, since the log was last updated.
     pub fn is_settled(&self, board: &Scoreboard) -> bool {
         board.worker(self.slot).begun.load(Relaxed) == self.settled
     }
 
-    /// Whether it has connections of a listener still to accept.
+    /// Whether it has unused grants of a listener.
     pub fn is_granted(&self, listener: u32) -> bool {
         self.log.iter().any(|logged| logged.granted == Some(listener))
     }
 
-    /// Withdraws all grants that are in the log, as (listener, count).
+    /// Withdraws all grants in the log, as (listener, count).
     pub fn withdraw(&mut self) -> Vec<(u32, u32)> {
         let grants = self.log.iter_mut();
         grants
@@ -253,7 +255,7 @@ impl Worker {
             .collect()
     }
 
-    /// Asks for a sign of life. Without room in the queue there is something to take already.
+    /// Asks for a sign of life. If the queue is full, it has something to take already.
     pub fn ping(&mut self, board: &Scoreboard, now_ns: u64) {
         let ping = Message {
             kind: Kind::Ping,
@@ -264,13 +266,13 @@ impl Worker {
         let _sent = self.send_message(board, now_ns, ping, &[]);
     }
 
-    /// Whether this process has descriptors left to take a part of the queue back into.
+    /// Whether this process has enough free descriptors to take back a message.
     pub fn has_room_to_take_back(&self) -> bool {
         scm::has_room_for(MAX_FDS, &self.theirs)
     }
 
-    /// Takes back what waits in the queue, as far as there is room for it. Grants are to be taken back before,
-    /// see [`Worker::withdraw`].
+    /// Reads back the queue as far as there are free descriptors. Grants must be withdrawn before, see
+    /// [`Worker::withdraw`].
     pub fn take_back(&mut self) -> TakenBack {
         let mut back = TakenBack::default();
         while self.has_room_to_take_back() {
@@ -303,7 +305,7 @@ impl Worker {
         back
     }
 
-    /// What is read back from the queue is the newest of the log.
+    /// Messages read back are the newest in the log.
     fn strike_newest(&mut self, count: u32) {
         let mut left = count;
         while let Some(newest) = self.log.back_mut().filter(|_| left > 0) {
@@ -317,7 +319,7 @@ impl Worker {
         }
     }
 
-    /// Looks at how it gets on, as far as the log was brought up to date.
+    /// Observes the worker's progress, as of the last update of the log.
     pub fn observe(&mut self, now_ns: u64) -> Observation {
         let moved = std::mem::take(&mut self.has_moved);
         if moved {
@@ -330,7 +332,7 @@ impl Worker {
         }
     }
 
-    /// For how long something has waited without any being taken; 0 when nothing waits.
+    /// How long something has been queued without any being taken; 0 when nothing is queued.
     pub fn waiting_ns(&self, board: &Scoreboard, now_ns: u64) -> u64 {
         if self.has_moved || self.progress(self.taken(board)) > 0 || self.queued == 0 {
             0
@@ -339,7 +341,7 @@ impl Worker {
         }
     }
 
-    /// The next message from the worker, with what it gives back.
+    /// The next message from the worker; connections it returns are appended to `fds`.
     pub fn receive(&self, fds: &mut Vec<OwnedFd>) -> Option<Message> {
         loop {
             match scm::receive(&self.socket, fds) {
@@ -354,12 +356,12 @@ impl Worker {
     }
 }
 
-/// What a look at a worker's counter showed.
+/// A worker's progress.
 pub(super) struct Observation {
-    /// It has taken something since the last look.
+    /// Whether it has taken something since the last observation.
     pub moved: bool,
-    /// Something waits.
+    /// Whether something is queued.
     pub is_waiting: bool,
-    /// For how long nothing of it was taken.
+    /// How long nothing of it has been taken.
     pub waiting_ns: u64,
 }

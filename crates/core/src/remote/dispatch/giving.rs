@@ -1,4 +1,4 @@
-//! Which worker gets which task, and when one is taken back.
+//! Assigning tasks to workers, and revoking them.
 
 use super::{Place, State};
 use crate::queue::{Kind, Limits, Priority};
@@ -8,7 +8,7 @@ use crate::remote::station::Station;
 use crate::sys::clock::monotonic_ns;
 
 impl State {
-    /// Takes back what was pushed ahead of a task that comes first, unless some worker is free for it.
+    /// Revokes tasks pushed ahead that have a lower priority than a new one, unless a worker has room for it.
     pub(super) fn recall_below(&mut self, priority: Priority) {
         let Limits { concurrency, tasks } = self.limits;
         let mut stations = self.stations.iter().flatten();
@@ -34,7 +34,7 @@ impl State {
         recalled.into_iter().for_each(|item| self.give_back(item));
     }
 
-    /// Gives tasks to workers, as long as there are both.
+    /// Assigns tasks to workers as long as there are both.
     pub(super) fn pump(&mut self) {
         for worker in 0..self.stations.len() as u32 {
             self.station(worker).into_iter().for_each(Station::recover);
@@ -89,7 +89,7 @@ impl State {
                 self.set_place(slot, Place::Held { worker, cell });
             }
             Err(item) => {
-                // It had room, as was asked, so this cannot be; not to be tried for ever.
+                // Impossible, as room was checked; the worker is cut off so that this is not retried forever.
                 station.is_corrupt = true;
                 self.report(Kind::Corrupt, 0, worker);
                 self.give_back(item);
@@ -97,7 +97,7 @@ impl State {
         }
     }
 
-    /// Whether a task that must be alone waits. Those that were cancelled do not count.
+    /// Whether a task that must run alone is queued, not counting cancelled ones.
     fn has_alone(&mut self) -> bool {
         while let Some(slot) = self.alone.peek().map(|item| item.task.slot) {
             if self.place(slot) == Place::Queued {
@@ -109,14 +109,14 @@ impl State {
         false
     }
 
-    /// The worker that gets the next task, and whether it gets one that must be alone.
+    /// The worker that gets the next task, and whether that task must run alone.
     fn next_taker(&mut self) -> Option<(u32, bool)> {
         let has_alone = self.has_alone();
         let has_any = self.any.len() > 0;
         if !has_alone && !has_any {
             return None;
         }
-        // All start in the order in which they came.
+        // Both kinds start in the order of arrival.
         let is_alone = has_alone && !self.any.comes_before(&self.alone);
         let Limits { concurrency, tasks } = self.limits;
         let may_take = |station: &Station| {
@@ -129,7 +129,7 @@ impl State {
         Some((worker as u32, is_alone))
     }
 
-    /// Workers with nothing to begin get what others have not begun.
+    /// Reassigns tasks that busy workers have not begun to idle ones.
     fn even_out(&mut self) {
         let Limits { concurrency, tasks } = self.limits;
         loop {
@@ -149,7 +149,7 @@ impl State {
         }
     }
 
-    /// The last task of the worker that has the most it has not begun.
+    /// Revokes the last task of the worker with the most tasks it has not begun.
     fn take_back_from_busiest(&mut self, idle: usize) -> Option<Item> {
         let most_first = {
             let mut loads: Vec<(usize, usize)> = self

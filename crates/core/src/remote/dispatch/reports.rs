@@ -1,4 +1,4 @@
-//! What workers report, and what it means for the tasks.
+//! Reports of workers and their effects.
 
 use super::{Place, State};
 use crate::queue::{Entry, Kind, ENTRY_BYTES};
@@ -6,11 +6,12 @@ use crate::remote::frame::{up, Header};
 use crate::remote::station::Station;
 use crate::sys::clock::monotonic_ns;
 
-/// So many frames that mean nothing are read from a worker at a time: one that goes on writing them holds nobody up.
+/// Limit on invalid frames read from a worker at a time, so that one that keeps writing them does not hold up
+/// others.
 const MOST_MEANINGLESS: u32 = 1024;
 
 impl State {
-    /// Copies reports: those of workers, then our own, which may tell that one of them is over.
+    /// Copies reports: those of workers first, then the caller's own, which may announce the end of a worker.
     pub(super) fn take(&mut self, target: &mut [u8]) -> Result<usize, usize> {
         let mut filled = 0;
         let mut needed = 0;
@@ -36,7 +37,7 @@ impl State {
         }
     }
 
-    /// Copies a worker's reports. Returns the size of one that there is no room for, else 0.
+    /// Copies a worker's reports. Returns the size of one that does not fit, otherwise 0.
     fn take_from(&mut self, worker: u32, target: &mut [u8], filled: &mut usize) -> usize {
         let mut meaningless = 0;
         loop {
@@ -71,8 +72,8 @@ impl State {
         }
     }
 
-    /// What a worker's frame means to the caller, if anything. One about a task that the worker does not have
-    /// means nothing.
+    /// The report for the caller in a worker's frame, if any. Frames about tasks that the worker does not
+    /// have are ignored.
     fn on_frame(&mut self, worker: u32, header: &Header) -> Option<Entry> {
         if header.kind == up::RETIRING {
             self.let_go(worker);
@@ -107,7 +108,7 @@ impl State {
         }
         let held = station.finish(header.cell)?;
         let us = |from: u64, to: u64| to.saturating_sub(from) as f64 / 1000.0;
-        // No time before the task was given, nor one that is yet to come, whatever the worker says.
+        // Clamped: no time before the task was assigned and none in the future is accepted from the worker.
         let (began_ns, ended_ns) = header.times();
         let now_ns = monotonic_ns();
         let began_ns = began_ns.clamp(held.offered_ns.min(now_ns), now_ns);
@@ -121,7 +122,7 @@ impl State {
         Some((wait_us, run_us))
     }
 
-    /// A worker has one task less: the last one lets it go, if it is to.
+    /// Called when a worker has one task fewer; reports its retirement if that was the last one.
     pub(super) fn on_room(&mut self, worker: u32) {
         let limit = self.limits.tasks;
         let is_over = self.station(worker).is_some_and(|station| {
@@ -133,7 +134,7 @@ impl State {
         }
     }
 
-    /// Looks for processes that have ended, where nobody tells.
+    /// Checks for processes that have ended, in case nobody reports it.
     pub(super) fn look_for_ended(&mut self) {
         for worker in 0..self.stations.len() as u32 {
             let Some(station) = self.station(worker) else {

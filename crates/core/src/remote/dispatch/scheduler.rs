@@ -1,4 +1,4 @@
-//! What the binding asks for, and how the caller's event loop waits.
+//! The interface for the binding, and how the caller's event loop waits.
 
 use std::io;
 use std::time::Duration;
@@ -50,7 +50,7 @@ impl Scheduler for Dispatch {
 
     fn add_worker(&self) -> io::Result<u32> {
         let station = Station::new(&self.bell)?;
-        // A ring too many does no harm, one too few would.
+        // A superfluous ring is harmless, a missing one is not.
         station.inlet.begin_sleep();
         let mut state = self.state.borrow_mut();
         let free = state.stations.iter().position(Option::is_none);
@@ -167,7 +167,7 @@ impl Scheduler for Dispatch {
 }
 
 impl Dispatch {
-    /// Reports of our own that came about outside of `take` are taken on a turn of the event loop.
+    /// Reports created outside `take` are delivered in a turn of the event loop.
     fn tell_of_own(&self) {
         if !self.state.borrow().reports.is_empty() {
             self.bell.signal();

@@ -1,4 +1,4 @@
-//! Connections that workers accept themselves, as many as the hub grants them.
+//! Connections accepted by the workers themselves, as granted by the hub.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Release};
@@ -7,7 +7,7 @@ use super::*;
 use crate::accept::message::Message;
 use crate::sys::scm::{self, Received};
 
-/// Receives grants of `count` connections for a worker and does nothing about them, as one that gets stuck then.
+/// Receives grants of `count` connections for a worker without accepting any, like one that gets stuck then.
 fn swallow(worker: &TestWorker, count: u32) {
     let watchdog = Watchdog::start();
     let mut left = count;
@@ -66,7 +66,7 @@ fn every_connection_is_accepted_once_and_all_get_as_many() {
                 })
             })
             .collect();
-        // Each is closed at the other end before it is closed here, so a client that hears of it was accepted.
+        // Each is closed by the worker first, so a client that sees the end of its connection was accepted.
         for _ in 0..CONNECTIONS / 50 {
             for mut client in rig.connect(50) {
                 client.set_read_timeout(Some(WATCHDOG)).unwrap();
@@ -86,7 +86,7 @@ fn nobody_waits_for_a_worker_that_is_behind_and_it_makes_up_for_its_turns() {
     let mut clients = Vec::new();
     let (mut theirs, mut others) = (0, 0);
     let watchdog = Watchdog::start();
-    // Until its queue is full, and the other one has had 20 connections more.
+    // Until its queue is full and the other worker has had 20 more connections.
     while others < clients.len() - others + 20 {
         watchdog.check(format_args!("more than {others} of {}", clients.len()));
         let handed_over = rig.hub.stats().handed_over;
@@ -95,7 +95,8 @@ fn nobody_waits_for_a_worker_that_is_behind_and_it_makes_up_for_its_turns() {
         other.take_waiting();
         others += other.taken.drain(..).count();
     }
-    // It goes on: a turn for each of the other's and one that it is owed, until both have had as many.
+    // It continues: a turn for each of the other worker's and one that it is owed, until both have had
+    // equally many.
     loop {
         watchdog.check(format_args!("as many, not {theirs} and {others}"));
         behind.take_waiting();
@@ -120,7 +121,7 @@ fn nobody_waits_for_a_worker_that_is_behind_and_it_makes_up_for_its_turns() {
             theirs += behind.taken.drain(..).count();
             others += other.taken.drain(..).count();
         }
-        // The last turn that it is owed comes after one of the other's.
+        // The last turn that it is owed follows one of the other worker's.
         assert!(turn < 6 || theirs.abs_diff(others) <= 1, "{theirs} and {others}");
     }
 }
@@ -134,7 +135,7 @@ fn what_a_worker_was_granted_and_has_not_accepted_when_it_gets_stuck_goes_to_the
     swallow(&stuck, 2);
     other.take(4);
     assert_eq!(rig.hub.stats().moved_from_stalled, 2);
-    // Awake again, it finds nothing left, and is good for more.
+    // When it recovers, it finds nothing left and gets new connections.
     stuck.inbox.note_taken(2);
     let watchdog = Watchdog::start();
     while stuck.taken.is_empty() {
@@ -177,7 +178,7 @@ fn a_worker_that_stops_lets_go_of_the_socket_even_if_it_comes_later() {
     let mut early = rig.ready_worker();
     let mut late = rig.ready_worker();
     let clients = rig.connect(2);
-    // By then the socket is on its way to both.
+    // By then the socket has been sent to both.
     rig.until(|stats| stats.handed_over == 2);
     early.take(1);
     early.inbox.stop(rig.listener).unwrap();
@@ -202,7 +203,7 @@ fn counters_that_make_no_sense_hold_nobody_up() {
         worker.begun.store(begun, Release);
         worker.taken.store(taken, Release);
         let clients = rig.connect(4);
-        // What it could have accepted is its own affair; the rest is answered.
+        // What it could have accepted affects only itself; all others are served.
         let watchdog = Watchdog::start();
         while other.taken.len() < clients.len() / 2 {
             watchdog.check("the connections of the other");
