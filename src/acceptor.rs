@@ -13,47 +13,47 @@ use crate::callback::Callback;
 use crate::error::to_js;
 use crate::uv::{EventLoop, Handle};
 
-/// A worker that the hub has made room for.
+/// A worker registered with the hub.
 #[napi(object)]
 pub struct AcceptorWorker {
-    /// Names the worker in further calls.
+    /// Identifies the worker in further calls.
     pub token: u32,
     /// Its slot on the scoreboard.
     pub slot: u32,
-    /// The descriptor its process inherits. It stays open here until the worker is removed.
+    /// The descriptor that its process inherits. It stays open here until the worker is removed.
     pub fd: i32,
 }
 
-/// What `listen` did.
+/// The result of `listen`.
 #[napi(object)]
 pub struct ListenResult {
-    /// 0, or a negative error number as libuv's.
+    /// 0, or a negative error number as in libuv.
     pub errno: i32,
-    /// The listener's id when `errno` is 0.
+    /// The listener's id if `errno` is 0.
     pub listener: u32,
 }
 
-/// How a listener's connections find their workers.
+/// How a listener's connections are assigned to workers.
 #[napi(object)]
 pub struct AcceptorListenOptions {
     /// `rr`, `least-connections`, `p2c` or `ip-hash`.
     pub policy: String,
-    /// JavaScript is asked first, see `takeUndecided`.
+    /// Whether JavaScript is asked first, see `takeUndecided`.
     pub asks: bool,
-    /// The client's address is in a PROXY protocol header.
+    /// Whether the client's address is in a PROXY protocol header.
     pub reads_proxy_header: bool,
 }
 
-/// A connection for JavaScript to choose a worker for.
+/// A connection for which JavaScript chooses a worker.
 #[napi(object)]
 pub struct UndecidedConnection {
-    /// Names it in the answer.
+    /// Identifies it in the answer.
     pub id: u32,
-    /// The client's address; empty on a Unix socket.
+    /// The client's address; empty for a Unix socket.
     pub address: String,
     /// The client's port.
     pub port: u32,
-    /// 4 or 6; 0 on a Unix socket.
+    /// 4 or 6; 0 for a Unix socket.
     pub family: u32,
 }
 
@@ -64,7 +64,7 @@ pub struct WorkerLoad {
     pub connections: u32,
     /// HTTP requests in flight.
     pub requests: u32,
-    /// For how long its event loop has been busy without a turn, in milliseconds.
+    /// How long its event loop has been busy without a turn, in milliseconds.
     pub loop_lag_ms: f64,
     /// Connections handed to it that it has not taken yet.
     pub unclaimed: f64,
@@ -92,8 +92,8 @@ impl Acceptor {
         })
     }
 
-    /// Calls `callback(kind, a, b)` for each event: 1 stalled (token, moved), 2 recovered (token),
-    /// 3 paused (listener, errno), 4 resumed (listener), 5 undecided (listener).
+    /// Calls `callback(kind, a, b)` for each event: 1 stalled (token, moved), 2 recovered (token), 3 paused
+    /// (listener, errno), 4 resumed (listener), 5 undecided (listener).
     #[napi]
     pub fn on_event(&mut self, env: Env, callback: Function<'_>) -> Result<()> {
         let refused = || Error::from_reason("the event loop is closing");
@@ -117,13 +117,13 @@ impl Acceptor {
         Ok(())
     }
 
-    /// The descriptor of the scoreboard, for workers to inherit.
+    /// The descriptor of the scoreboard, which workers inherit.
     #[napi]
     pub fn scoreboard_fd(&self) -> i32 {
         self.hub.scoreboard().as_fd().as_raw_fd()
     }
 
-    /// Makes room for a worker; null when there are too many.
+    /// Registers a new worker; null when there are too many.
     #[napi]
     pub fn add_worker(&self) -> Result<Option<AcceptorWorker>> {
         let Some(worker) = self.hub.add_worker().map_err(to_js)? else {
@@ -140,19 +140,19 @@ impl Acceptor {
         }))
     }
 
-    /// Watches a worker's process for its death.
+    /// Watches for the death of a worker's process.
     #[napi]
     pub fn watch(&self, token: u32, pid: u32) -> Result<()> {
         self.hub.watch(token, pid).map_err(to_js)
     }
 
-    /// Forgets a worker; what waits for it goes to others.
+    /// Removes a worker; its queue goes to others.
     #[napi]
     pub fn remove_worker(&self, token: u32) {
         self.hub.remove_worker(token);
     }
 
-    /// Accepts on a bound socket, of which it makes its own descriptor.
+    /// Accepts on a bound socket, whose descriptor is duplicated.
     #[napi]
     pub fn listen(&self, fd: i32, backlog: i32, options: AcceptorListenOptions) -> Result<ListenResult> {
         let socket = duplicate(fd)?;
@@ -175,25 +175,25 @@ impl Acceptor {
         })
     }
 
-    /// Keeps an eye on a bound socket that workers share. Returns its id.
+    /// Monitors a bound socket that workers share. Returns its id.
     #[napi]
     pub fn share(&self, fd: i32) -> Result<u32> {
         Ok(self.hub.share(duplicate(fd)?))
     }
 
-    /// Lets a worker ask for the connections of a listener.
+    /// Allows a worker to request the connections of a listener.
     #[napi]
     pub fn attach(&self, listener: u32, token: u32) {
         self.hub.attach(listener, token);
     }
 
-    /// Gives a worker connections of a listener from now on.
+    /// Marks a worker as ready for the connections of a listener.
     #[napi]
     pub fn set_ready(&self, listener: u32, token: u32) {
         self.hub.set_ready(listener, token);
     }
 
-    /// Takes a worker off a listener.
+    /// Detaches a worker from a listener.
     #[napi]
     pub fn detach(&self, listener: u32, token: u32) {
         self.hub.detach(listener, token);
@@ -205,7 +205,7 @@ impl Acceptor {
         self.hub.close_listener(listener);
     }
 
-    /// Connections of a listener that asks, each once.
+    /// The connections for which JavaScript has to choose, each returned once.
     #[napi]
     pub fn take_undecided(&self, listener: u32) -> Vec<UndecidedConnection> {
         let describe = |undecided: Undecided| {
@@ -226,13 +226,13 @@ impl Acceptor {
             .collect()
     }
 
-    /// Chooses workers by their tokens, 0 for the listener's policy, for connections by their ids.
+    /// Assigns connections, by id, to workers, by token; 0 applies the listener's policy.
     #[napi]
     pub fn decide(&self, ids: Vec<u32>, tokens: Vec<u32>) {
         self.hub.decide(ids.into_iter().zip(tokens));
     }
 
-    /// A worker's load now.
+    /// A worker's current load.
     #[napi]
     pub fn load(&self, token: u32) -> WorkerLoad {
         let load = self.hub.load(token);
@@ -259,12 +259,12 @@ fn duration(ms: f64) -> Result<Duration> {
     Duration::try_from_secs_f64(ms / 1e3).map_err(|error| Error::from_reason(error.to_string()))
 }
 
-/// A descriptor of our own for one that JavaScript names by number.
+/// Duplicates a descriptor that JavaScript passes by number.
 pub(crate) fn duplicate(fd: RawFd) -> Result<OwnedFd> {
     if fd < 0 {
         return Err(Error::from_reason("a negative descriptor"));
     }
-    // SAFETY: not negative, so not the forbidden -1. Whether it is open, the duplication finds out.
+    // SAFETY: not negative, so not the invalid -1. If it is not open, the duplication fails.
     let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
     borrowed.try_clone_to_owned().map_err(to_js)
 }

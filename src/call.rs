@@ -1,4 +1,4 @@
-//! The lanes of requests and replies (`lib/link/call-link.js`), and how the two sides find each other.
+//! The lanes for requests and replies (`lib/link/call-link.js`), and how their two sides find each other.
 
 use manycore_core::ring::meeting::{End, Party, Point};
 use napi::bindgen_prelude::Result;
@@ -6,7 +6,7 @@ use napi_derive::napi;
 
 use crate::lane::{closed, io_error, next_link, LaneReceiver, LaneSender};
 
-/// A side's place where the two sides of calls find each other. Its thread's end takes it along.
+/// One side's place in a meeting. It is given up when its thread ends.
 #[napi]
 pub struct CallPoint {
     id: u32,
@@ -16,7 +16,8 @@ pub struct CallPoint {
 
 #[napi]
 impl CallPoint {
-    /// Without an id: the owner, under an id of its own. With one: the owner or the guest of that id.
+    /// Without an id, creates the owner's place under a new id. With one, takes the owner's or the guest's
+    /// place under that id.
     #[napi(constructor)]
     pub fn new(id: Option<u32>, is_guest: Option<bool>) -> Self {
         let id = id.unwrap_or_else(next_link);
@@ -31,13 +32,14 @@ impl CallPoint {
         }
     }
 
-    /// What the other side joins by.
+    /// The id by which the other side joins.
     #[napi(getter)]
     pub fn id(&self) -> u32 {
         self.id
     }
 
-    /// This side's end; once. Closed already when the other side is gone. Throws without memory or descriptors.
+    /// Takes this side's end, once. It is already closed if the other side is gone. Throws when memory or
+    /// descriptors run out.
     #[napi]
     pub fn open(&self, capacity_bytes: u32) -> Result<CallEnd> {
         let point = self.point.as_ref().ok_or_else(closed)?;
@@ -45,14 +47,14 @@ impl CallPoint {
         Ok(CallEnd { end: Some(end) })
     }
 
-    /// Gives the place up: what the other side was sent and has not come for is let go.
+    /// Gives up the place; what was sent to the other side and not picked up is dropped.
     #[napi]
     pub fn close(&mut self) {
         self.point = None;
     }
 }
 
-/// One side's lanes of requests and replies.
+/// One side's lanes for requests and replies.
 #[napi]
 pub struct CallEnd {
     /// `None` once closed.
@@ -73,7 +75,7 @@ impl CallEnd {
         Ok(LaneReceiver::new(self.open()?.receiver().clone()))
     }
 
-    /// Tells the other side that nobody is here any more.
+    /// Closes this end and tells the other side.
     #[napi]
     pub fn close(&mut self) {
         self.end = None;

@@ -4,13 +4,13 @@ use std::ptr;
 
 use napi_sys as sys;
 
-/// Arguments a call carries at most.
+/// Maximum number of arguments of a call.
 pub const MAX_ARGUMENTS: usize = 40;
 
-/// A JavaScript function kept for calls from the event loop.
+/// A JavaScript function to be called from the event loop.
 ///
-/// Who may call: the JavaScript thread that made it. An exception thrown by the function is reported as an
-/// uncaught exception of the process, as Node does for its own callbacks.
+/// To be used on the JavaScript thread that created it only. An exception thrown by the function is reported
+/// as an uncaught exception of the process, as Node does for its own callbacks.
 pub struct Callback {
     env: sys::napi_env,
     function: sys::napi_ref,
@@ -19,13 +19,13 @@ pub struct Callback {
 }
 
 impl Callback {
-    /// Keeps `function`; `name` is the async_hooks type of its calls. `None` when N-API refuses.
+    /// Keeps a reference to `function`; `name` is the async_hooks type of its calls. `None` when N-API fails.
     pub fn new(env: sys::napi_env, function: sys::napi_value, name: &str) -> Option<Self> {
         let mut receiver_object = ptr::null_mut();
         // SAFETY: the live environment of the calling thread, inside a call from JavaScript.
         check(unsafe { sys::napi_create_object(env, &mut receiver_object) })?;
         let mut resource_name = ptr::null_mut();
-        // SAFETY: as above; the pointer and length describe `name`.
+        // SAFETY: as above; pointer and length describe `name`.
         check(unsafe {
             sys::napi_create_string_utf8(env, name.as_ptr().cast(), name.len() as isize, &mut resource_name)
         })?;
@@ -46,7 +46,7 @@ impl Callback {
         })
     }
 
-    /// Calls the function with numbers, at most [`MAX_ARGUMENTS`]; more are left out. Runs
+    /// Calls the function with numbers, at most [`MAX_ARGUMENTS`]; further ones are dropped. Runs
     /// `process.nextTick` callbacks and microtasks afterwards.
     pub fn call(&self, arguments: &[f64]) {
         let mut scope = ptr::null_mut();
@@ -91,7 +91,7 @@ impl Callback {
         Some(())
     }
 
-    /// Hands a pending exception to `uncaughtException`, so that later calls into N-API work again.
+    /// Passes a pending exception to `uncaughtException`, so that later N-API calls work again.
     fn report_exception(&self) -> Option<()> {
         let mut exception = ptr::null_mut();
         // SAFETY: the live environment of the calling thread.
@@ -103,7 +103,7 @@ impl Callback {
 
 impl Drop for Callback {
     fn drop(&mut self) {
-        // SAFETY: made by `new` in this environment; dropped on its thread, once.
+        // SAFETY: created by `new` in this environment; dropped on its thread, once.
         unsafe { sys::napi_delete_reference(self.env, self.function) };
         // SAFETY: as above.
         unsafe { sys::napi_delete_reference(self.env, self.receiver) };

@@ -1,5 +1,5 @@
-//! Our own JavaScript with V8's code cache, put together once and kept for all threads of the process. What is in it
-//! is for `lib/core/own-code.js` alone.
+//! Our own JavaScript with V8's code cache, assembled once and shared by all threads of the process. Its
+//! format is private to `lib/core/own-code.js`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,20 +9,20 @@ use napi_derive::napi;
 
 use crate::lane::external_buffer;
 
-/// By the name of what the code is for.
+/// Keyed by the name of the purpose of the code.
 static SHARED: Mutex<BTreeMap<String, Arc<[u8]>>> = Mutex::new(BTreeMap::new());
 
-/// Keeps a copy of `bytes` for good, unless another thread was first.
+/// Keeps a copy of `bytes` for the life of the process, unless another thread was first.
 #[napi]
 pub fn share_code(name: String, bytes: &[u8]) {
     shared().entry(name).or_insert_with(|| Arc::from(bytes));
 }
 
-/// What was kept, as an ArrayBuffer that must not be written to; null if nothing.
+/// The bytes kept under a name, as an ArrayBuffer that must not be written to; null if there are none.
 #[napi]
 #[allow(
     clippy::needless_pass_by_value,
-    reason = "napi makes a String of the argument"
+    reason = "napi converts the argument to a String"
 )]
 pub fn shared_code(env: &Env, name: String) -> Result<Option<Object<'_>>> {
     let Some(bytes) = shared().get(&name).map(Arc::clone) else {

@@ -1,5 +1,5 @@
-//! Functions and memory for calls that are made once a task: without the conversions of the derive macros, a
-//! call costs some 20 ns. Arguments and results travel in a page of memory that both sides see.
+//! Functions and memory for calls made once per task: without the conversions of the derive macros, a call
+//! costs about 20 ns. Arguments and results are passed in a page of memory visible to both sides.
 
 use std::alloc::{self, Layout};
 use std::ffi::c_void;
@@ -13,14 +13,14 @@ use crate::lane::external_buffer;
 
 /// Memory that JavaScript of this thread sees as an ArrayBuffer, which must not be transferred.
 ///
-/// Native code looks at it only during calls from that thread, while no JavaScript runs.
+/// Native code accesses it only during calls from that thread, while no JavaScript runs.
 pub struct Page {
     memory: NonNull<u8>,
     layout: Layout,
 }
 
 impl Page {
-    /// Zeroed memory. `None` when there is none.
+    /// Allocates zeroed memory. `None` when the allocation fails.
     pub fn new(len: usize) -> Option<Rc<Self>> {
         let layout = Layout::from_size_align(len.max(64), 64).ok()?;
         // SAFETY: the layout's size is not zero.
@@ -28,17 +28,17 @@ impl Page {
         Some(Rc::new(Self { memory, layout }))
     }
 
-    /// Its bytes, for the time of one call.
+    /// Its bytes, for the duration of one call.
     ///
     /// # Safety
-    /// No other reference to them is alive, and no JavaScript runs meanwhile.
+    /// No other reference to them may be alive, and no JavaScript may run meanwhile.
     #[allow(clippy::mut_from_ref)]
     pub unsafe fn bytes(&self) -> &mut [u8] {
-        // SAFETY: allocated with this layout, initialised with zeros; unaliased as the caller promises.
+        // SAFETY: allocated with this layout, zero-initialised; unaliased as guaranteed by the caller.
         unsafe { std::slice::from_raw_parts_mut(self.memory.as_ptr(), self.layout.size()) }
     }
 
-    /// The ArrayBuffer.
+    /// The ArrayBuffer over it.
     pub fn buffer<'env>(self: &Rc<Self>, env: &'env Env) -> Result<Object<'env>> {
         let owner = Box::new(Rc::clone(self));
         external_buffer(env, self.memory.as_ptr(), self.layout.size(), owner)
@@ -47,12 +47,12 @@ impl Page {
 
 impl Drop for Page {
     fn drop(&mut self) {
-        // SAFETY: allocated with this layout; the ArrayBuffer over it is gone, which held a count.
+        // SAFETY: allocated with this layout; the ArrayBuffer over it held a reference count, so it is gone.
         unsafe { alloc::dealloc(self.memory.as_ptr(), self.layout) };
     }
 }
 
-/// What a fast function does: no arguments, an integer back.
+/// The body of a fast function: no arguments, an integer result.
 pub type Body<T> = fn(&T) -> i32;
 
 struct Bound<T> {
@@ -60,7 +60,7 @@ struct Bound<T> {
     body: Body<T>,
 }
 
-/// A JavaScript function that calls `body` with `state`, on this thread.
+/// Creates a JavaScript function that calls `body` with `state`, on this thread.
 pub fn function<'env, T: 'static>(
     env: &'env Env,
     name: &str,
@@ -72,8 +72,8 @@ pub fn function<'env, T: 'static>(
         body,
     }));
     let mut value = ptr::null_mut();
-    // SAFETY: the live environment of the calling thread; the pointer and length describe `name`, and `bound`
-    // lives until the function's finalizer.
+    // SAFETY: the live environment of the calling thread; pointer and length describe `name`, and `bound`
+    // lives until the function's finalizer runs.
     let status = unsafe {
         sys::napi_create_function(
             env.raw(),
@@ -102,7 +102,7 @@ pub fn function<'env, T: 'static>(
 
 unsafe extern "C" fn call<T>(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     let mut data = ptr::null_mut();
-    // SAFETY: called by N-API with this call's own handles; unwanted results are left out.
+    // SAFETY: called by N-API with this call's own handles; unused results are omitted.
     unsafe {
         sys::napi_get_cb_info(
             env,
@@ -113,17 +113,17 @@ unsafe extern "C" fn call<T>(env: sys::napi_env, info: sys::napi_callback_info) 
             &mut data,
         )
     };
-    // SAFETY: the `Bound` of `function`, which lives as long as the JavaScript function being called.
+    // SAFETY: the `Bound` from `function`, which lives as long as the JavaScript function being called.
     let bound = unsafe { &*data.cast_const().cast::<Bound<T>>() };
     let result = (bound.body)(&bound.state);
     let mut value = ptr::null_mut();
-    // SAFETY: the live environment. On failure, `value` stays null, which JavaScript sees as undefined.
+    // SAFETY: the live environment. On failure `value` stays null, which JavaScript sees as undefined.
     unsafe { sys::napi_create_int32(env, result, &mut value) };
     value
 }
 
 unsafe extern "C" fn drop_bound<T>(_env: sys::napi_env, data: *mut c_void, _hint: *mut c_void) {
-    // SAFETY: made by `Box::into_raw` in `function`, handed back once.
+    // SAFETY: from `Box::into_raw` in `function`; passed back once.
     drop(unsafe { Box::from_raw(data.cast::<Bound<T>>()) });
 }
 

@@ -1,5 +1,6 @@
-//! The ends of lanes as JavaScript sees them. Encoding, publishing and decoding are JavaScript (`lib/link/`);
-//! here are the layout, and the registry through which a worker finds its link; below are the ends.
+//! Lanes as seen by JavaScript. Encoding, publishing and decoding records is done in JavaScript
+//! (`lib/link/`). This module has the layout and the registry through which a worker finds its link; the
+//! submodules have the ends.
 
 mod memory;
 mod receiver;
@@ -21,31 +22,31 @@ pub(crate) use self::memory::external_buffer;
 pub use self::receiver::LaneReceiver;
 pub use self::sender::LaneSender;
 
-/// Worker ends of links that no worker has attached to yet.
+/// Worker ends of links to which no worker has attached yet.
 static WAITING: Mutex<Option<HashMap<u32, (Sender, Receiver)>>> = Mutex::new(None);
 static NEXT_LINK: AtomicU32 = AtomicU32::new(1);
 
-/// A number that no other link of this process has.
+/// A link id that is unique in this process.
 pub(crate) fn next_link() -> u32 {
     NEXT_LINK.fetch_add(1, Ordering::Relaxed)
 }
 
-/// Byte offsets of the control words, which `lib/link/layout.js` must agree with.
+/// Byte offsets of the control words; `lib/link/layout.js` must agree with them.
 #[napi(object)]
 pub struct LaneLayout {
     /// Position up to which records are published.
     pub head: u32,
-    /// Position up to which they are consumed.
+    /// Position up to which records are consumed.
     pub tail: u32,
-    /// 1: the consumer must be rung.
+    /// 1: the consumer sleeps and must be woken.
     pub asleep: u32,
-    /// Records put into the overflow.
+    /// Number of records pushed to the overflow queue.
     pub overflowed: u32,
-    /// Records taken from the overflow.
+    /// Number of records popped from the overflow queue.
     pub taken: u32,
-    /// 1: nobody reads any more.
+    /// 1: the consumer has closed the lane.
     pub closed: u32,
-    /// 1: the producer must be told of room.
+    /// 1: the producer must be notified of room.
     pub waiting: u32,
 }
 
@@ -63,15 +64,15 @@ pub fn lane_layout() -> LaneLayout {
     }
 }
 
-/// Reports an exception as uncaught, from within a call of the event loop into JavaScript. Returns if it is
-/// handled by the program.
+/// Reports an exception as uncaught, from within a callback of the event loop. Returns if the program handles
+/// it.
 #[napi]
 pub fn report_uncaught(env: Env, error: Unknown<'_>) {
-    // SAFETY: both belong to the calling environment. Fails only while the environment ends.
+    // SAFETY: both belong to the calling environment. Fails only while the environment shuts down.
     let _status = unsafe { sys::napi_fatal_exception(env.raw(), error.raw()) };
 }
 
-/// Two lanes between this thread and a worker of it.
+/// Two lanes between this thread and one of its workers.
 #[napi]
 pub struct ThreadLink {
     id: u32,
@@ -80,7 +81,7 @@ pub struct ThreadLink {
 
 #[napi]
 impl ThreadLink {
-    /// Makes both lanes and registers the worker's ends. Throws without memory or file descriptors.
+    /// Creates both lanes and registers the worker's ends. Throws when memory or file descriptors run out.
     #[napi(constructor)]
     pub fn new(capacity_bytes: u32) -> Result<Self> {
         let (to_worker, worker_receiver) = lane::lane(capacity_bytes as usize).map_err(io_error)?;
@@ -95,7 +96,7 @@ impl ThreadLink {
         })
     }
 
-    /// The worker's side of link `id`; once. Throws when there is none.
+    /// Takes the worker's side of link `id`, once. Throws when there is none.
     #[napi(factory)]
     pub fn attach(id: u32) -> Result<Self> {
         let ends = waiting().as_mut().and_then(|waiting| waiting.remove(&id));
@@ -103,27 +104,27 @@ impl ThreadLink {
         Ok(Self { id, ends: Some(ends) })
     }
 
-    /// What the worker attaches by.
+    /// The id by which the worker attaches.
     #[napi(getter)]
     pub fn id(&self) -> u32 {
         self.id
     }
 
-    /// The sending end; once.
+    /// The sending end. To be taken once.
     #[napi]
     pub fn take_sender(&self) -> Result<LaneSender> {
         let (sender, _) = self.ends.as_ref().ok_or_else(closed)?;
         Ok(LaneSender::new(sender.clone()))
     }
 
-    /// The receiving end; once.
+    /// The receiving end. To be taken once.
     #[napi]
     pub fn take_receiver(&self) -> Result<LaneReceiver> {
         let (_, receiver) = self.ends.as_ref().ok_or_else(closed)?;
         Ok(LaneReceiver::new(receiver.clone()))
     }
 
-    /// Forgets the worker's ends if no worker attached.
+    /// Drops the worker's ends if no worker has attached.
     #[napi]
     pub fn close(&mut self) {
         self.ends = None;
@@ -132,8 +133,8 @@ impl ThreadLink {
     }
 }
 
-/// Chooses between latency and CPU time for all links of the process that have no setting of their own: 0 frugal,
-/// 1 balanced, 2 low.
+/// Sets the process-wide trade-off between latency and CPU time, for links without a setting of their own: 0
+/// frugal, 1 balanced, 2 low.
 #[napi]
 pub fn set_process_latency(level: u32) {
     if let Some(latency) = Latency::from_level(level) {
@@ -147,22 +148,22 @@ pub fn keep_free_memory() {
     heap::keep_free_memory();
 }
 
-/// Asks for large pages under a buffer that has just been made and not been touched, see [`heap::use_huge_pages`].
+/// Requests huge pages for a freshly allocated, untouched buffer, see [`heap::use_huge_pages`].
 #[napi]
 pub fn use_huge_pages(mut buffer: Uint8Array) {
-    // SAFETY: memory of this thread's JavaScript, which does not run meanwhile; only its place is used.
+    // SAFETY: owned by this thread's JavaScript, which does not run meanwhile; only the address is used.
     let memory = unsafe { buffer.as_mut() };
     heap::use_huge_pages(memory.as_mut_ptr(), memory.len());
 }
 
-/// Gives memory back that the C library keeps for buffers to come.
+/// Returns free memory that the C library retains to the system.
 #[napi]
 pub fn give_free_memory_back() {
     heap::give_free_memory_back();
 }
 
 fn waiting() -> MutexGuard<'static, Option<HashMap<u32, (Sender, Receiver)>>> {
-    // A panic while it was held leaves the map whole.
+    // A panic while the lock is held leaves the map consistent.
     WAITING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

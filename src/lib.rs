@@ -1,4 +1,5 @@
-//! N-API binding of manycore: converts, calls the core once, converts back.
+//! The N-API binding of manycore: each function converts its arguments, calls the core once and converts the
+//! result.
 
 mod acceptor;
 mod call;
@@ -21,7 +22,7 @@ mod receiver;
 pub mod shared;
 mod uv;
 
-/// The version of the addon, which must equal that of the JavaScript beside it.
+/// The version of the addon, which must equal that of the JavaScript package.
 #[napi_derive::napi]
 pub fn version() -> &'static str {
     env!("CARGO_PKG_VERSION")

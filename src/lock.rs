@@ -1,4 +1,4 @@
-//! Locks as JavaScript sees them: one class over a table of requests. Policy is `lib/locks/`.
+//! Locks for JavaScript: one class over a table of requests. Policy is in `lib/locks/`.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,26 +26,26 @@ pub struct LockTable {
     owner: Rc<Owner>,
 }
 
-/// One request, see `LockTable.query`.
+/// A request, see `LockTable.query`.
 #[napi(object)]
 pub struct LockRequest {
-    /// Of a named lock.
+    /// For named locks.
     pub name: String,
-    /// Of a lock: goes together with others that share.
+    /// For locks: whether it shares the lock with other shared requests.
     pub shared: bool,
-    /// Granted; otherwise it waits.
+    /// Whether it is granted; otherwise it waits.
     pub held: bool,
-    /// Blocks its thread.
+    /// Whether it blocks its thread.
     pub blocking: bool,
-    /// Of a semaphore; of a named lock, the caller's own mark.
+    /// Permits of a semaphore; for named locks, the caller's own mark.
     pub permits: u32,
-    /// Kernel's number of the thread.
+    /// The kernel's id of the thread.
     pub thread: u32,
-    /// The thread's process.
+    /// The thread's process id.
     pub pid: u32,
-    /// Place in the queue.
+    /// Position in the queue.
     pub ticket: f64,
-    /// Ticket of the request within which this one was made, or 0.
+    /// Ticket of the enclosing request, or 0.
     pub parent: f64,
     /// Fencing token, once granted.
     pub fence: f64,
@@ -53,7 +53,7 @@ pub struct LockRequest {
 
 #[napi]
 impl LockTable {
-    /// Opens or makes a table. A new one has `slots` and `limit`.
+    /// Opens or creates a table. `slots` and `limit` apply to a new one.
     #[napi(factory)]
     pub fn open(env: Env, source: SegmentSource, kind: u32, slots: u32, limit: u32) -> Result<Self> {
         let kind = Kind::from_word(kind).ok_or_else(|| Error::new(Status::InvalidArg, "no kind of lock"))?;
@@ -75,25 +75,25 @@ impl LockTable {
         Ok(Self { owner })
     }
 
-    /// What another thread or process opens it by, as long as this one has it open.
+    /// The handle by which another thread or process opens it while this one has it open.
     #[napi(getter)]
     pub fn handle(&self) -> String {
         self.owner.memory.handle()
     }
 
-    /// What another thread or process opens it by that is sent it.
+    /// The handle to be sent to another thread or process.
     #[napi(getter)]
     pub fn travel_handle(&self) -> String {
         self.owner.memory.travel_handle()
     }
 
-    /// Permits of a semaphore, parties of a barrier.
+    /// Permits of a semaphore, or parties of a barrier.
     #[napi(getter)]
     pub fn limit(&self) -> Result<u32> {
         Ok(self.table()?.limit())
     }
 
-    /// The frequent calls as functions of their own, and what they leave.
+    /// The frequent calls as functions, and the memory for their results.
     #[napi(
         ts_return_type = "{ results: ArrayBuffer, request: (flags: number, permits: number) => number, tryExclusive: () => number, release: (index: number, serial: number) => number, leave: () => number, standing: (index: number, serial: number) => number, wait: (index: number, serial: number, sliceMs: number) => number, cancel: (index: number, serial: number) => number, nothing: (index?: number, serial?: number) => number }"
     )]
@@ -114,7 +114,7 @@ impl LockTable {
         Ok(calls)
     }
 
-    /// The beginning of the lock's memory, with the shortcut. Mapped for this object alone.
+    /// The start of the lock's memory with the shortcut, in a mapping of its own.
     #[napi(ts_return_type = "ArrayBuffer")]
     pub fn memory<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         let map = self.owner.memory.map_header().map_err(open_error)?;
@@ -122,14 +122,14 @@ impl LockTable {
         external_buffer(env, address, len, Box::new(map))
     }
 
-    /// The word of the calling thread, as the shortcut has it.
+    /// The owner word of the calling thread, as stored in the shortcut.
     #[napi(getter, ts_return_type = "bigint")]
     pub fn me(&self) -> i64n {
         i64n(self.owner.thread.me.word() as i64)
     }
 
-    /// `request` for a named lock: flags, name, parent, and a number of the caller's own that `query` shows.
-    /// Returns the status.
+    /// Like `request`, for a named lock: flags, name, parent, and a number of the caller's own that `query`
+    /// returns. Returns the status.
     #[napi]
     pub fn request_name(&self, flags: u32, name: String, parent: f64, mark: u32) -> Result<u32> {
         if name.len() > NAME_BYTES {
@@ -139,38 +139,38 @@ impl LockTable {
         Ok(self.owner.request(&self.table()?, &ask, &Host::default()))
     }
 
-    /// Notifies the `count` that have waited longest, and returns how many there were.
+    /// Notifies the `count` longest waiters. Returns how many were notified.
     #[napi]
     pub fn notify(&self, count: u32) -> Result<u32> {
         self.run(|table, me, host| table.notify(count, me, host))
     }
 
-    /// Whether the once is done.
+    /// Whether the once cell is done.
     #[napi(getter)]
     pub fn is_done(&self) -> Result<bool> {
         Ok(self.table()?.is_done())
     }
 
-    /// Says that the once is done.
+    /// Marks the once cell as done.
     #[napi]
     pub fn set_done(&self) -> Result<()> {
         self.table()?.set_done();
         Ok(())
     }
 
-    /// Whether a run was done.
+    /// Whether a run has been recorded as completed.
     #[napi]
     pub fn is_run_done(&self, run: String) -> Result<bool> {
         self.run(|table, me, host| table.is_run_done(layout::hash(run.as_bytes()), me, host))
     }
 
-    /// Notes that a run was done.
+    /// Records a run as completed.
     #[napi]
     pub fn note_run(&self, run: String) -> Result<()> {
         self.run(|table, me, host| table.note_run(layout::hash(run.as_bytes()), me, host))
     }
 
-    /// All requests, oldest first. Those of dead owners are put in order first.
+    /// All requests, oldest first, after ending those of dead owners.
     #[napi]
     pub fn query(&self) -> Result<Vec<LockRequest>> {
         let all = self.run(|table, me, host| {
@@ -180,8 +180,8 @@ impl LockTable {
         Ok(all.into_iter().map(LockRequest::from).collect())
     }
 
-    /// Tells the listener under `number` when the request does not wait (`pending`), or not hold, any more. False
-    /// when there is no event loop any more.
+    /// Notifies the listener with `number` when the request is no longer waiting (`pending`) or no longer
+    /// held. Returns false when the event loop has ended.
     #[napi]
     pub fn watch(&self, number: f64, index: u32, serial: u32, pending: bool) -> bool {
         let memory = Arc::clone(&self.owner.memory);
@@ -198,13 +198,14 @@ impl LockTable {
         &self,
         act: impl FnOnce(&Table<'_>, OwnerId, &Host) -> std::result::Result<T, Stuck>,
     ) -> Result<T> {
-        // In the form of `open_error`.
+        // In the format of `open_error`.
         let stuck = |_| Error::new(Status::GenericFailure, "STUCK 0 the guard does not come free");
         act(&self.table()?, self.owner.thread.me, &Host::default()).map_err(stuck)
     }
 }
 
-/// `listener(...numbers)` is called on the event loop when requests that this thread watches have changed.
+/// Sets the function `listener(...numbers)` that is called on the event loop when requests watched by this
+/// thread have changed.
 #[napi]
 pub fn lock_listen(env: Env, listener: Function<'_, (), ()>) -> Result<()> {
     let callback = Callback::new(env.raw(), listener.raw(), "MANYCORELOCK");
@@ -213,7 +214,7 @@ pub fn lock_listen(env: Env, listener: Function<'_, (), ()>) -> Result<()> {
     Ok(())
 }
 
-/// Ends what `watch` began.
+/// Stops a `watch`.
 #[napi]
 pub fn lock_unwatch(env: Env, number: f64) {
     LockThread::current(env.raw()).unwatch(number);
@@ -229,7 +230,7 @@ impl From<Snapshot> for LockRequest {
             permits: request.permits,
             thread: OwnerId::from_word(request.owner).map_or(0, OwnerId::tid),
             pid: match request.pid {
-                // Taken by the shortcut.
+                // Acquired through the shortcut.
                 0 => OwnerId::from_word(request.owner)
                     .and_then(OwnerId::pid)
                     .unwrap_or(0),

@@ -1,5 +1,5 @@
-//! The frequent calls of a lock: bare functions that return a status and leave the rest in numbers that JavaScript
-//! sees, too.
+//! The frequent calls of a lock: plain functions that return a status and leave further results in numbers
+//! that JavaScript can read.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -13,7 +13,7 @@ use manycore_core::lock::{Ask, Granted, Mode, Refusal, Request, RequestId, Stand
 use crate::lock_thread::LockThread;
 use crate::shared::raw::{Call, Method, Value};
 
-/// What calls return. `lib/locks/native.js` knows the same numbers.
+/// The statuses returned. `lib/locks/native.js` has the same numbers.
 pub mod status {
     pub const HELD: u32 = 0;
     pub const PENDING: u32 = 1;
@@ -26,7 +26,7 @@ pub mod status {
     pub const CORRUPT: u32 = 8;
 }
 
-/// Bits of the flags of a request.
+/// Bits of a request's flags.
 mod asked {
     pub const SHARED: u32 = 1;
     pub const BLOCKING: u32 = 2;
@@ -37,10 +37,10 @@ mod asked {
 const OWNER_DIED: u32 = 1;
 const LAST: u32 = 2;
 
-/// What a call leaves besides its status: slot, serial, fencing token, flags, ticket.
+/// The results of a call besides its status: slot, serial, fencing token, flags, ticket.
 pub type Results = [Cell<f64>; 5];
 
-/// A lock's memory and thread, behind its calls.
+/// The state behind a lock's calls.
 pub struct Owner {
     pub memory: Arc<LockMemory>,
     pub thread: Rc<LockThread>,
@@ -48,7 +48,7 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// Does something with the table, and leaves what comes of it.
+    /// Calls `act` with the table and returns its status.
     #[inline]
     fn run(&self, call: &Call, act: impl FnOnce(&Table<'_>, &Host) -> u32) -> Value {
         let status = self
@@ -58,7 +58,7 @@ impl Owner {
         call.double(status.into())
     }
 
-    /// Asks, and leaves what comes of it.
+    /// Makes a request and stores the results.
     pub fn request(&self, table: &Table<'_>, ask: &Ask<'_>, host: &Host) -> u32 {
         match table.request(ask, host) {
             Ok(Request { id, ticket, granted }) => {
@@ -74,7 +74,7 @@ impl Owner {
         }
     }
 
-    /// What is asked for by these flags.
+    /// Decodes the flags of a request.
     pub fn ask<'a>(&self, flags: u32, permits: u32, name: &'a [u8], parent: f64) -> Ask<'a> {
         Ask {
             me: self.thread.me,
@@ -119,7 +119,7 @@ impl Drop for Owner {
     }
 }
 
-/// An argument that is a whole number. Anything else is 0.
+/// An integer argument; 0 if it is not a number.
 fn whole(call: &Call, index: usize) -> u32 {
     call.number(index).unwrap_or(0.0) as u32
 }
@@ -149,16 +149,16 @@ macro_rules! methods {
 }
 
 methods! {
-    /// Asks: flags, permits.
+    /// Makes a request: flags, permits.
     Enqueue "request" |owner, call| owner.run(call, |table, host| {
         let ask = owner.ask(whole(call, 0), whole(call, 1), b"", 0.0);
         owner.request(table, &ask, host)
     });
-    /// Asks for a mutex, without waiting.
+    /// Requests a mutex without waiting.
     TryExclusive "tryExclusive" |owner, call| owner.run(call, |table, host| {
         owner.request(table, &owner.ask(0, 1, b"", 0.0), host)
     });
-    /// Lets go: slot, serial.
+    /// Releases a request: slot, serial.
     Release "release" |owner, call| owner.run(call, |table, host| {
         match table.release(id(call), owner.thread.me, host) {
             Ok(true) => status::HELD,
@@ -166,7 +166,7 @@ methods! {
             Err(_) => status::STUCK,
         }
     });
-    /// Lets go of what was taken by the shortcut.
+    /// Releases a lock acquired through the shortcut.
     Leave "leave" |owner, call| owner.run(call, |table, host| {
         match table.leave(owner.thread.me, host) {
             Ok(true) => status::HELD,
@@ -174,23 +174,23 @@ methods! {
             Err(_) => status::STUCK,
         }
     });
-    /// How a request stands: slot, serial.
+    /// The state of a request: slot, serial.
     Look "standing" |owner, call| owner.run(call, |table, _| {
         owner.standing(table.standing(id(call), owner.thread.me))
     });
-    /// Blocks while a request waits: slot, serial, milliseconds at most.
+    /// Blocks while a request is pending: slot, serial, maximum time in milliseconds.
     Wait "wait" |owner, call| owner.run(call, |table, host| {
         let slice = Duration::from_millis(whole(call, 2).into());
         table
             .wait(id(call), owner.thread.me, slice, host)
             .map_or(status::STUCK, |standing| owner.standing(standing))
     });
-    /// Takes a request back that waits: slot, serial.
+    /// Cancels a pending request: slot, serial.
     Cancel "cancel" |owner, call| owner.run(call, |table, host| {
         table
             .cancel(id(call), owner.thread.me, host)
             .map_or(status::STUCK, |standing| owner.standing(standing))
     });
-    /// What a call alone costs, for measurements.
+    /// An empty call, to measure its overhead.
     Nothing "nothing" |_owner, call| call.double(status::HELD.into());
 }

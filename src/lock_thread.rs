@@ -1,5 +1,5 @@
-//! What a JavaScript thread keeps for its locks: who it is, what it waits for, and what it has to leave behind
-//! in order when it ends.
+//! The state that a JavaScript thread keeps for its locks: its identity, the requests it watches, and what it
+//! must clean up when it ends.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
@@ -17,30 +17,30 @@ use napi_sys as sys;
 use crate::callback::{Callback, MAX_ARGUMENTS};
 use crate::uv::{EventLoop, Handle};
 
-/// How often those that wait look for dead owners, in milliseconds. Grants do not wait for it.
+/// Interval at which waiters look for dead owners, in milliseconds. Grants do not depend on it.
 const LOOK_EVERY_MS: u64 = 25;
 
-/// A request to tell JavaScript about.
+/// A request whose changes are reported to JavaScript.
 struct Watch {
     /// JavaScript's number for it.
     number: f64,
     memory: Arc<LockMemory>,
     id: RequestId,
-    /// It waits; otherwise it holds, and might be taken away.
+    /// Whether it is waiting; otherwise it is held and may be stolen.
     is_pending: bool,
 }
 
-/// One JavaScript thread. Only for that thread.
+/// The state of one JavaScript thread, used by that thread only.
 pub struct LockThread {
     pub me: OwnerId,
     pub pid: u32,
     env: sys::napi_env,
     watches: RefCell<Vec<Watch>>,
-    /// Tables of lock objects that are in use.
+    /// Tables of live lock objects.
     open: RefCell<Vec<std::sync::Weak<LockMemory>>>,
-    /// Tables whose objects are gone, but where this thread still holds something.
+    /// Tables whose objects are gone, but in which this thread still holds something.
     retained: RefCell<Vec<Arc<LockMemory>>>,
-    /// Bell and timer, from the first wait on.
+    /// Bell and timer, created with the first watch.
     ears: RefCell<Option<Ears>>,
     callback: RefCell<Option<Callback>>,
     has_ended: Cell<bool>,
@@ -49,7 +49,7 @@ pub struct LockThread {
 struct Ears {
     timer: Handle,
     _poll: Option<Handle>,
-    /// After the handle that polls it.
+    /// Dropped after the handle that polls it.
     _bell: Option<Rc<Bell>>,
 }
 
@@ -58,7 +58,7 @@ thread_local! {
 }
 
 impl LockThread {
-    /// The calling thread's, made when first asked for.
+    /// The state of the calling thread, created on first use.
     pub fn current(env: sys::napi_env) -> Rc<Self> {
         CURRENT.with_borrow_mut(|current| {
             let known = current.as_ref().filter(|thread| !thread.has_ended.get());
@@ -77,20 +77,20 @@ impl LockThread {
                 has_ended: Cell::new(false),
             });
             let shared = Rc::into_raw(Rc::clone(&thread)).cast_mut().cast::<c_void>();
-            // SAFETY: the live environment of the calling thread; `shared` is given back by the hook, which runs
-            // once. Without a hook the thread's death is noticed by others, a little later.
+            // SAFETY: the live environment of the calling thread; the hook, which runs once, takes `shared`
+            // back. Without a hook, other threads detect the thread's death a little later.
             unsafe { sys::napi_add_env_cleanup_hook(env, Some(on_env_end), shared) };
             *current = Some(Rc::clone(&thread));
             thread
         })
     }
 
-    /// `callback(...numbers)` is called when requests that are watched have changed.
+    /// Sets the function that is called with the numbers of watched requests that have changed.
     pub fn listen(&self, callback: Callback) {
         self.callback.replace(Some(callback));
     }
 
-    /// Notes a table, to be left in order.
+    /// Registers a table to be cleaned up.
     pub fn open(&self, memory: &Arc<LockMemory>) {
         let mut open = self.open.borrow_mut();
         if open.len() == open.capacity() {
@@ -99,7 +99,8 @@ impl LockThread {
         open.push(Arc::downgrade(memory));
     }
 
-    /// The JavaScript object of a table is gone. What the thread holds there stays held until it ends.
+    /// Called when the JavaScript object of a table is gone. Locks that the thread holds there stay held
+    /// until it ends.
     pub fn let_go(&self, memory: &Arc<LockMemory>) {
         if Arc::strong_count(memory) > 1 {
             return;
@@ -112,8 +113,8 @@ impl LockThread {
         }
     }
 
-    /// Tells JavaScript under `number` when the request does not wait, or not hold, any more. False without an
-    /// event loop.
+    /// Reports `number` to JavaScript when the request is no longer pending or no longer held. Returns false
+    /// without an event loop.
     pub fn watch(
         self: &Rc<Self>,
         number: f64,
@@ -137,7 +138,7 @@ impl LockThread {
         true
     }
 
-    /// Tells no more.
+    /// Stops watching.
     pub fn unwatch(&self, number: f64) {
         self.watches.borrow_mut().retain(|watch| watch.number != number);
         self.set_timer();
@@ -147,7 +148,7 @@ impl LockThread {
         let event_loop = EventLoop::of(self.env)?;
         let on_time = Rc::downgrade(self);
         let timer = event_loop.timer(move || with(&on_time, |thread| thread.look(true)))?;
-        // Without a bell, for want of descriptors say, the timer serves alone.
+        // Without a bell, for instance for lack of descriptors, the timer has to do.
         let bell = Bell::of(self.me).ok().map(Rc::new);
         let poll = bell.as_ref().and_then(|bell| {
             let (on_ring, heard) = (Rc::downgrade(self), Rc::clone(bell));
@@ -163,7 +164,7 @@ impl LockThread {
         })
     }
 
-    /// The timer runs, and keeps the event loop alive, while something waits.
+    /// The timer runs, and keeps the event loop alive, while a request is pending.
     fn set_timer(&self) {
         let waits = self.watches.borrow().iter().any(|watch| watch.is_pending);
         if let Some(ears) = self.ears.borrow().as_ref() {
@@ -182,7 +183,7 @@ impl LockThread {
         {
             let mut watches = self.watches.borrow_mut();
             if looks_for_dead {
-                // Each table does so at most once in a while, however many ask.
+                // Rate-limited by each table, however many threads ask.
                 for watch in watches.iter().filter(|watch| watch.is_pending) {
                     if let Some(table) = watch.memory.table() {
                         let _may_be_stuck = table.reap(self.me, &host);
@@ -237,7 +238,7 @@ impl Watch {
 
 fn abandon(memory: &LockMemory, me: OwnerId) {
     if let Some(table) = memory.table() {
-        // If it is stuck, others will see that the thread is gone.
+        // If the guard is stuck, others will notice that the thread is gone.
         let _may_be_stuck = table.abandon(me, &Host::default());
     }
 }
@@ -249,7 +250,7 @@ fn with(thread: &Weak<LockThread>, use_it: impl FnOnce(&LockThread)) {
 }
 
 unsafe extern "C" fn on_env_end(shared: *mut c_void) {
-    // SAFETY: made by `Rc::into_raw` in `current`, handed back once.
+    // SAFETY: from `Rc::into_raw` in `current`; passed back once.
     let thread = unsafe { Rc::from_raw(shared.cast_const().cast::<LockThread>()) };
     thread.end();
 }

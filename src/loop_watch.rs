@@ -1,5 +1,5 @@
-//! Keeps an event loop turning for a while after messages of Node's ports, as long as they come close on one another
-//! (`lib/threads/port-watch.js`).
+//! Keeps an event loop spinning for a while after messages of Node's ports, as long as they arrive in close
+//! succession (`lib/threads/port-watch.js`).
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -19,7 +19,7 @@ struct Watch {
 }
 
 impl Watch {
-    /// A message has come: the loop is asked again before it sleeps.
+    /// Reports a message, so that the loop asks before it blocks next.
     fn arrived(&self) -> i32 {
         self.looking.borrow_mut().arrived(monotonic_ns);
         if let Some(idle) = &*self.idle.borrow() {
@@ -34,7 +34,8 @@ impl Watch {
             .borrow_mut()
             .turn(monotonic_ns(), Latency::of_process());
         match turn {
-            // Who posts may wait for this very processor: a thread that is woken is often put beside its waker.
+            // The sender may be waiting for this very processor: the scheduler often places a woken thread
+            // next to its waker.
             Turn::LookOn => std::thread::yield_now(),
             Turn::Sleep => {
                 if let Some(idle) = &*self.idle.borrow() {
@@ -45,7 +46,7 @@ impl Watch {
     }
 }
 
-/// Watches the event loop of this thread. The function that it returns is to be called for each message.
+/// Watches the event loop of this thread. The returned function must be called for each message.
 #[napi]
 pub fn watch_loop(env: &Env) -> Result<Object<'_>> {
     let closing = || Error::from_reason("the event loop is closing");

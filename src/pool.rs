@@ -17,66 +17,67 @@ use crate::error::to_js;
 use crate::fast::{function, Body};
 use crate::pool_caller::{Caller, Listening};
 
-/// The queues of this process, for workers to find theirs.
+/// The queues of this process, by which workers find theirs.
 static QUEUES: Mutex<Option<HashMap<u32, Weak<Queue>>>> = Mutex::new(None);
 static NEXT_QUEUE: AtomicU32 = AtomicU32::new(1);
 
-/// The queue of this number.
+/// The queue with this id.
 pub fn queue_of(id: u32) -> Option<Arc<Queue>> {
     queues().as_ref()?.get(&id)?.upgrade()
 }
 
-/// How busy a worker is.
+/// The load of a worker.
 #[napi(object)]
 pub struct PoolWorkerLoad {
     /// Its number.
     pub worker: u32,
-    /// Tasks it has begun.
+    /// Number of tasks it has begun.
     pub in_hand: u32,
-    /// Tasks that wait for it alone.
+    /// Number of tasks queued for it in particular.
     pub pinned: u32,
-    /// Tasks it has completed.
+    /// Number of tasks it has completed.
     pub completed: f64,
-    /// Milliseconds that those ran.
+    /// Total run time of those in milliseconds.
     pub busy_ms: f64,
 }
 
-/// A summary of durations, in microseconds.
+/// Statistics of durations, in microseconds.
 #[derive(Default)]
 #[napi(object)]
 pub struct PoolTimes {
-    /// Durations recorded.
+    /// Number of durations.
     pub count: f64,
-    /// Their mean.
+    /// Mean.
     pub mean: f64,
-    /// Their standard deviation.
+    /// Standard deviation.
     pub stddev: f64,
-    /// The shortest.
+    /// Shortest duration.
     pub min: f64,
-    /// The longest.
+    /// Longest duration.
     pub max: f64,
-    /// Of the core's `PERCENTILES`, whose twin is in `lib/pool/histogram.js`.
+    /// At the core's `PERCENTILES`, duplicated in `lib/pool/histogram.js`.
     pub percentiles: Vec<f64>,
 }
 
-/// A queue until it is closed: its memory and descriptors do not wait for the garbage collector, which has the fast
-/// functions.
+/// A queue until it is closed. Closing frees its memory and descriptors without waiting for the garbage
+/// collector, which owns the fast functions.
 struct Gate(RefCell<Option<Rc<Caller>>>);
 
-/// The caller's side of a queue. Belongs to the thread that made it. Once closed it has no tasks and no workers.
+/// The caller's side of a queue, owned by the thread that created it. Once closed, it has no tasks and no
+/// workers.
 #[napi]
 pub struct PoolQueue {
     id: u32,
     gate: Rc<Gate>,
-    /// The same queue, where workers are processes.
+    /// The same queue if the workers are processes.
     processes: Option<Rc<Dispatch>>,
     listening: Option<Rc<Listening>>,
 }
 
 #[napi]
 impl PoolQueue {
-    /// A queue for threads, or processes, that have up to `concurrency` tasks in hand and retire after `tasks`
-    /// (0: never). Throws without memory or file descriptors.
+    /// Creates a queue for threads or processes that have up to `concurrency` tasks in hand and retire after
+    /// `tasks` (0: never). Throws when memory or file descriptors run out.
     #[napi(constructor)]
     pub fn new(concurrency: u32, tasks: u32, for_processes: bool) -> Result<Self> {
         let limits = Limits {
@@ -103,31 +104,31 @@ impl PoolQueue {
         })
     }
 
-    /// What workers attach by.
+    /// The id by which workers attach.
     #[napi(getter)]
     pub fn id(&self) -> u32 {
         self.id
     }
 
-    /// The words of calls, as an ArrayBuffer. It must not be transferred, nor the two below.
+    /// The words of calls, as an ArrayBuffer. Neither this one nor the two below must be transferred.
     #[napi]
     pub fn words<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         self.caller()?.words.buffer(env)
     }
 
-    /// Where the record of `push()` is read from.
+    /// The buffer from which `push()` reads the record.
     #[napi]
     pub fn record<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         self.caller()?.record.buffer(env)
     }
 
-    /// Where `take()` copies reports to.
+    /// The buffer to which `take()` copies reports.
     #[napi]
     pub fn batch<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         self.caller()?.batch.buffer(env)
     }
 
-    /// A function that queues the task described by the words. It returns 0 when its worker is gone.
+    /// A function that queues the task described by the words. It returns 0 when the target worker is gone.
     #[napi(ts_return_type = "() => number")]
     pub fn push_function<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         self.fast(env, "push", |gate| gate.with(Caller::push))
@@ -139,67 +140,69 @@ impl PoolQueue {
         self.gate.with(|caller| caller.push_with(&record))
     }
 
-    /// A function that copies reports. It returns the bytes copied, 0 for none, or the negative size of a report
-    /// that needs a buffer of its own.
+    /// A function that copies reports. It returns the number of bytes copied, 0 for none, or the negated size
+    /// of a report that needs a larger buffer.
     #[napi(ts_return_type = "() => number")]
     pub fn take_function<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         self.fast(env, "take", |gate| gate.with(Caller::take))
     }
 
-    /// As the function, into a buffer.
+    /// Like that function, into a given buffer.
     #[napi]
     pub fn take_large(&self, mut target: Uint8Array) -> i32 {
-        // SAFETY: memory of this thread's JavaScript, which does not run meanwhile.
+        // SAFETY: owned by this thread's JavaScript, which does not run meanwhile.
         let target = unsafe { target.as_mut() };
         self.gate.with(|caller| caller.take_into(target))
     }
 
-    /// Copies a payload of the task that is being encoded. False when there is too much waiting.
+    /// Copies a payload of the task being encoded. Returns false when too many bytes are queued.
     #[napi]
     pub fn put_large(&self, payload: &[u8]) -> bool {
         self.gate.with(|caller| caller.put_payload(payload))
     }
 
-    /// Lets go of the last payloads, whose task is not queued after all.
+    /// Drops the last `count` payloads, whose task is not queued after all.
     #[napi]
     pub fn discard_large(&self, count: u32) {
         self.gate.with(|caller| caller.discard_payloads(count));
     }
 
-    /// Bytes of a payload that came with the reports taken last, by its place among them; 0 when there is none.
+    /// Length in bytes of a payload of the reports taken last, by index; 0 when there is none.
     #[napi]
     pub fn payload_length(&self, at: u32) -> f64 {
         self.gate.with(|caller| caller.arrived().len_of(at)) as f64
     }
 
-    /// Copies that payload into memory of its length; once. False when there is none.
+    /// Copies such a payload into memory of its length, once. Returns false when there is none.
     #[napi]
     pub fn take_payload(&self, at: u32, mut target: Uint8Array) -> bool {
-        // SAFETY: memory of this thread's JavaScript, which does not run meanwhile.
+        // SAFETY: owned by this thread's JavaScript, which does not run meanwhile.
         let target = unsafe { target.as_mut() };
         self.gate.with(|caller| caller.arrived().take(at, target))
     }
 
-    /// The lent ArrayBuffer that this payload is in; once. Null when it is to be copied.
+    /// The lent ArrayBuffer that holds such a payload, once. Null when the payload has to be copied.
     #[napi(ts_return_type = "ArrayBuffer | null")]
     pub fn redeem_payload<'env>(&self, env: &'env Env, at: u32) -> Option<Object<'env>> {
         self.gate
             .with(|caller| caller.arrived().redeem(env, at, caller.lent()))
     }
 
-    /// Lends an ArrayBuffer, which nothing else may refer to, for a payload of its length. False when that cannot be.
+    /// Lends an ArrayBuffer, to which there must be no other reference, for a payload of its length. Returns
+    /// false on failure.
     #[napi(ts_args_type = "buffer: ArrayBuffer")]
     pub fn lend(&self, env: Env, buffer: Unknown<'_>) -> bool {
         self.gate.with(|caller| caller.lent().lend(env, &buffer))
     }
 
-    /// Takes back what is lent and not in use.
+    /// Takes back all lent buffers that are free.
     #[napi]
     pub fn take_back_lent(&self) {
         self.gate.with(|caller| caller.lent().take_back());
     }
 
-    /// Takes a task out that no worker has begun: -1 when it worked, -2 when the task is over, else its worker.
+    /// Cancels a task that no worker has begun. Returns -1 on success, -2 when the task is over, otherwise
+    /// its worker.
     #[napi]
     pub fn cancel(&self, slot: u32) -> i32 {
         match self.queue(|queue| Some(queue.cancel(slot))) {
@@ -209,34 +212,34 @@ impl PoolQueue {
         }
     }
 
-    /// Whether a task waits that no worker has begun.
+    /// Whether a task is queued and not begun by a worker.
     #[napi]
     pub fn is_queued(&self, slot: u32) -> bool {
         self.queue(|queue| queue.is_queued(slot))
     }
 
-    /// Asks the worker of a task to abort it. The worker's number, or -1 when none has begun it.
+    /// Asks the worker of a task to abort it. Returns the worker's number, or -1 when none has begun it.
     #[napi]
     pub fn abort(&self, slot: u32) -> i32 {
         let worker = self.queue(|queue| queue.abort(slot));
         worker.map_or(-1, |worker| worker as i32)
     }
 
-    /// Sends a notice to a worker about a task. False when it is gone.
+    /// Sends a worker a notice about a task. Returns false when the worker is gone.
     #[napi]
     pub fn notify(&self, worker: u32, kind: u32, slot: u32) -> bool {
         TaskKind::from_number(kind)
             .is_some_and(|kind| self.queue(|queue| queue.notify(worker, Task::new(kind, slot, &[]))))
     }
 
-    /// Makes room for a worker. Its number. Throws without file descriptors.
+    /// Registers a new worker and returns its number. Throws when file descriptors run out.
     #[napi]
     pub fn add_worker(&self) -> Result<u32> {
         self.caller()?.queue.add_worker().map_err(to_js)
     }
 
-    /// The descriptors that a worker's process is to inherit, one after the other; `startup` is what it is told
-    /// first. Empty when there is no such worker.
+    /// The descriptors that a worker's process must inherit, in order; `startup` is its startup message.
+    /// Empty when there is no such worker.
     #[napi]
     pub fn passed(&self, worker: u32, startup: Uint8Array) -> Vec<i32> {
         let passed = self
@@ -246,7 +249,7 @@ impl PoolQueue {
         passed.map_or_else(Vec::new, |passed| passed.to_vec())
     }
 
-    /// A worker's process has been spawned. Throws without file descriptors.
+    /// Records that a worker's process has been spawned. Throws when file descriptors run out.
     #[napi]
     pub fn spawned(&self, worker: u32, pid: u32) -> Result<()> {
         match &self.processes {
@@ -255,25 +258,26 @@ impl PoolQueue {
         }
     }
 
-    /// Lets a worker take no more tasks. False when it has some, unless `force`.
+    /// Stops a worker from taking further tasks. Returns false, without effect, when it has some, unless
+    /// `force` is set.
     #[napi]
     pub fn retire(&self, worker: u32, force: bool) -> bool {
         self.queue(|queue| queue.retire(worker, force))
     }
 
-    /// Gives what an ended worker had not begun to others. The tasks it had begun.
+    /// Removes an ended worker and reassigns the tasks it had not begun. Returns those it had begun.
     #[napi]
     pub fn abandon(&self, worker: u32) -> Vec<u32> {
         self.queue(|queue| queue.abandon(worker))
     }
 
-    /// Sends a task of an ended worker once more. False when it was not kept.
+    /// Requeues a task of an ended worker. Returns false when it was not kept.
     #[napi]
     pub fn retry(&self, slot: u32) -> bool {
         self.queue(|queue| queue.retry(slot))
     }
 
-    /// Lets go of a task of an ended worker.
+    /// Discards a task of an ended worker.
     #[napi]
     pub fn forget(&self, slot: u32) {
         self.queue(|queue| queue.forget(slot));
@@ -285,32 +289,32 @@ impl PoolQueue {
         self.queue(|queue| queue.begun(worker))
     }
 
-    /// For how many milliseconds a task has been running; -1 when no worker has begun it.
+    /// How long a task has been running, in milliseconds; -1 when no worker has begun it.
     #[napi]
     pub fn running_ms(&self, slot: u32) -> f64 {
         let elapsed = self.queue(|queue| queue.running_for(slot));
         elapsed.map_or(-1.0, |elapsed| elapsed.as_secs_f64() * 1000.0)
     }
 
-    /// Lets a worker take up to so many tasks at once, while very many very short ones wait.
+    /// Sets how many tasks a worker may take at once while a large number of very short ones is queued.
     #[napi]
     pub fn batch_size(&self, tasks: u32) {
         self.queue(|queue| queue.set_batch(tasks));
     }
 
-    /// Adds something that workers must know to read later records. How many there are now.
+    /// Adds a definition that workers need to decode later records. Returns the number of definitions.
     #[napi]
     pub fn define(&self, definition: Uint8Array) -> u32 {
         self.queue(|queue| queue.define(&definition))
     }
 
-    /// Tasks that wait for any worker.
+    /// Number of tasks queued for any worker.
     #[napi(getter)]
     pub fn waiting(&self) -> u32 {
         self.queue(|queue| queue.waiting())
     }
 
-    /// How busy each worker is.
+    /// The load of each worker.
     #[napi]
     pub fn loads(&self) -> Vec<PoolWorkerLoad> {
         let loads = self.queue(|queue| queue.loads()).into_iter();
@@ -325,57 +329,57 @@ impl PoolQueue {
             .collect()
     }
 
-    /// How long tasks waited.
+    /// Statistics of the wait times of tasks.
     #[napi]
     pub fn wait_times(&self) -> PoolTimes {
         self.with_times(|wait, _| times_of(wait))
     }
 
-    /// How long tasks ran.
+    /// Statistics of the run times of tasks.
     #[napi]
     pub fn run_times(&self) -> PoolTimes {
         self.with_times(|_, run| times_of(run))
     }
 
-    /// Forgets how long tasks waited.
+    /// Resets the statistics of wait times.
     #[napi]
     pub fn reset_wait_times(&self) {
         self.with_times(|wait, _| wait.reset());
     }
 
-    /// Forgets how long tasks ran.
+    /// Resets the statistics of run times.
     #[napi]
     pub fn reset_run_times(&self) {
         self.with_times(|_, run| run.reset());
     }
 
-    /// A function that blocks until there is something to take, at most as many milliseconds as a word says, and
-    /// takes it, as `take()`. Nobody rings for the event loop until `rest()`.
+    /// A function that blocks until there are reports, for at most as many milliseconds as a word says, and
+    /// takes them like `take()`. The event loop is not woken until `rest()`.
     #[napi(ts_return_type = "() => number")]
     pub fn await_function<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         self.fast(env, "await", |gate| gate.with(Caller::wait))
     }
 
-    /// How many microseconds each worker has work for, as far as the last tasks can tell.
+    /// Estimated time, in microseconds, for which each worker has work, based on recent run times.
     #[napi]
     pub fn backlog_us(&self) -> f64 {
         self.queue(|queue| queue.backlog_us())
     }
 
-    /// A function that leaves waiting to the event loop again, after `await()` or dozing.
+    /// A function that resumes waiting in the event loop after `await()` or dozing.
     #[napi(ts_return_type = "() => number")]
     pub fn rest_function<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         self.fast(env, "rest", |gate| gate.with(Caller::rest))
     }
 
-    /// Calls `drain` on the event loop whenever there is something to take.
+    /// Calls `drain` on the event loop whenever there are reports.
     #[napi]
     pub fn listen(&mut self, env: Env, drain: Function<'_, (), ()>) -> Result<()> {
         self.listening = Some(Listening::begin(env, self.caller()?, drain)?);
         Ok(())
     }
 
-    /// Lets the queue keep the event loop alive, or not.
+    /// Sets whether the queue keeps the event loop alive.
     #[napi]
     pub fn keep_alive(&self, on: bool) {
         if let Some(listening) = &self.listening {
@@ -383,7 +387,7 @@ impl PoolQueue {
         }
     }
 
-    /// No more calls of `drain`; lets go of memory and descriptors. No worker is left by now.
+    /// Stops calling `drain` and frees memory and descriptors. All workers must be gone.
     #[napi]
     pub fn close(&mut self) {
         if let Some(listening) = self.listening.take() {
@@ -403,7 +407,7 @@ impl PoolQueue {
         self.gate.0.borrow().clone().ok_or_else(closed)
     }
 
-    /// Asks the queue; the default once it is closed.
+    /// Calls `ask` with the queue; returns the default once it is closed.
     fn queue<T: Default>(&self, ask: impl FnOnce(&dyn Scheduler) -> T) -> T {
         self.gate.with(|caller| ask(&*caller.queue))
     }
@@ -420,7 +424,7 @@ impl PoolQueue {
 }
 
 impl Gate {
-    /// Asks the caller's side; the default once it is closed.
+    /// Calls `ask` with the caller's side; returns the default once it is closed.
     fn with<T: Default>(&self, ask: impl FnOnce(&Caller) -> T) -> T {
         self.0.borrow().as_deref().map(ask).unwrap_or_default()
     }
@@ -448,11 +452,11 @@ fn times_of(histogram: &Histogram) -> PoolTimes {
 }
 
 fn queues() -> MutexGuard<'static, Option<HashMap<u32, Weak<Queue>>>> {
-    // A panic while it was held leaves the map whole.
+    // A panic while the lock is held leaves the map consistent.
     QUEUES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// There is no memory for a page.
+/// The error for a failed allocation.
 pub fn no_memory() -> Error {
     Error::new(Status::GenericFailure, "out of memory")
 }

@@ -1,4 +1,4 @@
-//! What `PoolQueue` works on: the calls that are made once a task, and the drain.
+//! The implementation of `PoolQueue`'s per-task calls and of its drain.
 
 use std::cell::RefCell;
 use std::os::fd::AsRawFd;
@@ -17,21 +17,21 @@ use crate::lent_buffers::LentBuffers;
 use crate::pool_payloads::{Arrived, Leaving};
 use crate::uv::{EventLoop, Handle};
 
-/// Bytes for the words of a call, which `lib/pool/page.js` names.
+/// Size in bytes of the words of a call, which `lib/pool/page.js` names.
 pub const WORDS_BYTES: usize = 64;
-/// Bytes for the record of a task that is pushed or pulled; larger ones are passed by themselves.
+/// Size in bytes of the buffer for the record of a task; larger records are passed separately.
 pub const RECORD_BYTES: usize = 64 * 1024;
-/// How many payloads belong to the record.
+/// Number of payloads of the record.
 const PAYLOADS: usize = 10;
-/// How long `await` blocks.
+/// Time limit of `await`.
 const LIMIT_MS: usize = 11;
-/// Whether the event loop looks for reports by itself for now, and is not to be told of any.
+/// Whether the event loop currently polls for reports and must not be notified.
 const DOZING: usize = 12;
 /// Whether the queue keeps the event loop alive.
 const KEPT: usize = 14;
-/// How many tasks the caller waits for, which it writes.
+/// Number of tasks that the caller waits for, written by the caller.
 const OUTSTANDING: usize = 15;
-/// Bytes for a batch of reports.
+/// Size in bytes of the buffer for a batch of reports.
 const BATCH_BYTES: usize = 256 * 1024;
 
 /// An open queue, and the memory through which JavaScript uses it.
@@ -40,15 +40,15 @@ pub struct Caller {
     pub words: Rc<Page>,
     pub record: Rc<Page>,
     pub batch: Rc<Page>,
-    /// Of the tasks that are being encoded, and of the reports taken last.
+    /// Payloads of the tasks being encoded, and of the reports taken last.
     leaving: Leaving,
     arrived: Arrived,
-    /// For those of reports to come.
+    /// Buffers for payloads of future reports.
     lent: LentBuffers,
 }
 
 impl Caller {
-    /// `None` without memory.
+    /// `None` when an allocation fails.
     pub fn new(queue: Rc<dyn Scheduler>) -> Option<Self> {
         let lent = LentBuffers::new(queue.stock().map(|stock| stock.lender(Towards::Caller)));
         Some(Self {
@@ -62,15 +62,15 @@ impl Caller {
         })
     }
 
-    /// Queues the task described by the words, with the record of the page.
+    /// Queues the task described by the words, with the record in the page.
     pub fn push(&self) -> i32 {
-        // SAFETY: a call from JavaScript of this thread.
+        // SAFETY: called by JavaScript of this thread.
         self.push_with(unsafe { self.record.bytes() })
     }
 
-    /// As `push`, with another record. 0 when its worker is gone.
+    /// Like `push`, with a given record. Returns 0 when the target worker is gone.
     pub fn push_with(&self, record: &[u8]) -> i32 {
-        // SAFETY: a call from JavaScript of this thread; another page than that of the record.
+        // SAFETY: called by JavaScript of this thread; a different page than that of the record.
         let bytes = unsafe { self.words.bytes() };
         let word = |at: usize| word(bytes, at);
         let Some(kind) = TaskKind::from_number(word(0)) else {
@@ -94,13 +94,14 @@ impl Caller {
         i32::from(self.queue.push(task, target, f64::from_le_bytes(priority)))
     }
 
-    /// Copies reports into the page for batches.
+    /// Copies reports into the batch page.
     pub fn take(&self) -> i32 {
-        // SAFETY: a call from JavaScript of this thread.
+        // SAFETY: called by JavaScript of this thread.
         self.take_into(unsafe { self.batch.bytes() })
     }
 
-    /// Copies reports. Returns the bytes copied, 0 for none, or the negative size of a report that needs more room.
+    /// Copies reports. Returns the number of bytes copied, 0 for none, or the negated size of a report that
+    /// needs more room.
     pub fn take_into(&self, target: &mut [u8]) -> i32 {
         let mut payloads = Vec::new();
         let taken = self.queue.take(target, &mut payloads);
@@ -111,9 +112,9 @@ impl Caller {
         }
     }
 
-    /// Blocks for as long as a word says, or until there is something, and takes that.
+    /// Blocks until there are reports, for at most the time in a word, and takes them.
     pub fn wait(&self) -> i32 {
-        // SAFETY: a call from JavaScript of this thread.
+        // SAFETY: called by JavaScript of this thread.
         let limit_ms = word(unsafe { self.words.bytes() }, LIMIT_MS);
         match self.queue.wait(Duration::from_millis(limit_ms.into())) {
             true => self.take(),
@@ -121,34 +122,34 @@ impl Caller {
         }
     }
 
-    /// Leaves waiting to the event loop.
+    /// Resumes waiting in the event loop.
     pub fn rest(&self) -> i32 {
         self.queue.rest();
         0
     }
 
-    /// Copies a payload of the task that is being encoded. False when there is too much waiting.
+    /// Copies a payload of the task being encoded. Returns false when too many bytes are queued.
     pub fn put_payload(&self, payload: &[u8]) -> bool {
         self.leaving.put(self.queue.stock(), Towards::Workers, payload)
     }
 
-    /// Lets go of the last payloads.
+    /// Drops the last `count` payloads.
     pub fn discard_payloads(&self, count: u32) {
         drop::<Vec<Payload>>(self.leaving.take(count));
     }
 
-    /// Those that came with the reports taken last.
+    /// The payloads of the reports taken last.
     pub fn arrived(&self) -> &Arrived {
         &self.arrived
     }
 
-    /// Buffers for those to come.
+    /// The buffers lent for payloads of reports.
     pub fn lent(&self) -> &LentBuffers {
         &self.lent
     }
 }
 
-/// The event loop waiting for reports.
+/// The event loop, waiting for reports.
 pub struct Listening {
     caller: Rc<Caller>,
     doorbell: RefCell<Doorbell>,
@@ -158,7 +159,7 @@ pub struct Listening {
 }
 
 impl Listening {
-    /// Calls `drain` whenever there is something to take.
+    /// Calls `drain` whenever there are reports.
     pub fn begin(env: Env, caller: Rc<Caller>, drain: Function<'_, (), ()>) -> Result<Rc<Self>> {
         let closing = || Error::new(Status::Closing, "the environment is closing");
         let event_loop = EventLoop::of(env.raw()).ok_or_else(closing)?;
@@ -175,7 +176,7 @@ impl Listening {
             .poll(bell.as_raw_fd(), move || on_bell.answer())
             .ok_or_else(closing)?;
         listening.handle.replace(Some(handle));
-        // Goes to sleep properly, so that reports ring.
+        // Runs `answer` once, which announces that the caller sleeps, so that reports ring.
         bell.signal();
         Ok(listening)
     }
@@ -184,13 +185,13 @@ impl Listening {
         let queue = &self.caller.queue;
         queue.bell().clear();
         queue.on_bell();
-        // The drain cannot come back here: the handle's callback is not re-entered.
+        // The drain cannot re-enter this: libuv does not call a handle's callback recursively.
         let Ok(mut doorbell) = self.doorbell.try_borrow_mut() else {
             return;
         };
         let outcome = doorbell.answer(&**queue, Latency::of_process(), |_| {
             self.callback.call(&[]);
-            // SAFETY: a call from the event loop; no JavaScript runs.
+            // SAFETY: called by the event loop; no JavaScript runs.
             let is_dozing = word(unsafe { self.caller.words.bytes() }, DOZING) == 1;
             match self.handle.borrow().is_some() && !is_dozing {
                 true => Drained::Continue,
@@ -200,24 +201,24 @@ impl Listening {
         if outcome == Outcome::More {
             queue.bell().signal();
         }
-        // SAFETY: a call from the event loop; no JavaScript runs.
+        // SAFETY: called by the event loop; no JavaScript runs.
         let words = unsafe { self.caller.words.bytes() };
         if outcome == Outcome::Asleep && word(words, KEPT) == 1 && word(words, OUTSTANDING) == 0 {
             self.keep_alive(false);
         }
     }
 
-    /// Lets it keep the event loop alive, or not.
+    /// Sets whether the queue keeps the event loop alive.
     pub fn keep_alive(&self, on: bool) {
         if let Some(handle) = self.handle.borrow().as_ref() {
             handle.keep_alive(on);
         }
-        // SAFETY: as in `answer`, or a call from JavaScript.
+        // SAFETY: as in `answer`, or called by JavaScript.
         let words = unsafe { self.caller.words.bytes() };
         words[KEPT * 4..KEPT * 4 + 4].copy_from_slice(&u32::from(on).to_le_bytes());
     }
 
-    /// No more calls of the drain.
+    /// Stops calling `drain`.
     pub fn close(&self) {
         drop(self.handle.take());
     }

@@ -1,4 +1,4 @@
-//! What is too large for the records of a pool's queue, on its way from or to JavaScript.
+//! Payloads that are too large for the records of a pool's queue, on their way from or to JavaScript.
 
 use std::cell::RefCell;
 
@@ -7,19 +7,19 @@ use napi::bindgen_prelude::{Env, Object};
 
 use crate::lent_buffers::LentBuffers;
 
-/// Copied from JavaScript while a value is encoded, until its record is handed over. Values may be encoded within one
-/// another, and the inner record is handed over first: the last payloads belong to it.
+/// Payloads copied from JavaScript while a value is encoded, until its record is handed over. Encoding may
+/// nest, and the inner record is handed over first: the last payloads belong to it.
 #[derive(Default)]
 pub struct Leaving(RefCell<Vec<Payload>>);
 
 impl Leaving {
-    /// Copies a payload. False when there is too much waiting, or the queue carries none.
+    /// Copies a payload. Returns false when too many bytes are queued or the queue does not support payloads.
     pub fn put(&self, stock: Option<&Stock>, towards: Towards, bytes: &[u8]) -> bool {
         let payload = stock.and_then(|stock| stock.hold(bytes, towards));
         payload.map(|payload| self.0.borrow_mut().push(payload)).is_some()
     }
 
-    /// The payloads of the record that is handed over, or given up.
+    /// The last `count` payloads, for the record being handed over or given up.
     pub fn take(&self, count: u32) -> Vec<Payload> {
         if count == 0 {
             return Vec::new();
@@ -30,30 +30,31 @@ impl Leaving {
     }
 }
 
-/// With the records that came last, in their order; each is taken once.
+/// Payloads of the records received last, in order; each can be taken once.
 #[derive(Default)]
 pub struct Arrived(RefCell<Vec<Option<Payload>>>);
 
 impl Arrived {
-    /// Takes the place of those before.
+    /// Replaces the previous payloads.
     pub fn replace(&self, payloads: Vec<Payload>) {
         self.0.replace(payloads.into_iter().map(Some).collect());
     }
 
-    /// Bytes of the payload at a place; 0 when there is none.
+    /// Length in bytes of the payload at an index; 0 when there is none.
     pub fn len_of(&self, at: u32) -> usize {
         let payloads = self.0.borrow();
         let payload = payloads.get(at as usize).and_then(Option::as_ref);
         payload.map_or(0, Payload::len)
     }
 
-    /// Copies a payload into memory of its length, and lets go of it. False when there is none of that length.
+    /// Copies a payload into memory of its length and drops it. Returns false when there is none of that
+    /// length.
     pub fn take(&self, at: u32, target: &mut [u8]) -> bool {
         let payload = self.0.borrow_mut().get_mut(at as usize).and_then(Option::take);
         payload.is_some_and(|payload| payload.copy_to(target))
     }
 
-    /// The lent buffer that a payload is in; it is let go of then. `None` for one that is elsewhere.
+    /// The lent buffer that holds a payload, which is dropped then. `None` if the payload is elsewhere.
     pub fn redeem<'env>(&self, env: &'env Env, at: u32, lent: &LentBuffers) -> Option<Object<'env>> {
         let mut payloads = self.0.borrow_mut();
         let place = payloads.get_mut(at as usize)?;

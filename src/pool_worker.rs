@@ -23,14 +23,14 @@ use crate::pool_caller::{word, RECORD_BYTES, WORDS_BYTES};
 use crate::pool_payloads::Leaving;
 use crate::uv::{EventLoop, Handle};
 
-/// How many payloads belong to the record that is reported.
+/// Number of payloads of the record being reported.
 const PAYLOADS: usize = 3;
-/// How long `linger` looks on.
+/// Time limit of `linger`.
 const LIMIT_US: usize = 4;
-/// What `pull` returns when there is nothing.
+/// Returned by `pull` when there is nothing.
 const NOTHING: i32 = -1;
 
-/// What the fast functions work on.
+/// The state of the fast functions.
 struct Side {
     worker: Rc<dyn Taker>,
     words: Rc<Page>,
@@ -38,30 +38,30 @@ struct Side {
     input: Rc<Page>,
     /// A record to be reported.
     output: Rc<Page>,
-    /// A record that `input` has no room for.
+    /// A record that does not fit into `input`.
     held: RefCell<Option<Box<[u8]>>>,
-    /// What belongs to the task pulled last, until all of it has been read.
+    /// Payloads of the task pulled last, until all have been read.
     payloads: RefCell<Option<Arc<Vec<Payload>>>>,
-    /// Of what is being encoded.
+    /// Payloads of the value being encoded.
     leaving: Leaving,
-    /// For payloads of tasks to come.
+    /// Buffers for payloads of future tasks.
     lent: LentBuffers,
     doorbell: RefCell<Doorbell>,
     turn_since_ns: Cell<u64>,
 }
 
-/// A worker's side of a queue. Belongs to the worker's thread; its end is reported when that thread ends.
+/// A worker's side of a queue, owned by the worker's thread. Its end is reported when that thread ends.
 #[napi]
 pub struct PoolWorker {
     side: Rc<Side>,
-    /// The same worker, if it is a process.
+    /// The same worker if it is a process.
     remote: Option<Rc<RemoteWorker>>,
     listening: Option<Handle>,
 }
 
 #[napi]
 impl PoolWorker {
-    /// Takes the place with this number in the queue with this id. Throws when there is none.
+    /// Takes the station with this number in the queue with this id. Throws when there is none.
     #[napi(constructor)]
     pub fn new(queue: u32, number: u32) -> Result<Self> {
         let gone = || Error::new(Status::InvalidArg, "no pool has this place");
@@ -70,28 +70,29 @@ impl PoolWorker {
         Self::with(Rc::new(worker), None)
     }
 
-    /// In a process of a pool: takes over the inherited descriptors, which start at `first`. Throws when they are
-    /// not those of a pool; they are closed then.
+    /// In a pool's process: takes ownership of the inherited descriptors, which start at `first`. Throws,
+    /// having closed them, when they are not those of a pool.
     #[napi(factory)]
     pub fn adopt(first: i32) -> Result<Self> {
         let last = first.checked_add(PASSED as i32 - 1).filter(|_| first > 2);
         if last.is_none() {
             return Err(Error::new(Status::InvalidArg, "not descriptors of a pool"));
         }
-        // SAFETY: `lib/pool/process` names descriptors that the process inherited for this, and uses them once.
+        // SAFETY: `lib/pool/process` passes descriptors that the process inherited for this purpose, and uses
+        // them once.
         let inherited = std::array::from_fn(|at| unsafe { OwnedFd::from_raw_fd(first + at as i32) });
         let remote = Rc::new(RemoteWorker::adopt(inherited).map_err(to_js)?);
         Self::with(Rc::clone(&remote) as _, Some(remote))
     }
 
-    /// In a process of a pool: what it is told first; waits for it. Null when it does not come in time.
+    /// In a pool's process: waits for the startup message. Null when it does not arrive in time.
     #[napi]
     pub fn startup(&self, limit_ms: u32) -> Option<Uint8Array> {
         let limit = Duration::from_millis(u64::from(limit_ms));
         self.remote.as_ref()?.startup(limit).map(Uint8Array::new)
     }
 
-    /// In a process of a pool: how many tasks may be in hand at once.
+    /// In a pool's process: sets how many tasks may be in hand at once.
     #[napi]
     pub fn set_concurrency(&self, tasks: u32) {
         if let Some(remote) = &self.remote {
@@ -99,19 +100,19 @@ impl PoolWorker {
         }
     }
 
-    /// The words of calls, as an ArrayBuffer. It must not be transferred, nor the two below.
+    /// The words of calls, as an ArrayBuffer. Neither this one nor the two below must be transferred.
     #[napi]
     pub fn words<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         self.side.words.buffer(env)
     }
 
-    /// Where `pull()` copies a record to.
+    /// The buffer to which `pull()` copies the record.
     #[napi]
     pub fn input<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         self.side.input.buffer(env)
     }
 
-    /// Where the record of `report()` is read from.
+    /// The buffer from which `report()` reads the record.
     #[napi]
     pub fn output<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         self.side.output.buffer(env)
@@ -123,23 +124,23 @@ impl PoolWorker {
         function(env, "pull", &self.side, Side::pull)
     }
 
-    /// A function that looks on for something to pull, for as many microseconds as a word says. It returns 1 when
-    /// there is something.
+    /// A function that spins for something to pull, for as many microseconds as a word says. It returns 1
+    /// when there is something.
     #[napi(ts_return_type = "() => number")]
     pub fn linger_function<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         function(env, "linger", &self.side, |side| {
-            // SAFETY: a call from JavaScript of this thread.
+            // SAFETY: called by JavaScript of this thread.
             let limit_us = word(unsafe { side.words.bytes() }, LIMIT_US);
             let limit = Duration::from_micros(limit_us.into()).min(Latency::of_process().limit());
             i32::from(!side.is_turn_over() && linger(&*side.worker, limit))
         })
     }
 
-    /// The record that the last pull had no room for.
+    /// Copies the record that did not fit in the last pull.
     #[napi]
     pub fn take_held(&self, mut target: Uint8Array) {
         if let Some(record) = self.side.held.take() {
-            // SAFETY: memory of this thread's JavaScript, which does not run meanwhile.
+            // SAFETY: owned by this thread's JavaScript, which does not run meanwhile.
             let target = unsafe { target.as_mut() };
             if let Some(target) = target.get_mut(..record.len()) {
                 target.copy_from_slice(&record);
@@ -147,7 +148,7 @@ impl PoolWorker {
         }
     }
 
-    /// Bytes of a payload of the task pulled last, by its place among them; 0 when there is none.
+    /// Length in bytes of a payload of the task pulled last, by index; 0 when there is none.
     #[napi]
     pub fn payload_length(&self, at: u32) -> f64 {
         let payloads = self.side.payloads.borrow();
@@ -155,19 +156,20 @@ impl PoolWorker {
         payload.map_or(0, Payload::len) as f64
     }
 
-    /// Copies that payload into memory of its length. False when there is none. The last one is to be copied last.
+    /// Copies such a payload into memory of its length. Returns false when there is none. The last one must
+    /// be copied last.
     #[napi]
     pub fn take_payload(&self, at: u32, mut target: Uint8Array) -> bool {
-        // SAFETY: memory of this thread's JavaScript, which does not run meanwhile.
+        // SAFETY: owned by this thread's JavaScript, which does not run meanwhile.
         self.side.take_payload(at as usize, unsafe { target.as_mut() })
     }
 
-    /// The lent ArrayBuffer that this payload is in; once. Null when it is to be copied.
+    /// The lent ArrayBuffer that holds such a payload, once. Null when the payload has to be copied.
     #[napi(ts_return_type = "ArrayBuffer | null")]
     pub fn redeem_payload<'env>(&self, env: &'env Env, at: u32) -> Option<Object<'env>> {
         let mut held = self.side.payloads.borrow_mut();
         let payloads = held.as_ref()?;
-        // A task that is kept for another try needs it again.
+        // A task that is kept for a retry needs it again.
         if Arc::strong_count(payloads) > 1 {
             return None;
         }
@@ -178,48 +180,49 @@ impl PoolWorker {
         Some(buffer)
     }
 
-    /// Lends an ArrayBuffer, which nothing else may refer to, for a payload of its length. False when that cannot be.
+    /// Lends an ArrayBuffer, to which there must be no other reference, for a payload of its length. Returns
+    /// false on failure.
     #[napi(ts_args_type = "buffer: ArrayBuffer")]
     pub fn lend(&self, env: Env, buffer: Unknown<'_>) -> bool {
         self.side.lent.lend(env, &buffer)
     }
 
-    /// Takes back what is lent and not in use.
+    /// Takes back all lent buffers that are free.
     #[napi]
     pub fn take_back_lent(&self) {
         self.side.lent.take_back();
     }
 
-    /// Copies a payload of what is being encoded. False when there is too much waiting.
+    /// Copies a payload of the value being encoded. Returns false when too many bytes are queued.
     #[napi]
     pub fn put_large(&self, payload: &[u8]) -> bool {
         let stock = self.side.worker.stock();
         self.side.leaving.put(stock, Towards::Caller, payload)
     }
 
-    /// Lets go of the last payloads, which are not reported after all.
+    /// Drops the last `count` payloads, which are not reported after all.
     #[napi]
     pub fn discard_large(&self, count: u32) {
         drop(self.side.leaving.take(count));
     }
 
-    /// A function that reports what the words describe.
+    /// A function that sends the report described by the words.
     #[napi(ts_return_type = "() => number")]
     pub fn report_function<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         function(env, "report", &self.side, |side| {
-            // SAFETY: a call from JavaScript of this thread.
+            // SAFETY: called by JavaScript of this thread.
             let record = unsafe { side.output.bytes() };
             side.report(record)
         })
     }
 
-    /// As the function, with a record of any size.
+    /// Like that function, with a record of any size.
     #[napi]
     pub fn report_large(&self, record: Uint8Array) -> i32 {
         self.side.report(&record)
     }
 
-    /// The definition of this number, or null when there is none.
+    /// The definition with this number, or null when there is none.
     #[napi]
     pub fn definition(&self, number: u32) -> Option<Uint8Array> {
         let definition = self.side.worker.definition(number)?;
@@ -254,13 +257,13 @@ impl PoolWorker {
         Ok(())
     }
 
-    /// Has `drain` called on a later turn of the event loop if there is something to pull.
+    /// Makes the event loop call `drain` on a later turn if there is something to pull.
     #[napi]
     pub fn wake(&self) {
         self.side.worker.ring_bell();
     }
 
-    /// Stops listening, so that nothing keeps the event loop alive.
+    /// Stops listening, so that the event loop is no longer kept alive.
     #[napi]
     pub fn close(&mut self) {
         self.listening = None;
@@ -301,7 +304,7 @@ impl Side {
         let Some(task) = self.worker.pull() else {
             return NOTHING;
         };
-        // SAFETY: a call from JavaScript of this thread.
+        // SAFETY: called by JavaScript of this thread.
         let words = unsafe { self.words.bytes() };
         let values = [task.kind as u32, task.slot, task.handler, task.definitions];
         for (at, value) in values.into_iter().enumerate() {
@@ -309,7 +312,7 @@ impl Side {
         }
         self.payloads.replace(task.payloads.clone());
         let record = task.record();
-        // SAFETY: as above; another page.
+        // SAFETY: as above; a different page.
         let input = unsafe { self.input.bytes() };
         match input.get_mut(..record.len()) {
             Some(input) => input.copy_from_slice(record),
@@ -325,14 +328,14 @@ impl Side {
         };
         let is_there = payloads.get(at).is_some_and(|payload| payload.copy_to(target));
         if at + 1 == payloads.len() {
-            // The memory serves others while the task runs.
+            // Frees the memory for others while the task runs.
             *held = None;
         }
         is_there
     }
 
     fn report(&self, record: &[u8]) -> i32 {
-        // SAFETY: a call from JavaScript of this thread.
+        // SAFETY: called by JavaScript of this thread.
         let words = unsafe { self.words.bytes() };
         let Some(kind) = Kind::from_number(word(words, 0)) else {
             return 0;
@@ -348,7 +351,7 @@ impl Side {
 
     fn answer(&self, callback: &Callback) {
         self.worker.clear_bell();
-        // The drain cannot come back here: the handle's callback is not re-entered.
+        // The drain cannot re-enter this: libuv does not call a handle's callback recursively.
         let Ok(mut doorbell) = self.doorbell.try_borrow_mut() else {
             return;
         };
@@ -363,19 +366,19 @@ impl Side {
     }
 }
 
-/// Adds to the nice value of the calling thread, and returns the new one. Throws without the privilege.
+/// Adds to the nice value of the calling thread and returns the new value. Throws without the privilege.
 #[napi]
 pub fn pool_nice(increment: i32) -> Result<i32> {
     manycore_core::sys::nice::add(increment).map_err(to_js)
 }
 
-/// In a process of a pool: kills the process so long after the other end of a socket has been closed.
+/// In a pool's process: kills the process `graceMs` milliseconds after the other end of a socket was closed.
 #[napi]
 pub fn pool_watch(socket: i32, grace_ms: u32) -> Result<()> {
     if socket < 0 {
         return Err(Error::new(Status::InvalidArg, "not a descriptor"));
     }
-    // SAFETY: `lib/pool/process` names the channel to its parent, which is open during the call.
+    // SAFETY: `lib/pool/process` passes the channel to its parent, which is open during the call.
     let socket = unsafe { BorrowedFd::borrow_raw(socket) };
     watch::kill_after_hangup(socket, Duration::from_millis(u64::from(grace_ms))).map_err(to_js)
 }

@@ -1,4 +1,4 @@
-//! `ProcessLink`: two lanes between a process and a child of it, for `lib/cluster/`.
+//! `ProcessLink`: two lanes between a process and a child, for `lib/cluster/`.
 
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
 
@@ -9,7 +9,7 @@ use napi_derive::napi;
 
 use crate::lane::{closed, io_error, LaneReceiver, LaneSender};
 
-/// Two lanes between this process and a child, or its parent.
+/// Two lanes between this process and a child or its parent.
 #[napi]
 pub struct ProcessLink {
     ends: Option<Ends>,
@@ -19,7 +19,7 @@ pub struct ProcessLink {
 
 #[napi]
 impl ProcessLink {
-    /// Makes both lanes, for a child that is about to be spawned. Throws without memory or file descriptors.
+    /// Creates both lanes, for a child about to be spawned. Throws when memory or file descriptors run out.
     #[napi(constructor)]
     pub fn new(capacity_bytes: u32) -> Result<Self> {
         let (ends, passed) = process::create(capacity_bytes as usize).map_err(io_error)?;
@@ -29,15 +29,16 @@ impl ProcessLink {
         })
     }
 
-    /// In the child: takes over the inherited descriptors, which start at `first`. Throws when they are not those
-    /// of such a link; they are closed then.
+    /// In the child: takes ownership of the inherited descriptors, which start at `first`. Throws, having
+    /// closed them, when they are not those of such a link.
     #[napi(factory)]
     pub fn adopt(capacity_bytes: u32, first: i32) -> Result<Self> {
         let last = first.checked_add(PASSED as i32 - 1).filter(|_| first > 2);
         if last.is_none() {
             return Err(Error::new(Status::InvalidArg, "not descriptors of a link"));
         }
-        // SAFETY: `lib/cluster/preload` names descriptors that the process inherited for this, and uses them once.
+        // SAFETY: `lib/cluster/preload` passes descriptors that the process inherited for this purpose, and
+        // uses them once.
         let inherited = std::array::from_fn(|at| unsafe { OwnedFd::from_raw_fd(first + at as i32) });
         let ends = process::adopt(inherited, capacity_bytes as usize).map_err(io_error)?;
         Ok(Self {
@@ -46,7 +47,7 @@ impl ProcessLink {
         })
     }
 
-    /// The descriptors to pass to the child, one after the other.
+    /// The descriptors to pass to the child, in order.
     #[napi(getter)]
     pub fn fds(&self) -> Vec<i32> {
         self.passed
@@ -54,33 +55,34 @@ impl ProcessLink {
             .map_or_else(Vec::new, |passed| passed.numbers().to_vec())
     }
 
-    /// How many descriptors a child inherits for one link.
+    /// Number of descriptors that a child inherits per link.
     #[napi(getter)]
     pub fn passed_count(&self) -> u32 {
         PASSED as u32
     }
 
-    /// The child has been spawned, or will not be: its descriptors are closed here.
+    /// Closes this process's copies of the child's descriptors, once the child has been spawned or has failed
+    /// to spawn.
     #[napi]
     pub fn passed(&mut self) {
         self.passed = None;
     }
 
-    /// The sending end; once.
+    /// The sending end. To be taken once.
     #[napi]
     pub fn take_sender(&self) -> Result<LaneSender> {
         let ends = self.ends.as_ref().ok_or_else(closed)?;
         Ok(LaneSender::new(ends.sender.clone()))
     }
 
-    /// The receiving end; once.
+    /// The receiving end. To be taken once.
     #[napi]
     pub fn take_receiver(&self) -> Result<LaneReceiver> {
         let ends = self.ends.as_ref().ok_or_else(closed)?;
         Ok(LaneReceiver::new(ends.receiver.clone()))
     }
 
-    /// Lets go of what has not been taken.
+    /// Drops the ends that have not been taken.
     #[napi]
     pub fn close(&mut self) {
         self.ends = None;
@@ -88,7 +90,8 @@ impl ProcessLink {
     }
 }
 
-/// Tells a thread that blocks, and so hears nothing from its event loop, whether the other process is still there.
+/// Tells a blocked thread, which gets no events from its event loop, whether the other process is still
+/// there.
 #[napi]
 pub struct PeerWatch {
     process: Option<Process>,
@@ -96,7 +99,7 @@ pub struct PeerWatch {
 
 #[napi]
 impl PeerWatch {
-    /// Watches a process by its number as well, if there is one and the system can tell.
+    /// With a process id, also watches that process, if it exists and the system supports it.
     #[napi(constructor)]
     pub fn new(pid: Option<i32>) -> Self {
         Self {
@@ -104,13 +107,13 @@ impl PeerWatch {
         }
     }
 
-    /// Watches the process no more, and closes what that took.
+    /// Stops watching the process and closes its descriptor.
     #[napi]
     pub fn close(&mut self) {
         self.process = None;
     }
 
-    /// Whether the process has ended, or the other end of the socket `channel` is closed.
+    /// Whether the process has ended or the other end of the socket `channel` is closed.
     #[napi]
     pub fn is_gone(&self, channel: i32) -> bool {
         if self.process.as_ref().is_some_and(Process::has_ended) {

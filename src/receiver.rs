@@ -20,16 +20,16 @@ use crate::error::to_js;
 use crate::lane::external_buffer;
 use crate::uv::{EventLoop, Handle};
 
-/// Messages taken before the event loop gets its turn.
+/// Messages taken per turn of the event loop.
 const MESSAGES_PER_TURN: usize = 16;
 
-/// How often a closed gate is looked at when nothing else turns the loop, in milliseconds.
+/// Interval at which closed gates are checked when nothing else wakes the loop, in milliseconds.
 const GATE_MS: u64 = 2;
 
-/// How long receiving waits when the descriptor table is full, in milliseconds.
+/// How long receiving pauses when the descriptor table is full, in milliseconds.
 const NO_ROOM_MS: u64 = 10;
 
-/// In place of a connection's descriptor.
+/// Returned instead of a connection's descriptor.
 const NOTHING: i32 = -1;
 
 struct GatedSocket {
@@ -38,11 +38,11 @@ struct GatedSocket {
     stage: Stage,
 }
 
-/// The gated sockets, by number. A turn of the loop costs nothing for those that nobody connects to.
+/// The gated sockets by descriptor. Sockets to which nobody connects cost nothing per turn of the loop.
 #[derive(Default)]
 struct Gates {
     sockets: HashMap<RawFd, GatedSocket>,
-    /// Those with something to do, each once; some may be gone.
+    /// Sockets with something to do, each once; some may have been removed.
     lively: Vec<RawFd>,
 }
 
@@ -61,8 +61,8 @@ impl Gates {
     }
 }
 
-/// libuv registers a socket in the first poll phase that begins after `listen`; only then may the
-/// registration be changed.
+/// libuv registers a socket in the first poll phase after `listen`; the registration may be changed only
+/// after that.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     New,
@@ -75,12 +75,12 @@ struct Shared {
     board: Arc<Scoreboard>,
     slot: u32,
     gates: RefCell<Gates>,
-    /// Told, once, that somebody looks at this worker's load.
+    /// Called once, when this worker's load is first read.
     on_watched: RefCell<Option<Callback>>,
-    /// Connections may wait that nothing has told this loop about: all sockets are to be registered anew.
+    /// Connections may be waiting of which this loop was not notified: all sockets must be registered anew.
     recheck: Cell<bool>,
     neighbours: RefCell<Neighbours>,
-    /// Kept here so that callbacks can pause and arm them.
+    /// Stored here so that callbacks can pause and arm them.
     poll: RefCell<Option<Handle>>,
     no_room: RefCell<Option<Handle>>,
     gate_timer: RefCell<Option<Handle>>,
@@ -91,16 +91,16 @@ struct Shared {
 pub struct Receiver {
     shared: Rc<Shared>,
     event_loop: EventLoop,
-    /// Tell the scoreboard when the loop sleeps and turns, and run the gates.
+    /// Record on the scoreboard when the loop sleeps and turns, and run the gates.
     _prepare: Handle,
     _check: Handle,
 }
 
 #[napi]
 impl Receiver {
-    /// Takes over the two inherited descriptors. `callback(listener, hops, ...fds)` is called for each
-    /// message; the descriptors are its to open, refuse or discard. `onWatched()` is called once, when somebody
-    /// first looks at the worker's load.
+    /// Takes ownership of the two inherited descriptors. `callback(listener, hops, ...fds)` is called for
+    /// each message and must open, refuse or discard the descriptors. `onWatched()` is called once, when the
+    /// worker's load is first read.
     #[napi(constructor)]
     pub fn new(
         env: Env,
@@ -142,7 +142,7 @@ impl Receiver {
             move || shared.resume()
         };
         shared.no_room.replace(Some(handle(event_loop.timer(on_room))?));
-        // Its only purpose is a turn of the loop, in which the gates are looked at.
+        // Its only purpose is to wake the loop, so that the gates are checked.
         shared.gate_timer.replace(Some(handle(event_loop.timer(|| ()))?));
         let on_prepare = {
             let shared = Rc::clone(&shared);
@@ -162,8 +162,8 @@ impl Receiver {
         })
     }
 
-    /// The worker's counters on the scoreboard as an `ArrayBuffer`: connections, requests, accepted,
-    /// accepted from.
+    /// The worker's counters on the scoreboard as an `ArrayBuffer`: connections, requests, accepted, accepted
+    /// from.
     #[napi(ts_return_type = "ArrayBuffer")]
     pub fn counters<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         let board = Arc::clone(&self.shared.board);
@@ -171,19 +171,19 @@ impl Receiver {
         external_buffer(env, address, COUNTERS_BYTES, Box::new(board))
     }
 
-    /// Asks for connections of a listener. Returns 0 or a negative error number.
+    /// Requests the connections of a listener. Returns 0 or a negative error number.
     #[napi]
     pub fn ready(&self, listener: u32) -> i32 {
         errno(self.shared.inbox.borrow_mut().ready(listener))
     }
 
-    /// Asks for no more connections of a listener. Returns 0 or a negative error number.
+    /// Requests no more connections of a listener. Returns 0 or a negative error number.
     #[napi]
     pub fn stop(&self, listener: u32) -> i32 {
         errno(self.shared.inbox.borrow_mut().stop(listener))
     }
 
-    /// Gives a connection back. It is closed when that fails. Returns 0 or a negative error number.
+    /// Returns a connection to the primary; it is closed if that fails. Returns 0 or a negative error number.
     #[napi]
     pub fn refuse(&self, listener: u32, hops: u32, fd: i32) -> Result<i32> {
         let connection = adopt(fd)?;
@@ -192,14 +192,14 @@ impl Receiver {
         ))
     }
 
-    /// Closes a connection that nobody wants.
+    /// Closes an unwanted connection.
     #[napi]
     pub fn discard(&self, fd: i32) -> Result<()> {
         drop(adopt(fd)?);
         Ok(())
     }
 
-    /// Gates a listening socket that libuv accepts from on this loop. `row` is its id from the primary.
+    /// Gates a listening socket from which libuv accepts on this loop. `row` is its id from the primary.
     #[napi]
     pub fn gate(&self, row: u32, fd: i32) {
         let registration = Registration::new(self.event_loop.backend_fd(), fd);
@@ -213,14 +213,14 @@ impl Receiver {
         gates.wake(fd);
     }
 
-    /// Accepts one more connection from a gated socket, when one waits and the worker is not ahead of others.
-    /// Returns its descriptor, which is the caller's, or a negative number.
+    /// Accepts one more connection from a gated socket, if one is waiting and the worker is not ahead of the
+    /// others. Returns its descriptor, owned by the caller, or a negative number.
     #[napi]
     pub fn accept(&self, fd: i32) -> i32 {
         self.shared.accept(fd)
     }
 
-    /// Tells the gate of a socket whether its server is at its `maxConnections`.
+    /// Sets whether the server of a socket has reached its `maxConnections`.
     #[napi]
     pub fn set_full(&self, fd: i32, full: bool) {
         let mut gates = self.shared.gates.borrow_mut();
@@ -230,8 +230,8 @@ impl Receiver {
         }
     }
 
-    /// Forgets the gate of a socket. To be called before the socket is closed: its number may be another's
-    /// right after.
+    /// Removes the gate of a socket. To be called before the socket is closed, as its descriptor number may
+    /// be reused right after.
     #[napi]
     pub fn ungate(&self, fd: i32) {
         self.shared.gates.borrow_mut().sockets.remove(&fd);
@@ -273,7 +273,7 @@ impl Shared {
         if !self.neighbours.borrow_mut().may_accept(&gated.gate) {
             return NOTHING;
         }
-        // What goes wrong here goes wrong for libuv, too, when it comes to it, and is its to tell.
+        // libuv will encounter the same error and report it.
         let Ok(connection) = gated.registration.accept() else {
             return NOTHING;
         };
@@ -283,7 +283,7 @@ impl Shared {
 
     fn resume(&self) {
         self.with(&self.poll, |poll| {
-            // Refused only by a closing handle, and then there is nothing more to receive.
+            // Fails only for a closing handle, and then there is nothing more to receive.
             let _watching = poll.resume();
         });
     }
@@ -303,7 +303,7 @@ impl Shared {
         if self.board.is_watched() {
             worker.cpu_ns.store(thread_cpu_ns(), Relaxed);
         }
-        // Release: whoever sees the loop wait also sees the time above.
+        // Release: a thread that sees the loop wait also sees the time above.
         worker.state.store(POLLING, Release);
     }
 
@@ -353,11 +353,12 @@ impl Shared {
         });
     }
 
-    /// The loop waits no more. libuv tells so only after it has run the callbacks of what it waited for.
+    /// Records that the loop is no longer waiting. libuv has a hook for this only after it has run the
+    /// callbacks of the poll phase.
     fn turned(&self) {
         let worker = self.board.worker(self.slot);
         worker.beat_ns.store(monotonic_ns(), Relaxed);
-        // Release: whoever sees the loop busy also sees since when.
+        // Release: a thread that sees the loop busy also sees since when.
         worker.state.store(0, Release);
     }
 
@@ -397,12 +398,12 @@ impl GatedSocket {
     }
 }
 
-/// Owns a descriptor that JavaScript hands over by number.
+/// Takes ownership of a descriptor that JavaScript passes by number.
 fn adopt(fd: RawFd) -> Result<OwnedFd> {
     if fd < 0 {
         return Err(Error::from_reason("a negative descriptor"));
     }
-    // SAFETY: `lib/cluster/worker` passes descriptors that it owns and uses no more: inherited ones, and
+    // SAFETY: `lib/cluster/worker` passes descriptors that it owns and no longer uses: inherited ones, and
     // those it got from `receive`.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

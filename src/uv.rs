@@ -1,9 +1,10 @@
 //! libuv handles on the event loop of the calling JavaScript thread.
 //!
-//! Who may call: only the JavaScript thread that made the handle; `Handle` is neither `Send` nor `Sync`.
-//! Lifetime: libuv owns one strong count of the state until its close callback ran, the Rust owner holds
-//! another. An async cleanup hook closes the handle when the environment ends first (`worker.terminate()`,
-//! process exit); without it, libuv would find an open handle when Node closes the loop and abort.
+//! To be used only on the JavaScript thread that created the handle; `Handle` is neither `Send` nor `Sync`.
+//! Lifetime: libuv owns one strong count of the state until its close callback has run, and the Rust owner
+//! holds another. An async cleanup hook closes the handle when the environment ends first
+//! (`worker.terminate()`, process exit); otherwise libuv would find an open handle when Node closes the loop,
+//! and abort.
 
 use std::alloc::Layout;
 use std::cell::{Cell, RefCell};
@@ -55,7 +56,7 @@ extern "C" {
 
 const UV_READABLE: c_int = 1;
 
-/// What a handle watches. The discriminants are libuv's `uv_handle_type`.
+/// The type of a handle. The discriminants are libuv's `uv_handle_type`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(i32)]
 enum Kind {
@@ -74,7 +75,7 @@ pub struct EventLoop {
 }
 
 impl EventLoop {
-    /// The loop that runs `env`, or `None` while the environment is being torn down.
+    /// The loop of `env`, or `None` while the environment is being torn down.
     pub fn of(env: sys::napi_env) -> Option<Self> {
         let mut raw = ptr::null_mut();
         // SAFETY: `env` is the live environment of the calling thread.
@@ -88,14 +89,14 @@ impl EventLoop {
         })
     }
 
-    /// The epoll descriptor the loop sleeps on.
+    /// The epoll descriptor on which the loop blocks.
     pub fn backend_fd(&self) -> RawFd {
         // SAFETY: the loop is alive as long as its environment, whose thread this is.
         unsafe { uv_backend_fd(self.raw.as_ptr()) }
     }
 
-    /// Calls back each time `fd` is readable. The handle does not keep the loop alive.
-    /// `fd` must stay open until the handle is closed.
+    /// Calls back whenever `fd` is readable. The handle does not keep the loop alive. `fd` must stay open
+    /// until the handle is closed.
     pub fn poll(&self, fd: RawFd, callback: impl FnMut() + 'static) -> Option<Handle> {
         let handle = Handle::new(self, Kind::Poll, Box::new(callback), |uv_loop, raw| {
             // SAFETY: `raw` is memory of libuv's own size for a poll handle, not yet initialised.
@@ -104,7 +105,7 @@ impl EventLoop {
         handle.resume().then_some(handle)
     }
 
-    /// Calls back right before the loop looks for events.
+    /// Calls back right before the loop polls for events.
     pub fn prepare(&self, callback: impl FnMut() + 'static) -> Option<Handle> {
         let handle = Handle::new(self, Kind::Prepare, Box::new(callback), |uv_loop, raw| {
             // SAFETY: as in `poll`.
@@ -115,7 +116,7 @@ impl EventLoop {
         (status == 0).then_some(handle)
     }
 
-    /// Calls back right after the loop looked for events.
+    /// Calls back right after the loop has polled for events.
     pub fn check(&self, callback: impl FnMut() + 'static) -> Option<Handle> {
         let handle = Handle::new(self, Kind::Check, Box::new(callback), |uv_loop, raw| {
             // SAFETY: as in `poll`.
@@ -126,8 +127,8 @@ impl EventLoop {
         (status == 0).then_some(handle)
     }
 
-    /// Keeps the loop from sleeping and calls back in each turn, between [`Handle::start_turning`] and
-    /// [`Handle::stop_turning`].
+    /// Between [`Handle::start_turning`] and [`Handle::stop_turning`], keeps the loop from blocking and calls
+    /// back on each turn.
     pub fn idle(&self, callback: impl FnMut() + 'static) -> Option<Handle> {
         Handle::new(self, Kind::Idle, Box::new(callback), |uv_loop, raw| {
             // SAFETY: as in `poll`.
@@ -144,7 +145,7 @@ impl EventLoop {
     }
 }
 
-/// One open libuv handle; closed when dropped.
+/// An open libuv handle; closed on drop.
 pub struct Handle(Rc<Inner>);
 
 struct Inner {
@@ -163,14 +164,14 @@ impl Handle {
         callback: Box<dyn FnMut()>,
         init: impl FnOnce(*mut UvLoop, *mut UvHandle) -> c_int,
     ) -> Option<Self> {
-        // SAFETY: any kind number is a valid argument; libuv answers with the size of its struct.
+        // SAFETY: any number is a valid argument; libuv returns the size of its struct.
         let size = unsafe { uv_handle_size(kind as c_int) };
         let layout = Layout::from_size_align(size, 16).ok()?;
         // SAFETY: the layout's size is not zero: each libuv handle has fields.
         let memory = unsafe { std::alloc::alloc_zeroed(layout) };
         let raw = NonNull::new(memory.cast::<UvHandle>())?;
         if init(event_loop.raw.as_ptr(), raw.as_ptr()) != 0 {
-            // SAFETY: allocated above with this layout; libuv refused it and keeps no pointer to it.
+            // SAFETY: allocated above with this layout; libuv rejected it and keeps no pointer to it.
             unsafe { std::alloc::dealloc(memory, layout) };
             return None;
         }
@@ -183,7 +184,7 @@ impl Handle {
             callback: RefCell::new(callback),
         });
         let shared = Rc::into_raw(Rc::clone(&inner)).cast_mut().cast::<c_void>();
-        // SAFETY: the handle is initialised. The count behind `shared` is given back in `on_closed`.
+        // SAFETY: the handle is initialised. `on_closed` releases the count behind `shared`.
         unsafe { uv_handle_set_data(raw.as_ptr(), shared) };
         // SAFETY: as above.
         unsafe { uv_unref(raw.as_ptr()) };
@@ -197,13 +198,13 @@ impl Handle {
         Some(Self(inner))
     }
 
-    /// Whether the handle keeps the loop alive while it is active. At first it does not.
+    /// Sets whether the handle keeps the loop alive while it is active. By default it does not.
     pub fn keep_alive(&self, keep: bool) {
         if self.0.closing.get() {
             return;
         }
         if keep {
-            // SAFETY: an open handle; asking twice is harmless.
+            // SAFETY: an open handle; repeated calls are harmless.
             unsafe { uv_ref(self.0.raw.as_ptr()) };
         } else {
             // SAFETY: as above.
@@ -211,14 +212,14 @@ impl Handle {
         }
     }
 
-    /// Starts watching again after [`Handle::pause`]. False when libuv refuses.
+    /// Resumes watching after [`Handle::pause`]. Returns false when libuv fails.
     pub fn resume(&self) -> bool {
         debug_assert_eq!(self.0.kind, Kind::Poll);
-        // SAFETY: an open poll handle; `closing` ones are not started again.
+        // SAFETY: an open poll handle; a closing one is not started.
         !self.0.closing.get() && unsafe { uv_poll_start(self.0.raw.as_ptr(), UV_READABLE, on_poll) } == 0
     }
 
-    /// Stops watching; events stay with the kernel.
+    /// Stops watching; events stay pending in the kernel.
     pub fn pause(&self) {
         debug_assert_eq!(self.0.kind, Kind::Poll);
         if !self.0.closing.get() {
@@ -227,25 +228,25 @@ impl Handle {
         }
     }
 
-    /// Whether the handle keeps its loop alive. It does not at first.
+    /// Sets whether the handle keeps its loop alive. By default it does not.
     pub fn set_ref(&self, on: bool) {
         let change = if on { uv_ref } else { uv_unref };
         if !self.0.closing.get() {
-            // SAFETY: an open handle; both may be called any number of times.
+            // SAFETY: an open handle; both may be called repeatedly.
             unsafe { change(self.0.raw.as_ptr()) };
         }
     }
 
-    /// The loop turns on from here on, without sleeping.
+    /// Keeps the loop turning from here on, without blocking.
     pub fn start_turning(&self) {
         debug_assert_eq!(self.0.kind, Kind::Idle);
         if !self.0.closing.get() {
-            // SAFETY: an open idle handle; starting twice is harmless. It fails only for a null callback.
+            // SAFETY: an open idle handle; starting twice is harmless. Fails only for a null callback.
             unsafe { uv_idle_start(self.0.raw.as_ptr(), on_event) };
         }
     }
 
-    /// The loop may sleep again.
+    /// Allows the loop to block again.
     pub fn stop_turning(&self) {
         debug_assert_eq!(self.0.kind, Kind::Idle);
         if !self.0.closing.get() {
@@ -258,7 +259,7 @@ impl Handle {
     pub fn arm(&self, delay_ms: u64, repeat_ms: u64) {
         debug_assert_eq!(self.0.kind, Kind::Timer);
         if !self.0.closing.get() {
-            // SAFETY: an open timer handle. It fails only for a closing handle or a null callback.
+            // SAFETY: an open timer handle. Fails only for a closing handle or a null callback.
             unsafe { uv_timer_start(self.0.raw.as_ptr(), on_event, delay_ms, repeat_ms) };
         }
     }
@@ -291,7 +292,7 @@ impl Inner {
         if self.closing.get() {
             return;
         }
-        // A callback that runs the loop again (it does not, today) would find it borrowed and be skipped.
+        // A callback that ran the loop recursively (none does) would find it borrowed and be skipped.
         if let Ok(mut callback) = self.callback.try_borrow_mut() {
             callback();
         }
@@ -301,13 +302,13 @@ impl Inner {
 /// The state behind an open handle.
 ///
 /// # Safety
-/// `raw` is a handle made by [`Handle::new`] whose close callback has not run.
+/// `raw` must be a handle created by [`Handle::new`] whose close callback has not run.
 unsafe fn inner_of(raw: *const UvHandle) -> Rc<Inner> {
-    // SAFETY: initialised by `Handle::new`, see the caller's promise.
+    // SAFETY: initialised by `Handle::new`, as guaranteed by the caller.
     let shared = unsafe { uv_handle_get_data(raw) }.cast_const().cast::<Inner>();
     // SAFETY: libuv's own count keeps the state alive until `on_closed`.
     unsafe { Rc::increment_strong_count(shared) };
-    // SAFETY: takes over the count just added.
+    // SAFETY: takes over the count added above.
     unsafe { Rc::from_raw(shared) }
 }
 
@@ -322,21 +323,21 @@ unsafe extern "C" fn on_event(raw: *mut UvHandle) {
 }
 
 unsafe extern "C" fn on_closed(raw: *mut UvHandle) {
-    // SAFETY: set by `Handle::new`, and this is the one close callback.
+    // SAFETY: set by `Handle::new`; this is the only close callback.
     let shared = unsafe { uv_handle_get_data(raw) }.cast_const().cast::<Inner>();
-    // SAFETY: gives back libuv's count.
+    // SAFETY: releases libuv's count.
     let inner = unsafe { Rc::from_raw(shared) };
     let hook = inner.hook.replace(ptr::null_mut());
     if !hook.is_null() {
-        // SAFETY: added by `Handle::new`, removed once. When the environment waits for it, it may go on.
+        // SAFETY: added by `Handle::new`, removed once. An environment waiting for it can then continue.
         unsafe { sys::napi_remove_async_cleanup_hook(hook) };
     }
-    // SAFETY: allocated by `Handle::new` with this layout; libuv has let go of it.
+    // SAFETY: allocated by `Handle::new` with this layout; libuv no longer uses it.
     unsafe { std::alloc::dealloc(raw.cast(), inner.layout) };
 }
 
 unsafe extern "C" fn on_env_end(_hook: sys::napi_async_cleanup_hook_handle, shared: *mut c_void) {
-    // SAFETY: the hook is removed before the state goes, so libuv's count is still there.
+    // SAFETY: the hook is removed before the state is freed, so libuv's count still exists.
     let inner = unsafe { &*shared.cast_const().cast::<Inner>() };
     inner.close();
 }

@@ -14,448 +14,493 @@ export declare class Acceptor {
   /** Starts the thread. Both limits are in milliseconds. */
   constructor(stallLimitMs: number, lingerMs: number)
   /**
-   * Calls `callback(kind, a, b)` for each event: 1 stalled (token, moved), 2 recovered (token),
-   * 3 paused (listener, errno), 4 resumed (listener), 5 undecided (listener).
+   * Calls `callback(kind, a, b)` for each event: 1 stalled (token, moved), 2 recovered (token), 3 paused
+   * (listener, errno), 4 resumed (listener), 5 undecided (listener).
    */
   onEvent(callback: (arg?: unknown) => unknown): void
-  /** The descriptor of the scoreboard, for workers to inherit. */
+  /** The descriptor of the scoreboard, which workers inherit. */
   scoreboardFd(): number
-  /** Makes room for a worker; null when there are too many. */
+  /** Registers a new worker; null when there are too many. */
   addWorker(): AcceptorWorker | null
-  /** Watches a worker's process for its death. */
+  /** Watches for the death of a worker's process. */
   watch(token: number, pid: number): void
-  /** Forgets a worker; what waits for it goes to others. */
+  /** Removes a worker; its queue goes to others. */
   removeWorker(token: number): void
-  /** Accepts on a bound socket, of which it makes its own descriptor. */
+  /** Accepts on a bound socket, whose descriptor is duplicated. */
   listen(fd: number, backlog: number, options: AcceptorListenOptions): ListenResult
-  /** Keeps an eye on a bound socket that workers share. Returns its id. */
+  /** Monitors a bound socket that workers share. Returns its id. */
   share(fd: number): number
-  /** Lets a worker ask for the connections of a listener. */
+  /** Allows a worker to request the connections of a listener. */
   attach(listener: number, token: number): void
-  /** Gives a worker connections of a listener from now on. */
+  /** Marks a worker as ready for the connections of a listener. */
   setReady(listener: number, token: number): void
-  /** Takes a worker off a listener. */
+  /** Detaches a worker from a listener. */
   detach(listener: number, token: number): void
   /** Stops accepting and closes the hub's descriptor. */
   closeListener(listener: number): void
-  /** Connections of a listener that asks, each once. */
+  /** The connections for which JavaScript has to choose, each returned once. */
   takeUndecided(listener: number): Array<UndecidedConnection>
-  /** Chooses workers by their tokens, 0 for the listener's policy, for connections by their ids. */
+  /** Assigns connections, by id, to workers, by token; 0 applies the listener's policy. */
   decide(ids: Array<number>, tokens: Array<number>): void
-  /** A worker's load now. */
+  /** A worker's current load. */
   load(token: number): WorkerLoad
 }
 
-/** Calls back on the event loop after a bell was rung, and now and then without. */
+/** Calls back on the event loop after a bell was rung, and periodically. */
 export declare class BellWatcher {
-  /** Starts to call back; once. Does not keep the event loop alive. Throws without descriptors or threads. */
+  /**
+   * Starts calling back; can be called once. Does not keep the event loop alive. Throws when descriptors
+   * or threads run out.
+   */
   listen(callback: () => void): void
-  /** No more calls. */
+  /** Stops calling back. */
   close(): void
 }
 
-/** One side's lanes of requests and replies. */
+/** One side's lanes for requests and replies. */
 export declare class CallEnd {
   /** The sending end. */
   sender(): LaneSender
   /** The receiving end. */
   receiver(): LaneReceiver
-  /** Tells the other side that nobody is here any more. */
+  /** Closes this end and tells the other side. */
   close(): void
 }
 
-/** A side's place where the two sides of calls find each other. Its thread's end takes it along. */
+/** One side's place in a meeting. It is given up when its thread ends. */
 export declare class CallPoint {
-  /** Without an id: the owner, under an id of its own. With one: the owner or the guest of that id. */
+  /**
+   * Without an id, creates the owner's place under a new id. With one, takes the owner's or the guest's
+   * place under that id.
+   */
   constructor(id?: number | undefined | null, isGuest?: boolean | undefined | null)
-  /** What the other side joins by. */
+  /** The id by which the other side joins. */
   get id(): number
-  /** This side's end; once. Closed already when the other side is gone. Throws without memory or descriptors. */
+  /**
+   * Takes this side's end, once. It is already closed if the other side is gone. Throws when memory or
+   * descriptors run out.
+   */
   open(capacityBytes: number): CallEnd
-  /** Gives the place up: what the other side was sent and has not come for is let go. */
+  /** Gives up the place; what was sent to the other side and not picked up is dropped. */
   close(): void
 }
 
-/** The end of a lane that consumes. */
+/** The consumer's end of a lane. */
 export declare class LaneReceiver {
   /** The lane's memory. */
   memory(): LaneMemory
-  /** Bytes that a chunk of records behind the ring has at most, unless a single record is larger. */
+  /** Maximum size in bytes of a chunk of the overflow queue, unless it is a single larger record. */
   get overflowChunkBytes(): number
   /**
-   * Calls `drain(glances)` on the event loop whenever there is something to consume, after `resume()`. Does not
-   * keep the event loop alive. `glances` is how often it may look for more, for a moment, before it returns: not
-   * at all unless traffic is dense.
+   * Calls `drain(glances)` on the event loop whenever there is something to consume, once `resume()` has
+   * been called. Does not keep the event loop alive. `glances` is the number of times that `drain` may
+   * briefly re-check for more records before it returns: 0 unless traffic is dense.
    */
   listen(drain: (arg: number) => void): void
-  /** Calls `callback` from the event loop whenever the bell rings while room is watched for, paused or not. */
+  /** Calls `callback` on the event loop whenever the bell rings while room is being watched, paused or not. */
   onRoom(callback: () => void): void
-  /** Starts or stops watching for room in the lane the other way. */
+  /** Starts or stops watching for room in the outgoing lane. */
   watchRoom(watching: boolean): void
-  /** Tells the producer of room that it waits for. */
+  /** Notifies a waiting producer of room. */
   giveRoom(): void
-  /** Whether the producer is another process. */
+  /** Whether the producer is in another process. */
   get isForeign(): boolean
-  /** No calls until `resume()`, not even when the bell rings. */
+  /** Stops calling `drain` until `resume()`, even when the bell rings. */
   pause(): void
-  /** Calls again, on a later turn of the event loop, if there is something. */
+  /** Resumes calling `drain`, on a later turn of the event loop, if there is something to consume. */
   resume(): void
-  /** Whether listening keeps the event loop alive. It does not at first. */
+  /** Sets whether listening keeps the event loop alive. By default it does not. */
   setRef(on: boolean): void
   /**
-   * A function that looks on for a record, at most so many microseconds, and returns 1 when there is one, else 0;
-   * and 2 more when the other side needs this very processor.
+   * A function that spins for a record for up to `limitUs` microseconds. It returns a bit field: 1 when
+   * there is a record, 2 when the peer shares this processor.
    */
   looker(limitUs: number): () => number
   /**
-   * Blocks the thread until something comes, the other side rings, or the time is over. May return for no
-   * reason. A thread that blocks here cannot be terminated: the limit is to be short.
+   * Blocks the thread until a record arrives, the peer rings or the limit has elapsed. May wake up
+   * spuriously. A thread blocked here cannot be terminated, so the limit should be short.
    */
   park(limitMs: number): void
   /**
-   * Copies the oldest chunk of records behind the ring into `target`, which has `overflowChunkBytes`, and
-   * returns how many bytes it has, 0 for none. A record larger than that comes as an ArrayBuffer of its own.
+   * Copies the oldest chunk of the overflow queue into `target`, which must have `overflowChunkBytes`
+   * bytes, and returns its length, 0 for none. A larger record is returned as an ArrayBuffer.
    */
   takeOverflow(target: Uint8Array): number | object
-  /** Bytes of payload `number`; 0 when there is none. */
+  /** Length in bytes of payload `number`; 0 when there is none. */
   payloadLength(number: number): number
-  /** Copies payload `number` into `target`, which has its length, and lets go of it. False when there is none. */
+  /**
+   * Copies payload `number` into `target`, which must have its length, and releases it. Returns false when
+   * there is none.
+   */
   takePayload(number: number, target: Uint8Array): boolean
-  /** The lent ArrayBuffer that payload `number` is in; once. Null when it is to be copied. */
+  /** The lent ArrayBuffer that holds payload `number`, once. Null when the payload has to be copied. */
   redeemPayload(number: number): ArrayBuffer | null
-  /** Lends an ArrayBuffer, which nothing else may refer to, for a payload of its length. False when that cannot be. */
+  /**
+   * Lends an ArrayBuffer, to which there must be no other reference, for a payload of its length. Returns
+   * false on failure.
+   */
   lend(buffer: ArrayBuffer): boolean
-  /** Takes back what is lent and not in use. */
+  /** Takes back all lent buffers that are free. */
   takeBackLent(): void
-  /** An ArrayBuffer over payload `number` itself, until `endViews()`. Null when there is none. */
+  /** An ArrayBuffer over payload `number` in place, valid until `endViews()`. Null when there is none. */
   viewPayload(number: number): object | null
   /**
-   * An ArrayBuffer over `length` bytes of the lane's memory from `start` on, until `endViews()`. The producer must
-   * not be told before that they have been consumed. Throws for what is not in the ring.
+   * An ArrayBuffer over `length` bytes of the lane's memory from `start` on, valid until `endViews()`. The
+   * bytes must not be released to the producer before that. Throws when the range is not in the ring.
    */
   viewRing(start: number, length: number): ArrayBuffer
-  /** Detaches the ArrayBuffers of all views: their memory serves the next payloads. */
+  /** Detaches the ArrayBuffers of all views, so that their memory can be reused. */
   endViews(): void
   /**
-   * Chooses between latency and CPU time for this link: 0 frugal, 1 balanced, 2 low; anything else follows the
-   * process.
+   * Sets the trade-off between latency and CPU time for this link: 0 frugal, 1 balanced, 2 low; any other
+   * value follows the process-wide setting.
    */
   setLatency(level: number): void
-  /** Stops for good: the producer drops what it has for this end. */
+  /** Closes this end: the producer discards what it still has for it. */
   close(): void
 }
 
-/** The end of a lane that publishes. */
+/** The producer's end of a lane. */
 export declare class LaneSender {
   /** The lane's memory. */
   memory(): LaneMemory
-  /** Rings the consumer, whose `asleep` flag the caller has taken back. */
+  /** Wakes the consumer. To be called after the caller has reset the `asleep` flag. */
   ring(): void
-  /** Puts a record behind a full ring. */
+  /** Appends a record to the overflow queue, when the ring is full. */
   pushOverflow(record: Uint8Array): void
   /**
-   * Between processes: asks for a call of `onRoom`, having seen the consumer at `seenTail`. False when it has
-   * moved on meanwhile.
+   * Between processes: requests a call of `onRoom`; `seenTail` is the last observed consumer position.
+   * Returns false when the position has changed since.
    */
   waitForRoom(seenTail: number): boolean
-  /** Between threads: asks for a call of `onRoom` once at most `limitBytes` wait. False when it is so already. */
+  /**
+   * Between threads: requests a call of `onRoom` once at most `limitBytes` bytes are queued. Returns false
+   * when that is already the case.
+   */
   waitForLess(limitBytes: number): boolean
-  /** Bytes waiting beside the ring: behind it when it is full, and payloads too large for it. */
+  /** Bytes queued outside the ring: in the overflow queue, and payloads too large for the ring. */
   get overflowBytes(): number
   /**
-   * Copies a payload that is too large for the ring. Returns the number by which the consumer takes it; 0 when
-   * there is too much waiting.
+   * Copies a payload that is too large for the ring. Returns the number by which the consumer takes it, or
+   * 0 when too many bytes are queued.
    */
   putLarge(payload: Uint8Array): number
-  /** Takes back a payload whose number was not sent after all. */
+  /** Discards a payload whose number was not sent after all. */
   discardLarge(number: number): void
-  /** Lets go of the lane; what was published stays readable for the consumer. */
+  /** Releases the lane; published records stay readable for the consumer. */
   close(): void
 }
 
 /** A table of requests. */
 export declare class LockTable {
-  /** Opens or makes a table. A new one has `slots` and `limit`. */
+  /** Opens or creates a table. `slots` and `limit` apply to a new one. */
   static open(source: SegmentSource, kind: number, slots: number, limit: number): LockTable
-  /** What another thread or process opens it by, as long as this one has it open. */
+  /** The handle by which another thread or process opens it while this one has it open. */
   get handle(): string
-  /** What another thread or process opens it by that is sent it. */
+  /** The handle to be sent to another thread or process. */
   get travelHandle(): string
-  /** Permits of a semaphore, parties of a barrier. */
+  /** Permits of a semaphore, or parties of a barrier. */
   get limit(): number
-  /** The frequent calls as functions of their own, and what they leave. */
+  /** The frequent calls as functions, and the memory for their results. */
   calls(): { results: ArrayBuffer, request: (flags: number, permits: number) => number, tryExclusive: () => number, release: (index: number, serial: number) => number, leave: () => number, standing: (index: number, serial: number) => number, wait: (index: number, serial: number, sliceMs: number) => number, cancel: (index: number, serial: number) => number, nothing: (index?: number, serial?: number) => number }
-  /** The beginning of the lock's memory, with the shortcut. Mapped for this object alone. */
+  /** The start of the lock's memory with the shortcut, in a mapping of its own. */
   memory(): ArrayBuffer
-  /** The word of the calling thread, as the shortcut has it. */
+  /** The owner word of the calling thread, as stored in the shortcut. */
   get me(): bigint
   /**
-   * `request` for a named lock: flags, name, parent, and a number of the caller's own that `query` shows.
-   * Returns the status.
+   * Like `request`, for a named lock: flags, name, parent, and a number of the caller's own that `query`
+   * returns. Returns the status.
    */
   requestName(flags: number, name: string, parent: number, mark: number): number
-  /** Notifies the `count` that have waited longest, and returns how many there were. */
+  /** Notifies the `count` longest waiters. Returns how many were notified. */
   notify(count: number): number
-  /** Whether the once is done. */
+  /** Whether the once cell is done. */
   get isDone(): boolean
-  /** Says that the once is done. */
+  /** Marks the once cell as done. */
   setDone(): void
-  /** Whether a run was done. */
+  /** Whether a run has been recorded as completed. */
   isRunDone(run: string): boolean
-  /** Notes that a run was done. */
+  /** Records a run as completed. */
   noteRun(run: string): void
-  /** All requests, oldest first. Those of dead owners are put in order first. */
+  /** All requests, oldest first, after ending those of dead owners. */
   query(): Array<LockRequest>
   /**
-   * Tells the listener under `number` when the request does not wait (`pending`), or not hold, any more. False
-   * when there is no event loop any more.
+   * Notifies the listener with `number` when the request is no longer waiting (`pending`) or no longer
+   * held. Returns false when the event loop has ended.
    */
   watch(number: number, index: number, serial: number, pending: boolean): boolean
 }
 
 /** An array in a segment. */
 export declare class NativeArray {
-  /** Opens or makes one. */
+  /** Opens or creates an array. */
   static open(source: SegmentSource, options: ArrayOptions): NativeArray
   /** Memory shared with the methods. */
   scratch(): object
-  /** An object with the methods `get`, `set`, `setScratch`, `setBytes`, `pop`, `change` and `compare`. */
-  methods(): object
-  /** What it was made with, and how many elements there are now. */
-  get options(): ArrayOptions
-  /** Takes all elements away. */
-  clear(): void
-  /** By which others open it. */
-  get handle(): string
-  /** Tells its memory from all other. */
-  get identity(): string
-  /** By which those open it that are sent it. */
-  get travelHandle(): string
-  /** Lets go of the segment. */
-  close(): void
-}
-
-/** A whole number that all may change at once. */
-export declare class NativeCounter {
-  /** Opens or makes one. */
-  static open(source: SegmentSource, initial: number): NativeCounter
-  /** An object with the methods `get`, `add`, `exchange`, `compareExchange`; they return null once it is closed. */
-  methods(): object
-  /** By which others open it. */
-  get handle(): string
-  /** By which those open it that are sent it. */
-  get travelHandle(): string
-  /** Lets go of the segment. */
-  close(): void
-}
-
-/** A histogram of high dynamic range. */
-export declare class NativeHistogram {
-  /** Opens or makes one. Throws `SCALE` for one that makes no sense. */
-  static open(source: SegmentSource, lowest: number, highest: number, digits: number): NativeHistogram
   /**
-   * An object with the method `record(value, times?, interval?)`: false when the value is too high, null once it is
-   * closed.
+   * An object with the methods `get`, `set`, `setScratch`, `setBytes`, `pop`, `change`, `compare` and
+   * `length`.
    */
   methods(): object
-  /** Of all values. */
-  summary(): HistogramSummary
-  /** The value that so many percent of all do not exceed. */
-  percentile(percent: number): number
-  /** Lowest value, highest value and count of each bucket with any. */
-  buckets(): Array<Array<number>>
-  /** Adds another's counts. False when their scales differ. */
-  merge(other: NativeHistogram): boolean
-  /** Forgets everything. */
-  reset(): void
-  /** By which others open it. */
+  /** The parameters of the array, with its current length. */
+  get options(): ArrayOptions
+  /** Removes all elements. */
+  clear(): void
+  /** The handle by which others open it. */
   get handle(): string
-  /** By which those open it that are sent it. */
+  /** Identifies its memory. */
+  get identity(): string
+  /** The handle to be sent to other threads or processes. */
   get travelHandle(): string
-  /** Lets go of the segment. */
+  /** Closes the segment. */
+  close(): void
+}
+
+/** A shared integer counter. */
+export declare class NativeCounter {
+  /** Opens or creates a counter. */
+  static open(source: SegmentSource, initial: number): NativeCounter
+  /**
+   * An object with the methods `get`, `add`, `exchange` and `compareExchange`; they return null once the
+   * counter is closed.
+   */
+  methods(): object
+  /** The handle by which others open it. */
+  get handle(): string
+  /** The handle to be sent to other threads or processes. */
+  get travelHandle(): string
+  /** Closes the segment. */
+  close(): void
+}
+
+/** A high dynamic range histogram. */
+export declare class NativeHistogram {
+  /** Opens or creates a histogram. Throws `SCALE` for invalid parameters. */
+  static open(source: SegmentSource, lowest: number, highest: number, digits: number): NativeHistogram
+  /**
+   * An object with the method `record(value, times?, interval?)`, which returns false when the value is
+   * too large and null once the histogram is closed.
+   */
+  methods(): object
+  /** Summary statistics of all values. */
+  summary(): HistogramSummary
+  /** The value that `percent` percent of all values do not exceed. */
+  percentile(percent: number): number
+  /** Lowest value, highest value and count of each non-empty bucket. */
+  buckets(): Array<Array<number>>
+  /** Adds the counts of another histogram. Returns false when their scales differ. */
+  merge(other: NativeHistogram): boolean
+  /** Removes all values. */
+  reset(): void
+  /** The handle by which others open it. */
+  get handle(): string
+  /** The handle to be sent to other threads or processes. */
+  get travelHandle(): string
+  /** Closes the segment. */
   close(): void
 }
 
 /** A rate limiter. */
 export declare class NativeLimiter {
-  /** Opens or makes one with room for some `keys` keys at once. */
+  /** Opens or creates a limiter with room for about `keys` concurrent keys. */
   static open(source: SegmentSource, rules: LimiterRules, keys: number): NativeLimiter
   /** Memory shared with the methods. */
   scratch(): object
   /**
-   * An object with the methods `consume(key, cost)`, `peek(key, cost)` and `reset(key)`. The former two return
-   * whether it is allowed, and note what remains and after how many milliseconds to come again.
+   * An object with the methods `consume(key, cost)`, `peek(key, cost)` and `reset(key)`. The first two
+   * return whether the amount is allowed, and note what remains and after how many milliseconds to retry.
    */
   methods(): object
-  /** What it was made with. */
+  /** The rules of the limiter. */
   get rules(): LimiterRules
-  /** By which others open it. */
+  /** The handle by which others open it. */
   get handle(): string
-  /** By which those open it that are sent it. */
+  /** The handle to be sent to other threads or processes. */
   get travelHandle(): string
-  /** Lets go of the segment. */
+  /** Closes the segment. */
   close(): void
 }
 
-/** Tells a thread that blocks, and so hears nothing from its event loop, whether the other process is still there. */
+/**
+ * Tells a blocked thread, which gets no events from its event loop, whether the other process is still
+ * there.
+ */
 export declare class PeerWatch {
-  /** Watches a process by its number as well, if there is one and the system can tell. */
+  /** With a process id, also watches that process, if it exists and the system supports it. */
   constructor(pid?: number | undefined | null)
-  /** Watches the process no more, and closes what that took. */
+  /** Stops watching the process and closes its descriptor. */
   close(): void
-  /** Whether the process has ended, or the other end of the socket `channel` is closed. */
+  /** Whether the process has ended or the other end of the socket `channel` is closed. */
   isGone(channel: number): boolean
 }
 
-/** The caller's side of a queue. Belongs to the thread that made it. Once closed it has no tasks and no workers. */
+/**
+ * The caller's side of a queue, owned by the thread that created it. Once closed, it has no tasks and no
+ * workers.
+ */
 export declare class PoolQueue {
   /**
-   * A queue for threads, or processes, that have up to `concurrency` tasks in hand and retire after `tasks`
-   * (0: never). Throws without memory or file descriptors.
+   * Creates a queue for threads or processes that have up to `concurrency` tasks in hand and retire after
+   * `tasks` (0: never). Throws when memory or file descriptors run out.
    */
   constructor(concurrency: number, tasks: number, forProcesses: boolean)
-  /** What workers attach by. */
+  /** The id by which workers attach. */
   get id(): number
-  /** The words of calls, as an ArrayBuffer. It must not be transferred, nor the two below. */
+  /** The words of calls, as an ArrayBuffer. Neither this one nor the two below must be transferred. */
   words(): object
-  /** Where the record of `push()` is read from. */
+  /** The buffer from which `push()` reads the record. */
   record(): object
-  /** Where `take()` copies reports to. */
+  /** The buffer to which `take()` copies reports. */
   batch(): object
-  /** A function that queues the task described by the words. It returns 0 when its worker is gone. */
+  /** A function that queues the task described by the words. It returns 0 when the target worker is gone. */
   pushFunction(): () => number
   /** Queues the task described by the words, with a record of any size. */
   pushLarge(record: Uint8Array): number
   /**
-   * A function that copies reports. It returns the bytes copied, 0 for none, or the negative size of a report
-   * that needs a buffer of its own.
+   * A function that copies reports. It returns the number of bytes copied, 0 for none, or the negated size
+   * of a report that needs a larger buffer.
    */
   takeFunction(): () => number
-  /** As the function, into a buffer. */
+  /** Like that function, into a given buffer. */
   takeLarge(target: Uint8Array): number
-  /** Copies a payload of the task that is being encoded. False when there is too much waiting. */
+  /** Copies a payload of the task being encoded. Returns false when too many bytes are queued. */
   putLarge(payload: Uint8Array): boolean
-  /** Lets go of the last payloads, whose task is not queued after all. */
+  /** Drops the last `count` payloads, whose task is not queued after all. */
   discardLarge(count: number): void
-  /** Bytes of a payload that came with the reports taken last, by its place among them; 0 when there is none. */
+  /** Length in bytes of a payload of the reports taken last, by index; 0 when there is none. */
   payloadLength(at: number): number
-  /** Copies that payload into memory of its length; once. False when there is none. */
+  /** Copies such a payload into memory of its length, once. Returns false when there is none. */
   takePayload(at: number, target: Uint8Array): boolean
-  /** The lent ArrayBuffer that this payload is in; once. Null when it is to be copied. */
+  /** The lent ArrayBuffer that holds such a payload, once. Null when the payload has to be copied. */
   redeemPayload(at: number): ArrayBuffer | null
-  /** Lends an ArrayBuffer, which nothing else may refer to, for a payload of its length. False when that cannot be. */
+  /**
+   * Lends an ArrayBuffer, to which there must be no other reference, for a payload of its length. Returns
+   * false on failure.
+   */
   lend(buffer: ArrayBuffer): boolean
-  /** Takes back what is lent and not in use. */
+  /** Takes back all lent buffers that are free. */
   takeBackLent(): void
-  /** Takes a task out that no worker has begun: -1 when it worked, -2 when the task is over, else its worker. */
+  /**
+   * Cancels a task that no worker has begun. Returns -1 on success, -2 when the task is over, otherwise
+   * its worker.
+   */
   cancel(slot: number): number
-  /** Whether a task waits that no worker has begun. */
+  /** Whether a task is queued and not begun by a worker. */
   isQueued(slot: number): boolean
-  /** Asks the worker of a task to abort it. The worker's number, or -1 when none has begun it. */
+  /** Asks the worker of a task to abort it. Returns the worker's number, or -1 when none has begun it. */
   abort(slot: number): number
-  /** Sends a notice to a worker about a task. False when it is gone. */
+  /** Sends a worker a notice about a task. Returns false when the worker is gone. */
   notify(worker: number, kind: number, slot: number): boolean
-  /** Makes room for a worker. Its number. Throws without file descriptors. */
+  /** Registers a new worker and returns its number. Throws when file descriptors run out. */
   addWorker(): number
   /**
-   * The descriptors that a worker's process is to inherit, one after the other; `startup` is what it is told
-   * first. Empty when there is no such worker.
+   * The descriptors that a worker's process must inherit, in order; `startup` is its startup message.
+   * Empty when there is no such worker.
    */
   passed(worker: number, startup: Uint8Array): Array<number>
-  /** A worker's process has been spawned. Throws without file descriptors. */
+  /** Records that a worker's process has been spawned. Throws when file descriptors run out. */
   spawned(worker: number, pid: number): void
-  /** Lets a worker take no more tasks. False when it has some, unless `force`. */
+  /**
+   * Stops a worker from taking further tasks. Returns false, without effect, when it has some, unless
+   * `force` is set.
+   */
   retire(worker: number, force: boolean): boolean
-  /** Gives what an ended worker had not begun to others. The tasks it had begun. */
+  /** Removes an ended worker and reassigns the tasks it had not begun. Returns those it had begun. */
   abandon(worker: number): Array<number>
-  /** Sends a task of an ended worker once more. False when it was not kept. */
+  /** Requeues a task of an ended worker. Returns false when it was not kept. */
   retry(slot: number): boolean
-  /** Lets go of a task of an ended worker. */
+  /** Discards a task of an ended worker. */
   forget(slot: number): void
   /** The tasks that a worker has begun. */
   begun(worker: number): Array<number>
-  /** For how many milliseconds a task has been running; -1 when no worker has begun it. */
+  /** How long a task has been running, in milliseconds; -1 when no worker has begun it. */
   runningMs(slot: number): number
-  /** Lets a worker take up to so many tasks at once, while very many very short ones wait. */
+  /** Sets how many tasks a worker may take at once while a large number of very short ones is queued. */
   batchSize(tasks: number): void
-  /** Adds something that workers must know to read later records. How many there are now. */
+  /** Adds a definition that workers need to decode later records. Returns the number of definitions. */
   define(definition: Uint8Array): number
-  /** Tasks that wait for any worker. */
+  /** Number of tasks queued for any worker. */
   get waiting(): number
-  /** How busy each worker is. */
+  /** The load of each worker. */
   loads(): Array<PoolWorkerLoad>
-  /** How long tasks waited. */
+  /** Statistics of the wait times of tasks. */
   waitTimes(): PoolTimes
-  /** How long tasks ran. */
+  /** Statistics of the run times of tasks. */
   runTimes(): PoolTimes
-  /** Forgets how long tasks waited. */
+  /** Resets the statistics of wait times. */
   resetWaitTimes(): void
-  /** Forgets how long tasks ran. */
+  /** Resets the statistics of run times. */
   resetRunTimes(): void
   /**
-   * A function that blocks until there is something to take, at most as many milliseconds as a word says, and
-   * takes it, as `take()`. Nobody rings for the event loop until `rest()`.
+   * A function that blocks until there are reports, for at most as many milliseconds as a word says, and
+   * takes them like `take()`. The event loop is not woken until `rest()`.
    */
   awaitFunction(): () => number
-  /** How many microseconds each worker has work for, as far as the last tasks can tell. */
+  /** Estimated time, in microseconds, for which each worker has work, based on recent run times. */
   backlogUs(): number
-  /** A function that leaves waiting to the event loop again, after `await()` or dozing. */
+  /** A function that resumes waiting in the event loop after `await()` or dozing. */
   restFunction(): () => number
-  /** Calls `drain` on the event loop whenever there is something to take. */
+  /** Calls `drain` on the event loop whenever there are reports. */
   listen(drain: () => void): void
-  /** Lets the queue keep the event loop alive, or not. */
+  /** Sets whether the queue keeps the event loop alive. */
   keepAlive(on: boolean): void
-  /** No more calls of `drain`; lets go of memory and descriptors. No worker is left by now. */
+  /** Stops calling `drain` and frees memory and descriptors. All workers must be gone. */
   close(): void
 }
 
-/** A worker's side of a queue. Belongs to the worker's thread; its end is reported when that thread ends. */
+/** A worker's side of a queue, owned by the worker's thread. Its end is reported when that thread ends. */
 export declare class PoolWorker {
-  /** Takes the place with this number in the queue with this id. Throws when there is none. */
+  /** Takes the station with this number in the queue with this id. Throws when there is none. */
   constructor(queue: number, number: number)
   /**
-   * In a process of a pool: takes over the inherited descriptors, which start at `first`. Throws when they are
-   * not those of a pool; they are closed then.
+   * In a pool's process: takes ownership of the inherited descriptors, which start at `first`. Throws,
+   * having closed them, when they are not those of a pool.
    */
   static adopt(first: number): PoolWorker
-  /** In a process of a pool: what it is told first; waits for it. Null when it does not come in time. */
+  /** In a pool's process: waits for the startup message. Null when it does not arrive in time. */
   startup(limitMs: number): Uint8Array | null
-  /** In a process of a pool: how many tasks may be in hand at once. */
+  /** In a pool's process: sets how many tasks may be in hand at once. */
   setConcurrency(tasks: number): void
-  /** The words of calls, as an ArrayBuffer. It must not be transferred, nor the two below. */
+  /** The words of calls, as an ArrayBuffer. Neither this one nor the two below must be transferred. */
   words(): object
-  /** Where `pull()` copies a record to. */
+  /** The buffer to which `pull()` copies the record. */
   input(): object
-  /** Where the record of `report()` is read from. */
+  /** The buffer from which `report()` reads the record. */
   output(): object
   /** A function that takes the next task or notice. It returns the length of the record, or -1 for nothing. */
   pullFunction(): () => number
   /**
-   * A function that looks on for something to pull, for as many microseconds as a word says. It returns 1 when
-   * there is something.
+   * A function that spins for something to pull, for as many microseconds as a word says. It returns 1
+   * when there is something.
    */
   lingerFunction(): () => number
-  /** The record that the last pull had no room for. */
+  /** Copies the record that did not fit in the last pull. */
   takeHeld(target: Uint8Array): void
-  /** Bytes of a payload of the task pulled last, by its place among them; 0 when there is none. */
+  /** Length in bytes of a payload of the task pulled last, by index; 0 when there is none. */
   payloadLength(at: number): number
-  /** Copies that payload into memory of its length. False when there is none. The last one is to be copied last. */
+  /**
+   * Copies such a payload into memory of its length. Returns false when there is none. The last one must
+   * be copied last.
+   */
   takePayload(at: number, target: Uint8Array): boolean
-  /** The lent ArrayBuffer that this payload is in; once. Null when it is to be copied. */
+  /** The lent ArrayBuffer that holds such a payload, once. Null when the payload has to be copied. */
   redeemPayload(at: number): ArrayBuffer | null
-  /** Lends an ArrayBuffer, which nothing else may refer to, for a payload of its length. False when that cannot be. */
+  /**
+   * Lends an ArrayBuffer, to which there must be no other reference, for a payload of its length. Returns
+   * false on failure.
+   */
   lend(buffer: ArrayBuffer): boolean
-  /** Takes back what is lent and not in use. */
+  /** Takes back all lent buffers that are free. */
   takeBackLent(): void
-  /** Copies a payload of what is being encoded. False when there is too much waiting. */
+  /** Copies a payload of the value being encoded. Returns false when too many bytes are queued. */
   putLarge(payload: Uint8Array): boolean
-  /** Lets go of the last payloads, which are not reported after all. */
+  /** Drops the last `count` payloads, which are not reported after all. */
   discardLarge(count: number): void
-  /** A function that reports what the words describe. */
+  /** A function that sends the report described by the words. */
   reportFunction(): () => number
-  /** As the function, with a record of any size. */
+  /** Like that function, with a record of any size. */
   reportLarge(record: Uint8Array): number
-  /** The definition of this number, or null when there is none. */
+  /** The definition with this number, or null when there is none. */
   definition(number: number): Uint8Array | null
   /** Whether a task in hand is to be aborted. */
   isAborted(slot: number): boolean
@@ -463,203 +508,206 @@ export declare class PoolWorker {
   retire(): void
   /** Calls `drain` on the event loop whenever there is something to pull. Keeps the event loop alive. */
   listen(drain: () => void): void
-  /** Has `drain` called on a later turn of the event loop if there is something to pull. */
+  /** Makes the event loop call `drain` on a later turn if there is something to pull. */
   wake(): void
-  /** Stops listening, so that nothing keeps the event loop alive. */
+  /** Stops listening, so that the event loop is no longer kept alive. */
   close(): void
 }
 
-/** Two lanes between this process and a child, or its parent. */
+/** Two lanes between this process and a child or its parent. */
 export declare class ProcessLink {
-  /** Makes both lanes, for a child that is about to be spawned. Throws without memory or file descriptors. */
+  /** Creates both lanes, for a child about to be spawned. Throws when memory or file descriptors run out. */
   constructor(capacityBytes: number)
   /**
-   * In the child: takes over the inherited descriptors, which start at `first`. Throws when they are not those
-   * of such a link; they are closed then.
+   * In the child: takes ownership of the inherited descriptors, which start at `first`. Throws, having
+   * closed them, when they are not those of such a link.
    */
   static adopt(capacityBytes: number, first: number): ProcessLink
-  /** The descriptors to pass to the child, one after the other. */
+  /** The descriptors to pass to the child, in order. */
   get fds(): Array<number>
-  /** How many descriptors a child inherits for one link. */
+  /** Number of descriptors that a child inherits per link. */
   get passedCount(): number
-  /** The child has been spawned, or will not be: its descriptors are closed here. */
+  /**
+   * Closes this process's copies of the child's descriptors, once the child has been spawned or has failed
+   * to spawn.
+   */
   passed(): void
-  /** The sending end; once. */
+  /** The sending end. To be taken once. */
   takeSender(): LaneSender
-  /** The receiving end; once. */
+  /** The receiving end. To be taken once. */
   takeReceiver(): LaneReceiver
-  /** Lets go of what has not been taken. */
+  /** Drops the ends that have not been taken. */
   close(): void
 }
 
 /** Receives connections from the primary and gates shared listening sockets. */
 export declare class Receiver {
   /**
-   * Takes over the two inherited descriptors. `callback(listener, hops, ...fds)` is called for each
-   * message; the descriptors are its to open, refuse or discard. `onWatched()` is called once, when somebody
-   * first looks at the worker's load.
+   * Takes ownership of the two inherited descriptors. `callback(listener, hops, ...fds)` is called for
+   * each message and must open, refuse or discard the descriptors. `onWatched()` is called once, when the
+   * worker's load is first read.
    */
   constructor(controlFd: number, scoreboardFd: number, slot: number, callback: (arg?: unknown) => unknown, onWatched: (arg?: unknown) => unknown)
   /**
-   * The worker's counters on the scoreboard as an `ArrayBuffer`: connections, requests, accepted,
-   * accepted from.
+   * The worker's counters on the scoreboard as an `ArrayBuffer`: connections, requests, accepted, accepted
+   * from.
    */
   counters(): ArrayBuffer
-  /** Asks for connections of a listener. Returns 0 or a negative error number. */
+  /** Requests the connections of a listener. Returns 0 or a negative error number. */
   ready(listener: number): number
-  /** Asks for no more connections of a listener. Returns 0 or a negative error number. */
+  /** Requests no more connections of a listener. Returns 0 or a negative error number. */
   stop(listener: number): number
-  /** Gives a connection back. It is closed when that fails. Returns 0 or a negative error number. */
+  /** Returns a connection to the primary; it is closed if that fails. Returns 0 or a negative error number. */
   refuse(listener: number, hops: number, fd: number): number
-  /** Closes a connection that nobody wants. */
+  /** Closes an unwanted connection. */
   discard(fd: number): void
-  /** Gates a listening socket that libuv accepts from on this loop. `row` is its id from the primary. */
+  /** Gates a listening socket from which libuv accepts on this loop. `row` is its id from the primary. */
   gate(row: number, fd: number): void
   /**
-   * Accepts one more connection from a gated socket, when one waits and the worker is not ahead of others.
-   * Returns its descriptor, which is the caller's, or a negative number.
+   * Accepts one more connection from a gated socket, if one is waiting and the worker is not ahead of the
+   * others. Returns its descriptor, owned by the caller, or a negative number.
    */
   accept(fd: number): number
-  /** Tells the gate of a socket whether its server is at its `maxConnections`. */
+  /** Sets whether the server of a socket has reached its `maxConnections`. */
   setFull(fd: number, full: boolean): void
   /**
-   * Forgets the gate of a socket. To be called before the socket is closed: its number may be another's
-   * right after.
+   * Removes the gate of a socket. To be called before the socket is closed, as its descriptor number may
+   * be reused right after.
    */
   ungate(fd: number): void
 }
 
 /** A segment of bytes. */
 export declare class SharedMemory {
-  /** Opens or makes one of `bytes` bytes. One that is there keeps its size. */
+  /** Opens or creates a segment of `bytes` bytes. An existing one keeps its size. */
   static open(source: SegmentSource, bytes: number): SharedMemory
-  /** A buffer over the memory, mapped for it alone: engines refuse two buffers over one address. */
+  /** A buffer over a mapping of its own, as engines reject two buffers over one address. */
   buffer(): object
-  /** By which others open it. */
+  /** The handle by which others open it. */
   get handle(): string
-  /** By which those open it that are sent it. */
+  /** The handle to be sent to other threads or processes. */
   get travelHandle(): string
-  /** Bytes of the buffer. */
+  /** Size of the buffer in bytes. */
   get length(): number
-  /** Lets go of the segment. Buffers stay. */
+  /** Closes the segment. Existing buffers stay valid. */
   close(): void
 }
 
-/** A channel, or a topic with a place in it. */
+/** A channel, or a topic with a subscriber's position. */
 export declare class SharedQueue {
-  /** Opens or makes one. */
+  /** Opens or creates a queue. */
   static open(source: SegmentSource, isTopic: boolean, bytes: number, most: number): SharedQueue
-  /** A subscriber of the topic, from the oldest value on or from the next. */
+  /** Creates a subscriber of the topic, starting at the oldest value or at the next one. */
   subscribe(oldest: boolean): SharedQueue
   /** Memory shared with the methods. */
   scratch(): object
-  /** An object with the methods `send`, `sendScratch`, `sendBytes`, `receive`, `bell` and `wait`. */
+  /** An object with the methods `send`, `sendScratch`, `sendBytes`, `receive`, `count` and `wait`. */
   methods(): object
-  /** By which others open it. */
+  /** The handle by which others open it. */
   get handle(): string
-  /** By which those open it that are sent it. */
+  /** The handle to be sent to other threads or processes. */
   get travelHandle(): string
-  /** Rings after values came (0), or after room did (1). */
+  /** A watcher of the bell that rings after values were sent (0) or room was made (1). */
   bell(which: number): BellWatcher
-  /** How many values a subscriber has not read yet. */
+  /** Number of values a subscriber has not read yet. */
   lag(): number
-  /** No more values, from anybody. */
+  /** Closes the queue for all senders. */
   end(): void
-  /** Numbers of it. */
+  /** The statistics of the queue. */
   stats(): QueueStats
-  /** Lets go of the segment. */
+  /** Closes the segment. */
   release(): void
 }
 
 /** A table in a segment. */
 export declare class SharedTable {
-  /** Opens or makes one. */
+  /** Opens or creates a table. */
   static open(source: SegmentSource, options: TableOptions): SharedTable
   /** Memory shared with the methods. */
   scratch(): object
   /**
-   * An object with the methods `get`, `has`, `set`, `setScratch`, `add`, each of them as `getShort` and so on, too, and
-   * `setBytes`, `delete`, `scan`, `watch`.
+   * An object with the methods `get`, `has`, `set`, `setScratch` and `add`, each of them also as
+   * `getShort` etc., and `setBytes`, `delete`, `scan` and `watch`.
    */
   methods(): object
-  /** By which others open it. */
+  /** The handle by which others open it. */
   get handle(): string
-  /** Tells its memory from all other. */
+  /** Identifies its memory. */
   get identity(): string
-  /** By which those open it that are sent it. */
+  /** The handle to be sent to other threads or processes. */
   get travelHandle(): string
-  /** Rings after changes of watched keys. */
+  /** A watcher of the bell that rings after changes of watched keys. */
   bell(): BellWatcher
   /** Removes all entries. */
   clear(): void
-  /** Numbers of it. */
+  /** The statistics of the table. */
   stats(): TableStats
-  /** Lets go of the segment. */
+  /** Closes the segment. */
   close(): void
 }
 
-/** Two lanes between this thread and a worker of it. */
+/** Two lanes between this thread and one of its workers. */
 export declare class ThreadLink {
-  /** Makes both lanes and registers the worker's ends. Throws without memory or file descriptors. */
+  /** Creates both lanes and registers the worker's ends. Throws when memory or file descriptors run out. */
   constructor(capacityBytes: number)
-  /** The worker's side of link `id`; once. Throws when there is none. */
+  /** Takes the worker's side of link `id`, once. Throws when there is none. */
   static attach(id: number): ThreadLink
-  /** What the worker attaches by. */
+  /** The id by which the worker attaches. */
   get id(): number
-  /** The sending end; once. */
+  /** The sending end. To be taken once. */
   takeSender(): LaneSender
-  /** The receiving end; once. */
+  /** The receiving end. To be taken once. */
   takeReceiver(): LaneReceiver
-  /** Forgets the worker's ends if no worker attached. */
+  /** Drops the worker's ends if no worker has attached. */
   close(): void
 }
 
-/** How a listener's connections find their workers. */
+/** How a listener's connections are assigned to workers. */
 export interface AcceptorListenOptions {
   /** `rr`, `least-connections`, `p2c` or `ip-hash`. */
   policy: string
-  /** JavaScript is asked first, see `takeUndecided`. */
+  /** Whether JavaScript is asked first, see `takeUndecided`. */
   asks: boolean
-  /** The client's address is in a PROXY protocol header. */
+  /** Whether the client's address is in a PROXY protocol header. */
   readsProxyHeader: boolean
 }
 
-/** A worker that the hub has made room for. */
+/** A worker registered with the hub. */
 export interface AcceptorWorker {
-  /** Names the worker in further calls. */
+  /** Identifies the worker in further calls. */
   token: number
   /** Its slot on the scoreboard. */
   slot: number
-  /** The descriptor its process inherits. It stays open here until the worker is removed. */
+  /** The descriptor that its process inherits. It stays open here until the worker is removed. */
   fd: number
 }
 
-/** What an array is made with. */
+/** The parameters of an array. */
 export interface ArrayOptions {
-  /** 0: values; else the type of its numbers. */
+  /** 0: values; otherwise, the type of numbers. */
   of: number
-  /** Bytes of a value at most. */
+  /** Maximum size of a value in bytes. */
   valueBytes: number
-  /** How many elements there can be. */
+  /** Maximum number of elements. */
   capacity: number
-  /** How many there are from the beginning. */
+  /** Initial number of elements. */
   length: number
 }
 
-/** Gives memory back that the C library keeps for buffers to come. */
+/** Returns free memory that the C library retains to the system. */
 export declare function giveFreeMemoryBack(): void
 
-/** Numbers of a histogram. */
+/** Summary statistics of a histogram. */
 export interface HistogramSummary {
-  /** Values recorded. */
+  /** Number of values. */
   count: number
-  /** The least. */
+  /** Smallest value. */
   min: number
-  /** The greatest. */
+  /** Largest value. */
   max: number
-  /** Of the values. */
+  /** Mean. */
   mean: number
-  /** Of the values. */
+  /** Standard deviation. */
   standardDeviation: number
 }
 
@@ -669,257 +717,263 @@ export declare function keepFreeMemory(): void
 /** The layout compiled into the addon. */
 export declare function laneLayout(): LaneLayout
 
-/** Byte offsets of the control words, which `lib/link/layout.js` must agree with. */
+/** Byte offsets of the control words; `lib/link/layout.js` must agree with them. */
 export interface LaneLayout {
   /** Position up to which records are published. */
   head: number
-  /** Position up to which they are consumed. */
+  /** Position up to which records are consumed. */
   tail: number
-  /** 1: the consumer must be rung. */
+  /** 1: the consumer sleeps and must be woken. */
   asleep: number
-  /** Records put into the overflow. */
+  /** Number of records pushed to the overflow queue. */
   overflowed: number
-  /** Records taken from the overflow. */
+  /** Number of records popped from the overflow queue. */
   taken: number
-  /** 1: nobody reads any more. */
+  /** 1: the consumer has closed the lane. */
   closed: number
-  /** 1: the producer must be told of room. */
+  /** 1: the producer must be notified of room. */
   waiting: number
 }
 
-/** A lane's memory, as one of its ends maps it. */
+/** A lane's memory as mapped by one of its ends. */
 export interface LaneMemory {
-  /** Over all of it. It must not be transferred. */
+  /** An ArrayBuffer over all of it. It must not be transferred. */
   buffer: ArrayBuffer
-  /** Where the ring begins in it. */
+  /** Byte offset of the ring. */
   ringOffset: number
-  /** Bytes of the ring, a power of two. */
+  /** Size of the ring in bytes, a power of two. */
   capacity: number
 }
 
 /** The rules of a limiter. */
 export interface LimiterRules {
-  /** Whether windows slide; else there are buckets. */
+  /** Sliding windows if true, token buckets otherwise. */
   slides: boolean
-  /** How much per window. */
+  /** Amount per window. */
   limit: number
-  /** Milliseconds. */
+  /** Length of a window in milliseconds. */
   windowMs: number
-  /** What a bucket holds at most. */
+  /** Capacity of a bucket. */
   burst: number
 }
 
-/** A segment that has a name. */
+/** A named segment. */
 export interface ListedSegment {
   /** Its name. */
   name: string
-  /** Whether only this process knows it. */
+  /** Whether the name is known to this process only. */
   ofProcess: boolean
-  /** What it holds. */
+  /** The kind of its object. */
   kind: string
-  /** Bytes of it. */
+  /** Its size in bytes. */
   bytes: number
-  /** Milliseconds since 1970. */
+  /** Unix time of creation in milliseconds. */
   createdMs: number
-  /** Whether anybody has it open. */
+  /** Whether any process has it open. */
   used: boolean
 }
 
-/** What `listen` did. */
+/** The result of `listen`. */
 export interface ListenResult {
-  /** 0, or a negative error number as libuv's. */
+  /** 0, or a negative error number as in libuv. */
   errno: number
-  /** The listener's id when `errno` is 0. */
+  /** The listener's id if `errno` is 0. */
   listener: number
 }
 
 /** The named segments that this process can open. */
 export declare function listSegments(): Array<ListedSegment>
 
-/** `listener(...numbers)` is called on the event loop when requests that this thread watches have changed. */
+/**
+ * Sets the function `listener(...numbers)` that is called on the event loop when requests watched by this
+ * thread have changed.
+ */
 export declare function lockListen(listener: () => void): void
 
-/** One request, see `LockTable.query`. */
+/** A request, see `LockTable.query`. */
 export interface LockRequest {
-  /** Of a named lock. */
+  /** For named locks. */
   name: string
-  /** Of a lock: goes together with others that share. */
+  /** For locks: whether it shares the lock with other shared requests. */
   shared: boolean
-  /** Granted; otherwise it waits. */
+  /** Whether it is granted; otherwise it waits. */
   held: boolean
-  /** Blocks its thread. */
+  /** Whether it blocks its thread. */
   blocking: boolean
-  /** Of a semaphore; of a named lock, the caller's own mark. */
+  /** Permits of a semaphore; for named locks, the caller's own mark. */
   permits: number
-  /** Kernel's number of the thread. */
+  /** The kernel's id of the thread. */
   thread: number
-  /** The thread's process. */
+  /** The thread's process id. */
   pid: number
-  /** Place in the queue. */
+  /** Position in the queue. */
   ticket: number
-  /** Ticket of the request within which this one was made, or 0. */
+  /** Ticket of the enclosing request, or 0. */
   parent: number
   /** Fencing token, once granted. */
   fence: number
 }
 
-/** Ends what `watch` began. */
+/** Stops a `watch`. */
 export declare function lockUnwatch(number: number): void
 
-/** From here on there may be stand-ins. */
+/** Records that messages may contain stand-ins from here on. */
 export declare function noteStandIn(): void
 
-/** Adds to the nice value of the calling thread, and returns the new one. Throws without the privilege. */
+/** Adds to the nice value of the calling thread and returns the new value. Throws without the privilege. */
 export declare function poolNice(increment: number): number
 
-/** A summary of durations, in microseconds. */
+/** Statistics of durations, in microseconds. */
 export interface PoolTimes {
-  /** Durations recorded. */
+  /** Number of durations. */
   count: number
-  /** Their mean. */
+  /** Mean. */
   mean: number
-  /** Their standard deviation. */
+  /** Standard deviation. */
   stddev: number
-  /** The shortest. */
+  /** Shortest duration. */
   min: number
-  /** The longest. */
+  /** Longest duration. */
   max: number
-  /** Of the core's `PERCENTILES`, whose twin is in `lib/pool/histogram.js`. */
+  /** At the core's `PERCENTILES`, duplicated in `lib/pool/histogram.js`. */
   percentiles: Array<number>
 }
 
-/** In a process of a pool: kills the process so long after the other end of a socket has been closed. */
+/** In a pool's process: kills the process `graceMs` milliseconds after the other end of a socket was closed. */
 export declare function poolWatch(socket: number, graceMs: number): void
 
-/** How busy a worker is. */
+/** The load of a worker. */
 export interface PoolWorkerLoad {
   /** Its number. */
   worker: number
-  /** Tasks it has begun. */
+  /** Number of tasks it has begun. */
   inHand: number
-  /** Tasks that wait for it alone. */
+  /** Number of tasks queued for it in particular. */
   pinned: number
-  /** Tasks it has completed. */
+  /** Number of tasks it has completed. */
   completed: number
-  /** Milliseconds that those ran. */
+  /** Total run time of those in milliseconds. */
   busyMs: number
 }
 
-/** Removes this user's segments that nobody has open, and returns their names. */
+/** Removes all unused segments of this user and returns their names. */
 export declare function pruneSegments(): Array<string>
 
-/** Numbers of a queue. */
+/** Statistics of a queue. */
 export interface QueueStats {
-  /** Values in it. */
+  /** Number of values queued. */
   records: number
-  /** Bytes that they take. */
+  /** Bytes they occupy. */
   bytes: number
-  /** Bytes that they can take. */
+  /** Capacity in bytes. */
   capacityBytes: number
-  /** Values that ever came. */
+  /** Number of values ever sent. */
   sequence: number
-  /** Whether no more may come. */
+  /** Whether the queue is closed. */
   closed: boolean
 }
 
-/** Lets go of the segments that were sent so many milliseconds ago. Returns how many are left. */
+/** Drops the segments that were last sent at least `ageMs` milliseconds ago. Returns how many are left. */
 export declare function releaseSent(ageMs: number): number
 
 /**
- * Reports an exception as uncaught, from within a call of the event loop into JavaScript. Returns if it is
- * handled by the program.
+ * Reports an exception as uncaught, from within a callback of the event loop. Returns if the program handles
+ * it.
  */
 export declare function reportUncaught(error: unknown): void
 
-/** Where a segment is found: by a handle, by a name, or nowhere yet, without either. */
+/** Where to find a segment: by handle or by name. With neither, a new anonymous one is created. */
 export interface SegmentSource {
-  /** From `handle` of another. */
+  /** The `handle` of an open segment. */
   handle?: string
-  /** In the directory of this user, or known to this process only. */
+  /** A name, in this user's directory or known to this process only. */
   name?: string
-  /** Whether only this process knows the name. */
+  /** Whether the name is known to this process only. */
   ofProcess?: boolean
-  /** 0: it must be there, 1: it is made if it is not, 2: it must not be there. */
+  /** 0: it must exist; 1: it is created if missing; 2: it must not exist. */
   create?: number
 }
 
 /**
- * Chooses between latency and CPU time for all links of the process that have no setting of their own: 0 frugal,
- * 1 balanced, 2 low.
+ * Sets the process-wide trade-off between latency and CPU time, for links without a setting of their own: 0
+ * frugal, 1 balanced, 2 low.
  */
 export declare function setProcessLatency(level: number): void
 
-/** Keeps a copy of `bytes` for good, unless another thread was first. */
+/** Keeps a copy of `bytes` for the life of the process, unless another thread was first. */
 export declare function shareCode(name: string, bytes: Uint8Array): void
 
-/** What was kept, as an ArrayBuffer that must not be written to; null if nothing. */
+/** The bytes kept under a name, as an ArrayBuffer that must not be written to; null if there are none. */
 export declare function sharedCode(name: string): object | null
 
-/** A function that tells whether there may be stand-ins: 0 or 1. Asked for each message that Node delivers. */
+/**
+ * A function that returns 1 if messages may contain stand-ins, otherwise 0. Called for each message that
+ * Node delivers.
+ */
 export declare function standInFlag(): object
 
-/** What a table is made with. */
+/** The parameters of a table. */
 export interface TableOptions {
-  /** Bytes for everything. */
+  /** Total size in bytes. */
   capacityBytes: number
-  /** 0: by the capacity. */
+  /** Number of shards; 0 to derive it from the capacity. */
   shards: number
-  /** Bytes of an entry, on average. */
+  /** Expected average size of an entry in bytes. */
   entryBytes: number
-  /** Whether the least recently used go when there is no room. */
+  /** Whether the least recently used entries are evicted when there is no room. */
   evicts: boolean
-  /** Milliseconds after which entries expire; 0: never. */
+  /** Time to live of entries in milliseconds; 0: unlimited. */
   ttlMs: number
 }
 
-/** Numbers of a table. */
+/** Statistics of a table. */
 export interface TableStats {
-  /** Entries. */
+  /** Number of entries. */
   entries: number
-  /** Bytes of their blocks. */
+  /** Size of their blocks in bytes. */
   blockBytes: number
-  /** Bytes of their keys and values. */
+  /** Length of their keys and values in bytes. */
   payloadBytes: number
-  /** Entries that went for want of room. */
+  /** Entries evicted to make room. */
   evicted: number
-  /** Expired ones that were removed. */
+  /** Expired entries removed. */
   expired: number
-  /** Bytes that blocks can have together. */
+  /** Size available for blocks in bytes. */
   capacityBytes: number
-  /** Bytes of the segment. */
+  /** Size of the segment in bytes. */
   segmentBytes: number
-  /** How many writers can be at work at once. */
+  /** Number of shards, which is the number of concurrent writers. */
   shards: number
 }
 
-/** What stand-ins made in this process begin with, which nobody else can know. */
+/** The prefix of stand-ins created in this process, which cannot be guessed. */
 export declare function travelToken(): string
 
-/** A connection for JavaScript to choose a worker for. */
+/** A connection for which JavaScript chooses a worker. */
 export interface UndecidedConnection {
-  /** Names it in the answer. */
+  /** Identifies it in the answer. */
   id: number
-  /** The client's address; empty on a Unix socket. */
+  /** The client's address; empty for a Unix socket. */
   address: string
   /** The client's port. */
   port: number
-  /** 4 or 6; 0 on a Unix socket. */
+  /** 4 or 6; 0 for a Unix socket. */
   family: number
 }
 
-/** Takes a segment's name away. False when there is none of that name. */
+/** Removes a segment's name. Returns false when there is no such name. */
 export declare function unlinkSegment(name: string, ofProcess: boolean): boolean
 
-/** Removes a segment of this user if nobody has it open. True when it is gone. */
+/** Removes a segment of this user unless it is in use. Returns whether it was removed. */
 export declare function unlinkUnusedSegment(name: string): boolean
 
-/** Asks for large pages under a buffer that has just been made and not been touched, see [`heap::use_huge_pages`]. */
+/** Requests huge pages for a freshly allocated, untouched buffer, see [`heap::use_huge_pages`]. */
 export declare function useHugePages(buffer: Uint8Array): void
 
-/** The version of the addon, which must equal that of the JavaScript beside it. */
+/** The version of the addon, which must equal that of the JavaScript package. */
 export declare function version(): string
 
-/** Watches the event loop of this thread. The function that it returns is to be called for each message. */
+/** Watches the event loop of this thread. The returned function must be called for each message. */
 export declare function watchLoop(): object
 
 /** A worker's load, read from the scoreboard. */
@@ -928,7 +982,7 @@ export interface WorkerLoad {
   connections: number
   /** HTTP requests in flight. */
   requests: number
-  /** For how long its event loop has been busy without a turn, in milliseconds. */
+  /** How long its event loop has been busy without a turn, in milliseconds. */
   loopLagMs: number
   /** Connections handed to it that it has not taken yet. */
   unclaimed: number

@@ -1,4 +1,4 @@
-//! Native memory that JavaScript sees in place.
+//! Native memory exposed to JavaScript in place.
 
 use std::ffi::c_void;
 use std::ptr;
@@ -9,15 +9,15 @@ use napi::bindgen_prelude::{Env, Error, Object, Result, Status};
 use napi_derive::napi;
 use napi_sys as sys;
 
-/// A lane's memory, as one of its ends maps it.
+/// A lane's memory as mapped by one of its ends.
 #[napi(object, object_from_js = false)]
 pub struct LaneMemory<'env> {
-    /// Over all of it. It must not be transferred.
+    /// An ArrayBuffer over all of it. It must not be transferred.
     #[napi(ts_type = "ArrayBuffer")]
     pub buffer: Object<'env>,
-    /// Where the ring begins in it.
+    /// Byte offset of the ring.
     pub ring_offset: u32,
-    /// Bytes of the ring, a power of two.
+    /// Size of the ring in bytes, a power of two.
     pub capacity: u32,
 }
 
@@ -32,7 +32,7 @@ impl<'env> LaneMemory<'env> {
     }
 }
 
-/// An ArrayBuffer over memory that `owner` keeps alive and nothing else on the JavaScript side refers to.
+/// An ArrayBuffer over memory that `owner` keeps alive. No other ArrayBuffer may refer to the same memory.
 pub(crate) fn external_buffer<'env, T>(
     env: &'env Env,
     address: *mut u8,
@@ -53,7 +53,7 @@ pub(crate) fn external_buffer<'env, T>(
         )
     };
     if status != sys::Status::napi_ok {
-        // SAFETY: on failure the finalizer is not called, and the owner is still ours.
+        // SAFETY: on failure the finalizer is not called, so the owner is still ours.
         drop(unsafe { Box::from_raw(owner) });
         return Err(Error::new(
             Status::from(status),
@@ -64,21 +64,21 @@ pub(crate) fn external_buffer<'env, T>(
 }
 
 unsafe extern "C" fn drop_owner<T>(_env: sys::napi_env, _data: *mut c_void, owner: *mut c_void) {
-    // SAFETY: made by `Box::into_raw` in `external_buffer`, handed back once.
+    // SAFETY: from `Box::into_raw` in `external_buffer`; passed back once.
     drop(unsafe { Box::from_raw(owner.cast::<T>()) });
 }
 
-/// Detaches the ArrayBuffer behind a reference, and gives the reference up. False when it is still attached.
+/// Detaches the ArrayBuffer behind a reference and deletes the reference. Returns whether it is detached.
 pub(super) fn detach(env: sys::napi_env, reference: sys::napi_ref) -> bool {
     let mut buffer = ptr::null_mut();
-    // SAFETY: a reference of this environment that is deleted only below.
+    // SAFETY: a reference of this environment, deleted only below.
     unsafe { sys::napi_get_reference_value(env, reference, &mut buffer) };
-    // SAFETY: as above, given up once.
+    // SAFETY: as above; deleted once.
     unsafe { sys::napi_delete_reference(env, reference) };
     if buffer.is_null() {
         return false;
     }
-    // SAFETY: a value of this environment, in the scope of this call. Fails for what cannot be detached.
+    // SAFETY: a value of this environment in the scope of this call. Fails if it cannot be detached.
     unsafe { sys::napi_detach_arraybuffer(env, buffer) };
     let mut is_detached = false;
     // SAFETY: as above.

@@ -1,4 +1,4 @@
-//! The end of a lane that consumes, and its place on the event loop.
+//! The consumer's end of a lane, and its integration into the event loop.
 
 use std::cell::{Cell, RefCell};
 use std::ptr;
@@ -25,7 +25,7 @@ use crate::fast;
 use crate::lent_buffers::LentBuffers;
 use crate::uv::{EventLoop, Handle};
 
-/// The end of a lane that consumes.
+/// The consumer's end of a lane.
 #[napi]
 pub struct LaneReceiver {
     /// `None` once closed.
@@ -36,7 +36,7 @@ pub struct LaneReceiver {
     lent: LentBuffers,
 }
 
-/// What the same bell is rung for as well: room in the lane the other way.
+/// The other use of the same bell: notifications of room in the outgoing lane.
 #[derive(Default)]
 struct RoomWatch {
     callback: RefCell<Option<Rc<Callback>>>,
@@ -56,30 +56,31 @@ impl RoomWatch {
     }
 }
 
-/// A payload that JavaScript looks at in place.
+/// A payload that JavaScript accesses in place.
 struct OpenView {
     /// The ArrayBuffer over it.
     buffer: sys::napi_ref,
-    /// Shared with the ArrayBuffer, which keeps the memory alive should the view never be ended. `None` for a view of
-    /// the ring.
+    /// Shared with the ArrayBuffer, which keeps the memory alive if the view is never ended. `None` for a
+    /// view of the ring.
     block: Option<Rc<RefCell<Option<Block>>>>,
 }
 
-/// What a function needs that looks on. It must not keep descriptors open, for it goes when it is collected.
+/// The state of a function that spins. It must not keep descriptors open, as it lives until it is
+/// garbage-collected.
 struct Looking {
     memory: Arc<Memory>,
     limit: Duration,
     vicinity: Vicinity,
 }
 
-/// What the poll callback needs; it may outlive the class instance until libuv has closed the handle.
+/// The state of the poll callback; it may outlive the class instance until libuv has closed the handle.
 struct Listening {
     receiver: Receiver,
     doorbell: RefCell<Doorbell>,
     callback: Callback,
     paused: Cell<bool>,
     on_room: Rc<RoomWatch>,
-    /// `None` follows the process.
+    /// `None` follows the process-wide setting.
     latency: Cell<Option<Latency>>,
 }
 
@@ -91,7 +92,7 @@ impl Listening {
             return;
         }
         let control = self.receiver.memory().control();
-        // The drain cannot come back here: the handle's callback is not re-entered.
+        // The drain cannot re-enter this: libuv does not call a handle's callback recursively.
         let Ok(mut doorbell) = self.doorbell.try_borrow_mut() else {
             return;
         };
@@ -124,7 +125,7 @@ impl LaneReceiver {
         self.receiver.as_ref().ok_or_else(closed)
     }
 
-    /// Keeps an ArrayBuffer that is to be detached.
+    /// Keeps a reference to an ArrayBuffer that will be detached.
     fn hold_view<'env>(
         &mut self,
         env: &'env Env,
@@ -132,7 +133,7 @@ impl LaneReceiver {
         block: Option<Rc<RefCell<Option<Block>>>>,
     ) -> Result<Object<'env>> {
         let mut buffer = ptr::null_mut();
-        // SAFETY: a value of this environment, in the scope of this call.
+        // SAFETY: a value of this environment in the scope of this call.
         let status = unsafe { sys::napi_create_reference(env.raw(), view.raw(), 1, &mut buffer) };
         if status != sys::Status::napi_ok {
             return Err(Error::new(Status::from(status), "no reference to a view"));
@@ -150,15 +151,15 @@ impl LaneReceiver {
         LaneMemory::new(env, self.open()?.memory())
     }
 
-    /// Bytes that a chunk of records behind the ring has at most, unless a single record is larger.
+    /// Maximum size in bytes of a chunk of the overflow queue, unless it is a single larger record.
     #[napi(getter)]
     pub fn overflow_chunk_bytes(&self) -> u32 {
         CHUNK_BYTES as u32
     }
 
-    /// Calls `drain(glances)` on the event loop whenever there is something to consume, after `resume()`. Does not
-    /// keep the event loop alive. `glances` is how often it may look for more, for a moment, before it returns: not
-    /// at all unless traffic is dense.
+    /// Calls `drain(glances)` on the event loop whenever there is something to consume, once `resume()` has
+    /// been called. Does not keep the event loop alive. `glances` is the number of times that `drain` may
+    /// briefly re-check for more records before it returns: 0 unless traffic is dense.
     #[napi]
     pub fn listen(&mut self, env: Env, drain: Function<'_, f64, ()>) -> Result<()> {
         let receiver = self.open()?.clone();
@@ -180,7 +181,7 @@ impl LaneReceiver {
         Ok(())
     }
 
-    /// Calls `callback` from the event loop whenever the bell rings while room is watched for, paused or not.
+    /// Calls `callback` on the event loop whenever the bell rings while room is being watched, paused or not.
     #[napi]
     pub fn on_room(&self, env: Env, callback: Function<'_, (), ()>) -> Result<()> {
         let callback = Callback::new(env.raw(), callback.raw(), "MANYCORELANE").ok_or_else(closed)?;
@@ -188,13 +189,13 @@ impl LaneReceiver {
         Ok(())
     }
 
-    /// Starts or stops watching for room in the lane the other way.
+    /// Starts or stops watching for room in the outgoing lane.
     #[napi]
     pub fn watch_room(&self, watching: bool) {
         self.on_room.watching.set(watching);
     }
 
-    /// Tells the producer of room that it waits for.
+    /// Notifies a waiting producer of room.
     #[napi]
     pub fn give_room(&self) {
         if let Some(receiver) = &self.receiver {
@@ -202,13 +203,13 @@ impl LaneReceiver {
         }
     }
 
-    /// Whether the producer is another process.
+    /// Whether the producer is in another process.
     #[napi(getter)]
     pub fn is_foreign(&self) -> Result<bool> {
         Ok(self.open()?.is_foreign())
     }
 
-    /// No calls until `resume()`, not even when the bell rings.
+    /// Stops calling `drain` until `resume()`, even when the bell rings.
     #[napi]
     pub fn pause(&self) {
         if let Some((_, listening)) = &self.listening {
@@ -216,7 +217,7 @@ impl LaneReceiver {
         }
     }
 
-    /// Calls again, on a later turn of the event loop, if there is something.
+    /// Resumes calling `drain`, on a later turn of the event loop, if there is something to consume.
     #[napi]
     pub fn resume(&self) {
         if let Some((_, listening)) = &self.listening {
@@ -225,7 +226,7 @@ impl LaneReceiver {
         }
     }
 
-    /// Whether listening keeps the event loop alive. It does not at first.
+    /// Sets whether listening keeps the event loop alive. By default it does not.
     #[napi]
     pub fn set_ref(&self, on: bool) {
         if let Some((handle, _)) = &self.listening {
@@ -233,8 +234,8 @@ impl LaneReceiver {
         }
     }
 
-    /// A function that looks on for a record, at most so many microseconds, and returns 1 when there is one, else 0;
-    /// and 2 more when the other side needs this very processor.
+    /// A function that spins for a record for up to `limitUs` microseconds. It returns a bit field: 1 when
+    /// there is a record, 2 when the peer shares this processor.
     #[napi(ts_return_type = "() => number")]
     pub fn looker<'env>(&self, env: &'env Env, limit_us: u32) -> Result<Object<'env>> {
         let looking = Rc::new(Looking {
@@ -248,8 +249,8 @@ impl LaneReceiver {
         })
     }
 
-    /// Blocks the thread until something comes, the other side rings, or the time is over. May return for no
-    /// reason. A thread that blocks here cannot be terminated: the limit is to be short.
+    /// Blocks the thread until a record arrives, the peer rings or the limit has elapsed. May wake up
+    /// spuriously. A thread blocked here cannot be terminated, so the limit should be short.
     #[napi]
     pub fn park(&self, limit_ms: u32) {
         if let Some(receiver) = &self.receiver {
@@ -257,15 +258,15 @@ impl LaneReceiver {
         }
     }
 
-    /// Copies the oldest chunk of records behind the ring into `target`, which has `overflowChunkBytes`, and
-    /// returns how many bytes it has, 0 for none. A record larger than that comes as an ArrayBuffer of its own.
+    /// Copies the oldest chunk of the overflow queue into `target`, which must have `overflowChunkBytes`
+    /// bytes, and returns its length, 0 for none. A larger record is returned as an ArrayBuffer.
     #[napi]
     pub fn take_overflow<'env>(
         &self,
         env: &'env Env,
         mut target: Uint8Array,
     ) -> Result<Either<u32, Object<'env>>> {
-        // SAFETY: memory of this thread's JavaScript, which does not run meanwhile.
+        // SAFETY: owned by this thread's JavaScript, which does not run meanwhile.
         let chunk = match self.open()?.take_overflow(unsafe { target.as_mut() }) {
             Taken::Copied(len) => return Ok(Either::A(len as u32)),
             Taken::Whole(chunk) => chunk,
@@ -274,21 +275,22 @@ impl LaneReceiver {
         external_buffer(env, address, len, Box::new(chunk)).map(Either::B)
     }
 
-    /// Bytes of payload `number`; 0 when there is none.
+    /// Length in bytes of payload `number`; 0 when there is none.
     #[napi]
     pub fn payload_length(&self, number: u32) -> f64 {
         let len = |receiver: &Receiver| receiver.slab().len_of(number);
         self.receiver.as_ref().and_then(len).unwrap_or(0) as f64
     }
 
-    /// Copies payload `number` into `target`, which has its length, and lets go of it. False when there is none.
+    /// Copies payload `number` into `target`, which must have its length, and releases it. Returns false when
+    /// there is none.
     #[napi]
     pub fn take_payload(&self, number: u32, mut target: Uint8Array) -> Result<bool> {
         let slab = self.open()?.slab();
         let Some(block) = slab.take(number) else {
             return Ok(false);
         };
-        // SAFETY: memory of this thread's JavaScript, which does not run meanwhile.
+        // SAFETY: owned by this thread's JavaScript, which does not run meanwhile.
         let target = unsafe { target.as_mut() };
         let fits = target.len() == block.len();
         if fits {
@@ -298,26 +300,27 @@ impl LaneReceiver {
         Ok(fits)
     }
 
-    /// The lent ArrayBuffer that payload `number` is in; once. Null when it is to be copied.
+    /// The lent ArrayBuffer that holds payload `number`, once. Null when the payload has to be copied.
     #[napi(ts_return_type = "ArrayBuffer | null")]
     pub fn redeem_payload<'env>(&self, env: &'env Env, number: u32) -> Option<Object<'env>> {
         let slab = self.receiver.as_ref()?.slab();
         slab.take_lent(number, |filled| self.lent.redeem(env, filled))
     }
 
-    /// Lends an ArrayBuffer, which nothing else may refer to, for a payload of its length. False when that cannot be.
+    /// Lends an ArrayBuffer, to which there must be no other reference, for a payload of its length. Returns
+    /// false on failure.
     #[napi(ts_args_type = "buffer: ArrayBuffer")]
     pub fn lend(&self, env: Env, buffer: Unknown<'_>) -> bool {
         self.receiver.is_some() && self.lent.lend(env, &buffer)
     }
 
-    /// Takes back what is lent and not in use.
+    /// Takes back all lent buffers that are free.
     #[napi]
     pub fn take_back_lent(&self) {
         self.lent.take_back();
     }
 
-    /// An ArrayBuffer over payload `number` itself, until `endViews()`. Null when there is none.
+    /// An ArrayBuffer over payload `number` in place, valid until `endViews()`. Null when there is none.
     #[napi]
     pub fn view_payload<'env>(&mut self, env: &'env Env, number: u32) -> Result<Option<Object<'env>>> {
         let Some(mut block) = self.open()?.slab().take(number) else {
@@ -329,8 +332,8 @@ impl LaneReceiver {
         self.hold_view(env, buffer, Some(block)).map(Some)
     }
 
-    /// An ArrayBuffer over `length` bytes of the lane's memory from `start` on, until `endViews()`. The producer must
-    /// not be told before that they have been consumed. Throws for what is not in the ring.
+    /// An ArrayBuffer over `length` bytes of the lane's memory from `start` on, valid until `endViews()`. The
+    /// bytes must not be released to the producer before that. Throws when the range is not in the ring.
     #[napi(ts_return_type = "ArrayBuffer")]
     pub fn view_ring<'env>(&mut self, env: &'env Env, start: u32, length: u32) -> Result<Object<'env>> {
         let memory = Arc::clone(self.open()?.memory());
@@ -338,18 +341,18 @@ impl LaneReceiver {
         if start < memory.ring_offset() || start + length > memory.mapped_len() {
             return Err(Error::new(Status::InvalidArg, "not in the ring"));
         }
-        // Within the mapping, as was just checked.
+        // Within the mapping, as checked above.
         let address = memory.as_ptr().wrapping_add(start);
         let buffer = external_buffer(env, address, length, Box::new(memory))?;
         self.hold_view(env, buffer, None)
     }
 
-    /// Detaches the ArrayBuffers of all views: their memory serves the next payloads.
+    /// Detaches the ArrayBuffers of all views, so that their memory can be reused.
     #[napi]
     pub fn end_views(&mut self, env: Env) {
         for view in self.views.drain(..) {
             let is_detached = detach(env.raw(), view.buffer);
-            // What could not be detached lives on until it is collected.
+            // A buffer that could not be detached lives until it is garbage-collected.
             let block = view.block.filter(|_| is_detached).and_then(|block| block.take());
             if let (Some(block), Some(receiver)) = (block, &self.receiver) {
                 receiver.slab().give_back(block);
@@ -357,8 +360,8 @@ impl LaneReceiver {
         }
     }
 
-    /// Chooses between latency and CPU time for this link: 0 frugal, 1 balanced, 2 low; anything else follows the
-    /// process.
+    /// Sets the trade-off between latency and CPU time for this link: 0 frugal, 1 balanced, 2 low; any other
+    /// value follows the process-wide setting.
     #[napi]
     pub fn set_latency(&self, level: u32) {
         if let Some((_, listening)) = &self.listening {
@@ -366,12 +369,12 @@ impl LaneReceiver {
         }
     }
 
-    /// Stops for good: the producer drops what it has for this end.
+    /// Closes this end: the producer discards what it still has for it.
     #[napi]
     pub fn close(&mut self) {
         self.pause();
         self.listening = None;
-        // It refers to who holds this end.
+        // It keeps the holder of this end alive.
         self.on_room.callback.replace(None);
         if let Some(receiver) = self.receiver.take() {
             receiver.close();

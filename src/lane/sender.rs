@@ -1,4 +1,4 @@
-//! The end of a lane that publishes.
+//! The producer's end of a lane.
 
 use manycore_core::ring::lane::Sender;
 use napi::bindgen_prelude::{Env, Result};
@@ -7,7 +7,7 @@ use napi_derive::napi;
 use super::closed;
 use super::memory::LaneMemory;
 
-/// The end of a lane that publishes.
+/// The producer's end of a lane.
 #[napi]
 pub struct LaneSender {
     /// `None` once closed.
@@ -32,7 +32,7 @@ impl LaneSender {
         LaneMemory::new(env, self.open()?.memory())
     }
 
-    /// Rings the consumer, whose `asleep` flag the caller has taken back.
+    /// Wakes the consumer. To be called after the caller has reset the `asleep` flag.
     #[napi]
     pub fn ring(&self) {
         if let Some(sender) = &self.sender {
@@ -40,7 +40,7 @@ impl LaneSender {
         }
     }
 
-    /// Puts a record behind a full ring.
+    /// Appends a record to the overflow queue, when the ring is full.
     #[napi]
     pub fn push_overflow(&self, record: &[u8]) {
         if let Some(sender) = &self.sender {
@@ -48,36 +48,37 @@ impl LaneSender {
         }
     }
 
-    /// Between processes: asks for a call of `onRoom`, having seen the consumer at `seenTail`. False when it has
-    /// moved on meanwhile.
+    /// Between processes: requests a call of `onRoom`; `seenTail` is the last observed consumer position.
+    /// Returns false when the position has changed since.
     #[napi]
     pub fn wait_for_room(&self, seen_tail: i32) -> bool {
         let sender = self.sender.as_ref();
         sender.is_none_or(|sender| sender.wait_for_room(seen_tail.cast_unsigned()))
     }
 
-    /// Between threads: asks for a call of `onRoom` once at most `limitBytes` wait. False when it is so already.
+    /// Between threads: requests a call of `onRoom` once at most `limitBytes` bytes are queued. Returns false
+    /// when that is already the case.
     #[napi]
     pub fn wait_for_less(&self, limit_bytes: f64) -> bool {
         let sender = self.sender.as_ref();
         sender.is_none_or(|sender| sender.wait_for_less(limit_bytes as u64))
     }
 
-    /// Bytes waiting beside the ring: behind it when it is full, and payloads too large for it.
+    /// Bytes queued outside the ring: in the overflow queue, and payloads too large for the ring.
     #[napi(getter)]
     pub fn overflow_bytes(&self) -> f64 {
         self.sender.as_ref().map_or(0, Sender::bytes_beside) as f64
     }
 
-    /// Copies a payload that is too large for the ring. Returns the number by which the consumer takes it; 0 when
-    /// there is too much waiting.
+    /// Copies a payload that is too large for the ring. Returns the number by which the consumer takes it, or
+    /// 0 when too many bytes are queued.
     #[napi]
     pub fn put_large(&self, payload: &[u8]) -> u32 {
         let number = self.sender.as_ref().and_then(|sender| sender.slab().put(payload));
         number.unwrap_or(0)
     }
 
-    /// Takes back a payload whose number was not sent after all.
+    /// Discards a payload whose number was not sent after all.
     #[napi]
     pub fn discard_large(&self, number: u32) {
         if let Some(sender) = &self.sender {
@@ -87,7 +88,7 @@ impl LaneSender {
         }
     }
 
-    /// Lets go of the lane; what was published stays readable for the consumer.
+    /// Releases the lane; published records stay readable for the consumer.
     #[napi]
     pub fn close(&mut self) {
         self.sender = None;

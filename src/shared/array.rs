@@ -1,4 +1,5 @@
-//! Arrays as JavaScript sees them. Values are as in `map`; numbers are numbers or, of 64 bits, bigints.
+//! Shared arrays for JavaScript. Values are encoded as in `map`; numbers are JavaScript numbers or, for
+//! 64-bit types, bigints.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -16,7 +17,7 @@ use super::owned::{methods, Closable};
 use super::raw::{Call, Method, Value};
 use super::segment::{open_error, Failure, Number, Scratch, SegmentSource};
 
-/// Types of elements by their number in `lib/shared/array.js`.
+/// Element types by their number in `lib/shared/array.js`.
 const TYPES: [NumberType; 5] = [
     NumberType::Int32,
     NumberType::Uint32,
@@ -24,7 +25,7 @@ const TYPES: [NumberType; 5] = [
     NumberType::Int64,
     NumberType::Uint64,
 ];
-/// Operations by their number there.
+/// Operations by their number in `lib/shared/array.js`.
 const OPERATIONS: [Operation; 6] = [
     Operation::Add,
     Operation::Subtract,
@@ -42,16 +43,16 @@ struct Owner {
     scratch: Rc<Scratch>,
 }
 
-/// What an array is made with.
+/// The parameters of an array.
 #[napi(object)]
 pub struct ArrayOptions {
-    /// 0: values; else the type of its numbers.
+    /// 0: values; otherwise, the type of numbers.
     pub of: u32,
-    /// Bytes of a value at most.
+    /// Maximum size of a value in bytes.
     pub value_bytes: u32,
-    /// How many elements there can be.
+    /// Maximum number of elements.
     pub capacity: f64,
-    /// How many there are from the beginning.
+    /// Initial number of elements.
     pub length: f64,
 }
 
@@ -63,7 +64,7 @@ pub struct NativeArray {
 
 #[napi]
 impl NativeArray {
-    /// Opens or makes one.
+    /// Opens or creates an array.
     #[napi(factory)]
     pub fn open(source: SegmentSource, options: ArrayOptions) -> Result<Self> {
         let number = (options.of as usize)
@@ -91,7 +92,8 @@ impl NativeArray {
         self.owner.scratch.buffer(env)
     }
 
-    /// An object with the methods `get`, `set`, `setScratch`, `setBytes`, `pop`, `change` and `compare`.
+    /// An object with the methods `get`, `set`, `setScratch`, `setBytes`, `pop`, `change`, `compare` and
+    /// `length`.
     #[napi]
     pub fn methods<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         methods!(
@@ -108,7 +110,7 @@ impl NativeArray {
         )
     }
 
-    /// What it was made with, and how many elements there are now.
+    /// The parameters of the array, with its current length.
     #[napi(getter)]
     pub fn options(&self) -> Result<ArrayOptions> {
         self.owner.array.with(|array| {
@@ -128,7 +130,7 @@ impl NativeArray {
         })
     }
 
-    /// Takes all elements away.
+    /// Removes all elements.
     #[napi]
     pub fn clear(&self) -> Result<()> {
         self.owner.array.with(|array| {
@@ -140,13 +142,13 @@ impl NativeArray {
         })
     }
 
-    /// By which others open it.
+    /// The handle by which others open it.
     #[napi(getter)]
     pub fn handle(&self) -> Result<String> {
         self.owner.array.with(|array| Ok(array.segment().handle()))
     }
 
-    /// Tells its memory from all other.
+    /// Identifies its memory.
     #[napi(getter)]
     pub fn identity(&self) -> Result<String> {
         self.owner
@@ -154,13 +156,13 @@ impl NativeArray {
             .with(|array| Ok(format!("{:032x}", array.segment().identity())))
     }
 
-    /// By which those open it that are sent it.
+    /// The handle to be sent to other threads or processes.
     #[napi(getter)]
     pub fn travel_handle(&self) -> Result<String> {
         self.owner.array.with(|array| Ok(array.segment().travel_handle()))
     }
 
-    /// Lets go of the segment.
+    /// Closes the segment.
     #[napi]
     pub fn close(&self) {
         self.owner.array.close();
@@ -185,7 +187,7 @@ fn failure(error: ArrayError) -> Failure {
     }
 }
 
-/// An index, if the argument can be one.
+/// The index argument, if it is valid.
 #[inline]
 fn index(call: &Call) -> Option<usize> {
     let number = call.number(0)?;
@@ -193,7 +195,7 @@ fn index(call: &Call) -> Option<usize> {
     (index as f64 == number).then_some(index)
 }
 
-/// The word of a number.
+/// The word for a number argument.
 #[inline]
 fn word(of: NumberType, call: &Call, argument: usize) -> std::result::Result<u64, Failure> {
     let number = || call.number(argument).ok_or(Failure::NotANumber);
@@ -225,7 +227,7 @@ impl Owner {
         self.scratch.answer(call, outcome)
     }
 
-    /// As [`Owner::with`], of an array of numbers.
+    /// Like [`Owner::with`], for an array of numbers.
     #[inline]
     fn with_numbers(&self, call: &Call, action: impl FnOnce(Numbers<'_>, NumberType) -> Outcome) -> Value {
         self.with(call, |elements| match elements {
@@ -240,15 +242,15 @@ impl Owner {
             return call.undefined();
         };
         self.scratch.note(Number::Version, found.version as f64);
-        // No record is empty: nothing was ever stored here.
+        // Records are never empty, so nothing was ever stored here.
         if found.bytes == 0 && found.kind == kind::RECORD {
             return call.undefined();
         }
         js_value(call, &self.scratch, found.kind, found.bytes, words, true)
     }
 
-    /// Stores a value: the first argument is the index, or -1 for one behind the last. True when it was, false when
-    /// the version was another one.
+    /// Stores a value. The first argument is the index, or -1 to append. Returns true when it was stored,
+    /// false when the version differs.
     fn set(&self, call: &Call, values: Values<'_>, value: &NewValue<'_>, version: Option<f64>) -> Outcome {
         let Some(index) = index(call) else {
             let length = values.push(&System, value).map_err(failure)?;
@@ -284,7 +286,7 @@ impl Owner {
     }
 }
 
-/// `get(index)`: undefined if there is nothing, else as of a table; the version of a value is noted.
+/// `get(index)`: undefined if there is no value, otherwise as for a table; notes the version of a value.
 struct Get;
 
 impl Method for Get {
@@ -311,7 +313,7 @@ impl Method for Get {
     }
 }
 
-/// `pop()`: as `get` of the last element, which is taken away.
+/// `pop()`: like `get` of the last element, which is removed.
 struct Pop;
 
 impl Method for Pop {
@@ -332,7 +334,8 @@ impl Method for Pop {
     }
 }
 
-/// `set(index, value, version?)` of a number, or of a string or a number in an array of values; see [`Owner::set`].
+/// `set(index, value, version?)` for a number, or for a string or number in an array of values; see
+/// [`Owner::set`].
 struct Set;
 
 impl Method for Set {
@@ -364,7 +367,7 @@ impl Method for Set {
     }
 }
 
-/// `setScratch(index, bytes, version?)`: a record of so many bytes in the scratch memory.
+/// `setScratch(index, bytes, version?)`: stores a record of `bytes` bytes from the scratch memory.
 struct SetScratch;
 
 impl Method for SetScratch {
@@ -393,7 +396,7 @@ impl Method for SetBytes {
     }
 }
 
-/// `change(index, operation, operand)`: what the number was.
+/// `change(index, operation, operand)`: returns the previous number.
 struct Change;
 
 impl Method for Change {
@@ -413,7 +416,7 @@ impl Method for Change {
     }
 }
 
-/// `compare(index, expected, value)`: what the number was.
+/// `compare(index, expected, value)`: returns the previous number.
 struct Compare;
 
 impl Method for Compare {
@@ -432,7 +435,7 @@ impl Method for Compare {
     }
 }
 
-/// `length()`: how many elements there are.
+/// `length()`: the number of elements.
 struct Length;
 
 impl Method for Length {

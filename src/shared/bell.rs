@@ -1,4 +1,5 @@
-//! Waiting for a bell in shared memory without blocking JavaScript: a thread waits, and the event loop is told.
+//! Waiting for a bell in shared memory without blocking JavaScript: a thread waits and notifies the event
+//! loop.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -16,10 +17,10 @@ use napi_derive::napi;
 use crate::callback::Callback;
 use crate::uv::{EventLoop, Handle};
 
-/// Who rings may die before it does, and then JavaScript looks for itself.
+/// A process may die between a change and its ring, so JavaScript also checks at this interval.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// Gives the bell, in memory that it keeps mapped, to whoever asks.
+/// Calls a function with the bell, whose memory it keeps mapped.
 type WithBell = dyn Fn(&mut dyn FnMut(Bell<'_>)) + Send + Sync;
 
 struct Shared {
@@ -28,7 +29,7 @@ struct Shared {
     stopped: AtomicBool,
 }
 
-/// Calls back on the event loop after a bell was rung, and now and then without.
+/// Calls back on the event loop after a bell was rung, and periodically.
 #[napi]
 pub struct BellWatcher {
     with_bell: Option<Box<WithBell>>,
@@ -42,7 +43,7 @@ struct Running {
 }
 
 impl BellWatcher {
-    /// For the bell that the function gives.
+    /// Watches the bell provided by `with_bell`.
     pub fn new(with_bell: impl Fn(&mut dyn FnMut(Bell<'_>)) + Send + Sync + 'static) -> Self {
         Self {
             with_bell: Some(Box::new(with_bell)),
@@ -53,7 +54,8 @@ impl BellWatcher {
 
 #[napi]
 impl BellWatcher {
-    /// Starts to call back; once. Does not keep the event loop alive. Throws without descriptors or threads.
+    /// Starts calling back; can be called once. Does not keep the event loop alive. Throws when descriptors
+    /// or threads run out.
     #[napi]
     pub fn listen(&mut self, env: Env, callback: Function<'_, (), ()>) -> Result<()> {
         let used = || Error::new(Status::InvalidArg, "IO 22 it listens already");
@@ -70,13 +72,13 @@ impl BellWatcher {
         let on_told = Arc::clone(&shared);
         let handle = event_loop.poll(shared.told.as_raw_fd(), move || {
             on_told.told.clear();
-            // Kept for the length of the call, in which JavaScript may close this.
+            // Cloned for the duration of the call, in which JavaScript may close this.
             let callback = Rc::clone(&callback);
             callback.call(&[]);
         });
         let handle = handle.ok_or_else(ended)?;
         let waiting = Arc::clone(&shared);
-        // Whatever rings from here on is heard, also before the thread has started.
+        // Read before the thread starts, so that every ring from here on is noticed.
         let mut seen = 0;
         (shared.with_bell)(&mut |bell| seen = bell.count());
         let builder = thread::Builder::new().name("manycore-bell".to_owned());
@@ -89,7 +91,7 @@ impl BellWatcher {
         Ok(())
     }
 
-    /// No more calls.
+    /// Stops calling back.
     #[napi]
     pub fn close(&mut self) {
         self.running = None;
@@ -98,11 +100,11 @@ impl BellWatcher {
 }
 
 impl Shared {
-    /// Waits for rings after the count that was `seen`.
+    /// Waits for rings after the count `seen`.
     fn run(&self, mut seen: u32) {
         while !self.stopped.load(Ordering::Acquire) {
             (self.with_bell)(&mut |bell| {
-                // What came up since the last wait began is told of once more: better than not at all.
+                // A ring since the last wait may be reported twice, but never missed.
                 let waited = bell.wait(seen, Some(LOOK_EVERY));
                 if waited.is_err() {
                     thread::sleep(LOOK_EVERY);
@@ -117,10 +119,10 @@ impl Shared {
 impl Drop for Running {
     fn drop(&mut self) {
         self.shared.stopped.store(true, Ordering::Release);
-        // Everybody who waits on it looks up; there is no other way to reach one of them.
+        // Wakes all waiters, as a single one cannot be reached otherwise.
         (self.shared.with_bell)(&mut |bell| bell.ring());
         if let Some(thread) = self.thread.take() {
-            // It did not panic, and if it did, nothing is left to be done.
+            // It does not panic, and nothing could be done if it did.
             let _ended = thread.join();
         }
     }

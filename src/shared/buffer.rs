@@ -1,5 +1,5 @@
-//! Plain shared memory: a SharedArrayBuffer where the running Node can make one over foreign memory, which those
-//! from late 22 on can, else an ArrayBuffer.
+//! Plain shared memory: a SharedArrayBuffer where Node supports one over external memory (from late version
+//! 22 on), otherwise an ArrayBuffer.
 
 use std::ffi::{c_char, c_void};
 use std::ptr;
@@ -45,7 +45,7 @@ pub struct SharedMemory {
 
 #[napi]
 impl SharedMemory {
-    /// Opens or makes one of `bytes` bytes. One that is there keeps its size.
+    /// Opens or creates a segment of `bytes` bytes. An existing one keeps its size.
     #[napi(factory)]
     pub fn open(source: SegmentSource, bytes: f64) -> Result<Self> {
         let segment = source
@@ -73,7 +73,7 @@ impl SharedMemory {
         })
     }
 
-    /// A buffer over the memory, mapped for it alone: engines refuse two buffers over one address.
+    /// A buffer over a mapping of its own, as engines reject two buffers over one address.
     #[napi]
     pub fn buffer<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         let segment = self.segment()?.map_again().map_err(open_error)?;
@@ -84,25 +84,25 @@ impl SharedMemory {
         }
     }
 
-    /// By which others open it.
+    /// The handle by which others open it.
     #[napi(getter)]
     pub fn handle(&self) -> Result<String> {
         Ok(self.segment()?.handle())
     }
 
-    /// By which those open it that are sent it.
+    /// The handle to be sent to other threads or processes.
     #[napi(getter)]
     pub fn travel_handle(&self) -> Result<String> {
         Ok(self.segment()?.travel_handle())
     }
 
-    /// Bytes of the buffer.
+    /// Size of the buffer in bytes.
     #[napi(getter)]
     pub fn length(&self) -> f64 {
         self.length as f64
     }
 
-    /// Lets go of the segment. Buffers stay.
+    /// Closes the segment. Existing buffers stay valid.
     #[napi]
     pub fn close(&mut self) {
         self.segment = None;
@@ -118,7 +118,7 @@ impl SharedMemory {
 }
 
 fn create_shared() -> Option<CreateShared> {
-    // SAFETY: a null library is the program itself; the name ends with a zero.
+    // SAFETY: a null handle means the program itself; the name is null-terminated.
     let symbol = unsafe {
         dlsym(
             ptr::null_mut(),
@@ -128,7 +128,7 @@ fn create_shared() -> Option<CreateShared> {
     if symbol.is_null() {
         return None;
     }
-    // SAFETY: this is the function's type wherever Node has it.
+    // SAFETY: this is the function's type in every version of Node that has it.
     Some(unsafe { std::mem::transmute::<*mut c_void, CreateShared>(symbol) })
 }
 
@@ -141,7 +141,7 @@ fn shared_buffer<'env>(
 ) -> Result<Object<'env>> {
     let owner = Box::into_raw(segment);
     let mut value = ptr::null_mut();
-    // SAFETY: the memory stays mapped until `unmap` runs, once, on whatever thread.
+    // SAFETY: the memory stays mapped until `unmap` runs, once, on any thread.
     let status = unsafe {
         create(
             env.raw(),
@@ -153,7 +153,7 @@ fn shared_buffer<'env>(
         )
     };
     if status != sys::Status::napi_ok {
-        // SAFETY: on failure the finalizer is not called, and the owner is still ours.
+        // SAFETY: on failure the finalizer is not called, so the owner is still ours.
         drop(unsafe { Box::from_raw(owner) });
         return Err(Error::new(
             Status::from(status),
@@ -164,6 +164,6 @@ fn shared_buffer<'env>(
 }
 
 unsafe extern "C" fn unmap(_data: *mut c_void, owner: *mut c_void) {
-    // SAFETY: made by `Box::into_raw` in `shared_buffer`, handed back once.
+    // SAFETY: from `Box::into_raw` in `shared_buffer`; passed back once.
     drop(unsafe { Box::from_raw(owner.cast::<ObjectSegment>()) });
 }

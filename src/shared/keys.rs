@@ -1,20 +1,21 @@
-//! Strings, numbers and bytes from JavaScript, as the core keeps them.
+//! Conversion of strings, numbers and bytes from JavaScript to the core's representation.
 //!
-//! A string whose characters all have one byte is kept as such; others keep their code units, lone surrogates and
-//! all. A string, a number and bytes are never the same key, whatever they look like.
+//! A string of one-byte characters (Latin-1) is stored as such; any other string is stored as UTF-16 code
+//! units, including lone surrogates. A string, a number and bytes are always different keys, whatever their
+//! contents.
 
 use manycore_core::table::entry::MAX_KEY_BYTES;
 
 use super::raw::{Call, Value};
 use super::segment::{bytes_of, Failure, Number, Scratch};
 
-/// What a key or value is: `lib/shared/map.js` has the same numbers.
+/// Kinds of keys and values; `lib/shared/map.js` has the same numbers.
 pub mod kind {
     /// A record of the codec.
     pub const RECORD: u8 = 0;
-    /// One byte a character.
+    /// A string with one byte per character.
     pub const LATIN1: u8 = 1;
-    /// Two bytes a code unit.
+    /// A string with two bytes per code unit.
     pub const UTF16: u8 = 2;
     /// A double.
     pub const NUMBER: u8 = 3;
@@ -22,13 +23,13 @@ pub mod kind {
     pub const BYTES: u8 = 4;
 }
 
-/// Strings have at most this many code units as keys.
+/// Maximum number of code units in a key.
 const MAX_KEY_UNITS: usize = MAX_KEY_BYTES / 2;
-/// Code units in a word, the first in its lowest bits.
+/// Code units per word, the first in the lowest bits.
 const UNITS: usize = 4;
 const _: () = assert!(cfg!(target_endian = "little"));
 
-/// A place for the key of the running call.
+/// A buffer for the key of the current call.
 pub struct KeyBuffer {
     units: Box<[u64; (MAX_KEY_UNITS + 4) / UNITS]>,
     words: Box<[u64; MAX_KEY_BYTES / 8]>,
@@ -39,14 +40,14 @@ pub struct KeyBuffer {
 pub struct ReadKey<'a> {
     /// See [`kind`].
     pub kind: u8,
-    /// How many.
+    /// Length in bytes.
     pub bytes: usize,
-    /// The bytes, filled up with zeros.
+    /// The bytes, zero-padded to whole words.
     pub words: &'a [u64],
 }
 
 impl KeyBuffer {
-    /// An empty one.
+    /// Creates an empty buffer.
     pub fn new() -> Self {
         Self {
             units: Box::new([0; (MAX_KEY_UNITS + 4) / UNITS]),
@@ -54,7 +55,7 @@ impl KeyBuffer {
         }
     }
 
-    /// Reads an argument.
+    /// Reads the key from an argument.
     #[inline]
     pub fn read(&mut self, call: &Call, index: usize) -> Result<ReadKey<'_>, Failure> {
         if let Some(length) = call.utf16(index, units_of(&mut self.units[..])) {
@@ -64,7 +65,7 @@ impl KeyBuffer {
             return Ok(self.string(length));
         }
         if let Some(number) = call.number(index) {
-            // One zero, and one that is not a number, as in a Map.
+            // Normalises -0 to 0 and NaN to one value, as keys of a Map.
             let number = if number.is_nan() { f64::NAN } else { number + 0.0 };
             self.words[0] = number.to_bits();
             return Ok(self.key(kind::NUMBER, 8));
@@ -121,9 +122,9 @@ fn pack(bytes: &[u8], words: &mut [u64]) {
     }
 }
 
-/// Writes code units as one byte each, the last word filled up with zeros. False if some need two, for which `words` may
-/// have no room either. Without a branch per unit, so that the compiler has several go at a time; and nothing is written
-/// to `units`, of which the processor may still be storing the end.
+/// Narrows code units to one byte each, zero-padding the last word. Returns false if some unit needs two
+/// bytes; `words` may then be too short as well. Branch-free per unit, so that the compiler can vectorise it;
+/// and `units` is not written, as the processor may still have stores to its end in flight.
 #[inline]
 fn narrow(units: &[u64], length: usize, words: &mut [u64]) -> bool {
     let mut seen = 0;
@@ -143,7 +144,7 @@ fn narrow(units: &[u64], length: usize, words: &mut [u64]) -> bool {
     seen & 0xff00_ff00_ff00_ff00 == 0
 }
 
-/// The lower halves of four code units, in as many bytes.
+/// The low bytes of four code units.
 #[inline]
 fn four_bytes(units: u64) -> u64 {
     let units = units & 0x00ff_00ff_00ff_00ff;
@@ -151,7 +152,7 @@ fn four_bytes(units: u64) -> u64 {
     (pairs | pairs >> 16) & 0xffff_ffff
 }
 
-/// So many ones.
+/// A word with the lowest `bits` bits set.
 #[inline]
 fn lowest(bits: usize) -> u64 {
     if bits < 64 {
@@ -161,22 +162,23 @@ fn lowest(bits: usize) -> u64 {
     }
 }
 
-/// Of so many bytes in words, fills the last word up with zeros.
+/// Zeroes the rest of the last word after `bytes` bytes.
 fn clear_behind(words: &mut [u64], bytes: usize) {
     if let Some(last) = words.get_mut(bytes / 8) {
         *last &= lowest(bytes % 8 * 8);
     }
 }
 
-/// Words as the code units in them.
+/// The code units in a slice of words.
 #[inline]
 fn units_of(words: &mut [u64]) -> &mut [u16] {
     let units = words.len() * UNITS;
-    // SAFETY: the same memory, of a lesser alignment; any bits are units, and any units are words.
+    // SAFETY: the same memory with a smaller alignment; any bits are valid units and any units are valid
+    // words.
     unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), units) }
 }
 
-/// A place for the text of the running call's value.
+/// A buffer for the text of the current call's value.
 #[derive(Default)]
 pub struct TextBuffer {
     units: Vec<u64>,
@@ -184,19 +186,20 @@ pub struct TextBuffer {
 }
 
 impl TextBuffer {
-    /// Code units that there is room for at first.
+    /// Initial capacity in code units.
     const USUAL: usize = 1024;
-    /// Words of larger ones are let go after use.
+    /// Buffers with more words are released after use.
     const KEPT: usize = (1 << 20) / UNITS;
 
-    /// Room for this many units, a zero, and one more which tells that there were no more.
+    /// Allocates room for `units` code units, the terminating zero, and one more that shows that the string
+    /// was not truncated.
     fn make_room(&mut self, units: usize) {
         let words = (units + 2).div_ceil(2 * UNITS) * 2;
         self.units = vec![0; words];
         self.words = vec![0; words / 2];
     }
 
-    /// Runs `action` on a string argument's kind and bytes. `None` if it is no string.
+    /// Calls `action` with kind and bytes of a string argument. `None` if it is not a string.
     #[inline]
     pub fn with<T>(&mut self, call: &Call, index: usize, action: impl FnOnce(u8, &[u8]) -> T) -> Option<T> {
         if self.units.is_empty() {
@@ -220,8 +223,9 @@ impl TextBuffer {
     }
 }
 
-/// A value in words as JavaScript gets it: strings and numbers as such, true for a record and false for bytes, which
-/// are in the scratch memory, or an ArrayBuffer of what did not fit there, with its kind noted. So is the length.
+/// Converts a value for JavaScript. Strings and numbers are returned as such; for a record or bytes in the
+/// scratch memory, the result is true or false respectively; if they did not fit there, an ArrayBuffer, with
+/// the kind noted. The length is noted as well.
 #[inline]
 pub fn js_value(call: &Call, scratch: &Scratch, kind: u8, bytes: usize, words: &[u64], fits: bool) -> Value {
     match kind {

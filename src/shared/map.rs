@@ -1,10 +1,12 @@
-//! A table as JavaScript sees it. Which values are records of the codec, and what they say, is JavaScript's.
+//! A table for JavaScript. Deciding which values are records of the codec, and decoding them, is up to
+//! JavaScript.
 //!
-//! The hottest methods there are twice: with the key as their first argument, and, named `...Short`, with a short one in
-//! the scratch memory. To write a few characters there costs JavaScript less than it costs to ask V8 for them.
+//! The hottest methods exist twice: with the key as the first argument and, named `...Short`, with a short
+//! key in the scratch memory. Writing a few characters there costs JavaScript less than reading them through
+//! V8's API.
 //!
-//! Hot methods return what they found as far as it is a string or a number; a record or bytes are left in the
-//! scratch memory, and `null` says that the failure is there.
+//! Hot methods return strings and numbers directly. A record or bytes are left in the scratch memory. `null`
+//! means that the call failed, with the reason in the scratch memory.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -25,43 +27,44 @@ use super::raw::{Call, Method, Value};
 use super::segment::{bytes_of, open_error, Failure, Number, Scratch, SegmentSource};
 
 const NS_PER_MS: f64 = 1e6;
-/// Where a method's key is: the first argument, or in the scratch memory. The number of arguments that it takes.
+/// Where a method finds its key: in the first argument or in the scratch memory. The value is the number of
+/// arguments used.
 const GIVEN: usize = 1;
 const SHORT: usize = 0;
 
-/// What a table is made with.
+/// The parameters of a table.
 #[napi(object)]
 pub struct TableOptions {
-    /// Bytes for everything.
+    /// Total size in bytes.
     pub capacity_bytes: f64,
-    /// 0: by the capacity.
+    /// Number of shards; 0 to derive it from the capacity.
     pub shards: u32,
-    /// Bytes of an entry, on average.
+    /// Expected average size of an entry in bytes.
     pub entry_bytes: u32,
-    /// Whether the least recently used go when there is no room.
+    /// Whether the least recently used entries are evicted when there is no room.
     pub evicts: bool,
-    /// Milliseconds after which entries expire; 0: never.
+    /// Time to live of entries in milliseconds; 0: unlimited.
     pub ttl_ms: f64,
 }
 
-/// Numbers of a table.
+/// Statistics of a table.
 #[napi(object)]
 pub struct TableStats {
-    /// Entries.
+    /// Number of entries.
     pub entries: f64,
-    /// Bytes of their blocks.
+    /// Size of their blocks in bytes.
     pub block_bytes: f64,
-    /// Bytes of their keys and values.
+    /// Length of their keys and values in bytes.
     pub payload_bytes: f64,
-    /// Entries that went for want of room.
+    /// Entries evicted to make room.
     pub evicted: f64,
-    /// Expired ones that were removed.
+    /// Expired entries removed.
     pub expired: f64,
-    /// Bytes that blocks can have together.
+    /// Size available for blocks in bytes.
     pub capacity_bytes: f64,
-    /// Bytes of the segment.
+    /// Size of the segment in bytes.
     pub segment_bytes: f64,
-    /// How many writers can be at work at once.
+    /// Number of shards, which is the number of concurrent writers.
     pub shards: u32,
 }
 
@@ -80,7 +83,7 @@ pub struct SharedTable {
 
 #[napi]
 impl SharedTable {
-    /// Opens or makes one.
+    /// Opens or creates a table.
     #[napi(factory)]
     pub fn open(source: SegmentSource, options: TableOptions) -> Result<Self> {
         let options = Options {
@@ -108,8 +111,8 @@ impl SharedTable {
         self.owner.scratch.buffer(env)
     }
 
-    /// An object with the methods `get`, `has`, `set`, `setScratch`, `add`, each of them as `getShort` and so on, too, and
-    /// `setBytes`, `delete`, `scan`, `watch`.
+    /// An object with the methods `get`, `has`, `set`, `setScratch` and `add`, each of them also as
+    /// `getShort` etc., and `setBytes`, `delete`, `scan` and `watch`.
     #[napi]
     pub fn methods<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         methods!(
@@ -132,13 +135,13 @@ impl SharedTable {
         )
     }
 
-    /// By which others open it.
+    /// The handle by which others open it.
     #[napi(getter)]
     pub fn handle(&self) -> Result<String> {
         self.owner.table.with(|table| Ok(table.segment().handle()))
     }
 
-    /// Tells its memory from all other.
+    /// Identifies its memory.
     #[napi(getter)]
     pub fn identity(&self) -> Result<String> {
         self.owner
@@ -146,13 +149,13 @@ impl SharedTable {
             .with(|table| Ok(format!("{:032x}", table.segment().identity())))
     }
 
-    /// By which those open it that are sent it.
+    /// The handle to be sent to other threads or processes.
     #[napi(getter)]
     pub fn travel_handle(&self) -> Result<String> {
         self.owner.table.with(|table| Ok(table.segment().travel_handle()))
     }
 
-    /// Rings after changes of watched keys.
+    /// A watcher of the bell that rings after changes of watched keys.
     #[napi]
     pub fn bell(&self) -> Result<BellWatcher> {
         self.owner.table.with(|table| {
@@ -167,7 +170,7 @@ impl SharedTable {
         self.owner.table.with(|table| table.clear().map_err(table_error))
     }
 
-    /// Numbers of it.
+    /// The statistics of the table.
     #[napi]
     pub fn stats(&self) -> Result<TableStats> {
         self.owner.table.with(|table| {
@@ -185,7 +188,7 @@ impl SharedTable {
         })
     }
 
-    /// Lets go of the segment.
+    /// Closes the segment.
     #[napi]
     pub fn close(&self) {
         self.owner.table.close();
@@ -193,7 +196,7 @@ impl SharedTable {
 }
 
 impl Owner {
-    /// Runs `action` with the table and the key.
+    /// Calls `action` with the table and the key.
     #[inline]
     fn with_key<const KEY: usize>(
         &self,
@@ -220,7 +223,7 @@ impl Owner {
         js_value(call, &self.scratch, found.kind, found.bytes, words, fits)
     }
 
-    /// Stores a value; arguments from `rest` on say when it expires and what version there must be.
+    /// Stores a value; the arguments from `rest` on are the expiry and the required version.
     #[inline]
     fn set<const KEY: usize>(&self, call: &Call, value: &NewValue<'_>, rest: usize) -> Value {
         self.with_key::<KEY>(call, |table, key| {
@@ -232,7 +235,7 @@ impl Owner {
         })
     }
 
-    /// True when a change was made, false when the version was another; the version is noted.
+    /// Returns true when a change was made, false when the version differs; notes the version.
     #[inline]
     fn change(
         &self,
@@ -248,7 +251,8 @@ impl Owner {
     }
 }
 
-/// Milliseconds from now; 0: never; without the argument, what the table says; negative: as the entry before.
+/// The expiry argument in milliseconds from now. 0: never; negative: as the entry before; omitted: the
+/// table's default.
 fn expiry(table: &Table, call: &Call, index: usize) -> Expiry {
     match call.number(index) {
         Some(0.0) => Expiry::Never,
@@ -282,7 +286,7 @@ fn table_error(error: TableError) -> Error {
     Error::new(Status::GenericFailure, format!("{code} 0 {error}"))
 }
 
-/// `get(key)`: undefined if there is nothing, else see [`js_value`].
+/// `get(key)`: undefined if there is no entry, otherwise see [`js_value`].
 struct Get<const KEY: usize>;
 
 impl<const KEY: usize> Method for Get<KEY> {
@@ -310,7 +314,7 @@ impl<const KEY: usize> Method for Get<KEY> {
     }
 }
 
-/// A value that there is no room for in the scratch memory.
+/// Gets a value that does not fit into the scratch memory.
 #[cold]
 fn get_apart(
     owner: &Owner,
@@ -319,7 +323,7 @@ fn get_apart(
     key: &Key<'_>,
     mut found: Found,
 ) -> std::result::Result<Value, Failure> {
-    // It may be another one, and longer, by the time there is room for it.
+    // By the time there is room, the value may have been replaced by a longer one.
     loop {
         let mut words = vec![0; found.bytes.div_ceil(8)];
         match table.get(key, &mut words).map_err(failure)? {
@@ -333,7 +337,7 @@ fn get_apart(
     }
 }
 
-/// `has(key)`: whether there is something; its version and when it expires are noted.
+/// `has(key)`: whether there is an entry; notes its version and time left.
 struct Has<const KEY: usize>;
 
 impl<const KEY: usize> Method for Has<KEY> {
@@ -358,7 +362,8 @@ impl<const KEY: usize> Method for Has<KEY> {
     }
 }
 
-/// `set(key, value, expiry?, version?)` of a string or a number; see [`Owner::change`]. Undefined for any other.
+/// `set(key, value, expiry?, version?)` for a string or a number; see [`Owner::change`]. Undefined for any
+/// other value.
 struct Set<const KEY: usize>;
 
 impl<const KEY: usize> Method for Set<KEY> {
@@ -389,7 +394,7 @@ impl<const KEY: usize> Method for Set<KEY> {
     }
 }
 
-/// `setScratch(key, bytes, expiry?, version?)`: a record of so many bytes in the scratch memory.
+/// `setScratch(key, bytes, expiry?, version?)`: stores a record of `bytes` bytes from the scratch memory.
 struct SetScratch<const KEY: usize>;
 
 impl<const KEY: usize> Method for SetScratch<KEY> {
@@ -428,7 +433,7 @@ impl Method for SetBytes {
     }
 }
 
-/// `delete(key, version?)`: see [`Owner::change`]; the version is 0 when there was nothing.
+/// `delete(key, version?)`: see [`Owner::change`]; the noted version is 0 when there was no entry.
 struct Delete;
 
 impl Method for Delete {
@@ -442,7 +447,7 @@ impl Method for Delete {
     }
 }
 
-/// `add(key, by, expiry?)`: the sum.
+/// `add(key, by, expiry?)`: returns the sum.
 struct Add<const KEY: usize>;
 
 impl<const KEY: usize> Method for Add<KEY> {
@@ -454,7 +459,7 @@ impl<const KEY: usize> Method for Add<KEY> {
     fn call(owner: &Owner, call: &Call) -> Value {
         owner.with_key::<KEY>(call, |table, key| {
             let by = call.number(KEY).unwrap_or(1.0);
-            // An entry that is there keeps its time, one that is made gets the table's.
+            // An existing entry keeps its expiry; a new one does not expire.
             let expiry = match call.number(KEY + 1) {
                 Some(_) => expiry(table, call, KEY + 1),
                 None => Expiry::Kept,
@@ -466,9 +471,10 @@ impl<const KEY: usize> Method for Add<KEY> {
     }
 }
 
-/// `scan(bucket)`: the entries of as many buckets as the scratch memory has room for, from that one on. Returns
-/// the next bucket, -1 after the last, or an ArrayBuffer with the entries of a bucket that does not fit; how many
-/// entries there are is noted. Each is four words (version, meta, key, value) as `Shard::scan` copies them.
+/// `scan(bucket)`: copies the entries of as many buckets, from that one on, as fit into the scratch memory.
+/// Returns the next bucket, -1 after the last one, or an ArrayBuffer with the entries of a single bucket that
+/// does not fit; notes the number of entries. Each entry has version, meta word, key and value, as copied by
+/// `Shard::scan`.
 struct ScanBuckets;
 
 impl Method for ScanBuckets {
@@ -526,7 +532,7 @@ fn scan_apart(
     }
 }
 
-/// `watch(key)`: from here on, changes of the key count.
+/// `watch(key)`: from here on, changes of the key are counted.
 struct Watch;
 
 impl Method for Watch {

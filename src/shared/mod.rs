@@ -1,4 +1,5 @@
-//! Shared objects: buffers, tables, counters and queues in segments that other threads and processes open, too.
+//! Shared objects: buffers, tables, arrays, counters and queues in segments that other threads and processes
+//! can open.
 
 pub mod array;
 pub mod bell;

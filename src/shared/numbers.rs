@@ -1,4 +1,4 @@
-//! Counters, histograms and rate limiters as JavaScript sees them.
+//! Counters, histograms and rate limiters for JavaScript.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -16,7 +16,7 @@ use super::owned::{methods, Closable};
 use super::raw::{Call, Method, Value};
 use super::segment::{open_error, Failure, Number, Scratch, SegmentSource};
 
-/// A whole number that all may change at once.
+/// A shared integer counter.
 #[napi]
 pub struct NativeCounter {
     counter: Rc<Closable<Counter>>,
@@ -24,7 +24,7 @@ pub struct NativeCounter {
 
 #[napi]
 impl NativeCounter {
-    /// Opens or makes one.
+    /// Opens or creates a counter.
     #[napi(factory)]
     pub fn open(source: SegmentSource, initial: f64) -> Result<Self> {
         let counter = Counter::open(initial as i64, |plan| source.open(plan)).map_err(open_error)?;
@@ -33,7 +33,8 @@ impl NativeCounter {
         })
     }
 
-    /// An object with the methods `get`, `add`, `exchange`, `compareExchange`; they return null once it is closed.
+    /// An object with the methods `get`, `add`, `exchange` and `compareExchange`; they return null once the
+    /// counter is closed.
     #[napi]
     pub fn methods<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         methods!(
@@ -46,19 +47,19 @@ impl NativeCounter {
         )
     }
 
-    /// By which others open it.
+    /// The handle by which others open it.
     #[napi(getter)]
     pub fn handle(&self) -> Result<String> {
         self.counter.with(|counter| Ok(counter.segment().handle()))
     }
 
-    /// By which those open it that are sent it.
+    /// The handle to be sent to other threads or processes.
     #[napi(getter)]
     pub fn travel_handle(&self) -> Result<String> {
         self.counter.with(|counter| Ok(counter.segment().travel_handle()))
     }
 
-    /// Lets go of the segment.
+    /// Closes the segment.
     #[napi]
     pub fn close(&self) {
         self.counter.close();
@@ -119,22 +120,22 @@ impl Method for CounterCompare {
     }
 }
 
-/// Numbers of a histogram.
+/// Summary statistics of a histogram.
 #[napi(object)]
 pub struct HistogramSummary {
-    /// Values recorded.
+    /// Number of values.
     pub count: f64,
-    /// The least.
+    /// Smallest value.
     pub min: f64,
-    /// The greatest.
+    /// Largest value.
     pub max: f64,
-    /// Of the values.
+    /// Mean.
     pub mean: f64,
-    /// Of the values.
+    /// Standard deviation.
     pub standard_deviation: f64,
 }
 
-/// A histogram of high dynamic range.
+/// A high dynamic range histogram.
 #[napi]
 pub struct NativeHistogram {
     histogram: Rc<Closable<Histogram>>,
@@ -142,7 +143,7 @@ pub struct NativeHistogram {
 
 #[napi]
 impl NativeHistogram {
-    /// Opens or makes one. Throws `SCALE` for one that makes no sense.
+    /// Opens or creates a histogram. Throws `SCALE` for invalid parameters.
     #[napi(factory)]
     pub fn open(source: SegmentSource, lowest: f64, highest: f64, digits: u32) -> Result<Self> {
         let scale = Scale::new(lowest as u64, highest as u64, digits);
@@ -153,14 +154,14 @@ impl NativeHistogram {
         })
     }
 
-    /// An object with the method `record(value, times?, interval?)`: false when the value is too high, null once it is
-    /// closed.
+    /// An object with the method `record(value, times?, interval?)`, which returns false when the value is
+    /// too large and null once the histogram is closed.
     #[napi]
     pub fn methods<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         methods!(env, &self.histogram, Record)
     }
 
-    /// Of all values.
+    /// Summary statistics of all values.
     #[napi]
     pub fn summary(&self) -> Result<HistogramSummary> {
         let summary = self.histogram.with(|histogram| Ok(histogram.summary()))?;
@@ -173,14 +174,14 @@ impl NativeHistogram {
         })
     }
 
-    /// The value that so many percent of all do not exceed.
+    /// The value that `percent` percent of all values do not exceed.
     #[napi]
     pub fn percentile(&self, percent: f64) -> Result<f64> {
         self.histogram
             .with(|histogram| Ok(histogram.percentile(percent) as f64))
     }
 
-    /// Lowest value, highest value and count of each bucket with any.
+    /// Lowest value, highest value and count of each non-empty bucket.
     #[napi]
     pub fn buckets(&self) -> Result<Vec<Vec<f64>>> {
         let buckets = self
@@ -192,14 +193,14 @@ impl NativeHistogram {
             .collect())
     }
 
-    /// Adds another's counts. False when their scales differ.
+    /// Adds the counts of another histogram. Returns false when their scales differ.
     #[napi]
     pub fn merge(&self, other: &NativeHistogram) -> Result<bool> {
         self.histogram
             .with(|histogram| other.histogram.with(|other| Ok(histogram.add(other))))
     }
 
-    /// Forgets everything.
+    /// Removes all values.
     #[napi]
     pub fn reset(&self) -> Result<()> {
         self.histogram.with(|histogram| {
@@ -208,20 +209,20 @@ impl NativeHistogram {
         })
     }
 
-    /// By which others open it.
+    /// The handle by which others open it.
     #[napi(getter)]
     pub fn handle(&self) -> Result<String> {
         self.histogram.with(|histogram| Ok(histogram.segment().handle()))
     }
 
-    /// By which those open it that are sent it.
+    /// The handle to be sent to other threads or processes.
     #[napi(getter)]
     pub fn travel_handle(&self) -> Result<String> {
         self.histogram
             .with(|histogram| Ok(histogram.segment().travel_handle()))
     }
 
-    /// Lets go of the segment.
+    /// Closes the segment.
     #[napi]
     pub fn close(&self) {
         self.histogram.close();
@@ -253,13 +254,13 @@ impl Method for Record {
 /// The rules of a limiter.
 #[napi(object)]
 pub struct LimiterRules {
-    /// Whether windows slide; else there are buckets.
+    /// Sliding windows if true, token buckets otherwise.
     pub slides: bool,
-    /// How much per window.
+    /// Amount per window.
     pub limit: f64,
-    /// Milliseconds.
+    /// Length of a window in milliseconds.
     pub window_ms: f64,
-    /// What a bucket holds at most.
+    /// Capacity of a bucket.
     pub burst: f64,
 }
 
@@ -277,7 +278,7 @@ pub struct NativeLimiter {
 
 #[napi]
 impl NativeLimiter {
-    /// Opens or makes one with room for some `keys` keys at once.
+    /// Opens or creates a limiter with room for about `keys` concurrent keys.
     #[napi(factory)]
     pub fn open(source: SegmentSource, rules: LimiterRules, keys: f64) -> Result<Self> {
         let rules = Rules {
@@ -303,14 +304,14 @@ impl NativeLimiter {
         self.owner.scratch.buffer(env)
     }
 
-    /// An object with the methods `consume(key, cost)`, `peek(key, cost)` and `reset(key)`. The former two return
-    /// whether it is allowed, and note what remains and after how many milliseconds to come again.
+    /// An object with the methods `consume(key, cost)`, `peek(key, cost)` and `reset(key)`. The first two
+    /// return whether the amount is allowed, and note what remains and after how many milliseconds to retry.
     #[napi]
     pub fn methods<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         methods!(env, &self.owner, Consume, Peek, Reset)
     }
 
-    /// What it was made with.
+    /// The rules of the limiter.
     #[napi(getter)]
     pub fn rules(&self) -> Result<LimiterRules> {
         self.owner.limiter.with(|limiter| {
@@ -324,13 +325,13 @@ impl NativeLimiter {
         })
     }
 
-    /// By which others open it.
+    /// The handle by which others open it.
     #[napi(getter)]
     pub fn handle(&self) -> Result<String> {
         self.owner.limiter.with(|limiter| Ok(limiter.segment().handle()))
     }
 
-    /// By which those open it that are sent it.
+    /// The handle to be sent to other threads or processes.
     #[napi(getter)]
     pub fn travel_handle(&self) -> Result<String> {
         self.owner
@@ -338,7 +339,7 @@ impl NativeLimiter {
             .with(|limiter| Ok(limiter.segment().travel_handle()))
     }
 
-    /// Lets go of the segment.
+    /// Closes the segment.
     #[napi]
     pub fn close(&self) {
         self.owner.limiter.close();

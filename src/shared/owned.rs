@@ -1,5 +1,5 @@
-//! What the bindings of shared objects have in common: an object that may have been closed, and how a method says
-//! that it failed.
+//! What the bindings of shared objects have in common: an object that can be closed, and how methods report
+//! failures.
 
 use std::cell::RefCell;
 
@@ -8,23 +8,23 @@ use napi::bindgen_prelude::{Error, Result, Status};
 use super::raw::{Call, Value};
 use super::segment::{Failure, Number, Scratch};
 
-/// An object that may have been closed. One thread.
+/// An object that can be closed. Used by a single thread.
 pub struct Closable<T>(RefCell<Option<T>>);
 
 impl<T> Closable<T> {
-    /// Open.
+    /// Wraps an open object.
     pub fn new(object: T) -> Self {
         Self(RefCell::new(Some(object)))
     }
 
-    /// Runs `action` with the object, for a method of a class.
+    /// Calls `action` with the object, for a method of a class.
     pub fn with<R>(&self, action: impl FnOnce(&T) -> Result<R>) -> Result<R> {
         let closed = || Error::new(Status::Closing, "CLOSED 0 closed");
         let object = self.0.try_borrow().map_err(|_| closed())?;
         action(object.as_ref().ok_or_else(closed)?)
     }
 
-    /// Runs `action` with the object, for a raw method.
+    /// Calls `action` with the object, for a raw method.
     #[inline]
     pub fn try_with<R>(
         &self,
@@ -36,7 +36,7 @@ impl<T> Closable<T> {
         }
     }
 
-    /// Lets go of it.
+    /// Drops the object.
     pub fn close(&self) {
         if let Ok(mut object) = self.0.try_borrow_mut() {
             *object = None;
@@ -45,13 +45,13 @@ impl<T> Closable<T> {
 }
 
 impl Scratch {
-    /// What a method returns: the value, or null with the failure noted.
+    /// The result of a method: the value, or null with the failure noted.
     #[inline]
     pub fn answer(&self, call: &Call, outcome: std::result::Result<Value, Failure>) -> Value {
         outcome.unwrap_or_else(|failure| self.fail(call, failure))
     }
 
-    /// Null, and why.
+    /// Notes a failure and returns null.
     #[cold]
     pub fn fail(&self, call: &Call, failure: Failure) -> Value {
         self.note(Number::Failure, f64::from(failure as u8));
@@ -59,7 +59,7 @@ impl Scratch {
     }
 }
 
-/// An object with raw methods of `owner`.
+/// Creates an object with raw methods of `owner`.
 macro_rules! methods {
     ($env:expr, $owner:expr, $($method:ty),+ $(,)?) => {{
         let object = Object::new($env)?;

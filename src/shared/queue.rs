@@ -1,4 +1,4 @@
-//! Channels and topics as JavaScript sees them. Values are as in `map`.
+//! Channels and topics for JavaScript. Values are encoded as in `map`.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -15,21 +15,21 @@ use super::owned::{methods, Closable};
 use super::raw::{Call, Method, Value};
 use super::segment::{open_error, Failure, Number, Scratch, SegmentSource};
 
-/// Which of a queue's bells.
+/// The number of the bell for records.
 const RECORDS: u32 = 0;
 
-/// Numbers of a queue.
+/// Statistics of a queue.
 #[napi(object)]
 pub struct QueueStats {
-    /// Values in it.
+    /// Number of values queued.
     pub records: f64,
-    /// Bytes that they take.
+    /// Bytes they occupy.
     pub bytes: f64,
-    /// Bytes that they can take.
+    /// Capacity in bytes.
     pub capacity_bytes: f64,
-    /// Values that ever came.
+    /// Number of values ever sent.
     pub sequence: f64,
-    /// Whether no more may come.
+    /// Whether the queue is closed.
     pub closed: bool,
 }
 
@@ -38,11 +38,11 @@ struct Owner {
     is_topic: bool,
     text: RefCell<TextBuffer>,
     scratch: Rc<Scratch>,
-    /// Where a subscriber is.
+    /// The position of a subscriber.
     cursor: Cell<Cursor>,
 }
 
-/// A channel, or a topic with a place in it.
+/// A channel, or a topic with a subscriber's position.
 #[napi]
 pub struct SharedQueue {
     owner: Rc<Owner>,
@@ -50,7 +50,7 @@ pub struct SharedQueue {
 
 #[napi]
 impl SharedQueue {
-    /// Opens or makes one.
+    /// Opens or creates a queue.
     #[napi(factory)]
     pub fn open(source: SegmentSource, is_topic: bool, bytes: f64, most: f64) -> Result<Self> {
         let kind = if is_topic { TOPIC } else { CHANNEL };
@@ -75,7 +75,7 @@ impl SharedQueue {
         })
     }
 
-    /// A subscriber of the topic, from the oldest value on or from the next.
+    /// Creates a subscriber of the topic, starting at the oldest value or at the next one.
     #[napi]
     pub fn subscribe(&self, oldest: bool) -> Result<SharedQueue> {
         let queue = self.owner.queue.with(|queue| Ok(queue.clone()))?;
@@ -91,7 +91,7 @@ impl SharedQueue {
         self.owner.scratch.buffer(env)
     }
 
-    /// An object with the methods `send`, `sendScratch`, `sendBytes`, `receive`, `bell` and `wait`.
+    /// An object with the methods `send`, `sendScratch`, `sendBytes`, `receive`, `count` and `wait`.
     #[napi]
     pub fn methods<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         methods!(
@@ -106,19 +106,19 @@ impl SharedQueue {
         )
     }
 
-    /// By which others open it.
+    /// The handle by which others open it.
     #[napi(getter)]
     pub fn handle(&self) -> Result<String> {
         self.owner.queue.with(|queue| Ok(queue.segment().handle()))
     }
 
-    /// By which those open it that are sent it.
+    /// The handle to be sent to other threads or processes.
     #[napi(getter)]
     pub fn travel_handle(&self) -> Result<String> {
         self.owner.queue.with(|queue| Ok(queue.segment().travel_handle()))
     }
 
-    /// Rings after values came (0), or after room did (1).
+    /// A watcher of the bell that rings after values were sent (0) or room was made (1).
     #[napi]
     pub fn bell(&self, which: u32) -> Result<BellWatcher> {
         let queue = self.owner.queue.with(|queue| Ok(queue.clone()))?;
@@ -128,7 +128,7 @@ impl SharedQueue {
         })
     }
 
-    /// How many values a subscriber has not read yet.
+    /// Number of values a subscriber has not read yet.
     #[napi]
     pub fn lag(&self) -> Result<f64> {
         let cursor = self.owner.cursor.get();
@@ -137,13 +137,13 @@ impl SharedQueue {
             .with(|queue| Ok(queue.lag(&cursor).map_err(queue_error)? as f64))
     }
 
-    /// No more values, from anybody.
+    /// Closes the queue for all senders.
     #[napi]
     pub fn end(&self) -> Result<()> {
         self.owner.queue.with(|queue| queue.close().map_err(queue_error))
     }
 
-    /// Numbers of it.
+    /// The statistics of the queue.
     #[napi]
     pub fn stats(&self) -> Result<QueueStats> {
         self.owner.queue.with(|queue| {
@@ -158,7 +158,7 @@ impl SharedQueue {
         })
     }
 
-    /// Lets go of the segment.
+    /// Closes the segment.
     #[napi]
     pub fn release(&self) {
         self.owner.queue.close();
@@ -178,7 +178,7 @@ impl Owner {
         self.scratch.answer(call, self.queue.try_with(action))
     }
 
-    /// True if it was sent, false if there is no room now.
+    /// Returns true if the value was sent, false if there is no room at present.
     fn send(&self, call: &Call, kind: u8, bytes: &[u8]) -> Value {
         self.with(call, |queue| {
             let sent = match self.is_topic {
@@ -219,7 +219,7 @@ fn failure(error: QueueError) -> Failure {
     }
 }
 
-/// `send(value)` of a string or a number: whether there was room. Undefined for any other value.
+/// `send(value)` for a string or a number: whether there was room. Undefined for any other value.
 struct Send;
 
 impl Method for Send {
@@ -238,7 +238,7 @@ impl Method for Send {
     }
 }
 
-/// `sendScratch(bytes)`: a record of so many bytes in the scratch memory.
+/// `sendScratch(bytes)`: sends a record of `bytes` bytes from the scratch memory.
 struct SendScratch;
 
 impl Method for SendScratch {
@@ -267,8 +267,8 @@ impl Method for SendBytes {
     }
 }
 
-/// `receive()`: undefined if there is nothing now; else as `get` of a table. Of a topic, how many were missed is
-/// noted.
+/// `receive()`: undefined if there is no value, otherwise as for `get` of a table. For a topic, notes how
+/// many values were missed.
 struct Receive;
 
 impl Method for Receive {
@@ -290,7 +290,7 @@ impl Method for Receive {
                 Err(value) => return Ok(value),
                 Ok(needed) => needed,
             };
-            // Another may have taken that one, and the next may be longer.
+            // Another consumer may have taken that record, and the next one may be longer.
             loop {
                 let mut words = vec![0; needed];
                 match owner.take(queue, &mut words)? {
@@ -305,7 +305,7 @@ impl Method for Receive {
     }
 }
 
-/// `count(which)`: how often a bell was rung.
+/// `count(which)`: the number of rings of a bell.
 struct Count;
 
 impl Method for Count {
@@ -320,7 +320,7 @@ impl Method for Count {
     }
 }
 
-/// `wait(which, count, ms)`: blocks until a bell was rung once more than that, at most for so long.
+/// `wait(which, count, ms)`: blocks until a bell's count differs from `count`, for at most `ms` milliseconds.
 struct Wait;
 
 impl Method for Wait {

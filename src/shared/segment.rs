@@ -1,5 +1,5 @@
-//! What shared objects have in common: how their segments are opened, listed and removed, and the memory through
-//! which a call hands over more than one value.
+//! What shared objects have in common: opening, listing and removing segments, and the scratch memory through
+//! which a call passes more than one value.
 
 use std::alloc::{alloc_zeroed, dealloc, Layout};
 use std::ptr::NonNull;
@@ -18,21 +18,21 @@ use napi_derive::napi;
 use crate::fast;
 use crate::lane::external_buffer;
 
-/// Where a segment is found: by a handle, by a name, or nowhere yet, without either.
+/// Where to find a segment: by handle or by name. With neither, a new anonymous one is created.
 #[napi(object)]
 pub struct SegmentSource {
-    /// From `handle` of another.
+    /// The `handle` of an open segment.
     pub handle: Option<String>,
-    /// In the directory of this user, or known to this process only.
+    /// A name, in this user's directory or known to this process only.
     pub name: Option<String>,
-    /// Whether only this process knows the name.
+    /// Whether the name is known to this process only.
     pub of_process: Option<bool>,
-    /// 0: it must be there, 1: it is made if it is not, 2: it must not be there.
+    /// 0: it must exist; 1: it is created if missing; 2: it must not exist.
     pub create: Option<u32>,
 }
 
 impl SegmentSource {
-    /// Opens or makes the segment.
+    /// Opens or creates the segment.
     pub fn open(&self, plan: &Plan) -> std::result::Result<Arc<ObjectSegment>, OpenError> {
         if let Some(handle) = &self.handle {
             return ObjectSegment::from_handle(handle, plan.kind);
@@ -56,20 +56,20 @@ fn scope(of_process: Option<bool>) -> Scope {
     }
 }
 
-/// A segment that has a name.
+/// A named segment.
 #[napi(object)]
 pub struct ListedSegment {
     /// Its name.
     pub name: String,
-    /// Whether only this process knows it.
+    /// Whether the name is known to this process only.
     pub of_process: bool,
-    /// What it holds.
+    /// The kind of its object.
     pub kind: String,
-    /// Bytes of it.
+    /// Its size in bytes.
     pub bytes: f64,
-    /// Milliseconds since 1970.
+    /// Unix time of creation in milliseconds.
     pub created_ms: f64,
-    /// Whether anybody has it open.
+    /// Whether any process has it open.
     pub used: bool,
 }
 
@@ -89,37 +89,38 @@ pub fn list_segments() -> Result<Vec<ListedSegment>> {
         .collect())
 }
 
-/// Takes a segment's name away. False when there is none of that name.
+/// Removes a segment's name. Returns false when there is no such name.
 #[napi]
 pub fn unlink_segment(name: String, of_process: bool) -> Result<bool> {
     let name = Name::new(&name).map_err(open_error)?;
     object::unlink(&name, scope(Some(of_process))).map_err(open_error)
 }
 
-/// Removes a segment of this user if nobody has it open. True when it is gone.
+/// Removes a segment of this user unless it is in use. Returns whether it was removed.
 #[napi]
 pub fn unlink_unused_segment(name: String) -> Result<bool> {
     let name = Name::new(&name).map_err(open_error)?;
     object::unlink_unused(&name).map_err(open_error)
 }
 
-/// Removes this user's segments that nobody has open, and returns their names.
+/// Removes all unused segments of this user and returns their names.
 #[napi]
 pub fn prune_segments() -> Result<Vec<String>> {
     object::prune().map_err(open_error)
 }
 
-/// Whether stand-ins of shared objects may be among what threads of this process send each other.
+/// Whether messages between threads of this process may contain stand-ins of shared objects.
 static HAS_STAND_INS: AtomicBool = AtomicBool::new(false);
 
-/// From here on there may be stand-ins.
+/// Records that messages may contain stand-ins from here on.
 #[napi]
 pub fn note_stand_in() {
-    // Seen by whoever receives what is sent after this.
+    // Visible to the receiver of anything sent after this.
     HAS_STAND_INS.store(true, Ordering::Release);
 }
 
-/// A function that tells whether there may be stand-ins: 0 or 1. Asked for each message that Node delivers.
+/// A function that returns 1 if messages may contain stand-ins, otherwise 0. Called for each message that
+/// Node delivers.
 #[napi]
 pub fn stand_in_flag(env: &Env) -> Result<Object<'_>> {
     fast::function(env, "hasStandIns", &Rc::new(()), |()| {
@@ -127,7 +128,7 @@ pub fn stand_in_flag(env: &Env) -> Result<Object<'_>> {
     })
 }
 
-/// What stand-ins made in this process begin with, which nobody else can know.
+/// The prefix of stand-ins created in this process, which cannot be guessed.
 #[napi]
 pub fn travel_token() -> String {
     static TOKEN: OnceLock<String> = OnceLock::new();
@@ -135,13 +136,13 @@ pub fn travel_token() -> String {
     token.clone()
 }
 
-/// Lets go of the segments that were sent so many milliseconds ago. Returns how many are left.
+/// Drops the segments that were last sent at least `ageMs` milliseconds ago. Returns how many are left.
 #[napi]
 pub fn release_sent(age_ms: u32) -> u32 {
     object::release_sent(Duration::from_millis(age_ms.into())) as u32
 }
 
-/// JavaScript makes an error of its own of it: a code, an errno (0: none), and the rest.
+/// Converts an error to the form that JavaScript parses: a code, an errno (0: none), and a message.
 pub fn open_error(error: OpenError) -> Error {
     let (code, errno) = match &error {
         OpenError::NotFound => ("NOT_FOUND", 0),
@@ -158,61 +159,61 @@ pub fn open_error(error: OpenError) -> Error {
     Error::new(Status::GenericFailure, format!("{code} {errno} {error}"))
 }
 
-/// Memory that a shared object's methods and JavaScript both use on one thread: eight numbers, then bytes that
-/// methods write and JavaScript reads, then as many bytes the other way, then a short key. They are apart since a getter may call a
-/// method while JavaScript writes the object that it belongs to.
+/// Memory used by a shared object's methods and by JavaScript on the same thread: eight numbers, bytes
+/// written by methods for JavaScript, as many bytes in the other direction, and a short key. The directions
+/// are separate because a getter may call a method while JavaScript is writing the object that contains it.
 pub struct Scratch {
     address: NonNull<u8>,
 }
 
-/// Which of the numbers says what.
+/// The meaning of each number.
 pub enum Number {
-    /// Bytes of a value, or entries of a scan.
+    /// Length of a value in bytes, or number of entries of a scan.
     Length = 0,
-    /// Of the entry.
+    /// The entry's version.
     Version = 1,
     /// Why a method returned null, see [`Failure`].
     Failure = 2,
-    /// When the value expires, or whatever a method says it is.
+    /// Time left of a value, or another result specific to the method.
     Extra = 3,
-    /// What a value is that did not fit.
+    /// Kind of a value that did not fit.
     Kind = 4,
-    /// Characters of a short key.
+    /// Length of a short key in characters.
     KeyLength = 5,
 }
 
 /// Why a method returned null. `lib/shared/failures.js` has the same numbers.
 #[derive(Clone, Copy)]
 pub enum Failure {
-    /// No room.
+    /// There is no room.
     Full = 1,
-    /// The value is no number.
+    /// The value is not a number.
     NotANumber = 2,
-    /// A living writer does not go on.
+    /// A writer is alive but makes no progress.
     Stuck = 3,
-    /// What cannot be.
+    /// The memory holds impossible values.
     Corrupt = 4,
-    /// Neither a string nor a number nor bytes.
+    /// The key is neither a string nor a number nor bytes.
     KeyType = 5,
-    /// Too long a key.
+    /// The key is too long.
     KeyLength = 6,
-    /// The object was closed.
+    /// The object is closed.
     Closed = 7,
-    /// More than fits at all.
+    /// The value can never fit.
     TooLarge = 8,
-    /// The queue is closed, and nothing is left in it.
+    /// The queue is closed and empty.
     Ended = 9,
-    /// The array has no such element.
+    /// There is no element at this index.
     NoElement = 10,
 }
 
 const NUMBERS: usize = 8;
 
 impl Scratch {
-    /// Bytes in each direction.
+    /// Size of each direction in bytes.
     pub const BYTES: usize = 64 * 1024;
 
-    /// Words of the longest short key.
+    /// Maximum length of a short key in words.
     pub const KEY_WORDS: usize = 4;
     const KEY_AT: usize = NUMBERS * 8 + 2 * Self::BYTES;
 
@@ -221,9 +222,9 @@ impl Scratch {
         Err(_) => panic!(),
     };
 
-    /// Zeroed.
+    /// Allocates zeroed memory.
     pub fn new() -> Result<Rc<Self>> {
-        // SAFETY: the layout has a size.
+        // SAFETY: the layout's size is not zero.
         let address = NonNull::new(unsafe { alloc_zeroed(Self::LAYOUT) });
         let address = address.ok_or_else(|| Error::new(Status::GenericFailure, "IO 12 no memory"))?;
         Ok(Rc::new(Self { address }))
@@ -243,11 +244,12 @@ impl Scratch {
     #[inline]
     pub fn note(&self, which: Number, value: f64) {
         let at = self.address.as_ptr().cast::<f64>().wrapping_add(which as usize);
-        // SAFETY: one of the eight numbers, and no reference to it is ever made.
+        // SAFETY: one of the eight numbers, to which no reference is ever created.
         unsafe { at.write(value) };
     }
 
-    /// The short key that JavaScript wrote, one byte a character, and how many. What is behind them is anything.
+    /// The short key written by JavaScript, one byte per character, and its length. The bytes after it are
+    /// arbitrary.
     #[inline]
     pub fn short_key(&self) -> ([u64; Self::KEY_WORDS], usize) {
         let length = self
@@ -260,13 +262,13 @@ impl Scratch {
             .as_ptr()
             .wrapping_add(Self::KEY_AT)
             .cast::<[u64; Self::KEY_WORDS]>();
-        // SAFETY: one of the eight numbers, which JavaScript of this thread wrote before it called.
+        // SAFETY: one of the eight numbers, written by JavaScript of this thread before the call.
         let length = unsafe { length.read() };
         // SAFETY: allocated, aligned, initialised, and written by JavaScript of this thread only.
         (unsafe { key.read() }, (length as usize).min(Self::KEY_WORDS * 8))
     }
 
-    /// What JavaScript wrote, the first `length` bytes of it. JavaScript does not run while `action` does.
+    /// Calls `action` with the first `length` bytes written by JavaScript, which does not run meanwhile.
     #[inline]
     pub fn with_written<T>(&self, length: usize, action: impl FnOnce(&[u8]) -> T) -> T {
         let start = self.address.as_ptr().wrapping_add(NUMBERS * 8 + Self::BYTES);
@@ -274,21 +276,21 @@ impl Scratch {
         action(unsafe { std::slice::from_raw_parts(start, length.min(Self::BYTES)) })
     }
 
-    /// Runs `action` on the bytes for JavaScript as words. JavaScript does not run meanwhile, nor does another method of this
-    /// thread, so nothing else refers to them.
+    /// Calls `action` with the bytes for JavaScript, as words. Neither JavaScript nor another method of this
+    /// thread runs meanwhile, so nothing else refers to them.
     #[inline]
     pub fn with_words<T>(&self, action: impl FnOnce(&mut [u64]) -> T) -> T {
         let start = self.address.as_ptr().cast::<u64>().wrapping_add(NUMBERS);
-        // SAFETY: aligned, allocated, initialised, and borrowed by nobody else as said above: methods take the
-        // scratch memory in one place each and `action` is ours.
+        // SAFETY: aligned, allocated, initialised, and not borrowed elsewhere, as stated above: each method
+        // borrows the scratch memory in one place only, and `action` is our own.
         action(unsafe { std::slice::from_raw_parts_mut(start, Self::BYTES / 8) })
     }
 }
 
-/// The bytes of words.
+/// The bytes of a slice of words.
 #[inline]
 pub fn bytes_of(words: &[u64]) -> &[u8] {
-    // SAFETY: any words are bytes, of a lesser alignment.
+    // SAFETY: any words are valid bytes, with a smaller alignment.
     unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), words.len() * 8) }
 }
 
