@@ -20,15 +20,15 @@ export * from './types/locks';
 export { locks } from './types/locks';
 export type { CallOptions, RequestContext, RequestHandler, RequestOptions, Requests } from './types/requests';
 
-/** How busy a cluster worker is at the moment of asking. */
+/** The current load of a cluster worker. */
 export interface WorkerLoad {
   /** Open connections of its listening servers. */
   readonly connections: number;
-  /** HTTP/1 requests under way, counted from the first time that `load` is read. */
+  /** HTTP/1 requests in progress, counted from the first time that `load` is read. */
   readonly requests: number;
-  /** For how long its event loop has been busy without a turn, in milliseconds. */
+  /** How long its event loop has been blocked, in milliseconds. */
   readonly loopLagMs: number;
-  /** Connections handed to it that it has not taken yet. */
+  /** Connections handed to it that it has not accepted yet. */
   readonly unclaimed: number;
   /** Resident memory in bytes. */
   readonly rssBytes: number;
@@ -36,13 +36,13 @@ export interface WorkerLoad {
   readonly cpu: { readonly user: number; readonly system: number };
 }
 
-/** A worker process of the cluster, and in it, its way to the primary. The methods of `Requests` need the addon. */
+/** A worker process of the cluster; in the worker itself, its link to the primary. The methods of `Requests` need the addon. */
 export interface ClusterWorker extends NodeClusterWorker, Requests {
-  /** In the primary, where the addon schedules. */
+  /** In the primary; undefined without the addon. */
   readonly load?: WorkerLoad;
 }
 
-/** A connection that waits for its worker to be chosen. */
+/** A connection for which a worker has to be chosen. */
 export interface IncomingConnection {
   /** The client's address; empty on a Unix socket. */
   readonly remoteAddress: string;
@@ -52,15 +52,15 @@ export interface IncomingConnection {
 }
 
 /**
- * Chooses one of the workers that serve the listener. Runs in the primary, for several connections in a row.
- * Any other value, an exception, or no answer within the stall limit leaves the choice to round-robin.
+ * Chooses one of the workers that serve the listener. Called in the primary, for several connections in a row. If it returns
+ * anything else, throws, or does not return within the stall limit, round-robin decides.
  */
 export type ScheduleCallback = (
   connection: IncomingConnection,
   workers: readonly ClusterWorker[],
 ) => ClusterWorker | undefined;
 
-/** A constant of Node's (`SCHED_RR`, `SCHED_NONE`), the name of a policy, or a function of one's own. */
+/** One of Node's constants (`SCHED_RR`, `SCHED_NONE`), the name of a policy, or a function. */
 export type SchedulingPolicy =
   number | 'rr' | 'none' | 'least-connections' | 'p2c' | 'ip-hash' | ScheduleCallback;
 
@@ -71,28 +71,28 @@ export interface ClusterEvents {
   listening: [worker: ClusterWorker, address: Address];
   message: [worker: ClusterWorker, message: any, handle: Socket | Server];
   online: [worker: ClusterWorker];
-  /** A worker that had been reported as stalled takes connections again. */
+  /** A worker that was reported as stalled accepts connections again. */
   recover: [worker: ClusterWorker];
-  /** A worker left connections waiting for too long; so many have gone to others. */
+  /** A worker left connections waiting for too long; `moved` of them have gone to other workers. */
   stall: [worker: ClusterWorker, info: { moved: number }];
   setup: [settings: ClusterSettings];
 }
 
 export interface PrimarySettings extends ClusterSettings {
-  /** How long a worker may leave connections waiting before they go to others, in milliseconds. Default: 50. */
+  /** How long a worker may leave connections waiting before they go to other workers, in milliseconds. Default: 50. */
   stallLimitMs?: number;
   /**
-   * Whether connections begin with a PROXY protocol header (version 1 or 2), whose client address is then what
-   * `'ip-hash'` and a policy of one's own go by. The header stays for the server to read. Default: false.
+   * Whether connections begin with a PROXY protocol header (version 1 or 2), from which `'ip-hash'` and policy functions
+   * then take the client's address. The header is left for the server to read. Default: false.
    */
   proxyProtocol?: boolean;
 }
 
 declare module 'node:net' {
   interface ListenOptions {
-    /** In a cluster worker: the policy of this listener alone. The first worker that listens decides. */
+    /** In a cluster worker: the policy of this listener. The first worker that listens decides. */
     schedulingPolicy?: Exclude<SchedulingPolicy, ScheduleCallback>;
-    /** In a cluster worker: `proxyProtocol` of this listener alone. */
+    /** In a cluster worker: `proxyProtocol` for this listener. */
     proxyProtocol?: boolean;
   }
 }
@@ -114,7 +114,7 @@ export interface Cluster extends EventEmitter {
   readonly Worker: typeof NodeClusterWorker;
   readonly SCHED_NONE: number;
   readonly SCHED_RR: number;
-  /** May be set until the first `fork()`. */
+  /** Can be set until the first `fork()` or `setupPrimary()`. */
   schedulingPolicy: SchedulingPolicy;
 
   fork(env?: any): ClusterWorker;

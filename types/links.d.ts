@@ -1,33 +1,32 @@
-/** What a link is ready to pay, in CPU time, for being fast. */
+/** How much CPU time the receiver of a link spends for lower latency. */
 export type LinkLatency =
-  /** Looks on for up to 500 us after each message before it sleeps. */
+  /** Polls for up to 500 us after each message before it sleeps. */
   | 'low'
-  /** Looks on for up to 50 us while messages come about that densely. */
+  /** Polls for up to 50 us, only while messages are about that close together. */
   | 'balanced'
-  /** Sleeps at once: each message that finds the receiver asleep takes a wake-up. */
+  /** Never polls: each message that finds the receiver asleep has to wake it up. */
   | 'frugal';
 
-/** Settings of all links of this process that have none of their own. */
+/** Defaults for all links of this process. */
 export interface LinksOptions {
   /** Default: the environment variable `MANYCORE_LATENCY`, else `'balanced'`. */
   latency?: LinkLatency;
 }
 
-/** Settings of one end of a link: how it receives, and when it is to hold back. */
+/** Settings of one end of a link: how it receives, and when it should pause sending. */
 export interface LinkOptions {
-  /** Default: that of the process. */
+  /** Default: the setting of the process, see `configureLinks()`. */
   latency?: LinkLatency;
   /**
-   * Whether large ArrayBuffers are lent to the listeners of their message instead of being copied for them: those of
-   * 128 KiB to 1 GiB, and between processes (under `serialization: 'advanced'`) those that there is room for in
-   * shared memory. They are detached when the listeners have returned: what is to be kept must be copied until then.
-   * Default: false.
+   * Whether the listeners of a message get large ArrayBuffers as views of shared memory, which saves a copy: between
+   * threads those of 16 KiB to 1 GiB, between processes (with `serialization: 'advanced'`) those of 128 KiB and more
+   * that fit into the shared memory of the link. The buffers are detached when the listeners have returned; copy what
+   * you want to keep. Default: false.
    */
   views?: boolean;
   /**
-   * From how many bytes on, posted by this end and not received yet, `linkStatus()` says that it needs to drain.
-   * Nothing but that depends on it: messages are taken however many wait. A whole number above 0, or Infinity.
-   * Default: 1 MiB.
+   * `linkStatus()` reports `needsDrain` once this many bytes have been posted by this end and not been received yet.
+   * The mark has no other effect: messages beyond it are accepted. A whole number above 0, or Infinity. Default: 1 MiB.
    */
   highWaterMarkBytes?: number;
 }
@@ -37,33 +36,33 @@ export interface LinkStatus {
   /** Bytes posted by this end that the other end has not received yet. */
   readonly bufferedAmount: number;
   /**
-   * Whether a program that can hold back should: so many bytes wait as the high-water mark says, or so many messages
-   * that the other end has not taken at all yet that it seems not to have begun.
+   * Whether the program should pause sending: as many bytes wait as the high-water mark allows, or so many messages
+   * have not been taken at all that the other end does not seem to have started yet.
    */
   readonly needsDrain: boolean;
 }
 
 /**
- * Chooses for all links of the process.
+ * Sets the defaults for all links of this process.
  * @throws ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE
  */
 export function configureLinks(options: LinksOptions): void;
 
 /**
- * Chooses for one end of a link: a `Worker` in its parent, `parentPort` in a worker; a cluster's worker in its primary,
- * `process` in that worker. Returns false, and does nothing, for what has no link, as where Node's own modules serve, or
- * a worker that has ended.
+ * Configures one end of a link: a `Worker` in its parent, or `parentPort` in the worker; a cluster worker in the primary, or
+ * `process` in the worker process. Returns false, and does nothing, if there is no link: without the addon, or after the
+ * worker has ended.
  * @throws ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE, ERR_OUT_OF_RANGE
  */
 export function configureLink(endpoint: object, options: LinkOptions): boolean;
 
-/** The state of one end of a link; undefined for what has none. */
+/** The state of one end of a link; undefined if there is no link. */
 export function linkStatus(endpoint: object): LinkStatus | undefined;
 
 /**
- * Waits, if one end of a link needs to drain, until no more than half of the high-water mark is left. It keeps the event
- * loop alive.
- * @returns fulfilled with true when it may go on, with false when the other end has ended or closed, or there is no link
- * that could tell
+ * If this end of a link needs to drain, waits until at most half of the high-water mark is left; otherwise does not wait.
+ * Keeps the event loop alive meanwhile.
+ * @returns resolves to true when sending may continue, and to false if the other end has ended or closed, or if there is no
+ * link
  */
 export function linkDrained(endpoint: object): Promise<boolean>;

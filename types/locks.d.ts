@@ -1,19 +1,19 @@
-/** Until when a wait goes on. */
+/** Limits of a wait. */
 export interface LockWaitOptions {
-  /** Milliseconds to wait at most; then ERR_MANYCORE_LOCK_TIMEOUT. Default: no limit. */
+  /** How long to wait, in milliseconds, before failing with ERR_MANYCORE_LOCK_TIMEOUT. Default: no limit. */
   timeoutMs?: number;
   /**
-   * Ends the wait with the signal's reason. Blocking calls only look at it once, before they block, since no event
-   * of their own thread can reach them.
+   * Aborting it ends the wait with the signal's reason. Blocking calls check it only once, before they block, because
+   * events of their own thread cannot reach them.
    */
   signal?: AbortSignal;
 }
 
-/** How the memory of a lock is made. */
+/** How a lock is created. */
 export interface LockOptions {
   /**
-   * How many requests the lock has room for, held and waiting together, of all threads and processes. One more
-   * fails with ERR_MANYCORE_FULL. 64 bytes each. Default: 128.
+   * How many requests, granted and waiting, of all threads and processes the lock has room for, at 64 bytes each. Further
+   * ones fail with ERR_MANYCORE_FULL. Default: 128.
    */
   maxRequests?: number;
 }
@@ -21,59 +21,59 @@ export interface LockOptions {
 /** How a lock is opened by its name. */
 export interface LockOpenOptions extends LockOptions {
   /**
-   * `true` makes the lock unless it is there, `false` fails with ERR_MANYCORE_SEGMENT_NOT_FOUND, `'exclusive'` fails with
-   * ERR_MANYCORE_SEGMENT_EXISTS when it is there. Default: true. A lock that is there stays as it was made.
+   * `true` creates the lock if it does not exist, and `false` fails with ERR_MANYCORE_SEGMENT_NOT_FOUND instead;
+   * `'exclusive'` fails with ERR_MANYCORE_SEGMENT_EXISTS if it exists. Default: true. An existing lock keeps its options.
    */
   create?: boolean | 'exclusive';
-  /** Who finds it: all processes of this user, or the threads of this process. Default: 'host'. */
+  /** Who can open the lock by its name: all processes of this user, or the threads of this process. Default: 'host'. */
   scope?: 'host' | 'process';
 }
 
-/** What was locked. It stays locked until it is unlocked or its thread ends, whatever happens to the token. */
+/** A granted lock. It is held until `unlock()` is called or its thread ends, even if the token is garbage-collected. */
 export declare class UnlockToken {
   private constructor();
-  /** Whether it has not been unlocked yet. */
+  /** Whether the lock is still held. */
   readonly locked: boolean;
-  /** Grows with each grant of the lock, also after crashes. A store that keeps the highest can turn away the late. */
+  /** Grows with each grant of the lock, also after crashes. Storage that remembers the highest can reject late writers. */
   readonly fencingToken: number;
-  /** The holder before died with the lock: what it protects may be half changed. Told to one holder, or twice. */
+  /** The previous holder died: what the lock protects may be half-changed. Reported to at least one holder, at most two. */
   readonly ownerDied: boolean;
-  /** Lets go. Throws ERR_MANYCORE_NOT_LOCKED the second time. */
+  /** Unlocks. Throws ERR_MANYCORE_NOT_LOCKED if called a second time. */
   unlock(): void;
-  /** Unlocks unless that is done. For `using`. */
+  /** Unlocks unless already unlocked. For `using`. */
   [Symbol.dispose](): void;
 }
 
-/** What the classes of locks have in common. */
+/** Members of all lock classes. */
 interface LockObject {
   /**
-   * Where another thread or process opens the same lock with `from()`. What becomes of the lock itself in a message
-   * or workerData has it, too. That of a lock without a name is good for as long as this thread has the object.
+   * A string with which `from()` opens the same lock in another thread or process. The handle of a lock without a name is
+   * valid as long as this thread keeps the object. Locks can also be posted in messages and `workerData`.
    */
   readonly handle: string;
 }
 
-/** A lock that one thread holds at a time, of whatever process. First come, first served. */
+/** A lock that one thread, of any process, holds at a time. First come, first served. */
 export declare class Mutex implements LockObject {
-  /** A lock without a name. */
+  /** Creates a lock without a name. */
   constructor(options?: LockOptions);
-  /** The lock of a name: letters, digits and `. _ - : @`. */
+  /** Opens or creates the lock of that name, which consists of letters, digits and `. _ - : @`. */
   static open(name: string, options?: LockOpenOptions): Mutex;
-  /** The lock of a handle. Throws ERR_MANYCORE_SEGMENT_NOT_FOUND when nobody has it any more. */
+  /** Opens the lock that a handle refers to. Throws ERR_MANYCORE_SEGMENT_NOT_FOUND if it no longer exists. */
   static from(handle: string | { readonly handle: string }): Mutex;
   readonly handle: string;
   /**
-   * Locks, and blocks the thread until then. Throws ERR_MANYCORE_DEADLOCK when this thread holds the lock or waits
-   * for it already. A thread that blocks can be terminated.
+   * Blocks the thread until the lock is granted. Throws ERR_MANYCORE_DEADLOCK if this thread already holds the lock or
+   * waits for it. A blocked thread can be terminated.
    */
   lock(options?: LockWaitOptions): UnlockToken;
-  /** Locks as soon as it can. The event loop goes on, and stays alive. */
+  /** Waits for the lock without blocking the event loop, and keeps it alive meanwhile. */
   lockAsync(options?: LockWaitOptions): Promise<UnlockToken>;
-  /** Locks now, or gives null. */
+  /** Returns the lock if it is free, otherwise null. */
   lockIfAvailable(): UnlockToken | null;
 }
 
-/** A lock that one writer holds, or many readers. Readers that come after a waiting writer wait for it. */
+/** A lock held by one writer or by many readers. Readers that arrive after a waiting writer wait behind it. */
 export declare class RwLock extends Mutex {
   static open(name: string, options?: LockOpenOptions): RwLock;
   static from(handle: string | { readonly handle: string }): RwLock;
@@ -85,78 +85,78 @@ export declare class RwLock extends Mutex {
   lockSharedIfAvailable(): UnlockToken | null;
 }
 
-/** Permits that are taken and given back. Those of the dead come back, and the next to get some is told. */
+/** A number of permits. Those of threads that die are returned, which is reported to the next to acquire some. */
 export declare class Semaphore implements LockObject {
-  /** @param permits how many there are */
+  /** @param permits the number of permits */
   constructor(permits: number, options?: LockOptions);
-  /** The semaphore of a name; one that is there keeps its number of permits. */
+  /** Opens or creates the semaphore of that name; an existing one keeps its number of permits. */
   static open(name: string, permits: number, options?: LockOpenOptions): Semaphore;
   static from(handle: string | { readonly handle: string }): Semaphore;
   readonly handle: string;
-  /** How many permits there are in all. */
+  /** The total number of permits. */
   readonly permits: number;
-  /** Takes permits, 1 by default, and blocks the thread until there are enough. */
+  /** Acquires permits (default 1) and blocks the thread until there are enough. */
   acquire(permits?: number, options?: LockWaitOptions): UnlockToken;
-  /** Takes permits as soon as there are enough. Large requests are not overtaken by small ones. */
+  /** Waits for permits without blocking the event loop. Small requests do not overtake large ones. */
   acquireAsync(permits?: number, options?: LockWaitOptions): Promise<UnlockToken>;
-  /** Takes permits now, or gives null. */
+  /** Acquires permits if there are enough, otherwise returns null. */
   acquireIfAvailable(permits?: number): UnlockToken | null;
 }
 
-/** What waits for something that others bring about while they hold a lock. */
+/** A condition variable: waits for a change that others make while they hold a lock. */
 export declare class Condition implements LockObject {
   constructor(options?: LockOptions);
   static open(name: string, options?: LockOpenOptions): Condition;
   static from(handle: string | { readonly handle: string }): Condition;
   readonly handle: string;
   /**
-   * Unlocks the token, blocks until notified, and locks it again. False when the time was up. Without its lock until
-   * then, it is locked as it was: as a writer, a reader, with as many permits.
+   * Unlocks the token, blocks until notified, and locks it again in the same way: as a writer, a reader, or with as many
+   * permits. Returns false if it timed out.
    */
   wait(token: UnlockToken, options?: LockWaitOptions): boolean;
-  /** `wait()` on the event loop. The token is locked again also when it rejects. */
+  /** `wait()` without blocking the event loop. The token is locked again even if the promise is rejected. */
   waitAsync(token: UnlockToken, options?: LockWaitOptions): Promise<boolean>;
   /**
-   * Waits until notified, or with a predicate, until that returns true. False when the time was up before.
+   * Waits until notified or, with a predicate, until that returns true. Returns false if it timed out.
    */
   waitFor(token: UnlockToken, timeoutMs: number, predicate?: () => unknown): boolean;
-  /** `waitFor()` on the event loop. */
+  /** `waitFor()` without blocking the event loop. */
   waitForAsync(
     token: UnlockToken,
     timeoutMs: number,
     predicate?: () => unknown,
     options?: { signal?: AbortSignal },
   ): Promise<boolean>;
-  /** Wakes those that have waited longest, all by default. Returns how many there were. */
+  /** Wakes those that have waited longest (default: all). Returns how many were woken. */
   notify(count?: number): number;
 }
 
-/** Where a number of parties wait for each other, again and again. */
+/** A point at which a fixed number of parties wait for one another, any number of times. */
 export declare class Barrier implements LockObject {
   constructor(parties: number, options?: LockOptions);
-  /** The barrier of a name; one that is there keeps its number of parties. */
+  /** Opens or creates the barrier of that name; an existing one keeps its number of parties. */
   static open(name: string, parties: number, options?: LockOpenOptions): Barrier;
   static from(handle: string | { readonly handle: string }): Barrier;
   readonly handle: string;
   readonly parties: number;
   /**
-   * Blocks until all parties wait. True for the one that came last. A party that dies or gives up while it waits
-   * does not count: another has to come in its place.
+   * Blocks until all parties wait. Returns true for the one that arrived last. A party that dies or gives up while waiting
+   * does not count: another one has to arrive instead.
    */
   wait(options?: LockWaitOptions): boolean;
   waitAsync(options?: LockWaitOptions): Promise<boolean>;
-  /** Passes if all others wait already. */
+  /** Passes, and returns true, if all others already wait. */
   waitIfAvailable(): boolean;
 }
 
-/** What whoever runs it is told. */
+/** Passed to the function that is run. */
 export interface OnceRun {
-  /** A run before this one died in the middle. */
+  /** A previous run died before it had finished. */
   readonly ownerDied: boolean;
   readonly fencingToken: number;
 }
 
-/** Something to be done by one of all. Whoever comes meanwhile waits until it is done. */
+/** Something that only one of all threads and processes does. Others wait until it is done. */
 export declare class Once implements LockObject {
   constructor(options?: LockOptions);
   static open(name: string, options?: LockOpenOptions): Once;
@@ -164,13 +164,13 @@ export declare class Once implements LockObject {
   readonly handle: string;
   readonly isDone: boolean;
   /**
-   * Runs a synchronous function, or blocks until another has run it. True when it was this one. When it throws or
-   * dies, the next one runs.
+   * Runs a synchronous function, or blocks until another caller has run it. Returns whether this caller ran it. If the
+   * function throws or its thread dies, the next caller runs it.
    */
   run(fn: (run: OnceRun) => void, options?: LockWaitOptions): boolean;
-  /** `run()` on the event loop; the function may be asynchronous. */
+  /** `run()` without blocking the event loop; the function may be asynchronous. */
   runAsync(fn: (run: OnceRun) => unknown, options?: LockWaitOptions): Promise<boolean>;
-  /** Runs a synchronous function unless it is done or another runs it. */
+  /** Runs a synchronous function unless that is done or in progress. Returns whether it did. */
   runIfAvailable(fn: (run: OnceRun) => void): boolean;
 }
 
@@ -190,17 +190,17 @@ export declare class Lock {
 export interface LockRequestOptions {
   /** Default: 'exclusive'. */
   mode?: LockMode;
-  /** Calls back with null instead of waiting. */
+  /** Calls the callback with null instead of waiting. */
   ifAvailable?: boolean;
-  /** Takes the lock away from whoever holds it, whose request rejects with an AbortError. */
+  /** Takes the lock away from its holder, whose request rejects with an AbortError. */
   steal?: boolean;
-  /** Ends the wait. */
+  /** Aborting it ends the wait. */
   signal?: AbortSignal;
-  /** Ends the wait with ERR_MANYCORE_LOCK_TIMEOUT. An addition to the Web Locks API. */
+  /** How long to wait, in milliseconds, before failing with ERR_MANYCORE_LOCK_TIMEOUT. An addition to the Web Locks API. */
   timeoutMs?: number;
 }
 
-/** One request of a named lock. */
+/** A request for a named lock. */
 export interface LockInfo {
   readonly name: string;
   readonly mode: LockMode;
@@ -208,15 +208,15 @@ export interface LockInfo {
   readonly pid: number;
   /** `worker_threads.threadId` of the thread. */
   readonly threadId: number;
-  /** Of a lock that is held. */
+  /** Only for locks that are held. */
   readonly fencingToken?: number;
 }
 
-/** Requests that wait for each other in a circle. */
+/** A cycle of requests that wait for one another. */
 export interface Deadlock {
-  /** False when a thread of the circle waits on its event loop, where another task may still unlock. */
+  /** False if a thread in the cycle waits asynchronously, so that it may still unlock something. */
   readonly certain: boolean;
-  /** Named locks with all of `LockInfo`, lock objects with their class in `type`. */
+  /** Named locks have all properties of `LockInfo`; lock objects have their class in `type`. */
   readonly requests: readonly (Partial<LockInfo> & {
     readonly name: string;
     readonly pid: number;
@@ -229,20 +229,20 @@ export interface Deadlock {
 export interface LockManagerSnapshot {
   readonly held: readonly LockInfo[];
   readonly pending: readonly LockInfo[];
-  /** Among the named locks of the manager, and among the lock objects that this thread has open. */
+  /** Among the named locks of this manager, and the lock objects that this thread has open. */
   readonly deadlocks: readonly Deadlock[];
 }
 
 /** The Web Locks API across threads and processes. */
 export declare class LockManager {
   /**
-   * `scope`: all processes of this user, or the threads of this process; default 'host'. `namespace`: names in one
-   * have nothing to do with those in another.
+   * `scope`: all processes of this user ('host', the default) or the threads of this process. `namespace`: names in
+   * different namespaces are independent.
    */
   constructor(options?: { scope?: 'host' | 'process'; namespace?: string });
   /**
-   * Calls back when the lock is granted, and holds it until the callback's promise is settled. Resolves to what the
-   * callback returns. Names have at most 252 bytes and do not begin with '-'.
+   * Calls the callback when the lock is granted, and holds the lock until the callback's promise is settled. Resolves to
+   * the result of the callback. Names have at most 252 bytes and do not begin with '-'.
    */
   request<T>(name: string, callback: (lock: Lock) => T): Promise<Awaited<T>>;
   request<T>(
@@ -257,19 +257,20 @@ export declare class LockManager {
 /** The named locks of all processes of this user. */
 export declare const locks: LockManager;
 
-/** What a leader is told. */
+/** Passed to the function of a leader. */
 export interface Leadership {
   readonly name: string;
   readonly fencingToken: number;
-  /** The leader before died. */
+  /** The previous leader died. */
   readonly ownerDied: boolean;
-  /** Aborted when the leadership is over, or with the signal that was given: time to return. */
+  /** Aborted when the leadership has ended or the given signal is aborted: the function should return. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Calls `fn` when this thread is the one leader of that name among all processes of this user, which it stays until
- * what `fn` returns is settled, or it dies; then the next one is. Resolves to what `fn` returns.
+ * Calls `fn` when this thread becomes the only leader of that name among all processes of this user. It remains the leader
+ * until the promise returned by `fn` is settled or the thread dies; then another becomes the leader. Resolves to the result
+ * of `fn`.
  */
 export declare function leader<T>(
   name: string,
@@ -278,8 +279,8 @@ export declare function leader<T>(
 ): Promise<Awaited<T>>;
 
 /**
- * Runs `fn` unless a process of this user has run it under that name and key. Who comes meanwhile waits until it is
- * done; when it fails or its process dies, the next one runs it. The last 4096 runs of the machine are remembered.
+ * Runs `fn` unless a process of this user has already run it under that name and key. Other callers wait until it is done;
+ * if it fails or its process dies, the next caller runs it. The machine remembers the last 4096 runs.
  */
 export declare function runOnce<T>(
   name: string,

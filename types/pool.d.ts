@@ -2,45 +2,45 @@ import type { ChildProcess, ForkOptions, StdioOptions } from 'node:child_process
 import type { EventEmitterAsyncResource } from 'node:events';
 import type { MessagePort, ResourceLimits, Transferable, Worker } from 'node:worker_threads';
 
-/** A task as queues and balancers see it. */
+/** A task, as passed to task queues and load balancers. */
 export interface PoolTask {
   readonly taskId: number;
   readonly filename: string | null;
   readonly name: string;
   /** When `run()` was called, as `performance.now()`. */
   readonly created: number;
-  /** Whether it has a signal. */
+  /** Whether it was given a signal. */
   readonly isAbortable: boolean;
-  /** What the call was given as `metadata`. */
+  /** The option `metadata` of the call. */
   readonly metadata?: any;
 }
 
-/** Where tasks wait, if not in the queue of the pool. */
+/** A custom queue for waiting tasks. */
 export interface TaskQueue {
   readonly size: number;
-  /** Takes the next task, or returns null. */
+  /** Removes and returns the next task, or returns null. */
   shift(): PoolTask | null;
   push(task: PoolTask): void;
-  /** Takes back a task that was shifted, to be the next again. */
+  /** Puts a task that was shifted back to the front. */
   unshift?(task: PoolTask): void;
-  /** Takes a task out that is in the queue. */
+  /** Removes a task from the queue. */
   remove(task: PoolTask): void;
 }
 
-/** A worker as balancers and the events of a pool see it. */
+/** A worker, as passed to load balancers and listeners of the pool. */
 export interface PoolWorkerInfo {
-  /** The number of its thread or process; -1 once it has ended. */
+  /** Its thread or process id; -1 once it has ended. */
   readonly id: number;
-  /** Tasks it has; Infinity while it runs one that may be aborted. */
+  /** How many tasks it has; Infinity while it runs one that can be aborted. */
   readonly currentUsage: number;
   readonly isRunningAbortableTask: boolean;
-  /** With `workerHistogram`: for how long its tasks ran. */
+  /** Run times of its tasks, with `workerHistogram`. */
   readonly histogram: PoolHistogramSummary | null;
   readonly terminating: boolean;
   readonly destroyed: boolean;
 }
 
-/** Names the worker that gets a task, or null to let the task wait. */
+/** Returns the worker that gets a task, or null to let the task wait. */
 export type LoadBalancer = (task: PoolTask, workers: PoolWorkerInfo[]) => PoolWorkerInfo | null;
 
 /** Durations in milliseconds. */
@@ -68,9 +68,9 @@ export interface PoolHistogramSummary {
 }
 
 export interface PoolHistogram {
-  /** For how long tasks ran. Undefined without `recordTiming`. */
+  /** Run times of tasks. Undefined without `recordTiming`. */
   readonly runTime: PoolHistogramSummary | undefined;
-  /** For how long tasks waited until they ran. Undefined without `recordTiming`. */
+  /** How long tasks waited before they ran. Undefined without `recordTiming`. */
   readonly waitTime: PoolHistogramSummary | undefined;
   resetRunTime(): void;
   resetWaitTime(): void;
@@ -81,121 +81,121 @@ export interface PoolOptions {
   filename?: string | URL | null;
   /** The export that `run()` calls. Default: `'default'`. */
   name?: string | null;
-  /** Workers that are always there. Default: half the processors, at least 1. */
+  /** Workers that are always kept. Default: half the number of processors, at least 1. */
   minThreads?: number;
-  /** Workers at most. Default: one and a half times the processors. */
+  /** The maximum number of workers. Default: one and a half times the number of processors. */
   maxThreads?: number;
-  /** For how long a worker beyond `minThreads` may have nothing to do, in milliseconds. Default: 0. */
+  /** How long a worker beyond `minThreads` may be idle before it ends, in milliseconds. Default: 0. */
   idleTimeout?: number;
-  /** Tasks that may wait; `'auto'` is the square of `maxThreads`. Default: Infinity. */
+  /** How many tasks may wait; `'auto'` is the square of `maxThreads`. Default: Infinity. */
   maxQueue?: number | 'auto';
-  /** Tasks that a worker has in hand at once. Default: 1. */
+  /** How many tasks a worker runs at the same time. Default: 1. */
   concurrentTasksPerWorker?: number;
-  /** Accepted for piscina's sake: workers never freeze their event loop, and are as fast. Default: `'sync'`. */
+  /** For compatibility with piscina, without effect: workers never block their event loop. Default: `'sync'`. */
   atomics?: 'sync' | 'async' | 'disabled';
   resourceLimits?: ResourceLimits;
   argv?: any[];
   execArgv?: string[];
   env?: NodeJS.Dict<string> | typeof import('node:worker_threads').SHARE_ENV;
   workerData?: any;
-  /** A queue of one's own. Tasks are then scheduled in JavaScript, which is slower. */
+  /** A custom queue. Tasks are then scheduled in JavaScript, which is slower. */
   taskQueue?: TaskQueue | null;
-  /** Added to the nice value of workers. Default: 0. */
+  /** Increment of the nice value of workers. Default: 0. */
   niceIncrement?: number;
   trackUnmanagedFds?: boolean;
-  /** For how long `close()` waits, in milliseconds. Default: 30,000. */
+  /** How long `close()` waits for tasks, in milliseconds. Default: 30,000. */
   closeTimeout?: number;
-  /** Whether `histogram` and `utilization` tell anything. Default: true. */
+  /** Whether to record the times for `histogram` and `utilization`. Default: true. */
   recordTiming?: boolean;
-  /** With a queue of one's own: whether a task that could not be placed stays first. Default: false. */
+  /** With a custom queue: whether a task that no worker could take goes back to the front. Default: false. */
   stricterFIFO?: boolean;
-  /** Names the worker for each task. Tasks are then scheduled in JavaScript, which is slower. */
+  /** Chooses the worker for each task. Tasks are then scheduled in JavaScript, which is slower. */
   loadBalancer?: LoadBalancer;
-  /** Whether each worker has a histogram. Default: false. */
+  /** Whether to record a histogram for each worker. Default: false. */
   workerHistogram?: boolean;
 
-  /** What workers are; `worker_threads` and `child_process` are other names. Default: `'threads'`. */
+  /** What workers are; `worker_threads` and `child_process` are aliases. Default: `'threads'`. */
   runtime?: 'threads' | 'worker_threads' | 'processes' | 'child_process';
-  /** Of processes: the folder they start in. Default: the caller's. */
+  /** With processes: their working directory. Default: that of the caller. */
   cwd?: string | URL;
-  /** Of processes: other options of `child_process.fork()`, such as `execPath` or `uid`. */
+  /** With processes: other options of `child_process.fork()`, such as `execPath` or `uid`. */
   forkOpts?: ForkOptions;
-  /** As `argv`. */
+  /** Alias of `argv`. */
   forkArgs?: readonly string[];
-  /** How long a task may go on after its abort until its worker is replaced, in milliseconds. Default: 100. */
+  /** How long an aborted task may continue before its worker is replaced, in milliseconds. Default: 100. */
   abortGraceMs?: number;
   /** How long each task may run, in milliseconds; waiting does not count. Default: 0, no limit. */
   taskTimeoutMs?: number;
-  /** How often a task is tried again whose worker ended. Default: 0. */
+  /** How often a task is retried if its worker ends. Default: 0. */
   maxRetries?: number;
-  /** Tasks after which a worker is replaced. Default: 0, never. */
+  /** After how many tasks a worker is replaced. Default: 0, never. */
   maxTasksPerWorker?: number;
-  /** Whether each task gets a worker of its own. Default: false. */
+  /** Whether each task gets a new worker. Default: false. */
   isolateWorkers?: boolean;
-  /** Age at which a worker without tasks is replaced, in milliseconds. Default: 0, never. */
+  /** The age at which an idle worker is replaced, in milliseconds. Default: 0, never. */
   maxWorkerAgeMs?: number;
   /**
-   * Bytes of heap in use after a task, in processes of resident memory, from which on the worker is replaced.
-   * Default: 0, never.
+   * The memory use after a task at which the worker is replaced: bytes of heap in threads, of resident memory in
+   * processes. Default: 0, never.
    */
   maxMemoryLimitBeforeRecycle?: number;
-  /** Workers started ahead of need, beyond `minThreads` and up to `maxThreads`. Default: 0. */
+  /** How many workers to start before they are needed, in addition to `minThreads`, up to `maxThreads`. Default: 0. */
   warmSpares?: number;
-  /** The export that is called in a worker before it ends. Default: null. */
+  /** The export to call in a worker before it ends. Default: null. */
   teardown?: string | null;
-  /** How long a worker may take for that, in milliseconds. Default: 1,000. */
+  /** How long `teardown` may take, in milliseconds. Default: 1,000. */
   terminateTimeout?: number;
-  /** Names the key of a task: those with the same key run on the same worker. */
+  /** Returns the key of a task: tasks with the same key run on the same worker. */
   computeWorkerKey?: (name: string, task: any) => string | null;
-  /** Whether what workers print is told by the events `stdout` and `stderr` instead. Default: false. */
+  /** Whether the output of workers is emitted as the events `stdout` and `stderr` instead of printed. Default: false. */
   emitStdStreams?: boolean;
   /**
-   * Where workers print: to where this process does, to the streams `stdout` and `stderr` of `pool.threads`, or
-   * nowhere. `emitStdStreams` takes precedence. Default: `'inherit'`.
+   * Where the output of workers goes: to the output of this process, to the streams `stdout` and `stderr` of
+   * `pool.threads`, or nowhere. `emitStdStreams` takes precedence. Default: `'inherit'`.
    */
   stdio?: 'inherit' | 'pipe' | 'ignore' | Extract<StdioOptions, readonly any[]>;
   /**
-   * Tasks that a worker takes at once, 1 to 1,024, while more than 64 for each worker wait and they run for less than
+   * How many tasks a worker takes at once, 1 to 1,024, while more than 64 per worker wait and tasks run for less than
    * 20 us. Default: 16.
    */
   batch?: number;
-  /** False: no worker takes tasks ahead that another could be the first to begin, as with `batch: 1`. Default: true. */
+  /** If false, no worker takes tasks ahead that another worker could start earlier, as with `batch: 1`. Default: true. */
   taskStealing?: boolean;
-  /** By how much the priority of a task grows with each millisecond that it waits, 0 to 1. Default: 0. */
+  /** How much the priority of a task grows per millisecond of waiting, 0 to 1. Default: 0. */
   agingFactor?: number;
-  /** Whether a worker that ended by an error is replaced at once, or only for the next task. Default: true. */
+  /** Whether a worker that ended with an error is replaced at once, or only for the next task. Default: true. */
   restartWorkerOnError?: boolean;
-  /** With what the export `setup` of the file is called in a worker, and awaited, before its first task. */
+  /** Arguments for the export `setup` of the file, which a worker calls and awaits before its first task. */
   setupArgs?: any[] | null;
   /**
-   * Which worker gets a task, of those with room: the next in turn, the one that got the fewest tasks, whose tasks ran
-   * for the shortest time, who would be done first, whose event loop was the least active. Tasks are then scheduled in
-   * JavaScript, which is slower.
+   * Which of the workers with room gets a task: the next in turn, the one that got the fewest tasks, whose tasks ran for
+   * the shortest time in total, that would finish first, or whose event loop was the least active. Tasks are then
+   * scheduled in JavaScript, which is slower.
    */
   workerChoiceStrategy?: 'ROUND_ROBIN' | 'LEAST_USED' | 'LEAST_BUSY' | 'FAIR_SHARE' | 'LEAST_ELU';
-  /** Further settings for workers, as for `new Worker()`. */
+  /** More options of `new Worker()`. */
   workerThreadOpts?: object;
-  /** Called before a worker is made; may return other settings for it. */
+  /** Called before a worker is created; may return other settings for it. */
   onCreateWorker?: (settings: any) => any;
   onTerminateWorker?: (settings: any) => void;
 
-  /** As `minThreads`; `'max'`: as many as `maxThreads`. */
+  /** Alias of `minThreads`; `'max'` stands for `maxThreads`. */
   minWorkers?: number | 'max';
-  /** As `maxThreads`. */
+  /** Alias of `maxThreads`. */
   maxWorkers?: number;
-  /** As `maxQueue`. */
+  /** Alias of `maxQueue`. */
   maxQueueSize?: number;
-  /** As `runtime`. */
+  /** Alias of `runtime`. */
   workerType?: 'auto' | 'thread' | 'process';
-  /** As `terminateTimeout`. */
+  /** Alias of `terminateTimeout`. */
   workerTerminateTimeout?: number;
-  /** As `abortGraceMs`. */
+  /** Alias of `abortGraceMs`. */
   abortListenerTimeout?: number;
-  /** `'lifo'`: the last task first. */
+  /** `'lifo'` runs the newest task first. Default: `'fifo'`. */
   queueStrategy?: 'fifo' | 'lifo' | TaskQueue;
 }
 
-/** An AbortSignal, or an emitter of `abort`. */
+/** An AbortSignal, or an EventEmitter that emits `abort`. */
 export type AnySignal =
   | AbortSignal
   | {
@@ -210,28 +210,28 @@ export interface RunOptions {
   filename?: string | URL | null;
   name?: string | null;
   /**
-   * Rejects the task with an AbortError at once. One that runs hears of it by `taskSignal()`, and its worker is
-   * replaced if it does not end within `abortGraceMs`. Such a task has its worker to itself.
+   * Aborting it rejects the task with an AbortError at once. A running task is informed through `taskSignal()`, and its
+   * worker is replaced if the task does not end within `abortGraceMs`. A task with a signal has its worker to itself.
    */
   signal?: AnySignal | null;
-  /** How long it may run, in milliseconds, as with a signal. Default: `taskTimeoutMs`. */
+  /** How long the task may run before it is aborted, in milliseconds. Default: `taskTimeoutMs`. */
   timeoutMs?: number;
-  /** Higher ones first. Default: 0. */
+  /** Tasks with a higher priority run first. Default: 0. */
   priority?: number;
-  /** Tasks with the same key run on the same worker, one after the other, as long as it lives. */
+  /** Tasks with the same key run on the same worker, one after another, as long as that worker exists. */
   key?: string | number | null;
-  /** How often it is tried again if its worker ends. Default: `maxRetries`. */
+  /** How often the task is retried if its worker ends. Default: `maxRetries`. */
   retries?: number;
-  /** For a queue of one's own. */
+  /** Passed to custom queues and load balancers. */
   metadata?: any;
-  /** Called with what the task tells by `workerEmit()`. */
+  /** Called with what the task passes to `workerEmit()`. */
   onProgress?: (payload: any) => void;
 }
 
 export interface MapOptions extends Omit<RunOptions, 'transferList' | 'signal'> {
-  /** Tasks under way at once. Default: 16 for each that the workers can run. */
+  /** How many tasks are submitted at the same time. Default: 16 for each one that the workers can run. */
   concurrency?: number;
-  /** Whether results are in the order of the items, or in that in which they come. Default: true. */
+  /** Whether results are in the order of the items, or in the order of completion. Default: true. */
   ordered?: boolean;
   signal?: AbortSignal;
 }
@@ -240,58 +240,58 @@ export interface PoolStats {
   totalWorkers: number;
   busyWorkers: number;
   idleWorkers: number;
-  /** Tasks that wait. */
+  /** Waiting tasks. */
   pendingTasks: number;
-  /** Tasks that run. */
+  /** Running tasks. */
   activeTasks: number;
   completedTasks: number;
   workers: {
     workerId: number;
-    /** Of its thread or process. */
+    /** Its thread or process id. */
     threadId: number;
-    /** False while it starts. */
+    /** False while it is starting. */
     hasStarted: boolean;
-    /** Tasks it runs. */
+    /** How many tasks it is running. */
     inHand: number;
-    /** Tasks that wait for it alone. */
+    /** How many tasks wait for this worker in particular. */
     pinned: number;
     completed: number;
-    /** Milliseconds that completed tasks ran. */
+    /** Total run time of completed tasks, in milliseconds. */
     busyMs: number;
   }[];
 }
 
-/** The promise of a task, which can still be called off. */
+/** The promise of a task that can be cancelled. */
 export interface CancellablePromise<R> extends Promise<R> {
-  /** Rejects with a CancellationError; the task is stopped as by a signal. */
+  /** Rejects with a CancellationError; the task is aborted as by a signal. */
   cancel(): this;
-  /** Rejects with a TimeoutError once the task has run for so many milliseconds. */
+  /** Rejects with a TimeoutError once the task has run for `timeoutMs` milliseconds. */
   timeout(timeoutMs: number): this;
-  /** Calls back when it is settled, either way. */
+  /** Calls the callback once it is fulfilled or rejected. */
   always<T>(callback: () => T): Promise<T>;
 }
 
 export interface PoolEvents {
-  /** A worker ended with an error that no task can be rejected with, or `close()` took too long. */
+  /** A worker failed with an error that belongs to no task, or `close()` took too long. */
   error: [error: any];
-  /** What code in a worker posts on its `parentPort`, or in a process gives to `process.send()`. */
+  /** Code in a worker posted a message on `parentPort`, or in a process by `process.send()`. */
   message: [message: any];
-  /** All workers have as many tasks as they can. */
+  /** All workers have as many tasks as they can take. */
   needsDrain: [];
-  /** No longer so. */
+  /** Workers can take tasks again. */
   drain: [];
-  /** As `needsDrain`, told once. */
+  /** Like `needsDrain`, emitted once until `busyEnd`. */
   busy: [];
-  /** As `drain`. */
+  /** Like `drain`. */
   busyEnd: [];
   close: [];
   workerCreate: [worker: PoolWorkerInfo];
   workerDestroy: [worker: PoolWorkerInfo];
-  /** A worker takes tasks. */
+  /** A worker is ready to take tasks. */
   ready: [worker: PoolWorkerInfo];
-  /** A worker is replaced for its age, memory, or number of tasks. */
+  /** A worker is replaced because of its age, its memory use, or the number of its tasks. */
   workerRecycle: [worker: PoolWorkerInfo];
-  /** No more tasks may wait. */
+  /** The queue is full. */
   full: [];
   backPressure: [];
   backPressureEnd: [];
@@ -301,26 +301,26 @@ export interface PoolEvents {
   stderr: [text: string, workerId: number];
 }
 
-/** A pool of threads or processes: piscina's API and more, on a native queue. */
+/** A pool of threads or processes with a native queue: piscina's API and more. */
 export declare class Pool<T = any, R = any> extends EventEmitterAsyncResource {
   /**
    * Starts `minThreads` workers.
-   * @throws TypeError and RangeError for options that cannot be; ERR_FEATURE_UNAVAILABLE_ON_PLATFORM without addon
+   * @throws TypeError or RangeError for invalid options; ERR_FEATURE_UNAVAILABLE_ON_PLATFORM without the addon
    */
   constructor(options?: PoolOptions | string | URL);
   constructor(filename: string | URL, options?: Omit<PoolOptions, 'filename'>);
 
   /**
-   * Runs a task: the argument of the handler, as structured clone makes it. Rejects with what the handler threw,
-   * with an AbortError, with why its worker ended, or with a DataCloneError for what cannot be sent.
+   * Runs a task: calls the handler with a structured clone of `task`. Rejects with what the handler threw, with an
+   * AbortError, with the reason why its worker ended, or with a DataCloneError if the value cannot be cloned.
    */
   run(task?: T, options?: RunOptions): Promise<R>;
   /**
-   * Runs a task and blocks until it is over. Other tasks go on; this thread's event loop does not.
+   * Runs a task and blocks the calling thread, with its event loop, until the task has ended. Other tasks continue.
    * @throws what the handler threw; ERR_MANYCORE_TASK_TIMED_OUT after `timeoutMs`
    */
   runSync(task?: T, options?: RunOptions): R;
-  /** Calls an export or a registered method by name, or a function by its source, with arguments. */
+  /** Calls an export or a registered method by name, or a function, which is sent as source text, with arguments. */
   exec(
     method: string | ((...args: any[]) => any),
     params?: readonly any[] | null,
@@ -329,72 +329,72 @@ export declare class Pool<T = any, R = any> extends EventEmitterAsyncResource {
       transfer?: readonly Transferable[];
     },
   ): CancellablePromise<any>;
-  /** An object with a method for each function that the workers offer. */
+  /** Returns an object with a method for each function that the workers offer. */
   proxy(): Promise<Record<string, (...args: any[]) => CancellablePromise<any>>>;
-  /** Runs the handler for each item. The items are read as tasks end. Rejects with the first error. */
+  /** Runs the handler for each item. Items are read as tasks complete. Rejects with the first error. */
   map(
     items: Iterable<T | PromiseLike<T>> | AsyncIterable<T>,
     options?: MapOptions & { onResult?: (count: number) => void },
   ): Promise<R[]>;
-  /** As `map()`; results come as they are asked for, and no item is read before there is room. */
+  /** Like `map()`, but yields results on demand, and reads no item before there is room for it. */
   stream(
     items: Iterable<T | PromiseLike<T>> | AsyncIterable<T>,
     options?: MapOptions,
   ): AsyncGenerator<R, void>;
-  /** Runs a task once on each worker. */
+  /** Runs a task once in each worker. */
   broadcast(task?: T, options?: RunOptions): Promise<R[]>;
 
-  /** Rejects the tasks that no worker has begun. */
+  /** Rejects the tasks that no worker has started. */
   cancelPendingTasks(): void;
-  /** Replaces all workers, each when its tasks are over. */
+  /** Replaces each worker as soon as its tasks have ended. */
   recycleWorkers(): Promise<void>;
   /** Changes `minThreads` and `maxThreads`. */
   resize(limits: { min?: number; max?: number }): void;
   stats(): PoolStats;
 
-  /** Takes no more tasks, and ends when those under way are over; with `force`, only those begun. */
+  /** Accepts no more tasks and ends when all submitted tasks have ended; with `force`, only the running ones. */
   close(options?: { force?: boolean }): Promise<void>;
-  /** Ends all workers. Tasks that are not over are rejected. The pool can be used again. */
+  /** Ends all workers and rejects all unfinished tasks. The pool can be used again afterwards. */
   destroy(): Promise<void>;
-  /** As `destroy()` if forced, else as `close()`. Tasks that no worker has begun are rejected. */
+  /** Like `destroy()` if forced, otherwise like `close()`, but rejects the tasks that no worker has started. */
   terminate(force?: boolean, timeoutMs?: number): Promise<void>;
 
   readonly maxThreads: number;
   readonly minThreads: number;
   readonly options: PoolOptions & { readonly maxQueue: number };
-  /** The workers, as Node's objects; those of processes have their number as `threadId`, too. */
+  /** The workers as Node's objects; those of processes also have their process id as `threadId`. */
   readonly threads: (Worker | (ChildProcess & { readonly threadId: number }))[];
   readonly idleThreads: number;
-  /** Tasks that wait, apart from those that a starting worker is for. */
+  /** Waiting tasks, except those for which a worker is starting. */
   readonly queueSize: number;
   readonly completed: number;
-  /** Share of the time since the pool was made that its workers ran tasks, 0 to 1. */
+  /** The share of time since the pool was created that its workers have spent running tasks, 0 to 1. */
   readonly utilization: number;
-  /** Milliseconds since the pool was made. */
+  /** Milliseconds since the pool was created. */
   readonly duration: number;
   readonly needsDrain: boolean;
   readonly histogram: PoolHistogram;
 
   /**
-   * Keeps `count` threads started for the workers of pools that are made with these options, with the file of their
-   * tasks loaded. A pool takes them over as it needs workers; each that is taken is replaced. They do not keep the
-   * process alive. `warm(0)` lets all of them go, `warm(0, options)` those for these options. Fulfilled when they are
-   * ready, or have gone.
+   * Keeps `count` threads started, with the task file loaded, for pools that are created with these options. A pool that
+   * needs workers takes them over; each one that is taken is replaced. They do not keep the process alive. `warm(0)` ends
+   * all of them, `warm(0, options)` those for these options. Resolves when they are ready or have ended.
    *
-   * What counts is what a thread is started with: `filename`, `name`, `env`, `argv`, `execArgv`, `resourceLimits`,
-   * `workerData` (the same object), `trackUnmanagedFds`, `workerThreadOpts`, and whether output is inherited.
+   * The options that have to match are those that a thread is started with: `filename`, `name`, `env`, `argv`, `execArgv`,
+   * `resourceLimits`, `workerData` (the same object), `trackUnmanagedFds`, `workerThreadOpts`, and whether output is
+   * inherited.
    */
   static warm(count: number, options?: PoolOptions | string | URL): Promise<void>;
 
-  /** As `new Pool()`, for those who know it from workerpool. */
+  /** Like `new Pool()`; workerpool's name for it. */
   static pool(options?: PoolOptions | string | URL): Pool;
   static pool(filename: string | URL, options?: Omit<PoolOptions, 'filename'>): Pool;
-  /** What `exec()` returns, with the classes of the errors that its calls reject with. */
+  /** The classes of the errors that calls of `exec()` reject with, as workerpool exports them. */
   static readonly Promise: {
     readonly CancellationError: new (message?: string) => Error;
     readonly TimeoutError: new (message?: string) => Error;
   };
-  /** Processors of this machine. */
+  /** The number of processors. */
   static readonly cpus: number;
   static readonly isMainThread: boolean;
   static readonly platform: 'node';
@@ -428,7 +428,7 @@ export interface Pool<T = any, R = any> {
 
 export { Pool as Piscina };
 
-/** First in, first out; an array underneath. */
+/** A FIFO queue backed by an array. */
 export declare class ArrayTaskQueue implements TaskQueue {
   readonly size: number;
   shift(): PoolTask | null;
@@ -437,7 +437,7 @@ export declare class ArrayTaskQueue implements TaskQueue {
   remove(task: PoolTask): void;
 }
 
-/** First in, first out, each step in constant time. */
+/** A FIFO queue whose operations take constant time. */
 export declare class FixedQueue implements TaskQueue {
   readonly size: number;
   shift(): PoolTask | null;
@@ -446,18 +446,18 @@ export declare class FixedQueue implements TaskQueue {
   remove(task: PoolTask): void;
 }
 
-/** A task or result of which some is transferred instead of cloned. */
+/** A task or result, parts of which are transferred instead of cloned. */
 export declare class Transfer<T = any> {
   constructor(message: T, transfer: readonly Transferable[]);
   readonly message: T;
   readonly transfer: readonly Transferable[];
 }
 
-/** Under which a value says what of it is to be transferred. */
+/** The property of a value with what is to be transferred. */
 export declare const transferableSymbol: unique symbol;
-/** Under which a value says what is to be sent. */
+/** The property of a value with what is to be sent instead. */
 export declare const valueSymbol: unique symbol;
-/** Under which a task carries options for a queue of one's own. */
+/** The property of a task with options for a custom queue. */
 export declare const queueOptionsSymbol: unique symbol;
 
 /** Marks a task or result to be transferred instead of cloned. */
@@ -465,33 +465,33 @@ export declare function move<T extends ArrayBuffer | ArrayBufferView | MessagePo
 
 /** Whether this code runs in a worker of a pool. */
 export declare const isWorkerThread: boolean;
-/** The number of the pool's worker that this code runs in, from 1; 0 outside of workers. */
+/** The number of the worker that this code runs in, from 1; 0 outside of workers. */
 export declare const workerId: number;
 
 /**
- * In a worker: the signal of the task that the calling code belongs to. Its `aborted` tells at once, also in code
- * that never yields to the event loop.
+ * In a worker: the signal of the task that the calling code belongs to. Its `aborted` is up to date even in code that
+ * never returns to the event loop.
  * @throws ERR_MANYCORE_NOT_IN_TASK
  */
 export declare function taskSignal(): AbortSignal;
 
 /**
- * In a worker: tells the caller of the current task something.
+ * In a worker: sends a payload to the caller of the current task, see `onProgress`.
  * @throws ERR_MANYCORE_NOT_IN_TASK
  */
 export declare function workerEmit(payload: any): void | Promise<void>;
 
-/** `this` of functions that a worker registers by `worker()`, or that `exec()` sends. */
+/** `this` of functions registered by `worker()` or sent by `exec()`. */
 export interface PoolReceiver {
   readonly worker: {
-    /** As `workerEmit()`. */
+    /** Like `workerEmit()`. */
     emit(payload: any): void | Promise<void>;
-    /** Calls back when the current task is to stop. One that ends within `abortGraceMs` leaves its worker. */
+    /** Called when the current task is aborted. If it ends within `abortGraceMs`, its worker is kept. */
     addAbortListener(listener: () => any): void;
   };
 }
 
-/** In a worker: makes functions known by name to `exec()` and `proxy()`, with a `PoolReceiver` as `this`. */
+/** In a worker: registers functions for `exec()` and `proxy()`; their `this` is a `PoolReceiver`. */
 export declare function worker(
   methods?: Record<string, (...args: any[]) => any>,
   options?: { onTerminate?: (code?: number) => any },

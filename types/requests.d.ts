@@ -1,54 +1,56 @@
 import type { Transferable } from 'node:worker_threads';
 
-/** What a handler of requests is told besides the value. */
+/** Passed to a request handler along with the value. */
 export interface RequestContext {
-  /** Aborted when the other side waits no longer: its time limit is over, its signal aborted, or it has gone. */
+  /** Aborted when the other side no longer waits: it timed out, its signal was aborted, or it has ended. */
   readonly signal: AbortSignal;
-  /** What of the answer is transferred instead of cloned. Default: nothing. */
+  /** Objects in the answer to transfer instead of cloning. Default: none. */
   transferList: readonly Transferable[] | undefined;
 }
 
-/** Answers requests. What it throws, and what a promise of it is rejected with, is thrown at the side that asked. */
+/** Answers requests. If it throws or rejects, the request rejects with that error. */
 export type RequestHandler = (value: any, context: RequestContext) => any;
 
 export interface CallOptions {
   /**
-   * How long to wait for the answer, in milliseconds; after that, ERR_MANYCORE_TIMEOUT. Default: Infinity.
+   * How long to wait for the answer, in milliseconds, before failing with ERR_MANYCORE_TIMEOUT. Default: Infinity.
    */
   timeoutMs?: number;
-  /** What of the value is transferred instead of cloned; between processes, nothing can be. Default: nothing. */
+  /** Objects in the value to transfer instead of cloning; between processes, none can be. Default: none. */
   transferList?: Iterable<Transferable>;
 }
 
 export interface RequestOptions extends CallOptions {
-  /** Ends the waiting: the promise is rejected with the signal's reason. */
+  /** Stops waiting: the promise is rejected with the signal's reason. */
   signal?: AbortSignal;
 }
 
 /**
- * A side of requests and answers: a `Worker`, the `parentPort` in it, a `MessagePort`, or, between processes, a
+ * Something that can send requests and answer them: a `Worker`, the `parentPort` in it, a `MessagePort`, or, between processes, a
  * `cluster.Worker` in the primary and `cluster.worker` in a worker.
  */
 export interface Requests {
   /**
-   * Asks the other side's handler. Requests wait for a handler as messages wait for a listener; they are answered
-   * apart from messages. A pending request keeps the event loop alive.
+   * Sends a request to the handler of the other side and resolves to its answer. Requests wait for a handler as
+   * messages wait for a listener; their order relative to messages is not defined. A pending request keeps the event
+   * loop alive.
    *
-   * Rejects with what the handler threw, ERR_MANYCORE_TIMEOUT, the signal's reason, ERR_MANYCORE_PEER_GONE when
-   * the other side closes, disconnects or ends, or a DataCloneError.
+   * Rejects with what the handler threw, with ERR_MANYCORE_TIMEOUT, with the signal's reason, with
+   * ERR_MANYCORE_PEER_GONE if the other side closes, disconnects or ends, or with a DataCloneError.
    */
   request(value?: any, options?: RequestOptions): Promise<any>;
 
   /**
-   * The same, but blocks the thread until the answer is there. Delivers no message meanwhile; requests of the same
-   * other side are served, so that two sides may call each other. When each is blocked in a call of the other and
-   * neither has a handler, ERR_MANYCORE_DEADLOCK.
+   * Like `request()`, but blocks the thread until the answer has arrived. No messages are delivered meanwhile, but
+   * requests from the same other side are handled, so that two sides may call each other. If both are blocked in calls
+   * to each other and neither has a handler, throws ERR_MANYCORE_DEADLOCK.
    */
   call(value?: any, options?: CallOptions): any;
 
   /**
-   * Answers the other side's requests, those that wait first. A handler keeps the event loop of a worker, or of a
-   * port's thread, alive. Null: lets them wait. A port with a handler cannot be transferred any more.
+   * Sets the handler for the other side's requests, beginning with those that already wait. A handler keeps the event
+   * loop of its thread alive. `null` removes it; requests then wait. A port that has a handler can no longer be
+   * transferred.
    */
   onRequest(handler: RequestHandler | null): this;
 }

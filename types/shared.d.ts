@@ -1,106 +1,104 @@
-/**
- * Where a shared object lies, and what happens if there is one already or none.
- */
+/** How a shared object is opened by its name. */
 export interface SharedOpenOptions {
   /**
-   * `true` makes the segment if there is none of the name, `false` throws `ERR_MANYCORE_SEGMENT_NOT_FOUND` then, and
-   * `'exclusive'` throws `ERR_MANYCORE_SEGMENT_EXISTS` if there is one. Default: true.
+   * `true` creates the segment if none of that name exists, and `false` throws `ERR_MANYCORE_SEGMENT_NOT_FOUND` instead;
+   * `'exclusive'` throws `ERR_MANYCORE_SEGMENT_EXISTS` if one exists. Default: true.
    */
   create?: boolean | 'exclusive';
   /**
-   * Who can open it by its name: all processes of this user (`'host'`), or the threads of this process
+   * Who can open the segment by its name: all processes of this user (`'host'`), or the threads of this process
    * (`'process'`). Default: `'host'`.
    */
   scope?: 'host' | 'process';
 }
 
-/** The handle of a shared object, the object, or the stand-in that came of it by a channel of Node's. */
+/** The handle of a shared object, the object itself, or the placeholder for it in a message of Node's. */
 export type SharedHandle = string | { readonly handle: string } | { readonly 'manycore:shared': string };
 
-/** What all shared objects have. */
+/** Members of all shared objects. */
 export interface SharedObject extends Disposable {
   /**
-   * A text by which `from` of the same class opens the object in any thread or process of this user. Of an object
-   * without a name, or with the scope `'process'`, it is good as long as this object is open.
+   * A string with which `from()` of the same class opens the object in any thread or process of this user. For objects
+   * without a name, or with the scope `'process'`, it is valid as long as this object is open.
    */
   readonly handle: string;
-  /** Lets go of the memory; what else is called then throws `ERR_MANYCORE_CLOSED`. Others keep it. */
+  /** Unmaps the memory in this thread; all other methods then throw `ERR_MANYCORE_CLOSED`. Other users are not affected. */
   close(): void;
 }
 
 export interface SharedBufferOptions {
-  /** Bytes, up to 2^40; zeroed. A buffer that is there keeps its own. */
+  /** The size in bytes, up to 2^40; the memory is zeroed. An existing buffer keeps its size. */
   byteLength: number;
 }
 
 /** Plain bytes in memory that threads and processes share. */
 export declare class SharedBuffer implements SharedObject {
-  /** A new one without a name. */
+  /** Creates an object without a name. */
   constructor(options: SharedBufferOptions);
-  /** Opens or makes the one of a name. `byteLength` may be left out with `create: false`. */
+  /** Opens or creates the buffer of that name. `byteLength` can be omitted with `create: false`. */
   static open(name: string, options?: SharedOpenOptions & Partial<SharedBufferOptions>): SharedBuffer;
-  /** Opens another's. */
+  /** Opens the object that a handle refers to. */
   static from(handle: SharedHandle): SharedBuffer;
   readonly handle: string;
   readonly byteLength: number;
   /**
-   * The memory, for typed views. Where Node can make a SharedArrayBuffer over foreign memory (24 and 26, late 22) it
-   * is one; else an ArrayBuffer, on which `Atomics` work, too, but for `wait`. Don't transfer an ArrayBuffer of it:
-   * post the SharedBuffer. `Atomics.wait` and `notify` do not reach other processes, or other buffers of the same
-   * memory.
+   * The memory, for typed arrays: a SharedArrayBuffer if this version of Node can create one over foreign memory (24, 26,
+   * late versions of 22), otherwise an ArrayBuffer, on which all of `Atomics` works except `wait()`. Do not transfer such an
+   * ArrayBuffer, post the SharedBuffer instead. `Atomics.wait()` and `notify()` do not reach other processes, or
+   * other buffers over the same memory.
    */
   readonly buffer: SharedArrayBuffer | ArrayBuffer;
-  /** Closes the object; `buffer` stays usable. */
+  /** Closes the object; `buffer` remains usable. */
   close(): void;
   [Symbol.dispose](): void;
 }
 
-/** Keys of different types are different, also `1` and `'1'`; Buffers are compared by their bytes. */
+/** Keys of different types are different, for example `1` and `'1'`; Buffers are compared by their bytes. */
 export type SharedKey = string | number | Uint8Array;
 
 export interface SharedMapOptions {
-  /** Bytes for everything, taken at once. From 64 KiB to 2^38. Default: 16 MiB. */
+  /** Bytes for everything, allocated at once: 64 KiB to 2^38. Default: 16 MiB. */
   capacityBytes?: number;
   /**
-   * How many writers can be at work at the same time; each has its share of the capacity to itself, and no value can
-   * be larger than that. Rounded up to a power of two. Default: one per MiB of capacity, up to 64.
+   * How many writers can work at the same time. Each shard has an equal share of the capacity, and no value can be larger
+   * than that. Rounded up to a power of two. Default: one per MiB of capacity, up to 64.
    */
   shards?: number;
-  /** What an entry takes, key, value and 40 bytes: decides how many hash buckets there are. Default: 128. */
+  /** The expected size of an entry (key, value and 40 bytes), which determines the number of hash buckets. Default: 128. */
   averageEntryBytes?: number;
   /**
-   * What happens when there is no room: `set` throws `ERR_MANYCORE_FULL` (`'none'`), or entries that were not used
-   * for long go (`'lru'`: of a sample of 24 the one used least recently). Default: `'none'`.
+   * What happens when there is no room: `set()` throws `ERR_MANYCORE_FULL` (`'none'`), or the least recently used entry of
+   * a sample of 24 is evicted (`'lru'`). Default: `'none'`.
    */
   evict?: 'none' | 'lru';
-  /** How long entries live that are stored without a `ttlMs` of their own. Default: for ever. */
+  /** The time to live of entries that are stored without a `ttlMs`, in milliseconds. Default: unlimited. */
   ttlMs?: number;
 }
 
 export interface SharedSetOptions {
-  /** How long the entry lives, in milliseconds; Infinity: for ever. Default: what the map was made with. */
+  /** The time to live, in milliseconds; Infinity for unlimited. Default: the `ttlMs` of the map. */
   ttlMs?: number;
 }
 
 export interface SharedMapStats {
-  /** Entries, among them expired ones that nobody came across yet. */
+  /** Entries, including expired ones that have not been removed yet. */
   size: number;
-  /** Bytes that entries take. */
+  /** Bytes that entries occupy. */
   usedBytes: number;
   /** Bytes of their keys and values alone. */
   payloadBytes: number;
-  /** Bytes that entries can take. */
+  /** Bytes that entries can occupy. */
   capacityBytes: number;
   /** Bytes of the segment. */
   segmentBytes: number;
   shards: number;
-  /** Entries that went for want of room since the map was made. */
+  /** Entries evicted since the map was created. */
   evicted: number;
-  /** Expired entries removed since the map was made. */
+  /** Expired entries removed since the map was created. */
   expired: number;
 }
 
-/** Emits `'change'` with the new value (undefined: deleted, expired or evicted) and its version (0 then). */
+/** Emits `'change'` with the new value and its version; undefined and 0 if the entry was deleted, evicted or has expired. */
 export interface SharedMapWatcher<V> extends Disposable {
   on(event: 'change', listener: (value: V | undefined, version: number) => void): this;
   on(event: 'error', listener: (error: Error) => void): this;
@@ -109,70 +107,74 @@ export interface SharedMapWatcher<V> extends Disposable {
   once(event: 'error', listener: (error: Error) => void): this;
   once(event: 'close', listener: () => void): this;
   off(event: string, listener: (...args: any[]) => void): this;
-  /** Keeps the event loop alive, as it does from the beginning. */
+  /** Keeps the event loop alive, which is the default. */
   ref(): this;
   unref(): this;
   close(): void;
 }
 
 /**
- * A hash table in memory that threads and processes share. Values are whatever can be structured-cloned, but for
- * what only Node can carry (ports, shared buffers, handles); Buffers come back as Uint8Arrays. Reading takes no lock.
- * A process may be killed at any instruction: the others find each entry as it was before or after its change.
+ * A hash table in memory that threads and processes share. Values can be anything that can be structured-cloned, except
+ * what only Node can carry (ports, shared buffers, handles); Buffers are read as Uint8Arrays. Reading takes no lock. If a
+ * process is killed, at whatever instruction, others find each entry as it was before or after the change.
  */
 export declare class SharedMap<K extends SharedKey = SharedKey, V = any> implements SharedObject {
-  /** A new one without a name. */
+  /** Creates an object without a name. */
   constructor(options?: SharedMapOptions);
-  /** Opens or makes the one of a name. One that is there keeps the options it was made with. */
+  /** Opens or creates the object of that name. An existing one keeps the options that it was created with. */
   static open<K extends SharedKey = SharedKey, V = any>(
     name: string,
     options?: SharedOpenOptions & SharedMapOptions,
   ): SharedMap<K, V>;
-  /** Opens another's. */
+  /** Opens the object that a handle refers to. */
   static from<K extends SharedKey = SharedKey, V = any>(handle: SharedHandle): SharedMap<K, V>;
   readonly handle: string;
 
   get(key: K): V | undefined;
-  /** The value and the version of its entry, which no other entry of the key ever has. */
+  /** The value and the version of its entry, which is never reused for this key. */
   getVersioned(key: K): { value: V; version: number } | undefined;
   has(key: K): boolean;
-  /** Milliseconds that the entry has left, Infinity if it does not expire, undefined if there is none. */
+  /** The remaining time to live in milliseconds; Infinity if the entry does not expire, undefined if there is none. */
   ttl(key: K): number | undefined;
   /**
-   * @throws ERR_MANYCORE_FULL without room, DataCloneError for what cannot be cloned
+   * @throws ERR_MANYCORE_FULL if there is no room, DataCloneError if the value cannot be cloned
    */
   set(key: K, value: V, options?: SharedSetOptions): this;
-  /** Stores if the entry still has this version; 0: if there is none. The new version, or 0 if nothing was done. */
+  /**
+   * Stores the value if the entry still has this version; 0 stands for no entry. Returns the new version, or 0 if nothing
+   * was stored.
+   */
   compareAndSet(key: K, version: number, value: V, options?: SharedSetOptions): number;
-  /** Whether there was an entry. */
+  /** Deletes an entry. Returns whether there was one. */
   delete(key: K): boolean;
-  /** Deletes the entry if it still has this version. Whether it was deleted. */
+  /** Deletes the entry if it still has this version. Returns whether it was deleted. */
   compareAndDelete(key: K, version: number): boolean;
-  /** The value there is, or else this one, which is stored. */
+  /** Returns the existing value, or stores and returns this one. */
   getOrInsert(key: K, value: V, options?: SharedSetOptions): V;
-  /** As `getOrInsert`, of a value made when it is needed. Of several callers at once, one's value counts. */
+  /** Like `getOrInsert()`, computing the value if needed. If several callers compute it at once, all get the same result. */
   getOrInsertComputed(key: K, compute: (key: K) => V, options?: SharedSetOptions): V;
   /**
-   * Replaces the value by what `change` makes of it, atomically: if another changes the entry meanwhile, `change` is
-   * called again with the newer value. It gets undefined if there is none; what it returns is stored, undefined
-   * deletes. An entry that is there keeps its time to live unless `ttlMs` is given.
-   * @throws ERR_INVALID_ARG_VALUE where `change` itself changes this key, by whichever object of this thread: it would be
-   *   called for ever. ERR_MANYCORE_OVERTAKEN after 10,000 tries
+   * Replaces the value by the result of `change`, atomically: if the entry is changed meanwhile, `change` is called again
+   * with the newer value. `change` gets undefined if there is no entry, and returns undefined to delete it. An existing
+   * entry keeps its time to live unless `ttlMs` is given.
+   * @throws ERR_INVALID_ARG_VALUE if `change` itself changes this key, through any object of this thread, because it would
+   *   be called for ever; ERR_MANYCORE_OVERTAKEN after 10,000 tries
    */
   update(key: K, change: (value: V | undefined) => V | undefined, options?: SharedSetOptions): V | undefined;
   /**
-   * Adds to a number, which begins at 0, and returns the sum. The entry keeps its time to live unless `ttlMs` is given.
-   * @throws ERR_INVALID_ARG_VALUE when the value is not a number
+   * Adds 1 or `by` to a number, which starts at 0, and returns the sum. An existing entry keeps its time to live unless
+   * `ttlMs` is given.
+   * @throws ERR_INVALID_ARG_VALUE if the value is not a number
    */
   incr(key: K, by?: number, options?: SharedSetOptions): number;
-  /** Entries; expired ones count until somebody comes across them. Asks each shard. */
+  /** The number of entries, including expired ones that have not been removed yet. Reads each shard. */
   readonly size: number;
   /** Removes everything, shard by shard. */
   clear(): void;
 
   /**
-   * All entries, in no particular order. An entry that is there from beginning to end is met once; one that is
-   * stored or deleted meanwhile may be met or not.
+   * All entries, in no particular order. An entry that exists throughout the iteration is visited once; one that is
+   * stored or deleted meanwhile may or may not be visited.
    */
   entries(): IterableIterator<[K, V]>;
   keys(): IterableIterator<K>;
@@ -181,8 +183,8 @@ export declare class SharedMap<K extends SharedKey = SharedKey, V = any> impleme
   forEach(callback: (value: V, key: K, map: this) => void, thisArg?: any): void;
 
   /**
-   * Tells of changes that any thread or process makes to one key. Several changes in a row may be told as one; an entry
-   * that expires is noticed within 250 ms.
+   * Watches one key for changes by any thread or process. Several changes in quick succession may be reported as one; the
+   * expiry of an entry is reported within 250 ms.
    */
   watch(key: K): SharedMapWatcher<V>;
   stats(): SharedMapStats;
@@ -191,68 +193,68 @@ export declare class SharedMap<K extends SharedKey = SharedKey, V = any> impleme
 }
 
 export interface SharedCounterOptions {
-  /** What a new one begins with. Default: 0. */
+  /** The value of a new counter. Default: 0. */
   initial?: number;
 }
 
-/** A whole number, from -(2^53 - 1) to 2^53 - 1, that threads and processes change at once. Changes are atomic. */
+/** An integer from -(2^53 - 1) to 2^53 - 1 that threads and processes share and change atomically. */
 export declare class SharedCounter implements SharedObject {
   constructor(options?: SharedCounterOptions);
   static open(name: string, options?: SharedOpenOptions & SharedCounterOptions): SharedCounter;
   static from(handle: SharedHandle): SharedCounter;
   readonly handle: string;
   readonly value: number;
-  /** Adds, 1 by default, and returns the sum. */
+  /** Adds 1 or `by`, and returns the sum. */
   add(by?: number): number;
   subtract(by?: number): number;
-  /** Puts another number in its place, and returns the one there was. */
+  /** Stores a value and returns the previous one. */
   exchange(value: number): number;
-  /** Puts `value` in the place of `expected`. Returns what was there: `expected`, if it was replaced. */
+  /** Stores `value` if the current value is `expected`. Returns the previous value: `expected` if it was replaced. */
   compareExchange(expected: number, value: number): number;
   close(): void;
   [Symbol.dispose](): void;
 }
 
 export interface SharedHistogramOptions {
-  /** The lowest value to be told from 0. Default: 1. */
+  /** The lowest value that can be distinguished from 0. Default: 1. */
   lowest?: number;
   /** The highest value, at least twice the lowest. Default: 2^53 - 1. */
   highest?: number;
-  /** How many digits of a value are kept, 1 to 5; each more takes ten times the memory. Default: 3. */
+  /** How many significant digits of a value are kept, 1 to 5; each one more takes ten times the memory. Default: 3. */
   significantDigits?: number;
 }
 
-/** A histogram in the manner of HdrHistogram, that threads and processes record into at once. */
+/** A histogram like HdrHistogram, into which threads and processes can record at the same time. */
 export declare class SharedHistogram implements SharedObject {
   constructor(options?: SharedHistogramOptions);
   static open(name: string, options?: SharedOpenOptions & SharedHistogramOptions): SharedHistogram;
   static from(handle: SharedHandle): SharedHistogram;
   readonly handle: string;
   /**
-   * Records a value, of which the whole part counts, once or so many times.
+   * Records the integer part of a value, once or the given number of times.
    * @throws ERR_OUT_OF_RANGE below 0 and above the highest
    */
   record(value: number, times?: number): void;
   /**
-   * Records a value, and for each `expectedInterval` that it took longer a lower one: those that were not measured
-   * meanwhile.
+   * Records a value and corrects for coordinated omission: for each `expectedInterval` that it exceeds, also records the
+   * correspondingly lower value that was not measured meanwhile.
    */
   recordCorrected(value: number, expectedInterval: number): void;
   readonly count: number;
-  /** The least value; 0 without any, and if there is one that is not told from 0. */
+  /** The lowest value; 0 if there is none, or one that cannot be distinguished from 0. */
   readonly min: number;
-  /** The greatest value; 0 without any. */
+  /** The highest value; 0 if there is none. */
   readonly max: number;
-  /** Of the middles of the ranges that values are told apart by. */
+  /** The mean, computed from the midpoints of the buckets. */
   readonly mean: number;
   readonly stddev: number;
-  /** All five at once. */
+  /** All five values, read at once. */
   summary(): { count: number; min: number; max: number; mean: number; stddev: number };
-  /** The value that `percent` percent of all do not exceed. */
+  /** The value that `percent` percent of all values do not exceed. */
   percentile(percent: number): number;
-  /** The ranges of values that have any, from the lowest on. */
+  /** The buckets that are not empty, in ascending order. */
   buckets(): { lowest: number; highest: number; count: number }[];
-  /** Adds the values of another with the same options. */
+  /** Adds the values of another histogram with the same options. */
   merge(other: SharedHistogram): this;
   reset(): void;
   close(): void;
@@ -260,54 +262,54 @@ export declare class SharedHistogram implements SharedObject {
 }
 
 export interface RateLimiterOptions {
-  /** How much may be consumed per window. Up to 10^9; of sliding windows up to 2^20 - 1. */
+  /** How much may be consumed per window: up to 10^9, with sliding windows up to 2^20 - 1. */
   limit: number;
-  /** Length of a window in milliseconds. */
+  /** The length of a window in milliseconds. */
   windowMs: number;
   /**
-   * `'token-bucket'`: `limit` tokens run in per window, evenly, and a bucket holds `burst`. `'sliding-window'`: in the
-   * last `windowMs`, at any time, no more than `limit`, where what came in the fixed window before counts as if it
-   * had come evenly. Default: `'token-bucket'`.
+   * `'token-bucket'`: a bucket holds up to `burst` tokens and is refilled evenly with `limit` tokens per window.
+   * `'sliding-window'`: at most `limit` in the last `windowMs` at any time, assuming that what was consumed in the previous
+   * fixed window was spread evenly. Default: `'token-bucket'`.
    */
   algorithm?: 'token-bucket' | 'sliding-window';
-  /** What a bucket holds at most, and at the beginning. Default: `limit`. */
+  /** The capacity of a bucket, which starts full. Default: `limit`. */
   burst?: number;
   /**
-   * For how many keys there is room that have consumed something lately; 34 bytes each or more. Keys that are back at
-   * their full limit need none. Default: 10,000.
+   * The room for keys that have consumed something recently, at 34 bytes or more each. Keys that are back at their full
+   * limit need no room. Default: 10,000.
    */
   maxKeys?: number;
 }
 
 export interface RateVerdict {
   allowed: boolean;
-  /** What could be consumed now. */
+  /** How much can be consumed now. */
   remaining: number;
-  /** After how many milliseconds as much could be consumed, if nobody else does; 0 if it was allowed. */
+  /** After how many milliseconds the cost can be consumed if nobody else consumes; 0 if it was allowed. */
   retryAfterMs: number;
 }
 
 /**
- * Limits how often something happens, per key, in all threads and processes together. Totals are exact, also when
- * processes are killed.
+ * Limits how often something happens, per key, across all threads and processes. Totals are exact even if processes are
+ * killed.
  */
 export declare class RateLimiter implements SharedObject {
   constructor(options: RateLimiterOptions);
-  /** One that is there keeps the options it was made with, which may be left out with `create: false`. */
+  /** An existing limiter keeps the options that it was created with; they can be omitted with `create: false`. */
   static open(name: string, options?: SharedOpenOptions & Partial<RateLimiterOptions>): RateLimiter;
   static from(handle: SharedHandle): RateLimiter;
   readonly handle: string;
   readonly rules: Readonly<Pick<RateLimiterOptions, 'algorithm' | 'limit' | 'windowMs' | 'burst'>>;
   /**
-   * Consumes `cost` (1) of the key's limit (that of `''`), all of it or nothing, and tells whether it did.
-   * @throws ERR_MANYCORE_FULL when more keys are in use than there is room for
+   * Consumes `cost` (default 1) from the limit of the key (default `''`), all of it or nothing. Returns whether it did.
+   * @throws ERR_MANYCORE_FULL if more keys are in use than there is room for
    */
   consume(key?: SharedKey, cost?: number): boolean;
-  /** As `consume`, and tells more. */
+  /** Like `consume()`, with more information. */
   take(key?: SharedKey, cost?: number): RateVerdict;
-  /** What `take` would tell, without consuming. */
+  /** What `take()` would return, without consuming. */
   peek(key?: SharedKey, cost?: number): RateVerdict;
-  /** Forgets what the key has consumed. */
+  /** Resets the key to its full limit. */
   reset(key?: SharedKey): void;
   close(): void;
   [Symbol.dispose](): void;
@@ -317,124 +319,124 @@ export type SharedArrayType = 'value' | 'int32' | 'uint32' | 'float64' | 'bigint
 
 export interface SharedArrayOptions {
   /**
-   * What the elements are: values as in a SharedMap, or numbers of one type, each of which takes 8 bytes. Default:
+   * The type of the elements: values as in a SharedMap, or numbers of one type, at 8 bytes each. Default:
    * `'value'`. Opening an array of another type throws `ERR_MANYCORE_SEGMENT_KIND`.
    */
   type?: SharedArrayType;
-  /** Elements that there are from the beginning: 0 or, of values, undefined. Default: 0. */
+  /** The initial number of elements, which are 0, or undefined if they are values. Default: 0. */
   length?: number;
-  /** How many there can be, up to 2^32. Default: the length. Memory for all of them is taken at once. */
+  /** The maximum number of elements, up to 2^32, for which memory is allocated at once. Default: `length`. */
   capacity?: number;
   /**
-   * Bytes that a value takes at most, from 8 to 65,536; of a string its characters, of an object about its JSON text.
-   * An element takes twice that, so that a new value never overwrites the one that counts. Default: 128.
+   * The maximum size of a value in bytes, 8 to 65,536: the characters of a string, about the JSON text of an object. An
+   * element takes twice that, so that a new value never overwrites the current one. Default: 128.
    */
   valueBytes?: number;
 }
 
 /**
- * An array in memory that threads and processes share. Each element changes atomically, as the length does. A process
- * may be killed at any instruction: the others find each element as it was before or after its change. Reading takes no
- * lock. What is said of numbers throws `ERR_INVALID_THIS` in an array of values, and the other way round.
+ * An array in memory that threads and processes share. Elements and the length change atomically. If a process is killed,
+ * at whatever instruction, others find each element as it was before or after the change. Reading takes no lock. Methods for
+ * numbers throw `ERR_INVALID_THIS` on an array of values, and vice versa.
  */
 export declare class SharedArray<T = any> implements SharedObject {
-  /** A new one without a name; it needs a length or a capacity. */
+  /** Creates an array without a name; a length or a capacity is required. */
   constructor(options: SharedArrayOptions);
-  /** Opens or makes the one of a name. One that is there keeps the options it was made with. */
+  /** Opens or creates the object of that name. An existing one keeps the options that it was created with. */
   static open<T = any>(name: string, options?: SharedOpenOptions & SharedArrayOptions): SharedArray<T>;
-  /** Opens another's. */
+  /** Opens the object that a handle refers to. */
   static from<T = any>(handle: SharedHandle): SharedArray<T>;
   readonly handle: string;
   readonly type: SharedArrayType;
-  /** Elements that there are now. */
+  /** The current number of elements. */
   readonly length: number;
-  /** Elements that there can be. */
+  /** The maximum number of elements. */
   readonly capacity: number;
-  /** Bytes that a value takes at most. */
+  /** The maximum size of a value in bytes. */
   readonly valueBytes: number;
 
-  /** The element, undefined if there is none of that index. */
+  /** The element at that index, or undefined. */
   get(index: number): T | undefined;
-  /** As `get`; negative indices count from the end. */
+  /** Like `get()`, but negative indices count from the end. */
   at(index: number): T | undefined;
   /**
-   * @throws ERR_OUT_OF_RANGE for an index that is not below the length, or a number that the type does not have;
-   * ERR_MANYCORE_FULL for a value of more than `valueBytes`
+   * @throws ERR_OUT_OF_RANGE if the index is not below the length, or the type does not include the number;
+   * ERR_MANYCORE_FULL if the value is larger than `valueBytes`
    */
   set(index: number, value: T): this;
   /**
-   * Puts a value behind the last, and returns the new length.
-   * @throws ERR_MANYCORE_FULL at the capacity, and for a value of more than `valueBytes`
+   * Appends a value and returns the new length.
+   * @throws ERR_MANYCORE_FULL if the array is full, or the value is larger than `valueBytes`
    */
   push(value: T): number;
-  /** Takes the last one away, which is popped by one caller only; undefined if there is none. */
+  /** Removes and returns the last element, or returns undefined. Each element is popped by one caller only. */
   pop(): T | undefined;
-  /** Sets the elements from `start` (0) up to, not including, `end` (the length), one after the other. */
+  /** Sets the elements from `start` (default 0) up to, but not including, `end` (default: the length), one by one. */
   fill(value: T, start?: number, end?: number): this;
-  /** Takes all of them away. */
+  /** Removes all elements. */
   clear(): void;
   /**
-   * Replaces an element by what `change` makes of it, atomically: if another changes it meanwhile, `change` is called
-   * again with what is there then.
-   * @throws ERR_INVALID_ARG_VALUE where `change` itself changes this element, by whichever object of this thread.
+   * Replaces an element by the result of `change`, atomically: if the element is changed meanwhile, `change` is called
+   * again with the newer value.
+   * @throws ERR_INVALID_ARG_VALUE if `change` itself changes this element, through any object of this thread;
    *   ERR_MANYCORE_OVERTAKEN after 10,000 tries
    */
   update(index: number, change: (value: T) => T): T;
 
-  /** Of values: one and its version, which is 0 for one that was never stored. */
+  /** Values: the element and its version, which is 0 if nothing was ever stored there. */
   getVersioned(index: number): { value: T | undefined; version: number } | undefined;
-  /** Of values: stores if the element still has this version. The new version, or 0 if nothing was done. */
+  /** Values: stores if the element still has this version. Returns the new version, or 0 if nothing was stored. */
   compareAndSet(index: number, version: number, value: T): number;
 
-  /** Of numbers: adds 1 or `by`, and returns the sum. Integers wrap. */
+  /** Numbers: adds 1 or `by`, and returns the sum. Integers wrap around. */
   add(index: number, by?: T): T;
-  /** Of numbers: subtracts 1 or `by`, and returns the difference. Integers wrap. */
+  /** Numbers: subtracts 1 or `by`, and returns the difference. Integers wrap around. */
   subtract(index: number, by?: T): T;
-  /** Of integers: keeps these bits only, and returns what the number was. */
+  /** Integers: clears all other bits, and returns the previous number. */
   and(index: number, bits: T): T;
-  /** Of integers: sets these bits, and returns what the number was. */
+  /** Integers: sets these bits, and returns the previous number. */
   or(index: number, bits: T): T;
-  /** Of integers: flips these bits, and returns what the number was. */
+  /** Integers: flips these bits, and returns the previous number. */
   xor(index: number, bits: T): T;
-  /** Of numbers: stores one, and returns what was there. */
+  /** Numbers: stores a number and returns the previous one. */
   exchange(index: number, value: T): T;
-  /** Of numbers: stores `value` if `expected` is there, and returns what was there. */
+  /** Numbers: stores `value` if the element is `expected`, and returns the previous number. */
   compareExchange(index: number, expected: T, value: T): T;
 
-  /** Elements that are there when their turn comes. One that is popped just then is undefined. */
+  /** Iterates over the elements as they are when their turn comes; one that is popped at that moment is undefined. */
   values(): IterableIterator<T>;
   entries(): IterableIterator<[number, T]>;
   keys(): IterableIterator<number>;
   [Symbol.iterator](): IterableIterator<T>;
   forEach(callback: (value: T, index: number, array: this) => void, thisArg?: any): void;
-  /** An array of the values of now, read one after the other. */
+  /** An ordinary array of the current values, which are read one by one. */
   toArray(): T[];
   close(): void;
   [Symbol.dispose](): void;
 }
 
-/** What a caller that waits gives up at. */
+/** Limits of an asynchronous wait. */
 export interface SharedWaitOptions {
   signal?: AbortSignal;
 }
 
-/** What a caller that blocks gives up at. */
+/** Limits of a blocking wait. */
 export interface SharedBlockOptions {
-  /** Milliseconds after which `ERR_MANYCORE_TIMEOUT` is thrown. Default: never. */
+  /** How long to block, in milliseconds, before throwing `ERR_MANYCORE_TIMEOUT`. Default: no limit. */
   timeoutMs?: number;
 }
 
 export interface ChannelOptions {
-  /** How many values wait in it at most. Default: 1024. */
+  /** The maximum number of values in the channel. Default: 1024. */
   capacity?: number;
-  /** And how many bytes they take, 16 more than each itself. From 1,024 on. Default: 1 MiB. */
+  /** The maximum number of bytes in the channel; each value takes 16 more than its own size. At least 1,024. Default: 1 MiB. */
   capacityBytes?: number;
 }
 
 /**
- * A bounded queue for any number of senders and receivers in threads and processes: each value is received once, in
- * order. A sender that is killed has sent a value or not; a receiver that is killed takes the value it has received
- * with it. Values are as in a SharedMap. Async iteration ends when the channel is closed and empty.
+ * A bounded FIFO queue for any number of senders and receivers in threads and processes; each value is received once. A
+ * sender that is killed has sent a value completely or not at all; with a receiver that is killed, the value that it has
+ * received is lost. Values are as in a SharedMap. Async iteration ends when the channel is closed and empty.
  */
 export declare class Channel<T = any> implements AsyncIterable<T> {
   constructor(options?: ChannelOptions);
@@ -442,66 +444,66 @@ export declare class Channel<T = any> implements AsyncIterable<T> {
   static from<T = any>(handle: SharedHandle): Channel<T>;
   readonly handle: string;
   /**
-   * Sends if there is room, and tells whether there was.
-   * @throws ERR_MANYCORE_CHANNEL_CLOSED, and ERR_MANYCORE_FULL for a value that never fits
+   * Sends if there is room. Returns whether there was.
+   * @throws ERR_MANYCORE_CHANNEL_CLOSED; ERR_MANYCORE_FULL if the value can never fit
    */
   trySend(value: T): boolean;
-  /** Sends the value of now, when there is room. */
+  /** Sends the value, as it is now, as soon as there is room. */
   send(value: T, options?: SharedWaitOptions): Promise<void>;
   /** Blocks the thread until there is room. */
   sendSync(value: T, options?: SharedBlockOptions): void;
   /**
-   * Receives if there is something.
-   * @throws ERR_MANYCORE_CHANNEL_CLOSED when there will be nothing any more
+   * Receives a value if there is one.
+   * @throws ERR_MANYCORE_CHANNEL_CLOSED if the channel is closed and empty
    */
   tryReceive(): { value: T } | undefined;
   receive(options?: SharedWaitOptions): Promise<T>;
-  /** Blocks the thread until there is something. */
+  /** Blocks the thread until there is a value. */
   receiveSync(options?: SharedBlockOptions): T;
   [Symbol.asyncIterator](): AsyncGenerator<T, void, void>;
-  /** Values that wait. */
+  /** The number of values in the channel. */
   readonly size: number;
   readonly closed: boolean;
   stats(): { size: number; usedBytes: number; capacityBytes: number; sent: number; closed: boolean };
-  /** No more values, from anybody; those that wait can still be received. */
+  /** Closes the channel for all senders; the values in it can still be received. */
   close(): void;
-  /** Lets go of the memory. Others keep it. */
+  /** Unmaps the memory in this thread; other users are not affected. */
   release(): void;
   [Symbol.dispose](): void;
 }
 
 export interface TopicOptions {
-  /** How many bytes of values are kept for subscribers; the oldest go. From 1,024 on. Default: 1 MiB. */
+  /** How many bytes of values are kept for subscribers; the oldest are dropped. At least 1,024. Default: 1 MiB. */
   capacityBytes?: number;
 }
 
-/** Values that every subscriber in every thread and process receives, in order. Publishing never waits. */
+/** A log of values that every subscriber in every thread and process receives, in order. Publishing never waits. */
 export declare class Topic<T = any> {
   constructor(options?: TopicOptions);
   static open<T = any>(name: string, options?: SharedOpenOptions & TopicOptions): Topic<T>;
   static from<T = any>(handle: SharedHandle): Topic<T>;
   readonly handle: string;
-  /** @throws ERR_MANYCORE_CHANNEL_CLOSED, and ERR_MANYCORE_FULL for a value that never fits */
+  /** @throws ERR_MANYCORE_CHANNEL_CLOSED; ERR_MANYCORE_FULL if the value can never fit */
   publish(value: T): void;
-  /** A place of one's own: from the next value on (default), or from the oldest that is kept. */
+  /** Subscribes from the next value on (default), or from the oldest one that is kept. */
   subscribe(options?: { from?: 'latest' | 'earliest' }): TopicSubscription<T>;
   stats(): { size: number; usedBytes: number; capacityBytes: number; published: number; closed: boolean };
-  /** No more values, from anybody. */
+  /** Closes the topic for all publishers. */
   close(): void;
-  /** Lets go of the memory. Others keep it. */
+  /** Unmaps the memory in this thread; other users are not affected. */
   release(): void;
   [Symbol.dispose](): void;
 }
 
-/** A place in a topic. Takes nothing from other subscribers, and costs publishers nothing. */
+/** A position in a topic, independent of other subscribers and without cost for publishers. */
 export interface TopicSubscription<T> extends AsyncIterable<T> {
   tryReceive(): { value: T } | undefined;
   receive(options?: SharedWaitOptions): Promise<T>;
   receiveSync(options?: SharedBlockOptions): T;
   [Symbol.asyncIterator](): AsyncGenerator<T, void, void>;
-  /** Values published that it has not received yet. */
+  /** The number of published values that it has not received yet. */
   readonly lag: number;
-  /** Values that went before it came to receive them. */
+  /** The number of values that were dropped before it could receive them. */
   readonly missed: number;
   release(): void;
   [Symbol.dispose](): void;
@@ -511,26 +513,26 @@ export interface SharedSegment {
   name: string;
   scope: 'host' | 'process';
   /**
-   * What it holds: `'buffer'`, `'map'`, `'counter'`, `'histo'`, `'array'`, `'limiter'`, `'channel'` or
+   * The kind of object: `'buffer'`, `'map'`, `'counter'`, `'histo'`, `'array'`, `'limiter'`, `'channel'` or
    * `'topic'`.
    */
   kind: string;
-  /** Bytes of memory. */
+  /** The size in bytes. */
   bytes: number;
   createdAt: Date;
   /** Whether any thread or process has it open. */
   inUse: boolean;
 }
 
-/** The named segments themselves. */
+/** Administration of named segments. */
 export declare const shared: {
-  /** Those that this process can open. */
+  /** The segments that this process can open. */
   list(): SharedSegment[];
-  /** How many there are, and how much memory they take. */
+  /** The number of segments, and the memory that they occupy. */
   stats(): { segments: number; bytes: number; unusedSegments: number; unusedBytes: number };
   /**
-   * Takes a name away: the next one to open it makes a new segment. Those who have the old one keep it. Whether there
-   * was one.
+   * Removes a name: opening it again creates a new segment. Users of the old segment keep it. Returns whether there was
+   * one.
    */
   unlink(name: string, options?: { scope?: 'host' | 'process' }): boolean;
   /** Removes the segments of this user that nobody has open, and returns their names. */

@@ -9,11 +9,11 @@ export interface ThreadLock {
 export interface ThreadLockOptions {
   /** Default: 'exclusive'. */
   mode?: LockMode;
-  /** Calls back with null instead of waiting. */
+  /** Calls the callback with null instead of waiting. */
   ifAvailable?: boolean;
-  /** Takes the lock away from whoever holds it, whose request rejects with an AbortError. */
+  /** Takes the lock away from its holder, whose request rejects with an AbortError. */
   steal?: boolean;
-  /** Ends the wait. */
+  /** Stops waiting. */
   signal?: AbortSignal;
 }
 
@@ -24,11 +24,11 @@ export interface ThreadLockInfo {
 }
 
 /**
- * The Web Locks API among the threads of this process: Node's own, or what stands in for it in versions that have
- * none. `locks` of `manycore` reaches other processes.
+ * The Web Locks API among the threads of this process: Node's own, or an equivalent in versions that lack it. Other than
+ * the `locks` exported by `manycore`, it does not reach other processes.
  */
 export declare const locks: {
-  /** Calls back when the lock is granted, and holds it until the callback's promise is settled. */
+  /** Calls the callback when the lock is granted, and holds the lock until the callback's promise is settled. */
   request<T>(name: string, callback: (lock: ThreadLock) => T): Promise<Awaited<T>>;
   request<T>(
     name: string,

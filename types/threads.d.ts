@@ -1,30 +1,30 @@
 import type { Worker as NodeWorker, WorkerOptions as NodeWorkerOptions } from 'node:worker_threads';
 
-/** Node's options, and whether the worker may take over a spare. */
+/** Node's options, plus `warm`. */
 export interface WorkerOptions extends NodeWorkerOptions {
   /**
-   * Takes over a spare that `Worker.warm()` keeps for these options. Without one at hand, and for what a spare
-   * cannot run, the worker starts as ever. Default: false.
+   * Takes over a spare that `Worker.warm()` keeps for these options. If there is none, or a spare cannot run this
+   * worker, it starts as usual. Default: false.
    */
   warm?: boolean;
 }
 
-/** Node's `Worker`, with faster messages and spares. */
+/** Node's `Worker`, with faster messages and warm starts. */
 export declare class Worker extends NodeWorker {
   constructor(filename: string | URL, options?: WorkerOptions);
 
   /**
-   * Keeps `count` workers booted and idle, for workers made with `{ warm: true }` and the same `execArgv`, `name`,
-   * `resourceLimits`, `stdin`, `stdout`, `stderr` and `trackUnmanagedFds`, and `SHARE_ENV` or not. One that is taken
-   * over is replaced. They do not keep the process alive. `warm(0)` lets all of them go, `warm(0, options)` those
-   * for these options.
+   * Keeps `count` spares: workers that have booted and are idle. A worker created with `{ warm: true }` takes one over if
+   * `execArgv`, `name`, `resourceLimits`, `stdin`, `stdout`, `stderr` and `trackUnmanagedFds` are the same, and `env` is
+   * `SHARE_ENV` for both or neither. A spare that is taken over is replaced. Spares do not keep the process alive.
+   * `warm(0)` ends all spares, `warm(0, options)` those with these options.
    * @param count 0 to 1024
-   * @returns fulfilled when they have booted, or have gone; rejected if they cannot boot
-   * @throws ERR_INVALID_ARG_TYPE, ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE, as rejections
+   * @returns resolves when the spares have booted or ended; rejects if they cannot boot, and with ERR_INVALID_ARG_TYPE,
+   * ERR_OUT_OF_RANGE or ERR_INVALID_ARG_VALUE for bad arguments
    */
   static warm(count: number, options?: WorkerOptions): Promise<void>;
 
-  /** Its name; null once it has ended. */
+  /** The name of the worker; null once it has ended. */
   readonly threadName: string | null;
 
   /** Terminates the worker. */
@@ -37,8 +37,8 @@ export declare const threadName: string | null;
 /** Whether this thread is one of Node's own. */
 export declare const isInternalThread: boolean;
 
-/** Keeps an object from being cloned by `postMessage()`, `structuredClone()` and as `workerData`. */
+/** Prevents an object from being cloned: `postMessage()`, `structuredClone()` and `workerData` throw a DataCloneError. */
 export declare function markAsUncloneable(object: unknown): void;
 
-/** Whether `markAsUntransferable()` has been called with the object. */
+/** Whether the object has been marked by `markAsUntransferable()`. */
 export declare function isMarkedAsUntransferable(object: unknown): boolean;
