@@ -1,12 +1,12 @@
-//! What tests share.
+//! Helpers for tests.
 
 use std::time::{Duration, Instant};
 
-/// Nothing that a test waits for takes as long, even on a slow and busy machine.
+/// Time limit of a test's wait, longer than any legitimate wait on a slow and busy machine.
 pub const WATCHDOG: Duration = Duration::from_secs(60);
 
-/// Ends a test that waits in a loop for what never comes. Threads of a scope need it as well: where one of them panics,
-/// the scope still waits for the others, which may wait for that one.
+/// Fails a test whose wait loop never ends. Threads of a scope need it as well: if one of them panics, the
+/// scope still waits for the others, which may in turn wait for that one.
 pub struct Watchdog(Instant);
 
 impl Watchdog {
@@ -14,7 +14,7 @@ impl Watchdog {
         Self(Instant::now())
     }
 
-    /// To be called in each turn of the loop.
+    /// To be called on each iteration of the loop.
     #[track_caller]
     pub fn check(&self, waits_for: impl std::fmt::Display) {
         assert!(self.0.elapsed() < WATCHDOG, "waited in vain for {waits_for}");

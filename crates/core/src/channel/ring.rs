@@ -399,6 +399,8 @@ impl<'a> Ring<'a> {
         Ok(self.words.at(CLOSED)?.load(Ordering::Acquire) != 0)
     }
 
+    /// The statistics, read under the lock.
+    ///
     /// # Errors
     /// `Corrupt`, `Stuck`.
     pub fn stats(self, host: &impl Host) -> Result<RingStats, QueueError> {

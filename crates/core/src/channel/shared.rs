@@ -150,8 +150,10 @@ impl Queue {
         Ok(())
     }
 
+    /// See [`Ring::stats`].
+    ///
     /// # Errors
-    /// `Stuck`, `Corrupt`.
+    /// Those of [`Ring::stats`].
     pub fn stats(&self) -> Result<RingStats, QueueError> {
         self.ring()?.stats(&System)
     }

@@ -6,9 +6,9 @@
 //! woken for a task.
 //!
 //! ```text
-//! any thread:  make the task visible · fence (F) · someone searching, or nobody asleep? done · else pop a sleeper, ring it
+//! any thread:  make the task visible · fence (F) · nobody searching and somebody asleep? · pop a sleeper, ring it
 //! worker:      begin_search · search · end_search ── found ──▶ take the task · more waiting? as "any thread"
-//!                                                 └─ nothing ─▶ push to sleepers, count + 1 · fence (W) · search again
+//!                                                 └─ nothing ─▶ push to sleepers · fence (W) · search again
 //! ```
 //!
 //! No wake-up is lost:

@@ -76,7 +76,7 @@ mod tests {
                     let mut target = vec![255; offset + len + 64];
                     let rest = target.get_mut(offset..).unwrap();
                     let start = NonNull::new(rest.as_mut_ptr()).unwrap();
-                    // SAFETY: the start of what has room for the source, and 64 bytes.
+                    // SAFETY: the target has room for the source and 64 more bytes from here on.
                     unsafe { copy(source, start) };
                     assert_eq!(target.get(offset..offset + len), Some(source));
                     assert!(target.iter().take(offset).all(|byte| *byte == 255));
