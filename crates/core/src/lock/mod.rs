@@ -15,7 +15,7 @@
 //!                      FREE             ORPHAN ------------> FREE (the next holder is told)
 //! ```
 //!
-//! Slots are changed under the table's [`guard`](self::guard), a spin lock that records its owner: one that
+//! Slots are changed under the table's [`guard`], a spin lock that records its owner: one that
 //! died inside is succeeded by the next thread, which recomputes the derived data. Waiting happens outside
 //! it: a waiter sleeps on its slot's state word or is notified through its event loop's bell. Waits are
 //! bounded, and after each one the waiter looks for dead owners ([`Table::reap`]), so a death is noticed

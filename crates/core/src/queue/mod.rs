@@ -11,7 +11,7 @@
 //! [`Queue`]'s methods are called on the caller's thread unless stated otherwise, [`Worker`]'s on the
 //! worker's. No lock is held for longer than it takes to copy a record.
 //!
-//! A task is in exactly one place: in the queue, in hand at a worker (recorded in its [`Station`]), or
+//! A task is in exactly one place: in the queue, in hand at a worker (recorded in its `Station`), or
 //! completed. When a worker ends, the tasks it has not begun go to other workers; those it had begun are
 //! returned by [`Queue::abandon`] to the caller, which gives them up or retries them.
 

@@ -7,7 +7,7 @@
 //!    └── take ◀───────────────────────────── pipes ◀── complete
 //! ```
 //!
-//! Each worker has a [`pipe`] in each direction and a table of [`cells`] in memory shared with the caller. A
+//! Each worker has a `pipe` in each direction and a table of `cells` in memory shared with the caller. A
 //! task pushed ahead has a cell, where either the worker claims it or the caller revokes it with a
 //! compare-and-swap: in favour of a task with higher priority, for an idle worker, because the task was
 //! cancelled, or because its worker is to end. So whenever a worker dies, it is known exactly which tasks it

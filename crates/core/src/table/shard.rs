@@ -17,7 +17,7 @@
 //! **Writing** requires the lock. A new entry is written into a free block, which is not reachable; then a
 //! single store to a bucket or to another entry's link puts it in place of the old one. A writer that dies
 //! before that store has changed nothing; if it dies after it, everything that matters has been changed. The
-//! rest, counters and arena, is recreated from the reachable entries ([`repair`](super::repair)) by the next
+//! rest, counters and arena, is recreated from the reachable entries (`repair`) by the next
 //! lock holder.
 //!
 //! **Reading** requires no lock and never waits for a writer, dead or alive. As with a seqlock, a reader
