@@ -45,37 +45,39 @@ const CODES = {
   ERR_MANYCORE_CLOSED: [Error, (subject) => `The shared object '${subject}' is closed`],
   ERR_MANYCORE_DEADLOCK: [
     Error,
-    (reason = 'this thread itself holds what it would wait for') =>
-      `Blocking here would never end: ${reason}`,
+    (reason = 'this thread itself holds what it waits for') => `Blocking would never end: ${reason}`,
   ],
-  ERR_MANYCORE_FULL: [Error, (subject) => `There is no room left in the shared object '${subject}'`],
-  ERR_MANYCORE_LINK_CORRUPT: [Error, () => 'The other side of a link wrote invalid data: the link is closed'],
+  ERR_MANYCORE_FULL: [Error, (subject) => `The shared object '${subject}' is full`],
+  ERR_MANYCORE_LINK_CORRUPT: [
+    Error,
+    () => 'The other side of a link has written invalid data: the link has been closed',
+  ],
   ERR_MANYCORE_LOCK_TIMEOUT: [Error, (timeoutMs) => `The lock was not granted within ${timeoutMs} ms`],
   ERR_MANYCORE_OVERTAKEN: [
     Error,
     (subject, tries) =>
-      `Another change came first in each of ${tries} tries to update '${subject}', ` +
-      'possibly one that the function of the update itself causes',
+      `'${subject}' was changed during each of ${tries} attempts to update it, ` +
+      'possibly by the update function itself',
   ],
   ERR_MANYCORE_NOT_LOCKED: [Error, () => 'The token holds no lock: it has already been unlocked'],
   ERR_MANYCORE_NOT_IN_TASK: [
     Error,
-    (name) => `${name}() must be called by the code of a task, in a worker of a pool`,
+    (name) => `${name}() can only be called by a task, in a worker of a pool`,
   ],
   ERR_MANYCORE_SEGMENT_CORRUPT: [
     Error,
     (subject) => `The shared memory of '${subject}' holds data that no version of manycore writes`,
   ],
-  ERR_MANYCORE_SEGMENT_EXISTS: [Error, (subject) => `A segment named '${subject}' exists`],
+  ERR_MANYCORE_SEGMENT_EXISTS: [Error, (subject) => `A segment named '${subject}' already exists`],
   ERR_MANYCORE_SEGMENT_FOREIGN: [
     Error,
     (subject) => `The segment '${subject}' belongs to another user or another PID namespace`,
   ],
   ERR_MANYCORE_SEGMENT_KIND: [
     Error,
-    (subject, found) => `The segment '${subject}' is of another kind than the one asked for: ${found}`,
+    (subject, found) => `The segment '${subject}' holds another kind of object: ${found}`,
   ],
-  ERR_MANYCORE_SEGMENT_NOT_FOUND: [Error, (subject) => `There is no segment '${subject}'`],
+  ERR_MANYCORE_SEGMENT_NOT_FOUND: [Error, (subject) => `There is no segment named '${subject}'`],
   ERR_MANYCORE_SEGMENT_NOT_READY: [Error, (subject) => `The segment '${subject}' is not initialised yet`],
   ERR_MANYCORE_SEGMENT_VERSION: [
     Error,
@@ -83,23 +85,22 @@ const CODES = {
   ],
   ERR_MANYCORE_STUCK: [
     Error,
-    (subject) => `A living process is stopped in the middle of changing '${subject}'`,
+    (subject) => `A process has been stopped (SIGSTOP, a debugger?) in the middle of changing '${subject}'`,
   ],
   ERR_MANYCORE_PEER_GONE: [
     Error,
-    () => 'The other side has closed its end, passed it on or ended, and does not answer anymore',
+    () => 'The other side has ended, closed its port or transferred it, and will not answer',
   ],
   ERR_MANYCORE_TIMEOUT: [Error, (timeoutMs) => `There was no answer within ${timeoutMs} ms`],
   ERR_MANYCORE_TASK_TIMED_OUT: [Error, (what, timeoutMs) => `${what} did not end within ${timeoutMs} ms`],
   ERR_MANYCORE_TOO_MANY_WORKERS: [
     Error,
-    (count) =>
-      `No more workers can be forked: ${count} are running, which is the most the scheduler supports`,
+    (count) => `Cannot fork another worker: ${count} are running, the maximum that the scheduler supports`,
   ],
   ERR_MANYCORE_VERSION_MISMATCH: [
     Error,
     (addon, script) =>
-      `The native addon is of version ${addon}, the JavaScript of version ${script}: reinstall manycore`,
+      `The native addon has version ${addon}, but the JavaScript version ${script}: reinstall manycore`,
   ],
 };
 
