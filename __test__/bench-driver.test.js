@@ -20,14 +20,14 @@ const root = path.join(__dirname, '..');
 const hello = path.join(root, 'bench', 'servers', 'hello.js');
 
 describe('statistics', () => {
-  test('median and spread', () => {
+  test('computes the median and the spread', () => {
     assert.equal(median([3]), 3);
     assert.equal(median([9, 1, 5]), 5);
     assert.equal(median([4, 1, 3, 2]), 2.5);
     assert.deepEqual(summarize([10, 9, 11]), { median: 10, min: 9, max: 11 });
   });
 
-  test('quantiles by the nearest rank', () => {
+  test('computes quantiles by nearest rank', () => {
     const hundred = Array.from({ length: 100 }, (_, i) => i + 1);
     assert.deepEqual(
       [0, 0.5, 0.99, 1].map((share) => quantile(hundred, share)),
@@ -36,7 +36,7 @@ describe('statistics', () => {
     assert.equal(quantile([7], 0.99), 7);
   });
 
-  test('a verdict only when every round agrees, and losses as losses', () => {
+  test('gives a verdict only when every round agrees, and reports losses as losses', () => {
     assert.equal(compare([20, 30], [10, 20], 'higher')?.verdict, 'better');
     assert.equal(compare([20, 30], [10, 20], 'lower')?.verdict, 'worse');
     assert.equal(compare([9, 19], [10, 20], 'higher')?.verdict, 'worse');
@@ -86,7 +86,7 @@ describe('driver', () => {
     }
   }
 
-  test('contenders alternate, the first round is dropped', async () => {
+  test('alternates contenders and drops the first round', async () => {
     const { calls, record } = await runFake(['--rounds', '2']);
     assert.equal(calls.join(' '), 'xa xb xc xa xb xc xa xb xc ya yb yc ya yb yc ya yb yc');
     assert.deepEqual(record.results[0].samples, {
@@ -96,7 +96,7 @@ describe('driver', () => {
     });
   });
 
-  test('the report names the machine, compares with the peer, hides no loss', async () => {
+  test('the report names the machine, compares with the peer and hides no loss', async () => {
     const { printed, record } = await runFake(['--rounds', '1', '--scenarios', 'x']);
     assert.match(printed, /Node\.js {3}v\d+/);
     assert.match(printed, /a +104 +104\.\.104 +peer/);
@@ -108,7 +108,7 @@ describe('driver', () => {
     assert.equal(record.environment.node, process.version);
   });
 
-  test('scenarios, contenders and the peer can be chosen', async () => {
+  test('lets the caller select scenarios, contenders and the peer', async () => {
     const { calls, record } = await runFake(['--rounds', '1', '--scenarios', 'y', '--contenders', 'b,c']);
     assert.equal(calls.join(' '), 'yb yc yb yc');
     assert.equal(record.peer, 'b');
@@ -131,7 +131,7 @@ describe('driver', () => {
     });
   }
 
-  test('a failed measurement fails the run', async () => {
+  test('fails the run when a measurement fails', async () => {
     const measure = () => Promise.reject(new Error('broken'));
     await assert.rejects(runFake([], { measure }), /broken/);
   });
@@ -161,7 +161,7 @@ describe('driver', () => {
     };
   }
 
-  test('what is opened for a contender stays for all rounds of a scenario, and is closed then', async () => {
+  test('keeps resources open for all rounds of a scenario, then closes them', async () => {
     const { steps, ...overrides } = opening();
     await runFake(['--rounds', '1'], overrides);
     const scenario = (x) =>
@@ -169,7 +169,7 @@ describe('driver', () => {
     assert.equal(steps.join(), `${scenario('x')},${scenario('y')}`);
   });
 
-  test('what is opened is closed when another cannot be opened, or a measurement fails', async () => {
+  test('closes resources when another cannot be opened or a measurement fails', async () => {
     for (const [fails, expected] of [
       ['open xb', 'open xa,open xb,close xa'],
       ['xb', 'open xa,open xb,open xc,xa,xb,close xa,close xb'],
@@ -180,7 +180,7 @@ describe('driver', () => {
     }
   });
 
-  test('all are closed although one cannot be, and that fails the run', async () => {
+  test('closes all resources even if one fails to close, and fails the run', async () => {
     const { steps, ...overrides } = opening({ closeFails: true });
     await assert.rejects(runFake(['--rounds', '1'], overrides), /xa stays/);
     assert.deepEqual(steps.slice(-2), ['close xa', 'close xb']);
@@ -189,7 +189,7 @@ describe('driver', () => {
 
 describe('connections', () => {
   for (const source of ['node', 'manycore']) {
-    test(`the server on ${source} answers, counts and ends`, async () => {
+    test(`the server on ${source} answers requests, counts them and exits`, async () => {
       const server = await Server.start(process.execPath, [hello, source, '2'], {});
       try {
         const load = await paced({ port: server.port, rate: 200, durationS: 0.5 });
@@ -208,7 +208,7 @@ describe('connections', () => {
     });
   }
 
-  test('a curve varies one number, which must be known', async () => {
+  test('a curve varies one known parameter', async () => {
     const names = (...args) =>
       connections.scenarios(driver.readOptions(connections, args)).map(({ name }) => name);
     assert.deepEqual(names('--curve', 'workers').slice(-2), ['16 workers', '64 workers']);
@@ -216,7 +216,7 @@ describe('connections', () => {
     assert.throws(() => names('--curve', 'cores'), /there are workers, listeners/);
   });
 
-  test('a server that is kept is warm when it is opened, and gone when it is closed', async (t) => {
+  test('a kept server is warm once opened and has exited once closed', async (t) => {
     const options = driver.readOptions(connections, ['--workers', '2', '--warm', '1', '--duration', '1']);
     const [contender] = connections.contenders(options).filter(({ name }) => name === 'manycore');
     // With the paced client, since wrk may not be installed.
@@ -238,14 +238,14 @@ describe('connections', () => {
     assert.equal(await connections.open(contender, { name: 'fresh', rate: 100 }, options), undefined);
   });
 
-  test('a server that cannot start is an error', async () => {
+  test('reports an error when a server cannot start', async () => {
     await assert.rejects(
       Server.start(process.execPath, ['-e', 'process.exit(3)'], {}),
       /The server ended \(3\)/,
     );
   });
 
-  test('the paced client counts what is not answered', async (t) => {
+  test('the paced client counts unanswered requests', async (t) => {
     let taken = 0;
     const server = net.createServer((socket) => {
       socket.on('error', () => {});
@@ -258,7 +258,7 @@ describe('connections', () => {
     assert.deepEqual([load.requests, load.errors], [10, 10]);
   });
 
-  test('CPU times grow with work, by the clock of the kernel', async () => {
+  test('CPU time read from the kernel grows with work', async () => {
     const before = cpuTimeUs(process.pid);
     const used = process.cpuUsage();
     while (process.cpuUsage(used).user < 300_000);
@@ -267,7 +267,7 @@ describe('connections', () => {
     assert.ok(Math.abs(spentUs - user - system) <= 60_000, `${spentUs} against ${user + system}`);
   });
 
-  test('says so when wrk is missing', () => {
+  test('reports that wrk is missing', () => {
     const { status, stderr, stdout } = spawnSync(process.execPath, ['bench/run.js', 'connections'], {
       cwd: root,
       env: { ...process.env, PATH: '/nonexistent' },
@@ -277,7 +277,7 @@ describe('connections', () => {
     assert.match(stderr, /needs wrk in PATH.*apt-get install wrk/);
   });
 
-  test('run.js names what there is', () => {
+  test('run.js lists the available benchmarks', () => {
     const { status, stderr } = spawnSync(process.execPath, ['bench/run.js'], { cwd: root, encoding: 'utf8' });
     assert.equal(status, 2);
     assert.match(stderr, /NAME is one of: .*connections/);

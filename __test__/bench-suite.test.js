@@ -22,7 +22,7 @@ function optionsOf(benchmark, ...args) {
 
 describe('the plan', () => {
   for (const { id, steps, headlines, curves = [] } of PLAN) {
-    test(`${id}: names benchmarks, options, scenarios, contenders and metrics that there are`, () => {
+    test(`${id}: refers only to existing benchmarks, options, scenarios, contenders and metrics`, () => {
       // Steps are identified by index, even if those without headlines are skipped.
       const isAtHead = steps.map((_, at) => headlines.some(({ step = 0 }) => step === at));
       assert.deepEqual(
@@ -74,7 +74,7 @@ describe('the plan', () => {
     });
   }
 
-  test('its sections and pictures have names of their own', () => {
+  test('has unique names for sections and pictures', () => {
     const names = PLAN.flatMap(({ id, curves = [] }) => [id, ...curves.map((curve) => curve.id)]);
     assert.equal(new Set(names).size, names.length);
   });
@@ -156,7 +156,7 @@ describe('the document', () => {
   const results = new Map([['things', { id: 'things', extent: 'full', steps: [step], curves: [curve] }]]);
   const { markdown, pictures } = document([section], results, 'pictures');
 
-  test('says what was met, missed and not measured', () => {
+  test('reports which targets were met, missed and not measured', () => {
     assert.match(markdown, /\| things \| 3,150 per second \| theirs: 1,050 \| × 3\.00 \| ≥ 2\.00 \| met \|/);
     assert.match(markdown, /≥ 4\.00 \| \*\*missed\*\* \|/);
     assert.match(markdown, /\| things \| not measured \|/);
@@ -164,17 +164,17 @@ describe('the document', () => {
     assert.match(markdown, /\| things \| 10\.5 us each +\| +\| +\| ≤ 10 us each \| \*\*missed\*\* \|/);
   });
 
-  test('tells a figure in the unit of its metric, and has a table of its own for scenarios with others', () => {
+  test('prints each figure in the unit of its metric, and gives scenarios with other metrics their own table', () => {
     assert.match(markdown, /\| things \| 43 KiB +\| +\| +\| ≤ 50 KiB \| met \|/);
     assert.match(markdown, /\| scenario \| contender \| memory of each, KiB \| against theirs \|\n/);
     assert.match(markdown, /\n\n\| scenario[^\n]*\n[^\n]*\n\| three \| ours \| 43 \(43–43\) \|/);
   });
 
-  test('compares what a contender does in two scenarios', () => {
+  test('compares one contender across two scenarios', () => {
     assert.match(markdown, /\| things \| 6,300 per second \| one: 3,150 \| × 2\.00 \| ≥ 1\.50 \| met \|/);
   });
 
-  test('shows losses as losses, and what was left out', () => {
+  test('shows losses as losses, and lists omitted results', () => {
     assert.match(
       markdown,
       /\| ours \| 3,150 \(3,000–3,300\) \| × 3\.00 \| 10\.5 \(10\.0–11\.0\) \| × 1\.92 \*\*worse\*\* \|/,
@@ -182,7 +182,7 @@ describe('the document', () => {
     assert.match(markdown, /Left out: absent \(not installed\)\./);
   });
 
-  test('tells the environment and the command that repeats a table', () => {
+  test('states the environment and the command that reproduces a table', () => {
     assert.match(
       markdown,
       /A CPU, 2 cores, 1,024 MiB; Linux; Node\.js v20\.0\.0; manycore 1\.0\.0; 2026-01-02\./,
@@ -190,7 +190,7 @@ describe('the document', () => {
     assert.match(markdown, /```sh\nnode bench\/run\.js things\n```/);
   });
 
-  test('draws curves, and says how they grow', () => {
+  test('draws curves and describes their growth', () => {
     assert.match(markdown, /!\[Growth\]\(pictures\/growth\.svg\)/);
     assert.match(markdown, /From 1 to 8 workers, per second goes: ours × 8\.00, theirs × 1\.00\./);
     assert.match(pictures.get('growth.svg'), /^<svg [\s\S]*Growth[\s\S]*<\/svg>\n$/);
@@ -200,7 +200,7 @@ describe('the document', () => {
 describe('npm run bench', () => {
   const run = (...args) => promisify(execFile)(process.execPath, [path.join(root, 'bench/suite'), ...args]);
 
-  test('runs a section, keeps its figures and writes the document from them', async (t) => {
+  test('runs a section, stores its figures and generates the document from them', async (t) => {
     const out = fs.mkdtempSync(path.join(os.tmpdir(), 'manycore-bench-'));
     t.after(() => fs.rmSync(out, { recursive: true }));
     await run('--quick', '--only', 'require', '--out', out);
@@ -213,7 +213,7 @@ describe('npm run bench', () => {
     assert.equal(fs.readFileSync(path.join(out, 'benchmarks.md'), 'utf8'), page);
   });
 
-  test('refuses a section that it does not have', async () => {
+  test('rejects an unknown section', async () => {
     await assert.rejects(run('--only', 'nothing'), { code: 2, stderr: /There is no section 'nothing'/ });
   });
 });

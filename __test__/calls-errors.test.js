@@ -21,7 +21,7 @@ function caught(worker, value) {
   throw new assert.AssertionError({ message: 'nothing was thrown' });
 }
 
-test('class, message, code, cause, own properties and stack', WATCHDOG, (t) => {
+test('class, message, code, cause, own properties and stack are preserved', WATCHDOG, (t) => {
   const worker = start(
     t,
     `const { parentPort } = require('worker_threads');
@@ -41,7 +41,7 @@ test('class, message, code, cause, own properties and stack', WATCHDOG, (t) => {
   assert.deepEqual(Object.keys(error), ['code', 'details']);
 });
 
-test("errors of Node's keep their codes", WATCHDOG, async (t) => {
+test("Node's own errors keep their codes", WATCHDOG, async (t) => {
   const worker = start(
     t,
     `const { parentPort } = require('worker_threads'); const fs = require('fs');
@@ -57,7 +57,7 @@ test("errors of Node's keep their codes", WATCHDOG, async (t) => {
   await assert.rejects(worker.request(null), { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' });
 });
 
-test('values that are no errors', () => {
+test('thrown values that are not errors are preserved', () => {
   for (const value of [
     undefined,
     null,
@@ -76,7 +76,7 @@ test('values that are no errors', () => {
   );
 });
 
-test('classes of the program become the class they extend, under their name', () => {
+test('user-defined error classes arrive as the built-in class they extend, with their name preserved', () => {
   class HttpError extends TypeError {
     name = 'HttpError';
     status = 404;
@@ -89,7 +89,7 @@ test('classes of the program become the class they extend, under their name', ()
   assert.equal(passed(new Inherited('x')).toString(), 'Inherited: x');
 });
 
-test('aggregates, DOMExceptions and cycles', () => {
+test('aggregate errors, DOMExceptions and cyclic causes are preserved', () => {
   const aggregate = passed(new AggregateError([new RangeError('one'), 'two'], 'both'));
   assert.ok(aggregate instanceof AggregateError);
   assert.ok(aggregate.errors[0] instanceof RangeError);
@@ -104,7 +104,7 @@ test('aggregates, DOMExceptions and cycles', () => {
   assert.equal(cycle.cause.message, 'second');
 });
 
-test('what of an error cannot be cloned does not keep the rest from arriving', () => {
+test('uncloneable properties of an error do not prevent the rest from arriving', () => {
   const error = new Error('whole', { cause: { method() {} } });
   error.handle = () => {};
   error.list = [() => {}];

@@ -6,7 +6,7 @@ const fc = require('fast-check');
 
 const { Numbered } = require('../lib/link/numbered');
 
-test('values are found by their numbers, as in a map, in whatever order they come and go', () => {
+test('values are retrieved by number as from a Map, regardless of the order of insertion and removal', () => {
   const number = fc.oneof(fc.integer({ min: 0, max: 1200 }), fc.integer());
   const step = fc.tuple(fc.constantFrom('set', 'take', 'get'), number);
   fc.assert(
@@ -31,7 +31,7 @@ test('values are found by their numbers, as in a map, in whatever order they com
   );
 });
 
-test('what stays long is kept while very many others come and go, and all come out in their order', () => {
+test('long-lived entries survive many short-lived ones, and iteration follows insertion order', () => {
   const numbered = new Numbered();
   const last = 2 ** 31 - 1;
   const from = last - 5000;

@@ -27,7 +27,7 @@ function withWorker(t, body) {
   return { port: port1, worker };
 }
 
-test('the class of ports keeps the names it has', () => {
+test('MessagePort.prototype has only the standard property names', () => {
   assert.deepEqual(Object.getOwnPropertyNames(MessagePort.prototype).sort(), [
     'close',
     'constructor',
@@ -41,7 +41,7 @@ test('the class of ports keeps the names it has', () => {
   ]);
 });
 
-test('requests and calls between threads, in both directions', WATCHDOG, async (t) => {
+test('requests and calls work between threads in both directions', WATCHDOG, async (t) => {
   const { port } = withWorker(
     t,
     'port.onRequest((n) => n < 0 ? port.call(n) : n > 100 ? port.request(n) : n + 1);',
@@ -53,7 +53,7 @@ test('requests and calls between threads, in both directions', WATCHDOG, async (
   assert.deepEqual(await port.request(101), ['from the other side', 101]);
 });
 
-test('within one thread: a call runs the handler there and then', WATCHDOG, async (t) => {
+test('within one thread, a call runs the handler synchronously', WATCHDOG, async (t) => {
   const { port1, port2 } = new MessageChannel();
   t.after(() => port1.close());
   port2.onRequest((n) => (n === 0 ? 0 : port2.call(n - 1)));
@@ -62,7 +62,7 @@ test('within one thread: a call runs the handler there and then', WATCHDOG, asyn
   assert.equal(await port1.request(3), 0);
 });
 
-test('both sides begin at the same time, blocking', WATCHDOG, async (t) => {
+test('both sides can start with a blocking call at the same time', WATCHDOG, async (t) => {
   const { port, worker } = withWorker(
     t,
     `port.onRequest((n) => n * 2);
@@ -77,7 +77,7 @@ test('both sides begin at the same time, blocking', WATCHDOG, async (t) => {
   assert.deepEqual(await answer, [15]);
 });
 
-test('messages of the same port keep their order and their listeners', WATCHDOG, async (t) => {
+test('requests do not affect the order or listeners of messages on the same port', WATCHDOG, async (t) => {
   const { port, worker } = withWorker(
     t,
     `port.onRequest((n) => n);
@@ -97,7 +97,7 @@ test('messages of the same port keep their order and their listeners', WATCHDOG,
   assert.deepEqual(await messages(worker, 1), [[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]]);
 });
 
-test('ports and shared memory in requests', WATCHDOG, async (t) => {
+test('requests carry ports and shared memory', WATCHDOG, async (t) => {
   const { port } = withWorker(
     t,
     `port.onRequest(({ reply, shared }) => { reply.postMessage('direct'); reply.close(); return shared; });`,
@@ -109,7 +109,7 @@ test('ports and shared memory in requests', WATCHDOG, async (t) => {
   port1.close();
 });
 
-test('the side that asks may pass its port on', WATCHDOG, async (t) => {
+test('a port that only makes requests can be transferred', WATCHDOG, async (t) => {
   const { port, worker } = withWorker(
     t,
     `port.onRequest((n) => n === 'never' ? new Promise(() => {}) : n + 1);
@@ -131,7 +131,7 @@ test('the side that asks may pass its port on', WATCHDOG, async (t) => {
   await worker.terminate();
 });
 
-test('the side that answers stays where it is', WATCHDOG, (t) => {
+test('a port with a request handler cannot be transferred', WATCHDOG, (t) => {
   const { port1, port2 } = new MessageChannel();
   t.after(() => port1.close());
   port1.onRequest((n) => n);
@@ -141,7 +141,7 @@ test('the side that answers stays where it is', WATCHDOG, (t) => {
   assert.equal(port2.call('still here'), 'still here');
 });
 
-test('a port that is closed leaves nobody waiting', WATCHDOG, async (t) => {
+test('closing a port settles all pending requests', WATCHDOG, async (t) => {
   const gone = { code: 'ERR_MANYCORE_PEER_GONE' };
   const { port } = withWorker(
     t,
@@ -159,7 +159,7 @@ test('a port that is closed leaves nobody waiting', WATCHDOG, async (t) => {
   assert.throws(() => ended.port.call(1), gone);
 });
 
-test('a handler keeps the thread alive until the port closes or is unrefed', WATCHDOG, async (t) => {
+test('a request handler keeps the thread alive until the port is closed or unrefed', WATCHDOG, async (t) => {
   const { port, worker } = withWorker(
     t,
     `const listener = () => {};
@@ -174,7 +174,7 @@ test('a handler keeps the thread alive until the port closes or is unrefed', WAT
   assert.deepEqual(await end, [0]);
 });
 
-test('lanes come and go with their ports', WATCHDOG, async (t) => {
+test('lanes are created and released with their ports', WATCHDOG, async (t) => {
   const fs = require('node:fs');
   const { worker } = withWorker(t, `parentPort.on('message', (port) => port.onRequest((n) => n));`);
   const round = async () => {

@@ -11,7 +11,7 @@ const { WATCHDOG, start, messages, untilExit } = require('./support/worker');
 const PORT = "const { parentPort } = require('worker_threads');";
 const ECHO = `${PORT} parentPort.onRequest((value) => value);`;
 
-test('a request is answered by the handler of the other side, in both directions', WATCHDOG, async (t) => {
+test('requests are answered by the handler on the other side, in both directions', WATCHDOG, async (t) => {
   const worker = start(
     t,
     `${PORT} parentPort.onRequest(async (n) => n + (await parentPort.request(n * 10)));`,
@@ -21,7 +21,7 @@ test('a request is answered by the handler of the other side, in both directions
   assert.equal(worker.call === undefined, false);
 });
 
-test('a call blocks until the answer is there', WATCHDOG, (t) => {
+test('a call blocks until the answer arrives', WATCHDOG, (t) => {
   const worker = start(t, ECHO);
   const value = { id: 1, op: 'get', v: [1, 2, 3], nested: new Map([[1, new Date(5)]]) };
   assert.deepEqual(worker.call(value), value);
@@ -29,7 +29,7 @@ test('a call blocks until the answer is there', WATCHDOG, (t) => {
   assert.equal(worker.call('x'.repeat(3_000_000)).length, 3_000_000);
 });
 
-test('what a handler returns may be a promise', WATCHDOG, (t) => {
+test('a handler may return a promise', WATCHDOG, (t) => {
   const worker = start(
     t,
     `${PORT} parentPort.onRequest((ms) => new Promise((resolve) => setTimeout(resolve, ms, ms)));`,
@@ -37,7 +37,7 @@ test('what a handler returns may be a promise', WATCHDOG, (t) => {
   assert.equal(worker.call(3), 3);
 });
 
-test('a request waits for a handler', WATCHDOG, async (t) => {
+test('a request waits until a handler is registered', WATCHDOG, async (t) => {
   const worker = start(
     t,
     `${PORT} parentPort.on('message', () => parentPort.onRequest((value) => ['late', value]));`,
@@ -50,13 +50,13 @@ test('a request waits for a handler', WATCHDOG, async (t) => {
   ]);
 });
 
-test('requests are answered in the order in which they were made', WATCHDOG, async (t) => {
+test('requests are answered in the order they were made', WATCHDOG, async (t) => {
   const worker = start(t, `${PORT} let n = 0; parentPort.onRequest((value) => [value, n++]);`);
   const answers = await Promise.all(Array.from({ length: 20_000 }, (_, i) => worker.request(i)));
   answers.forEach(([value, n], i) => assert.ok(value === i && n === i));
 });
 
-test('a call delivers no message meanwhile, and loses none', WATCHDOG, async (t) => {
+test('a blocking call neither delivers nor loses messages', WATCHDOG, async (t) => {
   const worker = start(
     t,
     `${PORT} let n = 0;
@@ -73,7 +73,7 @@ test('a call delivers no message meanwhile, and loses none', WATCHDOG, async (t)
   );
 });
 
-test('two sides that call each other are served while they wait', WATCHDOG, async (t) => {
+test("two sides that call each other serve each other's calls while blocked", WATCHDOG, async (t) => {
   const worker = start(
     t,
     `${PORT}
@@ -89,13 +89,13 @@ test('two sides that call each other are served while they wait', WATCHDOG, asyn
   assert.deepEqual(await done, ['done']);
 });
 
-test('a call made from a handler of a request is served by the one who asked', WATCHDOG, async (t) => {
+test('a call made inside a request handler is served by the requester', WATCHDOG, async (t) => {
   const worker = start(t, `${PORT} parentPort.onRequest((n) => parentPort.call(n) + 1);`);
   worker.onRequest((n) => n * 2);
   assert.equal(await worker.request(21), 43);
 });
 
-test('what only the platform can clone goes along', WATCHDOG, async (t) => {
+test('requests carry values that only the platform can clone', WATCHDOG, async (t) => {
   const worker = start(
     t,
     `${PORT}
@@ -123,7 +123,7 @@ test('what only the platform can clone goes along', WATCHDOG, async (t) => {
   assert.equal(new Uint8Array(answer.shared)[0], 7);
 });
 
-test('messages posted around a value beside the lane keep their order', WATCHDOG, async (t) => {
+test('message order is kept around a value that cannot go through the lane', WATCHDOG, async (t) => {
   const worker = start(
     t,
     `${PORT}
@@ -149,7 +149,7 @@ test('messages posted around a value beside the lane keep their order', WATCHDOG
   );
 });
 
-test('in the worker, too, also before it listens', WATCHDOG, async (t) => {
+test('message order is kept in the worker as well, even before it listens', WATCHDOG, async (t) => {
   const worker = start(
     t,
     `${PORT}
@@ -171,7 +171,7 @@ test('in the worker, too, also before it listens', WATCHDOG, async (t) => {
   assert.deepEqual(await messages(worker, 1), [[6, 1, 0, 2, 1, 3, 0]]);
 });
 
-test('what cannot be cloned is refused where it is', WATCHDOG, async (t) => {
+test('an uncloneable value is rejected on the side that sends it', WATCHDOG, async (t) => {
   const worker = start(
     t,
     `${PORT} parentPort.onRequest((value) => value === 'function' ? () => {} : value);`,
@@ -186,7 +186,7 @@ test('what cannot be cloned is refused where it is', WATCHDOG, async (t) => {
   assert.equal(worker.call('still there'), 'still there');
 });
 
-test('time limits and signals end the waiting, and the handler learns of it', WATCHDOG, async (t) => {
+test('timeouts and abort signals end the wait and notify the handler', WATCHDOG, async (t) => {
   const worker = start(
     t,
     `${PORT}
@@ -210,7 +210,7 @@ test('time limits and signals end the waiting, and the handler learns of it', WA
   assert.equal(worker.call(2, { timeoutMs: Infinity }), 2);
 });
 
-test('arguments are checked', WATCHDOG, async (t) => {
+test('arguments are validated', WATCHDOG, async (t) => {
   const worker = start(t, ECHO);
   const { signal } = new AbortController();
   assert.throws(() => worker.onRequest('x'), { code: 'ERR_INVALID_ARG_TYPE' });
@@ -223,7 +223,7 @@ test('arguments are checked', WATCHDOG, async (t) => {
   assert.throws(() => worker.call.call({}, 1), { code: 'ERR_INVALID_THIS' });
 });
 
-test('a handler that is taken away lets requests wait', WATCHDOG, async (t) => {
+test('removing a handler leaves later requests waiting', WATCHDOG, async (t) => {
   const worker = start(t, ECHO);
   worker.onRequest(() => 'first').onRequest(null);
   assert.throws(() => worker.call('x', { timeoutMs: -0.5 }), { code: 'ERR_OUT_OF_RANGE' });
@@ -236,7 +236,7 @@ test('a handler that is taken away lets requests wait', WATCHDOG, async (t) => {
   assert.deepEqual(await messages(other, 1), ['hello back']);
 });
 
-test('a worker stays for its handler, and for the answers it waits for', WATCHDOG, async (t) => {
+test('a worker stays alive for its handler and for pending answers', WATCHDOG, async (t) => {
   const answering = start(t, ECHO);
   await once(answering, 'online');
   assert.equal(await answering.request('still there'), 'still there');
@@ -258,7 +258,7 @@ test('a worker stays for its handler, and for the answers it waits for', WATCHDO
   assert.deepEqual(await received, { received: ['after a while'], code: 0 });
 });
 
-test('a worker that ends leaves nobody waiting', WATCHDOG, async (t) => {
+test('the exit of a worker settles all pending requests and calls', WATCHDOG, async (t) => {
   const gone = { code: 'ERR_MANYCORE_PEER_GONE' };
   const exits = start(
     t,
@@ -284,7 +284,7 @@ test('a worker that ends leaves nobody waiting', WATCHDOG, async (t) => {
   await pending;
 });
 
-test('answers given before the end arrive', WATCHDOG, async (t) => {
+test('answers sent before the worker exits arrive', WATCHDOG, async (t) => {
   const worker = start(
     t,
     `${PORT} let n = 0; parentPort.onRequest((v) => { if (++n === 100) setImmediate(() => process.exit()); return v; });`,
@@ -303,7 +303,7 @@ test('a blocked worker can be terminated', WATCHDOG, async (t) => {
   assert.equal(await worker.terminate(), 1);
 });
 
-test('workers that end at any moment, blocked or not', WATCHDOG, async () => {
+test('workers can exit at any time, blocked or not', WATCHDOG, async () => {
   const { Worker } = require('../lib/threads');
   const source = `${PORT}
     parentPort.onRequest((n) => n);

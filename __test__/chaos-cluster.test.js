@@ -74,8 +74,8 @@ async function run(t, policy, { harm, everyMs, seconds: once, atLeast = 2 }) {
   const lost = cuts.filter((cut) => !owned.has(cut.port)).length;
   const counts = { stuck, refused: ended('refused').length, cut: cuts.length, lost };
   t.diagnostic(`${opened} connections, ${calm.harms.length} times harm: ${JSON.stringify(counts)}`);
-  assert.ok(opened >= RATE * seconds * 0.99, `enough connections: ${opened}`);
-  assert.ok(calm.harms.length >= atLeast, `enough harm: ${calm.harms.length}`);
+  assert.ok(opened >= RATE * seconds * 0.99, `too few connections: ${opened}`);
+  assert.ok(calm.harms.length >= atLeast, `too few faults injected: ${calm.harms.length}`);
   assert.equal(outcomes.length + stuck, opened);
   await sameDescriptors(ask, fds);
   return { ...calm, ...counts, outcomes, cuts, answered: ended('answered') };
@@ -101,7 +101,7 @@ async function sameDescriptors(ask, before) {
   let fds;
   do ({ fds } = await ask('fds'));
   while (fds !== before && performance.now() < deadline);
-  assert.equal(fds, before, 'descriptors of the primary');
+  assert.equal(fds, before, 'the primary leaked file descriptors');
 }
 
 for (const policy of POLICIES) {
@@ -112,10 +112,10 @@ for (const policy of POLICIES) {
         assert.deepEqual([result.stuck, result.refused], [0, 0]);
         for (const { from, to } of result.cuts) {
           const deaths = result.harms.filter((death) => from <= death.to && death.from <= to);
-          assert.ok(deaths.length > 0, 'a connection was cut while no worker died');
+          assert.ok(deaths.length > 0, 'a connection was cut although no worker died');
         }
         const unrecorded = result.harms.length * UNRECORDED_PER_DEATH[policy];
-        assert.ok(result.lost <= unrecorded, `${result.lost} cut that no dead worker owned`);
+        assert.ok(result.lost <= unrecorded, `${result.lost} connections cut that no dead worker owned`);
         assert.equal(result.exits, result.harms.length);
         assert.equal(result.disconnects, result.harms.length);
       });
@@ -127,29 +127,29 @@ for (const policy of POLICIES) {
       assert.equal(result.exits, result.harms.length);
     });
 
-    test('frozen workers (SIGSTOP): new connections go elsewhere, every one is answered', async (t) => {
+    test('frozen workers (SIGSTOP): new connections go to other workers and all are answered', async (t) => {
       const result = await run(t, policy, { harm: 'freeze', everyMs: 500, seconds: 4 });
       assert.deepEqual([result.stuck, result.refused, result.cut], [0, 0, 0]);
       assert.equal(heldBack(result), 0);
     });
 
-    test('a worker blocked for 2.5 s holds no new connection back', async (t) => {
+    test('a worker blocked for 2.5 s delays no new connection', async (t) => {
       const result = await run(t, policy, { harm: 'block', everyMs: 500, seconds: 4 });
       assert.deepEqual([result.stuck, result.refused, result.cut], [0, 0, 0]);
       assert.equal(heldBack(result), 0);
     });
 
-    test("the primary's loop blocked for 5 s: connections flow meanwhile", async (t) => {
+    test("connections are served while the primary's event loop is blocked for 5 s", async (t) => {
       const chaos = { harm: 'block the primary', everyMs: 1000, seconds: 6, atLeast: 1 };
       const result = await run(t, policy, chaos);
       assert.deepEqual([result.stuck, result.refused, result.cut], [0, 0, 0]);
       const [{ from, to }] = result.harms;
       const during = result.outcomes.filter((outcome) => outcome.from > from && outcome.to < to).length;
       // On a machine that keeps up, all but those at both ends of the period.
-      assert.ok(during >= RATE, `answered meanwhile: ${during}`);
+      assert.ok(during >= RATE, `answered while the primary was blocked: ${during}`);
     });
 
-    test('the primary killed: no worker stays behind', async (t) => {
+    test('no worker outlives a killed primary', async (t) => {
       const { program, port, pids } = await start(t, policy);
       const connections = new Connections(port, RATE);
       await delay(200); // Some load on the workers.

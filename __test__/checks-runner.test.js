@@ -19,7 +19,7 @@ const runChecks = (checks) =>
      require(${JSON.stringify(path.join(LIB, 'checks.js'))}).runChecks(${checks}, 'checks');`,
   ]);
 
-test('what failed, and the end of its output, is repeated last', async () => {
+test('failures and the tail of their output are repeated at the end', async () => {
   const { code, stdout } = await runChecks(`{
     async bad() {
       for (let i = 0; i < 100; i++) console.log('bad line ' + i + '.');
@@ -41,7 +41,7 @@ test('what failed, and the end of its output, is repeated last', async () => {
   assert.match(end, /\nFAILED: bad, none\n1 checks passed, 2 failed or not run, 0 skipped in [\d.]+ s\n$/);
 });
 
-test('a command that hangs is killed with all that it started, whoever has adopted that, and named', async () => {
+test('a hanging command is reported and killed with all its descendants, including reparented ones', async () => {
   // Prints its pid and that of a grandchild in a group of its own, whose parent ends.
   const parent = `
     const grandchild = "setInterval(() => {}, 1e6); process.send(process.pid)";

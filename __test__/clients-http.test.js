@@ -52,7 +52,7 @@ for (const policy of POLICIES) {
       await stop(program);
     });
 
-    test('express: a kept connection stays with its worker', async (t) => {
+    test('express: a keep-alive connection stays with its worker', async (t) => {
       const { program, port } = await serve(t, 'express', { policy });
       const agents = Array.from({ length: 8 }, () => new http.Agent({ keepAlive: true, maxSockets: 1 }));
       await repeat(agents.length, agents.length, async (index) => {
@@ -110,7 +110,7 @@ for (const policy of POLICIES) {
       const seen = new Set();
       const deadline = performance.now() + WATCHDOG_MS;
       for (let visits = 1; visits <= 40 || seen.size < 2; visits++) {
-        assert.ok(performance.now() < deadline, `${visits} visits met one worker alone`);
+        assert.ok(performance.now() < deadline, `one worker alone served all ${visits} visits`);
         const answer = await request(port, '/visits', { headers: cookie && { cookie } });
         assert.deepEqual(JSON.parse(answer.text), { visits });
         cookie = answer.headers['set-cookie'].map((each) => each.split(';')[0]).join('; ');
@@ -119,7 +119,7 @@ for (const policy of POLICIES) {
       await stop(program);
     });
 
-    test('fetch, which keeps its own connections', async (t) => {
+    test('fetch works with its own connection pool', async (t) => {
       const { program, port } = await serve(t, 'express', { policy });
       const bodies = await repeat(100, 10, async (id) => {
         const response = await fetch(`http://127.0.0.1:${port}/items/${id}`);

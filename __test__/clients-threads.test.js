@@ -24,7 +24,7 @@ async function seenBy(args) {
   return JSON.parse(stdout);
 }
 
-describe('libraries with and without us', () => {
+describe('libraries behave identically with and without manycore', () => {
   for (const library of LIBRARIES) {
     test(library, async () => {
       const program = path.join(PROGRAMS, `${library}.js`);
@@ -36,7 +36,7 @@ describe('libraries with and without us', () => {
   }
 });
 
-test("thread-stream passes its own published tests, which pino's transports rest on", async () => {
+test("thread-stream, the basis of pino's transports, passes its own published tests", async () => {
   const folder = path.join(path.dirname(require.resolve('thread-stream')), 'test');
   // The others need transpilers, or packages that are not published with it.
   const names = [

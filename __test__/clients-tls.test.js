@@ -87,7 +87,7 @@ async function exerciseHttp2(workers, origin, options) {
 for (const policy of POLICIES) {
   describe(`policy ${policy}`, () => {
     for (const version of /** @type {const} */ (['TLSv1.2', 'TLSv1.3'])) {
-      test(`https over ${version}: answers from all workers, sessions resumed by any of them`, async (t) => {
+      test(`https over ${version}: all workers answer, and any worker can resume a session`, async (t) => {
         const { program, port, workers, trust } = await serveTls(t, 'https', policy);
         const versions = { minVersion: version, maxVersion: version };
         const answers = await repeatOnAll(workers, 120, 12, (id) =>
@@ -102,13 +102,13 @@ for (const policy of POLICIES) {
         );
         assert.ok(
           later.every(({ reused }) => reused),
-          'every worker knows the ticket',
+          'some worker did not accept the session ticket',
         );
         await stop(program);
       });
     }
 
-    test('https: a client that does not trust the certificate is turned away', async (t) => {
+    test('https: a client that does not trust the certificate is rejected', async (t) => {
       const { program, port, trust } = await serveTls(t, 'https', policy);
       await assert.rejects(request(port, '/', { ...trust, ca: [], rejectUnauthorized: true }), {
         code: 'DEPTH_ZERO_SELF_SIGNED_CERT',
@@ -117,14 +117,14 @@ for (const policy of POLICIES) {
       await stop(program);
     });
 
-    test('http2 over TLS, and HTTP/1.1 on the same port', async (t) => {
+    test('HTTP/2 over TLS works alongside HTTP/1.1 on the same port', async (t) => {
       const { program, port, workers, trust } = await serveTls(t, 'http2', policy);
       await exerciseHttp2(workers, `https://127.0.0.1:${port}`, trust);
       assert.equal((await request(port, '/old', trust)).text, '1.1 /old');
       await stop(program);
     });
 
-    test('http2 without TLS', async (t) => {
+    test('HTTP/2 works without TLS', async (t) => {
       const { program, port, workers } = await serve(t, 'http2-clear', { policy });
       await exerciseHttp2(workers, `http://127.0.0.1:${port}`);
       await stop(program);

@@ -42,7 +42,7 @@ describe('ws', () => {
       await stop(program);
     });
 
-    test(`policy ${policy}: a lost worker loses its own connections and no others`, async (t) => {
+    test(`policy ${policy}: the death of a worker closes only its own connections`, async (t) => {
       const { port, workers } = await serve(t, 'ws', { policy });
       const sockets = await repeatOnAll(workers, 40, 10, async () => {
         const socket = new WebSocket(`ws://127.0.0.1:${port}`);
@@ -111,7 +111,7 @@ describe('socket.io, policy ip-hash', () => {
     return answers[9];
   }
 
-  test('long polling alone', async (t) => {
+  test('long polling works without an upgrade', async (t) => {
     const { program, port, workers } = await serve(t, 'socket-io', STICKY);
     const met = await repeat(addresses.length, 8, async (index) => {
       const socket = await connectFrom(t, port, addresses[index], { transports: ['polling'] });
@@ -124,7 +124,7 @@ describe('socket.io, policy ip-hash', () => {
     await stop(program);
   });
 
-  test('long polling that becomes a WebSocket', async (t) => {
+  test('long polling upgrades to a WebSocket', async (t) => {
     const { program, port, workers } = await serve(t, 'socket-io', STICKY);
     const met = await repeat(addresses.length, 8, async (index) => {
       const socket = await connectFrom(t, port, addresses[index], { transports: ['polling', 'websocket'] });
@@ -140,7 +140,7 @@ describe('socket.io, policy ip-hash', () => {
     await stop(program);
   });
 
-  test('an address comes back to its worker', async (t) => {
+  test('a client address returns to the same worker', async (t) => {
     const { program, port } = await serve(t, 'socket-io', STICKY);
     const visits = () =>
       repeat(12, 4, async (index) => {

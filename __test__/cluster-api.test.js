@@ -30,7 +30,7 @@ async function same(t, scenario) {
   return ours.result;
 }
 
-test('setupPrimary: exec, args, execArgv, cwd, serialization, silent, windowsHide, uid, gid', async (t) => {
+test('setupPrimary: exec, args, execArgv, cwd, serialization, silent, windowsHide, uid and gid take effect', async (t) => {
   const cwd = temporaryFolder(t);
   const exec = path.join(cwd, 'app.js');
   fs.writeFileSync(
@@ -73,7 +73,7 @@ test('setupPrimary: exec, args, execArgv, cwd, serialization, silent, windowsHid
   assert.deepEqual(result.message.execArgv, ['--no-warnings', '--max-http-header-size=9000']);
 });
 
-test('setupPrimary: settings add up, each is told by an event, and the old name is the same', async (t) => {
+test("setupPrimary: settings accumulate, each call emits 'setup', and setupMaster is an alias", async (t) => {
   await same(t, {
     async primary({ cluster, once }) {
       const seen = [];
@@ -132,7 +132,7 @@ for (const [what, stdio] of Object.entries({
   });
 }
 
-test('inspector ports: each worker has the next, a number or a function sets them', async (t) => {
+test('inspector ports: each worker gets the next port, or the one set by inspectPort as a number or function', async (t) => {
   const result = await same(t, {
     async primary({ cluster, once }) {
       const ask = async (settings) => {
@@ -175,7 +175,7 @@ test('inspector ports: each worker has the next, a number or a function sets the
   assert.deepEqual(result.fromFunction, [30_001, 30_002]);
 });
 
-test('--prof: each worker writes a file of its own', async (t) => {
+test('--prof: each worker writes its own log file', async (t) => {
   const folders = [temporaryFolder(t), temporaryFolder(t)];
   const scenario = {
     async primary({ cluster, once, require }) {
@@ -203,7 +203,7 @@ test('--prof: each worker writes a file of its own', async (t) => {
 });
 
 for (const value of ['rr', 'none', 'RR', '', undefined]) {
-  test(`NODE_CLUSTER_SCHED_POLICY=${value}: the policy reads as in Node`, async (t) => {
+  test(`NODE_CLUSTER_SCHED_POLICY=${value}: schedulingPolicy reads as in Node`, async (t) => {
     await same(t, {
       env: { NODE_CLUSTER_SCHED_POLICY: value },
       async primary({ cluster, once }) {
@@ -220,7 +220,7 @@ for (const value of ['rr', 'none', 'RR', '', undefined]) {
   });
 }
 
-test('what cluster consists of, in the primary and in a worker', async (t) => {
+test("cluster has the same properties as Node's, in the primary and in a worker", async (t) => {
   await same(t, {
     async primary({ cluster, once, require }) {
       const names = Object.keys(cluster).filter((name) => !name.startsWith('_'));
@@ -250,7 +250,7 @@ test('what cluster consists of, in the primary and in a worker', async (t) => {
   });
 });
 
-test('a setting that is of no use fails a fork as in Node, and costs it its id', async (t) => {
+test('an invalid setting makes fork() throw as in Node, and consumes a worker id', async (t) => {
   await same(t, {
     async primary({ cluster, once }) {
       const told = [];
@@ -328,7 +328,7 @@ const ENDS = {
 };
 
 for (const [what, end] of Object.entries(ENDS)) {
-  test(`the end of a worker by ${what}: events, their arguments and order`, async (t) => {
+  test(`a worker that ends by ${what} emits the same events with the same arguments, in the same order`, async (t) => {
     await same(t, {
       env: { WORKER_END: String(end.worker ?? '() => {}') },
       primary: new Function(`return async ({ cluster, once, get }) => {
@@ -368,7 +368,7 @@ for (const [what, end] of Object.entries(ENDS)) {
   });
 }
 
-test('cluster.disconnect(callback): also without workers, and with some that are going', async (t) => {
+test('cluster.disconnect(callback) works without workers and with workers that are already disconnecting', async (t) => {
   await same(t, {
     async primary({ cluster, forkListening, once }) {
       const ends = [];
@@ -392,7 +392,7 @@ test('cluster.disconnect(callback): also without workers, and with some that are
   });
 });
 
-test("the channel: process.connected, process.channel, process.disconnect() and what they do to 'message'", async (t) => {
+test("process.connected, process.channel and process.disconnect() behave as in Node, including their effect on 'message'", async (t) => {
   await same(t, {
     async primary({ cluster, once }) {
       const worker = cluster.fork();
@@ -435,7 +435,7 @@ test("the channel: process.connected, process.channel, process.disconnect() and 
   });
 });
 
-test('handles are passed both ways: sockets, servers, with a message of their own', async (t) => {
+test('sockets and servers are passed in both directions together with a message', async (t) => {
   await same(t, {
     async primary({ cluster, net, once }) {
       const worker = cluster.fork();

@@ -10,7 +10,7 @@ const { play } = require('./support/scenario');
 
 const SCRIBBLER = path.join(__dirname, 'fixtures', 'scribbler.js');
 
-test('both sides ask and answer, waiting or blocked, within each other', async (t) => {
+test('both sides make requests and blocking calls, including nested ones', async (t) => {
   const { result } = await play(t, {
     async primary({ cluster }) {
       const worker = cluster.fork();
@@ -36,7 +36,7 @@ test('both sides ask and answer, waiting or blocked, within each other', async (
   assert.deepEqual(result, { requested: 'bottom', called: 'ground', inOrder: true });
 });
 
-test("values are cloned as under serialization: 'advanced', whatever the channel's is", async (t) => {
+test("values are cloned as with serialization: 'advanced', regardless of the channel's setting", async (t) => {
   const { result } = await play(t, {
     primary({ cluster, require }) {
       const assert = require('node:assert/strict');
@@ -95,7 +95,7 @@ test("values are cloned as under serialization: 'advanced', whatever the channel
   assert.deepEqual(result.codes, [refused, refused, refused, refused, refused, 8]);
 });
 
-test('errors arrive whole, both ways', async (t) => {
+test('errors are preserved in both directions', async (t) => {
   const { result } = await play(t, {
     async primary({ cluster }) {
       const worker = cluster.fork();
@@ -143,7 +143,7 @@ test('errors arrive whole, both ways', async (t) => {
   assert.deepEqual([result.seen.length, result.uncloneable, result.sane], [2, 'DataCloneError', 'sane']);
 });
 
-test('limits, signals and the two sides blocked on each other', async (t) => {
+test('timeouts, abort signals and mutual blocking calls are handled', async (t) => {
   const { result } = await play(t, {
     async primary({ cluster, once }) {
       const worker = cluster.fork();
@@ -209,7 +209,7 @@ test('limits, signals and the two sides blocked on each other', async (t) => {
   assert.equal(result.after, 'again');
 });
 
-test('large values cross while both sides are blocked, and messages go on', async (t) => {
+test('large values are exchanged while both sides are blocked, and messages keep flowing', async (t) => {
   const { result } = await play(t, {
     async primary({ cluster, once }) {
       const worker = cluster.fork();
@@ -238,7 +238,7 @@ test('large values cross while both sides are blocked, and messages go on', asyn
   assert.deepEqual(result, { isWhole: true, lacking: 0, called: [null] });
 });
 
-test('a handler may wait for messages that were sent before the call', async (t) => {
+test('a handler may await messages sent before the call', async (t) => {
   const { result } = await play(t, {
     async primary({ cluster, once }) {
       const worker = cluster.fork();
@@ -267,7 +267,7 @@ test('a handler may wait for messages that were sent before the call', async (t)
   assert.equal(result, true);
 });
 
-test('a worker that disconnects, ends, or has no addon leaves nobody waiting', async (t) => {
+test('pending requests settle when a worker disconnects, exits or has no addon', async (t) => {
   const { result } = await play(t, {
     async primary({ cluster, once }) {
       const codeOf = async (ask) => {
@@ -308,7 +308,7 @@ test('a worker that disconnects, ends, or has no addon leaves nobody waiting', a
   assert.deepEqual(result.plain, [gone, gone]);
 });
 
-test('a blocked worker ends when the primary is killed', async (t) => {
+test('a blocked worker exits when the primary is killed', async (t) => {
   const primary = ({ cluster }) => {
     const worker = cluster.fork();
     worker.onRequest(() => {
@@ -337,7 +337,7 @@ test('a blocked worker ends when the primary is killed', async (t) => {
   assert.equal(isRunning(Number(pid)), false);
 });
 
-test('60 workers are killed while both sides ask at full speed, blocked or not', async (t) => {
+test('60 workers are killed under full request load, blocked or not', async (t) => {
   const ROUNDS = 60;
   const { result } = await play(t, {
     env: { ROUNDS: String(ROUNDS) },
@@ -391,7 +391,7 @@ test('60 workers are killed while both sides ask at full speed, blocked or not',
   for (const [what, count] of Object.entries(result.counts)) assert.ok(count >= ROUNDS, `${what}: ${count}`);
 });
 
-test('a worker that scribbles over its lanes harms itself only', async (t) => {
+test('a worker that corrupts its lanes harms only itself', async (t) => {
   const { result, stderr } = await play(t, {
     env: { SCRIBBLER },
     async primary({ cluster, once }) {
@@ -448,7 +448,7 @@ test('a worker that scribbles over its lanes harms itself only', async (t) => {
   assert.deepEqual(result.reported, ['ERR_MANYCORE_LINK_CORRUPT']);
 });
 
-test('a worker killed before it has taken a handle that was sent: requests end, and nothing of its link is left', async (t) => {
+test('killing a worker with an unreceived handle settles its requests and releases its link', async (t) => {
   const { result } = await play(t, {
     async primary({ cluster, net, once, require, until }) {
       const fs = require('node:fs');

@@ -7,7 +7,7 @@ const path = require('node:path');
 const { test } = require('node:test');
 const { play, playBoth } = require('./support/scenario');
 
-test('the life of a worker: the same events in the same order as in Node', async (t) => {
+test("a worker's lifecycle emits the same events in the same order as in Node", async (t) => {
   const { ours, nodes } = await playBoth(t, {
     async primary({ cluster, get, once }) {
       const seen = [];
@@ -54,7 +54,7 @@ const LISTEN_ERRORS = {
 
 for (const policy of ['rr', 'none']) {
   for (const [what, listen] of Object.entries(LISTEN_ERRORS)) {
-    test(`${policy}: ${what} is Node's own error`, async (t) => {
+    test(`${policy}: ${what} fails with Node's own error`, async (t) => {
       const { ours, nodes } = await playBoth(t, {
         env: { NODE_CLUSTER_SCHED_POLICY: policy },
         async primary({ cluster, net, once }) {
@@ -79,7 +79,7 @@ for (const policy of ['rr', 'none']) {
   }
 }
 
-test('after a busy port, the next attempt works', async (t) => {
+test('after a busy port, the next attempt succeeds', async (t) => {
   const { result } = await play(t, {
     async primary({ cluster, net, once, get }) {
       const busy = net.createServer().listen(0, '127.0.0.1');
@@ -112,7 +112,7 @@ const BAD_STARTS = {
 };
 
 for (const [what, { settings = {}, env = {} }] of Object.entries(BAD_STARTS)) {
-  test(`${what} ends the worker as in Node and leaves nothing behind`, async (t) => {
+  test(`${what} ends the worker as in Node and leaks nothing`, async (t) => {
     const { ours, nodes } = await playBoth(t, {
       env: { SETTINGS: JSON.stringify(settings), WORKER_ENV: JSON.stringify(env) },
       async primary({ cluster, once, until, descriptors }) {
@@ -147,7 +147,7 @@ for (const [what, { settings = {}, env = {} }] of Object.entries(BAD_STARTS)) {
   });
 }
 
-test('a worker is disconnected before it exits, although its death is seen with that of another', async (t) => {
+test("'disconnect' precedes 'exit' even when two workers die at the same time", async (t) => {
   const { result } = await play(t, {
     async primary({ cluster, forkListening, once, require }) {
       const fs = require('node:fs');
@@ -185,7 +185,7 @@ test('a worker is disconnected before it exits, although its death is seen with 
   assert.ok(result.at(-1).endsWith('0 left'), result.join());
 });
 
-test('20 rounds of fork and kill leave no descriptor, process or worker', async (t) => {
+test('20 rounds of fork and kill leak no descriptors, processes or workers', async (t) => {
   const { result, stderr } = await play(t, {
     async primary({ cluster, forkListening, once, get, until, descriptors }) {
       const round = async (policy) => {
@@ -209,7 +209,7 @@ test('20 rounds of fork and kill leave no descriptor, process or worker', async 
   assert.deepEqual(result, []);
 });
 
-test('a Unix socket is served by all workers and removed at the end', async (t) => {
+test('a Unix socket is served by all workers and removed at shutdown', async (t) => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'mc-'));
   t.after(() => fs.rmSync(folder, { recursive: true }));
   const { result } = await play(t, {
@@ -231,7 +231,7 @@ test('a Unix socket is served by all workers and removed at the end', async (t) 
   assert.deepEqual(fs.readdirSync(folder), []);
 });
 
-test("the builtin cluster knows the workers forked here, and its own fork stays Node's", async (t) => {
+test("Node's built-in cluster knows workers forked by manycore, and its own fork() is unchanged", async (t) => {
   const { result } = await play(t, {
     async primary({ cluster, once, require }) {
       const builtin = require('node:cluster');
@@ -251,7 +251,7 @@ test("the builtin cluster knows the workers forked here, and its own fork stays 
   assert.deepEqual(result, { sameWorkers: true, ids: ['1', '2'], linked: [true, false], isEmitter: true });
 });
 
-test('with manycore/register, require and import of cluster give ours', async (t) => {
+test("with manycore/register, require and import of cluster return manycore's", async (t) => {
   const { result } = await play(t, {
     cluster: 'node:cluster',
     nodeArgs: ['--require', path.join(__dirname, '..', 'register.js')],

@@ -33,7 +33,7 @@ const WORKER_STATES = {
 };
 
 for (const how of ['is killed', 'exits']) {
-  test(`a worker ${how} in each state`, async (t) => {
+  test(`a worker ${how} in each state of its link`, async (t) => {
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'manycore-death-'));
     t.after(() => fs.rmSync(folder, { recursive: true }));
     const { result, stderr } = await play(t, {
@@ -302,7 +302,7 @@ for (const [state, { received, isAsked = false, call }] of Object.entries(PRIMAR
   });
 }
 
-test('a primary is killed before its worker has come up', async (t) => {
+test('a primary is killed before its worker has started', async (t) => {
   const primary = ({ cluster, require }) => {
     const worker = cluster.fork();
     for (let n = 0; n < 20; n++) worker.send({ n });

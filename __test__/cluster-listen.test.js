@@ -124,7 +124,7 @@ const FAILURES = {
 
 for (const policy of ['rr', 'none']) {
   describe(`policy ${policy}`, () => {
-    test('addresses: what server.address() and the event say, and who reaches it', async (t) => {
+    test("server.address(), the 'listening' event and reachability agree for every kind of address", async (t) => {
       const folder = temporaryFolder(t);
       const [one, two] = [path.join(folder, 'one'), path.join(folder, 'two')];
       const result = await listenInWays(t, policy, {
@@ -151,7 +151,7 @@ for (const policy of ['rr', 'none']) {
     });
 
     if (major >= 24) {
-      test('reusePort: the workers listen by themselves on one port', async (t) => {
+      test('reusePort: workers listen on one port independently', async (t) => {
         const { ours, nodes } = await playBoth(t, {
           env: { NODE_CLUSTER_SCHED_POLICY: policy },
           async primary({ cluster, net, once, tally }) {
@@ -179,7 +179,7 @@ for (const policy of ['rr', 'none']) {
       });
     }
 
-    test("port 0 by listen index: a worker's servers have ports of their own, which all workers share", async (t) => {
+    test('port 0: each server of a worker gets its own port, shared by all workers', async (t) => {
       const { ours, nodes } = await playBoth(t, {
         env: { NODE_CLUSTER_SCHED_POLICY: policy },
         async primary({ cluster, once, get }) {
@@ -221,7 +221,7 @@ for (const policy of ['rr', 'none']) {
       assert.deepEqual(ours.result, { shared: true, distinct: 3, answers });
     });
 
-    test('a server is closed and listens again, many times, on the same port', async (t) => {
+    test('a server can be closed and reopened on the same port many times', async (t) => {
       const { ours, nodes } = await playBoth(t, {
         env: { NODE_CLUSTER_SCHED_POLICY: policy },
         async primary({ cluster, once, get, net, until, descriptors }) {
@@ -261,7 +261,7 @@ for (const policy of ['rr', 'none']) {
       assert.deepEqual(ours.result, rounds);
     });
 
-    test("a descriptor of the primary's: { fd }", async (t) => {
+    test('a server can listen on a descriptor of the primary: { fd }', async (t) => {
       const { ours, nodes } = await playBoth(t, {
         env: { NODE_CLUSTER_SCHED_POLICY: policy },
         async primary({ cluster, net, once, get }) {
@@ -290,33 +290,37 @@ for (const policy of ['rr', 'none']) {
 
     // Before Node 22, there is no dropMaxConnection: a connection assigned in turn waits for its worker.
     const options = { skip: major < 22 && policy === 'rr' };
-    test('maxConnections and dropMaxConnection: what is dropped, and what is told', options, async (t) => {
-      const { ours, nodes } = await playBoth(t, {
-        env: { NODE_CLUSTER_SCHED_POLICY: policy },
-        async primary({ cluster, net, once }) {
-          const worker = cluster.fork();
-          const [{ port }] = await once(worker, 'listening');
-          const first = net.connect(port, '127.0.0.1');
-          await once(first, 'data');
-          const second = net.connect(port, '127.0.0.1');
-          const [[drop]] = await Promise.all([once(worker, 'message'), once(second, 'close')]);
-          first.destroy();
-          return { drop };
-        },
-        worker({ net }) {
-          const server = net.createServer((socket) => socket.on('error', () => {}).write('in'));
-          // Set while it listens, as many programs do.
-          server.listen(0, '127.0.0.1', () => {
-            server.maxConnections = 1;
-            server.dropMaxConnection = true;
-          });
-          server.on('drop', (data) => process.send(Object.keys(data ?? {}).sort()));
-        },
-      });
-      assert.deepEqual(ours.result, nodes.result);
-    });
+    test(
+      'maxConnections and dropMaxConnection: connections are dropped and reported as in Node',
+      options,
+      async (t) => {
+        const { ours, nodes } = await playBoth(t, {
+          env: { NODE_CLUSTER_SCHED_POLICY: policy },
+          async primary({ cluster, net, once }) {
+            const worker = cluster.fork();
+            const [{ port }] = await once(worker, 'listening');
+            const first = net.connect(port, '127.0.0.1');
+            await once(first, 'data');
+            const second = net.connect(port, '127.0.0.1');
+            const [[drop]] = await Promise.all([once(worker, 'message'), once(second, 'close')]);
+            first.destroy();
+            return { drop };
+          },
+          worker({ net }) {
+            const server = net.createServer((socket) => socket.on('error', () => {}).write('in'));
+            // Set while it listens, as many programs do.
+            server.listen(0, '127.0.0.1', () => {
+              server.maxConnections = 1;
+              server.dropMaxConnection = true;
+            });
+            server.on('drop', (data) => process.send(Object.keys(data ?? {}).sort()));
+          },
+        });
+        assert.deepEqual(ours.result, nodes.result);
+      },
+    );
 
-    test("what cannot listen fails with Node's own error", async (t) => {
+    test("a failed listen() reports Node's own error", async (t) => {
       const sources = Object.entries(FAILURES).map(([what, listen]) => [what, String(listen)]);
       const { ours, nodes } = await playBoth(t, {
         env: { NODE_CLUSTER_SCHED_POLICY: policy, FAILURES: JSON.stringify(sources) },
@@ -350,7 +354,7 @@ for (const policy of ['rr', 'none']) {
       assert.equal(Object.keys(ours.result).length, sources.length);
     });
 
-    test('UDP: bind, exclusive, a descriptor, one port for all workers', async (t) => {
+    test('UDP: bind, exclusive and descriptors work, and all workers share one port', async (t) => {
       const { ours, nodes } = await playBoth(t, {
         env: { NODE_CLUSTER_SCHED_POLICY: policy },
         async primary({ cluster, once, require }) {
@@ -396,7 +400,7 @@ for (const policy of ['rr', 'none']) {
   });
 }
 
-test('the backlog is honoured: beyond it, connections wait outside', async (t) => {
+test('the backlog is respected: further connections wait in the kernel', async (t) => {
   const { ours } = await playBoth(t, {
     env: { NODE_CLUSTER_SCHED_POLICY: 'none' },
     async primary({ cluster, net, once, until, require }) {

@@ -7,7 +7,7 @@ const { test } = require('node:test');
 const { playBoth } = require('./support/scenario');
 
 for (const serialization of ['json', 'advanced']) {
-  test(`${serialization}: getters of a message run once, as with Node`, async (t) => {
+  test(`${serialization}: getters of a message run once, as in Node`, async (t) => {
     const { ours, nodes } = await playBoth(t, {
       env: { SERIALIZATION: serialization },
       async primary({ cluster, once }) {

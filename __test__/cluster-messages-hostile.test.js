@@ -13,7 +13,7 @@ const { play } = require('./support/scenario');
 const SCRIBBLER = path.join(__dirname, 'fixtures', 'scribbler.js');
 const ROUNDS = 45;
 
-test(`${ROUNDS} workers scribble over their lanes, and the primary and another worker go on`, async (t) => {
+test(`${ROUNDS} workers corrupt their lanes without affecting the primary or another worker`, async (t) => {
   const { result, stderr } = await play(t, {
     env: { SCRIBBLER, ROUNDS: String(ROUNDS) },
     async primary({ cluster, once }) {
@@ -70,7 +70,7 @@ test(`${ROUNDS} workers scribble over their lanes, and the primary and another w
   assert.deepEqual(Object.keys(result.codes), ['ERR_MANYCORE_LINK_CORRUPT'], stderr);
 });
 
-test('any number of messages that turn out to be the cluster’s own take nothing down', async (t) => {
+test('any number of messages disguised as internal ones is handled without failure', async (t) => {
   const COUNT = 30_000;
   const { result, stderr } = await play(t, {
     env: { COUNT: String(COUNT) },
@@ -106,7 +106,7 @@ test('any number of messages that turn out to be the cluster’s own take nothin
   assert.deepEqual(result, { message: 'done', internal: COUNT }, stderr);
 });
 
-test('a broken link is an error of the worker where somebody listens, and it is disconnected', async (t) => {
+test("a broken link disconnects the worker and emits 'error' on it if there is a listener", async (t) => {
   const { result, stderr } = await play(t, {
     env: { SCRIBBLER },
     async primary({ cluster, once }) {

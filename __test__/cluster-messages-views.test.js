@@ -9,7 +9,7 @@ const { play } = require('./support/scenario');
 
 const SCRIBBLER = path.join(__dirname, 'fixtures', 'scribbler.js');
 
-test('large buffers are lent to listeners that ask for views, at either end', async (t) => {
+test('large buffers are lent to listeners that request views, on both sides', async (t) => {
   const { result, stderr } = await play(t, {
     async primary({ cluster, once, require }) {
       const { configureLink } = require(process.env.CLUSTER);
@@ -108,7 +108,7 @@ test('large buffers are lent to listeners that ask for views, at either end', as
   assert.equal(result.many, 50);
 });
 
-test('a link between processes has settings, which end with it, and tells what waits', async (t) => {
+test('a process link has settings that last as long as it does, and reports pending messages', async (t) => {
   const { result } = await play(t, {
     async primary({ cluster, once, require }) {
       const { configureLink, linkDrained, linkStatus } = require(process.env.CLUSTER);
@@ -179,7 +179,7 @@ test('a link between processes has settings, which end with it, and tells what w
   assert.deepEqual(result.ended, [false, nothing, false]);
 });
 
-test('a worker that scribbles over what it has lent, or dies, takes nothing down', async (t) => {
+test('a worker that corrupts lent memory or dies causes no failure', async (t) => {
   const { result, stderr } = await play(t, {
     env: { SCRIBBLER },
     async primary({ cluster, once, require }) {

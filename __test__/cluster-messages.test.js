@@ -9,7 +9,7 @@ const { play, playBoth } = require('./support/scenario');
 const FORMATS = ['json', 'advanced'];
 
 for (const serialization of FORMATS) {
-  test(`${serialization}: values arrive as with Node, both ways`, async (t) => {
+  test(`${serialization}: values arrive as in Node, in both directions`, async (t) => {
     const { ours, nodes } = await playBoth(t, {
       env: { SERIALIZATION: serialization },
       async primary({ cluster, once, require }) {
@@ -65,7 +65,7 @@ for (const serialization of FORMATS) {
     assert.equal(ours.result.length, 38);
   });
 
-  test(`${serialization}: values, handles and large messages arrive in the order of the calls`, async (t) => {
+  test(`${serialization}: values, handles and large messages arrive in send order`, async (t) => {
     const { result } = await play(t, {
       env: { SERIALIZATION: serialization },
       async primary({ cluster, net, once, require }) {
@@ -122,7 +122,7 @@ for (const serialization of FORMATS) {
   });
 }
 
-test('a socket works where it arrives, and is gone where it was sent', async (t) => {
+test('a sent socket works in the receiver and is gone from the sender', async (t) => {
   const { ours, nodes } = await playBoth(t, {
     async primary({ cluster, net, once }) {
       const worker = cluster.fork();
@@ -154,7 +154,7 @@ test('a socket works where it arrives, and is gone where it was sent', async (t)
   assert.equal(ours.result.text, 'hello from socket');
 });
 
-test('what cannot be sent is an error at the call, or of its callback, as in Node', async (t) => {
+test('an unsendable message throws or passes its error to the callback, as in Node', async (t) => {
   const { ours, nodes } = await playBoth(t, {
     async primary({ cluster, once, net }) {
       const worker = cluster.fork();
@@ -201,7 +201,7 @@ test('what cannot be sent is an error at the call, or of its callback, as in Nod
   assert.equal(ours.result.result[0].code, 'ERR_IPC_CHANNEL_CLOSED');
 });
 
-test('a getter runs once, and may send', async (t) => {
+test('a getter of a message runs once and may itself send', async (t) => {
   const { result } = await play(t, {
     async primary({ cluster, once }) {
       const worker = cluster.fork();
@@ -235,7 +235,7 @@ test('a getter runs once, and may send', async (t) => {
   assert.deepEqual(result.seen, [{ first: { shape: 2 }, inner: true }, { first: { shape: 3 } }]);
 });
 
-test('microtasks and ticks of a message run before the next one', async (t) => {
+test('microtasks and ticks queued by a message run before the next message', async (t) => {
   const { result } = await play(t, {
     async primary({ cluster, once }) {
       const worker = cluster.fork();
@@ -261,7 +261,7 @@ test('microtasks and ticks of a message run before the next one', async (t) => {
   );
 });
 
-test('a listener that throws does not cost the next message', async (t) => {
+test('a throwing listener does not lose the next message', async (t) => {
   const { ours, nodes } = await playBoth(t, {
     async primary({ cluster, once }) {
       const worker = cluster.fork();
@@ -284,7 +284,7 @@ test('a listener that throws does not cost the next message', async (t) => {
   assert.deepEqual(ours.result, ['thrown for 0', 1, 'thrown for 2', 3]);
 });
 
-test('events of the cluster keep their places among messages', async (t) => {
+test('cluster events keep their position among messages', async (t) => {
   const { ours, nodes } = await playBoth(t, {
     async primary({ cluster, once }) {
       const seen = [];
@@ -317,7 +317,7 @@ test('events of the cluster keep their places among messages', async (t) => {
   );
 });
 
-test('disconnect() lets what was sent before arrive, however much it is', async (t) => {
+test('disconnect() delivers everything sent before it, regardless of volume', async (t) => {
   const { result } = await play(t, {
     async primary({ cluster, once }) {
       const worker = cluster.fork();
@@ -347,7 +347,7 @@ test('disconnect() lets what was sent before arrive, however much it is', async 
   assert.deepEqual(result, { sent: 30, wasConnected: false, code: 30, outcomes: new Array(30).fill(null) });
 });
 
-test('a flood: send() says when to stop, callbacks come in order, nothing is lost', async (t) => {
+test('under a flood, send() signals backpressure, callbacks run in order and nothing is lost', async (t) => {
   const { result } = await play(t, {
     async primary({ cluster, once }) {
       const worker = cluster.fork();
@@ -386,7 +386,7 @@ test('a flood: send() says when to stop, callbacks come in order, nothing is los
   assert.deepEqual(rest, { isLater: true, inOrder: true, received: { next: 20_000, inOrder: true } });
 });
 
-test('what keeps a worker alive is what does in Node', async (t) => {
+test('a worker is kept alive by the same handles and listeners as in Node', async (t) => {
   const { ours, nodes } = await playBoth(t, {
     async primary({ cluster, once }) {
       const how = async (kind, act) => {
@@ -429,7 +429,7 @@ for (const [what, options] of Object.entries({
   'without the addon': { env: { NODE_OPTIONS: '--no-addons' } },
   'whose preload was lost': { lose: '1' },
 })) {
-  test(`a worker ${what} talks by Node's channel`, async (t) => {
+  test(`a worker ${what} uses Node's channel`, async (t) => {
     const { result } = await play(t, {
       env: { WORKER_ENV: JSON.stringify(options.env ?? {}), LOSE: options.lose ?? '' },
       async primary({ cluster, once, net, require }) {
@@ -465,7 +465,7 @@ for (const [what, options] of Object.entries({
   });
 }
 
-test('messages sent before the worker is up arrive first', async (t) => {
+test('messages sent before the worker has started arrive first', async (t) => {
   const { result } = await play(t, {
     async primary({ cluster, once }) {
       const worker = cluster.fork();
@@ -489,7 +489,7 @@ test('messages sent before the worker is up arrive first', async (t) => {
   assert.ok(result.results.every(Boolean));
 });
 
-test('what a listener enters does not stay for later messages', async (t) => {
+test('an async context entered by a listener does not leak into later messages', async (t) => {
   const { ours, nodes } = await playBoth(t, {
     async primary({ cluster, once }) {
       const worker = cluster.fork();

@@ -7,7 +7,7 @@ const { play } = require('./support/scenario');
 const answerWithId = ({ cluster, http }) =>
   http.createServer((request, response) => response.end(String(cluster.worker.id))).listen(0, '127.0.0.1');
 
-test('a policy of your own chooses by the address, and may leave the choice', async (t) => {
+test('a custom policy selects a worker by address, and may defer the choice', async (t) => {
   const { result: chosen } = await play(t, {
     async primary({ cluster, forkListening, tally }) {
       const seen = [];
@@ -32,7 +32,7 @@ test('a policy of your own chooses by the address, and may leave the choice', as
   }
 });
 
-test('a policy that throws is an uncaught exception, and every connection is served all the same', async (t) => {
+test('a throwing policy raises an uncaught exception, and every connection is still served', async (t) => {
   const { result } = await play(t, {
     async primary({ cluster, forkListening, tally }) {
       const uncaught = [];
@@ -49,7 +49,7 @@ test('a policy that throws is an uncaught exception, and every connection is ser
   assert.deepEqual(result, { uncaught: Array(10).fill('no idea'), served: 10 });
 });
 
-test('a policy whose primary is blocked does not hold connections back', async (t) => {
+test('a custom policy delays no connection while the primary is blocked', async (t) => {
   const { result } = await play(t, {
     async primary({ cluster, forkListening, require }) {
       cluster.schedulingPolicy = (connection, workers) => workers[0];
@@ -77,7 +77,7 @@ test('a policy whose primary is blocked does not hold connections back', async (
   assert.notEqual(result, 'timed-out');
 });
 
-test('ip-hash goes by the address in a PROXY header when told so, and leaves the header to read', async (t) => {
+test('ip-hash uses the address from a PROXY header when configured, and leaves the header readable', async (t) => {
   const { result } = await play(t, {
     async primary({ forkListening, net, once }) {
       const { port } = await forkListening(4);
@@ -108,13 +108,13 @@ test('ip-hash goes by the address in a PROXY header when told so, and leaves the
   });
   const [first, second] = result;
   assert.deepEqual(first, second);
-  assert.ok(new Set(first.map(({ id }) => id)).size > 1, 'clients are spread over workers');
+  assert.ok(new Set(first.map(({ id }) => id)).size > 1, 'clients were not spread over workers');
   first.forEach(({ header }, index) => {
     assert.equal(header, `PROXY TCP4 192.0.2.${index + 1} 192.0.2.250 1000 80`);
   });
 });
 
-test('worker.load counts HTTP requests in flight, also those that are aborted', async (t) => {
+test('worker.load counts in-flight HTTP requests, including aborted ones', async (t) => {
   const { result } = await play(t, {
     async primary({ forkListening, http, once, until, require }) {
       const assert = require('node:assert');
@@ -141,7 +141,7 @@ test('worker.load counts HTTP requests in flight, also those that are aborted', 
   assert.equal(result, 'all answered');
 });
 
-test('a policy of a listener that does not exist is refused where it is given', async (t) => {
+test('an unknown policy of a listener is rejected where it is set', async (t) => {
   const { result } = await play(t, {
     async primary({ cluster, once }) {
       const worker = cluster.fork();
@@ -162,7 +162,7 @@ test('a policy of a listener that does not exist is refused where it is given', 
   assert.deepEqual(result, Array(3).fill('ERR_INVALID_ARG_VALUE'));
 });
 
-test('settings that cannot be are refused where they are given', async (t) => {
+test('invalid settings are rejected where they are set', async (t) => {
   const { result } = await play(t, {
     async primary({ cluster, once }) {
       const attempts = [

@@ -36,7 +36,7 @@ for (const policy of ['cluster.SCHED_RR', "'least-connections'", "'p2c'", "'none
   });
 }
 
-test('by default, workers share the socket and all of them serve', async (t) => {
+test('by default, workers share the listening socket and all of them serve', async (t) => {
   const { result } = await play(t, {
     async primary({ cluster, forkListening, tallyUntil }) {
       const { port } = await forkListening(4);
@@ -46,10 +46,10 @@ test('by default, workers share the socket and all of them serve', async (t) => 
     worker: answerWithId,
   });
   assert.deepEqual(Object.keys(result.answers), ['1', '2', '3', '4']);
-  assert.equal(result.policy, 2, 'reads as SCHED_RR, as in Node');
+  assert.equal(result.policy, 2, 'schedulingPolicy does not read as SCHED_RR, as in Node');
 });
 
-test('ip-hash: one client stays with one worker, also when another worker is replaced', async (t) => {
+test('ip-hash: a client stays with its worker even when another worker is replaced', async (t) => {
   const { result } = await play(t, {
     async primary({ cluster, forkListening, tally, once }) {
       cluster.schedulingPolicy = 'ip-hash';
@@ -70,7 +70,7 @@ test('ip-hash: one client stays with one worker, also when another worker is rep
   assert.deepEqual(result.after, result.before);
 });
 
-test('a server can have a policy of its own', async (t) => {
+test('a server can have its own policy', async (t) => {
   const { result } = await play(t, {
     async primary({ forkListening, tally }) {
       const { port } = await forkListening(4);
@@ -85,7 +85,7 @@ test('a server can have a policy of its own', async (t) => {
   assert.equal(Object.keys(result).length, 1);
 });
 
-test('a policy that does not exist is refused at the first fork', async (t) => {
+test('an unknown policy is rejected at the first fork', async (t) => {
   const { result } = await play(t, {
     primary({ cluster }) {
       return ['fastest', 3, null, {}].map((value) => {
@@ -104,7 +104,7 @@ test('a policy that does not exist is refused at the first fork', async (t) => {
 });
 
 for (const policy of ['rr', 'none']) {
-  test(`${policy}: connections avoid a worker whose loop is blocked`, async (t) => {
+  test(`${policy}: connections avoid a worker whose event loop is blocked`, async (t) => {
     const { result } = await play(t, {
       env: { NODE_CLUSTER_SCHED_POLICY: policy },
       async primary({ forkListening, tally, until, once }) {
@@ -135,7 +135,7 @@ for (const policy of ['rr', 'none']) {
   });
 }
 
-test("a stalled worker is reported by 'stall', and by 'recover' when it is back", async (t) => {
+test("a stalled worker emits 'stall', then 'recover' when it resumes", async (t) => {
   const { result } = await play(t, {
     async primary({ cluster, forkListening, get, once }) {
       cluster.schedulingPolicy = 'rr';
@@ -159,7 +159,7 @@ test("a stalled worker is reported by 'stall', and by 'recover' when it is back"
   assert.deepEqual(result.seen, [['stall', { moved: 1 }], ['recover']]);
 });
 
-test('a connection that wakes a worker which is stopped right then goes to another', async (t) => {
+test('a connection whose wake-up went to a worker that was just stopped goes to another worker', async (t) => {
   const { result } = await play(t, {
     async primary({ forkListening, get, once }) {
       const { workers, port } = await forkListening(2);
@@ -198,7 +198,7 @@ const tellTurns = ({ net }) => {
   process.on('message', () => sockets.shift().destroy());
 };
 
-test('connections that wait are taken several in one turn of the loop', async (t) => {
+test('several pending connections are accepted per event loop turn', async (t) => {
   const { result } = await play(t, {
     async primary({ forkListening, net, once, until }) {
       const { workers, port } = await forkListening(1);
@@ -215,10 +215,10 @@ test('connections that wait are taken several in one turn of the loop', async (t
     },
     worker: tellTurns,
   });
-  assert.ok(result < 40, `${result} turns`);
+  assert.ok(result < 40, `took ${result} event loop turns`);
 });
 
-test('a server that becomes full takes no more in the same turn; the rest waits and is not dropped', async (t) => {
+test('a server that reaches maxConnections accepts no more in that turn; the rest wait and are not dropped', async (t) => {
   const { result } = await play(t, {
     env: { LIMIT: '3' },
     async primary({ forkListening, net, once, until }) {
@@ -243,7 +243,7 @@ test('a server that becomes full takes no more in the same turn; the rest waits 
 });
 
 for (const policy of ['rr', 'none']) {
-  test(`${policy}: connections flow while the primary's loop is blocked`, async (t) => {
+  test(`${policy}: connections are served while the primary's event loop is blocked`, async (t) => {
     const { result } = await play(t, {
       env: { NODE_CLUSTER_SCHED_POLICY: policy },
       async primary({ forkListening, require }) {
@@ -276,7 +276,7 @@ for (const policy of ['rr', 'none']) {
   });
 }
 
-test('maxConnections: what one worker turns away another serves', async (t) => {
+test('maxConnections: a connection refused by one worker is served by another', async (t) => {
   const { result } = await play(t, {
     env: { NODE_CLUSTER_SCHED_POLICY: 'rr' },
     async primary({ cluster, forkListening, net, once }) {
@@ -306,7 +306,7 @@ test('maxConnections: what one worker turns away another serves', async (t) => {
   assert.deepEqual(result, ['1', '2', '2', '2']);
 });
 
-test('worker.load tells connections, memory and CPU time, live while the loop is blocked', async (t) => {
+test('worker.load reports connections, memory and CPU time, live even while the event loop is blocked', async (t) => {
   const { result } = await play(t, {
     async primary({ forkListening, net, once, until }) {
       const { workers, port } = await forkListening(1);
