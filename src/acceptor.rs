@@ -85,6 +85,7 @@ impl Acceptor {
         let options = HubOptions {
             stall_limit: duration(stall_limit_ms)?,
             linger: duration(linger_ms)?,
+            ..HubOptions::default()
         };
         Ok(Self {
             hub: Rc::new(Hub::start(options).map_err(to_js)?),

@@ -23,9 +23,6 @@ use crate::uv::{EventLoop, Handle};
 /// Messages taken per turn of the event loop.
 const MESSAGES_PER_TURN: usize = 16;
 
-/// Interval at which closed gates are checked when nothing else wakes the loop, in milliseconds.
-const GATE_MS: u64 = 2;
-
 /// How long receiving pauses when the descriptor table is full, in milliseconds.
 const NO_ROOM_MS: u64 = 10;
 
@@ -321,7 +318,7 @@ impl Shared {
         }
         let mut neighbours = self.neighbours.borrow_mut();
         neighbours.turn(monotonic_ns());
-        let mut closed = false;
+        let mut look_again_ms: Option<u64> = None;
         let Gates { sockets, lively } = gates;
         lively.retain(|fd| {
             let Some(gated) = sockets.get_mut(fd) else {
@@ -341,15 +338,14 @@ impl Shared {
                     gated.apply(step);
                 }
             }
-            closed |= !gated.gate.is_armed();
+            if let Some(ms) = neighbours.look_again_ms(&gated.gate) {
+                look_again_ms = Some(look_again_ms.map_or(ms, |least| least.min(ms)));
+            }
             gated.stage != Stage::Registered || !gated.gate.is_quiet()
         });
-        self.with(&self.gate_timer, |timer| {
-            if closed {
-                timer.arm(GATE_MS, 0)
-            } else {
-                timer.disarm()
-            }
+        self.with(&self.gate_timer, |timer| match look_again_ms {
+            Some(ms) => timer.arm(ms, 0),
+            None => timer.disarm(),
         });
     }
 

@@ -52,6 +52,13 @@ const CHURN_SHARE: u32 = 4;
 /// The period over which accepted connections are counted.
 const CHURN_NS: u64 = 8_000_000;
 
+/// Shortest and longest time between checks of a closed gate.
+const LOOK_AGAIN_MS: u64 = 2;
+const LOOK_AGAIN_LATEST_MS: u64 = 16;
+
+/// The time between checks is the time for which no other worker has accepted anything, divided by this.
+const STILL_SHARE: u64 = 8;
+
 /// What to do with the registration of a listening socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -76,6 +83,10 @@ pub struct Gate {
     full: bool,
     /// Since when connections have been waiting although only suspects keep the gate closed.
     waiting_since_ns: Option<u64>,
+    /// Since when the gate has been closed and no other worker has accepted anything, and how many connections
+    /// the others had accepted until then.
+    still_since_ns: u64,
+    accepted_by_others: u32,
 }
 
 impl Gate {
@@ -87,6 +98,8 @@ impl Gate {
             accepted: 0,
             full: false,
             waiting_since_ns: None,
+            still_since_ns: 0,
+            accepted_by_others: 0,
         }
     }
 
@@ -135,6 +148,8 @@ struct Others {
     least_trusted: Option<u32>,
     /// Whether another worker waits for events.
     idle: bool,
+    /// Connections that all others together have accepted; wraps.
+    accepted: u32,
 }
 
 impl Neighbours {
@@ -185,8 +200,22 @@ impl Neighbours {
         if step != Step::Keep {
             gate.accepted = 0;
         }
+        if gate.armed || gate.waiting_since_ns.is_some() || others.accepted != gate.accepted_by_others {
+            gate.still_since_ns = self.now_ns;
+            gate.accepted_by_others = others.accepted;
+        }
         gate.armed = open;
         step
+    }
+
+    /// When to check a gate again even if the loop has nothing else to do, in milliseconds: while it is closed,
+    /// because the others may catch up. The longer none of them has accepted anything, the later, so that a
+    /// worker with more long-lived connections than the others does not wake 500 times a second for nothing.
+    /// The gate of a full server opens when one of its own connections ends.
+    pub fn look_again_ms(&self, gate: &Gate) -> Option<u64> {
+        let still_ms = self.now_ns.saturating_sub(gate.still_since_ns) / 1_000_000;
+        let later_ms = (still_ms / STILL_SHARE).clamp(LOOK_AGAIN_MS, LOOK_AGAIN_LATEST_MS);
+        (!gate.armed && !gate.full).then_some(later_ms)
     }
 
     /// Whether the worker, which has just accepted a connection, may accept another one before its loop
@@ -240,6 +269,7 @@ impl Neighbours {
         let mut others = Others::default();
         for slot in slots(serving).filter(|&slot| slot != self.slot) {
             let worker = self.board.worker(slot);
+            others.accepted = others.accepted.wrapping_add(worker.accepted.load(Relaxed));
             let is_polling = worker.state.load(Relaxed) & POLLING != 0;
             let is_late = self.is_suspect(slot);
             if is_late && (!is_polling || self.stuck.iter().any(|&(stuck, _)| stuck == slot)) {
@@ -328,6 +358,38 @@ mod tests {
         assert_eq!(step(&board, 0, &mut gate), Step::Keep, "worker 2 still has none");
         board.worker(2).connections.store(1, Relaxed);
         assert_eq!(step(&board, 0, &mut gate), Step::Arm);
+    }
+
+    #[test]
+    fn a_closed_gate_is_looked_at_less_often_while_nothing_happens() {
+        let (board, mut gate) = (board(), used_gate(0));
+        let mut neighbours = Neighbours::new(Arc::clone(&board), 0);
+        let mut look = |gate: &mut Gate, after_ms: u64| {
+            let now_ns = NOW_NS + after_ms * 1_000_000;
+            for slot in 1..3 {
+                board.worker(slot).beat_ns.store(now_ns, Relaxed);
+            }
+            neighbours.turn(now_ns);
+            neighbours.step(gate, || false);
+            neighbours.look_again_ms(gate)
+        };
+        assert_eq!(look(&mut gate, 0), None, "it is open");
+        board.worker(0).connections.store(3, Relaxed);
+        let looks = [0, 8, 24, 80, 200, 100_000].map(|after_ms| look(&mut gate, after_ms));
+        assert_eq!(looks, [2, 2, 3, 10, 16, 16].map(Some));
+        board.worker(2).accepted.store(1, Relaxed);
+        assert_eq!(
+            look(&mut gate, 100_001),
+            Some(2),
+            "another worker has accepted one"
+        );
+        assert_eq!(look(&mut gate, 100_041), Some(5));
+        gate.set_full(true);
+        assert_eq!(look(&mut gate, 100_042), None, "it opens when a connection ends");
+        gate.set_full(false);
+        board.worker(0).connections.store(2, Relaxed);
+        assert_eq!(look(&mut gate, 100_043), None);
+        assert!(gate.is_armed());
     }
 
     #[test]

@@ -17,6 +17,7 @@
 mod deadlines;
 mod grants;
 mod hand_over;
+mod linger;
 mod listener;
 mod pending;
 mod shared;
@@ -45,9 +46,11 @@ pub struct HubOptions {
     /// A worker that takes nothing for this long although connections are queued is excluded until it takes
     /// some again; its queue goes to others. Default: 50 ms.
     pub stall_limit: Duration,
-    /// For each connection that every worker has queued, the thread lets new connections gather for this
+    /// For each connection that every processor has queued, the thread lets new connections gather for this
     /// long, which is less than any server needs per connection. Saves wake-ups and messages. Default: 30 us.
     pub linger: Duration,
+    /// Number of processors that workers run on. Default: those available to this process.
+    pub processors: usize,
 }
 
 impl Default for HubOptions {
@@ -55,6 +58,7 @@ impl Default for HubOptions {
         Self {
             stall_limit: Duration::from_millis(50),
             linger: Duration::from_micros(30),
+            processors: std::thread::available_parallelism().map_or(1, usize::from),
         }
     }
 }

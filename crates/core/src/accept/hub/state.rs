@@ -14,9 +14,10 @@ use rustix::process::{pidfd_open, Pid, PidfdFlags};
 use super::super::message::{Kind, Message};
 
 use super::super::scoreboard::{Scoreboard, MAX_WORKERS, POLLING};
+use super::linger::busy_for;
 use super::listener::{Accepted, Connection, Listener, ListenerOptions, Member};
 use super::pending::Pending;
-use super::shared::SharedSocket;
+use super::shared::SharedSockets;
 use super::thread::{control_token, listener_token, pidfd_token};
 use super::worker::{Health, TakenBack, Worker};
 use super::{Event, HubOptions, NewWorker};
@@ -29,8 +30,6 @@ const BATCH: usize = 64;
 const BATCHES_PER_TURN: usize = 4;
 /// How long accepting pauses without free descriptors.
 const PAUSE_NS: u64 = 20_000_000;
-/// At this many queued connections per worker, the gathering time reaches its maximum.
-const MOST_WAITING: u64 = 16;
 /// Limit on unread events; the oldest are dropped.
 const MAX_EVENTS: usize = 1024;
 
@@ -60,8 +59,7 @@ pub(super) struct State {
     pub pending: Pending,
     pub epoll: Arc<OwnedFd>,
     pub board: Arc<Scoreboard>,
-    pub shared: BTreeMap<u32, SharedSocket>,
-    pub looked_ns: u64,
+    pub shared: SharedSockets,
     pub options: HubOptions,
     pub listeners: BTreeMap<u32, Listener>,
     /// Workers whose queue or health has a deadline, each once.
@@ -85,8 +83,7 @@ impl State {
             pending: Pending::default(),
             epoll,
             board,
-            shared: BTreeMap::new(),
-            looked_ns: 0,
+            shared: SharedSockets::default(),
             options,
             listeners: BTreeMap::new(),
             watched: Vec::new(),
@@ -165,10 +162,8 @@ impl State {
                 self.unarmed.insert(id);
             }
         }
-        for (&id, shared) in &mut self.shared {
-            if shared.remove(token) {
-                self.board.set_serving(id, worker.slot, false);
-            }
+        for id in self.remove_sharer(None, token) {
+            self.board.set_serving(id, worker.slot, false);
         }
         // If this process runs out of descriptors, the rest of the queue is closed with the socket.
         let TakenBack { connections, .. } = worker.take_back();
@@ -276,7 +271,7 @@ impl State {
 
     pub fn add_shared(&mut self, socket: OwnedFd) -> u32 {
         let id = self.next_listener_id();
-        self.shared.insert(id, SharedSocket::new(socket));
+        self.shared.insert(id, socket);
         id
     }
 
@@ -292,9 +287,7 @@ impl State {
             return;
         };
         self.board.set_serving(id, worker.slot, true);
-        if let Some(shared) = self.shared.get_mut(&id) {
-            shared.add(token);
-        }
+        self.add_sharer(id, token);
         let Some(listener) = self.listeners.get_mut(&id) else {
             return;
         };
@@ -312,13 +305,11 @@ impl State {
             listener.remove(token);
             self.unarmed.insert(id);
         }
-        if let Some(shared) = self.shared.get_mut(&id) {
-            shared.remove(token);
-        }
+        self.remove_sharer(Some(id), token);
     }
 
     pub fn close_listener(&mut self, id: u32) {
-        self.shared.remove(&id);
+        self.remove_shared(id);
         if let Some(listener) = self.listeners.remove(&id) {
             let pending = self.drop_pending(id);
             let in_backlog = match listener.grants {
@@ -411,29 +402,21 @@ impl State {
         self.events.push_back(event);
     }
 
-    /// How long to let connections gather before the next check: no worker will have finished its queue by
-    /// then.
+    /// How long to let connections gather before the next check: all processors will be busy until then.
     ///
     /// A loop that runs I/O callbacks seems to be waiting (`scoreboard`), so the number of connections sent
     /// and not yet taken is the better indicator.
     pub fn linger(&self) -> Duration {
-        let work_of = |worker: &Worker| {
+        let takers = self
+            .workers
+            .values()
+            .filter(|worker| worker.health != Health::Stalled);
+        let work = takers.map(|worker| {
             let state = self.board.worker(worker.slot).state.load(Relaxed);
             worker
                 .outstanding(&self.board)
                 .max(u64::from(state & POLLING == 0))
-        };
-        let mut least = None;
-        for worker in self.workers.values() {
-            if worker.health == Health::Stalled {
-                continue;
-            }
-            let work = work_of(worker);
-            if work == 0 {
-                return Duration::ZERO;
-            }
-            least = Some(least.map_or(work, |least: u64| least.min(work)));
-        }
-        self.options.linger * least.unwrap_or(0).min(MOST_WAITING) as u32
+        });
+        self.options.linger * busy_for(work, self.options.processors)
     }
 }

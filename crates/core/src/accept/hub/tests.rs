@@ -129,8 +129,13 @@ fn child() -> Child {
 }
 
 #[test]
-fn connections_gather_while_every_worker_has_some_waiting() {
-    let rig = Rig::strict(Duration::from_secs(3600));
+fn connections_gather_while_all_processors_have_some_waiting() {
+    let options = HubOptions {
+        stall_limit: Duration::from_secs(3600),
+        processors: 2,
+        ..HubOptions::default()
+    };
+    let rig = Rig::new(options, Policy::RoundRobin);
     let linger = || rig.hub.shared.lock().linger();
     let each = HubOptions::default().linger;
     let mut workers = [rig.ready_worker(), rig.ready_worker()];
@@ -471,6 +476,54 @@ fn workers_that_share_a_socket_are_pinged_when_connections_wait() {
         crate::accept::scoreboard::slots(hub.scoreboard().serving(shared)).count(),
         0
     );
+}
+
+#[test]
+fn shared_sockets_that_nobody_connects_to_are_left_alone_until_somebody_does() {
+    let hub = Hub::start(HubOptions::default()).unwrap();
+    let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let share = |socket: &TcpListener| hub.share(socket.as_fd().try_clone_to_owned().unwrap());
+    let [first, second] = [share(&sockets[0]), share(&sockets[1])];
+    let worker = hub.add_worker().unwrap().unwrap();
+    let theirs = hub
+        .worker_socket(worker.token, |fd| fd.try_clone_to_owned().unwrap())
+        .unwrap();
+    let mut inbox = Inbox::new(theirs, Arc::clone(hub.scoreboard()), worker.slot);
+    let until_asleep = || {
+        let watchdog = Watchdog::start();
+        while !hub.shared.lock().shared.is_asleep() {
+            watchdog.check("the hub to sleep");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    hub.attach(first, worker.token);
+    until_asleep();
+    // One more socket to check.
+    hub.attach(second, worker.token);
+    until_asleep();
+    // A connection that is accepted, and nothing after it.
+    let _client = TcpStream::connect(sockets[1].local_addr().unwrap()).unwrap();
+    let watchdog = Watchdog::start();
+    while hub.shared.lock().shared.is_asleep() {
+        watchdog.check("the hub to wake");
+        std::thread::yield_now();
+    }
+    let _accepted = sockets[1].accept().unwrap();
+    until_asleep();
+    while matches!(inbox.take(), Delivery::Ping) {}
+    // A closed socket is no longer monitored, although this test still has it open.
+    hub.close_listener(first);
+    let _lost = TcpStream::connect(sockets[0].local_addr().unwrap()).unwrap();
+    assert!(hub.shared.lock().shared.is_asleep());
+    // A connection that no worker takes.
+    let _client = TcpStream::connect(sockets[1].local_addr().unwrap()).unwrap();
+    let watchdog = Watchdog::start();
+    while !matches!(inbox.take(), Delivery::Ping) {
+        watchdog.check("the ping");
+        std::thread::yield_now();
+    }
+    hub.remove_worker(worker.token);
+    assert!(!hub.shared.lock().shared.is_asleep());
 }
 
 #[test]

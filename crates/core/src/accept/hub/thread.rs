@@ -13,6 +13,7 @@ const LISTENER: u64 = 1 << 32;
 const CONTROL: u64 = 2 << 32;
 const PIDFD: u64 = 3 << 32;
 const HEADER: u64 = 4 << 32;
+const SHARED: u64 = 5 << 32;
 
 /// The data of the wake-up descriptor.
 pub(super) const WAKE: u64 = 0;
@@ -31,6 +32,10 @@ pub(super) fn pidfd_token(token: u32) -> u64 {
 
 pub(super) fn header_token(id: u32) -> u64 {
     HEADER | u64::from(id)
+}
+
+pub(super) fn shared_token(id: u32) -> u64 {
+    SHARED | u64::from(id)
 }
 
 const EVENTS: usize = 64;
@@ -64,6 +69,7 @@ pub(super) fn run(shared: &Shared) {
                 PIDFD => state.remove_worker(id),
                 LISTENER => accepting = true,
                 HEADER => state.header_arrives(id),
+                SHARED => state.resume_checks(Some(id)),
                 _ => {
                     let mut count = [0; 8];
                     // Resets the wake-up; fails when an earlier turn has done so.
