@@ -132,7 +132,7 @@ impl PoolWorker {
             // SAFETY: called by JavaScript of this thread.
             let limit_us = word(unsafe { side.words.bytes() }, LIMIT_US);
             let limit = Duration::from_micros(limit_us.into()).min(Latency::of_process().limit());
-            i32::from(!side.is_turn_over() && linger(&*side.worker, limit))
+            i32::from(!side.is_turn_over(monotonic_ns()) && linger(&*side.worker, limit))
         })
     }
 
@@ -293,12 +293,12 @@ impl PoolWorker {
 }
 
 impl Side {
-    fn is_turn_over(&self) -> bool {
-        monotonic_ns() - self.turn_since_ns.get() > LONGEST_TURN.as_nanos() as u64
+    fn is_turn_over(&self, now_ns: u64) -> bool {
+        now_ns.saturating_sub(self.turn_since_ns.get()) > LONGEST_TURN.as_nanos() as u64
     }
 
     fn pull(&self) -> i32 {
-        if self.is_turn_over() {
+        if self.is_turn_over(self.worker.now_ns()) {
             return NOTHING;
         }
         let Some(task) = self.worker.pull() else {

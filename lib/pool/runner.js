@@ -7,12 +7,11 @@
  * event loop, which gets to run every few milliseconds, so that timers and sockets used by tasks make progress.
  */
 
-const { AsyncLocalStorage } = require('node:async_hooks');
 const { Decoder } = require('../link/decoder');
 const { Kind } = require('../link/layout');
 const { Looker } = require('../link/looker');
 const { memoryOf } = require('../link/memory');
-const { keepsContextInFrames, runTicks, tick } = require('../threads/node-internals');
+const { inContextOfNow, keepsContextInFrames, runTicks, tick } = require('../threads/node-internals');
 const { abortTask, leaveTask, runTask } = require('./context');
 const { load, makeHandler } = require('./handlers');
 const { Lending } = require('../link/lending');
@@ -53,7 +52,13 @@ class Runner {
   #isDraining = false;
   #carrier;
   #isOverLimit;
+  /** Runs the prepared call in the context of the worker's start; null if contexts end with their task anyway. */
   #inContext;
+  #slot = 0;
+  /** @type {((value: any) => any) | null} */
+  #toCall = null;
+  /** @type {any} */
+  #value = undefined;
   /** Handlers by number. @type {Handler[]} */
   #handlers = [];
   /** Number of definitions read so far. */
@@ -86,7 +91,7 @@ class Runner {
       encoder,
     );
     this.#isOverLimit = isOverLimit;
-    this.#inContext = keepsContextInFrames ? AsyncLocalStorage.snapshot() : null;
+    this.#inContext = keepsContextInFrames ? inContextOfNow(() => this.#runPrepared()) : null;
   }
 
   /** Starts to take tasks. */
@@ -245,8 +250,7 @@ class Runner {
   #run(slot, call, value) {
     let result;
     try {
-      result =
-        this.#inContext === null ? runTask(slot, call, value) : this.#inContext(runTask, slot, call, value);
+      result = this.#inContext === null ? runTask(slot, call, value) : this.#runInContext(slot, call, value);
       if (result !== null && typeof result === 'object' && typeof result.then === 'function') {
         // Wrapped in a native promise, which settles only once.
         then.call(
@@ -260,6 +264,27 @@ class Runner {
       return this.#fail(slot, error);
     }
     this.#done(slot, result);
+  }
+
+  /**
+   * Passing arguments through a bound function costs more than most tasks: they are stored in fields instead.
+   * @param {number} slot
+   * @param {(value: any) => any} call
+   * @param {any} value
+   */
+  #runInContext(slot, call, value) {
+    this.#slot = slot;
+    this.#toCall = call;
+    this.#value = value;
+    return /** @type {() => any} */ (this.#inContext)();
+  }
+
+  #runPrepared() {
+    const call = /** @type {(value: any) => any} */ (this.#toCall);
+    const value = this.#value;
+    this.#toCall = null;
+    this.#value = undefined;
+    return runTask(this.#slot, call, value);
   }
 
   /**

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use super::stock::Payload;
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{AtomicU32, Mutex, MutexGuard};
 
 /// Memory in bytes that an outbox keeps between batches.
 const KEPT_BYTES: usize = 1 << 20;
@@ -107,11 +107,17 @@ impl Entry {
     }
 }
 
-/// A worker's reports not yet taken by the caller.
+/// A worker's reports not yet taken by the caller. The fields used for every report are adjacent.
 #[derive(Debug, Default)]
-pub struct Outbox(Mutex<Batch>);
+#[repr(C, align(128))]
+pub struct Outbox {
+    /// 1 once the caller has been told that there is something.
+    pub(super) reported: AtomicU32,
+    batch: Mutex<Batch>,
+}
 
 #[derive(Debug, Default)]
+#[repr(C)]
 struct Batch {
     bytes: Vec<u8>,
     /// Bytes already taken by the caller.
@@ -131,7 +137,9 @@ impl Outbox {
         batch.bytes.extend_from_slice(&header);
         batch.bytes.extend_from_slice(record);
         batch.bytes.extend_from_slice(&[0; 7][..padding]);
-        batch.payloads.extend(payloads);
+        if !payloads.is_empty() {
+            batch.payloads.extend(payloads);
+        }
     }
 
     /// Caller: copies as many whole entries as fit into `target`, passes each to `see`, and appends their
@@ -161,7 +169,9 @@ impl Outbox {
             return entry_len(waiting).map_or(Ok(0), Err);
         }
         target[..end].copy_from_slice(&waiting[..end]);
-        payloads.extend(batch.payloads.drain(..with_entries));
+        if with_entries > 0 {
+            payloads.extend(batch.payloads.drain(..with_entries));
+        }
         batch.taken += end;
         if batch.taken == batch.bytes.len() {
             batch.taken = 0;
@@ -173,7 +183,9 @@ impl Outbox {
 
     fn lock(&self) -> MutexGuard<'_, Batch> {
         // Only an allocation can fail while the lock is held, which aborts the process.
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.batch
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

@@ -25,9 +25,7 @@ pub struct Queue {
     /// Maximum number of tasks that a worker takes at once.
     pub(super) batch: AtomicU32,
     pub(super) slots: Slots,
-    pub(super) sleepers: Sleepers,
-    /// Number of tasks that any worker may take: those in the four queues below and in the workers' deques.
-    pub(super) waiting: AtomicU32,
+    pub(super) traffic: Traffic,
     pub(super) returned: Lot,
     pub(super) urgent: Ranked,
     pub(super) injector: crossbeam::deque::Injector<Task>,
@@ -40,6 +38,8 @@ pub struct Queue {
     shared_pushed: AtomicU64,
     shared_taken: AtomicU64,
     stations: RwLock<Vec<Option<Arc<Station>>>>,
+    /// Length of `stations`, readable without its lock, which every thread would have to write to.
+    pub(super) workers: AtomicU32,
     /// What workers must know to decode records, in order of definition.
     definitions: Mutex<Vec<Arc<[u8]>>>,
     caller: Caller,
@@ -48,6 +48,15 @@ pub struct Queue {
     times: Mutex<Times>,
     /// Memory for payloads that are too large for records, in both directions.
     stock: Stock,
+}
+
+/// What the caller and workers write for every task, apart from fields that are only read.
+#[derive(Default)]
+#[repr(align(128))]
+pub(super) struct Traffic {
+    /// Number of tasks that any worker may take: those in the queue's four lots and in the workers' deques.
+    pub(super) waiting: AtomicU32,
+    pub(super) sleepers: Sleepers,
 }
 
 /// Durations of tasks in microseconds.
@@ -60,6 +69,7 @@ struct Times {
 }
 
 /// How the caller is notified of reports.
+#[repr(align(128))]
 struct Caller {
     bell: EventFd,
     asleep: AtomicU32,
@@ -104,8 +114,7 @@ impl Queue {
             limits,
             batch: AtomicU32::new(1),
             slots: Slots::default(),
-            sleepers: Sleepers::default(),
-            waiting: AtomicU32::new(0),
+            traffic: Traffic::default(),
             returned: Lot::default(),
             urgent: Ranked::default(),
             injector: crossbeam::deque::Injector::new(),
@@ -115,6 +124,7 @@ impl Queue {
             shared_pushed: AtomicU64::new(0),
             shared_taken: AtomicU64::new(0),
             stations: RwLock::default(),
+            workers: AtomicU32::new(0),
             definitions: Mutex::default(),
             caller: Caller {
                 bell: EventFd::new()?,
@@ -144,7 +154,7 @@ impl Queue {
                 if self.limits.concurrency > 1 {
                     self.shared_pushed.fetch_add(1, Ordering::SeqCst);
                 }
-                self.waiting.fetch_add(1, Ordering::SeqCst);
+                self.traffic.waiting.fetch_add(1, Ordering::SeqCst);
                 if priority > 0.0 {
                     self.urgent.push(task, priority);
                 } else if priority < 0.0 {
@@ -200,6 +210,7 @@ impl Queue {
     /// Any thread: ensures that a worker will find the task that was just made visible.
     pub(super) fn wake_one(&self, alone: bool) {
         if let Some(station) = self
+            .traffic
             .sleepers
             .to_wake(alone)
             .and_then(|number| self.station(number))
@@ -211,7 +222,7 @@ impl Queue {
     /// Any thread, after a worker took a task or stopped taking tasks: wakes others for the tasks still
     /// waiting.
     pub(super) fn pass_on(&self) {
-        if self.waiting.load(Ordering::SeqCst) > 0 {
+        if self.traffic.waiting.load(Ordering::SeqCst) > 0 {
             self.wake_one(false);
         }
         if self.waiting_alone.load(Ordering::SeqCst) > 0 {
@@ -265,6 +276,7 @@ impl Queue {
             Some(free) => *free = station,
             None => stations.push(station),
         }
+        self.workers.store(stations.len() as u32, Ordering::Relaxed);
         Ok(number as u32)
     }
 
@@ -281,7 +293,7 @@ impl Queue {
             is_idle || force
         };
         if is_retired {
-            self.sleepers.transition_to_awake(worker);
+            self.traffic.sleepers.transition_to_awake(worker);
             self.pass_on();
         }
         is_retired
@@ -297,8 +309,8 @@ impl Queue {
         let Some(station) = station else {
             return Vec::new();
         };
-        self.sleepers.transition_to_awake(worker);
-        if station.reported.swap(0, Ordering::SeqCst) == 1 {
+        self.traffic.sleepers.transition_to_awake(worker);
+        if station.outbox.reported.swap(0, Ordering::SeqCst) == 1 {
             self.caller.reports.fetch_sub(1, Ordering::SeqCst);
         }
         if let Some(stealer) = station.stealer.get() {
@@ -348,7 +360,7 @@ impl Queue {
         if task.alone {
             return self.push_alone(task, Priority::MAX);
         }
-        self.waiting.fetch_add(1, Ordering::SeqCst);
+        self.traffic.waiting.fetch_add(1, Ordering::SeqCst);
         self.returned.push(task);
         self.wake_one(false);
     }
@@ -404,7 +416,7 @@ impl Queue {
 
     /// Number of tasks queued for any worker.
     pub fn waiting(&self) -> u32 {
-        self.waiting.load(Ordering::SeqCst) + self.waiting_alone.load(Ordering::SeqCst)
+        self.traffic.waiting.load(Ordering::SeqCst) + self.waiting_alone.load(Ordering::SeqCst)
     }
 
     /// The load of each worker.
@@ -447,7 +459,7 @@ impl Queue {
         let mut filled = 0;
         let mut spent = self.times();
         for station in self.stations().iter().flatten() {
-            if station.reported.swap(0, Ordering::SeqCst) == 0 {
+            if station.outbox.reported.swap(0, Ordering::SeqCst) == 0 {
                 continue;
             }
             self.caller.reports.fetch_sub(1, Ordering::SeqCst);
@@ -495,7 +507,10 @@ impl Queue {
     /// Worker's thread: appends a report, and wakes the caller if it sleeps.
     pub(super) fn report(&self, station: &Station, entry: Entry, record: &[u8], payloads: Vec<Payload>) {
         station.outbox.push(entry, record, payloads);
-        self.announce(station);
+        if !self.announce(station) {
+            // The caller does not sleep while a marked outbox has not been taken.
+            return;
+        }
         // SeqCst: pairs with the fence in `transition_to_asleep`.
         fence(Ordering::SeqCst);
         let caller = &self.caller;
@@ -505,10 +520,17 @@ impl Queue {
         }
     }
 
-    fn announce(&self, station: &Station) {
-        if station.reported.swap(1, Ordering::SeqCst) == 0 {
-            self.caller.reports.fetch_add(1, Ordering::SeqCst);
+    /// Marks the outbox as having reports, after a push. False if it was marked: the caller clears the mark before it
+    /// locks the outbox, so either the pushing thread sees it cleared, or the caller has yet to lock and finds the
+    /// report.
+    fn announce(&self, station: &Station) -> bool {
+        if station.outbox.reported.load(Ordering::Relaxed) == 1
+            || station.outbox.reported.swap(1, Ordering::SeqCst) == 1
+        {
+            return false;
         }
+        self.caller.reports.fetch_add(1, Ordering::SeqCst);
+        true
     }
 
     /// The bell watched by the caller's event loop.

@@ -12,6 +12,7 @@ use super::task::{Priority, Target, Task};
 use super::worker::Worker;
 use crate::histogram::local::Histogram;
 use crate::ring::doorbell::Consumer;
+use crate::sys::clock::monotonic_ns;
 use crate::sys::eventfd::EventFd;
 
 /// The caller's side; see [`Queue`] for the methods.
@@ -167,6 +168,10 @@ impl Consumer for Arc<Queue> {
 #[allow(missing_docs)]
 pub trait Taker: Consumer {
     fn pull(&self) -> Option<Task>;
+    /// The time, [`monotonic_ns`], or when the last task was over if nothing has begun since.
+    fn now_ns(&self) -> u64 {
+        monotonic_ns()
+    }
     fn complete(&self, kind: Kind, slot: u32, record: &[u8], payloads: Vec<Payload>) -> bool;
     fn tell(&self, kind: Kind, slot: u32, record: &[u8], payloads: Vec<Payload>) -> bool;
     /// See [`Scheduler::stock`].
@@ -186,6 +191,10 @@ pub trait Taker: Consumer {
 impl Taker for Worker {
     fn pull(&self) -> Option<Task> {
         Worker::pull(self)
+    }
+
+    fn now_ns(&self) -> u64 {
+        Worker::now_ns(self)
     }
 
     fn complete(&self, kind: Kind, slot: u32, record: &[u8], payloads: Vec<Payload>) -> bool {

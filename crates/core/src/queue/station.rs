@@ -64,8 +64,6 @@ pub struct Station {
     pub stealer: OnceLock<Stealer<Task>>,
     /// Its reports.
     pub outbox: Outbox,
-    /// 1 while the caller has been told of reports in `outbox`.
-    pub reported: AtomicU32,
     /// Number of tasks in hand.
     pub in_hand: AtomicU32,
     /// Number of tasks completed.
@@ -88,7 +86,6 @@ impl Station {
             pinned: Lot::default(),
             stealer: OnceLock::new(),
             outbox: Outbox::default(),
-            reported: AtomicU32::new(0),
             in_hand: AtomicU32::new(0),
             completed: AtomicU64::new(0),
             busy_us: AtomicU64::new(0),

@@ -12,7 +12,7 @@ use super::station::{settle, Hands, InHand, Station};
 use super::stock::Payload;
 use super::task::Task;
 use crate::ring::doorbell::Consumer;
-use crate::sync::{fence, Ordering};
+use crate::sync::{fence, AtomicU64, Ordering};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::eventfd::EventFd;
 
@@ -28,6 +28,8 @@ pub struct Worker {
     deque: Deque<Task>,
     /// Moving average of run times in microseconds.
     average_us: Cell<f64>,
+    /// When the last task was over, [`monotonic_ns`]; 0 once another has been begun.
+    over_ns: Cell<u64>,
 }
 
 impl Worker {
@@ -42,6 +44,7 @@ impl Worker {
             station,
             deque,
             average_us: Cell::new(f64::MAX),
+            over_ns: Cell::new(0),
         })
     }
 
@@ -58,6 +61,15 @@ impl Worker {
     /// The bell watched by its event loop.
     pub fn bell(&self) -> &EventFd {
         &self.station.bell
+    }
+
+    /// The time, [`monotonic_ns`], as of the end of the last task if none has begun since: reading the clock costs
+    /// as much as most of the work for a short task.
+    pub fn now_ns(&self) -> u64 {
+        match self.over_ns.get() {
+            0 => monotonic_ns(),
+            over_ns => over_ns,
+        }
     }
 
     /// The next notice or task. A task is in hand from here on.
@@ -88,7 +100,14 @@ impl Worker {
             started_ns: monotonic_ns(),
             kept: task.keep.then(|| task.clone()),
         });
-        self.station.in_hand.fetch_add(1, Ordering::SeqCst);
+        self.over_ns.set(0);
+        self.count_in_hand(hands);
+    }
+
+    /// Nobody else writes it.
+    fn count_in_hand(&self, hands: &Hands) {
+        let count = hands.tasks.len() as u32;
+        self.station.in_hand.store(count, Ordering::Release);
     }
 
     fn find(&self, hands: &Hands) -> Option<Task> {
@@ -121,7 +140,7 @@ impl Worker {
 
     fn find_ordinary(&self) -> Option<Task> {
         let queue = &self.queue;
-        if queue.waiting.load(Ordering::SeqCst) == 0 {
+        if queue.traffic.waiting.load(Ordering::SeqCst) == 0 {
             return None;
         }
         let task = queue
@@ -132,7 +151,7 @@ impl Worker {
             .or_else(|| self.steal_new())
             .or_else(|| queue.relaxed.pop())
             .or_else(|| self.steal_from_others())?;
-        queue.waiting.fetch_sub(1, Ordering::SeqCst);
+        queue.traffic.waiting.fetch_sub(1, Ordering::SeqCst);
         queue.count_taken();
         Some(task)
     }
@@ -140,8 +159,8 @@ impl Worker {
     fn steal_new(&self) -> Option<Task> {
         let injector = &self.queue.injector;
         let is_deep = || {
-            let workers = self.queue.stations().len() as u32;
-            self.queue.waiting.load(Ordering::Relaxed) > DEEP * workers
+            let workers = self.queue.workers.load(Ordering::Relaxed);
+            self.queue.traffic.waiting.load(Ordering::Relaxed) > DEEP.saturating_mul(workers)
         };
         let batch = self.queue.batch.load(Ordering::Relaxed) as usize;
         if batch > 1 && self.average_us.get() < BRIEF_US && is_deep() {
@@ -168,17 +187,19 @@ impl Worker {
         let task = hands.tasks.swap_remove(at);
         hands.alone = false;
         let is_last = hands.retired && hands.tasks.is_empty();
-        self.station.in_hand.fetch_sub(1, Ordering::SeqCst);
+        self.count_in_hand(&hands);
         drop(hands);
         let us = |from: u64, to: u64| to.saturating_sub(from) as f64 / 1000.0;
         let wait_us = us(task.created_ns, task.started_ns);
-        let run_us = us(task.started_ns, monotonic_ns());
+        let over_ns = monotonic_ns();
+        self.over_ns.set(over_ns);
+        let run_us = us(task.started_ns, over_ns);
         self.average_us.set(match self.average_us.get() {
             f64::MAX => run_us,
             average => (average * 3.0 + run_us) / 4.0,
         });
-        self.station.completed.fetch_add(1, Ordering::Relaxed);
-        self.station.busy_us.fetch_add(run_us as u64, Ordering::Relaxed);
+        add(&self.station.completed, 1);
+        add(&self.station.busy_us, run_us as u64);
         self.queue.slots.transition_to_free(slot);
         self.report(kind, slot, (wait_us, run_us), record, payloads);
         if is_last {
@@ -234,13 +255,21 @@ impl Worker {
         }
         let is_idle = hands.tasks.is_empty();
         let alone = self.queue.waiting_alone.load(Ordering::SeqCst) > 0;
-        let any = self.queue.waiting.load(Ordering::SeqCst) > 0;
+        let any = self.queue.traffic.waiting.load(Ordering::SeqCst) > 0;
         let has_shared = match is_idle {
             true => alone || any,
             false => any && !(alone && self.queue.is_alone_next()),
         };
         !self.station.pinned.is_empty() || has_shared
     }
+}
+
+/// Adds to a count that no other thread writes.
+fn add(count: &AtomicU64, more: u64) {
+    count.store(
+        count.load(Ordering::Relaxed).wrapping_add(more),
+        Ordering::Relaxed,
+    );
 }
 
 impl Drop for Worker {
@@ -274,6 +303,7 @@ impl Consumer for Worker {
         let is_asleep = match has_room {
             true => self
                 .queue
+                .traffic
                 .sleepers
                 .transition_to_asleep(station.number, is_idle, is_pending),
             // Not registered as a sleeper: its own completions wake it.
@@ -287,7 +317,10 @@ impl Consumer for Worker {
 
     fn transition_to_awake(&self) {
         self.station.asleep.swap(0, Ordering::SeqCst);
-        self.queue.sleepers.transition_to_awake(self.station.number);
+        self.queue
+            .traffic
+            .sleepers
+            .transition_to_awake(self.station.number);
     }
 
     fn signalled_at(&self) -> u64 {
@@ -300,11 +333,11 @@ impl Consumer for Worker {
     }
 
     fn begin_search(&self) {
-        self.queue.sleepers.begin_search();
+        self.queue.traffic.sleepers.begin_search();
     }
 
     fn end_search(&self) {
-        self.queue.sleepers.end_search();
+        self.queue.traffic.sleepers.end_search();
     }
 }
 
