@@ -13,7 +13,7 @@
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// Maximum number of tasks at a worker.
-pub const CELLS: usize = 1024;
+pub const CELLS: usize = 4096;
 
 const FREE: u32 = 0;
 const OFFERED: u32 = 1;

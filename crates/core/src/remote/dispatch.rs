@@ -50,6 +50,8 @@ struct State {
     /// Tasks that must run alone on a worker.
     alone: Lot,
     arrivals: u64,
+    /// The time, [`monotonic_ns`], when last looked up: a task pushed now is given now.
+    clock_ns: u64,
     stations: Vec<Option<Station>>,
     /// A lower bound of the priorities of tasks pushed ahead.
     least_ahead: Priority,
@@ -76,6 +78,7 @@ impl Dispatch {
                 any: Lot::default(),
                 alone: Lot::default(),
                 arrivals: 0,
+                clock_ns: 0,
                 stations: Vec::new(),
                 least_ahead: Priority::INFINITY,
                 definitions: Vec::new(),
@@ -139,7 +142,8 @@ impl State {
         if task.slot >= MOST_TASKS || task.record().len() > MAX_BODY_BYTES {
             return false;
         }
-        task.created_ns = monotonic_ns();
+        self.clock_ns = monotonic_ns();
+        task.created_ns = self.clock_ns;
         task.alone = target == Target::Alone && self.limits.concurrency > 1;
         self.arrivals += 1;
         let slot = task.slot;

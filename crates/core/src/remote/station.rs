@@ -20,7 +20,7 @@ use crate::sys::eventfd::EventFd;
 /// A worker is given enough work ahead, in microseconds, not to wait for the caller ...
 const AHEAD_US: f64 = 1000.0;
 /// ... but at most this many tasks.
-const MOST_AHEAD: f64 = 256.0;
+const MOST_AHEAD: f64 = 1024.0;
 /// Limit on the tasks in hand; the other cells are reserved for tasks pushed ahead.
 const MOST_AT_ONCE: usize = CELLS - MOST_AHEAD as usize * 2;
 
@@ -262,6 +262,18 @@ impl Station {
         Some(item)
     }
 
+    /// Takes back the last assigned task that it has not begun and that another worker may run.
+    pub fn revoke_last(&mut self) -> Option<Item> {
+        (0..self.line.len()).rev().find_map(|at| {
+            let number = *self.line.get(at)?;
+            let item = &self.held(number)?.item;
+            if item.pinned || item.task.alone {
+                return None;
+            }
+            self.revoke(number)
+        })
+    }
+
     /// Removes a task that was reported on.
     pub fn finish(&mut self, number: u32) -> Option<Held> {
         let held = self.leave(number)?;
@@ -275,7 +287,10 @@ impl Station {
 
     fn leave(&mut self, number: u32) -> Option<Held> {
         let held = self.held.get_mut(number as usize)?.take()?;
-        if let Some(at) = self.line.iter().position(|each| *each == number) {
+        // Those that are taken back are the last ones, those that are over the first.
+        if self.line.back() == Some(&number) {
+            self.line.pop_back();
+        } else if let Some(at) = self.line.iter().position(|each| *each == number) {
             self.line.remove(at);
         }
         Some(held)

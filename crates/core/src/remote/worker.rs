@@ -19,6 +19,9 @@ use crate::sys::clock::monotonic_ns;
 /// Longest sleep at a time while waiting for the startup message.
 const SLICE: Duration = Duration::from_millis(50);
 
+/// Memory for bodies that is kept between frames.
+const KEPT_BYTES: usize = 64 * 1024;
+
 /// A task that was pushed ahead.
 struct Offered {
     cell: u32,
@@ -51,6 +54,10 @@ struct State {
     is_retired: bool,
     /// The caller wrote invalid data and is ignored from then on.
     is_cut: bool,
+    /// The body of the frame that was read last.
+    body: Vec<u8>,
+    /// When the last task was over, [`monotonic_ns`]; 0 once another has been begun.
+    over_ns: u64,
 }
 
 impl RemoteWorker {
@@ -74,6 +81,8 @@ impl RemoteWorker {
                 is_alone: false,
                 is_retired: false,
                 is_cut: false,
+                body: Vec::new(),
+                over_ns: 0,
             }),
         })
     }
@@ -123,6 +132,14 @@ impl RemoteWorker {
         self.state.borrow().inlet.receiver().ring();
     }
 
+    /// See [`Worker::now_ns`](crate::queue::Worker::now_ns).
+    pub fn now_ns(&self) -> u64 {
+        match self.state.borrow().over_ns {
+            0 => monotonic_ns(),
+            over_ns => over_ns,
+        }
+    }
+
     /// The next notice or task. A task is in hand from here on.
     pub fn pull(&self) -> Option<Task> {
         let mut state = self.state.borrow_mut();
@@ -147,7 +164,8 @@ impl RemoteWorker {
         if let Some(cell) = state.cells.get(cell) {
             cell.transition_to_done();
         }
-        let header = Header::new(kind as u32, slot, cell).with_times(began_ns, monotonic_ns());
+        state.over_ns = monotonic_ns();
+        let header = Header::new(kind as u32, slot, cell).with_times(began_ns, state.over_ns);
         state.send(header, record)
     }
 
@@ -201,12 +219,13 @@ impl State {
         if self.is_cut {
             return;
         }
+        let mut body = std::mem::take(&mut self.body);
         while let Some(header) = self.next() {
-            let mut body = vec![0; header.body];
+            body.resize(header.body, 0);
             self.inlet.take(&mut body);
             match (header.kind, header.task()) {
-                (down::DEFINITION, _) => self.definitions.push(body.into()),
-                (down::STARTUP, _) => self.startup = Some(body),
+                (down::DEFINITION, _) => self.definitions.push(body.as_slice().into()),
+                (down::STARTUP, _) => self.startup = Some(std::mem::take(&mut body)),
                 (_, Some(kind @ (TaskKind::Call | TaskKind::Parcel))) => {
                     let mut task = Task::new(kind, header.slot, &body);
                     [task.handler, task.definitions, ..] = header.words;
@@ -220,6 +239,9 @@ impl State {
                 (_, None) => {}
             }
         }
+        body.clear();
+        body.shrink_to(KEPT_BYTES);
+        self.body = body;
         self.inlet.release();
     }
 
@@ -240,6 +262,7 @@ impl State {
         while self.may_claim(concurrency) {
             let Offered { cell, task } = self.offered.pop_front()?;
             let now_ns = monotonic_ns();
+            self.over_ns = 0;
             if !self
                 .cells
                 .get(cell)
@@ -296,6 +319,10 @@ impl Consumer for RemoteWorker {
 impl Taker for RemoteWorker {
     fn pull(&self) -> Option<Task> {
         RemoteWorker::pull(self)
+    }
+
+    fn now_ns(&self) -> u64 {
+        RemoteWorker::now_ns(self)
     }
 
     fn complete(&self, kind: Kind, slot: u32, record: &[u8], _payloads: Vec<Payload>) -> bool {

@@ -5,7 +5,6 @@ use crate::queue::{Kind, Limits, Priority};
 use crate::remote::cells::CELLS;
 use crate::remote::lots::Item;
 use crate::remote::station::Station;
-use crate::sys::clock::monotonic_ns;
 
 impl State {
     /// Revokes tasks pushed ahead that have a lower priority than a new one, unless a worker has room for it.
@@ -78,12 +77,13 @@ impl State {
         let Self {
             stations,
             definitions,
+            clock_ns,
             ..
         } = self;
         let Some(station) = stations.get_mut(worker as usize).and_then(Option::as_mut) else {
             return self.give_back(item);
         };
-        match station.offer(item, monotonic_ns(), definitions) {
+        match station.offer(item, *clock_ns, definitions) {
             Ok(cell) => {
                 self.least_ahead = self.least_ahead.min(priority);
                 self.set_place(slot, Place::Held { worker, cell });
@@ -163,20 +163,8 @@ impl State {
             loads.sort_unstable_by(|a, b| b.cmp(a));
             loads
         };
-        most_first.into_iter().find_map(|(_, worker)| {
-            let station = self.stations.get_mut(worker)?.as_mut()?;
-            let may_go = |station: &Station, cell: u32| {
-                station
-                    .held(cell)
-                    .is_some_and(|held| !held.item.pinned && !held.item.task.alone)
-            };
-            station
-                .latest()
-                .into_iter()
-                .filter(|cell| may_go(station, *cell))
-                .collect::<Vec<_>>()
-                .into_iter()
-                .find_map(|cell| station.revoke(cell))
-        })
+        most_first
+            .into_iter()
+            .find_map(|(_, worker)| self.stations.get_mut(worker)?.as_mut()?.revoke_last())
     }
 }

@@ -102,6 +102,8 @@ impl State {
     }
 
     fn on_completed(&mut self, worker: u32, header: &Header) -> Option<(f64, f64)> {
+        let (began_ns, ended_ns) = header.times();
+        let now_ns = self.not_before(ended_ns);
         let station = self.station(worker)?;
         if station.held(header.cell)?.item.task.slot != header.slot {
             return None;
@@ -109,8 +111,6 @@ impl State {
         let held = station.finish(header.cell)?;
         let us = |from: u64, to: u64| to.saturating_sub(from) as f64 / 1000.0;
         // Clamped: no time before the task was assigned and none in the future is accepted from the worker.
-        let (began_ns, ended_ns) = header.times();
-        let now_ns = monotonic_ns();
         let began_ns = began_ns.clamp(held.offered_ns.min(now_ns), now_ns);
         let wait_us = us(held.item.task.created_ns, began_ns);
         let run_us = us(began_ns, ended_ns.min(now_ns));
@@ -120,6 +120,14 @@ impl State {
         self.runs.record(run_us as u64);
         self.on_room(worker);
         Some((wait_us, run_us))
+    }
+
+    /// The time of the last look at the clock, which is looked at again if a worker claims a later one.
+    fn not_before(&mut self, told_ns: u64) -> u64 {
+        if told_ns > self.clock_ns {
+            self.clock_ns = monotonic_ns();
+        }
+        self.clock_ns
     }
 
     /// Called when a worker has one task fewer; reports its retirement if that was the last one.
