@@ -3,6 +3,7 @@
 /* Basic tests of a pool, for every version of Node. */
 
 const assert = require('node:assert/strict');
+const { AsyncLocalStorage } = require('node:async_hooks');
 const { test } = require('node:test');
 const { Pool } = require('..');
 const { TASKS, WATCHDOG, failInEachWay } = require('./support/pool');
@@ -46,6 +47,15 @@ test('errors, aborts and exits reject their task alone', WATCHDOG, async (t) => 
   const pool = makePool(t, { abortGraceMs: 0 });
   await failInEachWay(pool);
   assert.equal(await pool.run({ a: 1, b: 2 }), 3);
+});
+
+// Older versions keep what is entered where tasks come from, as between messages.
+const keepsContexts = '_propagate' in AsyncLocalStorage.prototype;
+test('the async context that a task enters ends with it', { ...WATCHDOG, skip: keepsContexts }, async (t) => {
+  const pool = makePool(t, { maxThreads: 1 });
+  const values = ['first', 'second', 'third'];
+  const before = await Promise.all(values.map((value) => pool.run(value, { name: 'enterContext' })));
+  assert.deepEqual(before, [undefined, undefined, undefined]);
 });
 
 test('thousands of tasks in bursts', WATCHDOG, async (t) => {
