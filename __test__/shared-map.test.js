@@ -49,6 +49,25 @@ test('it keeps what can be cloned', () => {
   values.forEach((value, index) => assert.deepStrictEqual(seen.get(index), value));
 });
 
+test('texts of any length come back, wherever in them a character needs two bytes', () => {
+  const map = new SharedMap();
+  const letters = 'abcdefghijklmnopqrstuvwxyz\xe4\xff'.repeat(3);
+  for (let length = 0; length < 70; length++) {
+    const text = letters.slice(0, length);
+    map.set(text, text);
+    assert.strictEqual(map.get(text), text);
+    for (let at = 0; at < length; at++) {
+      for (const wide of ['\u0100', '\uffff']) {
+        const mixed = text.slice(0, at) + wide + text.slice(at + 1);
+        map.set('mixed', mixed);
+        assert.strictEqual(map.get('mixed'), mixed);
+        assert.strictEqual(map.has(mixed), false);
+      }
+    }
+    assert.strictEqual(map.get(text), text);
+  }
+});
+
 test('a Buffer comes back as the bytes it had', () => {
   const map = new SharedMap();
   map.set('a', Buffer.from('bytes'));

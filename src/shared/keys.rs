@@ -7,7 +7,7 @@
 use manycore_core::table::entry::MAX_KEY_BYTES;
 
 use super::raw::{Call, Value};
-use super::segment::{bytes_of, Failure, Number, Scratch};
+use super::segment::{bytes_of, bytes_of_mut, Failure, Number, Scratch};
 
 /// Kinds of keys and values; `lib/shared/map.js` has the same numbers.
 pub mod kind {
@@ -127,13 +127,10 @@ fn pack(bytes: &[u8], words: &mut [u64]) {
 /// and `units` is not written, as the processor may still have stores to its end in flight.
 #[inline]
 fn narrow(units: &[u64], length: usize, words: &mut [u64]) -> bool {
-    let mut seen = 0;
-    let (pairs, _) = units.as_chunks::<2>();
     let whole = length / (2 * UNITS);
-    for (word, [one, other]) in words.iter_mut().zip(pairs).take(whole) {
-        seen |= one | other;
-        *word = four_bytes(*one) | four_bytes(*other) << 32;
-    }
+    let eights = as_units(units).get(..whole * 2 * UNITS).unwrap_or(&[]);
+    let mut seen = u64::from(narrow_eights(eights, bytes_of_mut(words)));
+    let (pairs, _) = units.as_chunks::<2>();
     let rest = length % (2 * UNITS);
     if let (Some(word), Some([one, other])) = (words.get_mut(whole), pairs.get(whole)) {
         let one = one & lowest(rest * 16);
@@ -142,6 +139,24 @@ fn narrow(units: &[u64], length: usize, words: &mut [u64]) -> bool {
         *word = four_bytes(one) | four_bytes(other) << 32;
     }
     seen & 0xff00_ff00_ff00_ff00 == 0
+}
+
+/// Narrows code units to their low bytes, eight at a time, as far as there are both. Returns all units ORed.
+/// Not inlined, and in this form: the compiler uses vector registers here, and not when it is part of others.
+#[inline(never)]
+fn narrow_eights(units: &[u16], bytes: &mut [u8]) -> u16 {
+    let mut seen = [0; 8];
+    let (units, _) = units.as_chunks::<8>();
+    let (bytes, _) = bytes.as_chunks_mut::<8>();
+    for (bytes, units) in bytes.iter_mut().zip(units) {
+        for index in 0..8 {
+            seen[index] |= units[index];
+        }
+        for index in 0..8 {
+            bytes[index] = units[index] as u8;
+        }
+    }
+    seen.into_iter().fold(0, |seen, unit| seen | unit)
 }
 
 /// The low bytes of four code units.
@@ -176,6 +191,14 @@ fn units_of(words: &mut [u64]) -> &mut [u16] {
     // SAFETY: the same memory with a smaller alignment; any bits are valid units and any units are valid
     // words.
     unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), units) }
+}
+
+/// Like [`units_of`], for reading.
+#[inline]
+fn as_units(words: &[u64]) -> &[u16] {
+    let units = words.len() * UNITS;
+    // SAFETY: as in `units_of`.
+    unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), units) }
 }
 
 /// A buffer for the text of the current call's value.

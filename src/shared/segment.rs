@@ -294,6 +294,13 @@ pub fn bytes_of(words: &[u64]) -> &[u8] {
     unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), words.len() * 8) }
 }
 
+/// Like [`bytes_of`], for writing.
+#[inline]
+pub fn bytes_of_mut(words: &mut [u64]) -> &mut [u8] {
+    // SAFETY: as in `bytes_of`, and any bytes are valid words.
+    unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), words.len() * 8) }
+}
+
 impl Drop for Scratch {
     fn drop(&mut self) {
         // SAFETY: allocated in `new` with this layout.

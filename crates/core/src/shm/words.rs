@@ -44,6 +44,7 @@ impl<'a> Words<'a> {
     ///
     /// # Errors
     /// When they are out of bounds.
+    #[inline]
     pub fn part(self, from: usize, count: usize) -> Result<Self, Corrupt> {
         let to = from.checked_add(count).ok_or(Corrupt)?;
         self.0.get(from..to).map(Self).ok_or(Corrupt)
@@ -82,17 +83,18 @@ impl<'a> Words<'a> {
         Ok(())
     }
 
-    /// Prefetches the cache line of a word for writing. Does nothing when the index is out of bounds.
-    #[inline]
+    /// Prefetches the cache line of a word for writing. Does nothing when there is no memory at the index.
+    #[inline(always)]
     pub fn fetch(self, index: usize) {
         #[cfg(all(target_arch = "x86_64", not(loom)))]
-        if let Some(word) = self.0.get(index) {
+        {
+            let word = self.0.as_ptr().wrapping_add(index);
             // The intrinsic prefetches for reading unless this instruction is enabled as a target feature, so
             // the line would be fetched twice. All 64-bit x86 processors decode the instruction; those
             // without it treat it as a no-op.
-            // SAFETY: a prefetch has no architectural effect.
+            // SAFETY: a prefetch has no architectural effect, and never faults, whatever the address.
             unsafe {
-                std::arch::asm!("prefetchw [{}]", in(reg) std::ptr::from_ref(word), options(nostack, preserves_flags));
+                std::arch::asm!("prefetchw [{}]", in(reg) word, options(nostack, preserves_flags));
             }
         }
         #[cfg(not(all(target_arch = "x86_64", not(loom))))]
@@ -111,10 +113,25 @@ impl<'a> Words<'a> {
         Ok(())
     }
 
+    /// Copies words into the range.
+    ///
+    /// # Errors
+    /// When they do not fit.
+    #[inline]
+    pub fn put(self, at: usize, words: &[u64]) -> Result<(), Corrupt> {
+        let target = self.part(at, words.len())?;
+        for (target, word) in target.0.iter().zip(words) {
+            crash::point("store");
+            target.store(*word, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     /// Copies bytes into the range, padding the last word with zeros.
     ///
     /// # Errors
     /// When they do not fit.
+    #[inline]
     pub fn copy_in(self, at: usize, bytes: &[u8]) -> Result<(), Corrupt> {
         crash::point("copy");
         let target = self.part(at, bytes.len().div_ceil(8))?;
@@ -147,6 +164,9 @@ mod tests {
         assert!(words.part(usize::MAX, 2).is_err());
         assert_eq!(words.copy_out(3, &mut [0; 2]), Err(Corrupt));
         assert_eq!(words.copy_in(3, &[0; 9]), Err(Corrupt));
+        assert_eq!(words.put(3, &[0; 2]), Err(Corrupt));
+        words.fetch(usize::MAX);
+        assert_eq!(words.load(3), Ok(3));
     }
 
     #[test]

@@ -173,6 +173,28 @@ impl<'a> Arena<'a> {
         self.words.store(list, last as u64)
     }
 
+    /// Takes the block that was freed last, if it has exactly this size, and frees `block`, which has this size
+    /// too, in its place.
+    ///
+    /// # Errors
+    /// As [`Arena::allocate`].
+    #[inline]
+    pub fn exchange(self, size: usize, block: usize) -> Result<Option<usize>, Corrupt> {
+        let last = self.words.load(self.last_free)? as usize;
+        if last == 0 || size >= EXACT_BELOW {
+            return Ok(None);
+        }
+        let (its_size, _, free) = self.sizes(last)?;
+        if free {
+            return Err(Corrupt);
+        }
+        if its_size != size {
+            return Ok(None);
+        }
+        self.words.store(self.last_free, block as u64)?;
+        Ok(Some(last))
+    }
+
     /// Takes a spare block of exactly this size.
     #[inline]
     fn take_spare(self, size: usize) -> Result<Option<usize>, Corrupt> {

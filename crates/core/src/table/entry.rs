@@ -198,18 +198,14 @@ pub(super) fn write(
 ) -> Result<(), Corrupt> {
     let expiring = if expires.is_some() { EXPIRING } else { 0 };
     let meta = expiring | (u64::from(value.kind) << 52) | key.meta() | value.bytes.len() as u64;
-    words.store(block + 2, version)?;
-    words.store(block + 3, meta)?;
+    words.put(block + 2, &[version, meta])?;
     let mut at = block + HEADER_WORDS;
     if let Some(expires) = expires {
         words.store(at, expires)?;
         at += 1;
     }
-    for word in key.words {
-        words.store(at, *word)?;
-        at += 1;
-    }
-    words.copy_in(at, value.bytes)
+    words.put(at, key.words)?;
+    words.copy_in(at + key.words.len(), value.bytes)
 }
 
 /// The tag and link to the next entry of the bucket. Acquire: pairs with `Words::publish`.

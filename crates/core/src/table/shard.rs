@@ -42,7 +42,7 @@ pub(super) const BLOCK_WORDS: usize = 3;
 pub(super) const PAYLOAD: usize = 4;
 pub(super) const EXPIRING: usize = 5;
 pub(super) const HAND: usize = 6;
-const LAST_FREE: usize = 7;
+pub(super) const LAST_FREE: usize = 7;
 pub(super) const EVICTED: usize = 8;
 pub(super) const EXPIRED: usize = 9;
 pub(super) const RECLAIMS: usize = 16;
@@ -283,10 +283,11 @@ impl<'a> Shard<'a> {
         self.words.fetch(found);
         // Where the key usually ends.
         self.words.fetch(found.wrapping_add(entry::KEY_NEAR));
-        for line in 0..words.min(FORESEEN).div_ceil(LINE) {
-            self.words.fetch(free.wrapping_add(line * LINE));
+        let words = words.min(FORESEEN);
+        for word in (0..words).step_by(LINE) {
+            self.words.fetch(free.wrapping_add(word));
         }
-        self.words.fetch(free.wrapping_add(words.min(FORESEEN)));
+        self.words.fetch(free.wrapping_add(words));
     }
 
     /// Finds the entry of a key.
@@ -457,7 +458,58 @@ impl<'a> Shard<'a> {
     }
 
     /// Lock holder: inserts an entry in place of `found`, or at the front of its bucket.
+    #[inline]
     fn replace(
+        self,
+        key: &Key<'_>,
+        found: Option<Found>,
+        value: &NewValue<'_>,
+        expires: Option<u64>,
+        now: &impl Fn() -> u64,
+    ) -> Result<u64, TableError> {
+        if let (Some(found), None) = (&found, expires) {
+            if let Some(version) = self.exchange(key, found, value)? {
+                return Ok(version);
+            }
+        }
+        self.replace_any(key, found, value, expires, now)
+    }
+
+    /// Lock holder: the common case of [`Shard::replace_any`], in which the new entry has the size of the old one and no
+    /// entry of the shard expires. `None` in other cases.
+    #[inline]
+    fn exchange(self, key: &Key<'_>, found: &Found, value: &NewValue<'_>) -> Result<Option<u64>, Corrupt> {
+        let Found { link: at, entry } = found;
+        let size = Arena::block_size(entry::words_needed(key, value.bytes.len(), None));
+        if entry.size != size || self.words.load(EXPIRING)? > 0 {
+            return Ok(None);
+        }
+        let Some(block) = self.arena().exchange(size, entry.block)? else {
+            return Ok(None);
+        };
+        let version = self.words.load(VERSION)?.wrapping_add(1);
+        self.words.store(VERSION, version)?;
+        entry::write(self.words, block, key, value, None, version)?;
+        let (_, next) = link(self.words, entry.block)?;
+        self.words.store(block + 1, link_word(key.tag(), next))?;
+        self.stamp(block)?;
+        crash::point("table.written");
+        self.set_link(*at, block)?;
+        crash::point("table.linked");
+        self.announce_reclaim()?;
+        crash::point("table.retired");
+        let (enters, leaves) = ((key.bytes + value.bytes.len()) as u64, entry.payload());
+        if enters != leaves {
+            let payload = self.words.load(PAYLOAD)?;
+            self.words
+                .store(PAYLOAD, payload.wrapping_add(enters).wrapping_sub(leaves))?;
+        }
+        Ok(Some(version))
+    }
+
+    /// Lock holder: inserts an entry in place of `found`, or at the front of its bucket.
+    #[inline(never)]
+    fn replace_any(
         self,
         key: &Key<'_>,
         found: Option<Found>,

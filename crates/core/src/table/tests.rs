@@ -380,6 +380,57 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
     prop::collection::vec(action, 1..120)
 }
 
+#[test]
+fn entries_of_one_size_exchange_their_blocks() {
+    for evicts in [false, true] {
+        let memory = Memory::new(evicts);
+        let host = Survivor(1);
+        for name in 0..4 {
+            memory.set(host, name, &[1; 17], Expiry::Never).unwrap();
+        }
+        // The first change takes another block, and frees the one that the next change takes.
+        memory.set(host, 0, &[2; 18], Expiry::Never).unwrap();
+        let before = memory.shard().stats().unwrap();
+        for round in 3..20 {
+            for name in 0..4 {
+                let value = vec![round; 17 + usize::from(round) % 8];
+                let Change::Made(version) = memory.set(host, name, &value, Expiry::Never).unwrap() else {
+                    panic!("a change without a condition is made");
+                };
+                assert_eq!(memory.get(host, name), Some(value));
+                assert_eq!(version, memory.shard().words.load(super::shard::VERSION).unwrap());
+            }
+        }
+        let after = memory.shard().stats().unwrap();
+        assert_eq!(after.block_bytes, before.block_bytes);
+        assert_eq!(after.entries, 4);
+        memory.assert_in_order(host);
+    }
+}
+
+#[test]
+fn a_block_given_back_that_is_none_is_corrupt() {
+    for block in [1, 7, WORDS as u64 - 2, u64::MAX] {
+        let memory = Memory::new(false);
+        let host = Survivor(1);
+        for value in [1, 2] {
+            memory.set(host, 1, &[value; 17], Expiry::Never).unwrap();
+        }
+        memory
+            .shard()
+            .words
+            .store(super::shard::LAST_FREE, block)
+            .unwrap();
+        assert_eq!(
+            memory.set(host, 1, &[3; 17], Expiry::Never),
+            Err(TableError::Corrupt)
+        );
+        assert_eq!(memory.get(host, 1), Some(vec![2; 17]));
+        memory.set(host, 1, &[4; 17], Expiry::Never).unwrap();
+        memory.assert_in_order(host);
+    }
+}
+
 proptest! {
     #[test]
     fn it_is_what_a_map_is(actions in actions()) {
