@@ -35,7 +35,7 @@ const documents = [
     .map((name) => path.join('docs', name)),
 ];
 
-describe('code in the documents', () => {
+describe('code in the documentation', () => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'manycore-docs-'));
   /** Segments that outlive the programs. @type {Set<string>} */
   const names = new Set();
@@ -67,5 +67,5 @@ describe('code in the documents', () => {
     }
   }
 
-  it('was found', () => assert.ok(count > 0));
+  it('at least one code block was found', () => assert.ok(count > 0));
 });

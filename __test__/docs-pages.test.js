@@ -24,9 +24,9 @@ function declarations() {
   });
 }
 
-describe('the documents', () => {
+describe('the documentation', () => {
   for (const page of [...pages, '../README.md', '../CONTRIBUTING.md']) {
-    it(`${page} links to pages, pictures and headings that there are`, () => {
+    it(`${page} links only to existing pages, pictures and headings`, () => {
       for (const [, target] of read(page).matchAll(/\]\((?!https?:)([^)\s]+)\)/g)) {
         const [file, anchor] = target.split('#');
         const place = path.join(DOCS, path.dirname(page), file || path.basename(page));
@@ -43,13 +43,13 @@ describe('the documents', () => {
     });
   }
 
-  it('errors.md tells every code', () => {
+  it('errors.md describes every error code', () => {
     const page = read('errors.md');
     for (const code of Object.keys(CODES)) assert.ok(page.includes(`\`${code}\``), code);
     for (const [code] of page.matchAll(/ERR_MANYCORE_\w+/g)) assert.ok(Object.hasOwn(CODES, code), code);
   });
 
-  it('some page of the reference has each of what is exported', () => {
+  it('the reference covers every export', () => {
     const reference = pages.map(read).join('\n');
     const told = Object.keys(manycore).filter((name) => !new RegExp(`\\b${name}\\b`).test(reference));
     // What is identical to Node's is documented by Node.
@@ -60,7 +60,7 @@ describe('the documents', () => {
     );
   });
 
-  it('the reference has every option and every public method that the types have', () => {
+  it('the reference covers every option and public method in the types', () => {
     const reference = pages.map(read).join('\n');
     const missing = [];
     let count = 0;
@@ -77,7 +77,7 @@ describe('the documents', () => {
     assert.deepEqual(missing, []);
   });
 
-  it('README.md of docs names every page', () => {
+  it('docs/README.md lists every page', () => {
     const index = read('README.md');
     for (const page of pages) assert.ok(page === 'README.md' || index.includes(`(${page})`), page);
   });

@@ -58,7 +58,7 @@ async function freeze(pid) {
   const deadline = performance.now() + WATCHDOG_MS;
   const state = () => /\) (\w)/.exec(fs.readFileSync(`/proc/${pid}/stat`, 'latin1'))[1];
   while (state() !== 'T') {
-    assert.ok(performance.now() < deadline, `process ${pid} does not stop`);
+    assert.ok(performance.now() < deadline, `process ${pid} did not stop`);
     await new Promise(setImmediate);
   }
 }
@@ -67,7 +67,7 @@ for (const [signal, send] of /** @type {const} */ ([
   ['SIGINT', (program) => program.signalGroup('SIGINT')],
   ['SIGTERM', (program) => program.process.kill('SIGTERM')],
 ])) {
-  test(`cluster.js: every core answers Hello!, and ${signal} ends them all`, async (t) => {
+  test(`cluster.js: every core answers Hello!, and ${signal} stops all processes`, async (t) => {
     const { program, port, workers } = await start(t);
     assert.equal(new Set(workers).size, cores);
     const hello = { status: 200, body: 'Hello!' };
@@ -93,13 +93,13 @@ for (const [signal, send] of /** @type {const} */ ([
     );
     assert.ok(
       counts.every((count) => count > 0),
-      `each worker served some: ${counts}`,
+      `some worker served no request: ${counts}`,
     );
     assert.equal(program.leftBehind, false);
   });
 }
 
-test('cluster.js: a request that is being answered is finished, and counted', async (t) => {
+test('cluster.js: an in-flight request is completed and counted at shutdown', async (t) => {
   const { program, port } = await start(t);
   const socket = net.connect(port, '127.0.0.1');
   t.after(() => socket.destroy());
@@ -112,7 +112,7 @@ test('cluster.js: a request that is being answered is finished, and counted', as
   assert.equal([...program.stdout.matchAll(/served 1$/gm)].length, 1);
 });
 
-test('cluster.js: the others serve on when one worker is killed', async (t) => {
+test('cluster.js: the other workers keep serving when one is killed', async (t) => {
   const { program, port, workers } = await start(t);
   process.kill(workers[0], 'SIGKILL');
   await program.printed(new RegExp(`worker ${workers[0]} ended early \\(SIGKILL\\)`));
@@ -122,7 +122,7 @@ test('cluster.js: the others serve on when one worker is killed', async (t) => {
   assert.equal(program.leftBehind, false);
 });
 
-test('cluster.js: a busy port is reported once, as Node reports it, and ends the program', async (t) => {
+test("cluster.js: a busy port is reported once, with Node's error, and ends the program", async (t) => {
   const server = net.createServer().listen(0);
   t.after(() => server.close());
   await once(server, 'listening');
@@ -137,7 +137,7 @@ test('cluster.js: a busy port is reported once, as Node reports it, and ends the
   assert.equal(program.leftBehind, false);
 });
 
-test('sticky.js: clients that poll find the worker that knows them, and Ctrl-C ends all', async (t) => {
+test('sticky.js: polling clients stay with the worker that knows them, and Ctrl-C stops all processes', async (t) => {
   const { program, port, workers } = await start(t, sticky);
   const met = new Set();
   for (let n = 1; n <= 12; n++) {
@@ -152,13 +152,13 @@ test('sticky.js: clients that poll find the worker that knows them, and Ctrl-C e
     assert.ok(workers.includes(Number(pid)));
     met.add(pid);
   }
-  assert.ok(cores === 1 || met.size > 1, 'addresses are spread over workers');
+  assert.ok(cores === 1 || met.size > 1, 'addresses were not spread over workers');
   program.signalGroup('SIGINT');
   assert.deepEqual(await program.ended(), { code: 0, signal: null });
   assert.equal(program.stderr, '');
 });
 
-test('cache.js: what one worker has computed all know, and a client has one limit with all', async (t) => {
+test('cache.js: workers share computed results and one rate limit per client', async (t) => {
   const limit = cores + 8;
   const { program, port, workers } = await start(t, cache, [
     '--limit',

@@ -37,7 +37,7 @@ test('pool.js: a pool counts primes', async () => {
 });
 
 for (const threads of [2, 5]) {
-  test(`image.js: ${threads} threads draw the picture that one draws`, async () => {
+  test(`image.js: ${threads} threads produce the same picture as one thread`, async () => {
     const folder = path.join(out, `image-${threads}`);
     const stdout = await example('image.js', '--quick', '--threads', String(threads), '--out', folder);
     assert.match(stdout, /^identical: yes$/m);
@@ -49,7 +49,7 @@ for (const threads of [2, 5]) {
   });
 }
 
-test('image.js: an even picture has no edges, a black and white one has', async () => {
+test('image.js: a uniform picture has no edges, a black and white one does', async () => {
   const { blurColumns, blurRows, drawEdges } = require('../examples/support/filters');
   const [width, height] = [40, 20];
   const filter = (/** @type {(x: number) => number} */ shade) => {
@@ -64,11 +64,14 @@ test('image.js: an even picture has no edges, a black and white one has', async 
   const even = filter(() => 200);
   assert.ok([0, 20, 39].every((x) => Math.abs(even(x) - 200) <= 1));
   const halves = filter((x) => (x < 20 ? 100 : 250));
-  assert.ok(halves(19) < 80 && halves(20) < 80, 'dark at the edge');
-  assert.ok(Math.abs(halves(5) - 100) <= 1 && Math.abs(halves(35) - 250) <= 1, 'unchanged away from it');
+  assert.ok(halves(19) < 80 && halves(20) < 80, 'the edge is not dark');
+  assert.ok(
+    Math.abs(halves(5) - 100) <= 1 && Math.abs(halves(35) - 250) <= 1,
+    'pixels away from the edge changed',
+  );
 });
 
-test('image.js: takes a picture of the caller', async () => {
+test('image.js: accepts a picture supplied by the caller', async () => {
   const input = path.join(out, 'mine.png');
   const png = new PNG({ width: 3, height: 2 });
   png.data.fill(128);
@@ -81,17 +84,17 @@ test('image.js: takes a picture of the caller', async () => {
 });
 
 for (const threads of [2, 3]) {
-  test(`encrypt.js: ${threads} threads write the file that one writes`, async () => {
+  test(`encrypt.js: ${threads} threads write the same file as one thread`, async () => {
     const folder = path.join(out, `encrypt-${threads}`);
     const stdout = await example('encrypt.js', '--quick', '--threads', String(threads), '--out', folder);
     for (const check of ['identical', 'restored', 'tampering detected']) {
       assert.match(stdout, new RegExp(`^${check}: yes$`, 'm'));
     }
-    assert.deepEqual(fs.readdirSync(folder), [], 'its files are removed');
+    assert.deepEqual(fs.readdirSync(folder), [], 'its temporary files were not removed');
   });
 }
 
-test('encrypt.js: a sealed file opens as written, and only so', () => {
+test('encrypt.js: an encrypted file decrypts to the original, and tampering is detected', () => {
   const { CHUNK_BYTES, makeHeader, openChunk, sealChunk } = require('../examples/support/sealed-file');
   const files = ['plain', 'sealed', 'opened'].map((name) => path.join(out, name));
   const plain = Buffer.from(Array.from({ length: CHUNK_BYTES + 10 }, (_, i) => i % 251));
@@ -105,7 +108,11 @@ test('encrypt.js: a sealed file opens as written, and only so', () => {
     for (const index of [1, 0]) sealChunk(file, from, sealed, index);
     for (const index of [0, 1]) openChunk(file, sealed, opened, index);
     assert.deepEqual(fs.readFileSync(files[2]), plain);
-    assert.equal(fs.readFileSync(files[1]).indexOf(plain.subarray(0, 32)), -1, 'no plain text in it');
+    assert.equal(
+      fs.readFileSync(files[1]).indexOf(plain.subarray(0, 32)),
+      -1,
+      'the encrypted file contains plain text',
+    );
 
     assert.throws(
       () => openChunk(makeHeader('secret', plain.length), sealed, opened, 0),
@@ -123,16 +130,16 @@ test('encrypt.js: a sealed file opens as written, and only so', () => {
 });
 
 for (const threads of [2, 3]) {
-  test(`learn.js: ${threads} threads learn what one learns`, async () => {
+  test(`learn.js: ${threads} threads train the same model as one thread`, async () => {
     const stdout = await example('learn.js', '--quick', '--threads', String(threads));
     assert.match(stdout, /^identical: yes$/m);
     const accuracy = Number(/accuracy on unseen samples: ([\d.]+) %/.exec(stdout)?.[1]);
-    assert.ok(accuracy > 80, `accuracy ${accuracy} %, where guessing gives 33 %`);
+    assert.ok(accuracy > 80, `accuracy is ${accuracy} %; guessing gives 33 %`);
   });
 }
 
 for (const name of ['image.js', 'encrypt.js', 'learn.js']) {
-  test(`${name}: refuses a wrong command line`, async () => {
+  test(`${name}: rejects an invalid command line`, async () => {
     for (const args of [
       ['--threads', '0'],
       ['--threads', 'many'],

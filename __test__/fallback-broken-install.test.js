@@ -48,9 +48,9 @@ const inspect = async (folder, { env, uses = false } = {}) => {
   return JSON.parse(await runOk(process.execPath, args, { env, cwd: folder }));
 };
 
-test('a missing addon is an error at first use, with advice', async (t) => {
+test('a missing addon is reported on first use, with advice', async (t) => {
   const { names, failures } = await inspect(installation(t, { withAddon: false }), { uses: true });
-  assert.ok(names > 10, 'requiring the package works');
+  assert.ok(names > 10, 'requiring the package failed');
   assert.equal(failures.length, 4);
   for (const failure of failures) {
     assert.equal(failure.code, 'ERR_MANYCORE_ADDON_MISSING');
@@ -60,14 +60,14 @@ test('a missing addon is an error at first use, with advice', async (t) => {
   }
 });
 
-test('a missing addon is no error where none is wanted', async (t) => {
+test('a missing addon is not an error when no addon is wanted', async (t) => {
   const folder = installation(t, { withAddon: false });
   const { failures } = await inspect(folder, { env: { MANYCORE_FALLBACK: '1' } });
   assert.equal(failures[0], null);
   assert.equal(failures[1].code, 'ERR_FEATURE_UNAVAILABLE_ON_PLATFORM');
 });
 
-test('an addon of another version is refused', async (t) => {
+test('an addon of another version is rejected', async (t) => {
   const { failures } = await inspect(installation(t, { withAddon: true, version: '99.0.0' }));
   for (const failure of failures) {
     assert.equal(failure.code, 'ERR_MANYCORE_VERSION_MISMATCH');
@@ -75,7 +75,7 @@ test('an addon of another version is refused', async (t) => {
   }
 });
 
-test('a complete copy works', async (t) => {
+test('a complete copy of the package works', async (t) => {
   const { failures } = await inspect(installation(t, { withAddon: true }));
   assert.deepEqual(failures, [null, null]);
 });
@@ -105,7 +105,7 @@ try {
 console.log(JSON.stringify([...results]));
 `;
 
-test('want of file descriptors is what is told, and not that the addon is missing', async () => {
+test('running out of file descriptors is reported as such, not as a missing addon', async () => {
   const line = 'ulimit -n 64 && exec "$0" -e "$1" "$2"';
   const stdout = await runOk('sh', ['-c', line, process.execPath, SHORT, ROOT], { cwd: ROOT });
   const errno = -os.constants.errno.EMFILE;
@@ -123,11 +123,11 @@ Module.prototype._compile = function (source, filename) {
 };
 ${SCRIPT}`;
 
-test('inside a bundle, the first use says so', async (t) => {
+test('inside a bundle, first use reports that the package was bundled', async (t) => {
   const folder = installation(t, { withAddon: true });
   const args = ['-e', BUNDLED, '--', folder, 'use'];
   const { names, failures } = JSON.parse(await runOk(process.execPath, args, { cwd: folder }));
-  assert.ok(names > 10, 'requiring the package works');
+  assert.ok(names > 10, 'requiring the package failed');
   assert.equal(failures.length, 4);
   for (const failure of failures) {
     assert.equal(failure.code, 'ERR_MANYCORE_BUNDLED');

@@ -37,13 +37,17 @@ for (const { name, env, flags, optionalFlags = [], reason } of MODES) {
     const surface = JSON.parse(await runOk(process.execPath, [...args, SURFACE], { env }));
     assert.deepEqual(surface.otherClusterNames, []);
     assert.equal(surface.policy, SCHED_RR);
-    assert.deepEqual(surface.nodesPolicy, [SCHED_NONE, SCHED_NONE], "Node's policies are passed on to it");
+    assert.deepEqual(
+      surface.nodesPolicy,
+      [SCHED_NONE, SCHED_NONE],
+      "setting Node's policies did not reach Node's cluster",
+    );
     // Node's class, with a `warm` that keeps no spares.
     assert.deepEqual(surface.otherThreadNames, ['Worker']);
     assert.ok(surface.threadNames > 10);
   });
 
-  test(`${name}: a feature of the addon throws, and says why`, async () => {
+  test(`${name}: features that need the addon throw an error that states the reason`, async () => {
     const surface = JSON.parse(await runOk(process.execPath, [...args, SURFACE], { env }));
     const failures = [surface.failure, ...surface.policyFailures];
     assert.equal(failures.length, 3);
@@ -56,14 +60,14 @@ for (const { name, env, flags, optionalFlags = [], reason } of MODES) {
     assert.match(failures[1].message, /least-connections/);
   });
 
-  test(`${name}: a cluster and a thread work`, async () => {
+  test(`${name}: cluster and worker threads work`, async () => {
     const { stdout, code, stderr } = await run(process.execPath, [...args, APP], { env });
     assert.equal(code, 0, stderr);
     assert.equal(stdout, 'cluster: Hello!\nworker exit: 0\nthread: Hello from Worker\n');
   });
 }
 
-test('none of this applies where the addon is at hand', async () => {
+test('the addon loads when no fallback is active', async () => {
   const script = `require('manycore'); require('./lib/core/addon').requireAddon('Pool'); console.log('there')`;
   assert.equal(await runOk(process.execPath, ['-e', script]), 'there\n');
 });

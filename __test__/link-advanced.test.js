@@ -25,7 +25,7 @@ function check(codec, value) {
   return true;
 }
 
-test(`${RUNS} values are cloned as Node's channel does`, WATCHDOG, () => {
+test(`${RUNS} values are cloned as by Node's channel`, WATCHDOG, () => {
   let codec = new Codec(new AdvancedEncoder());
   let carried = 0;
   fc.assert(
@@ -38,7 +38,7 @@ test(`${RUNS} values are cloned as Node's channel does`, WATCHDOG, () => {
   assert.ok(carried > RUNS * 0.9, `only ${carried} of ${RUNS} were carried`);
 });
 
-test('views come by themselves, with the bytes they show', () => {
+test('a view is sent with only the bytes it covers', () => {
   const codec = new Codec(new AdvancedEncoder());
   const buffer = new ArrayBuffer(1000);
   const view = new Uint16Array(buffer, 10, 3).fill(513);
@@ -56,7 +56,7 @@ test('views come by themselves, with the bytes they show', () => {
   assert.ok(check(codec, Object.assign(Buffer.from('with a property'), { property: 1 })));
 });
 
-test('what is refused is serialized as Node does, or throws as it does', () => {
+test('unsupported values are serialized by Node, or throw as in Node', () => {
   const codec = new Codec(new AdvancedEncoder());
   const { port1 } = new MessageChannel();
   port1.close();

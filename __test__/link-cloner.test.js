@@ -28,7 +28,7 @@ function checkMade(cloner, make) {
   assert.equal(difference(cloner.clone(make()), structuredClone(make())), undefined);
 }
 
-test(`${RUNS} values are cloned as structuredClone does`, WATCHDOG, () => {
+test(`${RUNS} values are cloned as by structuredClone`, WATCHDOG, () => {
   let cloner = new Cloner();
   let done = 0;
   fc.assert(
@@ -45,7 +45,7 @@ test(`${RUNS} values are cloned as structuredClone does`, WATCHDOG, () => {
   assert.ok(done > RUNS * 0.9, `only ${done} of ${RUNS} were cloned`);
 });
 
-test('copies are independent, and strings of any length come along', () => {
+test('copies are independent, and strings of any length are cloned', () => {
   const cloner = new Cloner();
   const value = { inner: { list: [1, { deep: 'x'.repeat(1_000_000) }] } };
   for (let i = 0; i < 10; i++) {
@@ -56,7 +56,7 @@ test('copies are independent, and strings of any length come along', () => {
   }
 });
 
-test('cycles and shared parts, few and many', () => {
+test('few or many cycles and shared references are preserved', () => {
   const cloner = new Cloner();
   for (const count of [1, 15, 16, 17, 40, 3000]) {
     const parts = Array.from({ length: count }, (_, i) => ({ i }));
@@ -66,25 +66,25 @@ test('cycles and shared parts, few and many', () => {
   }
 });
 
-test('objects of all sizes', WATCHDOG, () => {
+test('objects of all sizes are cloned', WATCHDOG, () => {
   const cloner = new Cloner();
   for (const value of cases.sized()) assert.ok(check(cloner, value));
   assert.ok(check(cloner, Object.assign(new Array(50_000_000), { 7: 'seven' })));
 });
 
-test('arrays with holes and names of all lengths', WATCHDOG, () => {
+test('sparse arrays and property names of all lengths are cloned', WATCHDOG, () => {
   const cloner = new Cloner();
   cases.checkArrays((array) => check(cloner, array));
 });
 
-test('what nests too deeply for JavaScript is left to the platform', () => {
+test('values nested too deeply for JavaScript are left to the platform', () => {
   const cloner = new Cloner();
   assert.ok(check(cloner, cases.nest(500)));
   assert.equal(cloner.clone(cases.nest(10_000)), UNSUPPORTED);
   assert.ok(check(cloner, { after: 1 }));
 });
 
-test('more shapes than are kept', WATCHDOG, () => {
+test('more object shapes than the cache holds are cloned correctly', WATCHDOG, () => {
   const cloner = new Cloner();
   for (let i = 0; i < 30_000; i++) {
     const value = cases.ofOwnShape(i);
@@ -132,7 +132,7 @@ test('getters run once, in order, and may throw', () => {
   }
 });
 
-test('a value that turns out half way to be for the platform is not read again', () => {
+test('a value found halfway to need the platform is not read again', () => {
   for (const last of [new Uint8Array([1, 2]), /x/g, () => 1, new Proxy({}, {}), new SharedArrayBuffer(4)]) {
     const cloner = new Cloner();
     for (let i = 0; i < TIMES; i++) {
@@ -167,7 +167,7 @@ test('a value that turns out half way to be for the platform is not read again',
   }
 });
 
-test('a getter may change what is being cloned', () => {
+test('a getter may modify the value being cloned', () => {
   const cloner = new Cloner();
   for (let i = 0; i < TIMES; i++) checkMade(cloner, cases.changing);
   checkMade(cloner, cases.growing);
@@ -181,7 +181,7 @@ test('a getter may change what is being cloned', () => {
   ]);
 });
 
-test('what cannot be cloned, or only by the platform, is refused', () => {
+test('values that are uncloneable or that only the platform can clone are declined', () => {
   const refused = [...cases.refused(), Object.create(Map.prototype), [Symbol('s')]];
   for (const value of refused) {
     const cloner = new Cloner();
@@ -190,13 +190,13 @@ test('what cannot be cloned, or only by the platform, is refused', () => {
   }
 });
 
-test('values are read by what they are, not by what is put on them', () => {
+test('values are identified by their actual type, not by overridden properties', () => {
   const cloner = new Cloner();
   const values = [...cases.disguised(), [new Point(1), new Point(2)]];
   for (const value of values) for (let i = 0; i < TIMES; i++) assert.ok(check(cloner, value));
 });
 
-test('inherited and hidden properties stay behind', (t) => {
+test('inherited and non-enumerable properties are not copied', (t) => {
   const cloner = new Cloner();
   for (let i = 0; i < TIMES; i++) assert.ok(check(cloner, cases.withHidden()));
   Object.prototype.polluted = 'no';
@@ -204,7 +204,7 @@ test('inherited and hidden properties stay behind', (t) => {
   for (let i = 0; i < TIMES; i++) assert.ok(check(cloner, [{ a: 1 }, { a: [1] }, {}]));
 });
 
-test('names of prototypes are names like others', (t) => {
+test('property names such as __proto__ are treated like any others', (t) => {
   cases.setTrap(t);
   const cloner = new Cloner();
   for (let i = 0; i < TIMES; i++) {
@@ -216,7 +216,7 @@ test('names of prototypes are names like others', (t) => {
   }
 });
 
-test('no code need be made from strings', WATCHDOG, () => {
+test('works without code generation from strings', WATCHDOG, () => {
   const program = `
     const { Cloner } = require(${JSON.stringify(require.resolve('../lib/link/cloner'))});
     const cloner = new Cloner();

@@ -22,7 +22,7 @@ function check(codec, value) {
   return true;
 }
 
-test(`${RUNS} values are cloned as structuredClone does`, WATCHDOG, () => {
+test(`${RUNS} values are cloned as by structuredClone`, WATCHDOG, () => {
   let codec = new Codec();
   let carried = 0;
   fc.assert(
@@ -36,7 +36,7 @@ test(`${RUNS} values are cloned as structuredClone does`, WATCHDOG, () => {
   assert.ok(carried > RUNS * 0.9, `only ${carried} of ${RUNS} were carried`);
 });
 
-test('values are cloned as v8.serialize does', WATCHDOG, () => {
+test('values are cloned as by v8.serialize', WATCHDOG, () => {
   const codec = new Codec();
   // Views are sent without the other bytes of their buffers, so they are excluded.
   const withoutViews = cloneable.filter((value) => !hasView(value));
@@ -62,7 +62,7 @@ function hasView(value, seen = new Set()) {
   return children.some((child) => hasView(child, seen));
 }
 
-test('objects of all sizes', WATCHDOG, () => {
+test('objects of all sizes are cloned', WATCHDOG, () => {
   const codec = new Codec();
   for (const value of cases.sized()) assert.ok(check(codec, value));
   assert.ok(check(codec, 'x'.repeat(1_000_000)));
@@ -83,24 +83,24 @@ function textsOf(length) {
   };
 }
 
-test('long texts take one byte a character where no character needs two', () => {
+test('long strings take one byte per character if no character needs two', () => {
   const codec = new Codec();
   for (const length of [2056, 65_536]) {
     const { narrow, wide } = textsOf(length);
     for (const text of [...narrow, ...wide]) assert.ok(check(codec, { text, list: [text, `${text}+`] }));
-    for (const text of narrow) assert.ok(codec.encode(text).length < length + 100, 'one byte');
-    for (const text of wide) assert.ok(codec.encode(text).length >= length * 2, 'two bytes');
+    for (const text of narrow) assert.ok(codec.encode(text).length < length + 100, 'over one byte each');
+    for (const text of wide) assert.ok(codec.encode(text).length >= length * 2, 'under two bytes each');
   }
 });
 
-test('a long text is not kept by the class of regular expressions', () => {
+test('RegExp.input does not retain a long string', () => {
   const codec = new Codec();
   const text = `${'x'.repeat(5000)}字`;
   assert.equal(codec.copy(text)?.value, text);
   assert.ok(/** @type {any} */ (RegExp).input.length < 5000);
 });
 
-test('arrays with holes and names of all lengths', WATCHDOG, () => {
+test('sparse arrays and property names of all lengths are cloned', WATCHDOG, () => {
   const codec = new Codec();
   cases.checkArrays((array) => check(codec, array));
 });
@@ -113,14 +113,14 @@ test('a getter of a long array runs once', () => {
   assert.deepEqual(codec.copy(array)?.value, Object.assign([...array], { 50: 1 }));
 });
 
-test('what nests too deeply for JavaScript is left to the platform', () => {
+test('values nested too deeply for JavaScript are left to the platform', () => {
   const codec = new Codec();
   assert.ok(check(codec, cases.nest(500)));
   assert.equal(codec.copy(cases.nest(10_000)), undefined);
   assert.ok(check(codec, { after: 1 }));
 });
 
-test('more shapes than there are numbers', WATCHDOG, () => {
+test('more object shapes than there are shape numbers are cloned correctly', WATCHDOG, () => {
   const codec = new Codec();
   for (let i = 0; i < 70_000; i++) {
     const value = cases.ofOwnShape(i);
@@ -164,14 +164,14 @@ test('getters run once, in order, and may throw', () => {
   assert.ok(check(codec, { quite: { new: 'shape' }, b: 2 }));
 });
 
-test('a getter may change what is being cloned', () => {
+test('a getter may modify the value being cloned', () => {
   const codec = new Codec();
   for (const make of [cases.changing, cases.growing]) {
     assert.equal(difference(codec.copy(make()).value, structuredClone(make())), undefined);
   }
 });
 
-test('what cannot be cloned, or only by the platform, is refused', () => {
+test('values that are uncloneable or that only the platform can clone are declined', () => {
   const codec = new Codec();
   const detached = new ArrayBuffer(8);
   const viewOfDetached = new Uint8Array(detached);
@@ -197,7 +197,7 @@ test('what cannot be cloned, or only by the platform, is refused', () => {
   }
 });
 
-test('values are read by what they are, not by what is put on them', () => {
+test('values are identified by their actual type, not by overridden properties', () => {
   const codec = new Codec();
   const bytes = new Uint8Array([1, 2, 3]);
   Object.defineProperty(bytes, 'length', { value: 1 });
@@ -208,7 +208,7 @@ test('values are read by what they are, not by what is put on them', () => {
   }
 });
 
-test('inherited and hidden properties stay behind', (t) => {
+test('inherited and non-enumerable properties are not copied', (t) => {
   const codec = new Codec();
   assert.ok(check(codec, cases.withHidden()));
   Object.prototype.polluted = 'no';
@@ -217,7 +217,7 @@ test('inherited and hidden properties stay behind', (t) => {
   assert.ok(check(codec, [{ a: [1] }, { a: 1 }]));
 });
 
-test('a class of the program is cloned by its properties, once it is known', () => {
+test('instances of a user-defined class are cloned by their properties once the class is known', () => {
   const codec = new Codec();
   assert.ok(check(codec, new Point(1)));
   assert.ok(check(codec, [new Point(1), new Point(2)]));
@@ -231,7 +231,7 @@ test('a class of the program is cloned by its properties, once it is known', () 
   assert.equal(codec.copy(new Lazy()), undefined);
 });
 
-test('nothing is polluted by names', () => {
+test('property names cannot pollute prototypes', () => {
   const codec = new Codec();
   for (let i = 0; i < 10; i++) {
     const value = JSON.parse('{"__proto__": {"polluted": 1}, "constructor": {"prototype": 1}}');
@@ -242,7 +242,7 @@ test('nothing is polluted by names', () => {
   }
 });
 
-test('a class whose prototype has enumerable properties', () => {
+test('enumerable properties of a class prototype are not copied', () => {
   function Old(x) {
     this.x = x;
   }
@@ -253,7 +253,7 @@ test('a class whose prototype has enumerable properties', () => {
   assert.equal(codec.refused, 0);
 });
 
-test('a setter on Object.prototype gets nothing', (t) => {
+test('a setter on Object.prototype is never invoked', (t) => {
   cases.setTrap(t);
   const codec = new Codec();
   for (let i = 0; i < 10; i++) {

@@ -39,10 +39,10 @@ function read(bytes, head = bytes.length) {
     assert.equal(end.next(), false);
     return { values, isCorrupt: true };
   }
-  return assert.fail('no end');
+  return assert.fail('the reader did not terminate');
 }
 
-test('random bytes', WATCHDOG, () => {
+test('random bytes are read without failure', WATCHDOG, () => {
   const before = snapshot();
   let corrupt = 0;
   fc.assert(
@@ -55,7 +55,7 @@ test('random bytes', WATCHDOG, () => {
   assert.equal(snapshot(), before);
 });
 
-test('a record with a whole header and any payload', WATCHDOG, () => {
+test('a valid header with an arbitrary payload is read without failure', WATCHDOG, () => {
   const before = snapshot();
   const record = fc
     .tuple(fc.nat(8), fc.nat(31), fc.nat(80), fc.uint8Array({ minLength: 4, maxLength: 120 }))
@@ -77,7 +77,7 @@ test('a record with a whole header and any payload', WATCHDOG, () => {
   assert.equal(snapshot(), before);
 });
 
-test('a good record with some bytes changed', WATCHDOG, () => {
+test('a valid record with modified bytes is read without failure', WATCHDOG, () => {
   const before = snapshot();
   let survived = 0;
   const changes = fc.array(fc.tuple(fc.nat(), fc.nat(255)), { minLength: 1, maxLength: 4 });
@@ -94,7 +94,7 @@ test('a good record with some bytes changed', WATCHDOG, () => {
   assert.equal(snapshot(), before);
 });
 
-test('lengths and positions that cannot be', () => {
+test('impossible lengths and positions are reported as corrupt', () => {
   const good = new Codec().encode({ a: 1 });
   const withLength = (length) => {
     const bytes = good.slice();
@@ -121,7 +121,7 @@ function recordOf(payload, flags = 0) {
   return bytes;
 }
 
-test('claims that the record has no bytes for allocate nothing', () => {
+test('claimed sizes beyond the end of the record allocate nothing', () => {
   const before = process.memoryUsage();
   const huge = [0xff, 0xff, 0xff, 0x7f];
   const claims = [
@@ -144,13 +144,13 @@ test('claims that the record has no bytes for allocate nothing', () => {
   assert.ok(after.arrayBuffers + after.heapUsed - before.arrayBuffers - before.heapUsed < 100 * 2 ** 20);
 });
 
-test('nesting without end is corrupt, not a crash', () => {
+test('unbounded nesting is reported as corrupt and does not crash', () => {
   assert.ok(read(recordOf(new Uint8Array(CAPACITY - 100).fill(0xc1))).isCorrupt);
   // An array whose elements are the array itself: each reference refers to an existing object.
   assert.deepEqual(read(recordOf([0xc1, 0x87, 0, 0, 0, 0], 1)), { values: 1, isCorrupt: false });
 });
 
-test('hostile patterns and digits', () => {
+test('hostile regular expressions and BigInt digits are rejected', () => {
   const text = (s) => [0x88, s.length, 0, 0, 0, ...Buffer.from(s)];
   assert.ok(read(recordOf([0x95, ...text('('), ...text('g')])).isCorrupt);
   assert.ok(read(recordOf([0x95, ...text('a'), ...text('gg')])).isCorrupt);
@@ -161,7 +161,7 @@ test('hostile patterns and digits', () => {
   assert.ok(read(recordOf([0x96, 9, 0])).isCorrupt);
 });
 
-test('a property that an array cannot have', () => {
+test('an impossible array property is rejected', () => {
   const named = (name, value) => [
     0x8c,
     2,
@@ -181,7 +181,7 @@ test('a property that an array cannot have', () => {
   assert.deepEqual(read(recordOf(named('name', [1]))), { values: 1, isCorrupt: false });
 });
 
-test('padding without an end, or a value', () => {
+test('padding without an end or a value is reported as corrupt', () => {
   assert.deepEqual(read(recordOf([0x9c, 3, 9, 9, 9, 1])), { values: 1, isCorrupt: false });
   assert.ok(read(recordOf([0x9c, 0xff, 1])).isCorrupt);
   assert.ok(read(recordOf(new Uint8Array(CAPACITY - 100).fill(0x9c))).isCorrupt);

@@ -28,7 +28,7 @@ function check(codec, value) {
   return true;
 }
 
-test(`${RUNS} values come out as they do of JSON`, WATCHDOG, () => {
+test(`${RUNS} values arrive as if they had been sent as JSON`, WATCHDOG, () => {
   let codec = new Codec(new JsonEncoder());
   let runs = 0;
   fc.assert(
@@ -41,7 +41,7 @@ test(`${RUNS} values come out as they do of JSON`, WATCHDOG, () => {
   assert.ok(runs >= RUNS);
 });
 
-test('what JSON drops, converts and keeps', () => {
+test('values that JSON drops, converts and keeps are treated alike', () => {
   const codec = new Codec(new JsonEncoder());
   const values = [
     -0,
@@ -75,7 +75,7 @@ test('what JSON drops, converts and keeps', () => {
   for (const value of values) assert.ok(check(codec, value));
 });
 
-test('what JSON refuses is left to it', () => {
+test('values that JSON rejects are left to JSON', () => {
   const codec = new Codec(new JsonEncoder());
   const cycle = { a: [] };
   cycle.a.push(cycle);
@@ -95,7 +95,7 @@ test('what JSON refuses is left to it', () => {
   assert.ok(check(codec, { new: { shape: 1 } }));
 });
 
-test('a proxy is asked what JSON asks of it, and nothing else', () => {
+test('a proxy sees only the traps that JSON.stringify triggers', () => {
   const traps = ['ownKeys', 'getOwnPropertyDescriptor', 'get', 'has', 'getPrototypeOf', 'isExtensible'];
   const traced = (calls) => {
     const handler = Object.fromEntries(
@@ -116,14 +116,18 @@ test('a proxy is asked what JSON asks of it, and nothing else', () => {
   assert.deepEqual(calls, expected);
 });
 
-test('JSON stays JSON where there are too many shapes', { skip: JSON.rawJSON === undefined }, () => {
-  const codec = new Codec(new JsonEncoder());
-  const { shapes } = codec.encoder;
-  Object.defineProperty(shapes, 'isFull', { value: true });
-  assert.deepEqual(codec.copy({ a: JSON.rawJSON('1'), b: { c: 2 } }).value, { a: 1, b: { c: 2 } });
-});
+test(
+  'raw JSON is preserved when there are too many object shapes',
+  { skip: JSON.rawJSON === undefined },
+  () => {
+    const codec = new Codec(new JsonEncoder());
+    const { shapes } = codec.encoder;
+    Object.defineProperty(shapes, 'isFull', { value: true });
+    assert.deepEqual(codec.copy({ a: JSON.rawJSON('1'), b: { c: 2 } }).value, { a: 1, b: { c: 2 } });
+  },
+);
 
-test('what lies very deep, or is JSON already, is read once', () => {
+test('deeply nested values and raw JSON are read once', () => {
   const codec = new Codec(new JsonEncoder());
   if (JSON.rawJSON) assert.deepEqual(codec.copy({ a: [JSON.rawJSON('1')], b: 2 }).value, { a: [1], b: 2 });
   let runs = 0;

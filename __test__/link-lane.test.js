@@ -35,7 +35,7 @@ function drain(receiver, isReleased = true) {
   return values;
 }
 
-test('the layout is that of the addon', () => {
+test("the lane layout matches the addon's", () => {
   const { head, tail, asleep, overflowed, taken, closed } = addon.laneLayout();
   assert.deepEqual(
     [layout.HEAD, layout.TAIL, layout.ASLEEP, layout.OVERFLOWED, layout.TAKEN, layout.CLOSED].map(
@@ -45,7 +45,7 @@ test('the layout is that of the addon', () => {
   );
 });
 
-test('a link is attached to once', () => {
+test('a link can be attached to only once', () => {
   const link = new addon.ThreadLink(4096);
   addon.ThreadLink.attach(link.id);
   assert.throws(() => addon.ThreadLink.attach(link.id), /no link/);
@@ -56,7 +56,7 @@ test('a link is attached to once', () => {
   assert.throws(() => addon.ThreadLink.attach(0), /no link/);
 });
 
-test('records come out in order, however sends and drains alternate', WATCHDOG, () => {
+test('records are received in order however sends and drains alternate', WATCHDOG, () => {
   const step = fc.oneof(
     { weight: 5, arbitrary: fc.record({ send: fc.integer({ min: 0, max: 3000 }) }) },
     { weight: 1, arbitrary: fc.record({ send: fc.integer({ min: 3000, max: 30_000 }) }) },
@@ -103,7 +103,7 @@ test('records come out in order, however sends and drains alternate', WATCHDOG, 
   assert.ok(overflows > 100);
 });
 
-test('the ring is used again after an overflow', () => {
+test('the ring is reused after an overflow', () => {
   const { sender, receiver } = pair();
   for (let round = 0; round < 50; round++) {
     for (let i = 0; i < 300; i++) sender.send({ round, i });
@@ -151,7 +151,7 @@ test('light traffic stays at the start of a large ring', () => {
   }
 });
 
-test('positions wrap around', WATCHDOG, () => {
+test('positions wrap around correctly', WATCHDOG, () => {
   const { sender, receiver } = pair(65_536);
   const text = 'x'.repeat(60_000);
   // Beyond 2^32 bytes, in records almost as large as the ring.
@@ -162,7 +162,7 @@ test('positions wrap around', WATCHDOG, () => {
   }
 });
 
-test('a closed lane takes records and drops them', () => {
+test('a closed lane accepts and discards records', () => {
   const { sender, receiver } = pair();
   sender.send(1);
   receiver.close();
@@ -177,7 +177,7 @@ for (const [name, make] of [
   ['structured clone', () => new Encoder()],
   ['JSON', () => new JsonEncoder()],
 ]) {
-  test(`a getter may send, and what it sends comes first (${name})`, () => {
+  test(`a getter may send during encoding, and its records come first (${name})`, () => {
     const { sender, receiver } = pair(65_536, make());
     let sent = 0;
     const nested = (depth) => ({

@@ -36,7 +36,7 @@ function bytesOf(length, fill) {
   return bytes;
 }
 
-test('large buffers come out as buffers of their own, in their places', () => {
+test('large buffers are received as separate buffers, in their places', () => {
   const { sender, receiver } = pair();
   const large = bytesOf(MIB, 1);
   const shared = {
@@ -70,7 +70,7 @@ function pass({ sender, receiver }, length, fill) {
   return value;
 }
 
-test('buffers of one length after the other are each their receiver’s own', () => {
+test('successive buffers of one length are each owned by the receiver', () => {
   const ends = pair();
   for (const length of [BESIDE_LENGTH, 65_536, MIB]) {
     const kept = [];
@@ -92,7 +92,7 @@ test('buffers of one length after the other are each their receiver’s own', ()
   }
 });
 
-test('several that wait come in their order, whether or not there was lent memory for them', () => {
+test('several pending buffers arrive in order, with or without lent memory for them', () => {
   const ends = pair();
   for (let i = 0; i < 10; i++) pass(ends, 65_536, i);
   for (let i = 0; i < 40; i++) assert.equal(ends.sender.send([i, bytesOf(65_536, i)]), true);
@@ -105,7 +105,7 @@ test('several that wait come in their order, whether or not there was lent memor
   assert.equal(ends.sender.bufferedAmount, 0);
 });
 
-test('what lies in lent memory can be looked at in place, too', () => {
+test('lent memory can also be read in place', () => {
   const { sender, receiver } = pair();
   for (let i = 0; i < 5; i++) pass({ sender, receiver }, MIB, i);
   sender.send(bytesOf(MIB, 7));
@@ -117,7 +117,7 @@ test('what lies in lent memory can be looked at in place, too', () => {
   assert.equal(value.length, 0);
 });
 
-test('an end that is closed while its memory is lent takes it back', () => {
+test('closing an end reclaims the memory it has lent', () => {
   for (const closes of ['receiver', 'sender']) {
     const ends = pair();
     const kept = Array.from({ length: 5 }, (_, i) => pass(ends, 65_536, i));
@@ -128,7 +128,7 @@ test('an end that is closed while its memory is lent takes it back', () => {
   }
 });
 
-test('as views they are lent until they are taken back', () => {
+test('buffers sent as views stay lent until they are reclaimed', () => {
   const { sender, receiver } = pair();
   for (let round = 1; round <= 20; round++) {
     sender.send([bytesOf(MIB, round), new DataView(bytesOf(MIB, round + 1).buffer)]);
@@ -142,7 +142,7 @@ test('as views they are lent until they are taken back', () => {
   }
 });
 
-test('what a record was given up for leaves nothing waiting', () => {
+test('an abandoned record leaves no pending bytes', () => {
   const { sender, receiver } = pair();
   const failing = {
     large: bytesOf(MIB, 1),
@@ -158,7 +158,7 @@ test('what a record was given up for leaves nothing waiting', () => {
   assert.equal(receiver.value[0], 7);
 });
 
-test('more than may wait is left to the platform', () => {
+test('buffers beyond the pending limit are left to the platform', () => {
   const { sender, receiver } = pair();
   const large = bytesOf(16 * MIB, 1);
   for (let i = 0; i < 4; i++) assert.equal(sender.send(large), true);
@@ -171,7 +171,7 @@ test('more than may wait is left to the platform', () => {
   assert.equal(receiver.next(), true);
 });
 
-test('one that is larger than all that may wait goes beside the ring, too', () => {
+test('a single buffer larger than the pending limit is also sent outside the ring', () => {
   const { sender, receiver } = pair();
   const length = 80 * MIB + 5;
   for (let round = 1; round <= 2; round++) {
@@ -189,7 +189,7 @@ test('one that is larger than all that may wait goes beside the ring, too', () =
   }
 });
 
-test('a closed receiver keeps no payloads', () => {
+test('a closed receiver retains no payloads', () => {
   const { sender, receiver } = pair();
   sender.send(bytesOf(MIB, 1));
   receiver.close();
@@ -197,7 +197,7 @@ test('a closed receiver keeps no payloads', () => {
   assert.ok(sender.bufferedAmount < MIB);
 });
 
-test('a getter runs once, also when only the platform can carry the value', () => {
+test('a getter runs once even if only the platform can carry the value', () => {
   const { sender } = pair();
   let runs = 0;
   const part = new SharedArrayBuffer(4);

@@ -46,7 +46,7 @@ function moveAll(spill, room) {
   return records;
 }
 
-test('records move on whole and in order, whatever the room', () => {
+test('records are moved intact and in order, whatever room the ring has', () => {
   for (const room of [64, 1000, 5000, CAPACITY]) {
     const spill = new Spill();
     const sent = Array.from({ length: 3000 }, (_, i) => record(16 + (i % 6) * 8, 20 + (i % 200)));
@@ -58,7 +58,7 @@ test('records move on whole and in order, whatever the room', () => {
   }
 });
 
-test('a large record goes in fragments, and others keep their places', () => {
+test('a large record is split into fragments, and other records keep their places', () => {
   const spill = new Spill();
   const large = record(CHUNK_BYTES * 3 + 8, 77);
   const sent = [record(16, 30), large, record(24, 31), record(32, 32)];
@@ -67,7 +67,7 @@ test('a large record goes in fragments, and others keep their places', () => {
   assert.equal(spill.moved, 4);
 });
 
-test('a record that may wait for room does, and small fragments are not made', () => {
+test('a record is held back when room is expected, and small fragments are avoided', () => {
   const spill = new Spill();
   const ring = memoryOf(new ArrayBuffer(CAPACITY));
   spill.push(record(CAPACITY / 4, 40), false);

@@ -68,7 +68,7 @@ function startEnding(body) {
 }
 
 for (const [name, { body, before: prepare }] of Object.entries(SENDING)) {
-  test(`a worker exits ${name}: all that it posted is received`, WATCHDOG, async (t) => {
+  test(`a worker exits ${name}: everything it posted is received`, WATCHDOG, async (t) => {
     state.lanesAfter = name.startsWith('before') ? USUAL : 0;
     const { worker, posted } = startCounting(t, body.replace('ENDING', 'end();'));
     prepare?.(worker);
@@ -83,7 +83,7 @@ for (const [name, { body, before: prepare }] of Object.entries(SENDING)) {
     state.lanesAfter = 0;
   });
 
-  test(`a worker is terminated ${name}: what is received is whole and in order`, WATCHDOG, async (t) => {
+  test(`a worker is terminated ${name}: received messages are intact and in order`, WATCHDOG, async (t) => {
     state.lanesAfter = name.startsWith('before') ? USUAL : 0;
     const { worker, posted } = startCounting(t, body.replace('ENDING', 'announce(); for (;;);'));
     prepare?.(worker);
@@ -111,7 +111,7 @@ const ENDS = {
 };
 
 for (const [name, ending] of Object.entries(ENDS)) {
-  test(`a worker ${name} while it is asked: those who wait are told`, WATCHDOG, async (t) => {
+  test(`a worker ${name} during requests: the requesters are notified`, WATCHDOG, async (t) => {
     const { worker } = startCounting(
       t,
       `parentPort.onRequest((value) => value === 'end' ? ((() => { ${ending} })(), new Promise(() => {})) : value);`,
@@ -127,7 +127,7 @@ for (const [name, ending] of Object.entries(ENDS)) {
     assert.throws(() => worker.call(1), GONE);
   });
 
-  test(`a worker ${name} while it is called: the blocked caller is told`, WATCHDOG, async (t) => {
+  test(`a worker ${name} during a call: the blocked caller is notified`, WATCHDOG, async (t) => {
     const { worker } = startCounting(
       t,
       `parentPort.onRequest((value) => value === 'end' ? ((() => { ${ending} })(), new Promise(() => {})) : value);`,
@@ -147,7 +147,7 @@ const ASKING = {
 };
 
 for (const [name, ask] of Object.entries(ASKING)) {
-  test(`a worker is terminated in ${name}: the handler is told`, WATCHDOG, async (t) => {
+  test(`a worker is terminated in ${name}: the handler is notified`, WATCHDOG, async (t) => {
     const { worker } = startCounting(t, ask);
     const signal = await new Promise((resolve) => {
       worker.onRequest((value, context) => {
@@ -178,7 +178,7 @@ const MIDDLES = {
 };
 
 for (const [name, body] of Object.entries(MIDDLES)) {
-  test(`a thread is terminated ${name} with its worker: nobody hangs`, WATCHDOG, async (t) => {
+  test(`a thread is terminated ${name} with its worker: nothing hangs`, WATCHDOG, async (t) => {
     const inner = `
       const { parentPort } = require('node:worker_threads');
       parentPort.on('message', (message) => {
@@ -248,31 +248,27 @@ async function endInEveryState() {
   return [...workers, worker];
 }
 
-test('ends in every state leave neither descriptors nor mappings behind', WATCHDOG, async () => {
+test('exits in every state leak neither descriptors nor mappings', WATCHDOG, async () => {
   await endInEveryState();
   const base = await settled(() => true);
   for (let i = 0; i < 3; i++) await endInEveryState();
   await settled((held) => held.mappings <= base.mappings && held.descriptors <= base.descriptors);
 });
 
-test(
-  'workers that have ended keep nothing of their lanes, although a program keeps them',
-  WATCHDOG,
-  async () => {
-    await endInEveryState();
-    const none = await settled((held) => held.mappings === 0);
-    const kept = [...(await endInEveryState()), ...(await endInEveryState())];
-    // Got a request before it has started, and none afterwards: its end of the lanes is unused.
-    const silent = new Worker('', { eval: true });
-    const asked = assert.rejects(silent.request(1), GONE);
-    assert.ok(lanesHeld().mappings > 0);
-    await once(silent, 'exit');
-    await asked;
-    await settled((held) => held.mappings === 0 && held.descriptors <= none.descriptors);
-    for (const worker of [...kept, silent]) {
-      assert.deepEqual(linkStatus(worker), { bufferedAmount: 0, needsDrain: false });
-      assert.throws(() => worker.call(1), GONE);
-      assert.equal(worker.postMessage(1), undefined);
-    }
-  },
-);
+test('references to exited workers do not retain their lanes', WATCHDOG, async () => {
+  await endInEveryState();
+  const none = await settled((held) => held.mappings === 0);
+  const kept = [...(await endInEveryState()), ...(await endInEveryState())];
+  // Got a request before it has started, and none afterwards: its end of the lanes is unused.
+  const silent = new Worker('', { eval: true });
+  const asked = assert.rejects(silent.request(1), GONE);
+  assert.ok(lanesHeld().mappings > 0);
+  await once(silent, 'exit');
+  await asked;
+  await settled((held) => held.mappings === 0 && held.descriptors <= none.descriptors);
+  for (const worker of [...kept, silent]) {
+    assert.deepEqual(linkStatus(worker), { bufferedAmount: 0, needsDrain: false });
+    assert.throws(() => worker.call(1), GONE);
+    assert.equal(worker.postMessage(1), undefined);
+  }
+});

@@ -20,7 +20,7 @@ const hold = ({ Mutex }, handle, tell) => {
 };
 
 for (const [what, start] of Object.entries({ process: startProcess, thread: startThread })) {
-  test(`a ${what} killed while it holds passes the lock on, and the next holder is told`, async (t) => {
+  test(`a ${what} killed while holding the lock passes it on, and the next holder is told`, async (t) => {
     const mutex = new Mutex();
     const peer = await start(t);
     await peer.start(hold, mutex.handle);
@@ -34,7 +34,7 @@ for (const [what, start] of Object.entries({ process: startProcess, thread: star
     next.unlock();
   });
 
-  test(`a ${what} that exits while it holds does, too, also to one that blocks`, async (t) => {
+  test(`a ${what} that exits while holding the lock also passes it on, even to a blocked waiter`, async (t) => {
     const mutex = new Mutex();
     const [peer, other] = [await start(t), await startProcess(t)];
     await peer.start(hold, mutex.handle);
@@ -46,7 +46,7 @@ for (const [what, start] of Object.entries({ process: startProcess, thread: star
     assert.equal(await other.told(), true);
   });
 
-  test(`a ${what} killed while it waits is passed over`, async (t) => {
+  test(`a ${what} killed while waiting is skipped`, async (t) => {
     const mutex = new Mutex();
     const token = mutex.lock();
     const peers = [await start(t), await start(t)];
@@ -64,7 +64,7 @@ for (const [what, start] of Object.entries({ process: startProcess, thread: star
     (await waiting).unlock();
   });
 
-  test(`a killed ${what}'s readers leave, its permits come back`, async (t) => {
+  test(`a killed ${what} releases its shared locks and its permits`, async (t) => {
     const [lock, semaphore] = [new RwLock(), new Semaphore(2)];
     const peer = await start(t);
     await peer.start(
@@ -80,7 +80,7 @@ for (const [what, start] of Object.entries({ process: startProcess, thread: star
     assert.deepEqual([writer.ownerDied, permits.ownerDied], [false, true]);
   });
 
-  test(`a notification to a killed ${what} goes to another, and a barrier does not count it`, async (t) => {
+  test(`a notification to a killed ${what} goes to another waiter, and a barrier does not count it`, async (t) => {
     const [mutex, condition, barrier] = [new Mutex(), new Condition(), new Barrier(2)];
     const peer = await start(t);
     const handles = [mutex.handle, condition.handle, barrier.handle];
@@ -98,7 +98,7 @@ for (const [what, start] of Object.entries({ process: startProcess, thread: star
     assert.equal(barrier.waitIfAvailable(), false);
   });
 
-  test(`what a killed ${what} ran once is run again`, async (t) => {
+  test(`a Once whose ${what} was killed while running it is run again`, async (t) => {
     const once = new Once();
     const peer = await start(t);
     await peer.start(({ Once }, handle, tell) => {
@@ -116,7 +116,7 @@ for (const [what, start] of Object.entries({ process: startProcess, thread: star
   });
 }
 
-test('a thread that blocks can be terminated', async (t) => {
+test('a thread blocked on a lock can be terminated', async (t) => {
   const mutex = new Mutex();
   const token = mutex.lock();
   const peer = await startThread(t);
@@ -157,7 +157,7 @@ async function hammer({ Mutex }, { handle, file }, tell) {
   }
 }
 
-test('60 times killed at any instruction, nobody is let in too early, and the others go on', async (t) => {
+test('after 60 kills at arbitrary instructions, exclusion holds and the survivors go on', async (t) => {
   const file = path.join(fs.mkdtempSync(path.join(os.tmpdir(), 'manycore-')), 'inside');
   t.after(() => fs.rmSync(path.dirname(file), { recursive: true }));
   fs.writeFileSync(file, Buffer.alloc(8));
@@ -183,7 +183,7 @@ test('60 times killed at any instruction, nobody is let in too early, and the ot
     listen(peers[index]);
     const token = await mutex.lockAsync(LIMIT);
     if (fs.readFileSync(file).readDoubleLE(0) !== 0) {
-      assert.ok(token.ownerDied, 'granted in the middle of something');
+      assert.ok(token.ownerDied, 'the lock was granted inside the critical section of a living holder');
       recovered++;
     }
     fs.writeFileSync(file, Buffer.alloc(8));
@@ -195,6 +195,6 @@ test('60 times killed at any instruction, nobody is let in too early, and the ot
     listen(peer);
   }
   (await mutex.lockAsync(LIMIT)).unlock();
-  assert.ok(recovered > 0, 'none died inside');
+  assert.ok(recovered > 0, 'no process died inside the critical section');
   t.diagnostic(`${recovered} of 60 died inside`);
 });

@@ -69,7 +69,7 @@ async function useAll(manycore, names, tell) {
   }
 }
 
-test('any bytes in the memory of locks give errors', async (t) => {
+test('arbitrary bytes in lock memory cause errors only', async (t) => {
   const names = ['mutex', 'lock', 'semaphore', 'condition', 'barrier', 'once'].map((what) =>
     segmentName(t, what),
   );
@@ -96,7 +96,7 @@ test('any bytes in the memory of locks give errors', async (t) => {
   for (const code of codes) assert.match(code, /^ERR_MANYCORE_(\w+)$|^ERR_OUT_OF_RANGE$/);
 });
 
-test('a guard that is forged to be held for ever is an error, not a hang', async (t) => {
+test('a guard forged to be held forever causes an error, not a hang', async (t) => {
   const name = segmentName(t, 'guard');
   // Slots instead of the fast path, so that each use enters the guard.
   const semaphore = Semaphore.open(name, 1);

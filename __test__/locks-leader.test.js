@@ -10,7 +10,7 @@ const { startProcess, startThread, within } = require('./support/peers');
 
 const unique = (what) => `${what} ${process.pid} ${Math.random()}`;
 
-test('one leads at a time, and the next one when it dies', async (t) => {
+test('there is one leader at a time, and a successor when it dies', async (t) => {
   const name = unique('leader');
   const peers = [await startProcess(t), await startThread(t)];
   const lead = ({ leader }, name, tell) =>
@@ -36,7 +36,7 @@ test('one leads at a time, and the next one when it dies', async (t) => {
   assert.ok((await within(here, 'leadership')).fencingToken > first.fencingToken);
 });
 
-test('a leader that is told to stop returns, and one that waits rejects', async () => {
+test('an aborted leader returns, and an aborted candidate rejects', async () => {
   const name = unique('leader');
   const controller = new AbortController();
   const { signal } = controller;
@@ -48,7 +48,7 @@ test('a leader that is told to stop returns, and one that waits rejects', async 
   assert.equal(await leader(name, () => 'next'), 'next');
 });
 
-test('a key is run once by all processes together', async (t) => {
+test('a key is run once across all processes', async (t) => {
   const name = unique('job');
   const peers = await Promise.all([startProcess(t), startProcess(t), startThread(t)]);
   const run = ({ runOnce }, [name, key]) => runOnce(name, key, (run) => `${run.name} ${run.key}`);
@@ -71,7 +71,7 @@ test('a key is run once by all processes together', async (t) => {
   assert.equal((await runOnce(unique('job'), 'monday', () => {})).ran, true);
 });
 
-test('a run that fails or whose process dies is run by the next', async (t) => {
+test('a run that fails or whose process dies is retried by the next caller', async (t) => {
   const name = unique('job');
   await assert.rejects(
     runOnce(name, 1, () => Promise.reject(new Error('mine'))),
@@ -92,7 +92,7 @@ test('a run that fails or whose process dies is run by the next', async (t) => {
   assert.deepEqual([ran, value], [true, true]);
 });
 
-test('arguments are checked', async () => {
+test('arguments are validated', async () => {
   const type = { code: 'ERR_INVALID_ARG_TYPE' };
   await assert.rejects(
     leader(7, () => {}),
@@ -116,7 +116,7 @@ test('arguments are checked', async () => {
   assert.equal(await leader('é'.repeat(122), () => 'leads'), 'leads');
 });
 
-test('the example runs each job once, in whichever worker', async () => {
+test('the example runs each job once, in any worker', async () => {
   const example = path.join(__dirname, '..', 'examples', 'cron.js');
   const child = spawn(process.execPath, [example, '--jobs', '4', '--every', '200'], {
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -9,7 +9,7 @@ const NOT_LOCKED = { code: 'ERR_MANYCORE_NOT_LOCKED' };
 const DEADLOCK = { code: 'ERR_MANYCORE_DEADLOCK' };
 const TIMEOUT = { code: 'ERR_MANYCORE_LOCK_TIMEOUT' };
 
-test('a mutex is held by one at a time', async () => {
+test('a mutex has one holder at a time', async () => {
   const mutex = new Mutex();
   const token = mutex.lock();
   assert.ok(token instanceof UnlockToken);
@@ -24,7 +24,7 @@ test('a mutex is held by one at a time', async () => {
   mutex.lockIfAvailable().unlock();
 });
 
-test('unlocking twice is an error, disposing is not', () => {
+test('unlocking twice is an error, disposing an unlocked token is not', () => {
   const mutex = new Mutex();
   const token = mutex.lock();
   token.unlock();
@@ -36,7 +36,7 @@ test('unlocking twice is an error, disposing is not', () => {
   mutex.lock().unlock();
 });
 
-test('blocking on oneself is an error, waiting for oneself is not', async () => {
+test('blocking on a lock held by the same thread is an error, waiting asynchronously is not', async () => {
   const mutex = new Mutex();
   const token = mutex.lock();
   assert.throws(() => mutex.lock(), DEADLOCK);
@@ -59,7 +59,7 @@ test('blocking on oneself is an error, waiting for oneself is not', async () => 
   permits.unlock();
 });
 
-test('waits end with their time or their signal', async (t) => {
+test('waits end on timeout or abort', async (t) => {
   const peer = await startThread(t);
   const mutex = new Mutex();
   await peer.run(({ Mutex }, handle) => void (globalThis.token = Mutex.from(handle).lock()), mutex.handle);
@@ -78,7 +78,7 @@ test('waits end with their time or their signal', async (t) => {
   mutex.lockIfAvailable().unlock();
 });
 
-test('readers share, writers do not, and nobody is overtaken', async () => {
+test('readers share, writers exclude, and waiters are served in order', async () => {
   const lock = new RwLock();
   const [one, two] = [lock.lockShared(), lock.lockSharedIfAvailable()];
   assert.equal(lock.lockIfAvailable(), null);
@@ -92,19 +92,19 @@ test('readers share, writers do not, and nobody is overtaken', async () => {
   assert.deepEqual(order, ['writer', 'reader']);
 });
 
-test('permits are counted', async () => {
+test('a semaphore counts permits', async () => {
   const semaphore = new Semaphore(3);
   assert.equal(semaphore.permits, 3);
   const two = semaphore.acquire(2);
   assert.equal(semaphore.acquireIfAvailable(2), null);
   const large = semaphore.acquireAsync(3);
-  assert.equal(semaphore.acquireIfAvailable(), null, 'the large request came first');
+  assert.equal(semaphore.acquireIfAvailable(), null, 'a later request overtook the large one');
   two.unlock();
   (await within(large, 'all permits')).unlock();
   assert.throws(() => semaphore.acquire(4), { code: 'ERR_OUT_OF_RANGE' });
 });
 
-test('a condition wakes those that wait, in order, with the lock', async (t) => {
+test('a condition wakes waiters in order, with the lock held', async (t) => {
   const mutex = new Mutex();
   const condition = new Condition();
   const peers = await Promise.all([startThread(t), startProcess(t)]);
@@ -130,7 +130,7 @@ test('a condition wakes those that wait, in order, with the lock', async (t) => 
   assert.equal(condition.notify(), 0);
 });
 
-test('waiting for a predicate looks at it with each notification', async () => {
+test('waiting for a predicate re-evaluates it on each notification', async () => {
   const [mutex, condition] = [new Mutex(), new Condition()];
   const token = mutex.lock();
   let ready = 0;
@@ -157,7 +157,7 @@ test('waiting for a predicate looks at it with each notification', async () => {
   assert.throws(() => condition.wait(/** @type {any} */ ({})), { code: 'ERR_INVALID_ARG_TYPE' });
 });
 
-test('a barrier opens for all at once, again and again', async (t) => {
+test('a barrier releases all participants at once, and is reusable', async (t) => {
   const barrier = new Barrier(3);
   const peers = await Promise.all([startThread(t), startProcess(t)]);
   assert.equal(barrier.waitIfAvailable(), false);
@@ -172,7 +172,7 @@ test('a barrier opens for all at once, again and again', async (t) => {
   assert.throws(() => barrier.wait({ timeoutMs: 5 }), TIMEOUT);
 });
 
-test('a once is run once, and again after it failed', async (t) => {
+test('a Once runs once, and again if it failed', async (t) => {
   const once = new Once();
   const peer = await startProcess(t);
   assert.throws(() => once.run(() => assert.fail('first')), { message: 'first' });
@@ -199,7 +199,7 @@ test('a once is run once, and again after it failed', async (t) => {
   );
 });
 
-test('a name leads to the same lock in other processes', async (t) => {
+test('a name refers to the same lock in other processes', async (t) => {
   const name = segmentName(t, 'named');
   assert.throws(() => Mutex.open(name, { create: false }), { code: 'ERR_MANYCORE_SEGMENT_NOT_FOUND' });
   const token = Mutex.open(name).lock();
@@ -212,7 +212,7 @@ test('a name leads to the same lock in other processes', async (t) => {
   assert.throws(() => Condition.open(name), { code: 'ERR_MANYCORE_SEGMENT_KIND' });
 });
 
-test('names of this process stay in it', async (t) => {
+test("names of scope 'process' are not visible to other processes", async (t) => {
   const options = { scope: 'process' };
   const mutex = Mutex.open('locks-objects', options);
   mutex.lock();
@@ -222,7 +222,7 @@ test('names of this process stay in it', async (t) => {
   assert.equal(await (await startProcess(t)).run(attempt), false);
 });
 
-test('a lock can be posted', async (t) => {
+test('a lock can be sent in a message', async (t) => {
   const lock = new RwLock();
   const token = lock.lock();
   const attempt = ({ RwLock }, posted) => RwLock.from(posted).lockSharedIfAvailable() === null;
@@ -232,7 +232,7 @@ test('a lock can be posted', async (t) => {
   token.unlock();
 });
 
-test('a full lock says so', () => {
+test('a full lock reports that it is full', () => {
   const semaphore = new Semaphore(5, { maxRequests: 2 });
   const tokens = [semaphore.acquire(), semaphore.acquire()];
   assert.throws(() => semaphore.acquire(), { code: 'ERR_MANYCORE_FULL' });
@@ -240,7 +240,7 @@ test('a full lock says so', () => {
   semaphore.acquire().unlock();
 });
 
-test('waiting keeps the process alive, holding does not', async (t) => {
+test('waiting keeps the process alive, holding a lock does not', async (t) => {
   const peer = await startProcess(t);
   const mutex = new Mutex();
   const token = mutex.lock();
@@ -258,7 +258,7 @@ test('waiting keeps the process alive, holding does not', async (t) => {
   assert.equal(code, 7);
 });
 
-test('arguments are checked', async () => {
+test('arguments are validated', async () => {
   const mutex = new Mutex();
   const type = { code: 'ERR_INVALID_ARG_TYPE' };
   const range = { code: 'ERR_OUT_OF_RANGE' };

@@ -75,7 +75,7 @@ async function hammer(_manycore, argument) {
   return Promise.all([rounds(argument), there]);
 }
 
-test(`${PROCESSES} processes of two threads each exclude each other, and all get their turn`, async (t) => {
+test(`${PROCESSES} processes of two threads each exclude each other, and none starves`, async (t) => {
   const file = path.join(fs.mkdtempSync(path.join(os.tmpdir(), 'manycore-')), 'counters');
   t.after(() => fs.rmSync(path.dirname(file), { recursive: true }));
   fs.writeFileSync(file, Buffer.alloc(48));
@@ -91,7 +91,7 @@ test(`${PROCESSES} processes of two threads each exclude each other, and all get
   }
 });
 
-test('a bounded buffer under a mutex and two conditions loses nothing', async (t) => {
+test('a bounded buffer guarded by a mutex and two conditions loses nothing', async (t) => {
   const [mutex, notEmpty, notFull] = [new Mutex(), new Condition(), new Condition()];
   const file = path.join(fs.mkdtempSync(path.join(os.tmpdir(), 'manycore-')), 'buffer');
   t.after(() => fs.rmSync(path.dirname(file), { recursive: true }));

@@ -32,7 +32,7 @@ async function reported() {
   }
 }
 
-test('a lock is held while the callback runs, whose result is the request', async () => {
+test('a lock is held while the callback runs, and the request settles with its result', async () => {
   const name = unique('a');
   const result = await locks.request(name, async (lock) => {
     assert.ok(lock instanceof Lock);
@@ -55,7 +55,7 @@ test('a lock is held while the callback runs, whose result is the request', asyn
   assert.throws(() => new Lock(), { code: 'ERR_ILLEGAL_CONSTRUCTOR' });
 });
 
-test('modes exclude each other across threads and processes', async (t) => {
+test('lock modes exclude each other across threads and processes', async (t) => {
   const name = unique('b');
   const peers = [await startThread(t), await startProcess(t)];
   const attempt = ({ locks }, [name, mode]) =>
@@ -76,7 +76,7 @@ test('modes exclude each other across threads and processes', async (t) => {
   assert.deepEqual(await waiting, [1, 1]);
 });
 
-test('query tells what others hold and wait for', async (t) => {
+test('query() reports locks held and requested by others', async (t) => {
   const name = unique('c');
   const peer = await startProcess(t);
   const first = await peer.start(
@@ -95,7 +95,7 @@ test('query tells what others hold and wait for', async (t) => {
   assert.equal(await within(waiting, 'the lock'), true);
 });
 
-test('a lock can be stolen, and its holder learns of it', async (t) => {
+test('a lock can be stolen, and its holder is notified', async (t) => {
   const name = unique('d');
   const here = await held(locks, name);
   const peer = await startProcess(t);
@@ -106,7 +106,7 @@ test('a lock can be stolen, and its holder learns of it', async (t) => {
   assert.equal(await locks.request(name, { ifAvailable: true }, (lock) => lock?.name), name);
 });
 
-test('a wait ends with its signal or its time', async () => {
+test('a wait ends on abort or timeout', async () => {
   const name = unique('e');
   const { release, done } = await held(locks, name);
   const controller = new AbortController();
@@ -123,7 +123,7 @@ test('a wait ends with its signal or its time', async () => {
   await done;
 });
 
-test('what goes round in a circle is reported', async (t) => {
+test('a deadlock cycle is reported', async (t) => {
   const [a, b] = [unique('f'), unique('g')];
   const peer = await startProcess(t);
   const controller = new AbortController();
@@ -151,7 +151,7 @@ test('what goes round in a circle is reported', async (t) => {
   await settled;
 });
 
-test('a request within the callback of its own name is reported', async () => {
+test('a nested request for the same name is reported as a deadlock', async () => {
   const name = unique('h');
   const controller = new AbortController();
   const outer = locks.request(name, () => locks.request(name, { signal: controller.signal }, () => {}));
@@ -165,7 +165,7 @@ test('a request within the callback of its own name is reported', async () => {
   await settled;
 });
 
-test('two threads that block on each other are reported', async (t) => {
+test('two threads blocked on each other are reported as a deadlock', async (t) => {
   const [one, two] = [new Mutex(), new Mutex()];
   const peers = [await startThread(t), await startProcess(t)];
   const handles = [one.handle, two.handle];
@@ -185,7 +185,7 @@ test('two threads that block on each other are reported', async (t) => {
   );
 });
 
-test('managers of other scopes and namespaces have names of their own', async (t) => {
+test('lock managers of different scopes and namespaces do not share names', async (t) => {
   const namespace = unique('i').replaceAll(' ', '-');
   t.after(() => shared.unlink(`manycore.locks.${namespace}`));
   const name = unique('j');
@@ -200,7 +200,7 @@ test('managers of other scopes and namespaces have names of their own', async (t
   release();
 });
 
-test('what another version left is made anew, unless somebody has it open', async (t) => {
+test('a segment of another version is recreated unless it is in use', async (t) => {
   const namespace = unique('k').replaceAll(' ', '-');
   const segment = `manycore.locks.${namespace}`;
   t.after(() => shared.unlink(segment));
@@ -217,7 +217,7 @@ test('what another version left is made anew, unless somebody has it open', asyn
   assert.deepEqual((await manager.query()).held, []);
 });
 
-test('arguments are checked as in the Web Locks API', async () => {
+test('arguments are validated as in the Web Locks API', async () => {
   const never = () => assert.fail();
   const unsupported = { name: 'NotSupportedError' };
   const { signal } = new AbortController();
@@ -240,7 +240,7 @@ test('arguments are checked as in the Web Locks API', async () => {
   }
 });
 
-test("Node's own manager answers the same calls alike", async (t) => {
+test("Node's own lock manager gives the same results", async (t) => {
   const own = require('node:worker_threads').locks;
   if (own === undefined) return t.skip('not in this Node');
   for (const manager of [own, new LockManager({ scope: 'process' })]) {

@@ -35,12 +35,12 @@ async function packedFiles() {
   return new Set(files.map((file) => file.path));
 }
 
-test('the tarball holds nothing superfluous', async () => {
+test('the tarball contains nothing superfluous', async () => {
   const extra = [...(await packedFiles())].filter((name) => !ALLOWED.some((pattern) => pattern.test(name)));
   assert.deepEqual(extra, []);
 });
 
-test('the tarball holds all that is needed to run and to build', async () => {
+test('the tarball contains everything needed to run and to build', async () => {
   const packed = await packedFiles();
   const needed = [
     ...['LICENSE', 'README.md', 'CHANGELOG.md', 'Cargo.toml', 'Cargo.lock', 'build.rs', 'register.js'],
@@ -56,7 +56,7 @@ test('the tarball holds all that is needed to run and to build', async () => {
   );
 });
 
-test('what exports and types name is in the tarball', async () => {
+test('every file named by exports and types is in the tarball', async () => {
   const packed = await packedFiles();
   const named = JSON.stringify([MANIFEST.exports, MANIFEST.types, MANIFEST.main, MANIFEST.bin ?? {}]);
   const files = [...named.matchAll(/"(?:\.\/)?((?:[\w-]+\/)*[\w.-]+\.(?:js|d\.ts|json))"/g)].map(
@@ -69,7 +69,7 @@ test('what exports and types name is in the tarball', async () => {
   );
 });
 
-test('each file that a packed script requires is packed', async () => {
+test('every file required by a packed script is packed', async () => {
   const packed = await packedFiles();
   const missing = [];
   let seen = 0;
@@ -86,7 +86,7 @@ test('each file that a packed script requires is packed', async () => {
   assert.deepEqual(missing, []);
 });
 
-test('a consumer gets no dependencies and no scripts but the install script', () => {
+test('consumers get no dependencies and no scripts except the install script', () => {
   assert.equal(MANIFEST.dependencies, undefined);
   assert.equal(MANIFEST.peerDependencies, undefined);
   // Filled in on release, with the packages of the prebuilt addons.
@@ -96,7 +96,7 @@ test('a consumer gets no dependencies and no scripts but the install script', ()
   assert.deepEqual(automatic, ['install']);
 });
 
-test('the versions of package, addon and core agree', () => {
+test('package, addon and core have the same version', () => {
   for (const name of ['Cargo.toml', 'crates/core/Cargo.toml']) {
     const [, version] = /^version = "([^"]+)"$/m.exec(fs.readFileSync(path.join(ROOT, name), 'utf8'));
     assert.equal(version, MANIFEST.version, name);

@@ -23,7 +23,7 @@ ${names.map((name, index) => `assert.equal(v${index}, required.${name}, '${name}
 console.log('compared', ${names.length});
 `;
 
-test('require() gives cluster and all of worker_threads', () => {
+test('require() returns cluster and all of worker_threads', () => {
   const manycore = require('manycore');
   assert.equal(manycore.cluster, require('manycore/cluster'));
   const threads = require('manycore/worker_threads');
@@ -35,19 +35,19 @@ test('require() gives cluster and all of worker_threads', () => {
   for (const name of CLUSTER_NAMES) assert.ok(name in manycore.cluster, `cluster lacks ${name}`);
 });
 
-test('names of a later Node than the running one are there, if it is for us to give what they name', () => {
+test("exports newer Node versions' names when manycore can implement them", () => {
   const manycore = require('manycore');
   for (const name of ['isInternalThread', 'isMarkedAsUntransferable', 'markAsUncloneable', 'threadName']) {
     assert.notEqual(manycore[name], undefined, name);
   }
 });
 
-test("locks are manycore's own, on each Node", () => {
+test("locks is manycore's own on every Node version", () => {
   const { LockManager, locks } = require('manycore');
   assert.ok(locks instanceof LockManager);
 });
 
-test('an export can be replaced, as test doubles do', async () => {
+test('exports can be replaced, for example by test doubles', async () => {
   const script = `
     const manycore = require('manycore');
     const descriptor = Object.getOwnPropertyDescriptor(manycore, 'Worker');
@@ -56,7 +56,7 @@ test('an export can be replaced, as test doubles do', async () => {
   assert.equal((await runOk(process.execPath, ['-e', script])).trim(), 'double');
 });
 
-test('require() loads nothing but the entry point until something is asked for', async () => {
+test('require() loads only the entry point until an export is used', async () => {
   const script = `
     require('manycore');
     const first = Object.keys(require.cache).length;
@@ -65,7 +65,7 @@ test('require() loads nothing but the entry point until something is asked for',
   assert.equal((await runOk(process.execPath, ['-e', script])).trim(), '1 true');
 });
 
-test('named imports work for each name that require() gives', async () => {
+test('named imports work for every name that require() returns', async () => {
   const names = Object.keys(require('manycore'));
   for (const name of ['cluster', 'linkDrained', ...THREAD_NAMES]) assert.ok(names.includes(name), name);
   assert.equal((await runModule(importing(names, 'manycore'))).trim(), `compared ${names.length}`);
@@ -81,12 +81,12 @@ test('named imports work from manycore/cluster', async () => {
   assert.equal(stdout.trim(), `compared ${CLUSTER_NAMES.length}`);
 });
 
-test('names that only a later Node has do not fail the import', async () => {
+test('importing names that only newer Node versions have does not fail', async () => {
   const source = `import { locks, threadName } from 'manycore/worker_threads'; console.log('imported', typeof threadName);`;
   assert.equal((await runModule(source)).trim(), 'imported string');
 });
 
-test('the default import is what require() gives', async () => {
+test('the default import equals the result of require()', async () => {
   const source = `
     import { createRequire } from 'node:module';
     import manycore from 'manycore';
@@ -96,7 +96,7 @@ test('the default import is what require() gives', async () => {
   assert.equal((await runModule(source)).trim(), 'true true');
 });
 
-test('the inside of the package is not exported', () => {
+test('package internals are not exported', () => {
   assert.throws(() => require('manycore/lib/core/addon.js'), { code: 'ERR_PACKAGE_PATH_NOT_EXPORTED' });
   assert.equal(require('manycore/package.json').name, 'manycore');
 });

@@ -74,7 +74,7 @@ async function assertUsable(project) {
   assert.equal(await runScript(project, 'addon.js', addon), `${version}\n`);
 }
 
-test('builds from the sources in the tarball', async (t) => {
+test('install builds from the sources in the tarball', async (t) => {
   const tarball = await pack(t, ROOT);
   const project = emptyProject(t);
   const cargoEnv = { CARGO_TARGET_DIR: CARGO_TARGET, CARGO_NET_OFFLINE: 'true' };
@@ -90,7 +90,7 @@ test('builds from the sources in the tarball', async (t) => {
   ]);
   await runOk('cargo', ['clean', '--release', '-p', 'manycore', '-p', 'manycore-core'], { env: cargoEnv });
 
-  await t.test('once the addon is there, installing again needs no Rust', async (t2) => {
+  await t.test('reinstalling with an existing addon needs no Rust', async (t2) => {
     const before = fs.statSync(addonIn(project)).mtimeMs;
     await runOk('npm', ['rebuild', '--ignore-scripts=false'], {
       cwd: project,
@@ -100,7 +100,7 @@ test('builds from the sources in the tarball', async (t) => {
   });
 });
 
-test('takes a prebuilt package, without Rust', async (t) => {
+test('install uses a prebuilt package without Rust', async (t) => {
   const name = addonFileName().replace('.node', '').replace('.', '-');
   const folder = scratchFolder(t);
   fs.copyFileSync(path.join(ROOT, 'lib/native', addonFileName()), path.join(folder, addonFileName()));
@@ -111,21 +111,21 @@ test('takes a prebuilt package, without Rust', async (t) => {
   const tarballs = [await pack(t, folder), await pack(t, ROOT)];
   const { code, stdout, stderr } = await npmInstall(project, tarballs, { PATH: pathWithoutRust(t) });
   assert.equal(code, 0, `${stdout}\n${stderr}`);
-  assert.ok(!fs.existsSync(addonIn(project)), 'nothing was built');
+  assert.ok(!fs.existsSync(addonIn(project)), 'the addon was built although a prebuilt package exists');
   await assertUsable(project);
 });
 
-test('without Rust and prebuilt package, one message says what to do', async (t) => {
+test('without Rust and without a prebuilt package, one message says what to do', async (t) => {
   const project = emptyProject(t);
   const { code, stderr } = await npmInstall(project, [await pack(t, ROOT)], { PATH: pathWithoutRust(t) });
   assert.notEqual(code, 0);
   const own = stderr.split('\n').filter((line) => /manycore: /.test(line));
   assert.equal(own.length, 1, stderr);
   assert.match(own[0], /no prebuilt addon .* no Rust .*https:\/\/rustup\.rs/);
-  assert.doesNotMatch(stderr, /^\s+at /m, 'no stack trace');
+  assert.doesNotMatch(stderr, /^\s+at /m, 'the output contains a stack trace');
 });
 
-test('a build that fails says so and leaves nothing behind', async (t) => {
+test('a failed build is reported and leaves nothing behind', async (t) => {
   const folder = scratchFolder(t);
   for (const name of ['package.json', 'lib', 'scripts']) {
     fs.cpSync(path.join(ROOT, name), path.join(folder, name), {

@@ -11,7 +11,7 @@ const { addonFileName } = require('../scripts/lib/addon-file');
 const { dependenciesAreCurrent } = require('../scripts/lib/dependencies');
 const { ROOT, run, scratchFolder } = require('./package-helpers');
 
-test('in a checkout that is ready nothing is done or said', async () => {
+test('setup does and prints nothing in an up-to-date checkout', async () => {
   const { code, stdout, stderr } = await run(process.execPath, ['scripts/setup.js'], { cwd: ROOT });
   assert.deepEqual([code, stdout, stderr], [0, '', '']);
 });
@@ -45,19 +45,19 @@ const setAge = (file, minutes) => {
 
 test('the addon is out of date when it is missing or older than a source', (t) => {
   const checkout = makeCheckout(t);
-  assert.equal(addonIsCurrent(checkout), false, 'missing');
+  assert.equal(addonIsCurrent(checkout), false, 'a missing addon was reported as current');
   const addon = path.join(checkout, 'lib/native', addonFileName());
   fs.mkdirSync(path.dirname(addon), { recursive: true });
   fs.writeFileSync(addon, '');
-  assert.equal(addonIsCurrent(checkout), true, 'just built');
+  assert.equal(addonIsCurrent(checkout), true, 'a freshly built addon was reported as out of date');
   setAge(addon, 5);
-  assert.equal(addonIsCurrent(checkout), false, 'older than all sources');
+  assert.equal(addonIsCurrent(checkout), false, 'an addon older than all sources was reported as current');
   for (const name of ['Cargo.toml', 'Cargo.lock', 'build.rs', 'src/lib.rs', 'crates/core/src/deep/x.rs']) {
     setAge(path.join(checkout, name), 10);
   }
-  assert.equal(addonIsCurrent(checkout), true, 'newer than all sources');
+  assert.equal(addonIsCurrent(checkout), true, 'an addon newer than all sources was reported as out of date');
   setAge(path.join(checkout, 'crates/core/src/deep/x.rs'), 1);
-  assert.equal(addonIsCurrent(checkout), false, 'one source is newer');
+  assert.equal(addonIsCurrent(checkout), false, 'an addon older than one source was reported as current');
 });
 
 function lock(folder, wanted, installed) {
@@ -97,7 +97,7 @@ for (const { name, wanted, installed, current } of [
   });
 }
 
-test('the lockfile has the packages of all platforms, without which npm ci refuses it', () => {
+test('the lockfile lists the packages of all platforms, which npm ci requires', () => {
   const { packages } = JSON.parse(fs.readFileSync(path.join(ROOT, 'package-lock.json'), 'utf8'));
   const missing = [];
   let optional = 0;
@@ -107,6 +107,6 @@ test('the lockfile has the packages of all platforms, without which npm ci refus
       if (!packages[`${place}/node_modules/${name}`] && !packages[`node_modules/${name}`]) missing.push(name);
     }
   }
-  assert.ok(optional > 0, 'there are none to look at');
+  assert.ok(optional > 0, 'there are no optional packages');
   assert.deepEqual(missing, []);
 });

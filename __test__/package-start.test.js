@@ -26,7 +26,7 @@ for (const [name, send] of [
   ['Ctrl-C', (program) => program.signalGroup('SIGINT')],
   ['SIGTERM to npm', (program) => program.process.kill('SIGTERM')],
 ]) {
-  test(`npm start serves, and ${name} ends all of it`, async (t) => {
+  test(`npm start serves requests, and ${name} stops all processes`, async (t) => {
     const program = new Program([npmProgram(), 'start'], { cwd: ROOT, env: { PORT: '0' } });
     t.after(() => program.kill());
     const [, port] = await program.printed(/^http:\/\/localhost:(\d+) /m);
