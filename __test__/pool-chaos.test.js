@@ -18,7 +18,7 @@ function harmOf(i) {
   return at < HARMS.length * 7 && at % 7 === 3 ? HARMS[(at - 3) / 7] : null;
 }
 
-test('every task is answered, whatever happens to workers', { timeout: 300_000 }, async (t) => {
+test('every task settles, whatever happens to its worker', { timeout: 300_000 }, async (t) => {
   const pool = makePool(t, {
     filename: fixture('chaos.js'),
     minThreads: 2,

@@ -24,7 +24,7 @@ function command(args, cwd = ROOT) {
   return { status, stdout, stderr };
 }
 
-test('it compares with what is installed', () => {
+test('compares with the installed libraries', () => {
   const { status, stdout, stderr } = command(['bench', 'pool', '--scenarios', 'queue-100', '--rounds', '1']);
   assert.equal(status, 0, stderr);
   assert.match(stdout, /queue-100: 100 trivial tasks at a time/);
@@ -35,7 +35,7 @@ test('it compares with what is installed', () => {
   assert.equal(stderr, '');
 });
 
-test('it says what is not installed, and measures without it', (t) => {
+test('reports which libraries are not installed, and measures without them', (t) => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'manycore-command-'));
   t.after(() => fs.rmSync(folder, { recursive: true }));
   const { status, stdout } = command(
@@ -48,7 +48,7 @@ test('it says what is not installed, and measures without it', (t) => {
   assert.match(stdout, /manycore +[\d.,]+ us per task$/m);
 });
 
-test('it explains itself, and refuses what it does not know', () => {
+test('prints its usage, and rejects unknown arguments', () => {
   assert.match(command(['--help']).stdout, /Usage: manycore bench pool/);
   for (const args of [
     [],
@@ -64,7 +64,7 @@ test('it explains itself, and refuses what it does not know', () => {
   }
 });
 
-test('progress is drawn on a terminal, and nowhere else', () => {
+test('progress is shown only on a terminal', () => {
   for (const isTTY of [true, false]) {
     let written = '';
     const progress = new Progress({ isTTY, write: (text) => (written += text) }, 4);

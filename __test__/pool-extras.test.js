@@ -32,7 +32,7 @@ async function busyPool(t, options) {
   return { pool, words, running };
 }
 
-test('exec() calls exports and registered methods with arguments', WATCHDOG, async (t) => {
+test('exec() calls exported and registered methods with arguments', WATCHDOG, async (t) => {
   const pool = makePool(t, { filename: INSIDE });
   assert.equal(await pool.exec('add', [3, 4]), 7);
   assert.equal((await pool.exec('about')).isWorkerThread, true);
@@ -41,7 +41,7 @@ test('exec() calls exports and registered methods with arguments', WATCHDOG, asy
   assert.throws(() => pool.exec('add', 5), TypeError);
 });
 
-test('exec() runs functions without a file', WATCHDOG, async (t) => {
+test('exec() runs functions without a worker file', WATCHDOG, async (t) => {
   const pool = makePool(t, { filename: null });
   assert.equal(await pool.exec((/** @type {number} */ a, /** @type {number} */ b) => a * b, [6, 7]), 42);
   assert.equal(
@@ -63,13 +63,13 @@ test('exec() runs functions without a file', WATCHDOG, async (t) => {
   assert.equal(await pool.exec(object.short, [1]), 3);
 });
 
-test('proxy() has what the worker offers', WATCHDOG, async (t) => {
+test('proxy() exposes the methods of the worker', WATCHDOG, async (t) => {
   const proxy = await makePool(t, { filename: INSIDE }).proxy();
   assert.equal(await proxy.add(1, 2), 3);
   assert.equal((await proxy.about()).isWorkerThread, true);
 });
 
-test('a task tells of its progress', WATCHDOG, async (t) => {
+test('a task reports its progress', WATCHDOG, async (t) => {
   const pool = makePool(t, { filename: INSIDE });
   /** @type {any[]} */
   const seen = [];
@@ -77,7 +77,7 @@ test('a task tells of its progress', WATCHDOG, async (t) => {
   assert.deepEqual(seen, [{ done: 1 }, { done: 2 }, { done: 3 }]);
 });
 
-test('Transfer moves results and arguments', WATCHDOG, async (t) => {
+test('Transfer transfers results and arguments', WATCHDOG, async (t) => {
   const pool = makePool(t, { filename: INSIDE });
   assert.deepEqual(await pool.exec('transferred'), new Uint8Array(8).fill(3));
   const bytes = new Uint8Array([1, 2]);
@@ -88,7 +88,7 @@ test('Transfer moves results and arguments', WATCHDOG, async (t) => {
   assert.equal(bytes.length, 0);
 });
 
-test('cancel(), timeout() and always() of exec()', WATCHDOG, async (t) => {
+test('cancel(), timeout() and always() work on the promise of exec()', WATCHDOG, async (t) => {
   const pool = makePool(t);
   const cancelled = pool.exec('never').cancel();
   await assert.rejects(cancelled, { name: 'CancellationError', message: 'promise cancelled' });
@@ -103,7 +103,7 @@ test('cancel(), timeout() and always() of exec()', WATCHDOG, async (t) => {
   assert.equal(await pool.exec('throwError', ['x']).always(() => 'always'), 'always');
 });
 
-test('workers know where they are', WATCHDOG, async (t) => {
+test('isWorkerThread, workerId and workerData identify a worker', WATCHDOG, async (t) => {
   const pool = makePool(t, { filename: INSIDE, workerData: { x: 1 } });
   const about = await pool.run(null, { name: 'about' });
   assert.deepEqual([about.isWorkerThread, about.workerData], [true, { x: 1 }]);
@@ -111,13 +111,13 @@ test('workers know where they are', WATCHDOG, async (t) => {
   assert.deepEqual([Pool.isWorkerThread, Pool.workerId], [false, 0]);
 });
 
-test('what belongs to a task is refused outside of one', () => {
+test('functions that belong to a task throw outside one', () => {
   const { taskSignal, workerEmit } = require('..');
   assert.throws(taskSignal, { code: 'ERR_MANYCORE_NOT_IN_TASK' });
   assert.throws(() => workerEmit(1), { code: 'ERR_MANYCORE_NOT_IN_TASK' });
 });
 
-test('map() keeps the order of the items, or takes results as they come', WATCHDOG, async (t) => {
+test('map() keeps the order of the items, or yields results as they complete', WATCHDOG, async (t) => {
   const pool = makePool(t, { name: 'echo' });
   const items = Array.from({ length: 1000 }, (_, i) => i);
   let last = 0;
@@ -131,34 +131,30 @@ test('map() keeps the order of the items, or takes results as they come', WATCHD
   assert.deepEqual(await pool.map([]), []);
 });
 
-test(
-  'map() never has more tasks under way than it may, and stops at the first error',
-  WATCHDOG,
-  async (t) => {
-    const pool = makePool(t, { name: 'later' });
-    let read = 0;
-    let returned = false;
-    let most = 0;
-    const items = {
-      [Symbol.iterator]: () => ({
-        next: () => ({ done: read === 20, value: ++read && 1 }),
-        return: () => ({ done: (returned = true), value: undefined }),
-      }),
-    };
-    await pool.map(items, {
-      concurrency: 3,
-      onResult: (/** @type {number} */ done) => (most = Math.max(most, read - done)),
-    });
-    assert.ok(most <= 3, String(most));
-    read = 0;
-    await assert.rejects(pool.map(items, { name: 'throwError', concurrency: 1 }), TypeError);
-    assert.ok(returned);
-    assert.ok(read < 20);
-    assert.throws(() => pool.map([], { concurrency: 0 }), { code: 'ERR_OUT_OF_RANGE' });
-  },
-);
+test('map() respects its concurrency limit, and stops at the first error', WATCHDOG, async (t) => {
+  const pool = makePool(t, { name: 'later' });
+  let read = 0;
+  let returned = false;
+  let most = 0;
+  const items = {
+    [Symbol.iterator]: () => ({
+      next: () => ({ done: read === 20, value: ++read && 1 }),
+      return: () => ({ done: (returned = true), value: undefined }),
+    }),
+  };
+  await pool.map(items, {
+    concurrency: 3,
+    onResult: (/** @type {number} */ done) => (most = Math.max(most, read - done)),
+  });
+  assert.ok(most <= 3, String(most));
+  read = 0;
+  await assert.rejects(pool.map(items, { name: 'throwError', concurrency: 1 }), TypeError);
+  assert.ok(returned);
+  assert.ok(read < 20);
+  assert.throws(() => pool.map([], { concurrency: 0 }), { code: 'ERR_OUT_OF_RANGE' });
+});
 
-test('stream() reads as fast as its results are taken', WATCHDOG, async (t) => {
+test('stream() reads its source only as fast as results are consumed', WATCHDOG, async (t) => {
   const pool = makePool(t, { name: 'echo' });
   let read = 0;
   async function* source() {
@@ -170,7 +166,7 @@ test('stream() reads as fast as its results are taken', WATCHDOG, async (t) => {
   const seen = [];
   for await (const value of pool.stream(source(), { concurrency: 4 })) {
     seen.push(value);
-    assert.ok(read <= value + 5, `${read} read, ${value} taken`);
+    assert.ok(read <= value + 5, `${read} items read, ${value} consumed`);
     if (value === 49) break;
   }
   assert.deepEqual(
@@ -180,7 +176,7 @@ test('stream() reads as fast as its results are taken', WATCHDOG, async (t) => {
   assert.ok(read < 60);
 });
 
-test('map() and stream() end with their signal', WATCHDOG, async (t) => {
+test('map() and stream() stop when their signal is aborted', WATCHDOG, async (t) => {
   const pool = makePool(t, { name: 'never' });
   const controller = new AbortController();
   const mapped = pool.map([1, 2, 3], { signal: controller.signal });
@@ -188,7 +184,7 @@ test('map() and stream() end with their signal', WATCHDOG, async (t) => {
   await assert.rejects(mapped, { name: 'AbortError' });
 });
 
-test('runSync() blocks until the task is over', WATCHDOG, async (t) => {
+test('runSync() blocks until the task completes', WATCHDOG, async (t) => {
   const pool = makePool(t);
   assert.equal(pool.runSync({ a: 2, b: 3 }), 5);
   assert.throws(() => pool.runSync('x', { name: 'throwError' }), TypeError);
@@ -202,20 +198,20 @@ test('runSync() blocks until the task is over', WATCHDOG, async (t) => {
   assert.equal(pool.runSync('again', { name: 'echo' }), 'again');
 });
 
-test('runSync() ends when its worker does', WATCHDOG, async (t) => {
+test('runSync() throws when its worker exits', WATCHDOG, async (t) => {
   const pool = makePool(t);
   pool.runSync({ a: 2, b: 3 });
   assert.throws(() => pool.runSync(7, { name: 'exit' }), /exited/);
   assert.equal(await pool.run({ a: 1, b: 1 }), 2);
 });
 
-test('broadcast() reaches every worker once', WATCHDOG, async (t) => {
+test('broadcast() runs once on every worker', WATCHDOG, async (t) => {
   const pool = makePool(t, { minThreads: 3, maxThreads: 3, name: 'who' });
   const ids = await pool.broadcast();
   assert.deepEqual(new Set(ids), new Set(pool.threads.map((/** @type {any} */ worker) => worker.threadId)));
 });
 
-test('higher priority first, equal ones in order', WATCHDOG, async (t) => {
+test('tasks run by priority, those of equal priority in order', WATCHDOG, async (t) => {
   const { pool, words, running } = await busyPool(t, { name: 'echo' });
   /** @type {number[]} */
   const order = [];
@@ -227,7 +223,7 @@ test('higher priority first, equal ones in order', WATCHDOG, async (t) => {
   assert.deepEqual(order, [1, 3, 0, 4, 2]);
 });
 
-test('tasks with the same key meet the same worker', WATCHDOG, async (t) => {
+test('tasks with the same key run on the same worker', WATCHDOG, async (t) => {
   const pool = makePool(t, { minThreads: 2, maxThreads: 2, name: 'who' });
   /** @type {Map<string, Set<number>>} */
   const seen = new Map();
@@ -242,7 +238,7 @@ test('tasks with the same key meet the same worker', WATCHDOG, async (t) => {
   assert.equal(new Set([...seen.values()].map((ids) => [...ids][0])).size, 2);
 });
 
-test('computeWorkerKey names the key', WATCHDOG, async (t) => {
+test('computeWorkerKey computes the key', WATCHDOG, async (t) => {
   const pool = makePool(t, {
     minThreads: 2,
     maxThreads: 2,
@@ -253,7 +249,7 @@ test('computeWorkerKey names the key', WATCHDOG, async (t) => {
   assert.equal(new Set(ids).size, 1);
 });
 
-test('a task may only run for so long, waiting apart', WATCHDOG, async (t) => {
+test('a task timeout counts running time, not time in the queue', WATCHDOG, async (t) => {
   const { pool, words, running } = await busyPool(t);
   const waiting = pool.run('x', { name: 'echo', timeoutMs: 5 });
   await new Promise((resolve) => setTimeout(resolve, 30));
@@ -266,7 +262,7 @@ test('a task may only run for so long, waiting apart', WATCHDOG, async (t) => {
 });
 
 for (const name of ['untilAborted', 'untilEvent']) {
-  test(`an abort reaches the task first: ${name}`, WATCHDOG, async (t) => {
+  test(`an abort is delivered to the task first: ${name}`, WATCHDOG, async (t) => {
     const pool = makePool(t, { filename: INSIDE, abortGraceMs: 60_000 });
     const words = shared();
     const controller = new AbortController();
@@ -296,7 +292,7 @@ test('a worker that does not stop is replaced after abortGraceMs', WATCHDOG, asy
   assert.notEqual(pool.threads[0], worker);
 });
 
-test('a task that may be aborted has its worker to itself', WATCHDOG, async (t) => {
+test('an abortable task has its worker to itself', WATCHDOG, async (t) => {
   const pool = makePool(t, { concurrentTasksPerWorker: 4, abortGraceMs: 1, name: 'later' });
   await pool.run(1);
   const neighbours = [pool.run(30), pool.run(30)];
@@ -308,12 +304,12 @@ test('a task that may be aborted has its worker to itself', WATCHDOG, async (t) 
   assert.deepEqual(await Promise.all([...neighbours, ...after]), [30, 30, 5, 5]);
 });
 
-test('with several tasks in hand, each has its own signal', WATCHDOG, async (t) => {
+test('each of several concurrent tasks on a worker has its own signal', WATCHDOG, async (t) => {
   const pool = makePool(t, { filename: INSIDE, concurrentTasksPerWorker: 3, name: 'signalOf' });
   assert.deepEqual(await Promise.all([pool.run(20), pool.run(10), pool.run(1)]), [false, false, false]);
 });
 
-test('a task is tried again when its worker ends', WATCHDOG, async (t) => {
+test('a task is retried when its worker exits', WATCHDOG, async (t) => {
   const pool = makePool(t);
   await assert.rejects(pool.run(9, { name: 'exit', retries: 2 }), /worker exited with code: 9/);
   const folder = mkdtempSync(path.join(tmpdir(), 'pool-'));
@@ -328,7 +324,7 @@ test('a task is tried again when its worker ends', WATCHDOG, async (t) => {
   );
 });
 
-test('workers are recycled by number of tasks, memory and age', WATCHDOG, async (t) => {
+test('workers are recycled by task count, memory and age', WATCHDOG, async (t) => {
   for (const options of [
     { maxTasksPerWorker: 2 },
     { isolateWorkers: true },
@@ -345,7 +341,7 @@ test('workers are recycled by number of tasks, memory and age', WATCHDOG, async 
   assert.notEqual(await aging.run(), first);
 });
 
-test('recycleWorkers() replaces all of them, after their tasks', WATCHDOG, async (t) => {
+test('recycleWorkers() replaces all workers after their tasks complete', WATCHDOG, async (t) => {
   const pool = makePool(t, { minThreads: 2, maxThreads: 2, name: 'later' });
   const before = [...pool.threads];
   const task = pool.run(50);
@@ -355,7 +351,7 @@ test('recycleWorkers() replaces all of them, after their tasks', WATCHDOG, async
   assert.equal(await pool.run(1), 1);
 });
 
-test('workers are torn down before they end', WATCHDOG, async (t) => {
+test('teardown runs in workers before they exit', WATCHDOG, async (t) => {
   const file = path.join(mkdtempSync(path.join(tmpdir(), 'pool-')), 'ended');
   t.after(() => rmSync(path.dirname(file), { recursive: true }));
   const pool = makePool(t, {
@@ -369,7 +365,7 @@ test('workers are torn down before they end', WATCHDOG, async (t) => {
   assert.equal(readFileSync(file, 'utf8'), 'xt');
 });
 
-test('cancelPendingTasks() leaves what runs', WATCHDOG, async (t) => {
+test('cancelPendingTasks() leaves running tasks alone', WATCHDOG, async (t) => {
   const { pool, words, running } = await busyPool(t);
   const waiting = pool.run({ a: 1, b: 1 });
   pool.cancelPendingTasks();
@@ -393,12 +389,12 @@ test('resize() adds and removes workers', WATCHDOG, async (t) => {
   assert.throws(() => pool.resize({ min: 5, max: 4 }), { code: 'ERR_OUT_OF_RANGE' });
 });
 
-test('warm spares are there before they are needed', WATCHDOG, async (t) => {
+test('warm spares are ready before they are needed', WATCHDOG, async (t) => {
   const pool = makePool(t, { minThreads: 1, maxThreads: 3, warmSpares: 1 });
   assert.equal(pool.threads.length, 2);
 });
 
-test('stats() tells what is going on', WATCHDOG, async (t) => {
+test('stats() reports workers and tasks', WATCHDOG, async (t) => {
   const { pool, words, running } = await busyPool(t);
   const waiting = pool.run({ a: 1, b: 1 });
   const { workers, ...during } = pool.stats();
@@ -419,7 +415,7 @@ test('stats() tells what is going on', WATCHDOG, async (t) => {
   );
 });
 
-test('options of workerpool are understood', WATCHDOG, async () => {
+test('options of workerpool are accepted', WATCHDOG, async () => {
   /** @type {any[]} */
   const events = [];
   const pool = new Pool({
@@ -437,7 +433,7 @@ test('options of workerpool are understood', WATCHDOG, async () => {
   assert.deepEqual(events, ['create', 'terminate']);
 });
 
-test('lifo takes the last first', WATCHDOG, async (t) => {
+test('a LIFO queue runs the newest task first', WATCHDOG, async (t) => {
   const { pool, words, running } = await busyPool(t, { queueStrategy: 'lifo', name: 'echo' });
   /** @type {number[]} */
   const order = [];
@@ -447,14 +443,14 @@ test('lifo takes the last first', WATCHDOG, async (t) => {
   assert.deepEqual(order, [3, 2, 1]);
 });
 
-test('what workers print can be had as events', WATCHDOG, async (t) => {
+test('output of workers can be received as events', WATCHDOG, async (t) => {
   const pool = makePool(t, { filename: null, emitStdStreams: true });
   const printed = once(pool, 'stdout');
   await pool.exec(() => console.log('hello'));
   assert.equal((await printed)[0], 'hello\n');
 });
 
-test('errors keep their properties and names', WATCHDOG, async (t) => {
+test('errors keep their properties and class names', WATCHDOG, async (t) => {
   const pool = makePool(t);
   await assert.rejects(pool.run(null, { name: 'rejectWithCode' }), {
     message: 'no such thing',
@@ -470,7 +466,7 @@ test('errors keep their properties and names', WATCHDOG, async (t) => {
   await assert.rejects(named, { name: 'SpecialError', message: 'special' });
 });
 
-test('the event loop of a worker goes on between tasks', WATCHDOG, async (t) => {
+test('the event loop of a worker keeps running between tasks', WATCHDOG, async (t) => {
   const pool = makePool(t, { filename: null });
   await pool.exec(() => {
     const state = /** @type {any} */ (globalThis);
@@ -480,7 +476,7 @@ test('the event loop of a worker goes on between tasks', WATCHDOG, async (t) => 
   for (let ticks = 0; ticks < 5;) ticks = await pool.exec(() => /** @type {any} */ (globalThis).ticks);
 });
 
-test('thousands of shapes of objects reach all workers', WATCHDOG, async (t) => {
+test('objects of thousands of shapes reach all workers', WATCHDOG, async (t) => {
   const pool = makePool(t, { minThreads: 2, maxThreads: 3, name: 'echo' });
   const items = Array.from({ length: 3000 }, (_, i) => ({
     [`key ${i % 700}`]: i,
@@ -489,7 +485,7 @@ test('thousands of shapes of objects reach all workers', WATCHDOG, async (t) => 
   assert.deepEqual(await Promise.all(items.map((item) => pool.run(item))), items);
 });
 
-test('records of any size get through', WATCHDOG, async (t) => {
+test('tasks and results of any size get through', WATCHDOG, async (t) => {
   const pool = makePool(t, { name: 'echo' });
   for (const size of [0, 31, 1000, 65_000, 65_536, 70_000, 300_000, 5_000_000]) {
     const bytes = new Uint8Array(size).fill(5);
@@ -516,7 +512,7 @@ test('a getter of a task may run another task', WATCHDOG, async (t) => {
   assert.deepEqual(await inner, { inner: true });
 });
 
-test('pools work within workers of pools', WATCHDOG, async (t) => {
+test('pools work inside workers of pools', WATCHDOG, async (t) => {
   const pool = makePool(t, { filename: null });
   const file = fixture('tasks.js');
   const inner = async (/** @type {string} */ index, /** @type {string} */ filename) => {

@@ -19,7 +19,7 @@ const filled = (length, byte = 7) => new Uint8Array(length).fill(byte);
 const largePool = (t, options) => makePool(t, { filename: LARGE, ...options });
 
 for (const runtime of ['threads', 'processes']) {
-  test(`large buffers go there and back as copies of their own: ${runtime}`, WATCHDOG, async (t) => {
+  test(`large buffers are passed in both directions as separate copies: ${runtime}`, WATCHDOG, async (t) => {
     const pool = largePool(t, { runtime });
     const bytes = filled(MIB, 1);
     const running = [pool.run(bytes), pool.run(bytes, { name: 'double' })];
@@ -35,7 +35,7 @@ for (const runtime of ['threads', 'processes']) {
   });
 }
 
-test('several buffers and views over one keep what they are to each other', WATCHDOG, async (t) => {
+test('several buffers and views over one buffer keep their relations', WATCHDOG, async (t) => {
   const pool = largePool(t);
   const buffer = filled(MIB, 5).buffer;
   const value = {
@@ -61,7 +61,7 @@ test('received buffers can be transferred on', WATCHDOG, async (t) => {
   assert.equal(buffer.byteLength, 0);
 });
 
-test('more than the queue has memory for waits, and arrives', WATCHDOG, async (t) => {
+test("tasks beyond the queue's memory wait and still arrive", WATCHDOG, async (t) => {
   const pool = largePool(t, { maxThreads: 2, minThreads: 2 });
   const all = Array.from({ length: 90 }, (_, i) => pool.run(filled(MIB, i), { name: 'sum' }));
   assert.deepEqual(
@@ -70,7 +70,7 @@ test('more than the queue has memory for waits, and arrives', WATCHDOG, async (t
   );
 });
 
-test('tasks that are cancelled give their memory back', WATCHDOG, async (t) => {
+test('cancelled tasks release their memory', WATCHDOG, async (t) => {
   const pool = makePool(t);
   for (let round = 0; round < 3; round++) {
     const words = shared();
@@ -86,7 +86,7 @@ test('tasks that are cancelled give their memory back', WATCHDOG, async (t) => {
   }
 });
 
-test('a task that is tried again has its buffers again', WATCHDOG, async (t) => {
+test('a retried task receives its buffers again', WATCHDOG, async (t) => {
   const folder = mkdtempSync(path.join(tmpdir(), 'pool-large-'));
   t.after(() => rmSync(folder, { recursive: true }));
   const pool = largePool(t);
@@ -113,7 +113,7 @@ test('a getter may run another task with buffers', WATCHDOG, async (t) => {
   await assert.rejects(inner[1], { name: 'DataCloneError' });
 });
 
-test('what cannot be sent leaves nothing behind', WATCHDOG, async (t) => {
+test('an unsendable task leaves nothing behind', WATCHDOG, async (t) => {
   const pool = largePool(t);
   const bad = { bytes: filled(MIB), call: () => {} };
   const throwing = {
@@ -131,7 +131,7 @@ test('what cannot be sent leaves nothing behind', WATCHDOG, async (t) => {
   assert.deepEqual(await pool.run(filled(MIB, 3)), filled(MIB, 3));
 });
 
-test('a thenable that settles twice counts once', WATCHDOG, async (t) => {
+test('a thenable that settles twice counts as settled once', WATCHDOG, async (t) => {
   const pool = largePool(t);
   assert.deepEqual(await pool.run(MIB, { name: 'twice' }), filled(MIB, 1));
   assert.deepEqual(await pool.run(filled(MIB, 3)), filled(MIB, 3));

@@ -21,7 +21,7 @@ function assertFilled(bytes, byte, length = LENGTH) {
   assert.equal(bytes.length, length);
   assert.ok(
     bytes.every((each) => each === byte),
-    `filled with ${byte}`,
+    `is not filled with ${byte}`,
   );
 }
 
@@ -30,7 +30,7 @@ const lendingPool = (t, options) => makePool(t, { filename: LARGE, name: 'echoOr
 
 for (const workers of [1, 3]) {
   test(
-    `each result has memory of its own, which may be written and transferred: ${workers} workers`,
+    `each result owns its memory, which may be modified and transferred: ${workers} workers`,
     WATCHDOG,
     async (t) => {
       const pool = lendingPool(t, { minThreads: workers, maxThreads: workers });
@@ -58,12 +58,12 @@ for (const workers of [1, 3]) {
   );
 }
 
-test('what a task got may be transferred on, each time', WATCHDOG, async (t) => {
+test('a task may transfer a received buffer, every time', WATCHDOG, async (t) => {
   const pool = lendingPool(t, { name: 'ownBuffer' });
   for (let i = 0; i < 12; i++) assert.deepEqual(await pool.run(filled(i)), [0, LENGTH]);
 });
 
-test('lengths may change at any time, also within a task', WATCHDOG, async (t) => {
+test('buffer lengths may change at any time, even within a task', WATCHDOG, async (t) => {
   const pool = lendingPool(t, { name: 'default', minThreads: 2, maxThreads: 2 });
   const running = Array.from({ length: 90 }, async (_, i) => {
     const lengths = [LENGTH + (i % 3), LENGTH, i % 7 === 0 ? 300_000 : LENGTH];
@@ -75,12 +75,12 @@ test('lengths may change at any time, also within a task', WATCHDOG, async (t) =
   await Promise.all(running);
 });
 
-test('a task that is kept for another try has its buffers again, lent or not', WATCHDOG, async (t) => {
+test('a task kept for a retry receives its buffers again, lent or not', WATCHDOG, async (t) => {
   const pool = lendingPool(t, { minThreads: 2, maxThreads: 2 });
   for (let round = 0; round < 4; round++) {
     const running = Array.from({ length: 8 }, (_, i) => pool.run(filled(i), { retries: 3 }));
     const ending = pool.run(filled(255)).then(
-      () => assert.fail('it ended its worker'),
+      () => assert.fail('the task did not end its worker'),
       (/** @type {Error} */ error) => assert.match(error.message, /exited with code: 9/),
     );
     (await Promise.all(running)).forEach((bytes, i) => assertFilled(bytes, i));
@@ -88,7 +88,7 @@ test('a task that is kept for another try has its buffers again, lent or not', W
   }
 });
 
-test('a worker that ends takes nothing along that others have yet to do', WATCHDOG, async (t) => {
+test('the exit of a worker does not affect buffers of tasks others have yet to run', WATCHDOG, async (t) => {
   const pool = lendingPool(t, { minThreads: 2, maxThreads: 2 });
   let ended = 0;
   for (let round = 0; round < 8; round++) {
@@ -104,7 +104,7 @@ test('a worker that ends takes nothing along that others have yet to do', WATCHD
   assert.equal(ended, 8);
 });
 
-test('a thread may end while buffers are on their way to it and to its workers', WATCHDOG, async () => {
+test('a thread may exit while buffers are in transit to it and to its workers', WATCHDOG, async () => {
   const program = `
     const { parentPort, workerData } = require('node:worker_threads');
     const { Pool } = require(workerData.library);
@@ -127,7 +127,7 @@ test('a thread may end while buffers are on their way to it and to its workers',
   }
 });
 
-test('buffers are lent for lengths that come again, at most so many, and taken back when others come', () => {
+test('buffers are lent for recurring lengths, up to a limit, and reclaimed when the lengths change', () => {
   /** @type {ArrayBuffer[]} */
   let lent = [];
   let taken = 0;

@@ -36,7 +36,7 @@ async function run(runtime, body) {
 }
 
 for (const runtime of RUNTIMES) {
-  test(`errors of tasks are told one by one: ${runtime}`, WATCHDOG, async () => {
+  test(`errors thrown by task listeners are reported one by one: ${runtime}`, WATCHDOG, async () => {
     const { told, reported } = await run(
       runtime,
       `const pool = new Pool(options);
@@ -55,7 +55,7 @@ for (const runtime of RUNTIMES) {
     );
   });
 
-  test(`a pool that has told closes: ${runtime}`, WATCHDOG, async () => {
+  test(`a pool whose event listeners throw can still be closed: ${runtime}`, WATCHDOG, async () => {
     const { told, reported } = await run(
       runtime,
       `const pool = new Pool({ ...options, maxQueue: 2 });
@@ -73,7 +73,7 @@ for (const runtime of RUNTIMES) {
     }
   });
 
-  test(`progress that nobody can take harms no task: ${runtime}`, WATCHDOG, async () => {
+  test(`a throwing progress listener does not affect the task: ${runtime}`, WATCHDOG, async () => {
     const { told, reported } = await run(
       runtime,
       `const pool = new Pool({ ...options, filename: ${JSON.stringify(fixture('inside.js'))} });
@@ -88,7 +88,7 @@ for (const runtime of RUNTIMES) {
     assert.deepEqual(reported, ['progress 1', 'progress 2', 'progress 3']);
   });
 
-  test(`a worker whose end cannot be told is replaced: ${runtime}`, WATCHDOG, async () => {
+  test(`a worker is replaced even if the listener for its exit throws: ${runtime}`, WATCHDOG, async () => {
     const { told, reported } = await run(
       runtime,
       `const pool = new Pool({ ...options, onTerminateWorker: () => fail('ended') });
@@ -101,7 +101,7 @@ for (const runtime of RUNTIMES) {
   });
 }
 
-test('runSync() gives its own result, whatever listeners do meanwhile', WATCHDOG, async () => {
+test('runSync() returns its own result, whatever listeners do meanwhile', WATCHDOG, async () => {
   const { told, reported } = await run(
     'threads',
     `const pool = new Pool(options);

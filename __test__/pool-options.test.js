@@ -18,7 +18,7 @@ function release(words) {
   Atomics.notify(words, 0);
 }
 
-test('values that cannot be are refused', WATCHDOG, () => {
+test('invalid option values are rejected', WATCHDOG, () => {
   for (const options of [
     { stdio: 'overlapped' },
     { batch: 0 },
@@ -38,7 +38,7 @@ test('values that cannot be are refused', WATCHDOG, () => {
   }
 });
 
-test('options of a task that cannot be are refused, at the call', WATCHDOG, async (t) => {
+test('invalid task options are rejected at the call', WATCHDOG, async (t) => {
   const pool = makePool(t);
   const type = { code: 'ERR_INVALID_ARG_TYPE' };
   const range = { code: 'ERR_OUT_OF_RANGE' };
@@ -62,7 +62,7 @@ test('options of a task that cannot be are refused, at the call', WATCHDOG, asyn
   assert.equal(await pool.run({ a: 1, b: 2 }, options), 3);
 });
 
-test('exec() takes functions however they are written', WATCHDOG, async (t) => {
+test('exec() accepts every syntax of functions', WATCHDOG, async (t) => {
   const pool = makePool(t);
   // As written by minifiers.
   const sources = [
@@ -88,7 +88,7 @@ test('exec() takes functions however they are written', WATCHDOG, async (t) => {
   }
 });
 
-test('exec() takes the options of run() under their names there, too', WATCHDOG, async (t) => {
+test('exec() also accepts the options of run() under their own names', WATCHDOG, async (t) => {
   const pool = makePool(t);
   const bytes = new Uint8Array(8);
   /** @type {any[]} */
@@ -105,7 +105,7 @@ test('exec() takes the options of run() under their names there, too', WATCHDOG,
   assert.deepEqual([length, bytes.length, told], [8, 0, ['begun']]);
 });
 
-test('batch and taskStealing change who runs a task, not what comes of it', WATCHDOG, async (t) => {
+test('batch and taskStealing change which worker runs a task, not its result', WATCHDOG, async (t) => {
   for (const options of [{ batch: 1 }, { batch: 1024 }, { taskStealing: false }]) {
     const pool = makePool(t, { minThreads: 2, maxThreads: 2, ...options });
     const sums = await Promise.all(Array.from({ length: 3000 }, (_, a) => pool.run({ a, b: 1 })));
@@ -116,7 +116,7 @@ test('batch and taskStealing change who runs a task, not what comes of it', WATC
   }
 });
 
-test('stdio: a pipe gives what workers print to the streams of the thread', WATCHDOG, async (t) => {
+test("stdio: 'pipe' forwards output of workers to the streams of the thread", WATCHDOG, async (t) => {
   const pool = makePool(t, { stdio: 'pipe' });
   const [{ stdout, stderr }] = pool.threads;
   const printed = Promise.all([once(stdout, 'data'), once(stderr, 'data')]);
@@ -127,7 +127,7 @@ test('stdio: a pipe gives what workers print to the streams of the thread', WATC
   assert.deepEqual((await printed).map(String), ['out', 'err']);
 });
 
-test('stdio: ignored, nothing is printed', WATCHDOG, async () => {
+test("stdio: 'ignore' discards output", WATCHDOG, async () => {
   const program = (/** @type {string} */ stdio) => `
     const { Pool } = require(${JSON.stringify(path.join(__dirname, '..'))});
     const pool = new Pool({ maxThreads: 1, minThreads: 1, stdio: '${stdio}' });
@@ -140,7 +140,7 @@ test('stdio: ignored, nothing is printed', WATCHDOG, async () => {
 });
 
 for (const strategy of ['ROUND_ROBIN', 'LEAST_USED']) {
-  test(`workerChoiceStrategy: ${strategy} takes turns`, WATCHDOG, async (t) => {
+  test(`workerChoiceStrategy: ${strategy} alternates between workers`, WATCHDOG, async (t) => {
     const pool = makePool(t, { minThreads: 2, maxThreads: 2, workerChoiceStrategy: strategy });
     const ids = [];
     for (let i = 0; i < 6; i++) ids.push(await pool.run(null, { name: 'who' }));
@@ -151,45 +151,53 @@ for (const strategy of ['ROUND_ROBIN', 'LEAST_USED']) {
 }
 
 for (const strategy of ['LEAST_BUSY', 'FAIR_SHARE']) {
-  test(`workerChoiceStrategy: ${strategy} spares who has worked long`, WATCHDOG, async (t) => {
-    const pool = makePool(t, { minThreads: 2, maxThreads: 2, workerChoiceStrategy: strategy });
-    const busyMs = () => pool.stats().workers.map((worker) => worker.busyMs > 0);
-    await pool.run(20, { name: 'later' });
-    const [first, second] = busyMs();
-    assert.equal(first !== second, true);
-    await pool.run(20, { name: 'later' });
-    assert.deepEqual(busyMs(), [true, true]);
-  });
+  test(
+    `workerChoiceStrategy: ${strategy} avoids the worker that has been busy longest`,
+    WATCHDOG,
+    async (t) => {
+      const pool = makePool(t, { minThreads: 2, maxThreads: 2, workerChoiceStrategy: strategy });
+      const busyMs = () => pool.stats().workers.map((worker) => worker.busyMs > 0);
+      await pool.run(20, { name: 'later' });
+      const [first, second] = busyMs();
+      assert.equal(first !== second, true);
+      await pool.run(20, { name: 'later' });
+      assert.deepEqual(busyMs(), [true, true]);
+    },
+  );
 }
 
-test('workerChoiceStrategy: LEAST_ELU lets all tasks run', WATCHDOG, async (t) => {
+test('workerChoiceStrategy: LEAST_ELU runs all tasks', WATCHDOG, async (t) => {
   const pool = makePool(t, { minThreads: 2, maxThreads: 2, workerChoiceStrategy: 'LEAST_ELU' });
   const sums = await Promise.all(Array.from({ length: 50 }, (_, a) => pool.run({ a, b: 1 })));
   assert.equal(sums.at(-1), 50);
 });
 
-test('agingFactor: a task that has waited passes one of a higher priority', WATCHDOG, async (t) => {
-  const order = async (/** @type {number} */ agingFactor) => {
-    const pool = makePool(t, { agingFactor });
-    const words = shared();
-    const blocked = pool.run(words, { name: 'block' });
-    await raised(words, 1);
-    /** @type {string[]} */
-    const done = [];
-    const queue = (/** @type {string} */ name, /** @type {number} */ priority) =>
-      pool.run({ a: 1, b: 1 }, { priority }).then(() => done.push(name));
-    const tasks = [queue('first', 0)];
-    await delay(30);
-    tasks.push(queue('second', 5), queue('urgent', 1e6));
-    release(words);
-    await Promise.all([blocked, ...tasks]);
-    return done;
-  };
-  assert.deepEqual(await order(0), ['urgent', 'second', 'first']);
-  assert.deepEqual(await order(1), ['urgent', 'first', 'second']);
-});
+test(
+  'agingFactor: a task that has waited long enough overtakes one of higher priority',
+  WATCHDOG,
+  async (t) => {
+    const order = async (/** @type {number} */ agingFactor) => {
+      const pool = makePool(t, { agingFactor });
+      const words = shared();
+      const blocked = pool.run(words, { name: 'block' });
+      await raised(words, 1);
+      /** @type {string[]} */
+      const done = [];
+      const queue = (/** @type {string} */ name, /** @type {number} */ priority) =>
+        pool.run({ a: 1, b: 1 }, { priority }).then(() => done.push(name));
+      const tasks = [queue('first', 0)];
+      await delay(30);
+      tasks.push(queue('second', 5), queue('urgent', 1e6));
+      release(words);
+      await Promise.all([blocked, ...tasks]);
+      return done;
+    };
+    assert.deepEqual(await order(0), ['urgent', 'second', 'first']);
+    assert.deepEqual(await order(1), ['urgent', 'first', 'second']);
+  },
+);
 
-test('restartWorkerOnError: false waits for the next task', WATCHDOG, async (t) => {
+test('restartWorkerOnError: false defers the replacement until the next task', WATCHDOG, async (t) => {
   const pool = makePool(t, { restartWorkerOnError: false });
   await assert.rejects(pool.run(7, { name: 'exit' }), /worker exited with code: 7/);
   assert.equal(pool.threads.length, 0);
@@ -200,13 +208,13 @@ test('restartWorkerOnError: false waits for the next task', WATCHDOG, async (t) 
   assert.equal(other.threads.length, 1);
 });
 
-test('restartWorkerOnError: false rejects what no worker is left for', WATCHDOG, async (t) => {
+test('restartWorkerOnError: false rejects tasks that no worker is left to run', WATCHDOG, async (t) => {
   const pool = makePool(t, { restartWorkerOnError: false });
   const tasks = [pool.run(7, { name: 'exit' }), pool.run({ a: 1, b: 1 }), pool.run({ a: 1, b: 1 })];
   for (const task of await Promise.allSettled(tasks)) assert.match(String(task.reason), /code: 7/);
 });
 
-test('setupArgs: the export setup is awaited before the first task', WATCHDOG, async (t) => {
+test('setupArgs: the exported setup() is awaited before the first task', WATCHDOG, async (t) => {
   const filename = fixture('setup.js');
   assert.equal(await makePool(t, { filename, setupArgs: ['a', 2] }).run(), 'a 2');
   assert.equal(await makePool(t, { filename }).run(), 'not set up');
@@ -214,7 +222,7 @@ test('setupArgs: the export setup is awaited before the first task', WATCHDOG, a
   await assert.rejects(makePool(t, { setupArgs: [] }).run(), /Unknown method "setup"/);
 });
 
-test('busy and busyEnd are told once each', WATCHDOG, async (t) => {
+test('busy and busyEnd are emitted once each', WATCHDOG, async (t) => {
   const pool = makePool(t);
   /** @type {string[]} */
   const told = [];
@@ -225,7 +233,7 @@ test('busy and busyEnd are told once each', WATCHDOG, async (t) => {
   assert.deepEqual(told, ['busy', 'busyEnd']);
 });
 
-test('metadata reaches a queue of one’s own', WATCHDOG, async (t) => {
+test('task metadata reaches a custom queue', WATCHDOG, async (t) => {
   /** @type {any[]} */
   const tasks = [];
   const taskQueue = {
@@ -250,7 +258,7 @@ test('metadata reaches a queue of one’s own', WATCHDOG, async (t) => {
   assert.deepEqual(done, [3, 2, 1]);
 });
 
-test('workerThreadOpts are those of new Worker()', WATCHDOG, async (t) => {
+test('workerThreadOpts are passed to new Worker()', WATCHDOG, async (t) => {
   const pool = makePool(t, { filename: TASKS, workerThreadOpts: { workerData: { a: 5 } } });
   assert.deepEqual(await pool.run(null, { name: 'data' }), { a: 5 });
 });

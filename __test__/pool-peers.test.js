@@ -131,7 +131,7 @@ documentedByWorkerpool(
 );
 
 // Documented, but `emit` is not a function there.
-test('workerpool: `this` of registered and of sent functions has the worker', WATCHDOG, async (t) => {
+test('workerpool: `this` is the worker in registered and in sent functions', WATCHDOG, async (t) => {
   const pool = new Pool(fixture('registered.js'), { maxThreads: 1 });
   t.after(() => pool.terminate(true));
   /** @type {any[]} */
@@ -146,7 +146,7 @@ test('workerpool: `this` of registered and of sent functions has the worker', WA
   assert.deepEqual(events, ['in_progress', 'complete', 'sent']);
 });
 
-test('workerpool: what waits when a pool is terminated is rejected', WATCHDOG, async () => {
+test('workerpool: terminating a pool rejects pending tasks', WATCHDOG, async () => {
   for (const library of [workerpool, /** @type {any} */ (Pool)]) {
     const pool = library.pool({ workerType: 'thread', minWorkers: 1, maxWorkers: 1 });
     const words = shared();
@@ -170,7 +170,7 @@ test('workerpool: what waits when a pool is terminated is rejected', WATCHDOG, a
   }
 });
 
-test('workerpool: the module and our class have the same about them', () => {
+test('workerpool: Pool has the same static properties as the module', () => {
   const ours = /** @type {any} */ (Pool);
   assert.deepEqual(
     [ours.platform, ours.isMainThread, typeof ours.cpus],
@@ -181,7 +181,7 @@ test('workerpool: the module and our class have the same about them', () => {
   }
 });
 
-test('workerpool: a cancelled task rejects with the error of the class', WATCHDOG, async (t) => {
+test('workerpool: a cancelled task rejects with the same error class', WATCHDOG, async (t) => {
   const pool = new Pool({ maxThreads: 1 });
   t.after(() => pool.terminate(true));
   const forever = () => {
@@ -192,7 +192,7 @@ test('workerpool: a cancelled task rejects with the error of the class', WATCHDO
   await assert.rejects(pool.exec(forever).timeout(20), TimeoutError);
 });
 
-test('workerpool: a proxy has what a worker registers, events come with it', WATCHDOG, async (t) => {
+test('workerpool: a proxy exposes registered methods, and events are delivered', WATCHDOG, async (t) => {
   const pool = new Pool({ filename: fixture('inside.js'), minWorkers: 1, maxWorkers: 1 });
   t.after(() => pool.terminate(true));
   const proxy = await pool.proxy();

@@ -36,7 +36,8 @@ after(() => fs.rmSync(folder, { recursive: true }));
 const files = prepare(folder);
 const seen = new Set();
 
-test('its tests are there', () => assert.ok(files.length >= FEWEST_FILES, `${files.length} files`));
+test("piscina's test files are found", () =>
+  assert.ok(files.length >= FEWEST_FILES, `${files.length} files`));
 
 for (const file of files) {
   test(file, { timeout: 200_000 }, async () => {
@@ -46,11 +47,11 @@ for (const file of files) {
     assert.deepEqual(wrong, [], output);
     assert.ok(passed.length + failed.length > 0, output);
     const mended = passed.filter((name) => Object.hasOwn(DIFFERENT, name));
-    assert.deepEqual(mended, [], 'no longer different');
+    assert.deepEqual(mended, [], 'listed as different but passing');
   });
 }
 
-test('what differs is still asked', () => {
+test('every listed difference names an existing test', () => {
   const gone = Object.keys(DIFFERENT).filter((name) => !seen.has(name));
   assert.deepEqual(gone, []);
 });

@@ -19,7 +19,7 @@ const {
   shared,
 } = require('./support/pool');
 
-test('the exports of piscina are there', () => {
+test('has the exports of piscina', () => {
   const peer = /** @type {any} */ (require('piscina'));
   const ours = /** @type {any} */ (Pool);
   assert.equal(Piscina, Pool);
@@ -424,7 +424,7 @@ conform('a worker’s own histogram is there on demand', async (t, make) => {
   return [Object.keys(seen).length > 10, seen.max >= 4];
 });
 
-test('utilization is a share of the time', WATCHDOG, async (t) => {
+test('utilization is a fraction of the elapsed time', WATCHDOG, async (t) => {
   const pool = makePool(t, { name: 'later' });
   assert.equal(pool.utilization, 0);
   await pool.run(50);

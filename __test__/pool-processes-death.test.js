@@ -37,7 +37,7 @@ for (const [name, retries, concurrentTasksPerWorker] of /** @type {const} */ ([
   ['without retries, only what was begun is lost', 0, 1],
   ['with retries, nothing is lost', 1000, 3],
 ])) {
-  test(`processes are killed at random instants: ${name}`, WATCHDOG, async (t) => {
+  test(`processes are killed at random times: ${name}`, WATCHDOG, async (t) => {
     const pool = makePool(t, {
       filename: fixture('processes.js'),
       runtime: 'processes',
@@ -81,13 +81,13 @@ for (const [name, retries, concurrentTasksPerWorker] of /** @type {const} */ ([
     const { fine, killed } = counts;
     assert.equal(fine + killed, pool.completed);
     // The maximum number of tasks that a process holds.
-    assert.ok(killed <= kills * concurrentTasksPerWorker, `${killed} of ${kills}`);
+    assert.ok(killed <= kills * concurrentTasksPerWorker, `${killed} of ${kills} processes were killed`);
     t.diagnostic(`${fine} completed, ${killed} lost, ${kills} processes killed`);
     assert.equal(pool.stats().pendingTasks, 0);
   });
 }
 
-test('processes end by themselves when that of their pool is killed', WATCHDOG, async () => {
+test('worker processes exit when the process of their pool is killed', WATCHDOG, async () => {
   const owner = fork(fixture('owner.js'), { execArgv: [] });
   const [pids] = await once(owner, 'message');
   assert.equal(pids.filter(isAlive).length, 3);
@@ -96,7 +96,7 @@ test('processes end by themselves when that of their pool is killed', WATCHDOG, 
   await gone(pids);
 });
 
-test('processes end when the thread of their pool does', WATCHDOG, async () => {
+test('worker processes exit when the thread of their pool exits', WATCHDOG, async () => {
   const { Worker } = require('node:worker_threads');
   const owner = new Worker(fixture('owner.js'));
   const [pids] = await once(owner, 'message');

@@ -51,7 +51,7 @@ function isAlive(pid) {
   }
 }
 
-test('tasks run in other processes', WATCHDOG, async (t) => {
+test('tasks run in separate processes', WATCHDOG, async (t) => {
   const pool = makePool(t, { minThreads: 2, maxThreads: 2 });
   const pids = await pool.broadcast(null, { name: 'pid' });
   assert.equal(new Set([...pids, process.pid]).size, 3);
@@ -62,14 +62,14 @@ test('tasks run in other processes', WATCHDOG, async (t) => {
   assert.equal(stats.completedTasks, 2);
 });
 
-test('all names of processes are understood', WATCHDOG, () => {
+test('every alias of the processes runtime is accepted', WATCHDOG, () => {
   for (const options of [{ runtime: 'child_process' }, { workerType: 'process' }]) {
     const pool = new Pool(/** @type {any} */ ({ ...options, minThreads: 0 }));
     assert.equal(pool.options.runtime, 'processes');
   }
 });
 
-test('exec(), proxy(), map(), stream() and runSync() are as over threads', WATCHDOG, async (t) => {
+test('exec(), proxy(), map(), stream() and runSync() behave as with threads', WATCHDOG, async (t) => {
   const pool = makePool(t, { minThreads: 2, maxThreads: 2 });
   assert.equal(await pool.exec('add', [3, 4]), 7);
   assert.equal(await pool.exec((/** @type {number} */ a, /** @type {number} */ b) => a * b, [6, 7]), 42);
@@ -85,7 +85,7 @@ test('exec(), proxy(), map(), stream() and runSync() are as over threads', WATCH
   assert.throws(() => pool.runSync('message', { name: 'fail' }), { name: 'RangeError', code: 'EFAIL' });
 });
 
-test('a task tells of its progress', WATCHDOG, async (t) => {
+test('a task reports its progress', WATCHDOG, async (t) => {
   const pool = makePool(t);
   /** @type {number[]} */
   const seen = [];
@@ -117,7 +117,7 @@ test('values are cloned as between processes', WATCHDOG, async (t) => {
   assert.equal((await pool.run(half)).buffer.byteLength, 5);
 });
 
-test('what cannot cross is refused by name, and costs nobody anything', WATCHDOG, async (t) => {
+test('unsendable values are rejected by name and do no further harm', WATCHDOG, async (t) => {
   const pool = makePool(t);
   const [pid] = await pool.broadcast(null, { name: 'pid' });
   const { port1, port2 } = new MessageChannel();
@@ -142,7 +142,7 @@ test('what cannot cross is refused by name, and costs nobody anything', WATCHDOG
   port2.close();
 });
 
-test('what is transferred is sent as a copy, and detached', WATCHDOG, async (t) => {
+test('transferred buffers are sent as copies and detached', WATCHDOG, async (t) => {
   const pool = makePool(t);
   const bytes = new Uint8Array([1, 2, 3]);
   assert.deepEqual(await pool.run(bytes, { transferList: [bytes.buffer] }), new Uint8Array([1, 2, 3]));
@@ -153,7 +153,7 @@ test('what is transferred is sent as a copy, and detached', WATCHDOG, async (t) 
   assert.deepEqual(await pool.run(null, { name: 'moved' }), new Uint8Array(1000).fill(5));
 });
 
-test('options of processes: environment, arguments, folder, data', WATCHDOG, async (t) => {
+test('process options set environment, arguments, working directory and data', WATCHDOG, async (t) => {
   const { folder } = makeGate(t);
   const pool = makePool(t, {
     env: { ...process.env, POOL_TEST: 'here' },
@@ -176,7 +176,7 @@ test('options of processes: environment, arguments, folder, data', WATCHDOG, asy
   });
 });
 
-test('workerpool’s hooks and options of fork() are understood', WATCHDOG, async (t) => {
+test('workerpool’s hooks and fork() options are accepted', WATCHDOG, async (t) => {
   /** @type {any[]} */
   const ended = [];
   const pool = makePool(t, {
@@ -191,7 +191,7 @@ test('workerpool’s hooks and options of fork() are understood', WATCHDOG, asyn
   assert.deepEqual(ended, [['given']]);
 });
 
-test('options that make no sense are refused', () => {
+test('invalid options are rejected', () => {
   const make = (/** @type {any} */ options) => new Pool({ minThreads: 0, ...options });
   assert.throws(() => make({ runtime: 'fibers' }), {
     name: 'TypeError',
@@ -202,7 +202,7 @@ test('options that make no sense are refused', () => {
   assert.throws(() => make({ stdio: ['pipe'] }), TypeError);
 });
 
-test('what workers print can be had as events, or by stdio', WATCHDOG, async (t) => {
+test('output of workers can be received as events, or through stdio', WATCHDOG, async (t) => {
   const pool = makePool(t, { emitStdStreams: true });
   const printed = Promise.all([once(pool, 'stdout'), once(pool, 'stderr')]);
   await pool.run(null, { name: 'print' });
@@ -218,7 +218,7 @@ test('what workers print can be had as events, or by stdio', WATCHDOG, async (t)
   assert.equal(String((await data)[0]), 'to stdout\n');
 });
 
-test('messages of a worker are events of the pool', WATCHDOG, async (t) => {
+test('messages of a worker are emitted as events of the pool', WATCHDOG, async (t) => {
   const pool = makePool(t);
   stayAlive(t);
   const message = once(pool, 'message');
@@ -226,7 +226,7 @@ test('messages of a worker are events of the pool', WATCHDOG, async (t) => {
   assert.deepEqual(await message, [{ hello: new Set([1]) }]);
 });
 
-test('a task rejects with why its process ended', WATCHDOG, async (t) => {
+test('a task rejects with the reason its process exited', WATCHDOG, async (t) => {
   const pool = makePool(t);
   await assert.rejects(pool.run(7, { name: 'exit' }), { message: 'worker exited with code: 7' });
   await assert.rejects(pool.run('SIGKILL', { name: 'kill' }), {
@@ -247,7 +247,7 @@ test('a task rejects with why its process ended', WATCHDOG, async (t) => {
   assert.equal(await pool.run(5), 5);
 });
 
-test('a process that runs out of memory takes only its task along', WATCHDOG, async (t) => {
+test('a process that runs out of memory fails only its own task', WATCHDOG, async (t) => {
   const pool = makePool(t, {
     maxThreads: 2,
     resourceLimits: { maxOldGenerationSizeMb: 32 },
@@ -262,15 +262,19 @@ test('a process that runs out of memory takes only its task along', WATCHDOG, as
   assert.equal(await pool.run(4), 4);
 });
 
-test('a file that cannot be loaded, a program that cannot be started', WATCHDOG, async (t) => {
-  const broken = makePool(t, { filename: fixture('broken.js'), minThreads: 0 });
-  await assert.rejects(broken.run(1), (/** @type {any} */ error) => !/exited/.test(error.message));
-  const missing = makePool(t, { minThreads: 0, forkOpts: { execPath: '/nowhere/node' } });
-  await assert.rejects(missing.run(1), { code: 'ENOENT' });
-  assert.equal(missing.threads.length, 0);
-});
+test(
+  'a file that cannot be loaded and a program that cannot be started are reported',
+  WATCHDOG,
+  async (t) => {
+    const broken = makePool(t, { filename: fixture('broken.js'), minThreads: 0 });
+    await assert.rejects(broken.run(1), (/** @type {any} */ error) => !/exited/.test(error.message));
+    const missing = makePool(t, { minThreads: 0, forkOpts: { execPath: '/nowhere/node' } });
+    await assert.rejects(missing.run(1), { code: 'ENOENT' });
+    assert.equal(missing.threads.length, 0);
+  },
+);
 
-test('a task is tried again when its process is killed', WATCHDOG, async (t) => {
+test('a task is retried when its process is killed', WATCHDOG, async (t) => {
   const pool = makePool(t);
   const { folder } = makeGate(t);
   const run = (/** @type {string} */ name, /** @type {number} */ retries) =>
@@ -286,7 +290,7 @@ test('a task is tried again when its process is killed', WATCHDOG, async (t) => 
   assert.equal(await again, 'second try');
 });
 
-test('tasks that a dead process had not begun are run by others', WATCHDOG, async (t) => {
+test('tasks that a dead process had not started run on others', WATCHDOG, async (t) => {
   const { pool, running } = await busyPool(t);
   const lost = assert.rejects(running, /SIGKILL/);
   const others = Promise.all(Array.from({ length: 200 }, (_, i) => pool.run(i)));
@@ -298,13 +302,13 @@ test('tasks that a dead process had not begun are run by others', WATCHDOG, asyn
   );
 });
 
-test('runSync() ends when its process does', WATCHDOG, async (t) => {
+test('runSync() throws when its process exits', WATCHDOG, async (t) => {
   const pool = makePool(t);
   assert.throws(() => pool.runSync(3, { name: 'exit' }), /worker exited/);
   assert.equal(pool.runSync('next'), 'next');
 });
 
-test('an aborted task is told, also in a loop that never yields', WATCHDOG, async (t) => {
+test('an abort reaches a task even in a loop that never yields', WATCHDOG, async (t) => {
   const pool = makePool(t, { abortGraceMs: 60_000 });
   const [pid] = await pool.broadcast(null, { name: 'pid' });
   const controller = new AbortController();
@@ -316,20 +320,24 @@ test('an aborted task is told, also in a loop that never yields', WATCHDOG, asyn
   assert.equal(await pool.run(null, { name: 'pid' }), pid);
 });
 
-test('a task that does not stop is ended with its process, a neighbour never', WATCHDOG, async (t) => {
-  const pool = makePool(t, { minThreads: 2, maxThreads: 2, abortGraceMs: 10 });
-  const { promise, onProgress } = begun();
-  const forever = pool.exec('forever', [], { on: onProgress });
-  await promise;
-  const others = pool.map(Array.from({ length: 500 }, (_, i) => i));
-  forever.cancel();
-  await assert.rejects(forever, { name: 'CancellationError' });
-  assert.equal((await others).length, 500);
-  await assert.rejects(pool.run(null, { name: 'forever', timeoutMs: 20 }), { name: 'TimeoutError' });
-  assert.equal(await pool.run('still there'), 'still there');
-});
+test(
+  'a task that does not stop is ended with its process, without affecting other processes',
+  WATCHDOG,
+  async (t) => {
+    const pool = makePool(t, { minThreads: 2, maxThreads: 2, abortGraceMs: 10 });
+    const { promise, onProgress } = begun();
+    const forever = pool.exec('forever', [], { on: onProgress });
+    await promise;
+    const others = pool.map(Array.from({ length: 500 }, (_, i) => i));
+    forever.cancel();
+    await assert.rejects(forever, { name: 'CancellationError' });
+    assert.equal((await others).length, 500);
+    await assert.rejects(pool.run(null, { name: 'forever', timeoutMs: 20 }), { name: 'TimeoutError' });
+    assert.equal(await pool.run('still there'), 'still there');
+  },
+);
 
-test('waiting tasks are cancelled, those that run are not', WATCHDOG, async (t) => {
+test('pending tasks are cancelled, running ones are not', WATCHDOG, async (t) => {
   const { pool, gate, running } = await busyPool(t);
   const waiting = [1, 2, 3].map((i) => assert.rejects(pool.run(i), /has been cancelled/));
   pool.cancelPendingTasks();
@@ -339,7 +347,7 @@ test('waiting tasks are cancelled, those that run are not', WATCHDOG, async (t) 
   assert.equal(await pool.run(4), 4);
 });
 
-test('higher priority first, equal ones in order', WATCHDOG, async (t) => {
+test('tasks run by priority, those of equal priority in order', WATCHDOG, async (t) => {
   const { pool, gate, running } = await busyPool(t);
   /** @type {number[]} */
   const order = [];
@@ -351,14 +359,14 @@ test('higher priority first, equal ones in order', WATCHDOG, async (t) => {
   assert.deepEqual(order, [3, 5, 1, 4, 2]);
 });
 
-test('tasks with the same key meet the same process', WATCHDOG, async (t) => {
+test('tasks with the same key run on the same process', WATCHDOG, async (t) => {
   const pool = makePool(t, { minThreads: 3, maxThreads: 3 });
   const pidOf = (/** @type {string} */ key) => pool.run(null, { name: 'pid', key });
   const first = await Promise.all(['a', 'b', 'c', 'd'].map(pidOf));
   assert.deepEqual(await Promise.all(['a', 'b', 'c', 'd'].map(pidOf)), first);
 });
 
-test('several tasks in hand, and a queue of the program’s own', WATCHDOG, async (t) => {
+test('concurrent tasks per worker and a custom queue are supported', WATCHDOG, async (t) => {
   const pool = makePool(t, { concurrentTasksPerWorker: 4 });
   const times = await Promise.all([5, 4, 3, 2, 1].map((ms) => pool.run(ms, { name: 'later' })));
   assert.deepEqual(times, [5, 4, 3, 2, 1]);
@@ -366,7 +374,7 @@ test('several tasks in hand, and a queue of the program’s own', WATCHDOG, asyn
   assert.deepEqual(await Promise.all([1, 2, 3].map((i) => lifo.run(i))), [1, 2, 3]);
 });
 
-test('processes are recycled by number of tasks, by memory and by age', WATCHDOG, async (t) => {
+test('processes are recycled by task count, memory and age', WATCHDOG, async (t) => {
   stayAlive(t);
   const byTasks = makePool(t, { maxTasksPerWorker: 2 });
   const pids = [];
@@ -385,7 +393,7 @@ test('processes are recycled by number of tasks, by memory and by age', WATCHDOG
   assert.notEqual(await byAge.run(null, { name: 'pid' }), old);
 });
 
-test('resize(), warm spares and recycleWorkers()', WATCHDOG, async (t) => {
+test('resize(), warm spares and recycleWorkers() work with processes', WATCHDOG, async (t) => {
   stayAlive(t);
   const pool = makePool(t, { minThreads: 1, maxThreads: 3, warmSpares: 1 });
   assert.equal(pool.threads.length, 2);
@@ -401,7 +409,7 @@ test('resize(), warm spares and recycleWorkers()', WATCHDOG, async (t) => {
   assert.equal(await pool.run(1), 1);
 });
 
-test('workers are torn down before they end', WATCHDOG, async (t) => {
+test('teardown runs in workers before they exit', WATCHDOG, async (t) => {
   const { file } = makeGate(t);
   const pool = makePool(t, { teardown: 'teardown', env: { ...process.env, POOL_TEST: file } });
   await pool.run(1);
@@ -409,7 +417,7 @@ test('workers are torn down before they end', WATCHDOG, async (t) => {
   assert.equal(readFileSync(file, 'utf8'), 't');
 });
 
-test('a process that writes what no codec writes is ended', WATCHDOG, async (t) => {
+test('a process that writes corrupt records is terminated and replaced', WATCHDOG, async (t) => {
   const pool = makePool(t);
   stayAlive(t);
   pool.on('error', () => {});
@@ -419,7 +427,7 @@ test('a process that writes what no codec writes is ended', WATCHDOG, async (t) 
   assert.deepEqual(await pool.run({ any: 'thing' }), { any: 'thing' });
 });
 
-test('pools of processes work in threads and in processes of pools', WATCHDOG, async (t) => {
+test('pools of processes work inside threads and inside processes of pools', WATCHDOG, async (t) => {
   const source = `
     const { parentPort, workerData } = require('node:worker_threads');
     const { Pool } = require(workerData.index);
@@ -449,19 +457,23 @@ test('pools of processes work in threads and in processes of pools', WATCHDOG, a
   assert.equal(new Set([...inner, process.pid]).size, 3);
 });
 
-test('nothing is left of a pool that was closed, destroyed, or whose processes died', WATCHDOG, async (t) => {
-  const descriptors = () => readdirSync('/proc/self/fd').length;
-  const round = async () => {
-    const pool = makePool(t, { minThreads: 2, maxThreads: 2 });
-    const pids = await pool.broadcast(null, { name: 'pid' });
-    await pool.run('SIGKILL', { name: 'kill' }).catch(() => {});
-    await pool.run(1);
-    await (pids[0] % 2 === 0 ? pool.close() : pool.destroy());
-    return pids;
-  };
-  await round();
-  const before = descriptors();
-  for (let i = 0; i < 4; i++) for (const pid of await round()) assert.equal(isAlive(pid), false);
-  // Not by garbage collection, but as soon as the event loop has closed them.
-  while (descriptors() > before) await new Promise((resolve) => setImmediate(resolve));
-});
+test(
+  'nothing remains of a pool that was closed or destroyed, or whose processes died',
+  WATCHDOG,
+  async (t) => {
+    const descriptors = () => readdirSync('/proc/self/fd').length;
+    const round = async () => {
+      const pool = makePool(t, { minThreads: 2, maxThreads: 2 });
+      const pids = await pool.broadcast(null, { name: 'pid' });
+      await pool.run('SIGKILL', { name: 'kill' }).catch(() => {});
+      await pool.run(1);
+      await (pids[0] % 2 === 0 ? pool.close() : pool.destroy());
+      return pids;
+    };
+    await round();
+    const before = descriptors();
+    for (let i = 0; i < 4; i++) for (const pid of await round()) assert.equal(isAlive(pid), false);
+    // Not by garbage collection, but as soon as the event loop has closed them.
+    while (descriptors() > before) await new Promise((resolve) => setImmediate(resolve));
+  },
+);

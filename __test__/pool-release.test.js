@@ -27,7 +27,7 @@ async function atMost(most) {
   while (bells() > most) await new Promise((resolve) => setImmediate(resolve));
 }
 
-test('its eventfds go without the garbage collector', WATCHDOG, async (t) => {
+test('eventfds are released without garbage collection', WATCHDOG, async (t) => {
   /** Referenced, so that nothing is garbage-collected. @type {any[]} */
   const pools = [];
   const round = async (/** @type {(pool: any) => Promise<any>} */ end) => {
@@ -51,7 +51,7 @@ for (const [kind, how] of [
   ['blocked on', `assert.equal(pool.runSync({ a: 1, b: 2 }), 3);`],
   ['that was in trouble', `assert.rejects(pool.run('no', { name: 'throwError' }));`],
 ]) {
-  test(`a program ends although it has a pool ${kind}`, WATCHDOG, async () => {
+  test(`a program exits although it has a pool ${kind}`, WATCHDOG, async () => {
     const program = `
       const assert = require('node:assert');
       const { Pool } = require(${JSON.stringify(require.resolve('..'))});
@@ -73,7 +73,7 @@ for (const [kind, how] of [
   });
 }
 
-test('a pool that is closed answers, and starts again', WATCHDOG, async (t) => {
+test('a closed pool answers method calls and can start again', WATCHDOG, async (t) => {
   const pool = makePool(t);
   const before = await (async () => {
     assert.equal(await pool.run({ a: 1, b: 2 }), 3);
@@ -91,7 +91,7 @@ test('a pool that is closed answers, and starts again', WATCHDOG, async (t) => {
   assert.equal(await pool.run({ a: 3, b: 4 }), 7);
 });
 
-test('a pool that cannot be made leaves no worker', WATCHDOG, async (t) => {
+test('a pool whose construction fails leaves no worker', WATCHDOG, async (t) => {
   const before = bells();
   /** @type {any[]} */
   const started = [];

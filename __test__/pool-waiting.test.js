@@ -15,7 +15,7 @@ const hold = (ms) => {
   return ms;
 };
 
-test('all of many tasks that fill the workers come back, and what comes after them', WATCHDOG, async (t) => {
+test('many tasks that fill all workers complete, and so do later ones', WATCHDOG, async (t) => {
   for (const maxThreads of [1, 2, 4]) {
     const pool = makePool(t, { minThreads: maxThreads, maxThreads });
     const results = await Promise.all(Array.from({ length: 100 }, () => pool.exec(hold, [1])));
@@ -26,7 +26,7 @@ test('all of many tasks that fill the workers come back, and what comes after th
   }
 });
 
-test('a pool is destroyed, and blocked on, while results wait to be looked for', WATCHDOG, async (t) => {
+test('a pool can be destroyed, or blocked on, while results are pending collection', WATCHDOG, async (t) => {
   for (const isBlocking of [false, true]) {
     const pool = makePool(t, { minThreads: 2, maxThreads: 2 });
     const all = Array.from({ length: 60 }, () => pool.exec(hold, [1]));
@@ -44,7 +44,7 @@ test('a pool is destroyed, and blocked on, while results wait to be looked for',
   }
 });
 
-test('an error thrown by a listener while results are looked for loses none', WATCHDOG, async () => {
+test('an error thrown by a listener during result collection loses no result', WATCHDOG, async () => {
   // In a separate process, since the test runner treats uncaught exceptions as failures.
   const program = `
     const { Pool } = require(${JSON.stringify(require.resolve('..'))});
@@ -66,7 +66,7 @@ test('an error thrown by a listener while results are looked for loses none', WA
   assert.deepEqual(JSON.parse(stdout), { failed: 10, sum: 3, reported: 10 });
 });
 
-test('runSync() starts the worker that it needs', WATCHDOG, async (t) => {
+test('runSync() starts the worker it needs', WATCHDOG, async (t) => {
   for (const runtime of ['threads', 'processes']) {
     const pool = makePool(t, { minThreads: 0, maxThreads: 1, runtime });
     for (let i = 0; i < 3; i++) {
@@ -77,7 +77,7 @@ test('runSync() starts the worker that it needs', WATCHDOG, async (t) => {
   }
 });
 
-test('listeners may block on the pool when a worker is ready', WATCHDOG, async (t) => {
+test('listeners may block on the pool when a worker becomes ready', WATCHDOG, async (t) => {
   const pool = makePool(t, { minThreads: 1, maxThreads: 3 });
   /** @type {number[]} */
   const sums = [];
@@ -97,7 +97,7 @@ test('listeners may block on the pool when a worker is ready', WATCHDOG, async (
   );
 });
 
-test('pressure is told of once for all that happened in a turn', WATCHDOG, async (t) => {
+test('pressure events are emitted once for everything that happened in a turn', WATCHDOG, async (t) => {
   const pool = makePool(t);
   await pool.run({ a: 1, b: 2 });
   await new Promise((resolve) => setImmediate(resolve));

@@ -28,7 +28,7 @@ function make(t, options) {
   return { pool, isTaken: pool.threads[0].threadId < threadId };
 }
 
-test('a pool takes a thread that has loaded the file of its tasks', WATCHDOG, async (t) => {
+test('a pool takes over a warm thread that has loaded its task file', WATCHDOG, async (t) => {
   await Pool.warm(1, ONE);
   const { pool, isTaken } = make(t);
   assert.ok(isTaken);
@@ -36,7 +36,7 @@ test('a pool takes a thread that has loaded the file of its tasks', WATCHDOG, as
   pool.on('message', (message) => messages.push(message));
   const { task, loaded, workerId } = await pool.run({ a: 1 });
   assert.deepEqual(task, { a: 1 });
-  assert.deepEqual(messages, ['loaded'], 'what it said before there was a pool');
+  assert.deepEqual(messages, ['loaded'], 'messages sent before the pool existed were lost');
   assert.ok(workerId > 0);
   assert.deepEqual(
     { ...loaded },
@@ -52,7 +52,7 @@ test('a pool takes a thread that has loaded the file of its tasks', WATCHDOG, as
   assert.equal(await pool.run(null, { name: 'other' }), 'other');
 });
 
-test('a rehearsal leaves nothing for the program to see', WATCHDOG, async (t) => {
+test('a rehearsal has no effects visible to the program', WATCHDOG, async (t) => {
   const emitted = t.mock.method(process, 'emit');
   await Pool.warm(1, ONE);
   assert.deepEqual(
@@ -65,7 +65,7 @@ test('a rehearsal leaves nothing for the program to see', WATCHDOG, async (t) =>
   assert.deepEqual([pool.completed, pool.stats().totalWorkers, pool.histogram.runTime.max > 0], [1, 1, true]);
 });
 
-test('threads that are let go while they rehearse are gone', WATCHDOG, async () => {
+test('threads discarded during their rehearsal are terminated', WATCHDOG, async () => {
   for (let i = 0; i < 10; i++) {
     const kept = Pool.warm(1, ONE);
     // At a different point of their start each time.
@@ -75,7 +75,7 @@ test('threads that are let go while they rehearse are gone', WATCHDOG, async () 
   }
 });
 
-test('each thread serves one pool, and is replaced', WATCHDOG, async (t) => {
+test('each warm thread serves one pool and is then replaced', WATCHDOG, async (t) => {
   await Pool.warm(2, ONE);
   const ids = new Set();
   for (let round = 0; round < 6; round++) {
@@ -88,7 +88,7 @@ test('each thread serves one pool, and is replaced', WATCHDOG, async (t) => {
   assert.equal(ids.size, 6);
 });
 
-test('a pool takes them as it grows, and in the place of those that end', WATCHDOG, async (t) => {
+test('a pool takes warm threads as it grows and to replace exited workers', WATCHDOG, async (t) => {
   await Pool.warm(2, ONE);
   const { pool, isTaken } = make(t);
   assert.ok(isTaken);
@@ -98,7 +98,7 @@ test('a pool takes them as it grows, and in the place of those that end', WATCHD
   assert.ok(next.threadId < threadId);
 });
 
-test('only pools whose threads would be the same take them', WATCHDOG, async (t) => {
+test('only pools with identical thread options take warm threads', WATCHDOG, async (t) => {
   const workerData = { of: 'warm' };
   const env = { MANYCORE_TEST_AHEAD: 'given' };
   const options = { ...ONE, workerData, env, argv: ['x'], resourceLimits: { maxOldGenerationSizeMb: 64 } };
@@ -120,7 +120,7 @@ test('only pools whose threads would be the same take them', WATCHDOG, async (t)
   ];
   for (const other of others) {
     const { pool, isTaken } = make(t, { ...options, ...other });
-    assert.ok(!isTaken, `taken by a pool with other ${Object.keys(other)}`);
+    assert.ok(!isTaken, `a pool with other ${Object.keys(other)} took the thread`);
     await pool.destroy();
   }
   const { pool, isTaken } = make(t, {
@@ -135,7 +135,7 @@ test('only pools whose threads would be the same take them', WATCHDOG, async (t)
   assert.deepEqual([loaded.given, loaded.argv, loaded.workerData], ['given', ['x'], workerData]);
 });
 
-test('an object that has changed since is not what the thread got', WATCHDOG, async (t) => {
+test('a warm thread is not used if an option object has changed since', WATCHDOG, async (t) => {
   const env = { MANYCORE_TEST_AHEAD: 'before' };
   await Pool.warm(1, { ...ONE, env });
   env.MANYCORE_TEST_AHEAD = 'after';
@@ -144,7 +144,7 @@ test('an object that has changed since is not what the thread got', WATCHDOG, as
   assert.equal((await pool.run(0)).loaded.given, 'after');
 });
 
-test('a change of the environment reaches pools', WATCHDOG, async (t) => {
+test('changes to the environment reach pools', WATCHDOG, async (t) => {
   t.after(() => {
     delete process.env.MANYCORE_TEST_AHEAD;
     setEnvironmentData('ahead', undefined);
@@ -166,7 +166,7 @@ test('a change of the environment reaches pools', WATCHDOG, async (t) => {
   assert.deepEqual([loaded.given, loaded.data], ['changed', 5]);
 });
 
-test('a program hears of a thread when a pool takes it', WATCHDOG, async (t) => {
+test("the 'worker' event is emitted when a pool takes a thread", WATCHDOG, async (t) => {
   const heard = [];
   const hear = (/** @type {any} */ worker) => heard.push(worker.threadId);
   process.on('worker', hear);
@@ -178,7 +178,7 @@ test('a program hears of a thread when a pool takes it', WATCHDOG, async (t) => 
   assert.ok(heard.includes(threadId));
 });
 
-test('setup runs when a pool takes the thread', WATCHDOG, async (t) => {
+test('setup() runs when a pool takes the thread', WATCHDOG, async (t) => {
   const options = { filename: fixture('setup.js'), minThreads: 1, maxThreads: 1 };
   await Pool.warm(1, options);
   const { pool, isTaken } = make(t, { ...options, setupArgs: ['a', 'b'] });
@@ -186,7 +186,7 @@ test('setup runs when a pool takes the thread', WATCHDOG, async (t) => {
   assert.equal(await pool.run(0), 'a b');
 });
 
-test('a file that cannot be loaded is told to who asked', WATCHDOG, async (t) => {
+test('a file that cannot be loaded is reported to the caller', WATCHDOG, async (t) => {
   await assert.rejects(Pool.warm(1, { filename: fixture('broken.js') }), /cannot be loaded/);
   await assert.rejects(Pool.warm(1, { filename: fixture('missing.js') }), { code: 'ERR_MODULE_NOT_FOUND' });
   const { pool, isTaken } = make(t);
@@ -194,7 +194,7 @@ test('a file that cannot be loaded is told to who asked', WATCHDOG, async (t) =>
   await pool.run(0);
 });
 
-test('what is asked for is checked', WATCHDOG, async () => {
+test('arguments are validated', WATCHDOG, async () => {
   await assert.rejects(Pool.warm(/** @type {any} */ ('1')), { code: 'ERR_INVALID_ARG_TYPE' });
   await assert.rejects(Pool.warm(-1), { code: 'ERR_OUT_OF_RANGE' });
   await assert.rejects(Pool.warm(1.5), { code: 'ERR_OUT_OF_RANGE' });
@@ -204,7 +204,7 @@ test('what is asked for is checked', WATCHDOG, async () => {
   await Pool.warm(0, ONE);
 });
 
-test('fewer are kept when fewer are asked for, and none hold the process', WATCHDOG, async () => {
+test('lowering the number removes warm threads, and none keeps the process alive', WATCHDOG, async () => {
   const program = `
     const { Pool } = require(${JSON.stringify(ROOT)});
     const options = ${JSON.stringify(ONE)};
@@ -218,7 +218,7 @@ test('fewer are kept when fewer are asked for, and none hold the process', WATCH
   assert.equal(stdout.trim(), 'ready');
 });
 
-test('the code that is compiled for workers is what they load', WATCHDOG, async (t) => {
+test('the code compiled ahead for workers is exactly what they load', WATCHDOG, async (t) => {
   const pool = makePool(t, { filename: null });
   await pool.exec('methods');
   const files = /** @type {string[]} */ (

@@ -74,7 +74,7 @@ for (const { env, says, programs, stdout: expected } of CASES) {
   });
 }
 
-test('valid and empty values are used without a word', async () => {
+test('valid and empty values are used without a warning', async () => {
   for (const env of [
     {
       MANYCORE_LATENCY: 'low',
