@@ -347,7 +347,7 @@ export declare class Pool<T = any, R = any> extends EventEmitterAsyncResource {
   /** Rejects the tasks that no worker has started. */
   cancelPendingTasks(): void;
   /** Replaces each worker as soon as its tasks have ended. */
-  recycleWorkers(): Promise<void>;
+  recycleWorkers(options?: { runtime?: PoolOptions['runtime'] } | null): Promise<void>;
   /** Changes `minThreads` and `maxThreads`. */
   resize(limits: { min?: number; max?: number }): void;
   stats(): PoolStats;

@@ -345,7 +345,9 @@ class Crew {
  */
 function forwardStreams(member, emit) {
   for (const name of /** @type {const} */ (['stdout', 'stderr'])) {
-    member.worker[name].on('data', (/** @type {any} */ chunk) => emit(name, String(chunk), member.workerId));
+    member.worker[name]
+      .setEncoding('utf8')
+      .on('data', (/** @type {any} */ text) => emit(name, text, member.workerId));
   }
 }
 

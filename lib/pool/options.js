@@ -250,6 +250,21 @@ function checkRuntime(runtime, options) {
   if (Array.isArray(options.stdio)) throw new TypeError(`options.stdio must be one of ${STDIO.join(', ')}`);
 }
 
+/**
+ * Returns the kind of workers by our name for it.
+ * @param {any} runtime
+ * @param {Record<string, any>} options resolved options of the pool
+ * @throws TypeError
+ */
+function resolveRuntime(runtime, options) {
+  if (!Object.hasOwn(RUNTIMES, runtime)) {
+    throw new TypeError(`options.runtime must be 'threads' or 'processes'`);
+  }
+  const known = RUNTIMES[runtime];
+  checkRuntime(known, options);
+  return known;
+}
+
 /** @param {any} value may come from another realm */
 function isFileURL(value) {
   return (
@@ -273,4 +288,5 @@ function toPath(filename) {
 module.exports.isFileURL = isFileURL;
 module.exports.optionsOf = optionsOf;
 module.exports.resolve = resolve;
+module.exports.resolveRuntime = resolveRuntime;
 module.exports.toPath = toPath;

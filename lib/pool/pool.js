@@ -3,7 +3,7 @@
 const { EventEmitterAsyncResource } = require('node:events');
 const { makeError } = require('../core/errors');
 const { AbortError, Errors } = require('./errors');
-const { optionsOf, resolve: resolveOptions, toPath } = require('./options');
+const { optionsOf, resolve: resolveOptions, resolveRuntime, toPath } = require('./options');
 const {
   checkConcurrency,
   checkRunOptions,
@@ -37,6 +37,8 @@ class Pool extends EventEmitterAsyncResource {
   #isManaged;
   #isClosing = false;
   #completedBefore = 0;
+  /** @type {import('./former-engines').FormerEngines | null} */
+  #former = null;
   #startedAt = performance.now();
   /** @type {any} */
   #histogram = null;
@@ -324,13 +326,20 @@ class Pool extends EventEmitterAsyncResource {
   #rejectWaiting(error) {
     this.#dispatcher?.rejectWaiting(error);
     this.#engine?.rejectWaiting(error);
+    this.#former?.rejectWaiting(error);
   }
 
   /**
    * Replaces all workers, each once its tasks have ended.
+   * @param {{ runtime?: string } | null} [options] what the new workers are; default: the same as before
    * @returns {Promise<void>}
    */
-  async recycleWorkers() {
+  async recycleWorkers(options = {}) {
+    const { runtime } = options ?? {};
+    if (runtime !== undefined) {
+      const known = resolveRuntime(runtime, this.#options);
+      if (known !== this.#options.runtime) return this.#changeRuntime(known);
+    }
     const engine = this.#running();
     const members = [...engine.crew];
     for (const member of members) {
@@ -338,6 +347,30 @@ class Pool extends EventEmitterAsyncResource {
       else engine.native.retire(member.number, true);
     }
     await Promise.all(members.map((member) => member.exited));
+  }
+
+  /**
+   * New tasks go to workers of the other kind; those already queued are left to the old ones.
+   * @param {string} runtime
+   */
+  async #changeRuntime(runtime) {
+    const engine = this.#running();
+    const dispatcher = this.#dispatcher;
+    // A queue of the program's own must be empty: its tasks belong to the engine they were queued for.
+    while (dispatcher !== null && engine.outstanding + dispatcher.size > 0) {
+      await require('./closing').whenIdle(() => [engine, dispatcher]);
+      if (this.#engine !== engine) return;
+    }
+    const before = this.#options.runtime;
+    this.#options.runtime = runtime;
+    try {
+      this.#start();
+    } catch (error) {
+      this.#options.runtime = before;
+      throw error;
+    }
+    this.#former ??= new (require('./former-engines').FormerEngines)();
+    await this.#former.add(engine, Errors.threadTermination());
   }
 
   /**
@@ -376,7 +409,10 @@ class Pool extends EventEmitterAsyncResource {
     try {
       const { whenIdle, whenOver } = require('./closing');
       const idle = whenIdle(() => [this.#engine, this.#dispatcher]);
-      await Promise.race([idle, whenOver(this.#options.closeTimeout, timer.signal)]);
+      await Promise.race([
+        Promise.all([idle, this.#former?.whenIdle()]),
+        whenOver(this.#options.closeTimeout, timer.signal),
+      ]);
     } catch (error) {
       this.emit('error', error);
     } finally {
@@ -397,7 +433,7 @@ class Pool extends EventEmitterAsyncResource {
     this.#engine = null;
     this.#defaultHandler = -1;
     this.#dispatcher?.rejectWaiting(error);
-    await engine.destroy(error);
+    await Promise.all([engine.destroy(error), this.#former?.destroy(error)]);
     this.#completedBefore += engine.completed;
     this.#isClosing = wasClosing;
   }
@@ -457,7 +493,7 @@ class Pool extends EventEmitterAsyncResource {
   }
 
   get completed() {
-    return this.#completedBefore + (this.#engine?.completed ?? 0);
+    return this.#completedBefore + (this.#former?.completed ?? 0) + (this.#engine?.completed ?? 0);
   }
 
   get histogram() {
