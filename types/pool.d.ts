@@ -205,6 +205,16 @@ export type AnySignal =
       readonly reason?: any;
     };
 
+/** A channel, as of tinypool, between the program and the worker that runs a task. */
+export interface TaskChannel {
+  /** Called when the task begins, with a function that sends a message to its worker's `process` or `parentPort`. */
+  onMessage?: (send: (message: any) => void) => void;
+  /** Called with what the worker passes to `process.send()` or `parentPort.postMessage()`. */
+  postMessage?: (message: any) => void;
+  /** Called when the worker has ended, or has begun a task with another channel. */
+  onClose?: () => void;
+}
+
 export interface RunOptions {
   transferList?: readonly Transferable[];
   filename?: string | URL | null;
@@ -226,6 +236,8 @@ export interface RunOptions {
   metadata?: any;
   /** Called with what the task passes to `workerEmit()`. */
   onProgress?: (payload: any) => void;
+  /** Exchanges messages with the worker that runs the task. */
+  channel?: TaskChannel | null;
 }
 
 export interface MapOptions extends Omit<RunOptions, 'transferList' | 'signal'> {

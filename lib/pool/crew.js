@@ -3,10 +3,12 @@
 /** The workers of a pool: starts, replaces and dismisses them. */
 
 const { Errors } = require('./errors');
-const { TaskKind } = require('./page');
+const { BEGUN, TaskKind } = require('./page');
 const { leastOf } = require('./start');
 
+/** @typedef {import('./member').Channel} Channel */
 /** @typedef {import('./member').Member} Member */
+/** @typedef {import('./tasks').Extra} Extra */
 
 /** Once this many processes have been killed in a row while starting, this is treated as a failure to start. */
 const MOST_KILLED_STARTING = 10;
@@ -43,6 +45,9 @@ class Crew {
   /** Processes killed while starting since the last successful start. */
   #killedStarting = 0;
   #isClosed = false;
+  /** Of tasks that have not begun, by number. @type {Map<number, Channel>} */
+  #channels = new Map();
+  #lastChannel = 0;
   /** @type {NodeJS.Timeout | null} */
   #idleTimer = null;
   /** @type {NodeJS.Timeout | null} */
@@ -126,7 +131,7 @@ class Crew {
     const number = this.#native.addWorker();
     /** @type {import('./member').Events} */
     const events = {
-      onMessage: (_, message) => this.#owner.emit('message', message),
+      onMessage: (from, message) => this.#onMessage(from, message),
       onExit: (gone, code, signal) => this.onExit(gone, code, signal),
     };
     const parts = /** @type {const} */ ([this.#options, this.#native, number, this.#memory, events]);
@@ -149,6 +154,62 @@ class Crew {
     this.#markReady(member);
     const created = member;
     queueMicrotask(() => this.#owner.emit('workerCreate', this.interfaceOf(created)));
+  }
+
+  /**
+   * @param {Member} member
+   * @param {any} message
+   */
+  #onMessage(member, message) {
+    const begun = message?.[BEGUN];
+    if (begun !== undefined) return this.#connect(member, begun);
+    const { channel } = member;
+    if (channel !== null) this.#owner.tell(() => channel.postMessage?.(message));
+    this.#owner.emit('message', message);
+  }
+
+  /**
+   * Returns the number by which the start of a task with this channel is announced.
+   * @param {Channel} channel
+   */
+  expectChannel(channel) {
+    this.#channels.set(++this.#lastChannel, channel);
+    return this.#lastChannel;
+  }
+
+  /** The task starts once more. @param {Extra} extra */
+  expectChannelAgain({ channel, channelId }) {
+    if (channel !== null) this.#channels.set(channelId, channel);
+  }
+
+  /** The task does not start. @param {Extra | undefined} extra */
+  forgetChannel(extra) {
+    if (extra !== undefined) this.#channels.delete(extra.channelId);
+  }
+
+  /**
+   * A task with a channel begins: what comes after this is for that channel.
+   * @param {Member} member
+   * @param {number} id
+   */
+  #connect(member, id) {
+    const channel = this.#channels.get(id);
+    if (channel === undefined) return;
+    this.#channels.delete(id);
+    if (member.channel === channel) return;
+    this.#closeChannel(member);
+    member.channel = channel;
+    const send = (/** @type {any} */ message) => {
+      if (member.channel === channel) member.post(message);
+    };
+    this.#owner.tell(() => channel.onMessage?.(send));
+  }
+
+  /** @param {Member} member */
+  #closeChannel(member) {
+    const { channel } = member;
+    member.channel = null;
+    if (channel !== null) this.#owner.tell(() => channel.onClose?.());
   }
 
   /** @param {Member} member */
@@ -238,6 +299,7 @@ class Crew {
     this.#leaving.delete(member);
     this.#places[member.number] = undefined;
     const affected = this.#owner.onLost(this.#native.abandon(member.number), error);
+    this.#closeChannel(member);
     const { onTerminateWorker } = this.#options;
     if (onTerminateWorker !== undefined) {
       this.#owner.tell(() => onTerminateWorker({ ...member.settings, workerId: member.workerId }));

@@ -32,9 +32,11 @@ class Definitions {
    * @param {string} name
    * @param {boolean} isSpread whether the value is an array of arguments
    * @param {string | null} source source code of a function that is sent as such
+   * @param {boolean} announces whether workers report the start of its tasks
    */
-  handler(filename, name, isSpread, source) {
-    const key = JSON.stringify([filename, name, isSpread, source]);
+  handler(filename, name, isSpread, source, announces) {
+    const definition = [filename, name, isSpread, source, announces];
+    const key = JSON.stringify(definition);
     const known = this.#handlers.get(key);
     if (known !== undefined) return known;
     if (this.#handlers.size >= MOST_HANDLERS) this.#handlers.clear();
@@ -42,7 +44,7 @@ class Definitions {
     this.#handlers.set(key, number);
     const encoder = new Encoder();
     encoder.beginInScratch();
-    encoder.encode([filename, name, isSpread, source]);
+    encoder.encode(definition);
     this.add(encoder);
     return number;
   }

@@ -32,6 +32,7 @@ const NOTHING = [];
  * @property {number} [retries]
  * @property {((payload: any) => void) | null} [onEvent]
  * @property {number} [place] place of the worker that must take the task
+ * @property {import('./member').Channel | null} [channel]
  * @property {any} [info] data of a task scheduled in JavaScript
  */
 
@@ -161,9 +162,10 @@ class Engine {
    * @param {string} name
    * @param {boolean} [isSpread]
    * @param {string | null} [source]
+   * @param {boolean} [announces] whether workers report the start of its tasks
    */
-  handler(filename, name, isSpread = false, source = null) {
-    return this.#writer.handler(filename, name, isSpread, source);
+  handler(filename, name, isSpread = false, source = null, announces = false) {
+    return this.#writer.handler(filename, name, isSpread, source, announces);
   }
 
   /**
@@ -211,7 +213,10 @@ class Engine {
       value = moved.value;
     }
     const slot = this.#tasks.add(resolve, reject);
-    if (options !== null) this.#prepare(slot, options);
+    if (options !== null) {
+      this.#prepare(slot, options);
+      if (options.channel) value = [this.#tasks.extra(slot).channelId, value];
+    }
     if (keepsAlive) this.#keepAlive();
     try {
       const carrier = this.#carrier;
@@ -224,6 +229,7 @@ class Engine {
       if (!sent) throw Errors.threadTermination();
       if (hasTransfers) carrier.sent(transfers);
     } catch (error) {
+      this.#crew.forgetChannel(this.#tasks.peek(slot));
       this.#tasks.reject(slot, error);
       this.#tasks.free(slot);
       this.#released();
@@ -240,16 +246,21 @@ class Engine {
    * @param {TaskOptions} options
    */
   #prepare(slot, options) {
-    const { retries = 0, onEvent = null, timeoutMs = 0, info = null, place } = options;
+    const { retries = 0, onEvent = null, timeoutMs = 0, info = null, place, channel = null } = options;
     const isShared = place === undefined && this.#options.concurrentTasksPerWorker > 1;
     const isAlone = isShared && wantsNoCompany(options);
-    if (retries === 0 && onEvent === null && timeoutMs === 0 && info === null && !isAlone) return;
+    const isPlain = retries === 0 && onEvent === null && timeoutMs === 0 && info === null && channel === null;
+    if (isPlain && !isAlone) return;
     const extra = this.#tasks.extra(slot);
     if (isAlone) this.#tasks.setAlone(extra);
     extra.retries = retries;
     extra.onEvent = onEvent;
     extra.timeoutMs = timeoutMs;
     extra.info = info;
+    if (channel !== null) {
+      extra.channel = channel;
+      extra.channelId = this.#crew.expectChannel(channel);
+    }
     if (timeoutMs > 0) this.#stopping.watch(slot, timeoutMs);
   }
 
@@ -294,11 +305,13 @@ class Engine {
       if (extra !== undefined && extra.retries > 0) {
         extra.retries--;
         if (tasks.isOpen(slot) && this.#native.retry(slot)) {
+          this.#crew.expectChannelAgain(extra);
           affected++;
           continue;
         }
       }
       this.#native.forget(slot);
+      this.#crew.forgetChannel(extra);
       if (tasks.isOpen(slot)) affected++;
       const info = extra?.info;
       if (info) this.#reports.onOver?.(slot, info, null);
@@ -379,7 +392,9 @@ class Engine {
     let kept = Math.max(this.#crew.capacity - begun, 0);
     for (const slot of this.#tasks.open()) {
       if (!this.#native.isQueued(slot) || kept-- > 0) continue;
-      if (this.#native.cancel(slot) === -1) this.#tasks.reject(slot, error);
+      if (this.#native.cancel(slot) !== -1) continue;
+      this.#crew.forgetChannel(this.#tasks.peek(slot));
+      this.#tasks.reject(slot, error);
     }
     this.#released();
   }

@@ -13,6 +13,7 @@ const FOREIGN = path.join(__dirname, 'foreign.js');
  * @property {string} name
  * @property {boolean} isSpread whether the value is an array of arguments
  * @property {string | null} source source code of a function that was sent as such
+ * @property {boolean} announces whether the start of its tasks is reported
  * @property {((...args: any[]) => any) | null} call null until it is loaded
  * @property {Promise<void> | null} loading
  */
@@ -27,11 +28,11 @@ const ofFiles = new Map();
  * @param {any[]} definition see `Definitions`
  * @returns {Handler}
  */
-function makeHandler([filename, name, isSpread, source]) {
+function makeHandler([filename, name, isSpread, source, announces = false]) {
   /** @type {Handler} */
-  const handler = { filename, name, isSpread, source, call: null, loading: null };
+  const handler = { filename, name, isSpread, source, announces, call: null, loading: null };
   if (filename === null || source !== null) return handler;
-  const key = JSON.stringify([filename, name, isSpread]);
+  const key = JSON.stringify([filename, name, isSpread, announces]);
   const known = ofFiles.get(key);
   if (known !== undefined) return known;
   ofFiles.set(key, handler);

@@ -10,6 +10,14 @@ const { Decoder } = require('../link/decoder');
  * @property {(member: Member, code: number | null, signal?: string | null) => void} onExit
  */
 
+/**
+ * Channel between the program and the worker that runs a task.
+ * @typedef {object} Channel
+ * @property {(send: (message: any) => void) => void} [onMessage] receives the function that sends to the worker
+ * @property {(message: any) => void} [postMessage] called with each message of the worker
+ * @property {() => void} [onClose] called when the worker has ended or has begun a task with another channel
+ */
+
 class Member {
   /**
    * @param {Record<string, any>} options of the pool
@@ -39,6 +47,8 @@ class Member {
     this.worker = null;
     /** Port for values the queue cannot carry, if there is one. @type {any} */
     this.port = null;
+    /** Channel of the last task that had one. @type {Channel | null} */
+    this.channel = null;
     /** @type {Promise<any>} */
     this.exited = Promise.resolve();
   }
@@ -84,6 +94,9 @@ class Member {
   }
 
   kill() {}
+
+  /** Sends a message to the code in it. @param {any} _message */
+  post(_message) {}
 }
 
 module.exports.Member = Member;

@@ -53,6 +53,10 @@ const PAYLOADS_SHIFT = 8;
 /** Bytes of the header before the record of a report. */
 const ENTRY_BYTES = 32;
 
+/** Key of the message by which a worker tells, among the messages of its code, that a task with a channel begins. */
+const BEGUN = 'manycore:begun';
+
+module.exports.BEGUN = BEGUN;
 module.exports.TaskKind = TaskKind;
 module.exports.Report = Report;
 module.exports.Target = Target;

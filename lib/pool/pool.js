@@ -144,11 +144,12 @@ class Pool extends EventEmitterAsyncResource {
     }
     const engine = this.#running();
     let handler;
+    const hasChannel = (options.channel ?? null) !== null;
     if (own !== undefined) {
-      handler = engine.handler(own.filename, own.name, own.isSpread, own.source);
+      handler = engine.handler(own.filename, own.name, own.isSpread, own.source, hasChannel);
     } else {
-      handler = engine.handler(filename, name);
-      if ((options.filename ?? options.name ?? null) === null) this.#defaultHandler = handler;
+      handler = engine.handler(filename, name, false, null, hasChannel);
+      if ((options.filename ?? options.name ?? null) === null && !hasChannel) this.#defaultHandler = handler;
     }
     const settings = settingsOf(task, options, this.#options, engine, this.duration);
     if (this.#dispatcher !== null && settings.place === undefined) {

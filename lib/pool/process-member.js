@@ -110,6 +110,15 @@ class ProcessMember extends Member {
   kill() {
     this.worker.kill('SIGKILL');
   }
+
+  /**
+   * @override
+   * @param {any} message
+   */
+  post(message) {
+    // It may end meanwhile, which its exit tells.
+    if (this.worker.connected) this.worker.send(message, () => {});
+  }
 }
 
 /** @param {any} stdio as in `child_process`; the first three entries count. By default, stdin is ignored */

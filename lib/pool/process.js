@@ -9,6 +9,7 @@ const { requireAddon } = require('../core/addon');
 const { SerialCarrier } = require('./serial-carrier');
 const { context } = require('./context');
 const { enter } = require('./entrance');
+const { BEGUN } = require('./page');
 const { Runner } = require('./runner');
 const { deserialize } = require('./serialization');
 const { wholeError } = require('./whole-errors');
@@ -36,6 +37,8 @@ const runner = new Runner({
   native,
   carrier: new SerialCarrier(),
   encoder: new ProcessEncoder(),
+  // A caller that is gone ends this process.
+  announce: (channel) => void process.send?.({ [BEGUN]: channel }, undefined, undefined, () => {}),
   isOverLimit: rssOver(startup.memoryLimitBytes),
 });
 

@@ -45,7 +45,7 @@ function checkRunOptions(options) {
  * Options that piscina does not have.
  * @param {any} options
  */
-function checkOwnOptions({ timeoutMs, priority, retries, key = null, onProgress = null }) {
+function checkOwnOptions({ timeoutMs, priority, retries, key = null, onProgress = null, channel = null }) {
   if (timeoutMs !== undefined && !(timeoutMs >= 0 && typeof timeoutMs === 'number')) {
     return notANumber('timeoutMs', 'a number >= 0', timeoutMs);
   }
@@ -60,6 +60,20 @@ function checkOwnOptions({ timeoutMs, priority, retries, key = null, onProgress 
   }
   if (onProgress !== null && typeof onProgress !== 'function') {
     const details = ['options.onProgress', 'a function', onProgress];
+    return makeError('ERR_INVALID_ARG_TYPE', details, checkRunOptions);
+  }
+  return channel === null ? null : checkChannel(channel);
+}
+
+/** @param {any} channel */
+function checkChannel(channel) {
+  if (typeof channel !== 'object' && typeof channel !== 'function') {
+    return makeError('ERR_INVALID_ARG_TYPE', ['options.channel', 'an object', channel], checkRunOptions);
+  }
+  for (const name of ['onMessage', 'postMessage', 'onClose']) {
+    const method = channel[name];
+    if (method === undefined || typeof method === 'function') continue;
+    const details = [`options.channel.${name}`, 'a function', method];
     return makeError('ERR_INVALID_ARG_TYPE', details, checkRunOptions);
   }
   return null;
@@ -99,6 +113,7 @@ function settingsOf(task, options, ofPool, engine, nowMs) {
     priority: priorityOf(options.priority ?? 0, ofPool.agingFactor, nowMs),
     retries: options.retries ?? ofPool.maxRetries,
     onEvent: options.onProgress ?? null,
+    channel: options.channel ?? null,
     place: options.place ?? (key === null ? undefined : require('./affinity').chooseByKey(key, engine.crew)),
     isForced: options.isForced,
   };

@@ -28,6 +28,7 @@ const { bareError, wholeError } = require('./whole-errors');
  * @property {import('../native/index').PoolWorker} native
  * @property {any} carrier carries values the codec does not support
  * @property {import('../link/encoder').Encoder} encoder
+ * @property {(channel: number) => void} announce tells of the start of a task, among the messages of its code
  * @property {(() => boolean) | null} isOverLimit whether this worker exceeds its memory limit
  */
 
@@ -52,6 +53,7 @@ class Runner {
   #isDraining = false;
   #carrier;
   #isOverLimit;
+  #announce;
   /** Runs the prepared call in the context of the worker's start; null if contexts end with their task anyway. */
   #inContext;
   #slot = 0;
@@ -69,7 +71,7 @@ class Runner {
   onRetire = () => {};
 
   /** @param {Parts} parts */
-  constructor({ addon, native, carrier, encoder, isOverLimit }) {
+  constructor({ addon, native, carrier, encoder, isOverLimit, announce }) {
     this.#native = native;
     this.#reportUncaught = addon.reportUncaught;
     this.#words = new Int32Array(/** @type {ArrayBuffer} */ (native.words()));
@@ -91,6 +93,7 @@ class Runner {
       encoder,
     );
     this.#isOverLimit = isOverLimit;
+    this.#announce = announce;
     this.#inContext = keepsContextInFrames ? inContextOfNow(() => this.#runPrepared()) : null;
   }
 
@@ -235,6 +238,10 @@ class Runner {
    */
   #call(slot, number, value) {
     const handler = this.#handlers[number];
+    if (handler.announces) {
+      this.#announce(value[0]);
+      value = value[1];
+    }
     if (handler.call !== null) return this.#run(slot, handler.call, value);
     load(handler).then(
       () => this.#run(slot, /** @type {(value: any) => any} */ (handler.call), value),

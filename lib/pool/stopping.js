@@ -45,9 +45,11 @@ class Stopping {
    * @param {number} [graceMs] grace period for it to stop
    */
   cancel(slot, error, graceMs = this.#abortGraceMs) {
-    const info = this.#tasks.peek(slot)?.info ?? null;
+    const extra = this.#tasks.peek(slot);
+    const info = extra?.info ?? null;
     this.#tasks.reject(slot, error);
     const place = this.#native.cancel(slot);
+    if (place === -1) this.#crew.forgetChannel(extra);
     if (place >= 0) this.#stop(slot, place, graceMs);
     this.#onReleased();
     return { place, info };

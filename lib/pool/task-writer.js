@@ -49,9 +49,10 @@ class TaskWriter {
    * @param {string} name
    * @param {boolean} isSpread
    * @param {string | null} source
+   * @param {boolean} announces
    */
-  handler(filename, name, isSpread, source) {
-    return this.#definitions.handler(filename, name, isSpread, source);
+  handler(filename, name, isSpread, source, announces) {
+    return this.#definitions.handler(filename, name, isSpread, source, announces);
   }
 
   /**

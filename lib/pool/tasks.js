@@ -13,6 +13,8 @@
  * @property {NodeJS.Timeout | null} timer
  * @property {number} timeoutMs
  * @property {any} info data of a task scheduled in JavaScript
+ * @property {import('./member').Channel | null} channel
+ * @property {number} channelId by which its start is announced
  * @property {boolean} isAlone whether it has a worker to itself, in pools whose tasks share workers
  */
 
@@ -33,6 +35,8 @@ function makeExtra() {
     timer: null,
     timeoutMs: 0,
     info: null,
+    channel: null,
+    channelId: 0,
     isAlone: false,
   };
 }

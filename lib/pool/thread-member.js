@@ -53,6 +53,14 @@ class ThreadMember extends Member {
   kill() {
     void this.worker.terminate();
   }
+
+  /**
+   * @override
+   * @param {any} message
+   */
+  post(message) {
+    if (!this.isGone) this.worker.postMessage(message);
+  }
 }
 
 module.exports.ThreadMember = ThreadMember;

@@ -2,13 +2,14 @@
 
 /** A worker thread, after its main program (`worker.js`) has received its initial data. */
 
-const { workerData } = require('node:worker_threads');
+const { parentPort, workerData } = require('node:worker_threads');
 const { Encoder } = require('../link/encoder');
 const { LARGE_LENGTH } = require('../link/tags');
 const { PortCarrier } = require('./port-carrier');
 const { context } = require('./context');
 const { enter, preload } = require('./entrance');
 const { makeHandler } = require('./handlers');
+const { BEGUN } = require('./page');
 const { Runner } = require('./runner');
 
 /**
@@ -39,6 +40,7 @@ function makeRunner(addon, { queue, number, port, memoryLimitBytes }) {
     native: new addon.PoolWorker(queue, number),
     carrier: new PortCarrier(port),
     encoder: new Encoder(LARGE_LENGTH),
+    announce: (channel) => parentPort?.postMessage({ [BEGUN]: channel }),
     isOverLimit: memoryLimitBytes === 0 ? null : () => process.memoryUsage().heapUsed > memoryLimitBytes,
   });
 }
