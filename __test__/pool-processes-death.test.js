@@ -81,7 +81,7 @@ for (const [name, retries, concurrentTasksPerWorker] of /** @type {const} */ ([
     const { fine, killed } = counts;
     assert.equal(fine + killed, pool.completed);
     // The maximum number of tasks that a process holds.
-    assert.ok(killed <= kills * concurrentTasksPerWorker, `${killed} of ${kills} processes were killed`);
+    assert.ok(killed <= kills * concurrentTasksPerWorker, `${killed} tasks lost to ${kills} kills`);
     t.diagnostic(`${fine} completed, ${killed} lost, ${kills} processes killed`);
     assert.equal(pool.stats().pendingTasks, 0);
   });

@@ -7,7 +7,7 @@ const test = require('node:test');
 const { SharedArray, SharedMap, Worker, shared } = require('..');
 const { WATCHDOG, nameFor, processPeer, threadPeer } = require('./support/shared');
 
-test('an array keeps what is pushed, in order, and gives it back from the end', () => {
+test('an array keeps pushed values in order and pops them from the end', () => {
   const array = new SharedArray({ capacity: 4 });
   const values = [{ name: 'Ada', tags: ['a', 'b'] }, 'text', 7, undefined];
   values.forEach((value, index) => assert.strictEqual(array.push(value), index + 1));
@@ -34,7 +34,7 @@ test('an array keeps what is pushed, in order, and gives it back from the end', 
   assert.strictEqual(array.get(0), undefined);
 });
 
-test('every kind of value comes back as it was', () => {
+test('every kind of cloneable value is returned unchanged', () => {
   const array = new SharedArray({ capacity: 10, valueBytes: 1024 });
   const cyclic = { list: [1, , 3], when: new Date(5), map: new Map([[1, 'a']]) }; // eslint-disable-line no-sparse-arrays
   cyclic.self = cyclic;
@@ -45,7 +45,7 @@ test('every kind of value comes back as it was', () => {
   assert.strictEqual(array.length, values.length);
 });
 
-test('an element is set, compared with its version, and updated', () => {
+test('an element can be set, compared by version and updated', () => {
   const array = new SharedArray({ length: 2 });
   assert.strictEqual(array.get(0), undefined);
   assert.strictEqual(array.set(0, 'a').get(0), 'a');
@@ -61,7 +61,7 @@ test('an element is set, compared with its version, and updated', () => {
   assert.deepStrictEqual(array.fill(9).toArray(), [9, 9]);
 });
 
-test('numbers are what their type says', () => {
+test('numeric elements wrap and round according to their type', () => {
   const int32 = new SharedArray({ length: 1, type: 'int32' });
   assert.strictEqual(int32.add(0, 2 ** 31 - 1), 2 ** 31 - 1);
   assert.strictEqual(int32.add(0), -(2 ** 31));
@@ -91,7 +91,7 @@ test('numbers are what their type says', () => {
   assert.strictEqual(biguint64.pop(), undefined);
 });
 
-test('the function of an update may change other elements, but not that one', () => {
+test('an update function may change other elements, but not its own', () => {
   const of = { value: 'a', int32: 1, bigint64: 1n };
   for (const [type, value] of Object.entries(of)) {
     const array = new SharedArray({ length: 2, type });
@@ -122,7 +122,7 @@ test('the function of an update may change other elements, but not that one', ()
   }
 });
 
-test('an update gives up whose function has another thread change the element', WATCHDOG, (t) => {
+test('an update is abandoned if its function makes another thread change the element', WATCHDOG, (t) => {
   const array = new SharedArray({ length: 1, type: 'int32' });
   const code = `
     const { parentPort, workerData: array } = require(${JSON.stringify(require.resolve('..'))});
@@ -133,7 +133,7 @@ test('an update gives up whose function has another thread change the element', 
   assert.ok(array.get(0) >= 1000);
 });
 
-test('what makes no sense is refused', () => {
+test('invalid arguments and options are rejected', () => {
   const array = new SharedArray({ length: 1 });
   const numbers = new SharedArray({ length: 1, type: 'int32' });
   for (const index of [1, -1, 0.5, NaN, Infinity]) {
@@ -168,7 +168,7 @@ test('what makes no sense is refused', () => {
   }
 });
 
-test('an array has a name, keeps what it was made with, and is told apart', (t) => {
+test('a named array keeps its options, and opening it with others is rejected', (t) => {
   const name = nameFor(t);
   const array = SharedArray.open(name, { capacity: 5, type: 'float64' });
   array.push(1.5);
@@ -183,7 +183,7 @@ test('an array has a name, keeps what it was made with, and is told apart', (t) 
   assert.strictEqual(shared.list().find((segment) => segment.name === name)?.kind, 'array');
 });
 
-test('threads and processes change an array at once, and nothing is lost', WATCHDOG, async (t) => {
+test('concurrent changes by threads and processes are not lost', WATCHDOG, async (t) => {
   const name = nameFor(t);
   const numbers = SharedArray.open(name, { length: 3, type: 'float64' });
   const values = SharedArray.open(nameFor(t), { length: 1, capacity: 2000 });
@@ -208,7 +208,7 @@ test('threads and processes change an array at once, and nothing is lost', WATCH
   }
 });
 
-test('a process that is killed while it changes an array leaves it whole', WATCHDOG, async (t) => {
+test('an array stays consistent when a process is killed while changing it', WATCHDOG, async (t) => {
   const array = new SharedArray({ length: 8, capacity: 16, valueBytes: 512 });
   array.fill({ sum: 0, parts: [] });
   const churn = ({ manycore, kept }, handle) => {
@@ -242,7 +242,7 @@ test('a process that is killed while it changes an array leaves it whole', WATCH
   }
 });
 
-test('bytes that nobody wrote are an error at most', WATCHDOG, (t) => {
+test('arbitrary bytes in the memory of an array cause errors at most', WATCHDOG, (t) => {
   const name = nameFor(t);
   const array = SharedArray.open(name, { length: 4, capacity: 8 });
   array.fill({ a: [1, 2, 3], b: 'text' });

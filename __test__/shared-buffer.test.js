@@ -8,7 +8,7 @@ const { WATCHDOG, nameFor, processPeer, threadPeer } = require('./support/shared
 
 const MAJOR = Number(process.versions.node.split('.')[0]);
 
-test('its bytes are the same in every thread and process', WATCHDOG, async (t) => {
+test('all threads and processes see the same bytes', WATCHDOG, async (t) => {
   const name = nameFor(t);
   const memory = SharedBuffer.open(name, { byteLength: 100 });
   const bytes = new Uint8Array(memory.buffer);
@@ -27,7 +27,7 @@ test('its bytes are the same in every thread and process', WATCHDOG, async (t) =
   }
 });
 
-test('atomics count exactly across processes and threads', WATCHDOG, async (t) => {
+test('Atomics count exactly across processes and threads', WATCHDOG, async (t) => {
   const memory = new SharedBuffer({ byteLength: 8 });
   const add = ({ manycore }, posted, count) => {
     const words = new Int32Array(manycore.SharedBuffer.from(posted).buffer);
@@ -38,14 +38,14 @@ test('atomics count exactly across processes and threads', WATCHDOG, async (t) =
   assert.strictEqual(Atomics.load(new Int32Array(memory.buffer), 1), 60_000);
 });
 
-test('it is a SharedArrayBuffer where Node can make one of it', () => {
+test('buffer is a SharedArrayBuffer where Node can create one over the memory', () => {
   const { buffer } = new SharedBuffer({ byteLength: 16 });
   if (MAJOR >= 24) assert.ok(buffer instanceof SharedArrayBuffer);
   if (MAJOR === 20) assert.ok(buffer instanceof ArrayBuffer);
   assert.strictEqual(buffer.byteLength, 16);
 });
 
-test('the buffer outlives the object', () => {
+test('the buffer remains usable after close()', () => {
   const memory = new SharedBuffer({ byteLength: 16 });
   const { buffer, handle } = memory;
   assert.strictEqual(memory.buffer, buffer);
@@ -55,7 +55,7 @@ test('the buffer outlives the object', () => {
   assert.throws(() => memory.buffer, { code: 'ERR_MANYCORE_CLOSED' });
 });
 
-test('a length is needed to make one, and no other is taken from one that is there', (t) => {
+test('creating requires a length, and opening rejects a different one', (t) => {
   assert.throws(() => new SharedBuffer(), { code: 'ERR_OUT_OF_RANGE' });
   assert.throws(() => new SharedBuffer({ byteLength: 0 }), { code: 'ERR_OUT_OF_RANGE' });
   assert.throws(() => new SharedBuffer({ byteLength: 1.5 }), { code: 'ERR_OUT_OF_RANGE' });

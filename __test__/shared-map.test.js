@@ -9,7 +9,7 @@ const fc = require('fast-check');
 const { SharedMap, Worker } = require('..');
 const { WATCHDOG, nameFor, processPeer, threadPeer } = require('./support/shared');
 
-test('it keeps what can be cloned', () => {
+test('a map stores every cloneable value', () => {
   const map = new SharedMap();
   const cycle = { self: null };
   cycle.self = cycle;
@@ -68,13 +68,13 @@ test('texts of any length come back, wherever in them a character needs two byte
   }
 });
 
-test('a Buffer comes back as the bytes it had', () => {
+test('a Buffer is returned as the bytes it held', () => {
   const map = new SharedMap();
   map.set('a', Buffer.from('bytes'));
   assert.deepStrictEqual(map.get('a'), new Uint8Array(Buffer.from('bytes')));
 });
 
-test('what cannot be cloned throws as structuredClone does, and changes nothing', () => {
+test('an uncloneable value throws as structuredClone does, and changes nothing', () => {
   const map = new SharedMap();
   map.set('a', 1);
   assert.throws(() => map.set('a', () => {}), { name: 'DataCloneError' });
@@ -89,7 +89,7 @@ test('what cannot be cloned throws as structuredClone does, and changes nothing'
   assert.strictEqual(map.get('a'), 1);
 });
 
-test('a getter of a value may use the map meanwhile', () => {
+test('a getter of a value may use the map while the value is being set', () => {
   const map = new SharedMap();
   map.set('inner', { x: 'old' });
   const value = {
@@ -105,7 +105,7 @@ test('a getter of a value may use the map meanwhile', () => {
   assert.deepStrictEqual(map.get('outer'), expected);
 });
 
-test('keys are strings, numbers and bytes, and never taken for one another', () => {
+test('keys may be strings, numbers or bytes, and are never confused', () => {
   const map = new SharedMap();
   const keys = [
     '1',
@@ -137,7 +137,7 @@ test('keys are strings, numbers and bytes, and never taken for one another', () 
   assert.throws(() => map.set(Buffer.alloc(2049), 1), { code: 'ERR_OUT_OF_RANGE' });
 });
 
-test('it is what a Map is, whatever is done to it', () => {
+test('a map behaves like a Map under any sequence of operations', () => {
   const key = fc.oneof(fc.integer({ min: 0, max: 20 }), fc.constantFrom('a', 'b', 'é', '\u4f60'));
   const value = fc.oneof(fc.string(), fc.double(), fc.jsonValue(), fc.uint8Array());
   const action = fc.oneof(
@@ -168,7 +168,7 @@ test('it is what a Map is, whatever is done to it', () => {
   );
 });
 
-test('versions tell whether an entry is still the same', () => {
+test('versions show whether an entry is unchanged', () => {
   const map = new SharedMap();
   assert.strictEqual(map.getVersioned('a'), undefined);
   assert.strictEqual(map.compareAndSet('a', 7, 'x'), 0);
@@ -185,28 +185,32 @@ test('versions tell whether an entry is still the same', () => {
   assert.throws(() => map.compareAndSet('a', -1, 1), { code: 'ERR_OUT_OF_RANGE' });
 });
 
-test('update makes the new value of the old one, again when another was faster', WATCHDOG, (t) => {
-  const map = new SharedMap();
-  assert.strictEqual(
-    map.update('n', (n = 0) => n + 1),
-    1,
-  );
-  const other = setter(t, map);
-  let calls = 0;
-  const value = map.update('n', (n) => {
-    if (calls++ === 0) other.call(['n', 100]);
-    return n + 1;
-  });
-  assert.deepStrictEqual([value, calls], [101, 2]);
-  assert.strictEqual(
-    map.update('n', () => undefined),
-    undefined,
-  );
-  assert.strictEqual(map.has('n'), false);
-  assert.throws(() => map.update('n', 5), { code: 'ERR_INVALID_ARG_TYPE' });
-});
+test(
+  'update computes the new value from the old one, and retries if another writer was faster',
+  WATCHDOG,
+  (t) => {
+    const map = new SharedMap();
+    assert.strictEqual(
+      map.update('n', (n = 0) => n + 1),
+      1,
+    );
+    const other = setter(t, map);
+    let calls = 0;
+    const value = map.update('n', (n) => {
+      if (calls++ === 0) other.call(['n', 100]);
+      return n + 1;
+    });
+    assert.deepStrictEqual([value, calls], [101, 2]);
+    assert.strictEqual(
+      map.update('n', () => undefined),
+      undefined,
+    );
+    assert.strictEqual(map.has('n'), false);
+    assert.throws(() => map.update('n', 5), { code: 'ERR_INVALID_ARG_TYPE' });
+  },
+);
 
-test('an update gives up whose function has another thread change the key', WATCHDOG, (t) => {
+test('an update is abandoned if its function makes another thread change the key', WATCHDOG, (t) => {
   const map = SharedMap.open(nameFor(t));
   const other = setter(t, map);
   let calls = 0;
@@ -219,7 +223,7 @@ test('an update gives up whose function has another thread change the key', WATC
   assert.strictEqual(map.get('n'), calls - 1);
 });
 
-test('what the function of an update must not do, it must not do by another object either', (t) => {
+test('an update function cannot change its own key through another object either', (t) => {
   const map = SharedMap.open(nameFor(t));
   map.set('n', 1);
   const others = { handle: SharedMap.from(map.handle), name: SharedMap.open(map.handle.split('/').at(-1)) };
@@ -236,7 +240,7 @@ test('what the function of an update must not do, it must not do by another obje
   assert.strictEqual(map.get('n'), 3);
 });
 
-test('the function of an update may change other keys, but not that one', () => {
+test('an update function may change other keys, but not its own', () => {
   const map = new SharedMap();
   const key = Buffer.from('key');
   const changes = {
@@ -267,7 +271,7 @@ test('the function of an update may change other keys, but not that one', () => 
   assert.strictEqual(map.get(key), 4);
 });
 
-test('getOrInsertComputed computes only when there is nothing', () => {
+test('getOrInsertComputed computes a value only if the key is absent', () => {
   const map = new SharedMap();
   assert.deepStrictEqual(
     map.getOrInsertComputed('k', (key) => [key]),
@@ -285,7 +289,7 @@ test('getOrInsertComputed computes only when there is nothing', () => {
   assert.strictEqual(value, 'theirs');
 });
 
-test('incr adds, and only to numbers', () => {
+test('incr adds to numbers only', () => {
   const map = new SharedMap();
   assert.strictEqual(map.incr('n'), 1);
   assert.strictEqual(map.incr('n', 2.5), 3.5);
@@ -295,7 +299,7 @@ test('incr adds, and only to numbers', () => {
   assert.throws(() => map.incr('n', '1'), { code: 'ERR_INVALID_ARG_TYPE' });
 });
 
-test('nothing that processes and threads add at once is lost', WATCHDOG, async (t) => {
+test('concurrent increments by processes and threads are not lost', WATCHDOG, async (t) => {
   const map = SharedMap.open(nameFor(t));
   const add = ({ manycore }, posted, count) => {
     const map = manycore.SharedMap.from(posted);
@@ -328,7 +332,7 @@ test('entries expire', async () => {
   assert.throws(() => map.set('x', 1, { ttlMs: -1 }), { code: 'ERR_OUT_OF_RANGE' });
 });
 
-test('without room it is full, and what is there stays', () => {
+test('a map without room reports that it is full, and keeps its entries', () => {
   const map = new SharedMap({ capacityBytes: 64 * 1024 });
   const fill = () => {
     for (let i = 0; ; i++) map.set(i, 'x'.repeat(1000));
@@ -343,7 +347,7 @@ test('without room it is full, and what is there stays', () => {
   assert.strictEqual(map.size, 0);
 });
 
-test('there are at most as many shards as have room for entries', () => {
+test('the number of shards is limited to those with room for entries', () => {
   for (const [capacityBytes, most] of [
     [64 * 1024, 16],
     [100_000, 16],
@@ -358,7 +362,7 @@ test('there are at most as many shards as have room for entries', () => {
   }
 });
 
-test('or the least recently used go', () => {
+test("with evict: 'lru', the least recently used entries are evicted", () => {
   const map = new SharedMap({ capacityBytes: 64 * 1024, evict: 'lru' });
   for (let i = 0; i < 1000; i++) {
     map.set(i, 'x'.repeat(500));
@@ -368,7 +372,7 @@ test('or the least recently used go', () => {
   assert.ok(map.stats().evicted > 500);
 });
 
-test('what entries cost is told', () => {
+test('stats() reports the memory cost of entries', () => {
   const map = new SharedMap({ capacityBytes: 4 * 1024 * 1024 });
   for (let i = 0; i < 1000; i++) map.set(`key:${i}`, 'x'.repeat(64));
   const { size, usedBytes, payloadBytes, capacityBytes, segmentBytes, shards } = map.stats();
@@ -377,7 +381,7 @@ test('what entries cost is told', () => {
   assert.ok(capacityBytes < segmentBytes && shards === 4);
 });
 
-test('whoever iterates meets what is there all the time, once', () => {
+test('iteration visits every entry that is present throughout exactly once', () => {
   const map = new SharedMap();
   for (let i = 0; i < 3000; i++) map.set(`stays:${i}`, i);
   const met = new Map();
@@ -394,7 +398,7 @@ test('whoever iterates meets what is there all the time, once', () => {
   assert.strictEqual([...map.values()].length, map.size);
 });
 
-test('a watcher is told of what others change', WATCHDOG, async (t) => {
+test('a watcher is notified of changes made by others', WATCHDOG, async (t) => {
   const map = SharedMap.open(nameFor(t));
   map.set('config', { level: 1 });
   const watcher = map.watch('config');
@@ -421,7 +425,7 @@ test('a watcher is told of what others change', WATCHDOG, async (t) => {
   await closed;
 });
 
-test('a watcher is told at once of a change right after it was made', WATCHDOG, async () => {
+test('a watcher that starts right after a change is notified immediately', WATCHDOG, async () => {
   // Before the next periodic check, which is every 250 ms: a busy machine may be late often, but not each time.
   for (let attempt = 0, isAtOnce = false; !isAtOnce; attempt++) {
     assert.ok(attempt < 50, 'found by the periodic check each time');
@@ -435,7 +439,7 @@ test('a watcher is told at once of a change right after it was made', WATCHDOG, 
   }
 });
 
-test('a watcher sees an entry expire', WATCHDOG, async (t) => {
+test('a watcher is notified when an entry expires', WATCHDOG, async (t) => {
   const map = new SharedMap();
   map.set('session', 1, { ttlMs: 20 });
   const watcher = map.watch('session');

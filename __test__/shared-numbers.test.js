@@ -20,7 +20,7 @@ test('a counter counts exactly in all threads and processes', WATCHDOG, async (t
   assert.strictEqual(counter.value, 120_005);
 });
 
-test('a counter adds, subtracts, exchanges and compares', () => {
+test('a counter supports add, subtract, exchange and compareExchange', () => {
   const counter = new SharedCounter();
   assert.strictEqual(counter.add(), 1);
   assert.strictEqual(counter.add(2 ** 52), 2 ** 52 + 1);
@@ -37,7 +37,7 @@ test('a counter adds, subtracts, exchanges and compares', () => {
   assert.throws(() => counter.add(), { code: 'ERR_MANYCORE_CLOSED' });
 });
 
-test('a histogram tells what hdr-histogram-js tells', () => {
+test('a histogram reports the same values as hdr-histogram-js', () => {
   for (const [highest, digits] of [
     [3_600_000, 3],
     [1_000_000_000, 2],
@@ -77,7 +77,7 @@ test('a histogram tells what hdr-histogram-js tells', () => {
   }
 });
 
-test('processes record into one histogram, and histograms add up', WATCHDOG, async (t) => {
+test('processes record into one histogram, and histograms can be merged', WATCHDOG, async (t) => {
   const histogram = SharedHistogram.open(nameFor(t), { highest: 10_000 });
   const record = ({ manycore }, handle) => {
     const histogram = manycore.SharedHistogram.from(handle);
@@ -99,7 +99,7 @@ test('processes record into one histogram, and histograms add up', WATCHDOG, asy
 });
 
 for (const algorithm of ['token-bucket', 'sliding-window']) {
-  test(`a ${algorithm} allows exactly as much as it says, in all processes together`, WATCHDOG, async (t) => {
+  test(`a ${algorithm} limiter allows exactly its limit across all processes`, WATCHDOG, async (t) => {
     // With such a long window, nothing is refilled during the test.
     const options = { algorithm, limit: 30_000, windowMs: 2 ** 33 };
     const limiter = RateLimiter.open(nameFor(t), options);
@@ -119,7 +119,7 @@ for (const algorithm of ['token-bucket', 'sliding-window']) {
     assert.strictEqual(limiter.consume('another'), true);
   });
 
-  test(`a ${algorithm} tells what remains and when to come again`, () => {
+  test(`a ${algorithm} limiter reports the remaining allowance and when to retry`, () => {
     const limiter = new RateLimiter({ algorithm, limit: 10, windowMs: 3_600_000 });
     assert.deepStrictEqual(limiter.take('k', 4), { allowed: true, remaining: 6, retryAfterMs: 0 });
     const denied = limiter.take('k', 7);
@@ -133,16 +133,20 @@ for (const algorithm of ['token-bucket', 'sliding-window']) {
     assert.strictEqual(limiter.rules.algorithm, algorithm);
   });
 
-  test(`a ${algorithm} allows again what has come back`, WATCHDOG, async () => {
-    const limiter = new RateLimiter({ algorithm, limit: 2, windowMs: 20 });
-    for (let allowed = 0; allowed < 7;) {
-      if (limiter.consume(7)) allowed++;
-      else await new Promise(setImmediate);
-    }
-  });
+  test(
+    `a ${algorithm} limiter allows requests again once its allowance is replenished`,
+    WATCHDOG,
+    async () => {
+      const limiter = new RateLimiter({ algorithm, limit: 2, windowMs: 20 });
+      for (let allowed = 0; allowed < 7;) {
+        if (limiter.consume(7)) allowed++;
+        else await new Promise(setImmediate);
+      }
+    },
+  );
 }
 
-test('a limiter has room for so many keys that are in use', () => {
+test('a limiter holds at most maxKeys active keys', () => {
   const limiter = new RateLimiter({ limit: 1, windowMs: 2 ** 33, maxKeys: 100 });
   for (let key = 0; key < 100; key++) assert.strictEqual(limiter.consume(`key:${key}`), true);
   for (let key = 0; key < 100; key++) assert.strictEqual(limiter.consume(`key:${key}`), false);
@@ -152,7 +156,7 @@ test('a limiter has room for so many keys that are in use', () => {
   assert.throws(fill, { code: 'ERR_MANYCORE_FULL' });
 });
 
-test('rules that make no sense are refused', () => {
+test('invalid limiter rules are rejected', () => {
   assert.throws(() => new RateLimiter(), { code: 'ERR_OUT_OF_RANGE' });
   assert.throws(() => new RateLimiter({ limit: 0, windowMs: 1 }), { code: 'ERR_OUT_OF_RANGE' });
   const slides = { algorithm: 'sliding-window', limit: 2 ** 20, windowMs: 1 };

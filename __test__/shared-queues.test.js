@@ -18,7 +18,7 @@ const VALUES = [
 ];
 const LARGE = { x: 'y'.repeat(150_000) };
 
-test('a channel passes on what can be cloned, in order', () => {
+test('a channel delivers cloneable values in order', () => {
   const channel = new Channel();
   assert.strictEqual(channel.tryReceive(), undefined);
   for (const value of [...VALUES, LARGE]) assert.strictEqual(channel.trySend(value), true);
@@ -29,7 +29,7 @@ test('a channel passes on what can be cloned, in order', () => {
   assert.throws(() => channel.trySend('x'.repeat(2_000_000)), { code: 'ERR_MANYCORE_FULL' });
 });
 
-test('whoever receives waits for a value, whoever sends for room', WATCHDOG, async () => {
+test('receivers wait for a value, senders wait for room', WATCHDOG, async () => {
   const channel = new Channel({ capacity: 1 });
   const received = channel.receive();
   await channel.send('first');
@@ -45,7 +45,7 @@ test('whoever receives waits for a value, whoever sends for room', WATCHDOG, asy
   assert.deepStrictEqual(await channel.receive(), { n: 3 });
 });
 
-test('what one thread sends while there is no room arrives in order', WATCHDOG, async () => {
+test('values sent while the channel is full arrive in order', WATCHDOG, async () => {
   const channel = new Channel({ capacity: 1 });
   channel.trySend('first');
   const sent = [channel.send('second'), channel.send(Buffer.from('third'))];
@@ -58,7 +58,7 @@ test('what one thread sends while there is no room arrives in order', WATCHDOG, 
   await Promise.all(sent);
 });
 
-test('whoever waits for a value gets it before those who come later', WATCHDOG, async () => {
+test('a waiting receiver is served before later ones', WATCHDOG, async () => {
   const channel = new Channel();
   const first = channel.receive();
   channel.trySend(1);
@@ -67,7 +67,7 @@ test('whoever waits for a value gets it before those who come later', WATCHDOG, 
   assert.deepStrictEqual(await Promise.all([first, second]), [1, 2]);
 });
 
-test('a sender that gives up lets the next one go', WATCHDOG, async () => {
+test('a sender that gives up lets the next one proceed', WATCHDOG, async () => {
   const channel = new Channel({ capacityBytes: 1024 });
   assert.strictEqual(channel.trySend('x'.repeat(500)), true);
   const controller = new AbortController();
@@ -83,7 +83,7 @@ test('a sender that gives up lets the next one go', WATCHDOG, async () => {
   );
 });
 
-test('a shared object that waits for room arrives as one', WATCHDOG, async () => {
+test('a shared object sent while the channel is full arrives as a shared object', WATCHDOG, async () => {
   const channel = new Channel({ capacity: 1 });
   channel.trySend(0);
   const map = new SharedMap();
@@ -96,7 +96,7 @@ test('a shared object that waits for room arrives as one', WATCHDOG, async () =>
   assert.strictEqual(received.map.get('a'), 1);
 });
 
-test('waiting can be given up', WATCHDOG, async () => {
+test('waiting can be cancelled', WATCHDOG, async () => {
   const channel = new Channel({ capacity: 1 });
   await assert.rejects(channel.receive({ signal: AbortSignal.abort() }), { name: 'AbortError' });
   const controller = new AbortController();
@@ -122,7 +122,7 @@ test('iteration ends when the channel is closed and empty', WATCHDOG, async () =
   await assert.rejects(channel.receive(), { code: 'ERR_MANYCORE_CHANNEL_CLOSED' });
 });
 
-test('closing a channel ends the waits of others, in threads and processes', WATCHDOG, async (t) => {
+test('closing a channel ends all waits in other threads and processes', WATCHDOG, async (t) => {
   const [empty, full] = [Channel.open(nameFor(t)), Channel.open(nameFor(t), { capacity: 1 })];
   full.trySend('full');
   const peers = [processPeer(t), processPeer(t), threadPeer(t)];
@@ -145,7 +145,7 @@ test('closing a channel ends the waits of others, in threads and processes', WAT
   await assert.rejects(full.receive(), { code: closed });
 });
 
-test('each value reaches one of many receivers in threads and processes', WATCHDOG, async (t) => {
+test('each value reaches exactly one of many receivers in threads and processes', WATCHDOG, async (t) => {
   const channel = Channel.open(nameFor(t), { capacity: 16 });
   const [consumers, producers] = [
     [processPeer(t), threadPeer(t)],
@@ -176,7 +176,7 @@ test('each value reaches one of many receivers in threads and processes', WATCHD
   assert.strictEqual(results[0].sum + results[1].sum, (2999 * 3000) / 2);
 });
 
-test('senders and receivers that are killed leave a channel that works', WATCHDOG, async (t) => {
+test('a channel still works after senders and receivers are killed', WATCHDOG, async (t) => {
   const channel = Channel.open(nameFor(t), { capacity: 8 });
   const busy = ({ manycore }, handle) => {
     const channel = manycore.Channel.from(handle);
@@ -204,7 +204,7 @@ test('senders and receivers that are killed leave a channel that works', WATCHDO
   }
 });
 
-test('a thread that blocks on a channel can be terminated', WATCHDOG, async (t) => {
+test('a thread blocked on a channel can be terminated', WATCHDOG, async (t) => {
   const channel = new Channel();
   const peer = threadPeer(t);
   await peer.run(({ manycore, kept }, handle) => {
@@ -218,7 +218,7 @@ test('a thread that blocks on a channel can be terminated', WATCHDOG, async (t) 
   await peer.worker.terminate();
 });
 
-test('each subscriber receives all that is published after it came', WATCHDOG, async (t) => {
+test('each subscriber receives everything published after it subscribed', WATCHDOG, async (t) => {
   const topic = Topic.open(nameFor(t));
   const subscribe = async ({ manycore, kept }, handle) => {
     kept.subscription = manycore.Topic.from(handle).subscribe();
@@ -238,7 +238,7 @@ test('each subscriber receives all that is published after it came', WATCHDOG, a
   assert.throws(() => topic.publish(1), { code: 'ERR_MANYCORE_CHANNEL_CLOSED' });
 });
 
-test('a slow subscriber is told how far behind it is, and what it missed', () => {
+test('a slow subscriber is told its lag and how many messages it missed', () => {
   const topic = new Topic({ capacityBytes: 4096 });
   const slow = topic.subscribe();
   for (let n = 0; n < 10; n++) topic.publish(n);

@@ -8,7 +8,7 @@ const { Worker } = require('node:worker_threads');
 const { SharedBuffer, SharedMap, shared } = require('..');
 const { WATCHDOG, nameFor, processPeer, threadPeer } = require('./support/shared');
 
-test('a name is opened by unrelated processes and threads', WATCHDOG, async (t) => {
+test('unrelated processes and threads can open a segment by name', WATCHDOG, async (t) => {
   const name = nameFor(t);
   const map = SharedMap.open(name);
   map.set('from', 'here');
@@ -25,7 +25,7 @@ test('a name is opened by unrelated processes and threads', WATCHDOG, async (t) 
   }
 });
 
-test('of many who race for a name, all get the same segment', WATCHDOG, async (t) => {
+test('concurrent opens of one name all get the same segment', WATCHDOG, async (t) => {
   const name = nameFor(t);
   const peers = [processPeer(t), processPeer(t), threadPeer(t), threadPeer(t)];
   const join = ({ manycore, kept }, name) => {
@@ -36,7 +36,7 @@ test('of many who race for a name, all get the same segment', WATCHDOG, async (t
   assert.deepStrictEqual(counts.sort(), [1, 2, 3, 4]);
 });
 
-test('create says what happens when there is none, or one', (t) => {
+test('the create option determines what happens if the segment exists or not', (t) => {
   const name = nameFor(t);
   assert.throws(() => SharedMap.open(name, { create: false }), { code: 'ERR_MANYCORE_SEGMENT_NOT_FOUND' });
   const map = SharedMap.open(name, { create: 'exclusive' });
@@ -45,7 +45,7 @@ test('create says what happens when there is none, or one', (t) => {
   assert.strictEqual(map.get('a'), 1);
 });
 
-test('another kind of object is told apart', (t) => {
+test('opening a segment as another kind of object is rejected', (t) => {
   const name = nameFor(t);
   SharedMap.open(name);
   const open = () => SharedBuffer.open(name, { byteLength: 8 });
@@ -54,7 +54,7 @@ test('another kind of object is told apart', (t) => {
   assert.throws(() => SharedBuffer.from(handle), { code: 'ERR_MANYCORE_SEGMENT_KIND' });
 });
 
-test('names of this process are not those of others', WATCHDOG, async (t) => {
+test("names of scope 'process' are private to the process", WATCHDOG, async (t) => {
   const name = nameFor(t);
   const map = SharedMap.open(name, { scope: 'process' });
   map.set('a', 1);
@@ -68,7 +68,7 @@ test('names of this process are not those of others', WATCHDOG, async (t) => {
   );
 });
 
-test('an object without a name is posted by its handle, to threads and to processes', WATCHDOG, async (t) => {
+test('an unnamed object can be sent to threads and processes by its handle', WATCHDOG, async (t) => {
   const map = new SharedMap();
   map.set('who', 'primary');
   const open = ({ manycore, kept }, posted) => {
@@ -87,7 +87,7 @@ test('an object without a name is posted by its handle, to threads and to proces
   assert.strictEqual(SharedMap.from(again).get('n'), 1);
 });
 
-test('a handle is good as workerData', WATCHDOG, async (t) => {
+test('a handle can be passed as workerData', WATCHDOG, async (t) => {
   const map = new SharedMap();
   const source = `
     const { workerData, parentPort } = require('node:worker_threads');
@@ -100,7 +100,7 @@ test('a handle is good as workerData', WATCHDOG, async (t) => {
   assert.strictEqual(map.get('n'), 5);
 });
 
-test('the handle of a process that has ended opens nothing', WATCHDOG, async (t) => {
+test('a handle whose process has exited opens nothing', WATCHDOG, async (t) => {
   const peer = processPeer(t);
   const handle = await peer.run(({ manycore, kept }) => (kept.map = new manycore.SharedMap()).handle);
   assert.ok(SharedMap.from(handle));
@@ -109,33 +109,37 @@ test('the handle of a process that has ended opens nothing', WATCHDOG, async (t)
   assert.throws(() => SharedMap.from(handle), { code: 'ERR_MANYCORE_SEGMENT_NOT_FOUND' });
 });
 
-test('segments are listed, unlinked, and removed when all their users are dead', WATCHDOG, async (t) => {
-  const [kept, left] = [nameFor(t), nameFor(t)];
-  const find = (name) => shared.list().find((segment) => segment.name === name);
-  const map = SharedMap.open(kept, { capacityBytes: 1024 * 1024 });
-  const peer = processPeer(t);
-  await peer.run(({ manycore, kept }, name) => (kept.map = manycore.SharedMap.open(name)) && 1, left);
-  assert.ok(find(left).inUse);
-  assert.ok(!shared.prune().includes(left));
-  peer.child.kill('SIGKILL');
-  await peer.ended;
-  assert.strictEqual(find(left).inUse, false);
-  assert.ok(shared.stats().unusedBytes >= find(left).bytes);
-  const pruned = shared.prune();
-  assert.ok(pruned.includes(left) && !pruned.includes(kept));
-  assert.strictEqual(find(left), undefined);
+test(
+  'segments can be listed and unlinked, and are removed when all their users are dead',
+  WATCHDOG,
+  async (t) => {
+    const [kept, left] = [nameFor(t), nameFor(t)];
+    const find = (name) => shared.list().find((segment) => segment.name === name);
+    const map = SharedMap.open(kept, { capacityBytes: 1024 * 1024 });
+    const peer = processPeer(t);
+    await peer.run(({ manycore, kept }, name) => (kept.map = manycore.SharedMap.open(name)) && 1, left);
+    assert.ok(find(left).inUse);
+    assert.ok(!shared.prune().includes(left));
+    peer.child.kill('SIGKILL');
+    await peer.ended;
+    assert.strictEqual(find(left).inUse, false);
+    assert.ok(shared.stats().unusedBytes >= find(left).bytes);
+    const pruned = shared.prune();
+    assert.ok(pruned.includes(left) && !pruned.includes(kept));
+    assert.strictEqual(find(left), undefined);
 
-  const { kind, bytes, createdAt, inUse, scope } = find(kept);
-  assert.deepStrictEqual({ kind, inUse, scope }, { kind: 'map', inUse: true, scope: 'host' });
-  assert.ok(bytes >= 1024 * 1024 && createdAt instanceof Date);
-  map.set('a', 1);
-  assert.strictEqual(shared.unlink(kept), true);
-  assert.strictEqual(shared.unlink(kept), false);
-  assert.strictEqual(SharedMap.open(kept).get('a'), undefined);
-  assert.strictEqual(map.get('a'), 1);
-});
+    const { kind, bytes, createdAt, inUse, scope } = find(kept);
+    assert.deepStrictEqual({ kind, inUse, scope }, { kind: 'map', inUse: true, scope: 'host' });
+    assert.ok(bytes >= 1024 * 1024 && createdAt instanceof Date);
+    map.set('a', 1);
+    assert.strictEqual(shared.unlink(kept), true);
+    assert.strictEqual(shared.unlink(kept), false);
+    assert.strictEqual(SharedMap.open(kept).get('a'), undefined);
+    assert.strictEqual(map.get('a'), 1);
+  },
+);
 
-test('what is no name, option or handle is refused at the call', () => {
+test('invalid names, options and handles are rejected at the call', () => {
   for (const name of ['', '.x', 'a/b', 'a b', 'x'.repeat(201)]) {
     assert.throws(() => SharedMap.open(name), { code: 'ERR_INVALID_ARG_VALUE' });
   }
@@ -153,7 +157,7 @@ test('what is no name, option or handle is refused at the call', () => {
   assert.throws(() => SharedMap.from('manycore:map:fd/x'), { code: 'ERR_INVALID_ARG_VALUE' });
 });
 
-test('a closed object says so', () => {
+test('using a closed object throws an error that says so', () => {
   const map = new SharedMap();
   map.close();
   map.close();
@@ -168,7 +172,7 @@ test('a closed object says so', () => {
   }
 });
 
-test('an error of the system is as Node tells it, with what to do', () => {
+test('system errors are reported as Node does, with advice', () => {
   const { fromAddon } = require('../lib/shared/failures');
   const said = new Error('IO 28 No space left on device (os error 28)');
   const { code, errno, syscall, message } = fromAddon(said, 'jobs');

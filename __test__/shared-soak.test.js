@@ -13,7 +13,7 @@ const PROGRAM = path.join(__dirname, 'fixtures', 'shared-soak.js');
 /** Operations per thread; more for a longer run. */
 const OPERATIONS = Number(process.env.MANYCORE_SOAK_OPERATIONS ?? 4000);
 
-test('four processes of two threads find what each of them has left', WATCHDOG, async (t) => {
+test('four processes of two threads each find exactly what each of them stored', WATCHDOG, async (t) => {
   const map = new SharedMap({ capacityBytes: 4 * 1024 * 1024, shards: 4 });
   const counts = await Promise.all(
     [0, 1, 2, 3].map(async (number) => {
@@ -22,7 +22,7 @@ test('four processes of two threads find what each of them has left', WATCHDOG, 
       const exited = once(child, 'exit');
       const [raised] = await Promise.race([
         once(child, 'message'),
-        exited.then(([code, signal]) => assert.fail(`ended with ${signal ?? code}`)),
+        exited.then(([code, signal]) => assert.fail(`exited with ${signal ?? code}`)),
       ]);
       assert.deepStrictEqual(await exited, [0, null]);
       return raised;
@@ -35,7 +35,7 @@ test('four processes of two threads find what each of them has left', WATCHDOG, 
   assert.strictEqual([...map].length, map.size);
 });
 
-test('writers that are killed again and again leave a map that works', WATCHDOG, async (t) => {
+test('a map still works after its writers are killed repeatedly', WATCHDOG, async (t) => {
   const map = new SharedMap({ capacityBytes: 1024 * 1024, shards: 1 });
   map.set('kept', 'as it was');
   const write = ({ manycore }, handle) => {
@@ -135,7 +135,7 @@ const FORESEEN =
   /^ERR_MANYCORE_(SEGMENT_\w+|FULL|CHANNEL_CLOSED|STUCK)$|^ERR_INVALID_ARG_VALUE$|^ERR_OUT_OF_RANGE$/;
 
 for (const kind of ['map', 'channel', 'topic', 'limiter', 'histogram', 'counter']) {
-  test(`any bytes in the memory of a ${kind} are an error at most`, WATCHDOG, async (t) => {
+  test(`arbitrary bytes in the memory of a ${kind} cause errors at most`, WATCHDOG, async (t) => {
     const peer = processPeer(t);
     for (let seed = 0; seed < 25; seed++) {
       // Including the header in every fifth round.

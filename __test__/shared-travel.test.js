@@ -65,7 +65,7 @@ async function answerOf(emitter) {
   }
 }
 
-test('workerData brings them, in threads and in warm ones', WATCHDOG, async (t) => {
+test('workerData carries shared objects to cold and warm threads', WATCHDOG, async (t) => {
   const each = oneOfEach();
   const worker = startWorker(t, { objects: Object.values(each) });
   assert.deepStrictEqual(await answerOf(worker), { used: Object.keys(each) });
@@ -79,7 +79,7 @@ test('workerData brings them, in threads and in warm ones', WATCHDOG, async (t) 
   checkUse(each, 2);
 });
 
-test('postMessage brings them, whatever carries the message', WATCHDOG, async (t) => {
+test('postMessage carries shared objects, whatever transports the message', WATCHDOG, async (t) => {
   const each = oneOfEach();
   const worker = startWorker(t);
   const objects = Object.values(each);
@@ -96,7 +96,7 @@ test('postMessage brings them, whatever carries the message', WATCHDOG, async (t
   checkUse(each, 4);
 });
 
-test('what comes back is the object that went', WATCHDOG, async (t) => {
+test('a shared object sent back arrives as the original object', WATCHDOG, async (t) => {
   const worker = startWorker(t);
   const map = new SharedMap().set('a', 1);
   const shapes = [{ map, again: map }, [map, map], new Map([[1, map]]), new Set([map]), map];
@@ -119,7 +119,7 @@ function members(shape) {
   return Object.values(shape);
 }
 
-test('requests, calls and tasks of a pool bring them', WATCHDOG, async (t) => {
+test('requests, calls and pool tasks carry shared objects', WATCHDOG, async (t) => {
   const each = oneOfEach();
   const objects = Object.values(each);
   const worker = startWorker(t);
@@ -138,7 +138,7 @@ test('requests, calls and tasks of a pool bring them', WATCHDOG, async (t) => {
 });
 
 for (const serialization of ['json', 'advanced']) {
-  test(`a cluster's messages bring them, ${serialization}`, WATCHDOG, async (t) => {
+  test(`cluster messages carry shared objects, ${serialization}`, WATCHDOG, async (t) => {
     const each = oneOfEach();
     const objects = Object.values(each);
     cluster.setupPrimary({ exec: PROGRAM, serialization });
@@ -166,7 +166,7 @@ for (const serialization of ['json', 'advanced']) {
   });
 }
 
-test('objects of a class have one shape, so that V8 need not look for their fields', () => {
+test('objects of a class share one hidden class, so V8 can use monomorphic access', () => {
   const code = `
     const manycore = require(${JSON.stringify(require.resolve('..'))});
     const { SharedMap } = manycore;
@@ -183,7 +183,7 @@ test('objects of a class have one shape, so that V8 need not look for their fiel
   );
 });
 
-test('values in maps, arrays, channels and topics may be shared objects', () => {
+test('maps, arrays, channels and topics can hold shared objects', () => {
   const inner = new SharedMap().set('a', 1);
   const map = new SharedMap().set('inner', { inner });
   assert.strictEqual(map.get('inner').inner.get('a'), 1);
@@ -199,7 +199,7 @@ test('values in maps, arrays, channels and topics may be shared objects', () => 
 });
 
 test(
-  'an object that a program has made a class of its own from arrives as the one below',
+  'an instance of a user-defined subclass arrives as an instance of the base class',
   WATCHDOG,
   async (t) => {
     class Sessions extends SharedMap {}
@@ -209,7 +209,7 @@ test(
   },
 );
 
-test('Node alone carries a stand-in, which from() takes', async (t) => {
+test('structuredClone and JSON carry a stand-in that from() accepts', async (t) => {
   const map = new SharedMap().set('a', 1);
   assert.strictEqual(SharedMap.from(structuredClone(map)).get('a'), 1);
   assert.strictEqual(SharedMap.from(JSON.parse(JSON.stringify({ map })).map).get('a'), 1);
@@ -224,7 +224,7 @@ test('Node alone carries a stand-in, which from() takes', async (t) => {
   other.close();
 });
 
-test('one whose memory has gone fails when it is used, and says why', WATCHDOG, async (t) => {
+test('a shared object whose memory is gone throws on use, and says why', WATCHDOG, async (t) => {
   const worker = startWorker(t);
   const name = nameFor(t);
   // From now on, the thread is listening, so what follows uses the lane.
@@ -244,22 +244,18 @@ test('one whose memory has gone fails when it is used, and says why', WATCHDOG, 
   }
 });
 
-test(
-  "data that looks like one stays what it is, unless its memory's number is known",
-  WATCHDOG,
-  async (t) => {
-    const worker = startWorker(t);
-    const [key] = Object.keys(structuredClone(new SharedMap()));
-    const forged = `${'0'.repeat(32)}:map:fd/${process.pid}/1/${'0'.repeat(32)}`;
-    const standIns = [
-      { [key]: 'x' },
-      { [key]: forged },
-      { [key]: forged, more: 1 },
-      { handle: 'manycore:map:x' },
-    ];
-    for (const beside of [{}, { memory: new SharedArrayBuffer(8) }]) {
-      worker.postMessage({ back: standIns, ...beside });
-      assert.deepStrictEqual((await answerOf(worker)).back, standIns);
-    }
-  },
-);
+test('data resembling a stand-in stays plain data unless its memory is known', WATCHDOG, async (t) => {
+  const worker = startWorker(t);
+  const [key] = Object.keys(structuredClone(new SharedMap()));
+  const forged = `${'0'.repeat(32)}:map:fd/${process.pid}/1/${'0'.repeat(32)}`;
+  const standIns = [
+    { [key]: 'x' },
+    { [key]: forged },
+    { [key]: forged, more: 1 },
+    { handle: 'manycore:map:x' },
+  ];
+  for (const beside of [{}, { memory: new SharedArrayBuffer(8) }]) {
+    worker.postMessage({ back: standIns, ...beside });
+    assert.deepStrictEqual((await answerOf(worker)).back, standIns);
+  }
+});

@@ -5,7 +5,7 @@ const test = require('node:test');
 const { Condition, LockManager, Mutex, SharedBuffer, locks } = require('manycore');
 const { startProcess, startThread, within } = require('./support/peers');
 
-test('locks reach threads and processes and survive their death', async (t) => {
+test('locks work across threads and processes and survive the death of holders', async (t) => {
   const [mutex, condition] = [new Mutex(), new Condition()];
   for (const start of [startThread, startProcess]) {
     const peer = await start(t);
@@ -28,7 +28,7 @@ test('locks reach threads and processes and survive their death', async (t) => {
   }
 });
 
-test('a lock that is mostly free is held by one at a time', async (t) => {
+test('a mostly uncontended lock has one holder at a time', async (t) => {
   const [mutex, memory] = [new Mutex(), new SharedBuffer({ byteLength: 8 })];
   // Not atomic: concurrent additions would be lost.
   const add = ({ Mutex, SharedBuffer }, [mutex, memory, times]) => {
@@ -46,7 +46,7 @@ test('a lock that is mostly free is held by one at a time', async (t) => {
   assert.equal(new Float64Array(memory.buffer)[0], 2 * times);
 });
 
-test('named locks reach threads and processes', async (t) => {
+test('named locks work across threads and processes', async (t) => {
   const name = `smoke ${process.pid} ${Math.random()}`;
   const attempt = ({ locks }, name) =>
     locks.request(name, { ifAvailable: true }, (lock) => lock?.name ?? null);
@@ -57,7 +57,7 @@ test('named locks reach threads and processes', async (t) => {
   }
 });
 
-test('the manager of a process answers as that of worker_threads does', async (t) => {
+test('the process-scoped lock manager behaves like that of worker_threads', async (t) => {
   const own = require('node:worker_threads').locks;
   if (own === undefined) return t.skip('not in this Node');
   for (const manager of [own, new LockManager({ scope: 'process' })]) {

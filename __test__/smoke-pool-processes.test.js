@@ -12,7 +12,7 @@ const { WATCHDOG, failInEachWay, fixture, makePool: makeAnyPool } = require('./s
  */
 const makePool = (t, options) => makeAnyPool(t, { maxThreads: 2, runtime: 'processes', ...options });
 
-test('run, runSync, map, exec', WATCHDOG, async (t) => {
+test('run, runSync, map and exec work', WATCHDOG, async (t) => {
   const pool = makePool(t);
   assert.equal(await pool.run({ a: 4, b: 6 }), 10);
   assert.equal(pool.runSync({ a: 1, b: 2 }), 3);
@@ -24,7 +24,7 @@ test('run, runSync, map, exec', WATCHDOG, async (t) => {
   assert.equal(await pool.exec((/** @type {number} */ a, /** @type {number} */ b) => a * b, [6, 7]), 42);
 });
 
-test('values of any size come back as they were, buffers transferred', WATCHDOG, async (t) => {
+test('values of any size are returned unchanged, and buffers are transferred', WATCHDOG, async (t) => {
   const pool = makePool(t, { name: 'echo' });
   for (const length of [1, 70_000, 1_500_000]) {
     const value = { bytes: new Uint8Array(length).fill(length % 251), text: 'ä'.repeat(length) };
@@ -36,7 +36,7 @@ test('values of any size come back as they were, buffers transferred', WATCHDOG,
   await assert.rejects(pool.run(new SharedArrayBuffer(8)), { name: 'DataCloneError' });
 });
 
-test('errors, aborts, exits and kills reject their task alone', WATCHDOG, async (t) => {
+test('errors, aborts, exits and kills reject only their own task', WATCHDOG, async (t) => {
   const pool = makePool(t, { abortGraceMs: 0 });
   await failInEachWay(pool);
   const filename = fixture('processes.js');
@@ -45,7 +45,7 @@ test('errors, aborts, exits and kills reject their task alone', WATCHDOG, async 
   await pool.close();
 });
 
-test('thousands of tasks in bursts', WATCHDOG, async (t) => {
+test('bursts of thousands of tasks complete', WATCHDOG, async (t) => {
   const pool = makePool(t);
   for (let burst = 0; burst < 3; burst++) {
     const sums = await Promise.all(Array.from({ length: 2000 }, (_, a) => pool.run({ a, b: burst })));

@@ -18,7 +18,7 @@ function makePool(t, options) {
   return pool;
 }
 
-test('run, runSync, map, exec', WATCHDOG, async (t) => {
+test('run, runSync, map and exec work', WATCHDOG, async (t) => {
   const pool = makePool(t);
   assert.equal(await pool.run({ a: 4, b: 6 }), 10);
   assert.equal(pool.runSync({ a: 1, b: 2 }), 3);
@@ -32,7 +32,7 @@ test('run, runSync, map, exec', WATCHDOG, async (t) => {
   assert.equal(await pool.exec((/** @type {number} */ a, /** @type {number} */ b) => a * b, [6, 7]), 42);
 });
 
-test('values of any size come back as they were', WATCHDOG, async (t) => {
+test('values of any size are returned unchanged', WATCHDOG, async (t) => {
   const pool = makePool(t);
   for (const length of [1, 70_000, 1_500_000]) {
     const bytes = new Uint8Array(length).fill(length % 251);
@@ -43,7 +43,7 @@ test('values of any size come back as they were', WATCHDOG, async (t) => {
   }
 });
 
-test('errors, aborts and exits reject their task alone', WATCHDOG, async (t) => {
+test('errors, aborts and exits reject only their own task', WATCHDOG, async (t) => {
   const pool = makePool(t, { abortGraceMs: 0 });
   await failInEachWay(pool);
   assert.equal(await pool.run({ a: 1, b: 2 }), 3);
@@ -58,7 +58,7 @@ test('the async context that a task enters ends with it', { ...WATCHDOG, skip: k
   assert.deepEqual(before, [undefined, undefined, undefined]);
 });
 
-test('thousands of tasks in bursts', WATCHDOG, async (t) => {
+test('bursts of thousands of tasks complete', WATCHDOG, async (t) => {
   const pool = makePool(t);
   for (let burst = 0; burst < 5; burst++) {
     const sums = await Promise.all(Array.from({ length: 2000 }, (_, a) => pool.run({ a, b: burst })));

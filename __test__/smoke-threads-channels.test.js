@@ -72,7 +72,7 @@ const numbersOf = (values) => values.map((value) => value.n ?? value);
 const range = (/** @type {number} */ from, /** @type {number} */ to) =>
   Array.from({ length: to - from }, (_, i) => from + i);
 
-test('whatever is done with ports, all that is seen of it is as without manycore', WATCHDOG, async () => {
+test('ports behave identically with and without manycore', WATCHDOG, async () => {
   const run = promisify(execFile);
   const options = { maxBuffer: 2 ** 28 };
   const args = [OPERATIONS, '1', '400', '40'];
@@ -88,7 +88,7 @@ test('whatever is done with ports, all that is seen of it is as without manycore
   assert.equal(right.length, left.length);
 });
 
-test('the class is Node’s to look at', () => {
+test('MessageChannel looks like Node’s to reflection', () => {
   const channel = new MessageChannel();
   assert.equal(globalThis.MessageChannel, MessageChannel);
   assert.equal(channel.constructor, MessageChannel);
@@ -108,7 +108,7 @@ test('the class is Node’s to look at', () => {
   for (const { port1 } of [channel, named]) port1.close();
 });
 
-test('misuse is refused in Node’s words', (t) => {
+test('misuse throws Node’s own errors', (t) => {
   const { port1 } = open(t);
   const { postMessage } = /** @type {any} */ (MessagePort.prototype);
   assert.throws(() => postMessage.call(undefined, 1), TypeError);
@@ -119,7 +119,7 @@ test('misuse is refused in Node’s words', (t) => {
   assert.throws(() => receiveMessageOnPort(/** @type {any} */ ({})), { code: 'ERR_INVALID_ARG_TYPE' });
 });
 
-test('values are copies, made when they are posted', async (t) => {
+test('values are copied when they are posted', async (t) => {
   const { port1, port2 } = open(t);
   const value = { list: [1, { deep: true }], date: new Date(5), self: /** @type {any} */ (null) };
   value.self = value;
@@ -131,7 +131,7 @@ test('values are copies, made when they are posted', async (t) => {
   assert.ok(types.isDate(copy.date) && copy.self === copy);
 });
 
-test('a hundred thousand messages wait for a listener, and come in order', WATCHDOG, async (t) => {
+test('a hundred thousand messages wait for a listener, and arrive in order', WATCHDOG, async (t) => {
   const { port1, port2 } = open(t);
   const numbers = range(0, 100_000);
   for (const n of numbers) port1.postMessage(n % 2 ? n : { n });
@@ -139,7 +139,7 @@ test('a hundred thousand messages wait for a listener, and come in order', WATCH
   assert.deepEqual(numbersOf(await receive(port2, 99_999)), numbers.slice(1));
 });
 
-test('messages that Node must carry keep their place among the others', WATCHDOG, async (t) => {
+test('messages that only Node can carry keep their position', WATCHDOG, async (t) => {
   const { port1, port2 } = open(t);
   postMixed(port1, range(0, 50));
   assert.deepEqual(numbersOf([receiveMessageOnPort(port2)?.message]), [0]);
@@ -151,7 +151,7 @@ test('messages that Node must carry keep their place among the others', WATCHDOG
   assert.deepEqual(numbersOf(await rest), range(1, 2000));
 });
 
-test('an endless exchange lets timers run', WATCHDOG, async (t) => {
+test('timers fire during an endless message exchange', WATCHDOG, async (t) => {
   const { port1, port2 } = open(t);
   let isOver = false;
   let count = 0;
@@ -166,7 +166,7 @@ test('an endless exchange lets timers run', WATCHDOG, async (t) => {
   assert.ok(count > 0);
 });
 
-test('ticks and microtasks of a message run before the next', async (t) => {
+test('ticks and microtasks queued by a message run before the next message', async (t) => {
   const { port1, port2 } = open(t);
   /** @type {string[]} */
   const order = [];
@@ -185,7 +185,7 @@ test('ticks and microtasks of a message run before the next', async (t) => {
   );
 });
 
-test('a listener that throws holds nothing up', WATCHDOG, async () => {
+test('a throwing listener does not hold up later messages', WATCHDOG, async () => {
   const source = `
     const { MessageChannel } = require('worker_threads');
     const { port1, port2 } = new MessageChannel();
@@ -201,7 +201,7 @@ test('a listener that throws holds nothing up', WATCHDOG, async () => {
   assert.equal(stdout.trim(), '0,thrown 0,1,2,thrown 2,3,4,thrown 4,5');
 });
 
-test('a port that goes to a worker takes along what waits, in its place', WATCHDOG, async (t) => {
+test('transferring a port to a worker moves its pending messages, in order', WATCHDOG, async (t) => {
   const worker = new Worker(
     `const { parentPort, workerData, receiveMessageOnPort } = require('worker_threads');
      const all = (port) => {
@@ -241,7 +241,7 @@ test('a port that goes to a worker takes along what waits, in its place', WATCHD
   }
 });
 
-test('a port that could not be transferred stays, with all that waits', WATCHDOG, async (t) => {
+test('a failed transfer leaves the port and its pending messages in place', WATCHDOG, async (t) => {
   const { port1, port2 } = open(t);
   const other = open(t);
   port1.postMessage(1);
@@ -257,7 +257,7 @@ test('a port that could not be transferred stays, with all that waits', WATCHDOG
   assert.deepEqual([takeAll(port1), takeAll(port2)], [[{ n: 4 }], [{ n: 3 }]]);
 });
 
-test('a transfer list is read once, as Node reads it', (t) => {
+test('a transfer list is iterated once, as in Node', (t) => {
   const { port1, port2 } = open(t);
   const passed = open(t);
   const list = function* () {
@@ -272,7 +272,7 @@ test('a transfer list is read once, as Node reads it', (t) => {
   assert.deepEqual(takeAll(second), ['through both']);
 });
 
-test('structuredClone and contexts take ports along', async (t) => {
+test('structuredClone and moveMessagePortToContext move ports with their pending messages', async (t) => {
   const { port1, port2 } = open(t);
   postMixed(port1, range(0, 10));
   const [cloned] = structuredClone([port2], { transfer: [port2] });
@@ -287,7 +287,7 @@ test('structuredClone and contexts take ports along', async (t) => {
   assert.equal(numbersOf(takeAll(moved)).length, 10);
 });
 
-test('requests on a port leave the order of its messages alone', WATCHDOG, async (t) => {
+test('requests on a port do not affect the order of its messages', WATCHDOG, async (t) => {
   const { port1, port2 } = open(t);
   const received = receive(port2, 4);
   port1.postMessage(1);
@@ -299,7 +299,7 @@ test('requests on a port leave the order of its messages alone', WATCHDOG, async
   assert.deepEqual(numbersOf(await received), [1, 2, 3, 4]);
 });
 
-test('a program ends when only a port without listeners is left', WATCHDOG, async () => {
+test('a program exits when only a port without listeners remains', WATCHDOG, async () => {
   const source = `
     const { MessageChannel, receiveMessageOnPort } = require('worker_threads');
     const { port1, port2 } = new MessageChannel();
@@ -315,7 +315,7 @@ test('a program ends when only a port without listeners is left', WATCHDOG, asyn
   assert.equal(stdout, alone.stdout);
 });
 
-test('a thread of Node’s own, without manycore in it, reads a port as ever', WATCHDOG, async () => {
+test('a Node thread without manycore can use a port', WATCHDOG, async () => {
   const hooks = `data:text/javascript,export const initialize = ({ port }) =>
     port.on('message', (value) => port.postMessage(['heard', value])).unref();`;
   const source = `
@@ -335,7 +335,7 @@ test('a thread of Node’s own, without manycore in it, reads a port as ever', W
 });
 
 const { postMessageToThread } = /** @type {any} */ (workerThreads);
-test('postMessageToThread takes ports along', { ...WATCHDOG, skip: !postMessageToThread }, async (t) => {
+test('postMessageToThread transfers ports', { ...WATCHDOG, skip: !postMessageToThread }, async (t) => {
   const worker = new Worker(
     `const { parentPort, receiveMessageOnPort } = require('worker_threads');
      process.on('workerMessage', (port) => parentPort.postMessage(receiveMessageOnPort(port)));

@@ -27,12 +27,12 @@ async function seenBy(options) {
   return seen;
 }
 
-test('workers have none where their parent has none', WATCHDOG, async () => {
+test('workers have no compile cache if their parent has none', WATCHDOG, async () => {
   assert.equal(await seenBy(), undefined);
 });
 
 test(
-  'workers, workers of theirs, spares and pools have that of their parent',
+  'workers, nested workers, spares and pools use the compile cache of their parent',
   { ...WATCHDOG, skip: nodeModule.enableCompileCache === undefined && 'from Node 22.8 on' },
   async (t) => {
     const folder = mkdtempSync(path.join(tmpdir(), 'compile-cache-'));

@@ -37,7 +37,7 @@ const ECHO = `
   });`;
 
 for (const latency of LATENCIES) {
-  test(`a port given to a worker, ${latency}`, WATCHDOG, async () => {
+  test(`a port transferred to a worker carries messages both ways, ${latency}`, WATCHDOG, async () => {
     const source = `
       const { MessageChannel, Worker } = require('worker_threads');
       const { port1, port2 } = new MessageChannel();
@@ -58,11 +58,8 @@ for (const latency of LATENCIES) {
   });
 }
 
-test(
-  'a port that goes on to another worker in the midst of its messages takes them along',
-  WATCHDOG,
-  async () => {
-    const first = `
+test('a port transferred to another worker mid-stream takes its messages along', WATCHDOG, async () => {
+  const first = `
     const { parentPort, workerData } = require('worker_threads');
     let count = 0;
     workerData.on('message', function forward(n) {
@@ -71,10 +68,10 @@ test(
       workerData.off('message', forward);
       parentPort.postMessage(workerData, [workerData]);
     });`;
-    const second = `
+  const second = `
     const { parentPort } = require('worker_threads');
     parentPort.once('message', (port) => port.on('message', (n) => port.postMessage(n)));`;
-    const source = `
+  const source = `
     const { MessageChannel, Worker } = require('worker_threads');
     const { port1, port2 } = new MessageChannel();
     const first = new Worker(${JSON.stringify(first)}, { eval: true, workerData: port2, transferList: [port2] });
@@ -89,11 +86,10 @@ test(
       port1.close();
     });
     for (let i = 0; i < 32; i++) port1.postMessage(i);`;
-    assert.equal(await printed(source, 'low'), 'all\n');
-  },
-);
+  assert.equal(await printed(source, 'low'), 'all\n');
+});
 
-test('a channel between threads', WATCHDOG, async () => {
+test('a channel connects two threads', WATCHDOG, async () => {
   const worker = `
     const there = new BroadcastChannel('there'), back = new BroadcastChannel('back');
     there.onmessage = ({ data }) => (data === 'end' ? [there, back].map((each) => each.close()) : back.postMessage(data));
@@ -111,7 +107,7 @@ test('a channel between threads', WATCHDOG, async () => {
   assert.equal(await printed(source, 'low'), 'ended 0\n');
 });
 
-test('threads end while they look on, with their parents or before', WATCHDOG, async () => {
+test('threads can exit while polling, with or before their parents', WATCHDOG, async () => {
   const source = `
     const { MessageChannel, Worker } = require('worker_threads');
     const { once } = require('events');
@@ -132,8 +128,11 @@ test('threads end while they look on, with their parents or before', WATCHDOG, a
   assert.equal(await printed(source, 'low'), 'ended\n');
 });
 
-test('the event loop turns on for a while after a message, unless it is to be frugal', WATCHDOG, async () => {
-  const source = `
+test(
+  'the event loop keeps turning for a while after a message, except with frugal latency',
+  WATCHDOG,
+  async () => {
+    const source = `
     const addon = require(${JSON.stringify(require.resolve('../lib/core/addon'))}).loadAddon();
     const { setTimeout } = require('timers/promises');
     const turns = () => performance.nodeTiming.uvMetricsInfo.loopCount;
@@ -151,12 +150,16 @@ test('the event loop turns on for a while after a message, unless it is to be fr
       // It holds no program up.
       arrived();
     })();`;
-  assert.equal(typeof loadAddon()?.watchLoop, 'function');
-  const turnsWith = async (/** @type {string} */ latency) => {
-    const env = { ...process.env, MANYCORE_LATENCY: latency };
-    const { stdout } = await promisify(execFile)(process.execPath, ['-e', source], { env, timeout: 60_000 });
-    return Number(stdout);
-  };
-  assert.ok((await turnsWith('low')) >= 20);
-  assert.ok((await turnsWith('frugal')) < 20);
-});
+    assert.equal(typeof loadAddon()?.watchLoop, 'function');
+    const turnsWith = async (/** @type {string} */ latency) => {
+      const env = { ...process.env, MANYCORE_LATENCY: latency };
+      const { stdout } = await promisify(execFile)(process.execPath, ['-e', source], {
+        env,
+        timeout: 60_000,
+      });
+      return Number(stdout);
+    };
+    assert.ok((await turnsWith('low')) >= 20);
+    assert.ok((await turnsWith('frugal')) < 20);
+  },
+);

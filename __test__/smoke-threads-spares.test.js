@@ -27,7 +27,7 @@ function make(source, options, Class = Worker) {
 
 test.afterEach(() => Worker.warm(0));
 
-test('a spare becomes the worker that is made next', WATCHDOG, async () => {
+test('the next worker created takes the spare', WATCHDOG, async () => {
   await Worker.warm(1);
   const { worker, isTaken } = make(WHO);
   assert.ok(isTaken);
@@ -43,7 +43,7 @@ test('a spare becomes the worker that is made next', WATCHDOG, async () => {
   ]);
 });
 
-test('without spares, or without asking for one, workers start cold', WATCHDOG, async () => {
+test('without spares, or with warm: false, workers start cold', WATCHDOG, async () => {
   const cold = make(WHO);
   assert.ok(!cold.isTaken);
   await once(cold.worker, 'exit');
@@ -53,7 +53,7 @@ test('without spares, or without asking for one, workers start cold', WATCHDOG, 
   await once(unasked.worker, 'exit');
 });
 
-test('a spare that was taken is replaced, never used again', WATCHDOG, async () => {
+test('a used spare is replaced, never reused', WATCHDOG, async () => {
   await Worker.warm(1);
   const ids = new Set();
   for (let round = 0; round < 5; round++) {
@@ -72,7 +72,7 @@ test('a spare that was taken is replaced, never used again', WATCHDOG, async () 
   assert.equal(ids.size, 5);
 });
 
-test('options that cannot be given later need spares of their own', WATCHDOG, async () => {
+test('options that cannot be applied after boot need separate spares', WATCHDOG, async () => {
   const limits = { resourceLimits: { maxOldGenerationSizeMb: 50 } };
   await Worker.warm(1);
   for (const options of [
@@ -102,7 +102,7 @@ test('options that cannot be given later need spares of their own', WATCHDOG, as
   assert.equal(seen.maxOldGenerationSizeMb, 50);
 });
 
-test('what changed since the spare was booted holds', WATCHDOG, async (t) => {
+test('changes made since the spare booted take effect', WATCHDOG, async (t) => {
   t.after(() => {
     delete process.env.THREADS_CHANGED;
     nodeThreads.setEnvironmentData('changed', undefined);
@@ -126,7 +126,7 @@ test('what changed since the spare was booted holds', WATCHDOG, async (t) => {
   ]);
 });
 
-test('workerData that cannot be cloned throws, and costs no spare', WATCHDOG, async () => {
+test('uncloneable workerData throws, and uses up no spare', WATCHDOG, async () => {
   await Worker.warm(1);
   assert.throws(() => make('', { workerData: () => {} }), { name: 'DataCloneError' });
   const { worker, isTaken } = make(WHO);
@@ -134,34 +134,38 @@ test('workerData that cannot be cloned throws, and costs no spare', WATCHDOG, as
   await once(worker, 'exit');
 });
 
-test('a program hears of a worker when it makes it, not of the spare', WATCHDOG, async (t) => {
-  const heard = [];
-  const onWorker = (worker) => heard.push(['event', worker.threadId]);
-  const onCreated = ({ worker }) => heard.push(['channel', worker.threadId]);
-  const channel = diagnostics.channel('worker_threads');
-  process.on('worker', onWorker);
-  channel.subscribe(onCreated);
-  t.after(() => {
-    process.off('worker', onWorker);
-    channel.unsubscribe(onCreated);
-  });
-  await Worker.warm(2);
-  assert.deepEqual(heard, []);
-  const worker = new Worker(WHO, { eval: true, warm: true });
-  const { threadId } = worker;
-  await once(worker, 'online');
-  assert.deepEqual(heard, [
-    ...('channel' in diagnostics &&
-    diagnostics.hasSubscribers('worker_threads') &&
-    heard.some(([from]) => from === 'channel')
-      ? [['channel', threadId]]
-      : []),
-    ['event', threadId],
-  ]);
-  await once(worker, 'exit');
-});
+test(
+  "the 'worker' event is emitted when a worker is created, not when a spare boots",
+  WATCHDOG,
+  async (t) => {
+    const heard = [];
+    const onWorker = (worker) => heard.push(['event', worker.threadId]);
+    const onCreated = ({ worker }) => heard.push(['channel', worker.threadId]);
+    const channel = diagnostics.channel('worker_threads');
+    process.on('worker', onWorker);
+    channel.subscribe(onCreated);
+    t.after(() => {
+      process.off('worker', onWorker);
+      channel.unsubscribe(onCreated);
+    });
+    await Worker.warm(2);
+    assert.deepEqual(heard, []);
+    const worker = new Worker(WHO, { eval: true, warm: true });
+    const { threadId } = worker;
+    await once(worker, 'online');
+    assert.deepEqual(heard, [
+      ...('channel' in diagnostics &&
+      diagnostics.hasSubscribers('worker_threads') &&
+      heard.some(([from]) => from === 'channel')
+        ? [['channel', threadId]]
+        : []),
+      ['event', threadId],
+    ]);
+    await once(worker, 'exit');
+  },
+);
 
-test('events belong to where the worker was made', WATCHDOG, async () => {
+test('events run in the async context in which the worker was created', WATCHDOG, async () => {
   const storage = new AsyncLocalStorage();
   await storage.run('where it was booted', () => Worker.warm(1));
   const seen = {};
@@ -182,7 +186,7 @@ test('events belong to where the worker was made', WATCHDOG, async () => {
   assert.deepEqual(seen, { online: expected, message: expected, error: expected, exit: expected });
 });
 
-test('a class derived from Worker gets an instance of its own', WATCHDOG, async () => {
+test('a subclass of Worker gets its own instance', WATCHDOG, async () => {
   class Derived extends Worker {
     field = 'its own';
 
@@ -197,7 +201,7 @@ test('a class derived from Worker gets an instance of its own', WATCHDOG, async 
   await once(worker, 'exit');
 });
 
-test('utilization counts from when the worker was made', WATCHDOG, async (t) => {
+test('event loop utilization is counted from the creation of the worker', WATCHDOG, async (t) => {
   await Worker.warm(1);
   await new Promise((resolve) => setTimeout(resolve, 300));
   const madeMs = performance.now();
@@ -214,14 +218,14 @@ test('utilization counts from when the worker was made', WATCHDOG, async (t) => 
   );
 });
 
-test('a spare can be terminated, also one that was taken, in any state', WATCHDOG, async () => {
+test('a spare can be terminated in any state, even after it was taken', WATCHDOG, async () => {
   await Worker.warm(3);
   const workers = ['for (;;);', 'setInterval(() => {}, 1e6)', ''].map((source) => make(source).worker);
   await Promise.all(workers.map((worker) => worker.terminate()));
   for (const worker of workers) assert.equal(worker.threadId, -1);
 });
 
-test('spares keep no program alive, and end with it', WATCHDOG, async () => {
+test('spares do not keep a program alive, and exit with it', WATCHDOG, async () => {
   const script = `const { Worker } = require(${LIBRARY});
     Worker.warm(3).then(() => console.log('ready'));
     process.on('exit', () => console.log('the end'));`;
@@ -229,7 +233,7 @@ test('spares keep no program alive, and end with it', WATCHDOG, async () => {
   assert.deepEqual([code, stdout], [0, 'ready\nthe end\n']);
 });
 
-test('workers have spares of their own', WATCHDOG, async () => {
+test('workers have their own spares', WATCHDOG, async () => {
   const worker = new Worker(
     `const { Worker } = require(${LIBRARY}); const { parentPort } = require('node:worker_threads');
      Worker.warm(1).then(() => new Worker("require('node:worker_threads').parentPort.postMessage('inner')", { eval: true, warm: true })
@@ -240,7 +244,7 @@ test('workers have spares of their own', WATCHDOG, async () => {
   await worker.terminate();
 });
 
-test('what cannot boot is said once, and workers start cold', WATCHDOG, async () => {
+test('a spare that cannot boot is reported once, and workers start cold', WATCHDOG, async () => {
   const options = { execArgv: ['--require', path.join(__dirname, 'no-such-file.js')] };
   await assert.rejects(Worker.warm(1, options), /no-such-file/);
   await assert.rejects(Worker.warm(1, { execArgv: ['--no-such-option'] }), {
@@ -251,7 +255,7 @@ test('what cannot boot is said once, and workers start cold', WATCHDOG, async ()
   await assert.rejects(once(worker, 'exit'), /no-such-file/);
 });
 
-test('arguments are checked', async () => {
+test('arguments are validated', async () => {
   for (const count of ['1', null, undefined, {}]) {
     await assert.rejects(Worker.warm(count), { code: 'ERR_INVALID_ARG_TYPE' });
   }

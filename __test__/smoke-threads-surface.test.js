@@ -18,7 +18,7 @@ const LIBRARY = JSON.stringify(path.join(ROOT, 'worker_threads.js'));
 const OURS = ['Worker', 'markAsUncloneable', 'receiveMessageOnPort', 'locks', 'BroadcastChannel'];
 const SINCE = ['isInternalThread', 'isMarkedAsUntransferable', 'locks', 'markAsUncloneable', 'threadName'];
 
-test('every export is there, and is of the same kind', () => {
+test("every export exists and is of the same type as Node's", () => {
   for (const name of Object.keys(nodeThreads)) {
     assert.equal(typeof threads[name], typeof nodeThreads[name], name);
     if (typeof threads[name] === 'function') {
@@ -32,7 +32,7 @@ test('every export is there, and is of the same kind', () => {
   for (const name of SINCE) assert.notEqual(threads[name], undefined, name);
 });
 
-test('Worker has all that Node has on it, and is one', async (t) => {
+test("Worker has all members of Node's Worker, and its instances are Node Workers", async (t) => {
   const { Worker } = threads;
   assert.ok(Worker.prototype instanceof nodeThreads.Worker);
   assert.equal(Worker.name, 'Worker');
@@ -51,7 +51,7 @@ test('Worker has all that Node has on it, and is one', async (t) => {
   }
 });
 
-test('methods of a running worker answer', WATCHDOG, async (t) => {
+test('methods of a running worker work', WATCHDOG, async (t) => {
   const worker = start(t, "require('node:worker_threads').parentPort.on('message', () => {})");
   await once(worker, 'online');
   assert.equal(typeof worker.performance.eventLoopUtilization().utilization, 'number');
@@ -66,7 +66,7 @@ test('methods of a running worker answer', WATCHDOG, async (t) => {
   if ('cpuUsage' in nodeThreads.Worker.prototype) assert.ok((await worker.cpuUsage()).user >= 0);
 });
 
-test('a worker disposes of itself asynchronously', WATCHDOG, async (t) => {
+test('a worker supports Symbol.asyncDispose', WATCHDOG, async (t) => {
   const worker = start(t, 'setInterval(() => {}, 1e6)');
   const exit = once(worker, 'exit');
   await worker[Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')]();
@@ -88,7 +88,7 @@ test('a worker has a name', WATCHDOG, async (t) => {
   assert.equal(threads.isInternalThread, false);
 });
 
-test('locks hold among the threads of the process', WATCHDOG, async (t) => {
+test('locks exclude other threads of the process', WATCHDOG, async (t) => {
   const { locks } = threads;
   const worker = start(
     t,
@@ -110,7 +110,7 @@ test('locks hold among the threads of the process', WATCHDOG, async (t) => {
   assert.notEqual(locks, require('manycore').locks);
 });
 
-test('what is marked as untransferable is known', () => {
+test('objects marked as untransferable are recognized', () => {
   const { markAsUntransferable, isMarkedAsUntransferable } = threads;
   const { port1 } = new MessageChannel();
   const objects = [new ArrayBuffer(8), {}, port1];
@@ -127,7 +127,7 @@ test('what is marked as untransferable is known', () => {
   for (const primitive of [null, undefined, 5, 'x']) assert.equal(isMarkedAsUntransferable(primitive), false);
 });
 
-test('what is marked as uncloneable is cloned by nothing', WATCHDOG, async (t) => {
+test('objects marked as uncloneable cannot be cloned in any way', WATCHDOG, async (t) => {
   const worker = start(t, "require('node:worker_threads').parentPort.on('message', () => {})");
   const marked = { a: 1 };
   threads.markAsUncloneable(marked);
@@ -154,7 +154,7 @@ test('what is marked as uncloneable is cloned by nothing', WATCHDOG, async (t) =
 });
 
 test(
-  'threads that are not parent and child exchange messages',
+  'threads that are not parent and child can exchange messages',
   { ...WATCHDOG, skip: !nodeThreads.postMessageToThread },
   async (t) => {
     const { postMessageToThread } = threads;
@@ -191,7 +191,7 @@ test(
   },
 );
 
-test('under manycore/register the built-in module has all of it, in workers too', async () => {
+test('with manycore/register, the built-in module has all exports, in workers too', async () => {
   const script = `
     const threads = require('node:worker_threads');
     const here = [typeof threads.Worker.warm, typeof threads.markAsUncloneable, threads.threadName, threads.isInternalThread];

@@ -76,7 +76,7 @@ function ownFrames(seen) {
 
 for (const [name, script, options, use] of CASES) {
   const all = { stdout: true, stderr: true, ...options };
-  test(`${name}: as in Node's worker, cold and taken over`, WATCHDOG, async () => {
+  test(`${name}: behaves as in Node's worker, both in a cold worker and in a spare`, WATCHDOG, async () => {
     nodeThreads.setEnvironmentData('mine', { name });
     const expected = await observe(() => new nodeThreads.Worker(script, all), use);
     assert.deepEqual(await observe(() => new Worker(script, all), use), expected);
@@ -95,7 +95,7 @@ for (const [name, script, options, use] of CASES) {
   });
 }
 
-test('what a worker is given to transfer is transferred', WATCHDOG, async () => {
+test('objects in the transferList option are transferred', WATCHDOG, async () => {
   for (const warm of [false, true]) {
     if (warm) await Worker.warm(1);
     const { port1, port2 } = new MessageChannel();
@@ -114,7 +114,7 @@ test('what a worker is given to transfer is transferred', WATCHDOG, async () => 
   await Worker.warm(0);
 });
 
-test('what Node refuses is refused alike', WATCHDOG, async () => {
+test('invalid options throw the same errors as in Node', WATCHDOG, async () => {
   const refused = [
     ['relative.js'],
     ['https://example.com/x.js'],

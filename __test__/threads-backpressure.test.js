@@ -68,7 +68,7 @@ const KINDS = {
 };
 
 for (const [kind, { value, count }] of Object.entries(KINDS)) {
-  test(`a sender is told when what waits ${kind} has been taken`, WATCHDOG, async (t) => {
+  test(`a sender is notified once pending messages ${kind} have been received`, WATCHDOG, async (t) => {
     const { worker, open } = await startBlocked(t);
     assert.equal(configureLink(worker, { highWaterMarkBytes: 100_000 }), true);
     assert.equal(linkStatus(worker).needsDrain, false);
@@ -86,7 +86,7 @@ for (const [kind, { value, count }] of Object.entries(KINDS)) {
   });
 }
 
-test('a worker is told, too, and holds back without end', WATCHDOG, async (t) => {
+test('a worker is notified too, and can throttle itself indefinitely', WATCHDOG, async (t) => {
   state.lanesAfter = 0;
   t.after(() => (state.lanesAfter = USUAL));
   const worker = start(
@@ -117,7 +117,7 @@ test('a worker is told, too, and holds back without end', WATCHDOG, async (t) =>
   assert.ok(most < 11_000 && waits > 0, `${most} ${waits}`);
 });
 
-test('a sender that waits when the other side ends is told so', WATCHDOG, async (t) => {
+test('a waiting sender is notified when the other side exits', WATCHDOG, async (t) => {
   const { worker } = await startBlocked(t);
   for (let i = 0; i < 2000; i++) worker.postMessage(TEXT);
   const waiting = linkDrained(worker);
@@ -129,7 +129,7 @@ test('a sender that waits when the other side ends is told so', WATCHDOG, async 
   assert.equal(linkStatus(worker).needsDrain, false);
 });
 
-test('a sender that waits when the other side closes its port is told so', WATCHDOG, async (t) => {
+test('a waiting sender is notified when the other side closes its port', WATCHDOG, async (t) => {
   const { worker, open } = await startBlocked(t, 'parentPort.close(); setInterval(() => {}, 1000);');
   for (let i = 0; i < 2000; i++) worker.postMessage(TEXT);
   const waiting = linkDrained(worker);
@@ -137,7 +137,7 @@ test('a sender that waits when the other side closes its port is told so', WATCH
   assert.equal(await waiting, false);
 });
 
-test('a worker that ends while it waits takes nothing down', WATCHDOG, async (t) => {
+test('a worker that exits while waiting causes no failure', WATCHDOG, async (t) => {
   state.lanesAfter = 0;
   t.after(() => (state.lanesAfter = USUAL));
   for (const end of ['process.exit(3)', 'for (;;);']) {
@@ -166,7 +166,7 @@ test('a worker that ends while it waits takes nothing down', WATCHDOG, async (t)
   }
 });
 
-test('a thread that ends while workers of it wait takes nothing down', WATCHDOG, async (t) => {
+test('a thread that exits while its workers wait causes no failure', WATCHDOG, async (t) => {
   const middle = start(
     t,
     `const { parentPort } = require('node:worker_threads');
@@ -194,7 +194,7 @@ test('a thread that ends while workers of it wait takes nothing down', WATCHDOG,
 });
 
 test(
-  'before there are lanes, a sender whose messages are not taken waits for the worker to begin',
+  'before lanes exist, a sender with pending messages waits for the worker to start',
   WATCHDOG,
   async (t) => {
     const worker = start(
@@ -218,7 +218,7 @@ test(
   },
 );
 
-test('before there are lanes, the end of the worker ends the waiting', WATCHDOG, async (t) => {
+test('before lanes exist, the exit of the worker ends the wait', WATCHDOG, async (t) => {
   const worker = start(t, `require('node:worker_threads'); setInterval(() => {}, 1000);`);
   for (let i = 0; i < 100; i++) worker.postMessage(i);
   const waiting = linkDrained(worker);
@@ -227,7 +227,7 @@ test('before there are lanes, the end of the worker ends the waiting', WATCHDOG,
   assert.equal(await waiting, false);
 });
 
-test('a worker that cannot have lanes says so', WATCHDOG, async (t) => {
+test('a worker that cannot have lanes reports it', WATCHDOG, async (t) => {
   const worker = start(t, `require('node:worker_threads').parentPort.on('message', () => {});`, {
     execArgv: ['--no-addons'],
   });
@@ -237,7 +237,7 @@ test('a worker that cannot have lanes says so', WATCHDOG, async (t) => {
   assert.equal(linkStatus(worker).needsDrain, false);
 });
 
-test('what has no link has nothing to wait for, and marks that cannot be are refused', async () => {
+test('linkDrained() resolves to false for objects without a link, and invalid high-water marks are rejected', async () => {
   assert.equal(await linkDrained({}), false);
   const invalidType = { code: 'ERR_INVALID_ARG_TYPE', name: 'TypeError' };
   const outOfRange = { code: 'ERR_OUT_OF_RANGE', name: 'RangeError' };

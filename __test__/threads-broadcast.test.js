@@ -10,7 +10,7 @@ const { WATCHDOG, start, messages } = require('./support/worker');
 
 /* Channels that reach every thread, and with `{ scope: 'host' }` every process of the cluster. */
 
-test('within a process a host channel is a channel as any', WATCHDOG, async (t) => {
+test('within a process, a host channel behaves like any other channel', WATCHDOG, async (t) => {
   const host = new BroadcastChannel('within', { scope: 'host' });
   const plain = new BroadcastChannel('within');
   const other = new BroadcastChannel('another', { scope: 'host' });
@@ -35,7 +35,7 @@ test('within a process a host channel is a channel as any', WATCHDOG, async (t) 
   assert.equal(receiveMessageOnPort(other), undefined);
 });
 
-test('threads hear each other', WATCHDOG, async (t) => {
+test("threads receive each other's messages", WATCHDOG, async (t) => {
   const worker = start(
     t,
     `const { parentPort } = require('worker_threads');
@@ -50,7 +50,7 @@ test('threads hear each other', WATCHDOG, async (t) => {
   assert.deepEqual(await messages(worker, 1), ['hello']);
 });
 
-test('what is refused', WATCHDOG, () => {
+test('invalid arguments and values are rejected', WATCHDOG, () => {
   assert.throws(() => new BroadcastChannel(), { code: 'ERR_MISSING_ARGS' });
   assert.throws(() => new BroadcastChannel('x', { scope: 'world' }), { code: 'ERR_INVALID_ARG_VALUE' });
   const channel = new BroadcastChannel('refused', { scope: 'host' });
@@ -66,7 +66,7 @@ test('what is refused', WATCHDOG, () => {
   witness.close();
 });
 
-test('every thread of every process hears it once, in order', WATCHDOG, async (t) => {
+test('every thread of every process receives each message once, in order', WATCHDOG, async (t) => {
   const { result } = await play(t, {
     async primary({ cluster, once, require }) {
       const { BroadcastChannel } = require('../..');
@@ -140,7 +140,7 @@ test('every thread of every process hears it once, in order', WATCHDOG, async (t
   assert.deepEqual(result.last, ['last', 'last']);
 });
 
-test('processes and threads that have gone are not written to', WATCHDOG, async (t) => {
+test('nothing is written to exited processes and threads', WATCHDOG, async (t) => {
   const { result } = await play(t, {
     async primary({ cluster, once, require }) {
       const { BroadcastChannel } = require('../..');
@@ -164,7 +164,7 @@ test('processes and threads that have gone are not written to', WATCHDOG, async 
   assert.deepEqual(result, { before: 2, after: 1, end: 0 });
 });
 
-test('a thread that ends takes its names along', WATCHDOG, async (t) => {
+test('an exiting thread removes its channel names', WATCHDOG, async (t) => {
   const relay = require('../lib/threads/broadcast-relay');
   const channel = new BroadcastChannel('brief', { scope: 'host' });
   t.after(() => channel.close());

@@ -17,7 +17,7 @@ const WATCHDOG_MS = 300_000 + WORKERS * 500;
 /** Tolerance for threads of the runtime's own pools, and for pages it has not returned. */
 const SLACK = { fds: 4, threads: 4, mappings: 200, rssBytes: 96 * 1024 * 1024 };
 
-it(`leaves nothing behind of ${WORKERS} workers`, async () => {
+it(`${WORKERS} workers leave nothing behind`, async () => {
   const args = ['--expose-gc', PROGRAM, String(WORKERS)];
   const stdout = await runOk(process.execPath, args, { cwd: ROOT, watchdogMs: WATCHDOG_MS });
   const { ended, begin, end } = JSON.parse(stdout.split('\n').at(-2));

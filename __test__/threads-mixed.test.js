@@ -12,7 +12,7 @@ const COUNT = 1_000_000;
 const ROUNDS = 40;
 
 test(
-  `${COUNT} messages of all kinds, mixed at random, arrive each way in order and equal`,
+  `${COUNT} randomly mixed messages arrive in order and equal in each direction`,
   { timeout: 600_000 },
   async () => {
     const worker = new Worker(
@@ -27,8 +27,11 @@ test(
   },
 );
 
-test(`terminated at random under full traffic, ${ROUNDS} times`, { timeout: 300_000 }, async () => {
-  const source = `
+test(
+  `workers can be terminated at random under full load, ${ROUNDS} times`,
+  { timeout: 300_000 },
+  async () => {
+    const source = `
     const { workerData, parentPort } = require('node:worker_threads');
     parentPort.on('message', () => {});
     const large = new Uint8Array(200_000);
@@ -44,22 +47,23 @@ test(`terminated at random under full traffic, ${ROUNDS} times`, { timeout: 300_
       setImmediate(post);
     };
     post();`;
-  const before = fs.readdirSync('/proc/self/fd').length;
-  for (let round = 0; round < ROUNDS; round++) {
-    const words = new Int32Array(new SharedArrayBuffer(4));
-    const worker = new Worker(source, { eval: true, workerData: words });
-    const until = 1 + Math.floor(Math.random() * 30_000);
-    let received = 0;
-    const exited = once(worker, 'exit');
-    worker.on('message', ([n]) => {
-      assert.equal(n, received++);
-      worker.postMessage({ n, bytes: n % 500 === 0 ? new Uint8Array(150_000) : undefined });
-      if (received === until) worker.terminate();
-    });
-    await exited;
-    const posted = Atomics.load(words, 0);
-    // The message being posted at the end may have been sent.
-    assert.ok(received === posted || received === posted + 1, `${received} received of ${posted}`);
-  }
-  assert.ok(fs.readdirSync('/proc/self/fd').length <= before + 4);
-});
+    const before = fs.readdirSync('/proc/self/fd').length;
+    for (let round = 0; round < ROUNDS; round++) {
+      const words = new Int32Array(new SharedArrayBuffer(4));
+      const worker = new Worker(source, { eval: true, workerData: words });
+      const until = 1 + Math.floor(Math.random() * 30_000);
+      let received = 0;
+      const exited = once(worker, 'exit');
+      worker.on('message', ([n]) => {
+        assert.equal(n, received++);
+        worker.postMessage({ n, bytes: n % 500 === 0 ? new Uint8Array(150_000) : undefined });
+        if (received === until) worker.terminate();
+      });
+      await exited;
+      const posted = Atomics.load(words, 0);
+      // The message being posted at the end may have been sent.
+      assert.ok(received === posted || received === posted + 1, `received ${received} of ${posted} messages`);
+    }
+    assert.ok(fs.readdirSync('/proc/self/fd').length <= before + 4);
+  },
+);

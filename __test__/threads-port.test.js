@@ -10,7 +10,7 @@ const { WATCHDOG, start, messages, untilExit } = require('./support/worker');
 /* The worker's port; in each source, `parentPort` is the built-in one. */
 const PORT = "const { parentPort, receiveMessageOnPort, MessagePort } = require('worker_threads');";
 
-test('the port is the same object, however it is imported', WATCHDOG, async (t) => {
+test('parentPort is the same object however it is imported', WATCHDOG, async (t) => {
   const worker = start(
     t,
     `${PORT} import('node:worker_threads').then((module) =>
@@ -20,7 +20,7 @@ test('the port is the same object, however it is imported', WATCHDOG, async (t) 
   assert.deepEqual(await messages(worker, 1), [[true, true, true, true]]);
 });
 
-test('a listener keeps the worker alive, unref lets it go', WATCHDOG, async (t) => {
+test('a listener keeps the worker alive, unref() lets it exit', WATCHDOG, async (t) => {
   const unrefed = start(t, `${PORT} parentPort.on('message', () => {}); parentPort.unref();`);
   assert.equal((await untilExit(unrefed)).code, 0);
   const removed = start(
@@ -39,7 +39,7 @@ test('a listener keeps the worker alive, unref lets it go', WATCHDOG, async (t) 
   assert.deepEqual(await end, { received: ['still there'], code: 0 });
 });
 
-test('listeners of all kinds get the message', WATCHDOG, async (t) => {
+test('listeners of every kind receive the message', WATCHDOG, async (t) => {
   const worker = start(
     t,
     `${PORT}
@@ -64,7 +64,7 @@ test('listeners of all kinds get the message', WATCHDOG, async (t) => {
   ]);
 });
 
-test('ports that are passed on come with the event', WATCHDOG, async (t) => {
+test('transferred ports are listed in the ports of the event', WATCHDOG, async (t) => {
   const worker = start(
     t,
     `${PORT} parentPort.addEventListener('message', (e) => {
@@ -82,7 +82,7 @@ test('ports that are passed on come with the event', WATCHDOG, async (t) => {
   assert.deepEqual(answer, ['a port', 1, true]);
 });
 
-test('transferred buffers leave the sender', WATCHDOG, async (t) => {
+test('transferred buffers are detached in the sender', WATCHDOG, async (t) => {
   const worker = start(t, `${PORT} parentPort.on('message', (m) => parentPort.postMessage(m, [m.buffer]));`);
   worker.postMessage(new Uint8Array([0]));
   await messages(worker, 1);
@@ -93,7 +93,7 @@ test('transferred buffers leave the sender', WATCHDOG, async (t) => {
   assert.deepEqual(await echoed, [new Uint8Array([1, 2, 3])]);
 });
 
-test('receiveMessageOnPort takes messages without the event loop', WATCHDOG, async (t) => {
+test('receiveMessageOnPort receives messages without the event loop', WATCHDOG, async (t) => {
   const source = `${PORT}
     const { workerData } = require('worker_threads');
     const next = () => { for (;;) { const m = receiveMessageOnPort(parentPort); if (m) return m.message; } };
@@ -121,7 +121,7 @@ test('receiveMessageOnPort takes messages without the event loop', WATCHDOG, asy
   assert.deepEqual(taken.slice(5), ['sixth', true]);
 });
 
-test('a port that nobody listened on can be passed on', WATCHDOG, async (t) => {
+test('a port without listeners can be transferred', WATCHDOG, async (t) => {
   const worker = start(
     t,
     `const { Worker, parentPort } = require('worker_threads');
@@ -132,7 +132,7 @@ test('a port that nobody listened on can be passed on', WATCHDOG, async (t) => {
   assert.deepEqual(await messages(worker, 1), [['inner', { for: 'the inner one' }]]);
 });
 
-test('a port that was used for sending can be passed on', WATCHDOG, async (t) => {
+test('a port that was used for sending can be transferred', WATCHDOG, async (t) => {
   const worker = start(
     t,
     `const { Worker, parentPort } = require('worker_threads');
@@ -143,7 +143,7 @@ test('a port that was used for sending can be passed on', WATCHDOG, async (t) =>
   assert.deepEqual(await messages(worker, 2), ['outer', 'inner']);
 });
 
-test('emit on the port stays what it is', WATCHDOG, async (t) => {
+test('emit() on the port still works', WATCHDOG, async (t) => {
   const worker = start(
     t,
     `${PORT} const seen = []; parentPort.on('message', (m) => { seen.push(m); if (m === 'real') parentPort.postMessage(seen); });
@@ -153,7 +153,7 @@ test('emit on the port stays what it is', WATCHDOG, async (t) => {
   assert.deepEqual(await messages(worker, 1), [['made up', true, false, 'real']]);
 });
 
-test('a closed port takes and gives nothing more', WATCHDOG, async (t) => {
+test('a closed port neither sends nor receives', WATCHDOG, async (t) => {
   const worker = start(
     t,
     `${PORT} parentPort.on('message', () => parentPort.postMessage('not after close'));

@@ -35,7 +35,7 @@ async function ask(worker, message) {
   return (await answer)[0];
 }
 
-test('large buffers are lent to listeners that ask for views', WATCHDOG, async () => {
+test('large buffers are lent to listeners that request views', WATCHDOG, async () => {
   const worker = makeWorker();
   const length = 1024 * 1024;
   const bytes = new Uint8Array(length).fill(7);
@@ -56,7 +56,7 @@ test('large buffers are lent to listeners that ask for views', WATCHDOG, async (
   await worker.terminate();
 });
 
-test('a worker that ends while it looks at a view takes nothing down', WATCHDOG, async () => {
+test('a worker that exits while reading a view causes no failure', WATCHDOG, async () => {
   const source = `
     const { parentPort } = require('node:worker_threads');
     const { configureLink } = require(${JSON.stringify(require.resolve('..'))});
@@ -75,7 +75,7 @@ test('a worker that ends while it looks at a view takes nothing down', WATCHDOG,
   }
 });
 
-test('every latency carries messages both ways, for a link and for the process', WATCHDOG, async () => {
+test('every latency setting carries messages both ways, set per link or per process', WATCHDOG, async () => {
   const worker = makeWorker();
   for (const latency of ['low', 'frugal', 'balanced']) {
     assert.equal(configureLink(worker, { latency }), true);
@@ -87,7 +87,7 @@ test('every latency carries messages both ways, for a link and for the process',
   await worker.terminate();
 });
 
-test('the status tells what waits, and a worker that ended has no link', WATCHDOG, async () => {
+test('linkStatus() reports pending messages, and an exited worker has no link', WATCHDOG, async () => {
   const worker = new Worker(
     `require('node:worker_threads').parentPort.on('message', (words) => Atomics.wait(words, 0, 0)).postMessage(1);`,
     { eval: true },
@@ -105,7 +105,7 @@ test('the status tells what waits, and a worker that ended has no link', WATCHDO
   assert.equal(linkStatus({}), undefined);
 });
 
-test('settings that cannot be are refused', () => {
+test('invalid settings are rejected', () => {
   const invalidValue = { code: 'ERR_INVALID_ARG_VALUE', name: 'TypeError' };
   const invalidType = { code: 'ERR_INVALID_ARG_TYPE', name: 'TypeError' };
   assert.throws(() => configureLinks({ latency: 'fast' }), invalidValue);

@@ -170,7 +170,7 @@ atEachPoint('a blocked caller learns of the end of a worker that never had a han
   assert.throws(() => worker.call('anybody there?'), { code: 'ERR_MANYCORE_PEER_GONE' });
 });
 
-test('the port to the parent can be passed on as long as there are no lanes', WATCHDOG, async (t) => {
+test('parentPort can be transferred as long as it has no lanes', WATCHDOG, async (t) => {
   const worker = start(
     t,
     `const { parentPort } = require('node:worker_threads');
@@ -190,7 +190,7 @@ test('the port to the parent can be passed on as long as there are no lanes', WA
   ]);
 });
 
-test('a worker that says little has no lanes and has loaded nothing for them', WATCHDOG, async (t) => {
+test('a worker with little traffic has no lanes and has loaded no code for them', WATCHDOG, async (t) => {
   // By inode: those of ended workers may disappear meanwhile.
   const lanes = () => {
     const maps = fs.readFileSync('/proc/self/maps', 'utf8').split('\n');

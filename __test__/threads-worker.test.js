@@ -21,7 +21,7 @@ test('a worker says hello', WATCHDOG, async (t) => {
   assert.deepEqual(await messages(start(t, source), 1), ['Hello from Worker']);
 });
 
-test('the messages go through the lane', WATCHDOG, async (t) => {
+test('messages go through the lane', WATCHDOG, async (t) => {
   const worker = start(t, ECHO);
   worker.postMessage('warm');
   await messages(worker, 1);
@@ -46,7 +46,7 @@ test('the messages go through the lane', WATCHDOG, async (t) => {
   assert.equal(onPort, 1);
 });
 
-test('the order holds across values that only Node can carry', WATCHDOG, async (t) => {
+test('order is kept across values that only Node can carry', WATCHDOG, async (t) => {
   const worker = start(t, ECHO);
   const count = 2000;
   const echoed = messages(worker, count);
@@ -64,7 +64,7 @@ test('the order holds across values that only Node can carry', WATCHDOG, async (
   );
 });
 
-test('a flood in both directions arrives whole and in order', WATCHDOG, async (t) => {
+test('a flood of messages in both directions arrives intact and in order', WATCHDOG, async (t) => {
   const worker = start(t, ECHO);
   const count = 60_000;
   worker.postMessage(-1);
@@ -76,7 +76,7 @@ test('a flood in both directions arrives whole and in order', WATCHDOG, async (t
   });
 });
 
-test('messages larger than the ring arrive', WATCHDOG, async (t) => {
+test('messages larger than the ring buffer arrive', WATCHDOG, async (t) => {
   const worker = start(t, ECHO);
   worker.postMessage(0);
   await messages(worker, 1);
@@ -100,7 +100,7 @@ test('messages posted before the worker runs arrive first', WATCHDOG, async (t) 
   );
 });
 
-test('what was posted before the end arrives before exit', WATCHDOG, async (t) => {
+test("messages posted before the worker exits arrive before 'exit'", WATCHDOG, async (t) => {
   const exits = {
     'process.exit': ['process.exit(3)', 3],
     'an uncaught error': ['throw new Error("on purpose")', 1],
@@ -142,7 +142,7 @@ test('a worker can be terminated at any time', WATCHDOG, async (t) => {
   }
 });
 
-test('what cannot be cloned throws as ever, and disturbs nothing', WATCHDOG, async (t) => {
+test('an uncloneable value throws as in Node, and disturbs nothing', WATCHDOG, async (t) => {
   const worker = start(t, ECHO);
   const { port1 } = new workerThreads.MessageChannel();
   t.after(() => port1.close());
@@ -182,7 +182,7 @@ test('what cannot be cloned throws as ever, and disturbs nothing', WATCHDOG, asy
   assert.deepEqual(await echoed, ['last']);
 });
 
-test('options of the worker are its own', WATCHDOG, async (t) => {
+test('a worker has its own options', WATCHDOG, async (t) => {
   const source =
     "require('worker_threads').parentPort.postMessage([process.execArgv, process.argv.slice(2)])";
   const own = start(t, source, { execArgv: ['--no-warnings'], argv: ['x'] });
@@ -202,7 +202,7 @@ test('options of the worker are its own', WATCHDOG, async (t) => {
   });
 });
 
-test('nothing of the link shows in the worker', WATCHDOG, async (t) => {
+test('the link is not visible in the worker', WATCHDOG, async (t) => {
   workerThreads.setEnvironmentData('mine', 'kept');
   t.after(() => workerThreads.setEnvironmentData('mine', undefined));
   const worker = start(
@@ -224,7 +224,7 @@ test('nothing of the link shows in the worker', WATCHDOG, async (t) => {
   assert.deepEqual(seen, { data: 'kept', link: undefined, env: [], keys });
 });
 
-test('workers of workers have links of their own', WATCHDOG, async (t) => {
+test('nested workers have their own links', WATCHDOG, async (t) => {
   const library = JSON.stringify(require.resolve('../lib/threads'));
   const worker = start(
     t,
@@ -238,7 +238,7 @@ test('workers of workers have links of their own', WATCHDOG, async (t) => {
   assert.deepEqual(await echoed, [1, { a: [2] }, 'three']);
 });
 
-test('once leaves the rest for the next listener', WATCHDOG, async (t) => {
+test('once() leaves later messages for the next listener', WATCHDOG, async (t) => {
   const worker = start(
     t,
     "const { parentPort } = require('worker_threads'); for (let i = 0; i < 5; i++) parentPort.postMessage(i); setInterval(() => {}, 1e6);",
@@ -247,7 +247,7 @@ test('once leaves the rest for the next listener', WATCHDOG, async (t) => {
 });
 
 test(
-  'an exception of a listener is uncaught, and the next message comes all the same',
+  'an exception thrown by a listener is uncaught, and the next message is still delivered',
   WATCHDOG,
   async (t) => {
     const worker = start(
@@ -294,7 +294,7 @@ test('ticks and microtasks run between two messages', WATCHDOG, async (t) => {
 });
 
 test(
-  'what is marked as uncloneable does not slip through',
+  'objects marked as uncloneable are rejected',
   { ...WATCHDOG, skip: !workerThreads.markAsUncloneable },
   async (t) => {
     const worker = start(
@@ -312,7 +312,7 @@ test(
   },
 );
 
-test('a getter before something large runs once', WATCHDOG, async (t) => {
+test('a getter that precedes a large value runs once', WATCHDOG, async (t) => {
   const worker = start(t, ECHO);
   worker.postMessage(0);
   await messages(worker, 1);
@@ -331,7 +331,7 @@ test('a getter before something large runs once', WATCHDOG, async (t) => {
   }
 });
 
-test('workers that ended leave no descriptors behind', WATCHDOG, async (t) => {
+test('exited workers leak no file descriptors', WATCHDOG, async (t) => {
   const open = () => fs.readdirSync('/proc/self/fd').length;
   const run = () => untilExit(start(t, `${ECHO} parentPort.postMessage(1); parentPort.close();`));
   await run();
