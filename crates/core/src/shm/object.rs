@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use memmap2::{MmapOptions, MmapRaw};
@@ -22,11 +23,16 @@ use rustix::io::Errno;
 
 use super::directory::{Directory, Name};
 use super::header::{Header, Kind, HEADER_BYTES};
+use super::segment::Mapping;
 use super::OpenError;
 use crate::sync::{AtomicU64, Ordering};
+use crate::sys::heap::{collapse, HUGE_PAGE_BYTES};
 use crate::sys::memory::available_bytes;
 
 const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
+
+/// Segments of this size and more are moved into huge pages.
+const HUGE_FROM_BYTES: usize = 32 << 20;
 
 /// Where a segment's name is visible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +57,7 @@ pub enum Create {
 /// A mapped segment. Unmapped and closed when the last clone of its `Arc` is dropped.
 #[derive(Debug)]
 pub struct ObjectSegment {
-    map: MmapRaw,
+    map: Mapping,
     fd: OwnedFd,
     /// The name and where it is visible.
     name: Option<(Name, Scope)>,
@@ -82,7 +88,7 @@ impl ObjectSegment {
     /// # Errors
     /// `Io`: ENOMEM, ENOSPC, EMFILE.
     pub fn anonymous(plan: &Plan) -> Result<Arc<Self>, OpenError> {
-        Ok(Arc::new(Self::new_memfd(plan, None)?))
+        Ok(Self::with_huge_pages(Self::new_memfd(plan, None)?))
     }
 
     /// Opens or creates a named segment. An existing segment keeps its size, whatever the plan says.
@@ -91,18 +97,21 @@ impl ObjectSegment {
     /// Any [`OpenError`].
     pub fn named(name: &Name, scope: Scope, create: Create, plan: &Plan) -> Result<Arc<Self>, OpenError> {
         match scope {
-            Scope::Host => Self::of_host(name, create, plan).map(Arc::new),
+            Scope::Host => Self::of_host(name, create, plan),
             Scope::Process => Self::of_process(name, create, plan),
         }
     }
 
-    fn of_host(name: &Name, create: Create, plan: &Plan) -> Result<Self, OpenError> {
+    fn of_host(name: &Name, create: Create, plan: &Plan) -> Result<Arc<Self>, OpenError> {
         let directory = Directory::open()?;
         loop {
             if create != Create::Always {
                 match directory.file(name) {
                     Err(OpenError::NotFound) if create == Create::IfMissing => {}
-                    file => return Self::open_file(file?, plan.kind, Some((name.clone(), Scope::Host))),
+                    file => {
+                        let name = Some((name.clone(), Scope::Host));
+                        return Self::open_file(file?, plan.kind, name).map(Arc::new);
+                    }
                 }
             }
             let file = directory.unnamed()?;
@@ -110,7 +119,7 @@ impl ObjectSegment {
             match directory.give_name(&segment.fd, name) {
                 // Another creator was faster; use its segment.
                 Err(OpenError::Exists) if create == Create::IfMissing => {}
-                named => return named.map(|()| segment),
+                named => return named.map(|()| Self::with_huge_pages(segment)),
             }
         }
     }
@@ -130,7 +139,7 @@ impl ObjectSegment {
             return Err(OpenError::NotFound);
         }
         known.retain(|_, segment| segment.strong_count() > 0);
-        let segment = Arc::new(Self::new_memfd(plan, Some((name.clone(), Scope::Process)))?);
+        let segment = Self::with_huge_pages(Self::new_memfd(plan, Some((name.clone(), Scope::Process)))?);
         known.insert(name.as_str().to_owned(), Arc::downgrade(&segment));
         Ok(segment)
     }
@@ -178,6 +187,32 @@ impl ObjectSegment {
         Ok(segment)
     }
 
+    /// Moves a new segment that is large into huge pages, on a thread of its own: creating it takes no longer, and what is
+    /// stored meanwhile moves along. Random accesses to large memory mostly wait for the tables of small pages. Without
+    /// huge pages, or a thread, everything works as well.
+    fn with_huge_pages(segment: Self) -> Arc<Self> {
+        let segment = Arc::new(segment);
+        if segment.len() >= HUGE_FROM_BYTES {
+            let moving = Arc::downgrade(&segment);
+            let _started = thread::Builder::new()
+                .name("manycore-pages".into())
+                .stack_size(64 * 1024)
+                .spawn(move || {
+                    let mut at = 0;
+                    // A reference for one page at a time: the segment is closed when its users close it.
+                    while moving.upgrade().is_some_and(|segment| segment.collapse_at(at)) {
+                        at += HUGE_PAGE_BYTES;
+                    }
+                });
+        }
+        segment
+    }
+
+    /// Moves the memory at `at` into a huge page. Returns false at the end, and when the kernel does not.
+    fn collapse_at(&self, at: usize) -> bool {
+        at + HUGE_PAGE_BYTES <= self.len() && collapse(self.map.as_ptr().wrapping_add(at))
+    }
+
     fn open_file(fd: OwnedFd, kind: Kind, name: Option<(Name, Scope)>) -> Result<Self, OpenError> {
         let len = usize::try_from(rustix::fs::fstat(&fd)?.st_size).unwrap_or(0);
         if len < HEADER_BYTES || !len.is_multiple_of(HEADER_BYTES) {
@@ -189,7 +224,7 @@ impl ObjectSegment {
     }
 
     fn map(fd: OwnedFd, len: usize, name: Option<(Name, Scope)>) -> Result<Self, OpenError> {
-        let map = MmapOptions::new().len(len).map_raw(&fd)?;
+        let map = Mapping::of_file(&fd, len)?;
         Ok(Self { map, fd, name })
     }
 
@@ -327,7 +362,7 @@ impl ObjectSegment {
 
     /// The object's first byte. Valid for `body().len() * 8` bytes as long as the segment is mapped.
     pub fn body_ptr(&self) -> *mut u8 {
-        self.map.as_mut_ptr().wrapping_add(HEADER_BYTES)
+        self.map.as_ptr().wrapping_add(HEADER_BYTES)
     }
 
     /// Size of the segment in bytes, including the header.
@@ -341,7 +376,7 @@ impl ObjectSegment {
     }
 
     fn all_words(&self) -> &[AtomicU64] {
-        let words = self.map.as_ptr().cast::<AtomicU64>();
+        let words = self.map.as_ptr().cast::<AtomicU64>().cast_const();
         // SAFETY: the mapping is page-aligned, `len` bytes long and lives as long as `self`; it is only
         // accessed as atomics, for which any bit pattern is valid.
         unsafe { std::slice::from_raw_parts(words, self.map.len() / 8) }

@@ -199,3 +199,33 @@ fn more_than_there_is_is_an_error() {
         assert!(matches!(ObjectSegment::anonymous(&plan), Err(OpenError::Io(_))));
     }
 }
+
+#[test]
+fn what_is_stored_while_a_segment_moves_into_huge_pages_stays() {
+    let plan = Plan {
+        body_bytes: HUGE_FROM_BYTES + 100_000,
+        ..plan(KIND)
+    };
+    let segment = ObjectSegment::anonymous(&plan).unwrap();
+    let other = segment.map_again().unwrap();
+    let words = segment.body().len();
+    for round in 0..3u64 {
+        for index in (0..words).step_by(509) {
+            segment.body()[index].store(round ^ index as u64, Ordering::Relaxed);
+        }
+        for index in (0..words).step_by(509) {
+            assert_eq!(other.body()[index].load(Ordering::Relaxed), round ^ index as u64);
+        }
+    }
+    // Perhaps while it is being moved.
+    drop(segment);
+    assert_eq!(other.body()[509].load(Ordering::Relaxed), 2 ^ 509);
+}
+
+#[test]
+fn pages_are_moved_within_a_segment_only() {
+    let segment = ObjectSegment::anonymous(&plan(KIND)).unwrap();
+    for at in [0, segment.len(), HUGE_PAGE_BYTES] {
+        assert!(!segment.collapse_at(at));
+    }
+}

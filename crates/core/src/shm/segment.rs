@@ -13,6 +13,8 @@ use std::ptr::{self, NonNull};
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::mm::{MapFlags, ProtFlags};
 
+use crate::sys::heap::HUGE_PAGE_BYTES;
+
 /// Seals that fix the size once it has been checked.
 const SIZE_SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW);
 
@@ -138,6 +140,44 @@ impl Mapping {
         self.mapped_len
     }
 
+    /// Maps the first `len` bytes of a file. If they can contain huge pages, the address is a multiple of their size, as
+    /// otherwise the kernel maps huge pages piece by piece.
+    ///
+    /// # Errors
+    /// Those of `mmap`; ENOMEM without address space.
+    pub fn of_file(fd: &OwnedFd, len: usize) -> io::Result<Self> {
+        let margin = if len < HUGE_PAGE_BYTES { 0 } else { HUGE_PAGE_BYTES };
+        let room = len.checked_add(margin).ok_or(io::ErrorKind::InvalidInput)?;
+        let mut mapping = Self::reserve(room, len)?;
+        if margin > 0 {
+            let start = mapping.base.addr().get();
+            let before = start.next_multiple_of(HUGE_PAGE_BYTES) - start;
+            mapping.cut(len.next_multiple_of(page_size()), before)?;
+        }
+        mapping.map_over(fd, 0, len, 0)?;
+        Ok(mapping)
+    }
+
+    /// Cuts a reservation down to the `len` bytes from `before` on. Both are multiples of the page size.
+    fn cut(&mut self, len: usize, before: usize) -> io::Result<()> {
+        let rest = self.mapped_len.saturating_sub(before + len);
+        if rest > 0 {
+            let behind = self.base.as_ptr().wrapping_add(before + len);
+            // SAFETY: the end of the reservation made by `reserve`, which nothing uses yet.
+            unsafe { rustix::mm::munmap(behind.cast(), rest) }?;
+            self.mapped_len -= rest;
+        }
+        if before > 0 {
+            let start = self.base;
+            self.base =
+                NonNull::new(start.as_ptr().wrapping_add(before)).ok_or(io::ErrorKind::OutOfMemory)?;
+            self.mapped_len -= before;
+            // SAFETY: the beginning of the reservation, as above; it is no longer part of this mapping.
+            unsafe { rustix::mm::munmap(start.as_ptr().cast(), before) }?;
+        }
+        Ok(())
+    }
+
     /// Reserves the whole address range first, so that nothing else can take the mirror's place.
     fn reserve(mapped_len: usize, len: usize) -> io::Result<Self> {
         // SAFETY: a private reservation at an address chosen by the kernel touches no existing memory.
@@ -257,6 +297,29 @@ mod tests {
         assert_eq!(read(&two, 9_999), 7);
         assert_ne!(one.as_ptr(), two.as_ptr());
         assert_eq!(one.len(), 10_000);
+    }
+
+    #[test]
+    fn large_files_are_mapped_where_huge_pages_can_be() {
+        let page = page_size();
+        for len in [
+            page,
+            HUGE_PAGE_BYTES,
+            2 * HUGE_PAGE_BYTES + page,
+            HUGE_PAGE_BYTES + 1,
+        ] {
+            let file = clone_of(&Segment::create("test", len).unwrap());
+            let mapping = Mapping::of_file(&file, len).unwrap();
+            assert_eq!(mapping.len(), len);
+            let is_aligned = mapping.as_ptr().addr().is_multiple_of(HUGE_PAGE_BYTES);
+            assert!(is_aligned || len < HUGE_PAGE_BYTES);
+            let again = Mapping::of_file(&file, len).unwrap();
+            let (end, its_end) = (mapping.as_ptr(), again.as_ptr());
+            // SAFETY: the last byte of the one mapping.
+            unsafe { end.wrapping_add(len - 1).write_volatile(7) };
+            // SAFETY: the last byte of the other one.
+            assert_eq!(unsafe { its_end.wrapping_add(len - 1).read_volatile() }, 7);
+        }
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //! faulted in again page by page, at several times the cost of the copy. The threshold adapts to the largest
 //! block ever freed, as it does in any program that has once freed a large buffer.
 
+use std::ffi::{c_int, c_void};
+
 /// Free memory of up to this size stays with the allocator, as after freeing any block of half the size.
 #[cfg(target_env = "gnu")]
 const KEPT_BYTES: usize = 64 << 20;
@@ -40,7 +42,7 @@ pub fn give_free_memory_back() {
 pub const OWN_MAPPING_BYTES: usize = 32 << 20;
 
 /// Size of a huge page, or a multiple of it.
-const HUGE_PAGE_BYTES: usize = 2 << 20;
+pub const HUGE_PAGE_BYTES: usize = 2 << 20;
 
 /// Requests huge pages for freshly allocated, untouched memory: faulting in pages of the usual size takes
 /// several times as long as the copy into them. Does nothing for memory that may share a mapping with other
@@ -59,9 +61,25 @@ pub fn use_huge_pages(memory: *mut u8, len: usize) {
     let _advised = unsafe { rustix::mm::madvise(memory.with_addr(start).cast(), len, advice) };
 }
 
+/// Moves `HUGE_PAGE_BYTES` of mapped shared memory into a huge page. Returns false when the kernel does not (before
+/// Linux 6.1, or without a free huge page). Takes some 100 us, in which accesses to this memory wait.
+pub fn collapse(memory: *mut u8) -> bool {
+    const MADV_COLLAPSE: c_int = 25;
+    extern "C" {
+        fn madvise(address: *mut c_void, length: usize, advice: c_int) -> c_int;
+    }
+    // SAFETY: changes neither the contents of memory nor its protection; unmapped memory is an error.
+    unsafe { madvise(memory.cast(), HUGE_PAGE_BYTES, MADV_COLLAPSE) == 0 }
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_that_is_not_mapped_is_not_collapsed() {
+        assert!(!collapse(std::ptr::null_mut::<u8>().with_addr(HUGE_PAGE_BYTES)));
+    }
 
     #[test]
     fn advised_memory_is_what_it_was() {
