@@ -328,7 +328,7 @@ const ENDS = {
 };
 
 for (const [what, end] of Object.entries(ENDS)) {
-  test(`a worker that ends by ${what} emits the same events with the same arguments, in the same order`, async (t) => {
+  test(`a worker that ends through ${what} emits the same events with the same arguments, in the same order`, async (t) => {
     await same(t, {
       env: { WORKER_END: String(end.worker ?? '() => {}') },
       primary: new Function(`return async ({ cluster, once, get }) => {

@@ -15,7 +15,7 @@ const { play } = require('./support/scenario');
 const ROUNDS = 80;
 const AT_ONCE = 2;
 
-test(`${ROUNDS} workers are killed at full speed`, async (t) => {
+test(`${ROUNDS} workers are killed under full message load`, async (t) => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'manycore-death-'));
   t.after(() => fs.rmSync(folder, { recursive: true }));
   const { result } = await play(t, {

@@ -65,7 +65,7 @@ const CASES = [
 ];
 
 for (const { env, says, programs, stdout: expected } of CASES) {
-  test(`${JSON.stringify(env)} is warned about once`, async () => {
+  test(`${JSON.stringify(env)} causes one warning`, async () => {
     for (const program of programs) {
       const { code, stdout, stderr } = await run(['-e', program], { env });
       assert.deepEqual({ code, warnings: warningsOf(stderr) }, { code: 0, warnings: [says] }, stderr);

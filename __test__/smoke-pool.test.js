@@ -51,12 +51,16 @@ test('errors, aborts and exits reject only their own task', WATCHDOG, async (t) 
 
 // Older versions keep what is entered where tasks come from, as between messages.
 const keepsContexts = '_propagate' in AsyncLocalStorage.prototype;
-test('the async context that a task enters ends with it', { ...WATCHDOG, skip: keepsContexts }, async (t) => {
-  const pool = makePool(t, { maxThreads: 1 });
-  const values = ['first', 'second', 'third'];
-  const before = await Promise.all(values.map((value) => pool.run(value, { name: 'enterContext' })));
-  assert.deepEqual(before, [undefined, undefined, undefined]);
-});
+test(
+  'an async context entered by a task ends with the task',
+  { ...WATCHDOG, skip: keepsContexts },
+  async (t) => {
+    const pool = makePool(t, { maxThreads: 1 });
+    const values = ['first', 'second', 'third'];
+    const before = await Promise.all(values.map((value) => pool.run(value, { name: 'enterContext' })));
+    assert.deepEqual(before, [undefined, undefined, undefined]);
+  },
+);
 
 test('bursts of thousands of tasks complete', WATCHDOG, async (t) => {
   const pool = makePool(t);

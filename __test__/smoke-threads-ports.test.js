@@ -37,8 +37,11 @@ const ECHO = `
   });`;
 
 for (const latency of LATENCIES) {
-  test(`a port transferred to a worker carries messages both ways, ${latency}`, WATCHDOG, async () => {
-    const source = `
+  test(
+    `a port transferred to a worker carries messages both ways with ${latency} latency`,
+    WATCHDOG,
+    async () => {
+      const source = `
       const { MessageChannel, Worker } = require('worker_threads');
       const { port1, port2 } = new MessageChannel();
       const worker = new Worker(${JSON.stringify(ECHO)}, { eval: true, workerData: port2, transferList: [port2] });
@@ -54,8 +57,9 @@ for (const latency of LATENCIES) {
       };
       for (let i = 0; i < 10; i++) port1.postMessage({ n: i });
       worker.on('exit', (code) => console.log('ended', code));`;
-    assert.equal(await printed(source, latency), 'ended 0\n');
-  });
+      assert.equal(await printed(source, latency), 'ended 0\n');
+    },
+  );
 }
 
 test('a port transferred to another worker mid-stream takes its messages along', WATCHDOG, async () => {
