@@ -36,12 +36,19 @@ function drain(receiver, isReleased = true) {
 }
 
 test("the lane layout matches the addon's", () => {
-  const { head, tail, asleep, overflowed, taken, closed } = addon.laneLayout();
+  const { head, tail, asleep, unfenced, overflowed, taken, closed, waiting } = addon.laneLayout();
   assert.deepEqual(
-    [layout.HEAD, layout.TAIL, layout.ASLEEP, layout.OVERFLOWED, layout.TAKEN, layout.CLOSED].map(
-      (at) => at * 4,
-    ),
-    [head, tail, asleep, overflowed, taken, closed],
+    [
+      layout.HEAD,
+      layout.TAIL,
+      layout.ASLEEP,
+      layout.UNFENCED,
+      layout.OVERFLOWED,
+      layout.TAKEN,
+      layout.CLOSED,
+      layout.WAITING,
+    ].map((at) => at * 4),
+    [head, tail, asleep, unfenced, overflowed, taken, closed, waiting],
   );
 });
 

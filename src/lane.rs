@@ -40,6 +40,8 @@ pub struct LaneLayout {
     pub tail: u32,
     /// 1: the consumer sleeps and must be woken.
     pub asleep: u32,
+    /// 1: no barrier is needed between publishing and looking at `asleep`.
+    pub unfenced: u32,
     /// Number of records pushed to the overflow queue.
     pub overflowed: u32,
     /// Number of records popped from the overflow queue.
@@ -57,6 +59,7 @@ pub fn lane_layout() -> LaneLayout {
         head: offset::HEAD as u32,
         tail: offset::TAIL as u32,
         asleep: offset::ASLEEP as u32,
+        unfenced: offset::UNFENCED as u32,
         overflowed: offset::OVERFLOWED as u32,
         taken: offset::TAKEN as u32,
         closed: offset::CLOSED as u32,

@@ -196,8 +196,7 @@ class LaneReceiver {
   /** Reverts `stayAwake`: the event loop is woken for what is there and for what arrives from now on. */
   allowSleep() {
     if (this.#isClosed) return;
-    Atomics.store(this.#words, ASLEEP, 1);
-    if (this.isPending) this.#end.resume();
+    if (!this.#end.allowSleep()) this.#end.resume();
   }
 
   /** Stops reading for good; the producer then drops its records. */

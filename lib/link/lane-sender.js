@@ -10,7 +10,16 @@
  */
 
 const { Encoder } = require('./encoder');
-const { HEAD, TAIL, ASLEEP, CLOSED, BARE_RECORD_BYTES, CALL_HEADER_BYTES, Kind } = require('./layout');
+const {
+  HEAD,
+  TAIL,
+  ASLEEP,
+  UNFENCED,
+  CLOSED,
+  BARE_RECORD_BYTES,
+  CALL_HEADER_BYTES,
+  Kind,
+} = require('./layout');
 const { NOWHERE, loadAfterStore, memoryOf } = require('./memory');
 const { CHUNK_BYTES } = require('./spill');
 const { UNSUPPORTED } = require('./unsupported');
@@ -59,6 +68,8 @@ class LaneSender {
   /** Whether this end is closed. */
   #isGone = false;
   #isEncoding = false;
+  /** Whether publishing needs no barrier, see `control.rs`. */
+  #isUnfenced;
   /** @type {Encoder[]} */
   #suspended = [];
   #encoder;
@@ -77,6 +88,7 @@ class LaneSender {
     this.#end = end;
     this.#memory = memoryOf(buffer);
     this.#words = new Int32Array(buffer, 0, CLOSED + 1);
+    this.#isUnfenced = this.#words[UNFENCED] === 1;
     this.#ringOffset = ringOffset;
     this.#capacity = capacity;
     this.#encoder = encoder;
@@ -452,7 +464,9 @@ class LaneSender {
     this.#head = (this.#head + length) | 0;
     this.#published = this.#head;
     this.#rewindFrom = length * REWIND_RECORDS > REWIND_BYTES ? length * REWIND_RECORDS : REWIND_BYTES;
-    Atomics.store(words, HEAD, this.#head);
+    // The record is visible before: plain stores keep their order on x64, where alone the flag is set.
+    if (this.#isUnfenced) words[HEAD] = this.#head;
+    else Atomics.store(words, HEAD, this.#head);
     if (loadAfterStore(words, ASLEEP) === 1 && Atomics.exchange(words, ASLEEP, 0) === 1) this.#end.ring();
   }
 }

@@ -9,6 +9,7 @@
 const HEAD = 0;
 const TAIL = 128 / 4;
 const ASLEEP = 256 / 4;
+const UNFENCED = 260 / 4;
 const OVERFLOWED = 384 / 4;
 const TAKEN = 512 / 4;
 const CLOSED = 640 / 4;
@@ -70,6 +71,7 @@ const Flag = Object.freeze({
 module.exports.HEAD = HEAD;
 module.exports.TAIL = TAIL;
 module.exports.ASLEEP = ASLEEP;
+module.exports.UNFENCED = UNFENCED;
 module.exports.OVERFLOWED = OVERFLOWED;
 module.exports.TAKEN = TAKEN;
 module.exports.CLOSED = CLOSED;

@@ -107,6 +107,11 @@ export declare class LaneReceiver {
   get isForeign(): boolean
   /** Stops calling `drain` until `resume()`, even when the bell rings. */
   pause(): void
+  /**
+   * Has the producer ring from here on, after a time in which JavaScript looked by itself. False when there is
+   * something already.
+   */
+  allowSleep(): boolean
   /** Resumes calling `drain`, on a later turn of the event loop, if there is something to consume. */
   resume(): void
   /** Sets whether listening keeps the event loop alive. By default it does not. */
@@ -725,6 +730,8 @@ export interface LaneLayout {
   tail: number
   /** 1: the consumer sleeps and must be woken. */
   asleep: number
+  /** 1: no barrier is needed between publishing and looking at `asleep`. */
+  unfenced: number
   /** Number of records pushed to the overflow queue. */
   overflowed: number
   /** Number of records popped from the overflow queue. */

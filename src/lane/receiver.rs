@@ -217,6 +217,13 @@ impl LaneReceiver {
         }
     }
 
+    /// Has the producer ring from here on, after a time in which JavaScript looked by itself. False when there is
+    /// something already.
+    #[napi]
+    pub fn allow_sleep(&self) -> bool {
+        self.receiver.as_ref().is_none_or(Receiver::allow_sleep)
+    }
+
     /// Resumes calling `drain`, on a later turn of the event loop, if there is something to consume.
     #[napi]
     pub fn resume(&self) {

@@ -5,6 +5,7 @@
 //!      0  head          producer   position up to which records are published
 //!    128  tail          consumer   position up to which records are consumed
 //!    256  asleep        both       1: the consumer sleeps and must be woken by the doorbell
+//!    260  unfenced      neither    1: set with the lane, see below
 //!    264  signalled_at  producer   CLOCK_MONOTONIC time of the last wake-up, in ns
 //!    384  overflowed    producer   number of records pushed to the overflow queue
 //!    512  taken         consumer   number of records popped from the overflow queue
@@ -27,9 +28,17 @@
 //! consistency. Otherwise each side could miss the other's store, and the consumer would sleep although a
 //! record is published. Waiting for room is symmetric: the producer stores `waiting = 1`, then re-checks
 //! `tail`; the consumer stores `tail`, then checks `waiting`.
+//!
+//! The barrier between the two steps of "wake" would make the producer wait, for each record, until the lines that it
+//! has written have come from the consumer's processor. Between threads of a process the consumer pays for it
+//! instead, and only when it goes to sleep: where `unfenced` is set, it has all threads go through a barrier
+//! ([`crate::sys::membarrier`]) between its two steps. A producer whose store of `head` came before that barrier is
+//! seen by the re-check; one whose store came after it sees `asleep` in its check, for x64 keeps stores in order, and
+//! loads. The flag is set only there; JavaScript's producers look at it once.
 
 use super::doorbell::Consumer;
 use crate::sync::{fence, AtomicU32, AtomicU64, Ordering};
+use crate::sys::membarrier;
 
 /// A value aligned to its own pair of cache lines, to avoid false sharing.
 #[repr(C, align(128))]
@@ -42,7 +51,9 @@ pub struct Line<T>(pub T);
 pub struct Sleep {
     /// [`AWAKE`] or [`ASLEEP`]; any other value (the peer can write it) counts as awake.
     pub flag: AtomicU32,
-    reserved: u32,
+    /// 1: producers need no barrier between publishing and looking at `flag`. A peer that sets it costs the consumer
+    /// some time, or itself its wake-ups.
+    pub unfenced: AtomicU32,
     /// Time of the producer's last wake-up, as returned by [`crate::sys::clock::monotonic_ns`].
     pub signalled_at: AtomicU64,
 }
@@ -86,6 +97,8 @@ pub mod offset {
     pub const TAIL: usize = offset_of!(Control, tail);
     /// Offset of `asleep`.
     pub const ASLEEP: usize = offset_of!(Control, sleep) + offset_of!(Sleep, flag);
+    /// Offset of `unfenced`.
+    pub const UNFENCED: usize = offset_of!(Control, sleep) + offset_of!(Sleep, unfenced);
     /// Offset of `overflowed`.
     pub const OVERFLOWED: usize = offset_of!(Control, overflowed);
     /// Offset of `taken`.
@@ -99,7 +112,7 @@ pub mod offset {
 #[cfg(not(loom))]
 const _: () = {
     assert!(offset::HEAD == 0 && offset::TAIL == 128 && offset::ASLEEP == 256);
-    assert!(std::mem::offset_of!(Sleep, signalled_at) == 8);
+    assert!(offset::UNFENCED == 260 && std::mem::offset_of!(Sleep, signalled_at) == 8);
     assert!(offset::OVERFLOWED == 384 && offset::TAKEN == 512 && offset::CLOSED == 640);
     assert!(offset::WAITING == 768);
     assert!(size_of::<Control>() == 896);
@@ -117,6 +130,19 @@ impl Control {
     pub(super) fn begin_sleep(&self) {
         // A swap rather than a store, so that it is ordered after the producer's latest reset of the flag.
         self.sleep.0.flag.swap(ASLEEP, Ordering::SeqCst);
+        // Relaxed: stored before there were ends.
+        if self.sleep.0.unfenced.load(Ordering::Relaxed) == 1 {
+            membarrier::in_all_threads();
+        }
+    }
+
+    /// Whoever makes a lane between threads, before there are ends: spares producers the barrier, if that can be.
+    pub(super) fn set_unfenced(&self) {
+        let is_available = membarrier::is_available();
+        self.sleep
+            .0
+            .unfenced
+            .store(u32::from(is_available), Ordering::Relaxed);
     }
 
     /// Consumer: announces that it goes to sleep. Returns false, with the consumer awake again, when a record

@@ -159,6 +159,7 @@ pub fn lane_with(
         mapping: second.into_mapping(),
         header_len,
     };
+    sender_memory.control().set_unfenced();
     Ok((
         Sender {
             memory: Arc::new(sender_memory),
@@ -292,6 +293,12 @@ impl Receiver {
         self.wait_for_bell(limit);
         self.clear_bell();
         control.transition_to_awake();
+    }
+
+    /// Has producers ring from here on, after a time in which the consumer looked by itself. False when there is
+    /// something already.
+    pub fn allow_sleep(&self) -> bool {
+        self.memory.control().transition_to_asleep()
     }
 
     /// Rings the consumer's own bell.

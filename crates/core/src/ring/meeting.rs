@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::lane::{lane_with, Receiver, Sender};
 use crate::sys::eventfd::EventFd;
+use crate::sys::membarrier;
 
 static MEETINGS: Mutex<BTreeMap<u32, Meeting>> = Mutex::new(BTreeMap::new());
 
@@ -51,6 +52,8 @@ impl Point {
     /// Takes a party's place. The owner must pass a number that no other meeting uses.
     pub fn new(id: u32, party: Party) -> Self {
         if party == Party::Owner {
+            // Long before the lanes are made, if they are at all.
+            membarrier::prepare();
             meetings().entry(id).or_default();
         }
         Self { id, party }

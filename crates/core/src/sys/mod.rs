@@ -9,6 +9,7 @@ pub mod epoll;
 pub mod eventfd;
 pub mod futex;
 pub mod heap;
+pub mod membarrier;
 pub mod memory;
 pub mod nice;
 pub mod peer;
