@@ -329,6 +329,11 @@ test('entries expire', async () => {
   map.update('usual', (value) => value + 1);
   map.incr('usual');
   assert.ok(map.ttl('usual') <= 3_600_000);
+  map.incr('counted');
+  map.update('updated', () => 1);
+  for (const key of ['counted', 'updated']) assert.ok(map.ttl(key) <= 3_600_000, key);
+  map.incr('never');
+  assert.strictEqual(map.ttl('never'), Infinity);
   assert.throws(() => map.set('x', 1, { ttlMs: -1 }), { code: 'ERR_OUT_OF_RANGE' });
 });
 

@@ -210,8 +210,7 @@ class SharedMap {
       const isGone = version === 0 || this.#exchange.checked(this.#methods.delete(key, version), key);
       return isGone ? { value } : undefined;
     }
-    const until = version === 0 && expires === KEPT ? undefined : expires;
-    return this.#store(key, value, until, version) ? { value } : undefined;
+    return this.#store(key, value, expires, version) ? { value } : undefined;
   }
 
   /**

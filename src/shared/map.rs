@@ -256,11 +256,15 @@ impl Owner {
 fn expiry(table: &Table, call: &Call, index: usize) -> Expiry {
     match call.number(index) {
         Some(0.0) => Expiry::Never,
-        Some(ms) if ms < 0.0 => Expiry::Kept,
+        Some(ms) if ms < 0.0 => Expiry::Kept(default_expiry(table)),
         Some(ms) => Expiry::At(monotonic_ns().saturating_add((ms * NS_PER_MS) as u64)),
-        None if table.ttl_ns > 0 => Expiry::At(monotonic_ns().saturating_add(table.ttl_ns)),
-        None => Expiry::Never,
+        None => default_expiry(table).map_or(Expiry::Never, Expiry::At),
     }
+}
+
+/// When an entry that is stored now without a time to live of its own expires.
+fn default_expiry(table: &Table) -> Option<u64> {
+    (table.ttl_ns > 0).then(|| monotonic_ns().saturating_add(table.ttl_ns))
 }
 
 fn condition(call: &Call, index: usize) -> Condition {
@@ -459,10 +463,9 @@ impl<const KEY: usize> Method for Add<KEY> {
     fn call(owner: &Owner, call: &Call) -> Value {
         owner.with_key::<KEY>(call, |table, key| {
             let by = call.number(KEY).unwrap_or(1.0);
-            // An existing entry keeps its expiry; a new one does not expire.
             let expiry = match call.number(KEY + 1) {
                 Some(_) => expiry(table, call, KEY + 1),
-                None => Expiry::Kept,
+                None => Expiry::Kept(default_expiry(table)),
             };
             let (sum, version) = table.add(key, kind::NUMBER, by, expiry).map_err(failure)?;
             owner.scratch.note(Number::Version, version as f64);

@@ -117,8 +117,8 @@ pub enum Expiry {
     Never,
     /// At this time.
     At(u64),
-    /// At the same time as the entry it replaces.
-    Kept,
+    /// At the same time as the entry it replaces; a new entry at this time, or never.
+    Kept(Option<u64>),
 }
 
 /// The result of a change.
@@ -339,11 +339,7 @@ impl<'a> Shard<'a> {
                     return Ok(Change::Refused(version));
                 }
             }
-            let expires = match (expiry, current) {
-                (Expiry::Never, _) | (Expiry::Kept, None) => None,
-                (Expiry::At(time), _) => Some(time),
-                (Expiry::Kept, Some(found)) => found.entry.expires(self.words)?,
-            };
+            let expires = self.expires(expiry, current)?;
             self.replace(key, found, value, expires, &now).map(Change::Made)
         })
     }
@@ -365,21 +361,16 @@ impl<'a> Shard<'a> {
         self.locked(host, || {
             let found = self.find(key)?;
             let current = self.current(found, &now)?;
-            let (number, expires) = match current {
-                None => (0.0, None),
+            let number = match current {
+                None => 0.0,
                 Some(Found { entry, .. }) => {
                     if entry.value_kind() != kind || entry.value_bytes() != 8 {
                         return Err(TableError::NotANumber);
                     }
-                    let number = f64::from_bits(self.words.load(entry.value_at())?);
-                    (number, entry.expires(self.words)?)
+                    f64::from_bits(self.words.load(entry.value_at())?)
                 }
             };
-            let expires = match expiry {
-                Expiry::Never => None,
-                Expiry::At(time) => Some(time),
-                Expiry::Kept => expires,
-            };
+            let expires = self.expires(expiry, current)?;
             let sum = number + by;
             let bytes = sum.to_bits().to_le_bytes();
             let value = NewValue { kind, bytes: &bytes };
@@ -455,6 +446,17 @@ impl<'a> Shard<'a> {
     #[inline]
     fn version_of(self, found: Option<Found>) -> Result<u64, Corrupt> {
         found.map_or(Ok(0), |found| found.entry.version(self.words))
+    }
+
+    /// When the entry that takes the place of `current` expires.
+    #[inline]
+    fn expires(self, expiry: Expiry, current: Option<Found>) -> Result<Option<u64>, Corrupt> {
+        Ok(match (expiry, current) {
+            (Expiry::Never, _) => None,
+            (Expiry::At(time), _) => Some(time),
+            (Expiry::Kept(otherwise), None) => otherwise,
+            (Expiry::Kept(_), Some(found)) => found.entry.expires(self.words)?,
+        })
     }
 
     /// Lock holder: inserts an entry in place of `found`, or at the front of its bucket.

@@ -72,7 +72,9 @@ impl Memory {
 
     fn add(&self, host: Survivor, name: u64, by: f64) -> Result<(f64, u64), TableError> {
         self.shard()
-            .add(&host, &key(&[name]), NUMBER, by, Expiry::Kept, || self.now.get())
+            .add(&host, &key(&[name]), NUMBER, by, Expiry::Kept(None), || {
+                self.now.get()
+            })
     }
 
     /// All entries, by scanning.
@@ -204,9 +206,13 @@ fn what_has_expired_is_gone_and_makes_room() {
     let memory = Memory::new(false);
     memory.set(ONE, 1, &[1; 100], Expiry::At(10)).unwrap();
     assert!(memory.get(ONE, 1).is_some());
-    memory.set(ONE, 1, &[2; 100], Expiry::Kept).unwrap();
+    memory.set(ONE, 1, &[2; 100], Expiry::Kept(Some(20))).unwrap();
+    memory.set(ONE, 2, &[2; 100], Expiry::Kept(Some(20))).unwrap();
     memory.now.set(10);
     assert_eq!(memory.get(ONE, 1), None);
+    assert!(memory.get(ONE, 2).is_some());
+    memory.now.set(20);
+    assert_eq!(memory.get(ONE, 2), None);
     assert_eq!(memory.delete(ONE, 1), Ok(Change::Made(0)));
     memory.now.set(1);
     let mut name = 100;
