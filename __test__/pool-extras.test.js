@@ -341,6 +341,16 @@ test('workers are recycled by task count, memory and age', WATCHDOG, async (t) =
   assert.notEqual(await aging.run(), first);
 });
 
+test('destroy() resolves when workers have ended, also when called a second time', WATCHDOG, async (t) => {
+  const pool = makePool(t);
+  assert.equal(await pool.run({ a: 1, b: 2 }), 3);
+  const [thread] = pool.threads;
+  const events = /** @type {string[]} */ ([]);
+  thread.once('exit', () => events.push('exit'));
+  await Promise.all([pool.destroy(), pool.destroy().then(() => events.push('second'))]);
+  assert.deepEqual(events, ['exit', 'second']);
+});
+
 test('recycleWorkers() replaces all workers after their tasks complete', WATCHDOG, async (t) => {
   const pool = makePool(t, { minThreads: 2, maxThreads: 2, name: 'later' });
   const before = [...pool.threads];

@@ -36,6 +36,8 @@ class Pool extends EventEmitterAsyncResource {
   #isPlain;
   #isManaged;
   #isClosing = false;
+  /** Settles when the last engine that was destroyed has ended. @type {Promise<void> | null} */
+  #ended = null;
   #completedBefore = 0;
   /** @type {import('./former-engines').FormerEngines | null} */
   #former = null;
@@ -426,8 +428,13 @@ class Pool extends EventEmitterAsyncResource {
 
   /** Terminates all workers. Outstanding tasks are rejected. */
   async destroy() {
-    const engine = this.#engine;
-    if (engine === null) return;
+    // A call while another is under way ends with that one.
+    if (this.#engine !== null) this.#ended = this.#end(this.#engine);
+    await this.#ended;
+  }
+
+  /** @param {Engine} engine */
+  async #end(engine) {
     const error = Errors.threadTermination();
     const wasClosing = this.#isClosing;
     this.#isClosing = true;
