@@ -205,7 +205,8 @@ test('--prof: each worker writes its own log file', async (t) => {
 for (const value of ['rr', 'none', 'RR', '', undefined]) {
   test(`NODE_CLUSTER_SCHED_POLICY=${value}: schedulingPolicy reads as in Node`, async (t) => {
     await same(t, {
-      env: { NODE_CLUSTER_SCHED_POLICY: value },
+      // Node says nothing of an invalid value.
+      env: { NODE_CLUSTER_SCHED_POLICY: value, NODE_NO_WARNINGS: '1' },
       async primary({ cluster, once }) {
         const { SCHED_NONE, SCHED_RR, schedulingPolicy } = cluster;
         const worker = cluster.fork();

@@ -10,6 +10,7 @@ const { run } = require('./support/program');
 
 const MANYCORE = path.join(__dirname, '..');
 const START = `const { Worker, cluster, shared } = require(${JSON.stringify(MANYCORE)});`;
+const WORKER = path.join(__dirname, 'fixtures', 'cluster-worker.js');
 const POOL = `
   const { Pool } = require(${JSON.stringify(MANYCORE)});
   const pool = new Pool({ maxThreads: 2 });
@@ -18,12 +19,11 @@ const THREADS = `${START}
   const source = "const { Worker } = require('node:worker_threads'); new Worker('', { eval: true })";
   for (let i = 0; i < 2; i++) new Worker(source, { eval: true });`;
 const CLUSTER = `${START}
-  if (cluster.isPrimary) {
-    console.log(cluster.schedulingPolicy);
-    cluster.setupPrimary();
-    cluster.setupPrimary();
-    console.log(cluster.schedulingPolicy);
-  }`;
+  console.log(cluster.schedulingPolicy);
+  cluster.setupPrimary({ exec: ${JSON.stringify(WORKER)}, execArgv: [] });
+  cluster.setupPrimary();
+  console.log(cluster.schedulingPolicy);
+  cluster.fork();`;
 
 /** @param {string} stderr */
 const warningsOf = (stderr) =>

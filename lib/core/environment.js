@@ -2,7 +2,7 @@
 
 /**
  * Reads settings from environment variables. Invalid values are ignored, as Node ignores those of its own
- * variables, but with a warning, once per variable and process.
+ * variables, but with a warning, once per variable and program.
  */
 
 const { isMainThread } = require('node:worker_threads');
@@ -46,10 +46,15 @@ function readCount(name) {
  * @param {string} reason
  */
 function warn(name, value, reason) {
-  // Threads have the same variables as the main thread, which has warned, or will when it reads them.
-  if (!isMainThread || warned.has(name)) return;
+  // Threads have the same variables as the main thread, which has warned, or will when it reads them. So have the workers
+  // of a cluster and its primary.
+  if (!isMainThread || warned.has(name) || isClusterWorker()) return;
   warned.add(name);
   process.emitWarning(`${name}=${value} in the environment is ignored: ${reason}`, { code: WARNING_CODE });
+}
+
+function isClusterWorker() {
+  return /** @type {any} */ (require('node:cluster')).isWorker;
 }
 
 module.exports.readChoice = readChoice;

@@ -5,7 +5,7 @@
 const fs = require('node:fs');
 
 /** Environment variable whose value identifies the processes of one command, even if they have been reparented. */
-const MARK = 'MANYCORE_CHECK';
+const MARK = 'CHECKED_COMMAND';
 
 /** @typedef {{ pid: number, parent: number, command: string, isMarked: boolean }} Relative */
 

@@ -42,6 +42,7 @@ mod worker;
 // For `crates/core/tests/loom_remote.rs`.
 #[cfg(loom)]
 pub use cells::Cell;
+pub use cells::CELLS;
 #[cfg(not(loom))]
 pub use dispatch::Dispatch;
 #[cfg(not(loom))]

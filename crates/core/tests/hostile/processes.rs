@@ -5,7 +5,7 @@ use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use manycore_core::queue::{Kind, Limits, Scheduler, Target, Task, TaskKind};
-use manycore_core::remote::{Dispatch, RemoteWorker, PASSED};
+use manycore_core::remote::{Dispatch, RemoteWorker, CELLS, PASSED};
 use manycore_core::ring::doorbell::Consumer;
 use manycore_core::ring::lane::Memory;
 use manycore_core::ring::process::{adopt_with, Ends};
@@ -14,7 +14,7 @@ use manycore_core::shm::segment::page_size;
 use super::{steps, Step};
 
 /// The layout of a pool's link: cells of 16 bytes after the control words, and a ring of 1 MiB.
-const CELL_BYTES: usize = 1024 * 16;
+const CELL_BYTES: usize = CELLS * 16;
 const RING_BYTES: usize = 1 << 20;
 /// The control words: head, tail, asleep, overflowed, taken, closed, waiting.
 const CONTROL: [usize; 7] = [0, 128, 256, 384, 512, 640, 768];
