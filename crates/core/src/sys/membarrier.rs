@@ -1,44 +1,32 @@
-//! A memory barrier in all threads of this process, at the expense of the caller: the others need none of their own.
+//! A memory barrier in all threads of this process, issued by one of them, so that the others need none of their own
+//! (`membarrier(2)`, private expedited).
 //!
 //! May be called from any thread.
 
-/// Starts to prepare the process for [`in_all_threads`], the first time. In a thread of its own: with several threads in
-/// the process, the kernel takes some 15 ms.
+/// Starts registering the process for [`in_all_threads`]; later calls do nothing. Registration runs in a thread of its
+/// own, because it blocks for some 15 ms if the process has several threads.
 pub fn prepare() {
     platform::prepare();
 }
 
-/// Whether the process has been prepared. Never where it cannot be, as on other architectures than x64, or where a
-/// sandbox forbids it; once true, always true.
+/// Whether the process is registered. Stays false on architectures other than x64 and where a sandbox forbids the
+/// system call; once true, it stays true.
 pub fn is_available() -> bool {
     platform::is_available()
 }
 
-/// Returns once each thread of this process that runs has gone through a full memory barrier since the call; those that
-/// do not run have when they do. Some hundred nanoseconds. Does nothing unless [`is_available`].
+/// Executes a full memory barrier in every running thread of this process; threads that are not running pass one when
+/// they are scheduled. Takes some hundred nanoseconds. Does nothing unless [`is_available`].
 pub fn in_all_threads() {
     platform::in_all_threads();
 }
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux", not(any(loom, miri))))]
 mod platform {
-    use std::ffi::{c_int, c_long};
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::thread;
 
-    const SYS_MEMBARRIER: c_long = 324;
-    const PRIVATE_EXPEDITED: c_int = 1 << 3;
-    const REGISTER_PRIVATE_EXPEDITED: c_int = 1 << 4;
-
-    extern "C" {
-        fn syscall(number: c_long, ...) -> c_long;
-    }
-
-    fn membarrier(command: c_int) -> bool {
-        let (flags, cpu): (c_int, c_int) = (0, 0);
-        // SAFETY: takes a command and two integers, and touches no memory of ours.
-        unsafe { syscall(SYS_MEMBARRIER, command, flags, cpu) == 0 }
-    }
+    use rustix::thread::{membarrier, MembarrierCommand};
 
     pub static STATE: AtomicU32 = AtomicU32::new(UNPREPARED);
     const UNPREPARED: u32 = 0;
@@ -57,7 +45,8 @@ mod platform {
         }
         let thread = thread::Builder::new().name("manycore-barrier".to_owned());
         let started = thread.spawn(|| {
-            let is_registered = membarrier(REGISTER_PRIVATE_EXPEDITED) && membarrier(PRIVATE_EXPEDITED);
+            let is_registered = membarrier(MembarrierCommand::RegisterPrivateExpedited).is_ok()
+                && membarrier(MembarrierCommand::PrivateExpedited).is_ok();
             STATE.store(if is_registered { AVAILABLE } else { REFUSED }, Ordering::Release);
         });
         if started.is_err() {
@@ -72,7 +61,7 @@ mod platform {
 
     pub fn in_all_threads() {
         // Does not fail in a process that is registered.
-        membarrier(PRIVATE_EXPEDITED);
+        let _passed = membarrier(MembarrierCommand::PrivateExpedited);
     }
 }
 
@@ -92,11 +81,14 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
+    use crate::testing::Watchdog;
 
     #[test]
     fn of_two_that_store_and_then_look_one_sees_the_other() {
         prepare();
+        let watchdog = Watchdog::start();
         while platform::STATE.load(Ordering::Acquire) == platform::PREPARING {
+            watchdog.check("the registration");
             std::thread::yield_now();
         }
         // Unless a sandbox forbids it.
@@ -109,7 +101,7 @@ mod tests {
             scope.spawn(|| {
                 for round in 1..=ROUNDS {
                     while begun.load(Ordering::Acquire) != round {
-                        std::hint::spin_loop();
+                        watchdog.check("the round");
                     }
                     // No barrier here.
                     theirs.store(round, Ordering::Release);
@@ -123,7 +115,7 @@ mod tests {
                 in_all_threads();
                 let i_saw = theirs.load(Ordering::Acquire) == round;
                 while seen.load(Ordering::Acquire) / 2 != round {
-                    std::hint::spin_loop();
+                    watchdog.check("the other thread");
                 }
                 let they_saw = seen.load(Ordering::Relaxed) % 2 == 1;
                 assert!(i_saw || they_saw, "round {round}");

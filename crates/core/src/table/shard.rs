@@ -489,15 +489,8 @@ impl<'a> Shard<'a> {
         let Some(block) = self.arena().exchange(size, entry.block)? else {
             return Ok(None);
         };
-        let version = self.words.load(VERSION)?.wrapping_add(1);
-        self.words.store(VERSION, version)?;
-        entry::write(self.words, block, key, value, None, version)?;
         let (_, next) = link(self.words, entry.block)?;
-        self.words.store(block + 1, link_word(key.tag(), next))?;
-        self.stamp(block)?;
-        crash::point("table.written");
-        self.set_link(*at, block)?;
-        crash::point("table.linked");
+        let version = self.insert(block, (*at, next), key, value, None)?;
         self.announce_reclaim()?;
         crash::point("table.retired");
         let (enters, leaves) = ((key.bytes + value.bytes.len()) as u64, entry.payload());
@@ -525,28 +518,43 @@ impl<'a> Shard<'a> {
             entry::words_needed(key, value.bytes.len(), expires),
             now,
         )?;
-        let version = self.words.load(VERSION)?.wrapping_add(1);
-        self.words.store(VERSION, version)?;
-        entry::write(self.words, block, key, value, expires, version)?;
-        let (at, next) = match found {
+        let place = match found {
             Some(found) => (found.link, link(self.words, found.entry.block)?.1),
             None => {
                 let bucket = self.bucket_of(key);
                 (Link::Bucket(bucket), self.head(bucket)?)
             }
         };
-        self.words.store(block + 1, link_word(key.tag(), next))?;
+        let version = self.insert(block, place, key, value, expires)?;
         let entry = Entry::at(self.words, self.arena(), block)?;
-        self.stamp(block)?;
-        crash::point("table.written");
-        self.set_link(at, block)?;
-        crash::point("table.linked");
         let replaced = found.map(|found| found.entry);
         self.account(Some(&entry), replaced.as_ref())?;
         if let Some(replaced) = replaced {
             self.give_back(replaced.block)?;
         }
         self.sweep(now)?;
+        Ok(version)
+    }
+
+    /// Lock holder: writes an entry into a block that is not reachable yet, and links it in: the link to it, and the
+    /// block after it. Returns its version.
+    #[inline]
+    fn insert(
+        self,
+        block: usize,
+        (at, next): (Link, usize),
+        key: &Key<'_>,
+        value: &NewValue<'_>,
+        expires: Option<u64>,
+    ) -> Result<u64, Corrupt> {
+        let version = self.words.load(VERSION)?.wrapping_add(1);
+        self.words.store(VERSION, version)?;
+        entry::write(self.words, block, key, value, expires, version)?;
+        self.words.store(block + 1, link_word(key.tag(), next))?;
+        self.stamp(block)?;
+        crash::point("table.written");
+        self.set_link(at, block)?;
+        crash::point("table.linked");
         Ok(version)
     }
 
