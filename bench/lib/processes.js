@@ -1,8 +1,9 @@
 'use strict';
 
-const fs = require('node:fs');
 const { spawn } = require('node:child_process');
 const { setTimeout: delay } = require('node:timers/promises');
+
+const { statFields } = require('../../scripts/lib/proc');
 
 /* Server processes under measurement: starts and stops them, and reads their CPU time. */
 
@@ -18,9 +19,7 @@ const STOP_LIMIT_MS = 10_000;
  * @returns {number} microseconds
  */
 function cpuTimeUs(pid) {
-  const stat = fs.readFileSync(`/proc/${pid}/stat`, 'latin1');
-  // The name, in parentheses, may contain blanks and parentheses itself; the fields follow it.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const fields = statFields(pid);
   return ((Number(fields[11]) + Number(fields[12])) * 1e6) / TICKS_PER_SECOND;
 }
 

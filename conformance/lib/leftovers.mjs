@@ -6,6 +6,8 @@
 import fs from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { statFields } from '../../scripts/lib/proc.js';
+
 const POLL_MS = 40;
 
 function read(pid, name) {
@@ -16,15 +18,21 @@ function read(pid, name) {
   }
 }
 
+function stat(pid) {
+  try {
+    return statFields(pid);
+  } catch {
+    return []; // It ended meanwhile.
+  }
+}
+
 /** Ids of the living processes of a session or with a tag. */
 export function find(sessionId, tag) {
   return fs
     .readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
     .filter((pid) => {
-      const stat = read(pid, 'stat');
-      // The command name before the last ')' may hold anything; then: state, parent, group, session.
-      const [state, , , session] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+      const [state, , , session] = stat(pid);
       if (!state || state === 'Z' || state === 'X') return false;
       return Number(session) === sessionId || read(pid, 'environ').includes(tag);
     })

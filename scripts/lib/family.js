@@ -4,6 +4,8 @@
 
 const fs = require('node:fs');
 
+const { statFields } = require('./proc');
+
 /** Environment variable whose value identifies the processes of one command, even if they have been reparented. */
 const MARK = 'CHECKED_COMMAND';
 
@@ -18,9 +20,7 @@ const SHOWN_CHARACTERS = 200;
  */
 function read(pid, mark) {
   try {
-    const stat = fs.readFileSync(`/proc/${pid}/stat`, 'latin1');
-    // The name is in parentheses, and may contain some itself.
-    const [, parent] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    const [, parent] = statFields(pid);
     const line = fs
       .readFileSync(`/proc/${pid}/cmdline`, 'utf8')
       .replace(/[\s\0]+/g, ' ')
