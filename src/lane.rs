@@ -40,7 +40,7 @@ pub struct LaneLayout {
     pub tail: u32,
     /// 1: the consumer sleeps and must be woken.
     pub asleep: u32,
-    /// 1: no barrier is needed between publishing and looking at `asleep`.
+    /// 1: no barrier is needed between publishing and checking `asleep`.
     pub unfenced: u32,
     /// Number of records pushed to the overflow queue.
     pub overflowed: u32,

@@ -464,7 +464,7 @@ class LaneSender {
     this.#head = (this.#head + length) | 0;
     this.#published = this.#head;
     this.#rewindFrom = length * REWIND_RECORDS > REWIND_BYTES ? length * REWIND_RECORDS : REWIND_BYTES;
-    // The record is visible before: plain stores keep their order on x64, where alone the flag is set.
+    // The record becomes visible first: the flag is set on x64 only, which does not reorder stores.
     if (this.#isUnfenced) words[HEAD] = this.#head;
     else Atomics.store(words, HEAD, this.#head);
     if (loadAfterStore(words, ASLEEP) === 1 && Atomics.exchange(words, ASLEEP, 0) === 1) this.#end.ring();

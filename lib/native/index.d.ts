@@ -108,8 +108,8 @@ export declare class LaneReceiver {
   /** Stops calling `drain` until `resume()`, even when the bell rings. */
   pause(): void
   /**
-   * Has the producer ring from here on, after a time in which JavaScript looked by itself. False when there is
-   * something already.
+   * Lets the producer ring the bell again, after JavaScript has polled. Returns false when there is something to
+   * consume.
    */
   allowSleep(): boolean
   /** Resumes calling `drain`, on a later turn of the event loop, if there is something to consume. */
@@ -730,7 +730,7 @@ export interface LaneLayout {
   tail: number
   /** 1: the consumer sleeps and must be woken. */
   asleep: number
-  /** 1: no barrier is needed between publishing and looking at `asleep`. */
+  /** 1: no barrier is needed between publishing and checking `asleep`. */
   unfenced: number
   /** Number of records pushed to the overflow queue. */
   overflowed: number

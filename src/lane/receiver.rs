@@ -217,8 +217,8 @@ impl LaneReceiver {
         }
     }
 
-    /// Has the producer ring from here on, after a time in which JavaScript looked by itself. False when there is
-    /// something already.
+    /// Lets the producer ring the bell again, after JavaScript has polled. Returns false when there is something to
+    /// consume.
     #[napi]
     pub fn allow_sleep(&self) -> bool {
         self.receiver.as_ref().is_none_or(Receiver::allow_sleep)

@@ -5,7 +5,7 @@
 //!      0  head          producer   position up to which records are published
 //!    128  tail          consumer   position up to which records are consumed
 //!    256  asleep        both       1: the consumer sleeps and must be woken by the doorbell
-//!    260  unfenced      neither    1: set with the lane, see below
+//!    260  unfenced      creator    1: producers need no barrier, see below
 //!    264  signalled_at  producer   CLOCK_MONOTONIC time of the last wake-up, in ns
 //!    384  overflowed    producer   number of records pushed to the overflow queue
 //!    512  taken         consumer   number of records popped from the overflow queue
@@ -29,12 +29,12 @@
 //! record is published. Waiting for room is symmetric: the producer stores `waiting = 1`, then re-checks
 //! `tail`; the consumer stores `tail`, then checks `waiting`.
 //!
-//! The barrier between the two steps of "wake" would make the producer wait, for each record, until the lines that it
-//! has written have come from the consumer's processor. Between threads of a process the consumer pays for it
-//! instead, and only when it goes to sleep: where `unfenced` is set, it has all threads go through a barrier
-//! ([`crate::sys::membarrier`]) between its two steps. A producer whose store of `head` came before that barrier is
-//! seen by the re-check; one whose store came after it sees `asleep` in its check, for x64 keeps stores in order, and
-//! loads. The flag is set only there; JavaScript's producers look at it once.
+//! The full barrier between the two steps of "wake" would stall the producer, for each record, until its stores have
+//! left the store buffer, that is, until it has the consumer's cache lines. Between threads of a process the consumer
+//! pays instead, and only when it goes to sleep (an asymmetric fence): if `unfenced` is set, it issues a barrier in all
+//! threads ([`crate::sys::membarrier`]) between its two steps. The re-check sees a store of `head` that precedes that
+//! barrier; a producer whose store follows it sees `asleep`, because x64 reorders neither stores with stores nor loads
+//! with loads. The flag is set on x64 only; producers in JavaScript read it once.
 
 use super::doorbell::Consumer;
 use crate::sync::{fence, AtomicU32, AtomicU64, Ordering};
@@ -51,8 +51,8 @@ pub struct Line<T>(pub T);
 pub struct Sleep {
     /// [`AWAKE`] or [`ASLEEP`]; any other value (the peer can write it) counts as awake.
     pub flag: AtomicU32,
-    /// 1: producers need no barrier between publishing and looking at `flag`. A peer that sets it costs the consumer
-    /// some time, or itself its wake-ups.
+    /// 1: producers need no barrier between publishing and checking `flag`. A peer that sets it only slows the
+    /// consumer down, or loses its own wake-ups.
     pub unfenced: AtomicU32,
     /// Time of the producer's last wake-up, as returned by [`crate::sys::clock::monotonic_ns`].
     pub signalled_at: AtomicU64,
@@ -130,13 +130,13 @@ impl Control {
     pub(super) fn begin_sleep(&self) {
         // A swap rather than a store, so that it is ordered after the producer's latest reset of the flag.
         self.sleep.0.flag.swap(ASLEEP, Ordering::SeqCst);
-        // Relaxed: stored before there were ends.
+        // Relaxed: set before the ends were in use.
         if self.sleep.0.unfenced.load(Ordering::Relaxed) == 1 {
             membarrier::in_all_threads();
         }
     }
 
-    /// Whoever makes a lane between threads, before there are ends: spares producers the barrier, if that can be.
+    /// Creator of a lane between threads, before its ends are in use: spares producers the barrier where possible.
     pub(super) fn set_unfenced(&self) {
         let is_available = membarrier::is_available();
         self.sleep

@@ -295,8 +295,8 @@ impl Receiver {
         control.transition_to_awake();
     }
 
-    /// Has producers ring from here on, after a time in which the consumer looked by itself. False when there is
-    /// something already.
+    /// Announces that the consumer sleeps from here on, after it has polled. Returns false, with the consumer awake,
+    /// when there is something to consume.
     pub fn allow_sleep(&self) -> bool {
         self.memory.control().transition_to_asleep()
     }

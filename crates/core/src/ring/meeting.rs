@@ -52,7 +52,7 @@ impl Point {
     /// Takes a party's place. The owner must pass a number that no other meeting uses.
     pub fn new(id: u32, party: Party) -> Self {
         if party == Party::Owner {
-            // Long before the lanes are made, if they are at all.
+            // Registration takes time; lanes are created later, if at all.
             membarrier::prepare();
             meetings().entry(id).or_default();
         }
