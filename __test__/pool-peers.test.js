@@ -302,3 +302,15 @@ likeTinypool(
   },
   ['The task has been cancelled', 'released'],
 );
+
+for (const peer of ['piscina', 'tinypool']) {
+  test(`values that ${peer}'s own move() marks are transferred`, WATCHDOG, async (t) => {
+    const { move } = (await import(peer)).default;
+    const pool = new Pool({ filename: fixture('moving.js'), env: { MOVE_FROM: peer }, maxThreads: 1 });
+    t.after(() => pool.destroy());
+    assert.deepEqual(await pool.run(4), new Uint8Array(4).fill(7));
+    const bytes = new Uint8Array(16).fill(1);
+    assert.deepEqual(await pool.run(move(bytes), { name: 'given' }), new Uint8Array(16).fill(1));
+    assert.equal(bytes.length, 0);
+  });
+}

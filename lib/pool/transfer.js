@@ -8,6 +8,16 @@ const transferableSymbol = Symbol.for('Piscina.transferable');
 const valueSymbol = Symbol.for('Piscina.valueOf');
 const queueOptionsSymbol = Symbol.for('Piscina.queueOptions');
 const kMovable = Symbol('movable');
+/**
+ * What `move()` of piscina and of tinypool put on a value, for task files that still require those: the symbols of the
+ * protocol, and the description of the private symbol that marks the value.
+ */
+const PISCINA = { transferable: transferableSymbol, value: valueSymbol, mark: 'Piscina.kMovable' };
+const TINYPOOL = {
+  transferable: Symbol.for('Tinypool.transferable'),
+  value: Symbol.for('Tinypool.valueOf'),
+  mark: 'Tinypool.kMovable',
+};
 
 class Movable {
   #value;
@@ -67,6 +77,20 @@ function move(value) {
 }
 
 /**
+ * @param {any} value
+ * @param {typeof PISCINA} protocol
+ */
+function unpackMoved(value, protocol) {
+  const marked =
+    value[kMovable] === true ||
+    Object.getOwnPropertySymbols(value).some(
+      (symbol) => symbol.description === protocol.mark && value[symbol] === true,
+    );
+  if (!marked || !(protocol.value in value)) return null;
+  return { value: value[protocol.value], transferList: [].concat(value[protocol.transferable]) };
+}
+
+/**
  * Returns the value to send and its transfer list; null for an ordinary value.
  * @param {any} value
  * @returns {{ value: any, transferList: any[] } | null}
@@ -74,8 +98,8 @@ function move(value) {
 function unpack(value) {
   if (value === null || typeof value !== 'object') return null;
   if (value instanceof Transfer) return { value: value.message, transferList: [...value.transfer] };
-  if (value[kMovable] !== true || !isTransferable(value)) return null;
-  return { value: value[valueSymbol], transferList: [].concat(value[transferableSymbol]) };
+  if (transferableSymbol in value) return unpackMoved(value, PISCINA);
+  return TINYPOOL.transferable in value ? unpackMoved(value, TINYPOOL) : null;
 }
 
 module.exports.transferableSymbol = transferableSymbol;
