@@ -3,6 +3,7 @@
 /** Runs all checks of the repository, or those named. */
 
 const { runChecks } = require('./lib/checks');
+const { advisories } = require('./checks/advisories');
 const { conformance } = require('./checks/conformance');
 const { generated } = require('./checks/generated');
 const { licences } = require('./checks/licences');
@@ -20,6 +21,7 @@ runChecks(
     types,
     licences,
     'lock-files': lockFiles,
+    advisories,
     clippy,
     'cargo-test': cargoTest,
     ...(loomModels().length > 0 ? { loom } : {}),

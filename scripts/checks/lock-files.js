@@ -2,8 +2,7 @@
 
 /**
  * Checks that the lock files pin exactly what is installed: each package has a hash of its contents and comes from
- * a public registry. Needs no network, unlike the look-up of known vulnerabilities (`advisories` in
- * scripts/nightly.js).
+ * a public registry.
  */
 
 const fs = require('node:fs');
