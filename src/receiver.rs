@@ -7,9 +7,9 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::sync::Arc;
 
-use manycore_core::accept::gate::{Gate, Neighbours, Step};
-use manycore_core::accept::scoreboard::{Scoreboard, COUNTERS_BYTES, POLLING};
-use manycore_core::accept::{Delivery, Inbox};
+use manycore_core::accept::gate::{Gate, Neighbours, Step, SPARE_DESCRIPTORS};
+use manycore_core::accept::scoreboard::{Scoreboard, COUNTERS_BYTES, CROWDED, POLLING};
+use manycore_core::accept::{Delivery, Inbox, Room};
 use manycore_core::sys::clock::{monotonic_ns, thread_cpu_ns};
 use manycore_core::sys::epoll::Registration;
 use napi::bindgen_prelude::{Env, Error, Function, JsValue, Object, Result};
@@ -77,6 +77,11 @@ struct Shared {
     /// Connections may be waiting of which this loop was not notified: all sockets must be registered anew.
     recheck: Cell<bool>,
     neighbours: RefCell<Neighbours>,
+    room: RefCell<Room>,
+    /// [`CROWDED`] or 0.
+    crowded: Cell<u32>,
+    /// When the loop last turned.
+    turned_ns: Cell<u64>,
     /// Stored here so that callbacks can pause and arm them.
     poll: RefCell<Option<Handle>>,
     no_room: RefCell<Option<Handle>>,
@@ -121,6 +126,9 @@ impl Receiver {
             recheck: Cell::new(false),
             on_watched: RefCell::new(Some(on_watched)),
             neighbours: RefCell::new(Neighbours::new(Arc::clone(&board), slot)),
+            room: RefCell::new(Room::between(1, SPARE_DESCRIPTORS)),
+            crowded: Cell::new(0),
+            turned_ns: Cell::new(monotonic_ns()),
             poll: RefCell::new(None),
             no_room: RefCell::new(None),
             gate_timer: RefCell::new(None),
@@ -238,6 +246,7 @@ impl Receiver {
 impl Shared {
     fn receive(&self, callback: &Callback) {
         self.turned();
+        self.inbox.borrow_mut().turn();
         for _ in 0..MESSAGES_PER_TURN {
             let delivery = self.inbox.borrow_mut().take();
             match delivery {
@@ -301,7 +310,7 @@ impl Shared {
             worker.cpu_ns.store(thread_cpu_ns(), Relaxed);
         }
         // Release: a thread that sees the loop wait also sees the time above.
-        worker.state.store(POLLING, Release);
+        worker.state.store(POLLING | self.crowded.get(), Release);
     }
 
     fn run_gates(&self, gates: &mut Gates) {
@@ -310,13 +319,15 @@ impl Shared {
             gates.note_accepted(accepted_from as i32 - 1);
         }
         let recheck = self.recheck.take();
-        if recheck {
+        let mut neighbours = self.neighbours.borrow_mut();
+        let is_crowded = !self.room.borrow_mut().is_left(self.turned_ns.get());
+        self.crowded.set(if is_crowded { CROWDED } else { 0 });
+        if neighbours.set_crowded(is_crowded) || recheck {
             gates.lively = gates.sockets.keys().copied().collect();
         }
         if gates.lively.is_empty() {
             return;
         }
-        let mut neighbours = self.neighbours.borrow_mut();
         neighbours.turn(monotonic_ns());
         let mut look_again_ms: Option<u64> = None;
         let Gates { sockets, lively } = gates;
@@ -353,9 +364,11 @@ impl Shared {
     /// callbacks of the poll phase.
     fn turned(&self) {
         let worker = self.board.worker(self.slot);
-        worker.beat_ns.store(monotonic_ns(), Relaxed);
+        let now_ns = monotonic_ns();
+        self.turned_ns.set(now_ns);
+        worker.beat_ns.store(now_ns, Relaxed);
         // Release: a thread that sees the loop busy also sees since when.
-        worker.state.store(0, Release);
+        worker.state.store(self.crowded.get(), Release);
     }
 
     fn after_poll(&self) {

@@ -15,9 +15,6 @@ const { ConnectionCounter } = require('./counter');
 const { openHandle } = require('./handles');
 const { isFull, isLimit } = require('./limits');
 
-/** Additional connections accepted at once on a shared socket, after the one libuv accepts. */
-const MORE_PER_TURN = 7;
-
 /** Delivery target for the connections of one listener. */
 class Entry {
   /** @param {any} server @param {any} handle @param {boolean} isUnix */
@@ -124,7 +121,7 @@ class Link {
     handle.onconnection = function onConnections(/** @type {any[]} */ ...args) {
       Reflect.apply(onconnection, handle, args);
       // Any of them may fill or close the server; the receiver rejects the descriptor of a closed one.
-      for (let left = MORE_PER_TURN; left > 0 && !isFull(server); left--) {
+      while (!isFull(server)) {
         const accepted = receiver.accept(fd);
         if (accepted < 0) return;
         const client = openHandle(accepted, false);

@@ -7,10 +7,11 @@
 
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use manycore_core::accept::{Delivery, Event, Hub, HubOptions, Inbox, Policy};
+use manycore_core::accept::{Delivery, Event, Hub, HubOptions, Inbox, Policy, Room};
+use manycore_core::sys::descriptors;
 use rustix::process::{getrlimit, setrlimit, Resource, Rlimit};
 
 const WATCHDOG: Duration = Duration::from_secs(20);
@@ -53,8 +54,17 @@ fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// The limit is the whole process's.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Opens descriptors until there are no more.
+fn fill(sample: impl AsFd) -> Vec<OwnedFd> {
+    std::iter::from_fn(|| sample.as_fd().try_clone_to_owned().ok()).collect()
+}
+
 #[test]
 fn accepting_pauses_without_descriptors_and_goes_on_with_them() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap();
     let limit = getrlimit(Resource::Nofile).current.unwrap();
     let hub = Hub::start(HubOptions::default()).unwrap();
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -71,7 +81,7 @@ fn accepting_pauses_without_descriptors_and_goes_on_with_them() {
     // The clients' ends are opened first; then there is no room for the servers' ends.
     let clients: Vec<TcpStream> = (0..8).map(|_| TcpStream::connect(address).unwrap()).collect();
     set_limit(highest_fd() + 1);
-    let fillers: Vec<OwnedFd> = std::iter::from_fn(|| clients[0].as_fd().try_clone_to_owned().ok()).collect();
+    let fillers = fill(&clients[0]);
     hub.set_ready(listener, worker.token);
     let paused = until("a pause", || hub.next_event());
     let errno = rustix::io::Errno::MFILE.raw_os_error();
@@ -90,4 +100,90 @@ fn accepting_pauses_without_descriptors_and_goes_on_with_them() {
         }
         (taken.len() == clients.len()).then_some(())
     });
+}
+
+#[test]
+fn a_message_waits_for_room_also_when_the_limit_was_lowered_or_a_low_number_is_free() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap();
+    let limit = getrlimit(Resource::Nofile).current.unwrap();
+    let hub = Hub::start(HubOptions {
+        stall_limit: Duration::from_secs(3_600),
+        ..HubOptions::default()
+    })
+    .unwrap();
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let address = socket.local_addr().unwrap();
+    let listener = hub.listen(socket.into(), 511, Policy::IpHash.into()).unwrap();
+    let worker = hub.add_worker().unwrap().unwrap();
+    hub.attach(listener, worker.token);
+    let socket = hub
+        .worker_socket(worker.token, |fd| fd.try_clone_to_owned().unwrap())
+        .unwrap();
+    let mut inbox = Inbox::new(socket, Arc::clone(hub.scoreboard()), worker.slot);
+    assert!(matches!(inbox.take(), Delivery::Empty));
+    hub.set_ready(listener, worker.token);
+
+    let clients: Vec<TcpStream> = (0..8).map(|_| TcpStream::connect(address).unwrap()).collect();
+    until("the hand-over", || (hub.stats().accepted == 8).then_some(()));
+    // A limit of at least this many, so that the numbers seen so far are far below it.
+    set_limit(highest_fd() + 2_000);
+    let mut fillers = fill(&clients[0]);
+    fillers.drain(..4);
+    // The limit is read at most once a millisecond.
+    std::thread::sleep(Duration::from_millis(2));
+    inbox.turn();
+    assert!(matches!(inbox.take(), Delivery::NoRoom));
+    drop(fillers);
+    set_limit(limit);
+    let mut taken: Vec<OwnedFd> = Vec::new();
+    until("all connections", || {
+        if let Delivery::Connections { fds, .. } = inbox.take() {
+            taken.extend(fds);
+        }
+        (taken.len() == clients.len()).then_some(())
+    });
+}
+
+#[test]
+fn room_is_found_and_missed_wherever_it_is() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap();
+    let limit = getrlimit(Resource::Nofile).current.unwrap();
+    let sample = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut now_ns = 0;
+    let mut room = Room::between(1, 16);
+    // Later than the rest after a vain search.
+    let mut is_left = || {
+        now_ns += 3_600_000_000_000;
+        room.is_left(now_ns)
+    };
+    assert!(is_left());
+    set_limit(highest_fd() + 4_000);
+    let mut fillers = fill(&sample);
+    assert!(!is_left(), "the limit was lowered");
+    assert!(!descriptors::are_left(1));
+    drop(fillers.drain(..15));
+    assert!(!is_left(), "15 are too few");
+    drop(fillers.pop());
+    assert!(is_left(), "low numbers and a high one");
+    assert!(descriptors::are_left(16));
+    assert!(!descriptors::are_left(17));
+    let again = sample.as_fd().try_clone_to_owned().unwrap();
+    assert!(!is_left());
+    drop(again);
+    assert!(is_left());
+    set_limit(limit);
+    assert!(is_left());
+}
+
+#[test]
+fn a_process_that_may_have_few_descriptors_keeps_few_free() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap();
+    let limit = getrlimit(Resource::Nofile).current.unwrap();
+    set_limit(64);
+    let (mut most, mut exact) = (Room::between(1, 16), Room::between(16, 16));
+    let free = [most.is_left(1), exact.is_left(1)];
+    set_limit(limit);
+    assert_eq!(free, [true, true]);
+    assert_eq!([most.needed(), exact.needed()], [8, 16]);
 }

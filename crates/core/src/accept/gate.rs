@@ -11,6 +11,9 @@
 //! - **Rotation**: registrations are exclusive (`EPOLLEXCLUSIVE`), which wakes the first in the queue; a
 //!   worker that has had its turn while another one is idle moves to the end of the queue.
 //!
+//! A worker that has few descriptors left removes all its registrations, and does not count for the others. libuv
+//! would reset every waiting connection if it accepted without a free descriptor.
+//!
 //! A loop that is stuck in an I/O callback looks as if it were waiting for events: libuv has hooks before it
 //! polls and after it has run the callbacks, but none in between. So a worker that has looked idle for a
 //! while is only a suspect. If suspects alone keep a gate closed and connections wait all the same, which an
@@ -21,7 +24,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
-use super::scoreboard::{slots, Scoreboard, POLLING};
+use super::scoreboard::{slots, Scoreboard, CROWDED, POLLING};
 
 /// A busy worker whose loop has not turned for this long does not hold others back.
 const STUCK_NS: u64 = 5_000_000;
@@ -51,6 +54,13 @@ const CHURN_SHARE: u32 = 4;
 
 /// The period over which accepted connections are counted.
 const CHURN_NS: u64 = 8_000_000;
+
+/// Maximum number of connections that a worker accepts per turn of its loop after those that libuv accepts, which are
+/// one for each socket.
+pub const MORE_PER_TURN: u32 = 7;
+
+/// A worker with fewer free descriptors than this accepts nothing: twice as many as one socket needs per turn.
+pub const SPARE_DESCRIPTORS: u32 = 2 * (MORE_PER_TURN + 1);
 
 /// Shortest and longest time between checks of a closed gate.
 const LOOK_AGAIN_MS: u64 = 2;
@@ -136,6 +146,10 @@ pub struct Neighbours {
     seen: Option<(Set, Others)>,
     churn: Churn,
     now_ns: u64,
+    /// How many more connections may be accepted in this turn.
+    more: u32,
+    /// Whether few descriptors are left.
+    is_crowded: bool,
 }
 
 type Set = [u64; 4];
@@ -162,13 +176,22 @@ impl Neighbours {
             seen: None,
             churn: Churn::default(),
             now_ns: 0,
+            more: MORE_PER_TURN,
+            is_crowded: false,
         }
+    }
+
+    /// Keeps all gates closed while few descriptors are left. Returns whether that has changed, so that every gate
+    /// needs a step, including quiet ones.
+    pub fn set_crowded(&mut self, is_crowded: bool) -> bool {
+        std::mem::replace(&mut self.is_crowded, is_crowded) != is_crowded
     }
 
     /// Starts a new turn of the loop: discards cached results.
     pub fn turn(&mut self, now_ns: u64) {
         self.now_ns = now_ns;
         self.seen = None;
+        self.more = MORE_PER_TURN;
         let board = &self.board;
         self.churn
             .observe(board.worker(self.slot).accepted.load(Relaxed), now_ns);
@@ -179,7 +202,7 @@ impl Neighbours {
     /// Decides what to do with a gate in this turn; the caller carries it out. `has_waiting` tells whether
     /// connections wait in the socket's backlog and is called only when that matters.
     pub fn step(&mut self, gate: &mut Gate, has_waiting: impl FnOnce() -> bool) -> Step {
-        if gate.is_quiet() {
+        if gate.is_quiet() && !self.is_crowded {
             return Step::Keep;
         }
         let serving = self.board.serving(gate.row);
@@ -188,6 +211,7 @@ impl Neighbours {
         let mine = me.connections.load(Relaxed).max(0).unsigned_abs();
         let churn = self.churn.accepted;
         let open = !gate.full
+            && !self.is_crowded
             && (is_within(mine, others.least, churn)
                 || is_within(mine, others.least_trusted, churn)
                     && self.convict(gate, serving, has_waiting()));
@@ -219,11 +243,12 @@ impl Neighbours {
     }
 
     /// Whether the worker, which has just accepted a connection, may accept another one before its loop
-    /// turns.
+    /// turns. Assumes that it then does.
     pub fn may_accept(&mut self, gate: &Gate) -> bool {
-        if !gate.armed || gate.full {
+        if !gate.armed || gate.full || self.more == 0 {
             return false;
         }
+        self.more -= 1;
         let others = self.others(self.board.serving(gate.row));
         let mine = self.board.worker(self.slot).connections.load(Relaxed);
         is_within(mine.max(0).unsigned_abs(), others.least, self.churn.accepted)
@@ -270,7 +295,11 @@ impl Neighbours {
         for slot in slots(serving).filter(|&slot| slot != self.slot) {
             let worker = self.board.worker(slot);
             others.accepted = others.accepted.wrapping_add(worker.accepted.load(Relaxed));
-            let is_polling = worker.state.load(Relaxed) & POLLING != 0;
+            let state = worker.state.load(Relaxed);
+            if state & CROWDED != 0 {
+                continue;
+            }
+            let is_polling = state & POLLING != 0;
             let is_late = self.is_suspect(slot);
             if is_late && (!is_polling || self.stuck.iter().any(|&(stuck, _)| stuck == slot)) {
                 continue;
@@ -499,6 +528,50 @@ mod tests {
         board.worker(0).connections.store(0, Relaxed);
         gate.set_full(true);
         assert!(!neighbours.may_accept(&gate));
+    }
+
+    #[test]
+    fn no_more_than_so_many_are_taken_in_one_turn() {
+        let (board, gate) = (board(), Gate::new(0));
+        let mut neighbours = Neighbours::new(Arc::clone(&board), 0);
+        for turn in 0..2 {
+            neighbours.turn(NOW_NS + turn);
+            let taken = (0..100).filter(|_| neighbours.may_accept(&gate)).count();
+            assert_eq!(taken, MORE_PER_TURN as usize);
+        }
+    }
+
+    #[test]
+    fn without_descriptors_every_gate_is_closed_until_there_are_some() {
+        let (board, mut gate) = (board(), Gate::new(0));
+        let mut neighbours = Neighbours::new(Arc::clone(&board), 0);
+        neighbours.turn(NOW_NS);
+        assert!(!neighbours.set_crowded(false));
+        assert!(neighbours.set_crowded(true));
+        assert_eq!(
+            neighbours.step(&mut gate, || true),
+            Step::Disarm,
+            "a quiet one too"
+        );
+        assert!(!neighbours.set_crowded(true));
+        assert_eq!(neighbours.step(&mut gate, || true), Step::Keep);
+        assert_eq!(neighbours.look_again_ms(&gate), Some(LOOK_AGAIN_MS));
+        assert!(neighbours.set_crowded(false));
+        assert_eq!(neighbours.step(&mut gate, || true), Step::Arm);
+    }
+
+    #[test]
+    fn a_worker_without_descriptors_holds_nobody_back() {
+        let (board, mut gate) = (board(), used_gate(0));
+        board.worker(0).connections.store(10, Relaxed);
+        board.worker(1).connections.store(10, Relaxed);
+        board.worker(2).state.store(CROWDED | POLLING, Relaxed);
+        assert_eq!(step(&board, 0, &mut gate), Step::Keep);
+        board.worker(1).state.store(CROWDED, Relaxed);
+        gate.note_accepted();
+        assert_eq!(step(&board, 0, &mut gate), Step::Keep, "nobody else can take any");
+        board.worker(2).state.store(POLLING, Relaxed);
+        assert_eq!(step(&board, 0, &mut gate), Step::Disarm);
     }
 
     #[test]

@@ -9,7 +9,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{
     fence,
     Ordering::{Relaxed, Release, SeqCst},
@@ -18,14 +18,15 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 use rustix::net::{accept_with, SocketFlags};
-use rustix::process::{getrlimit, Resource};
 
 use super::message::{Kind, Message};
+use super::room::Room;
 use super::scoreboard::Scoreboard;
+use crate::sys::clock::monotonic_ns;
 use crate::sys::scm::{self, Received, MAX_FDS};
 
-/// Within this distance of the descriptor limit, room is checked before each message.
-const NEAR_LIMIT: u64 = 512;
+/// Descriptors that handling a message is assumed to open, besides its connections.
+const OPENED_EACH: u32 = 4;
 
 /// The result of [`Inbox::take`].
 #[derive(Debug)]
@@ -58,30 +59,34 @@ pub struct Inbox {
     /// Listeners whose connections are wanted, with the socket if the hub grants them.
     wanted: HashMap<u32, Option<OwnedFd>>,
     taken: u64,
-    highest_fd: u64,
-    fd_limit: u64,
+    room: Room,
+    /// Descriptors known to be free; 0 after anything else may have used them.
+    sure: u32,
 }
 
 impl Inbox {
     /// Takes ownership of the socket created by the hub for the worker in `slot`.
     pub fn new(socket: OwnedFd, board: Arc<Scoreboard>, slot: u32) -> Self {
-        let highest_fd = socket.as_raw_fd().unsigned_abs().into();
-        let fd_limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         Self {
             socket,
             board,
             slot,
             wanted: HashMap::new(),
             taken: 0,
-            highest_fd,
-            fd_limit,
+            room: Room::between(MAX_FDS as u32, 2 * MAX_FDS as u32),
+            sure: 0,
         }
+    }
+
+    /// To be called when the loop has turned: anything may have been opened since.
+    pub fn turn(&mut self) {
+        self.sure = 0;
     }
 
     /// Takes the next message's connections, without blocking.
     pub fn take(&mut self) -> Delivery {
         loop {
-            if self.is_near_limit() && !scm::has_room_for(MAX_FDS, &self.socket) {
+            if !self.has_room() {
                 return Delivery::NoRoom;
             }
             let mut fds = Vec::new();
@@ -91,7 +96,7 @@ impl Inbox {
                 Ok(Received::Empty) => return Delivery::Empty,
                 Ok(Received::Closed) | Err(_) => return Delivery::Closed,
             };
-            self.note_highest(&fds);
+            self.sure = self.sure.saturating_sub(fds.len() as u32 + OPENED_EACH);
             let Some(message) = message else { continue };
             let Message {
                 kind,
@@ -124,6 +129,15 @@ impl Inbox {
         }
     }
 
+    /// Whether any message fits.
+    fn has_room(&mut self) -> bool {
+        if self.sure < MAX_FDS as u32 {
+            let is_left = self.room.is_left(monotonic_ns());
+            self.sure = if is_left { self.room.needed() } else { 0 };
+        }
+        self.sure > 0
+    }
+
     /// Accepts granted connections. Declines those for which there are no descriptors, and all of them if the
     /// connections are no longer wanted. If the backlog is empty, another worker has accepted them, because
     /// this one seemed to be stalled.
@@ -149,7 +163,7 @@ impl Inbox {
                 Err(_) => {}
             }
         }
-        self.note_highest(&fds);
+        self.sure = self.sure.saturating_sub(fds.len() as u32);
         self.note_taken(count);
         if declined > 0 {
             let message = Message {
@@ -173,12 +187,6 @@ impl Inbox {
         self.taken = self.taken.wrapping_add(count.into());
         // Release: pairs with the Acquire load in the hub, which then sees the effects of this thread.
         self.board.worker(self.slot).taken.store(self.taken, Release);
-    }
-
-    /// New descriptors get the lowest free number, so a high one means that few are left.
-    fn note_highest(&mut self, fds: &[OwnedFd]) {
-        let numbers = fds.iter().map(|fd| fd.as_raw_fd().unsigned_abs().into());
-        self.highest_fd = numbers.max().unwrap_or(0);
     }
 
     /// Requests the connections of a listener.
@@ -233,10 +241,6 @@ impl Inbox {
 
     fn send(&self, message: Message, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         Ok(scm::send(&self.socket, &message.encode(), fds)?)
-    }
-
-    fn is_near_limit(&self) -> bool {
-        self.highest_fd.saturating_add(NEAR_LIMIT) > self.fd_limit
     }
 }
 

@@ -30,6 +30,9 @@ const CALLBACK_NS: u64 = 1_000_000;
 /// Set in [`WorkerSlot::state`] while the worker's event loop waits for events.
 pub const POLLING: u32 = 1;
 
+/// Set in [`WorkerSlot::state`] while the worker has too few descriptors left to accept from shared sockets.
+pub const CROWDED: u32 = 2;
+
 #[repr(C, align(128))]
 struct Header {
     magic: AtomicU64,
@@ -49,7 +52,7 @@ pub struct WorkerSlot {
     /// The shared listening socket from which the worker last accepted, plus 1; 0 once that has been
     /// processed.
     pub accepted_from: AtomicU32,
-    /// [`POLLING`] or 0.
+    /// [`POLLING`] and [`CROWDED`].
     pub state: AtomicU32,
     /// Its process id; 0 in a free slot.
     pub pid: AtomicU32,

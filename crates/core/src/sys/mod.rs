@@ -5,6 +5,7 @@
 pub mod backlog;
 pub mod bell;
 pub mod clock;
+pub mod descriptors;
 pub mod epoll;
 pub mod eventfd;
 pub mod futex;

@@ -2,7 +2,7 @@
 //!
 //! A message is a fixed-size payload plus at most [`MAX_FDS`] descriptors. The kernel delivers both or
 //! neither, with one exception: a receiver without room in its descriptor table loses descriptors
-//! (`MSG_CTRUNC`), so receivers must check for room first, see [`has_room_for`].
+//! (`MSG_CTRUNC`), so receivers must check for room first.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -96,19 +96,6 @@ pub fn receive(socket: impl AsFd, fds: &mut Vec<OwnedFd>) -> io::Result<Received
     } else {
         Received::Message(payload)
     })
-}
-
-/// Whether the process can open `count` more descriptors now. Costs `count` duplications, so it is meant for
-/// processes known to be near their limit.
-pub fn has_room_for(count: usize, sample: impl AsFd) -> bool {
-    let mut reserved = Vec::with_capacity(count);
-    for _ in 0..count {
-        match io::fcntl_dupfd_cloexec(&sample, 0) {
-            Ok(fd) => reserved.push(fd),
-            Err(_) => return false,
-        }
-    }
-    true
 }
 
 #[cfg(test)]

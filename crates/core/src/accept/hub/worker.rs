@@ -10,6 +10,7 @@ use super::super::message::{Kind, Message};
 use super::super::policy::Standing;
 use super::super::scoreboard::Scoreboard;
 use super::listener::Connection;
+use crate::sys::descriptors;
 use crate::sys::scm::{self, Received, MAX_FDS};
 
 /// Whether a worker takes what it is sent.
@@ -268,7 +269,7 @@ impl Worker {
 
     /// Whether this process has enough free descriptors to take back a message.
     pub fn has_room_to_take_back(&self) -> bool {
-        scm::has_room_for(MAX_FDS, &self.theirs)
+        descriptors::are_left(MAX_FDS)
     }
 
     /// Reads back the queue as far as there are free descriptors. Grants must be withdrawn before, see
