@@ -444,6 +444,31 @@ test('a watcher that starts right after a change is notified immediately', WATCH
   }
 });
 
+test('a listener that throws does not keep other watchers from their events', WATCHDOG, async (t) => {
+  const told = await processPeer(t).run(async ({ manycore }) => {
+    const map = new manycore.SharedMap();
+    const log = [];
+    for (const key of ['one', 'two']) {
+      for (const event of ['change', 'close']) {
+        map.watch(key).on(event, () => {
+          log.push(`${event} ${key}`);
+          throw new Error('of a listener');
+        });
+      }
+    }
+    // Called after the event loop has called all listeners.
+    const caught = () => new Promise((resolve) => process.once('uncaughtException', () => resolve([...log])));
+    process.on('uncaughtException', () => {});
+    map.set('one', 1);
+    map.set('two', 2);
+    const changes = await caught();
+    map.close();
+    return [changes, await caught()];
+  });
+  const changes = ['change one', 'change two'];
+  assert.deepStrictEqual(told, [changes, [...changes, 'close one', 'close two']]);
+});
+
 test('a watcher is notified when an entry expires', WATCHDOG, async (t) => {
   const map = new SharedMap();
   map.set('session', 1, { ttlMs: 20 });

@@ -49,8 +49,17 @@ class Listeners {
     this.#watcher = undefined;
   }
 
+  /** Calls all listeners. What one of them throws is an uncaught exception, and does not keep the others from it. */
   notify() {
-    for (const look of [...this.#looks]) if (this.#looks.has(look)) look();
+    for (const look of [...this.#looks]) {
+      try {
+        if (this.#looks.has(look)) look();
+      } catch (error) {
+        process.nextTick(() => {
+          throw error;
+        });
+      }
+    }
   }
 }
 
