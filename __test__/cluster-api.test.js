@@ -96,8 +96,8 @@ for (const [what, stdio] of Object.entries({
   'an array': ['ignore', 'pipe', 'inherit', 'ipc', 'pipe'],
   'a word': 'pipe',
   'an array without a channel': ['ignore', 'inherit', 'inherit'],
-  'a word that is none': 'teletype',
-  'an array of nonsense': ['ignore', 'pipe', 'telepathy', 'ipc'],
+  'an unknown word': 'teletype',
+  'an array with an unknown word': ['ignore', 'pipe', 'telepathy', 'ipc'],
 })) {
   test(`setupPrimary: stdio as ${what}`, async (t) => {
     await same(t, {

@@ -48,8 +48,8 @@ test("a worker's lifecycle emits the same events in the same order as in Node", 
 const LISTEN_ERRORS = {
   'a busy port': (net, busyPort) => net.createServer().listen(busyPort, '127.0.0.1'),
   'an address of another machine': (net) => net.createServer().listen(8080, '192.0.2.1'),
-  'a Unix socket in a folder that is not there': (net) => net.createServer().listen('/nowhere/to/be/found'),
-  'a descriptor that is none': (net) => net.createServer().listen({ fd: 4242 }),
+  'a Unix socket in a missing folder': (net) => net.createServer().listen('/nowhere/to/be/found'),
+  'an invalid descriptor': (net) => net.createServer().listen({ fd: 4242 }),
 };
 
 for (const policy of ['rr', 'none']) {
@@ -105,10 +105,10 @@ test('after a busy port, the next attempt succeeds', async (t) => {
 });
 
 const BAD_STARTS = {
-  'an exec that is not there': { settings: { exec: '/nowhere/app.js' } },
-  'a cwd that is not there': { settings: { cwd: '/nowhere' } },
-  'a worker that throws at start': { env: { THROW: '1' } },
-  'a listener that is no function': { env: { LISTENER: '1' } },
+  'a missing exec file': { settings: { exec: '/nowhere/app.js' } },
+  'a missing cwd': { settings: { cwd: '/nowhere' } },
+  'an exception during start-up': { env: { THROW: '1' } },
+  'a listener that is not a function': { env: { LISTENER: '1' } },
 };
 
 for (const [what, { settings = {}, env = {} }] of Object.entries(BAD_STARTS)) {

@@ -24,12 +24,12 @@ const WORKER_STATES = {
   starting: { received: 0 },
   idle: { received: 10 },
   'in the middle of a burst': { received: 2000 },
-  'with records that have no room': { received: 'some', call: GONE },
-  'while it waits until they have': { received: 'some', call: GONE },
-  'in a request of its own': { received: 10, isAsked: true },
-  'in a call of its own': { received: 10, isAsked: true },
-  'while it is called': { received: 10, call: GONE },
-  'while it looks on': { received: 50 },
+  'with records waiting for room in the ring': { received: 'some', call: GONE },
+  'while waiting for the ring to drain': { received: 'some', call: GONE },
+  'during a request to the other side': { received: 10, isAsked: true },
+  'during a blocking call to the other side': { received: 10, isAsked: true },
+  'while answering a blocking call': { received: 10, call: GONE },
+  'while polling for messages': { received: 50 },
 };
 
 for (const how of ['is killed', 'exits']) {
@@ -64,7 +64,7 @@ for (const how of ['is killed', 'exits']) {
             seen.isInOrder &&= n === seen.received;
             seen.received++;
             if (state === 'idle' && n === 9) (send(20), worker.send('end'));
-            if (state === 'while it looks on') worker.send('echo');
+            if (state === 'while polling for messages') worker.send('echo');
           });
           worker.onRequest((value, { signal }) => {
             signal.addEventListener('abort', () => (seen.isAsked = value === 'mine'));
@@ -76,7 +76,7 @@ for (const how of ['is killed', 'exits']) {
           if (state === 'starting') {
             send(20);
             worker.process.kill('SIGKILL');
-          } else if (state.includes('room') || state.includes('until') || state.includes('called')) {
+          } else if (state.includes('room') || state.includes('drain') || state.includes('answering')) {
             await once(worker, 'online');
             send(20);
             try {
@@ -132,13 +132,13 @@ for (const how of ['is killed', 'exits']) {
         });
         cluster.worker.onRequest((value) => {
           if (value === 'never') return new Promise(() => {});
-          if (value !== 'end' && value !== 'while it is called') {
+          if (value !== 'end' && value !== 'while answering a blocking call') {
             while (!linkStatus(process).needsDrain) send(1, 'x'.repeat(4000));
           }
-          if (value.includes('until')) linkDrained(process);
+          if (value.includes('drain')) linkDrained(process);
           end();
         });
-        if (STATE === 'while it looks on') {
+        if (STATE === 'while polling for messages') {
           configureLink(process, { latency: 'low' });
           send(1);
         } else if (STATE === 'in the middle of a burst') {
@@ -146,11 +146,11 @@ for (const how of ['is killed', 'exits']) {
             send(1);
             if (n === 2000) end();
           }
-        } else if (!STATE.includes('room') && !STATE.includes('until')) {
+        } else if (!STATE.includes('room') && !STATE.includes('drain')) {
           send(10);
         }
-        if (STATE.startsWith('in a request')) cluster.worker.request('mine').catch(() => {});
-        if (STATE.startsWith('in a call')) cluster.worker.call('mine');
+        if (STATE.startsWith('during a request')) cluster.worker.request('mine').catch(() => {});
+        if (STATE.startsWith('during a blocking call')) cluster.worker.call('mine');
       },
     });
     assert.ok(result, stderr);
@@ -181,12 +181,12 @@ for (const how of ['is killed', 'exits']) {
 const PRIMARY_STATES = {
   idle: { received: 10 },
   'in the middle of a burst': { received: 2000 },
-  'with records that have no room': { received: 'some' },
-  'while it waits until they have': { received: 'some' },
-  'in a request of its own': { received: 10, isAsked: true },
-  'in a call of its own': { received: 10, isAsked: true },
-  'while it is called': { received: 10, call: GONE },
-  'while it looks on': { received: 50 },
+  'with records waiting for room in the ring': { received: 'some' },
+  'while waiting for the ring to drain': { received: 'some' },
+  'during a request to the other side': { received: 10, isAsked: true },
+  'during a blocking call to the other side': { received: 10, isAsked: true },
+  'while answering a blocking call': { received: 10, call: GONE },
+  'while polling for messages': { received: 50 },
 };
 
 for (const [state, { received, isAsked = false, call }] of Object.entries(PRIMARY_STATES)) {
@@ -204,25 +204,25 @@ for (const [state, { received, isAsked = false, call }] of Object.entries(PRIMAR
         if (value === 'end') end();
         return value === 'ready' ? value : new Promise(() => {});
       });
-      if (STATE === 'while it looks on') {
+      if (STATE === 'while polling for messages') {
         configureLink(worker, { latency: 'low' });
         worker.on('message', () => (n === 50 ? end() : send(1)));
       }
       await once(worker, 'message');
       const alive = new Promise(() => {});
-      if (STATE === 'while it looks on') return alive;
+      if (STATE === 'while polling for messages') return alive;
       if (STATE === 'in the middle of a burst') {
         for (let i = 0; i < 3000; i++) {
           send(1);
           if (n === 2000) end();
         }
-      } else if (STATE.includes('room') || STATE.includes('until')) {
+      } else if (STATE.includes('room') || STATE.includes('drain')) {
         while (!linkStatus(worker).needsDrain) send(1, 'x'.repeat(4000));
-        if (STATE.includes('until')) await Promise.race([linkDrained(worker), new Promise(setImmediate)]);
+        if (STATE.includes('drain')) await Promise.race([linkDrained(worker), new Promise(setImmediate)]);
         end();
       } else send(10);
-      if (STATE.startsWith('in a request')) worker.request('mine').catch(() => {});
-      if (STATE.startsWith('in a call')) worker.call('mine');
+      if (STATE.startsWith('during a request')) worker.request('mine').catch(() => {});
+      if (STATE.startsWith('during a blocking call')) worker.call('mine');
       return alive;
     };
     const worker = async ({ cluster, once, until, require }) => {
@@ -252,10 +252,10 @@ for (const [state, { received, isAsked = false, call }] of Object.entries(PRIMAR
       process.on('message', ({ n }) => {
         seen.isInOrder &&= n === seen.received;
         seen.received++;
-        if (STATE === 'while it looks on') send('again');
+        if (STATE === 'while polling for messages') send('again');
         if (n < 9) return;
         if (STATE === 'idle') kill();
-        else if (STATE === 'while it is called') {
+        else if (STATE === 'while answering a blocking call') {
           try {
             worker.call('end');
           } catch ({ code }) {

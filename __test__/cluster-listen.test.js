@@ -95,7 +95,7 @@ async function listenInWays(t, policy, ways) {
 
 /** Each creates a server that fails to listen. */
 const FAILURES = {
-  'listening again while it listens': (net) => {
+  'a second listen() while listening': (net) => {
     const server = net.createServer();
     server.listen(0, () => {
       try {
@@ -107,11 +107,11 @@ const FAILURES = {
     return server;
   },
   'a port out of range': (net) => net.createServer().listen(70_000),
-  'options that say nothing': (net) => net.createServer().listen({}),
-  'a path that is a folder': (net) => net.createServer().listen('/tmp'),
-  'a descriptor that is no socket': (net) => net.createServer().listen({ fd: 0 }),
+  'empty options': (net) => net.createServer().listen({}),
+  'the path of a folder': (net) => net.createServer().listen('/tmp'),
+  'a descriptor that is not a socket': (net) => net.createServer().listen({ fd: 0 }),
   'an address of another machine': (net) => net.createServer().listen({ port: 8080, host: '192.0.2.1' }),
-  'a port that another server of the worker has for itself': (net) => {
+  'a port bound exclusively by another server of the worker': (net) => {
     const second = net.createServer();
     const first = net.createServer().listen({ port: 0, host: '127.0.0.1', exclusive: true }, () => {
       first.unref();
@@ -119,7 +119,7 @@ const FAILURES = {
     });
     return second;
   },
-  'a handle that is none': (net) => net.createServer().listen({ handle: {} }),
+  'an invalid handle': (net) => net.createServer().listen({ handle: {} }),
 };
 
 for (const policy of ['rr', 'none']) {

@@ -427,7 +427,7 @@ test('a worker is kept alive by the same handles and listeners as in Node', asyn
 
 for (const [what, options] of Object.entries({
   'without the addon': { env: { NODE_OPTIONS: '--no-addons' } },
-  'whose preload was lost': { lose: '1' },
+  'without the preload': { lose: '1' },
 })) {
   test(`a worker ${what} uses Node's channel`, async (t) => {
     const { result } = await play(t, {

@@ -36,19 +36,19 @@ const PROLOGUE = `
  * @type {Record<string, { body: string, before?: (worker: any) => void }>}
  */
 const SENDING = {
-  'before there are lanes': { body: 'post(); post(); ENDING' },
+  'before lanes exist': { body: 'post(); post(); ENDING' },
   'idle on its lane': { body: 'for (let i = 0; i < 10; i++) post(); setTimeout(() => { ENDING }, 0);' },
   'in the middle of a burst': { body: 'for (let i = 0; i < 3000; i++) post(); ENDING' },
-  'with records behind a full lane': {
+  'with records waiting for room in the ring': {
     body: `for (let i = 0; i < 3000; i++) { parentPort.postMessage([posted[0], '${'x'.repeat(2000)}']); posted[0]++; } ENDING`,
   },
-  'while it waits until its lane has drained': {
+  'while waiting for the ring to drain': {
     body: `manycore.configureLink(parentPort, { highWaterMarkBytes: 1000 });
       while (!manycore.linkStatus(parentPort).needsDrain) post();
       manycore.linkDrained(parentPort);
       ENDING`,
   },
-  'while it looks on for messages': {
+  'while polling for messages': {
     body: `manycore.configureLink(parentPort, { latency: 'low' });
       parentPort.on('message', () => { post(); if (posted[0] === 50) { ENDING } });
       post();`,
@@ -107,7 +107,7 @@ for (const [name, { body, before: prepare }] of Object.entries(SENDING)) {
 /** Ways in which a worker ends, within a handler or after sending a request. */
 const ENDS = {
   exits: 'end();',
-  'throws out of turn': 'process.nextTick(() => { throw new Error("expected"); });',
+  'throws asynchronously': 'process.nextTick(() => { throw new Error("expected"); });',
 };
 
 for (const [name, ending] of Object.entries(ENDS)) {
@@ -142,8 +142,8 @@ for (const [name, ending] of Object.entries(ENDS)) {
 
 /** Worker code that sends requests without getting a reply. */
 const ASKING = {
-  'a request of its own': `parentPort.request('mine').catch(() => {});`,
-  'a blocking call of its own': `parentPort.call('mine');`,
+  'a request to its parent': `parentPort.request('mine').catch(() => {});`,
+  'a blocking call to its parent': `parentPort.call('mine');`,
 };
 
 for (const [name, ask] of Object.entries(ASKING)) {
@@ -165,10 +165,10 @@ for (const [name, ask] of Object.entries(ASKING)) {
 /** What a thread does with its own worker when it is terminated; it has announced itself by then. */
 const MIDDLES = {
   'idle on its lanes': 'inner.once("message", announce); inner.postMessage(0);',
-  'while messages come in': 'inner.on("message", announce); inner.postMessage("flood");',
-  'with records behind a full lane':
+  'while receiving messages': 'inner.on("message", announce); inner.postMessage("flood");',
+  'with records waiting for room in the ring':
     'for (let i = 0; i < 3000; i++) inner.postMessage("x".repeat(2000)); announce();',
-  'while it waits until its lane has drained': `
+  'while waiting for the ring to drain': `
     inner.postMessage('block');
     manycore.configureLink(inner, { highWaterMarkBytes: 1000 });
     while (!manycore.linkStatus(inner).needsDrain) inner.postMessage(0);

@@ -43,11 +43,11 @@ async function primary({ cluster, once, until }) {
     send: (worker) => worker.send({ a: 1 }),
     'send with a callback': (worker) => sent(worker, { a: 1 }),
     'send with options': (worker) => sent(worker, 'text', undefined, { keepOpen: false }),
-    'send of nothing': (worker) => worker.send(),
-    'send of what is no message': (worker) => worker.send(Symbol('own')),
-    'send of what is no handle': (worker) => worker.send(1, {}),
-    async 'the answer to a message'(worker) {
-      if (isOver) return 'none is expected';
+    'send without a message': (worker) => worker.send(),
+    'send of an invalid message': (worker) => worker.send(Symbol('own')),
+    'send of an invalid handle': (worker) => worker.send(1, {}),
+    async 'the reply to a message'(worker) {
+      if (isOver) return 'no reply expected';
       const answered = new Promise((resolve) =>
         worker.on('message', (message) => message.echo && resolve(message)),
       );

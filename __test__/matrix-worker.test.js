@@ -68,14 +68,14 @@ const kindOf = (stream) => (stream === null ? null : [typeof stream, stream.read
  */
 const METHODS = {
   postMessage: (worker) => worker.postMessage({ a: [1] }),
-  'postMessage of nothing': (worker) => worker.postMessage(),
-  'postMessage of what cannot be cloned': (worker) => worker.postMessage(() => {}),
+  'postMessage without a value': (worker) => worker.postMessage(),
+  'postMessage of a value that cannot be cloned': (worker) => worker.postMessage(() => {}),
   'postMessage with a transfer list': (worker) => {
     const { buffer } = new Uint8Array(8);
     worker.postMessage(buffer, [buffer]);
     return buffer.byteLength;
   },
-  async 'the answer to a message'(worker, state) {
+  async 'the reply to a message'(worker, state) {
     if (state !== 'starting' && state !== 'online') return worker.postMessage('lost');
     const answered = new Promise((resolve) =>
       worker.on('message', (message) => Array.isArray(message) && resolve(message)),

@@ -79,12 +79,12 @@ const OTHER_PLATFORM = { 'node_modules/a-win32': { version: '1.0.0', optional: t
 
 for (const { name, wanted, installed, current } of [
   { name: 'nothing is installed', wanted: A, installed: undefined, current: false },
-  { name: 'all is installed', wanted: A, installed: A, current: true },
+  { name: 'everything is installed', wanted: A, installed: A, current: true },
   { name: 'a package is missing', wanted: A, installed: {}, current: false },
   { name: 'a package is of another version', wanted: NEWER_A, installed: A, current: false },
   { name: 'a package is superfluous', wanted: {}, installed: A, current: false },
   {
-    name: 'one for another platform is left out',
+    name: 'a package for another platform is left out',
     wanted: { ...A, ...OTHER_PLATFORM },
     installed: A,
     current: true,

@@ -34,7 +34,7 @@ async function gone(pids) {
 }
 
 for (const [name, retries, concurrentTasksPerWorker] of /** @type {const} */ ([
-  ['without retries, only what was begun is lost', 0, 1],
+  ['without retries, only tasks already started are lost', 0, 1],
   ['with retries, nothing is lost', 1000, 3],
 ])) {
   test(`processes are killed at random times: ${name}`, WATCHDOG, async (t) => {

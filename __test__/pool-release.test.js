@@ -48,8 +48,8 @@ test('eventfds are released without garbage collection', WATCHDOG, async (t) => 
 for (const [kind, how] of [
   ['unused', ''],
   ['used', `pool.run({ a: 1, b: 2 }).then((sum) => assert.equal(sum, 3));`],
-  ['blocked on', `assert.equal(pool.runSync({ a: 1, b: 2 }), 3);`],
-  ['that was in trouble', `assert.rejects(pool.run('no', { name: 'throwError' }));`],
+  ['it has blocked on', `assert.equal(pool.runSync({ a: 1, b: 2 }), 3);`],
+  ['whose task has failed', `assert.rejects(pool.run('no', { name: 'throwError' }));`],
 ]) {
   test(`a program exits although it has a pool ${kind}`, WATCHDOG, async () => {
     const program = `

@@ -36,10 +36,10 @@ const CASES = [
   ['a file', file('main.js'), { workerData: { a: [1n, new Map([[1, 2]])] }, argv: ['x', 5, null] }],
   ['a relative path', `./${path.relative(process.cwd(), file('main.js'))}`, {}],
   ['a file: URL', pathToFileURL(file('main.js')), { argv: ['y'] }],
-  ['options of its own', file('main.js'), { execArgv: ['--no-warnings', '--conditions=x'] }],
-  ['variables of its own', file('main.js'), { env: { THREADS_TEST: 1, PATH: process.env.PATH } }],
-  ['no variables', file('main.js'), { env: {} }],
-  ['shared variables', file('main.js'), { env: nodeThreads.SHARE_ENV }],
+  ['its own execArgv', file('main.js'), { execArgv: ['--no-warnings', '--conditions=x'] }],
+  ['its own environment', file('main.js'), { env: { THREADS_TEST: 1, PATH: process.env.PATH } }],
+  ['an empty environment', file('main.js'), { env: {} }],
+  ['a shared environment', file('main.js'), { env: nodeThreads.SHARE_ENV }],
   ['an ECMAScript module', file('module.mjs'), { workerData: 'for a module', argv: ['z'] }],
   ['a missing file', file('missing.js'), {}],
   ['an uncaught exception', file('throws.js'), {}],
@@ -53,9 +53,9 @@ const CASES = [
   ['a source map', file('mapped.js'), { execArgv: ['--enable-source-maps'] }],
   ['source', EVAL, { eval: true, workerData: [1], argv: ['e'] }],
   ['source that throws', 'const x = 1;\nthrow new RangeError("evaluated");', { eval: true }],
-  ['source that is wrong', 'const x = 1;\nlet let = x;', { eval: true }],
-  ['no source', '', { eval: true }],
-  ['source of a module', "import 'node:fs'; process.exitCode = 3;", { eval: true }],
+  ['source with a syntax error', 'const x = 1;\nlet let = x;', { eval: true }],
+  ['empty source', '', { eval: true }],
+  ['source of an ECMAScript module', "import 'node:fs'; process.exitCode = 3;", { eval: true }],
   ['a data: URL', new URL('data:text/javascript,process.exitCode = import.meta.url.length'), {}],
   ['limits', file('main.js'), { resourceLimits: { maxYoungGenerationSizeMb: 8, stackSizeMb: 2 } }],
   ['unmanaged descriptors', file('main.js'), { trackUnmanagedFds: false }],
@@ -64,7 +64,7 @@ const CASES = [
 ];
 
 /** Scripts that only Node's regular start can run. */
-const COLD = ['source that is wrong', 'source of a module', 'a data: URL'];
+const COLD = ['source with a syntax error', 'source of an ECMAScript module', 'a data: URL'];
 
 /** Below a script's own frames are those of its loader. */
 function ownFrames(seen) {

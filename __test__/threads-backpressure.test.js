@@ -63,8 +63,8 @@ async function isSettled(promise) {
 
 const KINDS = {
   'in the ring': { value: TEXT, count: 500 },
-  'behind the ring': { value: TEXT, count: 10_000 },
-  'beside the ring': { value: new Uint8Array(MIB), count: 5 },
+  'waiting for room in the ring': { value: TEXT, count: 10_000 },
+  'stored next to the ring': { value: new Uint8Array(MIB), count: 5 },
 };
 
 for (const [kind, { value, count }] of Object.entries(KINDS)) {
