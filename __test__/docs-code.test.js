@@ -10,21 +10,93 @@ const { ROOT, runOk } = require('./package-helpers');
 
 /*
  * Every JavaScript sample in README.md and docs/ runs as is. One that starts with a file name in a comment is a
- * file for those that follow on its page.
+ * file for those that follow on its page. Shell commands run, or are checked against what they name. Blocks in other
+ * languages fail, so that none goes unnoticed.
  */
 
 const PRELOAD = path.join(__dirname, 'fixtures', 'docs-preload.js');
 const WATCHDOG_MS = 60_000;
-const BLOCK = /```(?<language>js|mjs|cjs|ts)\n(?<code>[^]*?)```/g;
+const FENCE = /^(?<indent>[ \t>]*)(?<fence>`{3,}|~{3,})(?<language>.*)$/;
+const PROGRAMS = ['js', 'mjs', 'cjs', 'ts'];
+/** Diagrams, and layouts, which the check `generated` compares with the sources. */
+const NO_CODE = ['mermaid', 'text'];
 const FILE_NAME = /^\/\/ ([\w-]+\.m?js)\n/;
 
-/** @param {string} file relative to the repository */
-function blocksOf(file) {
-  const text = fs.readFileSync(path.join(ROOT, file), 'utf8');
-  return [...text.matchAll(BLOCK)].map(({ index, groups }) => ({
-    ...groups,
-    line: text.slice(0, index).split('\n').length,
-  }));
+/** @typedef {{ language: string, code: string, line: number }} Block */
+
+/**
+ * Returns the code blocks of a page.
+ * @param {string} text
+ * @returns {Block[]}
+ * @throws for a block of a form that this does not read
+ */
+function blocksIn(text) {
+  const blocks = [];
+  /** @type {Block & { fence: string } | null} */
+  let open = null;
+  for (const [index, line] of text.split('\n').entries()) {
+    const { indent = '', fence, language = '' } = FENCE.exec(line)?.groups ?? {};
+    if (open !== null && fence === open.fence && language === '') {
+      blocks.push(open);
+      open = null;
+    } else if (open !== null) {
+      open.code += `${line}\n`;
+    } else if (fence !== undefined) {
+      if (indent !== '' || fence !== '```') throw new Error(`line ${index + 1}: not a plain fence`);
+      open = { language, code: '', line: index + 1, fence };
+    }
+  }
+  if (open !== null) throw new Error(`line ${open.line}: the block has no end`);
+  return blocks;
+}
+
+/**
+ * What is done with each kind of shell command, in the folder with the files of its page.
+ * @type {[RegExp, (match: RegExpMatchArray, page: string) => unknown][]}
+ */
+const COMMANDS = [
+  [/^npm install (\S+)$/, ([, name]) => assert.equal(name, require('../package.json').name)],
+  [/^npm (?:run )?(start|test|bench)$/, ([, name]) => assert.ok(name in require('../package.json').scripts)],
+  [
+    /^mkdir \S+ && cd \S+ && npm init --yes$/,
+    ([command], page) => runOk('sh', ['-c', command], { cwd: page, watchdogMs: WATCHDOG_MS }),
+  ],
+  [
+    /^node (-r manycore\/register) (\S+)$/,
+    ([, , program], page) => runProgram(page, program, ['--require', 'manycore/register']),
+  ],
+  // PM2 is not installed; what it starts is.
+  [
+    /^pm2 start (\S+) --node-args="(-r) (manycore\/register)"$/,
+    ([, program, flag, preload], page) => runProgram(page, program, [flag, preload]),
+  ],
+  // Options, scenarios and contenders are checked by bench-suite.test.js.
+  [
+    /^node bench\/run\.js (\S+) /,
+    ([, name]) => assert.ok(fs.existsSync(path.join(ROOT, 'bench', `${name}.js`))),
+  ],
+];
+
+/** A program that a page may name without showing it. */
+const CLUSTER_PROGRAM = `
+const cluster = require('node:cluster');
+if (cluster.isPrimary) cluster.fork();
+else require('node:http').createServer((request, response) => response.end()).listen(3000);
+`;
+
+/**
+ * @param {string} page
+ * @param {string} program
+ * @param {string[]} [flags]
+ */
+function runProgram(page, program, flags = []) {
+  const file = path.join(page, program);
+  if (!fs.existsSync(file)) fs.writeFileSync(file, CLUSTER_PROGRAM);
+  return runOk(process.execPath, [...flags, program], {
+    cwd: page,
+    env: { NODE_OPTIONS: `--require ${PRELOAD}` },
+    watchdogMs: WATCHDOG_MS,
+  });
 }
 
 const documents = [
@@ -50,22 +122,48 @@ describe('code in the documentation', () => {
   for (const document of documents) {
     const page = path.join(folder, document.replaceAll(path.sep, '-'));
     fs.mkdirSync(page);
-    for (const { language, code, line } of blocksOf(document)) {
+    for (const { language, code, line } of blocksIn(fs.readFileSync(path.join(ROOT, document), 'utf8'))) {
+      if (NO_CODE.includes(language)) continue;
       count++;
       for (const [, name] of code.matchAll(/\.open\('([^']+)'/g)) names.add(name);
       it(`${document}:${line}`, async () => {
-        const [, name = `line-${line}.${language}`] = FILE_NAME.exec(code) ?? [];
-        const program = path.join(page, name);
-        fs.writeFileSync(program, code);
-        const options = {
-          cwd: page,
-          env: { NODE_OPTIONS: `--require ${PRELOAD}` },
-          watchdogMs: WATCHDOG_MS,
-        };
-        await runOk(process.execPath, [program], options);
+        if (PROGRAMS.includes(language)) {
+          const [, name = `line-${line}.${language}`] = FILE_NAME.exec(code) ?? [];
+          fs.writeFileSync(path.join(page, name), code);
+          await runProgram(page, name);
+          return;
+        }
+        assert.equal(language, 'sh', 'a language that is not tested');
+        for (const [command] of code.matchAll(/^\S.*?(?=\s+#|$)/gm)) {
+          const [pattern, check] = COMMANDS.find(([form]) => form.test(command)) ?? [];
+          assert.ok(pattern && check, `a command that is not tested: ${command}`);
+          await check(/** @type {RegExpMatchArray} */ (command.match(pattern)), page);
+        }
       });
     }
   }
 
   it('at least one code block was found', () => assert.ok(count > 0));
+});
+
+describe('blocksIn()', () => {
+  it('finds every block with its language and line', () => {
+    assert.deepEqual(
+      blocksIn('a\n```js\nx;\n```\n\n```\n```sh\n```\n').map(({ language, code, line }) => [
+        language,
+        code,
+        line,
+      ]),
+      [
+        ['js', 'x;\n', 2],
+        ['', '```sh\n', 6],
+      ],
+    );
+  });
+
+  it('rejects blocks that it would not read', () => {
+    for (const text of ['  ```js\nx;\n  ```', '> ```js\n> ```', '~~~js\n~~~', '````js\n````', '```js\nx;']) {
+      assert.throws(() => blocksIn(text), /line 1/, text);
+    }
+  });
 });
