@@ -108,6 +108,22 @@ describe('driver', () => {
     assert.equal(record.environment.node, process.version);
   });
 
+  test('drops as many rounds as the caller says, or none', async () => {
+    const { calls, record } = await runFake('--rounds 1 --warmups 0 --scenarios y --contenders b'.split(' '));
+    assert.equal(calls.join(' '), 'yb');
+    assert.equal(record.results[0].samples.b.length, 1);
+    assert.equal(
+      (await runFake('--rounds 1 --warmups 2 --scenarios y --contenders b'.split(' '))).calls.length,
+      3,
+    );
+  });
+
+  test('takes a major version for the binary under test', async () => {
+    const [major] = process.versions.node.split('.');
+    const { record } = await runFake(['--rounds', '1', '--node', major]);
+    assert.equal(record.options.node, process.execPath);
+  });
+
   test('lets the caller select scenarios, contenders and the peer', async () => {
     const { calls, record } = await runFake(['--rounds', '1', '--scenarios', 'y', '--contenders', 'b,c']);
     assert.equal(calls.join(' '), 'yb yc yb yc');
@@ -118,6 +134,7 @@ describe('driver', () => {
   for (const args of [
     ['--rounds', '0'],
     ['--rounds', 'x'],
+    ['--warmups', '-1'],
     ['--size', '1.5'],
     ['--contenders', 'a,z'],
     ['--scenarios', 'z'],

@@ -207,7 +207,7 @@ describe('npm run bench', () => {
     const page = fs.readFileSync(path.join(out, 'benchmarks.md'), 'utf8');
     assert.match(page, /^# Benchmarks\n/);
     assert.match(page, /From a quick run/);
-    assert.match(page, /node bench\/run\.js require --rounds 1 --processes 5/);
+    assert.match(page, /node bench\/run\.js require --rounds 1 --warmups 0 --processes 5/);
     fs.rmSync(path.join(out, 'benchmarks.md'));
     await run('--render', '--out', out);
     assert.equal(fs.readFileSync(path.join(out, 'benchmarks.md'), 'utf8'), page);

@@ -16,7 +16,7 @@ const os = require('node:os');
 const path = require('node:path');
 
 const { cachedPackage } = require('../scripts/lib/cache');
-const { UsageError, define, positive } = require('./lib/driver');
+const { UsageError, define, positive, wholeNumber } = require('./lib/driver');
 const { ask, environment } = require('./lib/environment');
 const { paced } = require('./lib/paced');
 const { Server } = require('./lib/processes');
@@ -255,12 +255,6 @@ const benchmark = {
   open,
   measure,
 };
-
-/** @param {string} text */
-function wholeNumber(text) {
-  if (!/^\d+$/.test(text)) throw new UsageError(`'${text}' is not a whole number`);
-  return Number(text);
-}
 
 /** @param {string} text */
 function curveName(text) {

@@ -4,13 +4,14 @@ const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 const { parseArgs } = require('node:util');
+const { nodeBinary } = require('../../scripts/lib/nodes');
 
 const { describeEnvironment, environment } = require('./environment');
 const { describeScenario, grouped, summarizeScenario } = require('./report');
 
 /*
  * Runs a benchmark: named contenders in alternating rounds (A B C, A B C, ...) of one session, so that changes on
- * the machine affect all of them alike. The first round warms up and is dropped. What a benchmark opens for a
+ * the machine affect all of them alike. A first round warms up and is dropped. What a benchmark opens for a
  * contender stays for all its rounds in a scenario.
  */
 
@@ -24,7 +25,7 @@ const ENOUGH_ROUNDS = 5;
  * run here; it is then skipped, and the report says so
  * @typedef {{ name: string, metrics?: readonly Metric[], contenders?: readonly string[], peer?: string,
  *   [detail: string]: any }} Scenario with metrics, contenders or a peer of its own, if need be
- * @typedef {Record<string, any> & { node: string, rounds: number }} Options
+ * @typedef {Record<string, any> & { node: string, rounds: number, warmups: number }} Options
  * @typedef {{ close: () => Promise<void>, [detail: string]: any }} Opened
  * @typedef {object} Benchmark
  * @property {string} name
@@ -46,12 +47,13 @@ class UsageError extends Error {}
 
 /** @type {Benchmark['options']} */
 const COMMON = {
-  rounds: {
-    help: 'measured rounds, after one that warms up',
-    default: String(ENOUGH_ROUNDS),
-    parse: positive,
+  rounds: { help: 'measured rounds', default: String(ENOUGH_ROUNDS), parse: positive },
+  warmups: { help: 'rounds before, which are dropped', default: '1', parse: wholeNumber },
+  node: {
+    help: 'the Node.js binary under test, or its major version, which is fetched',
+    default: process.execPath,
+    parse: String,
   },
-  node: { help: 'the Node.js binary under test', default: process.execPath, parse: String },
   contenders: { help: 'only these, comma-separated', default: '', parse: list },
   scenarios: { help: 'only these, comma-separated', default: '', parse: list },
   peer: { help: 'the contender to compare with', default: '', parse: String },
@@ -65,6 +67,11 @@ function positive(text) {
     throw new UsageError(`'${text}' is not a whole number above 0`);
   }
   return number;
+}
+
+/** @param {string} text */
+function wholeNumber(text) {
+  return text === '0' ? 0 : positive(text);
 }
 
 /** @param {string} text */
@@ -150,7 +157,8 @@ function choose(kind, all, names) {
  * @param {Benchmark} benchmark
  * @param {Options} options
  */
-async function run(benchmark, options) {
+async function run(benchmark, { node, ...others }) {
+  const options = { ...others, node: /^\d+$/.test(node) ? await nodeBinary(Number(node)) : node };
   await benchmark.prepare?.(options);
   const scenarios = choose('scenario', benchmark.scenarios(options), options.scenarios);
   const chosen = choose('contender', benchmark.contenders(options), options.contenders);
@@ -207,11 +215,11 @@ async function alternate(benchmark, scenario, contenders, options) {
     for (const contender of contenders) {
       opened.set(contender.name, await benchmark.open?.(contender, scenario, options));
     }
-    for (let round = 0; round <= options.rounds; round++) {
+    for (let round = 1 - options.warmups; round <= options.rounds; round++) {
       for (const contender of contenders) {
         const sample = await benchmark.measure(contender, scenario, options, opened.get(contender.name));
         if (round > 0) samples.get(contender.name)?.push(sample);
-        const name = round === 0 ? 'warm-up' : `round ${round}`;
+        const name = round > 0 ? `round ${round}` : 'warm-up';
         const figure = grouped(sample[shown.key], shown.digits);
         console.error(`${scenario.name}, ${name}: ${contender.name} ${figure} ${shown.label}`);
       }
@@ -234,6 +242,7 @@ async function closeAll(opened) {
 
 module.exports.UsageError = UsageError;
 module.exports.positive = positive;
+module.exports.wholeNumber = wholeNumber;
 module.exports.main = main;
 module.exports.define = define;
 module.exports.run = run;

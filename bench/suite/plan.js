@@ -32,6 +32,7 @@
  * @property {string[]} contenders
  * @property {{ x: number, scenario: string, args?: string[] }[]} points
  * @property {number[]} [quick] x values of a quick run
+ * @property {string[]} [quickArgs] options added in a quick run
  *
  * @typedef {object} Section
  * @property {string} id

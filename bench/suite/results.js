@@ -7,11 +7,9 @@ const os = require('node:os');
 const path = require('node:path');
 const { spawnSync } = require('node:child_process');
 
-const { nodeBinary } = require('../../scripts/lib/nodes');
-
 const RUN = path.join(__dirname, '..', 'run.js');
-/** One round after the warm-up, as a functional check with rough figures. */
-const QUICK = ['--rounds', '1'];
+/** One round without another before it, as a functional check with rough figures. */
+const QUICK = ['--rounds', '1', '--warmups', '0'];
 
 /**
  * @typedef {import('./plan').Section} Section
@@ -46,18 +44,20 @@ function lastOfEach(args) {
  * @returns {Promise<StepResult>}
  */
 async function runBenchmark(benchmark, args, major) {
-  const command = ['node', 'bench/run.js', benchmark, ...args.map(quoted)].join(' ');
+  const all = major === undefined ? args : [...args, '--node', String(major)];
+  const command = ['node', 'bench/run.js', benchmark, ...all.map(quoted)].join(' ');
   const json = path.join(fs.mkdtempSync(path.join(os.tmpdir(), 'manycore-bench-')), 'result.json');
-  const binary = major === undefined ? [] : ['--node', await nodeBinary(major)];
   try {
     console.log(`\n$ ${command}`);
-    const { status } = spawnSync(process.execPath, [RUN, benchmark, ...args, ...binary, '--json', json], {
+    const startMs = performance.now();
+    const { status } = spawnSync(process.execPath, [RUN, benchmark, ...all, '--json', json], {
       stdio: 'inherit',
     });
     if (status !== 0) throw new Error(`'${command}' failed (exit code ${status})`);
+    console.log(`took ${Math.round((performance.now() - startMs) / 1000)} s`);
     const { environment, peer, leftOut, options, results } = JSON.parse(fs.readFileSync(json, 'utf8'));
     return {
-      command: major === undefined ? command : `${command} --node NODE_${major}`,
+      command,
       peer,
       environment,
       leftOut,
@@ -77,7 +77,7 @@ const quoted = (word) => (/^[\w./,:=-]+$/.test(word) ? word : `'${word}'`);
  * @param {boolean} quick
  * @returns {Promise<CurveResult>}
  */
-async function runCurve({ id, benchmark, metric, contenders, points, quick: few }, quick) {
+async function runCurve({ id, benchmark, metric, contenders, points, quick: few, quickArgs = [] }, quick) {
   const wanted = quick && few ? points.filter(({ x }) => few.includes(x)) : points;
   /** @type {CurveResult} */
   const curve = { id, label: metric, better: 'higher', command: '', points: [] };
@@ -85,7 +85,7 @@ async function runCurve({ id, benchmark, metric, contenders, points, quick: few 
     const named = ['--scenarios', scenario, '--contenders', contenders.join(',')];
     const { command, results } = await runBenchmark(
       benchmark,
-      lastOfEach([...named, ...args, ...(quick ? QUICK : [])]),
+      lastOfEach([...named, ...args, ...(quick ? [...QUICK, ...quickArgs] : [])]),
     );
     const found = results[0].summary.find(({ key }) => key === metric);
     if (found === undefined) throw new Error(`${benchmark} has no metric '${metric}'`);

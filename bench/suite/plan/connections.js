@@ -4,6 +4,9 @@
 
 const { points } = require('./points');
 
+/** Of a quick run: workers that have hardly been warmed up, loaded for a second. */
+const SHORT = ['--duration', '1', '--warm', '1'];
+
 /** @type {import('../plan').Section[]} */
 module.exports.sections = [
   {
@@ -24,7 +27,7 @@ module.exports.sections = [
           '--contenders',
           'node rr,node none,pm2,manycore,manycore rr',
         ],
-        quick: ['--duration', '1'],
+        quick: SHORT,
       },
       {
         benchmark: 'connections',
@@ -37,7 +40,7 @@ module.exports.sections = [
           '--contenders',
           'node rr,manycore,manycore rr,reuseport',
         ],
-        quick: ['--duration', '1'],
+        quick: [...SHORT, '--contenders', 'manycore,reuseport'],
       },
       {
         benchmark: 'connections',
@@ -53,7 +56,7 @@ module.exports.sections = [
           '--contenders',
           'node rr,manycore',
         ],
-        quick: ['--duration', '1'],
+        quick: SHORT,
       },
       {
         benchmark: 'connections',
@@ -69,6 +72,7 @@ module.exports.sections = [
           '--contenders',
           'node rr,pm2,manycore,manycore rr',
         ],
+        quick: SHORT,
       },
     ],
     headlines: [
@@ -171,6 +175,7 @@ module.exports.sections = [
           args: ['--workers', String(x), '--warm', '5000', '--duration', '1', '--rounds', '3'],
         })),
         quick: [1, 4],
+        quickArgs: SHORT,
       },
       {
         id: 'listeners',
@@ -184,6 +189,7 @@ module.exports.sections = [
           args: ['--listeners', String(x), '--duration', '1', '--rounds', '3'],
         })),
         quick: [1, 16],
+        quickArgs: SHORT,
       },
     ],
   },

@@ -18,10 +18,10 @@ module.exports.sections = [
           '--scenarios',
           'small,object,text,short-text,map,binary,binary-view,round-trip,round-trip-frugal,round-trip-low,outstanding,paced,idle',
         ],
-        quick: ['--scenarios', 'small,object,text,binary,round-trip'],
+        quick: ['--scenarios', 'small,object,binary,round-trip'],
       },
       { benchmark: 'ports', quick: ['--scenarios', 'event-object,echo-object,port-echo-object'] },
-      { benchmark: 'floor' },
+      { benchmark: 'floor', quick: ['--scenarios', 'round-trip'] },
     ],
     headlines: [
       {

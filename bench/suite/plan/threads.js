@@ -16,7 +16,12 @@ module.exports.sections = [
         args: ['--workers', '7', '--scenarios', 'cold,warm,warm-eval,terminate,memory,memory-lanes'],
         quick: ['--workers', '3', '--scenarios', 'cold,warm'],
       },
-      { benchmark: 'threads', node: 24, args: ['--workers', '5', '--scenarios', 'cold-large'] },
+      {
+        benchmark: 'threads',
+        node: 24,
+        args: ['--workers', '5', '--scenarios', 'cold-large'],
+        quick: ['--workers', '1'],
+      },
     ],
     headlines: [
       {
@@ -75,7 +80,12 @@ module.exports.sections = [
         args: ['--scenarios', 'queue-10000,queue-1000000', '--contenders', 'manycore', '--rounds', '3'],
         quick: ['--scenarios', 'queue-10000'],
       },
-      { benchmark: 'pool', node: 26, args: ['--scenarios', 'burst,sequential,buffers,cold'] },
+      {
+        benchmark: 'pool',
+        node: 26,
+        args: ['--scenarios', 'burst,sequential,buffers,cold'],
+        quick: ['--scenarios', 'burst'],
+      },
     ],
     headlines: [
       {
