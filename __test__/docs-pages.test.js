@@ -15,6 +15,19 @@ const pages = fs.readdirSync(DOCS).filter((name) => name.endsWith('.md'));
 
 const FILES = ['index.d.ts', ...fs.readdirSync(path.join(ROOT, 'types')).map((name) => `types/${name}`)];
 
+/** The pages on which the errors of a folder of lib/ are described. @type {Record<string, string[]>} */
+const REFERENCE = {
+  cluster: ['cluster', 'messages', 'requests'],
+  link: ['messages', 'requests'],
+  locks: ['locks', 'shared'],
+  pool: ['pool', 'messages'],
+  shared: ['shared'],
+  threads: ['threads', 'messages', 'requests', 'broadcast', 'locks'],
+};
+/** Folders whose errors no page but errors.md describes. */
+const NO_API = ['bench', 'core', 'native'];
+const ERROR = /'(ERR_\w+)'/g;
+
 /** Option interfaces and classes: names, and the text between their braces. */
 function declarations() {
   return FILES.flatMap((file) => {
@@ -47,6 +60,27 @@ describe('the documentation', () => {
     const page = read('errors.md');
     for (const code of Object.keys(CODES)) assert.ok(page.includes(`\`${code}\``), code);
     for (const [code] of page.matchAll(/ERR_MANYCORE_\w+/g)) assert.ok(Object.hasOwn(CODES, code), code);
+  });
+
+  for (const [folder, where] of Object.entries(REFERENCE)) {
+    it(`the pages about lib/${folder} describe the errors that it throws`, () => {
+      const text = where.map((page) => read(`${page}.md`)).join('\n');
+      const thrown = fs
+        .readdirSync(path.join(ROOT, 'lib', folder))
+        .filter((name) => name.endsWith('.js'))
+        .flatMap((name) => [...fs.readFileSync(path.join(ROOT, 'lib', folder, name), 'utf8').matchAll(ERROR)])
+        .map(([, code]) => code);
+      assert.ok(thrown.length > 0);
+      assert.deepEqual(
+        thrown.filter((code) => !text.includes(`\`${code}\``)),
+        [],
+      );
+    });
+  }
+
+  it('every folder of the library has its pages', () => {
+    const folders = fs.readdirSync(path.join(ROOT, 'lib')).filter((name) => !NO_API.includes(name));
+    assert.deepEqual(folders.sort(), Object.keys(REFERENCE).sort());
   });
 
   it('the reference covers every export', () => {
