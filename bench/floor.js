@@ -41,7 +41,7 @@ async function measure({ name }, { count }, { node, scale }) {
 const benchmark = {
   name: 'floor',
   title:
-    'A round trip between two threads that look on: a word of shared memory, {id, op, v: [1, 2, 3]} and its id through ' +
+    'A round trip between two threads that poll: a word of shared memory, {id, op, v: [1, 2, 3]} and its id through ' +
     'the lanes without an event loop, the same as messages, and the object as a blocking call; 1 MiB copied once ' +
     '(copy), and once more by another thread, to memory that is as cold as what a program receives (copies)',
   peer: 'word',

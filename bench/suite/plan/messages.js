@@ -166,7 +166,7 @@ module.exports.sections = [
         target: 30,
       },
       {
-        what: 'round trips as JSON, without looking on',
+        what: 'round trips as JSON, without polling',
         scenario: 'json-round-trip-frugal',
         contender: 'manycore',
         peer: 'node',
