@@ -158,6 +158,26 @@ test('light traffic stays at the start of a large ring', () => {
   }
 });
 
+test('the first return to the start of a large ring comes early, later ones leave room for bursts', () => {
+  const capacity = 1024 * 1024;
+  const link = new addon.ThreadLink(capacity);
+  const end = link.takeSender();
+  const words = new Int32Array(end.memory().buffer);
+  const sender = new LaneSender(end);
+  const receiver = new LaneReceiver(addon.ThreadLink.attach(link.id).takeReceiver());
+  const offsets = [];
+  for (let before = 0; offsets.length < 3;) {
+    sender.send('x'.repeat(100));
+    assert.deepEqual(drain(receiver), ['x'.repeat(100)]);
+    const head = words[layout.HEAD];
+    if (Math.floor(head / capacity) !== Math.floor(before / capacity)) offsets.push(before % capacity);
+    before = head;
+  }
+  const [first, ...later] = offsets;
+  assert.ok(first >= 4096 && first < 16_384, `${first}`);
+  for (const offset of later) assert.ok(offset >= 131_072 && offset < 262_144, `${offset}`);
+});
+
 test('positions wrap around correctly', WATCHDOG, () => {
   const { sender, receiver } = pair(65_536);
   const text = 'x'.repeat(60_000);

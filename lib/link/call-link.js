@@ -317,25 +317,20 @@ class CallLink {
     this.#server.serveWaiting(tick);
     let budget = ENTRIES_PER_DRAIN;
     let before;
-    do {
+    // One way out of the loops: V8 would discard its code when another one is first taken.
+    records: do {
       before = budget;
-      let hasTicked = false;
       while (wire.next()) {
         const isRequest = typeOf(wire.kind) === REQUEST;
         this.#handle();
         budget--;
-        hasTicked = isRequest && tick();
-        if (isRequest !== hasTicked || budget <= 0) return this.#endDrain();
+        // After the last reply that is awaited, a caller that sends its next request at once does so now.
+        const mustTick = isRequest || this.#pending.size === 0;
+        if ((mustTick && !tick()) || budget <= 0) break records;
       }
       this.#receiver.release();
-      // A caller that sends its next request right after a reply does so now.
-      if (!hasTicked && this.#pending.size === 0 && this.#holdsLoop && !tick()) break;
       // Only if something was found; otherwise, invalid control words could keep this loop spinning.
     } while (budget < before && budget > 0 && !this.#isClosed && this.#lingerer.look());
-    this.#endDrain();
-  }
-
-  #endDrain() {
     this.#receiver.release();
     this.#wire.verify();
     this.#updateHold();

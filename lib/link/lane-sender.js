@@ -20,7 +20,7 @@ const {
   CALL_HEADER_BYTES,
   Kind,
 } = require('./layout');
-const { NOWHERE, loadAfterStore, memoryOf } = require('./memory');
+const { NOWHERE, loadAfterStore, loadInOrder, memoryOf } = require('./memory');
 const { CHUNK_BYTES } = require('./spill');
 const { UNSUPPORTED } = require('./unsupported');
 
@@ -31,6 +31,11 @@ const MIN_ROOM_BYTES = 64;
  * then stays in cached memory, and the rest of a large ring is only used for bursts.
  */
 const REWIND_BYTES = 128 * 1024;
+/**
+ * The same for the first return, which comes before V8 optimizes this code and the consumer's: a path that is first
+ * taken afterwards makes it discard what it has compiled.
+ */
+const FIRST_REWIND_BYTES = 4 * 1024;
 /**
  * The skipped part counts as used until the consumer has passed it, so the part before it must have room for this
  * many records of the length of the last one. With less, a burst of large records would go to the overflow, which
@@ -56,7 +61,8 @@ class LaneSender {
   /** Position last published to the consumer. */
   #published = 0;
   /** Offset from which on the sender may return to the start of the ring. */
-  #rewindFrom = REWIND_BYTES;
+  #rewindFrom = FIRST_REWIND_BYTES;
+  #rewindBytes = FIRST_REWIND_BYTES;
   /** Position from which on `#mayRewind` checks the consumer's position again. */
   #rewindLookAt = 0;
   /** Length of the part skipped last at the end of the ring, and the position behind it; 0 once it has been passed. */
@@ -251,7 +257,7 @@ class LaneSender {
 
   /** Whether the consumer has closed its end: records are dropped. */
   get isClosed() {
-    return Atomics.load(this.#words, CLOSED) !== 0;
+    return loadInOrder(this.#words, CLOSED) !== 0;
   }
 
   /**
@@ -338,6 +344,7 @@ class LaneSender {
    */
   #rewind(encoder, offset) {
     const skipped = this.#capacity - offset;
+    this.#rewindBytes = REWIND_BYTES;
     this.#bare(offset, Kind.SKIP, skipped);
     this.#tail = this.#head;
     this.#head = (this.#head + skipped) | 0;
@@ -463,7 +470,8 @@ class LaneSender {
     const words = this.#words;
     this.#head = (this.#head + length) | 0;
     this.#published = this.#head;
-    this.#rewindFrom = length * REWIND_RECORDS > REWIND_BYTES ? length * REWIND_RECORDS : REWIND_BYTES;
+    const rewindBytes = this.#rewindBytes;
+    this.#rewindFrom = length * REWIND_RECORDS > rewindBytes ? length * REWIND_RECORDS : rewindBytes;
     // The record becomes visible first: the flag is set on x64 only, which does not reorder stores.
     if (this.#isUnfenced) words[HEAD] = this.#head;
     else Atomics.store(words, HEAD, this.#head);

@@ -36,14 +36,14 @@ class Looker {
       this.#sittingOut--;
       return false;
     }
-    if (this.#lookOn()) {
-      this.#misses = 0;
-      return true;
+    // Computed in either case: a miss is rare, and V8 would discard its code at the first one.
+    const misses = this.#misses + 1;
+    const hasSeen = this.#lookOn();
+    this.#misses = hasSeen ? 0 : misses;
+    if (!hasSeen && misses > TOLERATED_MISSES) {
+      this.#sittingOut = 1 << Math.min(misses - TOLERATED_MISSES, LONGEST_SIT_OUT_LOG2);
     }
-    this.#misses++;
-    const beyond = this.#misses - TOLERATED_MISSES;
-    if (beyond > 0) this.#sittingOut = 1 << Math.min(beyond, LONGEST_SIT_OUT_LOG2);
-    return false;
+    return hasSeen;
   }
 }
 

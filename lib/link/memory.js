@@ -40,6 +40,14 @@ NOWHERE.words[CLOSED] = 1;
 const loadAfterStore =
   process.arch === 'x64' ? (words, index) => words[index] : (words, index) => Atomics.load(words, index);
 
+/**
+ * Loads a control word before what is loaded after it. On x64, loads are not reordered, so a plain load suffices.
+ * @type {(words: Int32Array, index: number) => number}
+ */
+const loadInOrder =
+  process.arch === 'x64' ? (words, index) => words[index] : (words, index) => Atomics.load(words, index);
+
 module.exports.memoryOf = memoryOf;
 module.exports.NOWHERE = NOWHERE;
 module.exports.loadAfterStore = loadAfterStore;
+module.exports.loadInOrder = loadInOrder;
