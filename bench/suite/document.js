@@ -79,7 +79,9 @@ function environments(results) {
     );
   }
   if (results.some(({ extent }) => extent === 'quick')) {
-    lines.push('**From a quick run, of one round each: to see that all works, not to conclude from.**');
+    lines.push(
+      '**From a quick run, of one round each without a first one to warm up: to see that all works, not to conclude from.**',
+    );
   }
   // The previous section leaves some load behind; more than that may come from something else.
   if (busiest > facts.cores) {
