@@ -12,6 +12,7 @@ const { describe, mock, test } = require('node:test');
 
 const connections = require('../bench/connections');
 const driver = require('../bench/lib/driver');
+const { Cores } = require('../bench/lib/cores');
 const { paced } = require('../bench/lib/paced');
 const { Server, cpuTimeUs } = require('../bench/lib/processes');
 const { compare, median, quantile, summarize } = require('../bench/lib/statistics');
@@ -76,7 +77,7 @@ describe('driver', () => {
     const [log, error] = [mock.method(console, 'log', () => {}), mock.method(console, 'error', () => {})];
     try {
       const benchmark = fake(overrides);
-      await driver.run(benchmark, driver.readOptions(benchmark, [...args, '--json', json]));
+      await driver.run(benchmark, driver.readOptions(benchmark, ['--settle', '0', ...args, '--json', json]));
       const printed = log.mock.calls.map((call) => call.arguments.join(' ')).join('\n');
       return { calls: benchmark.calls, printed, record: JSON.parse(fs.readFileSync(json, 'utf8')) };
     } finally {
@@ -201,6 +202,50 @@ describe('driver', () => {
     const { steps, ...overrides } = opening({ closeFails: true });
     await assert.rejects(runFake(['--rounds', '1'], overrides), /xa stays/);
     assert.deepEqual(steps.slice(-2), ['close xa', 'close xb']);
+  });
+});
+
+describe('measurements on undisturbed processors', () => {
+  /** A probe with known answers; the last one is repeated. @param {boolean[]} answers */
+  function probe(...answers) {
+    return { isWhole: () => answers[answers.length > 1 ? 'shift' : 'at'](0), close: async () => {} };
+  }
+
+  /** Measures three times. @param {Cores} cores */
+  async function measureThrice(cores) {
+    const results = [];
+    let made = 0;
+    for (let i = 0; i < 3; i++) results.push(await cores.take(async () => ++made));
+    await cores.close();
+    const { measured, repeated, disturbed } = cores;
+    return { results, measured, repeated, disturbed };
+  }
+
+  test('keeps those that were undisturbed before and after', async () => {
+    const report = await measureThrice(new Cores(60_000, probe(true)));
+    assert.deepEqual(report, { results: [1, 2, 3], measured: 3, repeated: 0, disturbed: 0 });
+  });
+
+  test('waits before, and repeats one that was disturbed', async () => {
+    const report = await measureThrice(new Cores(60_000, probe(false, true, true, true, false, true)));
+    assert.deepEqual(report, { results: [1, 3, 4], measured: 3, repeated: 1, disturbed: 0 });
+  });
+
+  test('keeps disturbed ones when the time is over, and counts them', async () => {
+    const report = await measureThrice(new Cores(1, probe(false)));
+    assert.deepEqual(report, { results: [1, 2, 3], measured: 3, repeated: 0, disturbed: 3 });
+  });
+
+  test('takes them as they come without time to wait', async () => {
+    const report = await measureThrice(new Cores(0, probe(false)));
+    assert.deepEqual(report, { results: [1, 2, 3], measured: 3, repeated: 0, disturbed: 0 });
+  });
+
+  test('compares the speed of two threads with that of one', async () => {
+    const cores = new Cores(1);
+    assert.equal(await cores.take(async () => 'result'), 'result');
+    await cores.close();
+    assert.equal(cores.measured, 1);
   });
 });
 

@@ -134,6 +134,7 @@ describe('the document', () => {
     },
     leftOut: [{ name: 'absent', unavailable: 'not installed' }],
     rounds: 2,
+    taken: { measured: 7, repeated: 2, disturbed: 1 },
     results: [
       { scenario: 'one', summary: summarizeScenario(samples, metrics, 'theirs') },
       {
@@ -187,6 +188,7 @@ describe('the document', () => {
       markdown,
       /A CPU, 2 cores, 1,024 MiB; Linux; Node\.js v20\.0\.0; manycore 1\.0\.0; 2026-01-02\./,
     );
+    assert.match(markdown, /2 rounds; 1 of 7 measurements on processors that shared a core\./);
     assert.match(markdown, /```sh\nnode bench\/run\.js things\n```/);
   });
 
@@ -207,7 +209,7 @@ describe('npm run bench', () => {
     const page = fs.readFileSync(path.join(out, 'benchmarks.md'), 'utf8');
     assert.match(page, /^# Benchmarks\n/);
     assert.match(page, /From a quick run/);
-    assert.match(page, /node bench\/run\.js require --rounds 1 --warmups 0 --processes 5/);
+    assert.match(page, /node bench\/run\.js require --rounds 1 --warmups 0 --settle 0 --processes 5/);
     fs.rmSync(path.join(out, 'benchmarks.md'));
     await run('--render', '--out', out);
     assert.equal(fs.readFileSync(path.join(out, 'benchmarks.md'), 'utf8'), page);

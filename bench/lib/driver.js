@@ -6,13 +6,14 @@ const path = require('node:path');
 const { parseArgs } = require('node:util');
 const { nodeBinary } = require('../../scripts/lib/nodes');
 
+const { Cores } = require('./cores');
 const { describeEnvironment, environment } = require('./environment');
 const { describeScenario, grouped, summarizeScenario } = require('./report');
 
 /*
  * Runs a benchmark: named contenders in alternating rounds (A B C, A B C, ...) of one session, so that changes on
  * the machine affect all of them alike. A first round warms up and is dropped. What a benchmark opens for a
- * contender stays for all its rounds in a scenario.
+ * contender stays for all its rounds in a scenario. Measurements wait for two undisturbed processors, see `cores.js`.
  */
 
 const RESULTS = path.join(__dirname, '..', 'results');
@@ -58,6 +59,11 @@ const COMMON = {
   scenarios: { help: 'only these, comma-separated', default: '', parse: list },
   peer: { help: 'the contender to compare with', default: '', parse: String },
   json: { help: 'the file for the results', default: '', parse: String },
+  settle: {
+    help: 'seconds, per scenario, to wait for two undisturbed processors; 0 for none',
+    default: '60',
+    parse: wholeNumber,
+  },
 };
 
 /** @param {string} text */
@@ -175,13 +181,16 @@ async function run(benchmark, { node, ...others }) {
   if (options.rounds < ENOUGH_ROUNDS) console.log(`Only ${options.rounds} rounds: too few to conclude from.`);
 
   const results = [];
+  const taken = { measured: 0, repeated: 0, disturbed: 0 };
   for (const scenario of scenarios) {
     const { metrics = benchmark.metrics, contenders: own } = scenario;
     const here = contenders.filter(({ name }) => own === undefined || own.includes(name));
     if (here.length === 0) continue;
     const preferred = options.peer ? peer : (scenario.peer ?? peer);
     const against = (here.find(({ name }) => name === preferred) ?? here[0]).name;
-    const samples = await alternate({ ...benchmark, metrics }, scenario, here, options);
+    const cores = new Cores(options.settle * 1000);
+    const samples = await alternate({ ...benchmark, metrics }, scenario, here, options, cores);
+    for (const key of /** @type {(keyof typeof taken)[]} */ (Object.keys(taken))) taken[key] += cores[key];
     const summary = summarizeScenario(samples, metrics, against);
     console.log(
       [`\n${scenario.name}, ${options.rounds} rounds`, ...describeScenario(summary, against)].join('\n'),
@@ -193,7 +202,7 @@ async function run(benchmark, { node, ...others }) {
   fs.mkdirSync(path.dirname(file), { recursive: true });
   const leftOut = chosen.filter((contender) => contender.unavailable);
   const finished = { ...facts, loadAfter: os.loadavg()[0] };
-  const record = { benchmark: benchmark.name, environment: finished, options, peer, leftOut, results };
+  const record = { benchmark: benchmark.name, environment: finished, options, peer, leftOut, taken, results };
   fs.writeFileSync(file, `${JSON.stringify(record, null, 2)}\n`);
   console.log(`\nwritten to ${path.relative(process.cwd(), file)}`);
 }
@@ -203,9 +212,10 @@ async function run(benchmark, { node, ...others }) {
  * @param {Scenario} scenario
  * @param {Contender[]} contenders
  * @param {Options} options
+ * @param {Cores} cores is closed at the end
  * @returns {Promise<import('./report').Samples>}
  */
-async function alternate(benchmark, scenario, contenders, options) {
+async function alternate(benchmark, scenario, contenders, options, cores) {
   /** @type {import('./report').Samples} */
   const samples = new Map(contenders.map((contender) => [contender.name, []]));
   /** @type {Map<string, Opened | undefined>} */
@@ -217,7 +227,9 @@ async function alternate(benchmark, scenario, contenders, options) {
     }
     for (let round = 1 - options.warmups; round <= options.rounds; round++) {
       for (const contender of contenders) {
-        const sample = await benchmark.measure(contender, scenario, options, opened.get(contender.name));
+        const sample = await cores.take(() =>
+          benchmark.measure(contender, scenario, options, opened.get(contender.name)),
+        );
         if (round > 0) samples.get(contender.name)?.push(sample);
         const name = round > 0 ? `round ${round}` : 'warm-up';
         const figure = grouped(sample[shown.key], shown.digits);
@@ -225,7 +237,7 @@ async function alternate(benchmark, scenario, contenders, options) {
       }
     }
   } finally {
-    await closeAll([...opened.values()]);
+    await closeAll([cores, ...opened.values()]);
   }
   return samples;
 }

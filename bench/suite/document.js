@@ -44,7 +44,9 @@ function document(plan, results, pictures) {
     'This page is written by `npm run bench`; do not edit it. Contenders take turns in one session, the first round ' +
       'warms up and is dropped, a figure is the median of the rounds, with the least and the greatest in brackets. A ' +
       'ratio is the median of the ratios round by round. **worse** marks a loss in every round; where rounds disagree, ' +
-      'the ratio stands in brackets. `npm run bench -- --quick` takes a few minutes and writes to `target/bench`; ' +
+      'the ratio stands in brackets. Virtual processors may share a core for seconds or minutes, at half the speed for ' +
+      'whatever keeps two of them busy: each measurement therefore waits until two threads run as fast as each alone, ' +
+      'and is repeated if they no longer do after it, for up to a minute per scenario. `npm run bench -- --quick` takes a few minutes and writes to `target/bench`; ' +
       '`npm run bench -- --only ID` does one section anew. The command below a table repeats that table.',
     ...environments(measured.map(of)),
     '## At a glance',
@@ -132,14 +134,20 @@ function significant(value) {
 }
 
 /** @param {StepResult} step */
-function describeStep({ command, peer, environment, leftOut, rounds, results }) {
+function describeStep({ command, peer, environment, leftOut, rounds, taken, results }) {
   const missing = leftOut.map(({ name, unavailable }) => `Left out: ${name} (${unavailable}).`);
   return [
-    `Node.js ${environment.node}, ${rounds === 1 ? 'one round' : `${rounds} rounds`}.`,
+    `Node.js ${environment.node}, ${rounds === 1 ? 'one round' : `${rounds} rounds`}${disturbance(taken)}.`,
     ...byMetrics(results).map((alike) => describeScenarios(alike, peer)),
     ...missing,
     `\`\`\`sh\n${command}\n\`\`\``,
   ];
+}
+
+/** @param {StepResult['taken']} [taken] of steps measured since it is recorded */
+function disturbance(taken) {
+  if (!taken || taken.disturbed === 0) return '';
+  return `; ${taken.disturbed} of ${taken.measured} measurements on processors that shared a core`;
 }
 
 /** Groups consecutive scenarios with the same metrics. @param {StepResult['results']} results */

@@ -9,7 +9,7 @@ const { spawnSync } = require('node:child_process');
 
 const RUN = path.join(__dirname, '..', 'run.js');
 /** One round without another before it, as a functional check with rough figures. */
-const QUICK = ['--rounds', '1', '--warmups', '0'];
+const QUICK = ['--rounds', '1', '--warmups', '0', '--settle', '0'];
 
 /**
  * @typedef {import('./plan').Section} Section
@@ -20,7 +20,7 @@ const QUICK = ['--rounds', '1', '--warmups', '0'];
  * @typedef {Summary & { contender: string, ratio: (Summary & { verdict: string }) | null }} Row
  * @typedef {{ key: string, label: string, better: 'higher' | 'lower', digits: number, rows: Row[] }} Metric
  * @typedef {{ command: string, peer: string, environment: Record<string, any>, leftOut: { name: string, unavailable: string }[],
- *   rounds: number, results: { scenario: string, summary: Metric[] }[] }} StepResult
+ *   rounds: number, taken: { measured: number, repeated: number, disturbed: number }, results: { scenario: string, summary: Metric[] }[] }} StepResult
  * @typedef {{ x: number, values: Record<string, number> }} CurvePoint
  * @typedef {{ id: string, label: string, better: string, command: string, points: CurvePoint[] }} CurveResult
  * @typedef {{ id: string, extent: Extent, steps: StepResult[], curves: CurveResult[] }} SectionResult
@@ -55,13 +55,14 @@ async function runBenchmark(benchmark, args, major) {
     });
     if (status !== 0) throw new Error(`'${command}' failed (exit code ${status})`);
     console.log(`took ${Math.round((performance.now() - startMs) / 1000)} s`);
-    const { environment, peer, leftOut, options, results } = JSON.parse(fs.readFileSync(json, 'utf8'));
+    const { environment, peer, leftOut, options, taken, results } = JSON.parse(fs.readFileSync(json, 'utf8'));
     return {
       command,
       peer,
       environment,
       leftOut,
       rounds: options.rounds,
+      taken,
       results: results.map((/** @type {any} */ { scenario, summary }) => ({ scenario, summary })),
     };
   } finally {
