@@ -8,6 +8,7 @@
 const { Buffer } = require('node:buffer');
 const { Decoder, CORRUPT } = require('./decoder');
 const { makeError } = require('../core/errors');
+const { Gathering } = require('./gathering');
 const {
   HEAD,
   TAIL,
@@ -52,6 +53,7 @@ class LaneReceiver {
   #released = 0;
   /** Position up to which records are known to be published. */
   #seen = 0;
+  #gathering = new Gathering();
   #overflowing = false;
   /** The current chunk of the overflow. @type {Memory | null} */
   #chunk = null;
@@ -272,6 +274,7 @@ class LaneReceiver {
     const start = this.#ringOffset + (this.#tail & (this.#capacity - 1));
     const length = this.#read(this.#memory, start, (this.#seen - this.#tail) | 0);
     this.#tail = (this.#tail + length) | 0;
+    this.#gathering.read(length);
     this.#releaseMuch();
     return true;
   }
@@ -283,8 +286,11 @@ class LaneReceiver {
 
   /** Checks whether the producer has published more. Loaded once for everything available, not for each record. */
   #look() {
+    const gathering = this.#gathering;
+    gathering.pause();
     const seen = Atomics.load(this.#words, HEAD);
     const available = (seen - this.#tail) | 0;
+    gathering.found(available);
     if (available === 0) return false;
     if (available < 0 || available > this.#capacity) throw CORRUPT;
     this.#seen = seen;
