@@ -134,6 +134,13 @@ impl PoolQueue {
         self.fast(env, "push", |gate| gate.with(Caller::push))
     }
 
+    /// A function that has a spinning worker run the task described by the words, which asks for no worker,
+    /// priority or retry, and copies the report like `take()`. It returns 0 when the task is in hand or queued.
+    #[napi(ts_return_type = "() => number")]
+    pub fn call_function<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
+        self.fast(env, "call", |gate| gate.with(Caller::call))
+    }
+
     /// Queues the task described by the words, with a record of any size.
     #[napi]
     pub fn push_large(&self, record: Uint8Array) -> i32 {

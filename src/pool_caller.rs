@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use manycore_core::queue::{Payload, Scheduler, Target, Task, TaskKind, Towards};
+use manycore_core::queue::{Called, Payload, Scheduler, Target, Task, TaskKind, Towards};
 use manycore_core::ring::doorbell::{Doorbell, Drained, Outcome};
 use manycore_core::ring::spin::Latency;
 use napi::bindgen_prelude::{Env, Error, Function, JsValue, Result, Status};
@@ -73,12 +73,9 @@ impl Caller {
         // SAFETY: called by JavaScript of this thread; a different page than that of the record.
         let bytes = unsafe { self.words.bytes() };
         let word = |at: usize| word(bytes, at);
-        let Some(kind) = TaskKind::from_number(word(0)) else {
+        let Some(mut task) = task_of(bytes, record) else {
             return 0;
         };
-        let mut task = Task::new(kind, word(1), record.get(..word(6) as usize).unwrap_or(record));
-        task.handler = word(2);
-        task.definitions = word(3);
         task.keep = word(7) != 0;
         let payloads = self.leaving.take(word(PAYLOADS));
         if !payloads.is_empty() {
@@ -92,6 +89,27 @@ impl Caller {
         let mut priority = [0; 8];
         priority.copy_from_slice(&bytes[32..40]);
         i32::from(self.queue.push(task, target, f64::from_le_bytes(priority)))
+    }
+
+    /// Calls a worker that spins with the task described by the words, which asks for nothing special, and copies
+    /// the report. Returns its length, or 0 when the task is in hand or has been queued.
+    pub fn call(&self) -> i32 {
+        // SAFETY: called by JavaScript of this thread.
+        let words = unsafe { self.words.bytes() };
+        // SAFETY: as above; a different page.
+        let record = unsafe { self.record.bytes() };
+        let Some(task) = task_of(words, record) else {
+            return 0;
+        };
+        // SAFETY: as above; a different page.
+        match self.queue.call(&task, unsafe { self.batch.bytes() }) {
+            Called::Answered(bytes) => bytes as i32,
+            Called::Begun => 0,
+            Called::Refused => {
+                self.queue.push(task, Target::Any, 0.0);
+                0
+            }
+        }
     }
 
     /// Copies reports into the batch page.
@@ -222,6 +240,16 @@ impl Listening {
     pub fn close(&self) {
         drop(self.handle.take());
     }
+}
+
+/// The task that the words describe.
+fn task_of(words: &[u8], record: &[u8]) -> Option<Task> {
+    let word = |at: usize| word(words, at);
+    let kind = TaskKind::from_number(word(0))?;
+    let mut task = Task::new(kind, word(1), record.get(..word(6) as usize).unwrap_or(record));
+    task.handler = word(2);
+    task.definitions = word(3);
+    Some(task)
 }
 
 /// A little-endian word of a page.

@@ -27,8 +27,12 @@ use crate::uv::{EventLoop, Handle};
 const PAYLOADS: usize = 3;
 /// Time limit of `linger`.
 const LIMIT_US: usize = 4;
+/// Whether the task pulled last is a direct call.
+const CALLED: usize = 5;
 /// Returned by `pull` when there is nothing.
 const NOTHING: i32 = -1;
+/// Returned by `linger` when another worker was faster.
+const TAKEN: i32 = -2;
 
 /// The state of the fast functions.
 struct Side {
@@ -124,15 +128,21 @@ impl PoolWorker {
         function(env, "pull", &self.side, Side::pull)
     }
 
-    /// A function that spins for something to pull, for as many microseconds as a word says. It returns 1
-    /// when there is something.
+    /// A function that spins for something to pull, for as many microseconds as a word says, and pulls it. It
+    /// returns what `pull()` does, or -2 when another worker was faster.
     #[napi(ts_return_type = "() => number")]
     pub fn linger_function<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         function(env, "linger", &self.side, |side| {
             // SAFETY: called by JavaScript of this thread.
             let limit_us = word(unsafe { side.words.bytes() }, LIMIT_US);
             let limit = Duration::from_micros(limit_us.into()).min(Latency::of_process().limit());
-            i32::from(!side.is_turn_over(monotonic_ns()) && linger(&*side.worker, limit))
+            if side.is_turn_over(side.worker.now_ns()) || !linger(&*side.worker, limit) {
+                return NOTHING;
+            }
+            match side.take_next() {
+                NOTHING => TAKEN,
+                length => length,
+            }
         })
     }
 
@@ -301,15 +311,21 @@ impl Side {
         if self.is_turn_over(self.worker.now_ns()) {
             return NOTHING;
         }
+        self.take_next()
+    }
+
+    fn take_next(&self) -> i32 {
         let Some(task) = self.worker.pull() else {
             return NOTHING;
         };
         // SAFETY: called by JavaScript of this thread.
         let words = unsafe { self.words.bytes() };
+        let mut put = |at: usize, value: u32| words[at * 4..at * 4 + 4].copy_from_slice(&value.to_le_bytes());
         let values = [task.kind as u32, task.slot, task.handler, task.definitions];
         for (at, value) in values.into_iter().enumerate() {
-            words[at * 4..at * 4 + 4].copy_from_slice(&value.to_le_bytes());
+            put(at, value);
         }
+        put(CALLED, self.worker.is_called().into());
         self.payloads.replace(task.payloads.clone());
         let record = task.record();
         // SAFETY: as above; a different page.

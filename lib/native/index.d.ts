@@ -359,6 +359,11 @@ export declare class PoolQueue {
   batch(): object
   /** A function that queues the task described by the words. It returns 0 when the target worker is gone. */
   pushFunction(): () => number
+  /**
+   * A function that has a spinning worker run the task described by the words, which asks for no worker,
+   * priority or retry, and copies the report like `take()`. It returns 0 when the task is in hand or queued.
+   */
+  callFunction(): () => number
   /** Queues the task described by the words, with a record of any size. */
   pushLarge(record: Uint8Array): number
   /**
@@ -475,8 +480,8 @@ export declare class PoolWorker {
   /** A function that takes the next task or notice. It returns the length of the record, or -1 for nothing. */
   pullFunction(): () => number
   /**
-   * A function that spins for something to pull, for as many microseconds as a word says. It returns 1
-   * when there is something.
+   * A function that spins for something to pull, for as many microseconds as a word says, and pulls it. It
+   * returns what `pull()` does, or -2 when another worker was faster.
    */
   lingerFunction(): () => number
   /** Copies the record that did not fit in the last pull. */

@@ -55,6 +55,8 @@ class Engine {
   #whenIdle = [];
   /** Whether wake-ups have yet to be re-enabled after a blocking wait. */
   #isRestless = false;
+  /** Whether a caller that blocks may hand its task to a worker without the queue. */
+  #hasLines;
 
   /**
    * @param {Record<string, any>} options
@@ -64,6 +66,7 @@ class Engine {
   constructor(options, emitter, started) {
     const addon = requireAddon('Pool');
     this.#options = options;
+    this.#hasLines = options.runtime === 'threads' && !options.workerHistogram && options.maxQueue > 0;
     const isRemote = options.runtime === 'processes';
     const concurrency = Math.min(options.concurrentTasksPerWorker, 0x7fffffff);
     const native = new addon.PoolQueue(concurrency, options.maxTasksPerWorker, isRemote);
@@ -235,10 +238,50 @@ class Engine {
       this.#released();
       return -1;
     }
+    this.#checkPressure();
+    return slot;
+  }
+
+  #checkPressure() {
     if (this.#tasks.outstanding >= this.#options.maxThreads * this.#options.concurrentTasksPerWorker) {
       this.#pressure.check();
     }
-    return slot;
+  }
+
+  /**
+   * Runs a task and blocks until it has ended.
+   * @param {number} handler
+   * @param {any} value
+   * @throws what the task throws
+   */
+  runSync(handler, value) {
+    this.expect();
+    let slot = -1;
+    if (this.#hasLines && this.#tasks.outstanding === 0 && unpack(value) === null) {
+      const length = this.#writer.call(this.#tasks, handler, value);
+      if (length > 0) {
+        this.#tasks.completed++;
+        const { maxThreads, concurrentTasksPerWorker } = this.#options;
+        if (maxThreads * concurrentTasksPerWorker === 1) this.#pressure.pulse();
+        return this.#reports.answer(length);
+      }
+      if (length < 0) value = this.#writer.substituteFor(value);
+      else slot = this.#tasks.next;
+    }
+    /** @type {{ isError: boolean, value: any }} */
+    const outcome = { isError: false, value: undefined };
+    const resolve = (/** @type {any} */ result) => void (outcome.value = result);
+    const reject = (/** @type {any} */ error) => {
+      outcome.isError = true;
+      outcome.value = error;
+    };
+    if (slot >= 0) {
+      this.#tasks.add(resolve, reject);
+      this.#checkPressure();
+    } else slot = this.submit(handler, value, null, resolve, reject, false);
+    if (slot >= 0) this.waitFor(slot, Infinity);
+    if (outcome.isError) throw outcome.value;
+    return outcome.value;
   }
 
   /**

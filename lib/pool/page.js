@@ -47,6 +47,9 @@ const Word = Object.freeze({
 /** Word in which a worker sets for how many microseconds to spin. */
 const LINGER_WORD = 4;
 
+/** Word that tells a worker whether the task pulled last is a direct call. */
+const CALLED_WORD = 5;
+
 /** The kind word of a report has the kind below this bit, and the number of payloads from it upwards. */
 const PAYLOADS_SHIFT = 8;
 
@@ -62,5 +65,6 @@ module.exports.Report = Report;
 module.exports.Target = Target;
 module.exports.Word = Word;
 module.exports.PAYLOADS_SHIFT = PAYLOADS_SHIFT;
+module.exports.CALLED_WORD = CALLED_WORD;
 module.exports.LINGER_WORD = LINGER_WORD;
 module.exports.ENTRY_BYTES = ENTRY_BYTES;

@@ -177,6 +177,9 @@ class Pool extends EventEmitterAsyncResource {
    * @param {any} [options]
    */
   runSync(task, options) {
+    if (options === undefined && this.#isPlain && !this.#isClosing && this.#defaultHandler >= 0) {
+      return /** @type {Engine} */ (this.#engine).runSync(this.#defaultHandler, task);
+    }
     /** @type {Outcome} */
     const outcome = { isError: false, value: undefined };
     const resolve = (/** @type {any} */ value) => void (outcome.value = value);
@@ -184,14 +187,7 @@ class Pool extends EventEmitterAsyncResource {
       outcome.isError = true;
       outcome.value = error;
     };
-    if (options === undefined && this.#isPlain && !this.#isClosing && this.#defaultHandler >= 0) {
-      const engine = /** @type {Engine} */ (this.#engine);
-      engine.expect();
-      const slot = engine.submit(this.#defaultHandler, task, null, resolve, reject, false);
-      if (slot >= 0) engine.waitFor(slot, Infinity);
-    } else {
-      this.#runSyncWith(task, options ?? {}, resolve, reject);
-    }
+    this.#runSyncWith(task, options ?? {}, resolve, reject);
     if (outcome.isError) throw outcome.value;
     return outcome.value;
   }

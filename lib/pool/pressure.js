@@ -65,6 +65,14 @@ class Pressure {
     if (isFull) this.#emit('backPressure');
   }
 
+  /** Tells that for a moment, which is over, all workers held as many tasks as they can. */
+  pulse() {
+    if (this.needsDrain) return;
+    this.#tellsNeed = true;
+    this.#tellsDrain = true;
+    if (!this.#isScheduled) this.#schedule();
+  }
+
   /** One microtask for everything that happens before it, and a cheap one while there are no listeners. */
   #schedule() {
     if (this.#isScheduled) return;

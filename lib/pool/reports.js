@@ -81,6 +81,13 @@ class Reports {
     return this.#receive(this.#await());
   }
 
+  /** Decodes the result in the only report of a batch, that of a direct call. @param {number} bytes */
+  answer(bytes) {
+    const memory = this.#batch;
+    const member = /** @type {Member} */ (this.#crew.at(memory.words[3]));
+    return this.#decode(member, memory, 0, bytes);
+  }
+
   /** @param {number} bytes size of the batch; 0 for none, negative if it needs a larger buffer */
   #receive(bytes) {
     let memory = this.#batch;

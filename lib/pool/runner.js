@@ -15,7 +15,7 @@ const { inContextOfNow, keepsContextInFrames, runTicks, tick } = require('../thr
 const { abortTask, leaveTask, runTask } = require('./context');
 const { load, makeHandler } = require('./handlers');
 const { Lending } = require('../link/lending');
-const { LINGER_WORD, Report, TaskKind } = require('./page');
+const { CALLED_WORD, LINGER_WORD, Report, TaskKind } = require('./page');
 const { RecordEncoder } = require('./record-encoder');
 const { unpack } = require('./transfer');
 const { bareError, wholeError } = require('./whole-errors');
@@ -48,6 +48,8 @@ class Runner {
   #pull;
   #report;
   #lingerer;
+  /** What the last attempt of `#lingerer` pulled. */
+  #lingered = -1;
   #decoder;
   #records;
   #isDraining = false;
@@ -81,7 +83,8 @@ class Runner {
     const linger = native.lingerFunction();
     this.#lingerer = new Looker(() => {
       this.#words[LINGER_WORD] = LINGER_US;
-      return linger() === 1;
+      this.#lingered = linger();
+      return this.#lingered !== -1;
     });
     this.#decoder = new Decoder(this.#input);
     const lending = new Lending(native);
@@ -131,16 +134,21 @@ class Runner {
 
   #drain() {
     this.#isDraining = true;
+    const words = this.#words;
+    // A caller that blocks for each task sends the next in no time, to a worker that spins.
+    let isCalled = false;
     try {
       for (;;) {
-        const length = this.#pull();
+        let length = isCalled ? -1 : this.#pull();
         if (length < 0) {
           // A caller that sends one task after the other sends the next about now.
-          if (runTicks !== undefined && this.#lingerer.look()) continue;
-          break;
+          if (runTicks === undefined || !this.#lingerer.look()) break;
+          isCalled = false;
+          length = this.#lingered;
+          if (length < 0) continue;
         }
-        const words = this.#words;
         const kind = words[0];
+        isCalled = words[CALLED_WORD] === 1;
         if (kind === TaskKind.CALL) this.#call(words[1], words[2], this.#readTask(length, words[3]));
         else this.#handle(kind, words[1], words[2], words[3], length);
         if (!this.#tick()) break;

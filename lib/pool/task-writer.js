@@ -19,6 +19,7 @@ class TaskWriter {
   #priority;
   #records;
   #push;
+  #call;
   #definitions;
 
   /**
@@ -31,6 +32,7 @@ class TaskWriter {
     this.#words = words;
     this.#priority = new Float64Array(words.buffer, Word.PRIORITY * 4, 1);
     this.#push = native.pushFunction();
+    this.#call = native.callFunction();
     this.#definitions = new Definitions(native);
     // Long strings are cheaper through a worker's port than through the queue; processes have no such port.
     const encoder = isRemote
@@ -66,6 +68,42 @@ class TaskWriter {
   push(slot, handler, value, options) {
     const encoder = this.#records.encode(value);
     if (encoder === null) return false;
+    this.#send(encoder, slot, handler, options);
+    return true;
+  }
+
+  /**
+   * Hands a task without options to a worker that spins, and blocks until it has returned; otherwise queues it.
+   * @param {import('./tasks').Tasks} tasks the task is to be added to if it does not return at once
+   * @param {number} handler
+   * @param {any} value
+   * @returns {number} length of the report in the batch; 0 if the task goes on or waits, -1 if the codec does not
+   * support the argument
+   * @throws errors of the value's getters
+   */
+  call(tasks, handler, value) {
+    const encoder = this.#records.encode(value);
+    if (encoder === null) return -1;
+    // Now: a getter of the value may have run a task.
+    const slot = tasks.next;
+    if (encoder.larges.length > 0 || !this.#records.isInMemory(encoder)) {
+      this.#send(encoder, slot, handler, null);
+      return 0;
+    }
+    this.describe(TaskKind.CALL, slot, handler, null);
+    this.#words[Word.LENGTH] = this.#records.length;
+    const length = this.#call();
+    encoder.commit();
+    return length;
+  }
+
+  /**
+   * @param {import('../link/encoder').Encoder} encoder
+   * @param {number} slot
+   * @param {number} handler
+   * @param {TaskOptions | null} options
+   */
+  #send(encoder, slot, handler, options) {
     this.describe(TaskKind.CALL, slot, handler, options);
     this.#words[Word.LENGTH] = this.#records.length;
     this.#words[Word.PAYLOADS] = encoder.larges.length;
@@ -74,7 +112,6 @@ class TaskWriter {
       : this.#native.pushLarge(encoder.record());
     encoder.commit();
     if (pushed !== 1) throw Errors.threadTermination();
-    return true;
   }
 
   /**

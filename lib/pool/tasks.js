@@ -67,6 +67,12 @@ class Tasks {
     return slot;
   }
 
+  /** Slot of the task that is added next. */
+  get next() {
+    const free = this.#free;
+    return free.length > 0 ? free[free.length - 1] : this.#waiters.length;
+  }
+
   /** @param {number} slot */
   extra(slot) {
     let extra = this.#extras.get(slot);

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use super::stock::Payload;
-use crate::sync::{AtomicU32, Mutex, MutexGuard};
+use crate::sync::{AtomicU32, Mutex, MutexGuard, Ordering};
 
 /// Memory in bytes that an outbox keeps between batches.
 const KEPT_BYTES: usize = 1 << 20;
@@ -127,6 +127,11 @@ struct Batch {
 }
 
 impl Outbox {
+    /// Worker: whether the caller has yet to take something.
+    pub fn is_reported(&self) -> bool {
+        self.reported.load(Ordering::Acquire) == 1
+    }
+
     /// Worker: appends an entry. Its record is padded to 8 bytes.
     pub fn push(&self, entry: Entry, record: &[u8], payloads: Vec<Payload>) {
         let padding = record.len().wrapping_neg() & 7;

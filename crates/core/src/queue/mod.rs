@@ -12,10 +12,12 @@
 //! worker's. No lock is held for longer than it takes to copy a record.
 //!
 //! A task is in exactly one place: in the queue, in hand at a worker (recorded in its `Station`), or
-//! completed. When a worker ends, the tasks it has not begun go to other workers; those it had begun are
+//! completed. A caller that blocks hands its task directly to a worker that spins with nothing in hand (`Line`);
+//! if either takes longer, it becomes a task in hand. When a worker ends, the tasks it has not begun go to other workers; those it had begun are
 //! returned by [`Queue::abandon`] to the caller, which gives them up or retries them.
 
 mod completions;
+mod line;
 mod order;
 mod pool;
 mod scheduler;
@@ -29,7 +31,8 @@ mod worker;
 pub use crate::histogram::local::{Histogram, PERCENTILES};
 pub use crate::histogram::scale::Summary;
 pub use completions::{Entry, Kind, ENTRY_BYTES};
-pub use pool::{Cancelled, Load, Queue};
+pub use line::{Call, Decision, Line, LINE_BYTES};
+pub use pool::{Called, Cancelled, Load, Queue};
 pub use scheduler::{Scheduler, Taker};
 pub use sleepers::Sleepers;
 pub use station::Limits;

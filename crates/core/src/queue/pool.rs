@@ -5,7 +5,8 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use super::completions::{times, Entry, Kind};
+use super::completions::{times, Entry, Kind, ENTRY_BYTES};
+use super::line::{Call, Decision, LINE_BYTES};
 use super::order::Ranked;
 use super::sleepers::Sleepers;
 use super::slots::{Place, Slots};
@@ -13,11 +14,14 @@ use super::station::{settle, InHand, Limits, Lot, Station};
 use super::stock::{Payload, Stock};
 use super::task::{Priority, Target, Task, TaskKind};
 use crate::histogram::local::Histogram;
-use crate::ring::doorbell::{is_soon_pending, Consumer};
+use crate::ring::doorbell::{is_soon, is_soon_pending, Consumer};
 use crate::ring::spin::Latency;
 use crate::sync::{fence, AtomicU32, AtomicU64, Ordering};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::eventfd::EventFd;
+
+/// Looks at a line between two looks at anything else: while it does not change, a look costs next to nothing.
+pub(super) const LOOKS_AT_LINE: u32 = 16;
 
 /// The task queue of a pool of threads; see [`super`].
 pub struct Queue {
@@ -43,6 +47,8 @@ pub struct Queue {
     /// What workers must know to decode records, in order of definition.
     definitions: Mutex<Vec<Arc<[u8]>>>,
     caller: Caller,
+    /// The worker that was called directly last, the first to be tried again.
+    called: AtomicU32,
     /// Tasks kept for a retry after their worker ended.
     lost: Mutex<HashMap<u32, Task>>,
     times: Mutex<Times>,
@@ -68,6 +74,14 @@ struct Times {
     recent_run_us: f64,
 }
 
+impl Times {
+    fn add(&mut self, (wait_us, run_us): (f64, f64)) {
+        self.wait.record(wait_us as u64);
+        self.run.record(run_us as u64);
+        self.recent_run_us += (run_us - self.recent_run_us) / 8.0;
+    }
+}
+
 /// How the caller is notified of reports.
 #[repr(align(128))]
 struct Caller {
@@ -87,6 +101,17 @@ pub enum Cancelled {
     Running(u32),
     /// The task's completion is on its way, or there is no such task.
     Over,
+}
+
+/// What became of a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Called {
+    /// The task has returned: length in bytes of the report, as `take` would have copied it.
+    Answered(usize),
+    /// A worker has the task in hand.
+    Begun,
+    /// No worker spins with nothing in hand.
+    Refused,
 }
 
 /// The load of a worker.
@@ -132,6 +157,7 @@ impl Queue {
                 reports: AtomicU32::new(0),
                 signalled_at: AtomicU64::new(0),
             },
+            called: AtomicU32::new(0),
             lost: Mutex::default(),
             times: Mutex::default(),
             stock: Stock::default(),
@@ -290,6 +316,7 @@ impl Queue {
             let mut hands = station.hands();
             let is_idle = hands.tasks.is_empty() && station.pinned.is_empty();
             hands.retired |= is_idle || force;
+            station.line.close();
             is_idle || force
         };
         if is_retired {
@@ -468,10 +495,7 @@ impl Queue {
                     .outbox
                     .take(&mut target[filled..], payloads, |kind, entry| {
                         if Kind::from_number(kind).is_some_and(Kind::is_final) {
-                            let (wait_us, run_us) = times(entry);
-                            spent.wait.record(wait_us as u64);
-                            spent.run.record(run_us as u64);
-                            spent.recent_run_us += (run_us - spent.recent_run_us) / 8.0;
+                            spent.add(times(entry));
                         }
                     });
                 match taken {
@@ -485,6 +509,50 @@ impl Queue {
             }
         }
         Ok(filled)
+    }
+
+    /// Hands a task to a worker that spins with nothing in hand, and spins until it has returned or the worker has
+    /// it in hand. The task must not ask for a priority, a retry or a worker, nor have payloads.
+    pub fn call(&self, task: &Task, target: &mut [u8]) -> Called {
+        let created_ns = monotonic_ns();
+        let call = Call {
+            slot: task.slot,
+            handler: task.handler,
+            definitions: task.definitions,
+            created_ns,
+        };
+        let stations = self.stations();
+        let first = self.called.load(Ordering::Relaxed) as usize;
+        let found = (0..stations.len())
+            .filter_map(|i| stations[(first + i) % stations.len()].as_ref())
+            .find(|station| station.line.offer(call, task.record()));
+        let Some(station) = found else {
+            return Called::Refused;
+        };
+        self.called.store(station.number, Ordering::Relaxed);
+        let line = &station.line;
+        let is_decided = || (0..LOOKS_AT_LINE).any(|_| line.decision().is_some());
+        if !is_soon(is_decided, Latency::of_process()) {
+            station.demote(&self.slots, task.slot, created_ns, created_ns);
+        }
+        let Some(Decision::Answered { wait_ns, run_ns, .. }) = line.decision() else {
+            return Called::Begun;
+        };
+        let mut record = [0; LINE_BYTES];
+        let len = line.read(&mut record).next_multiple_of(8);
+        let us = |ns: u32| f64::from(ns) / 1000.0;
+        let entry = Entry {
+            kind: Kind::Result,
+            slot: task.slot,
+            worker: station.number,
+            wait_us: us(wait_ns),
+            run_us: us(run_ns),
+        };
+        self.times().add((entry.wait_us, entry.run_us));
+        let header = entry.header((ENTRY_BYTES + len) as u32, 0);
+        target[..ENTRY_BYTES].copy_from_slice(&header);
+        target[ENTRY_BYTES..ENTRY_BYTES + len].copy_from_slice(&record[..len]);
+        Called::Answered(ENTRY_BYTES + len)
     }
 
     /// Gives access to the histograms of wait and run times, in microseconds.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::completions::Kind;
-use super::pool::{Cancelled, Load, Queue};
+use super::pool::{Called, Cancelled, Load, Queue};
 use super::stock::{Payload, Stock};
 use super::task::{Priority, Target, Task};
 use super::worker::Worker;
@@ -20,6 +20,10 @@ use crate::sys::eventfd::EventFd;
 pub trait Scheduler: Consumer {
     fn push(&self, task: Task, target: Target, priority: Priority) -> bool;
     fn take(&self, target: &mut [u8], payloads: &mut Vec<Payload>) -> Result<usize, usize>;
+    /// Like [`Queue::call`], where there are direct calls.
+    fn call(&self, _task: &Task, _target: &mut [u8]) -> Called {
+        Called::Refused
+    }
     fn cancel(&self, slot: u32) -> Cancelled;
     fn is_queued(&self, slot: u32) -> bool;
     fn abort(&self, slot: u32) -> Option<u32>;
@@ -59,6 +63,10 @@ impl Scheduler for Arc<Queue> {
 
     fn take(&self, target: &mut [u8], payloads: &mut Vec<Payload>) -> Result<usize, usize> {
         Queue::take(self, target, payloads)
+    }
+
+    fn call(&self, task: &Task, target: &mut [u8]) -> Called {
+        Queue::call(self, task, target)
     }
 
     fn cancel(&self, slot: u32) -> Cancelled {
@@ -168,6 +176,10 @@ impl Consumer for Arc<Queue> {
 #[allow(missing_docs)]
 pub trait Taker: Consumer {
     fn pull(&self) -> Option<Task>;
+    /// Whether the task pulled last is a direct call, whose caller is likely to make another.
+    fn is_called(&self) -> bool {
+        false
+    }
     /// The time, [`monotonic_ns`], or when the last task was over if nothing has begun since.
     fn now_ns(&self) -> u64 {
         monotonic_ns()
@@ -191,6 +203,10 @@ pub trait Taker: Consumer {
 impl Taker for Worker {
     fn pull(&self) -> Option<Task> {
         Worker::pull(self)
+    }
+
+    fn is_called(&self) -> bool {
+        Worker::is_called(self)
     }
 
     fn now_ns(&self) -> u64 {

@@ -5,6 +5,8 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use crossbeam::deque::{Injector, Steal, Stealer};
 
 use super::completions::Outbox;
+use super::line::Line;
+use super::slots::Slots;
 use super::task::Task;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::eventfd::EventFd;
@@ -62,6 +64,8 @@ pub struct Station {
     pub pinned: Lot,
     /// The handle by which others steal its tasks, once it has started.
     pub stealer: OnceLock<Stealer<Task>>,
+    /// Calls of a caller that blocks.
+    pub line: Line,
     /// Its reports.
     pub outbox: Outbox,
     /// Number of tasks in hand.
@@ -85,6 +89,7 @@ impl Station {
             notices: Lot::default(),
             pinned: Lot::default(),
             stealer: OnceLock::new(),
+            line: Line::default(),
             outbox: Outbox::default(),
             in_hand: AtomicU32::new(0),
             completed: AtomicU64::new(0),
@@ -97,6 +102,24 @@ impl Station {
     pub fn hands(&self) -> MutexGuard<'_, Hands> {
         // Only an allocation can fail while the lock is held, which aborts the process.
         self.hands.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Worker or caller: puts a call of the line into the worker's hands, unless it has been decided before.
+    pub fn demote(&self, slots: &Slots, slot: u32, created_ns: u64, started_ns: u64) {
+        // The worker finds the task once it can lock its hands.
+        let mut hands = self.hands();
+        if !self.line.demote() {
+            return;
+        }
+        slots.transition_to_queued(slot);
+        slots.transition_to_taken(slot, self.number);
+        hands.tasks.push(InHand {
+            slot,
+            created_ns,
+            started_ns,
+            kept: None,
+        });
+        self.in_hand.store(hands.tasks.len() as u32, Ordering::Release);
     }
 }
 

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use crossbeam::deque::Worker as Deque;
 
 use super::completions::{Entry, Kind};
-use super::pool::Queue;
+use super::line::{Call, LINE_BYTES};
+use super::pool::{Queue, LOOKS_AT_LINE};
 use super::slots::Place;
 use super::station::{settle, Hands, InHand, Station};
 use super::stock::Payload;
-use super::task::Task;
+use super::task::{Task, TaskKind};
 use crate::ring::doorbell::Consumer;
 use crate::sync::{fence, AtomicU64, Ordering};
 use crate::sys::clock::monotonic_ns;
@@ -30,6 +31,11 @@ pub struct Worker {
     average_us: Cell<f64>,
     /// When the last task was over, [`monotonic_ns`]; 0 once another has been begun.
     over_ns: Cell<u64>,
+    /// Whether calls may be offered, and whether one has been and is the next to be pulled.
+    is_open: Cell<bool>,
+    is_offered: Cell<bool>,
+    /// The call being processed and when it was begun.
+    call: Cell<Option<(Call, u64)>>,
 }
 
 impl Worker {
@@ -45,6 +51,9 @@ impl Worker {
             deque,
             average_us: Cell::new(f64::MAX),
             over_ns: Cell::new(0),
+            is_open: Cell::new(false),
+            is_offered: Cell::new(false),
+            call: Cell::new(None),
         })
     }
 
@@ -74,6 +83,10 @@ impl Worker {
 
     /// The next notice or task. A task is in hand from here on.
     pub fn pull(&self) -> Option<Task> {
+        self.demote();
+        if self.is_offered.take() {
+            return Some(self.begin_call());
+        }
         if let Some(notice) = self.station.notices.pop() {
             return Some(notice);
         }
@@ -88,6 +101,55 @@ impl Worker {
             }
             self.tell(Kind::Dropped, task.slot, &[], Vec::new());
         }
+    }
+
+    fn begin_call(&self) -> Task {
+        let mut record = [0; LINE_BYTES];
+        let (call, len) = self.station.line.read_call(&mut record);
+        self.call.set(Some((call, monotonic_ns())));
+        self.over_ns.set(0);
+        // What became visible while this thread was searching is for another worker.
+        self.queue.pass_on();
+        let mut task = Task::new(TaskKind::Call, call.slot, &record[..len]);
+        task.handler = call.handler;
+        task.definitions = call.definitions;
+        task.created_ns = call.created_ns;
+        task
+    }
+
+    /// Whether a call is being processed.
+    pub fn is_called(&self) -> bool {
+        self.call.get().is_some()
+    }
+
+    /// Puts the call being processed into this worker's hands: its result is not the next thing that happens.
+    fn demote(&self) {
+        if let Some((call, started_ns)) = self.call.take() {
+            self.station
+                .demote(&self.queue.slots, call.slot, call.created_ns, started_ns);
+            self.station.line.leave();
+        }
+    }
+
+    /// Answers the call being processed. Returns false if it has been demoted.
+    fn answer(&self, (call, started_ns): (Call, u64), record: &[u8]) -> bool {
+        self.call.set(None);
+        let over_ns = monotonic_ns();
+        let run_ns = over_ns.saturating_sub(started_ns);
+        let wait_ns = started_ns.saturating_sub(call.created_ns);
+        // First: the caller may ask for the load of this worker at once.
+        let (completed, busy_us) = (&self.station.completed, &self.station.busy_us);
+        add(completed, 1);
+        add(busy_us, run_ns / 1000);
+        if self.station.line.answer(record, wait_ns, run_ns) {
+            self.over_ns.set(over_ns);
+            self.average(run_ns as f64 / 1000.0);
+            return true;
+        }
+        // Counted when it is reported.
+        add(completed, 1_u64.wrapping_neg());
+        add(busy_us, (run_ns / 1000).wrapping_neg());
+        false
     }
 
     fn begin(&self, hands: &mut Hands, task: &Task) {
@@ -180,6 +242,13 @@ impl Worker {
 
     /// Reports the completion of a task. Returns false when this worker does not have it in hand.
     pub fn complete(&self, kind: Kind, slot: u32, record: &[u8], payloads: Vec<Payload>) -> bool {
+        if let Some(called) = self.call.get() {
+            let fits = kind == Kind::Result && payloads.is_empty() && record.len() <= LINE_BYTES;
+            if fits && called.0.slot == slot && self.answer(called, record) {
+                return true;
+            }
+            self.demote();
+        }
         let mut hands = self.station.hands();
         let Some(at) = hands.tasks.iter().position(|task| task.slot == slot) else {
             return false;
@@ -194,10 +263,7 @@ impl Worker {
         let over_ns = monotonic_ns();
         self.over_ns.set(over_ns);
         let run_us = us(task.started_ns, over_ns);
-        self.average_us.set(match self.average_us.get() {
-            f64::MAX => run_us,
-            average => (average * 3.0 + run_us) / 4.0,
-        });
+        self.average(run_us);
         add(&self.station.completed, 1);
         add(&self.station.busy_us, run_us as u64);
         self.queue.slots.transition_to_free(slot);
@@ -208,6 +274,13 @@ impl Worker {
         true
     }
 
+    fn average(&self, run_us: f64) {
+        self.average_us.set(match self.average_us.get() {
+            f64::MAX => run_us,
+            average => (average * 3.0 + run_us) / 4.0,
+        });
+    }
+
     /// Sends a report that does not complete a task.
     pub fn tell(&self, kind: Kind, slot: u32, record: &[u8], payloads: Vec<Payload>) {
         self.report(kind, slot, (0.0, 0.0), record, payloads);
@@ -215,6 +288,7 @@ impl Worker {
 
     /// Takes no more tasks; [`Kind::Retired`] is reported once none is in hand.
     pub fn retire(&self) {
+        self.demote();
         let is_over = {
             let mut hands = self.station.hands();
             hands.retired = true;
@@ -234,6 +308,8 @@ impl Worker {
         record: &[u8],
         payloads: Vec<Payload>,
     ) {
+        // The caller reads this report first.
+        self.demote();
         let entry = Entry {
             kind,
             slot,
@@ -247,6 +323,20 @@ impl Worker {
     /// Whether a task in hand is to be aborted.
     pub fn is_aborted(&self, slot: u32) -> bool {
         matches!(self.queue.slots.place(slot), Place::Taken { aborted: true, .. })
+    }
+
+    /// Lets calls be offered while this thread spins, if it has nothing in hand and the caller has all its reports.
+    fn open(&self) {
+        let station = &self.station;
+        if station.limits.tasks != 0 || station.outbox.is_reported() {
+            return;
+        }
+        let hands = station.hands();
+        if !hands.retired && hands.tasks.is_empty() {
+            // With the lock held: `Queue::retire` closes it.
+            station.line.open();
+            self.is_open.set(true);
+        }
     }
 
     fn has_tasks(&self, hands: &Hands) -> bool {
@@ -282,6 +372,13 @@ impl Drop for Worker {
 /// The worker's event loop, waiting for tasks.
 impl Consumer for Worker {
     fn is_pending(&self) -> bool {
+        if self.is_offered.get() {
+            return true;
+        }
+        let line = &self.station.line;
+        if self.is_open.get() && (0..LOOKS_AT_LINE).any(|_| line.is_offered()) {
+            return true;
+        }
         !self.station.notices.is_empty() || self.has_tasks(&self.station.hands())
     }
 
@@ -329,22 +426,28 @@ impl Consumer for Worker {
 
     /// The event loop must not be blocked while tasks are in hand.
     fn may_look_on(&self) -> bool {
+        self.demote();
         self.station.in_hand.load(Ordering::SeqCst) == 0
     }
 
     fn begin_search(&self) {
         self.queue.traffic.sleepers.begin_search();
+        self.open();
     }
 
-    fn end_search(&self) {
+    fn end_search(&self) -> bool {
+        if self.is_open.take() {
+            self.is_offered.set(self.station.line.close());
+        }
         self.queue.traffic.sleepers.end_search();
+        self.is_offered.get()
     }
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::queue::{Limits, Target, Task, TaskKind};
+    use crate::queue::{Called, Limits, Target, Task, TaskKind};
     use std::time::Duration;
 
     fn queue(concurrency: u32) -> (Arc<Queue>, [Worker; 2]) {
@@ -441,6 +544,109 @@ mod tests {
         assert_eq!(second.pull().unwrap().slot, 1);
         assert!(is_rung(&first));
         assert_eq!(first.pull().unwrap().slot, 2);
+    }
+
+    fn called(queue: &Queue) -> Called {
+        queue.call(&Task::new(TaskKind::Call, 9, b"argument"), &mut [0; 1000])
+    }
+
+    /// Offers a call to the worker, which pulls it. Returns what `then` and the call returned.
+    fn during_call<T>(queue: &Queue, worker: &Worker, then: impl FnOnce() -> T) -> (T, Called) {
+        std::thread::scope(|scope| {
+            Consumer::begin_search(worker);
+            let caller = scope.spawn(|| called(queue));
+            while !Consumer::is_pending(worker) {
+                std::thread::yield_now();
+            }
+            assert!(Consumer::end_search(worker));
+            let task = worker.pull();
+            let described = task.as_ref().map(|task| (task.slot, task.record()));
+            assert_eq!(described, Some((9, &b"argument"[..])));
+            let result = then();
+            (result, caller.join().unwrap_or(Called::Refused))
+        })
+    }
+
+    /// The kinds of the reports that the caller has yet to take.
+    fn kinds(queue: &Queue) -> Vec<u8> {
+        let mut target = [0; 1000];
+        let len = queue.take(&mut target, &mut Vec::new()).unwrap_or(0);
+        let mut kinds = Vec::new();
+        let mut at = 0;
+        while at < len {
+            kinds.push(target[at + 4]);
+            at += usize::from(target[at]);
+        }
+        kinds
+    }
+
+    #[test]
+    fn a_call_is_answered_without_the_queue_or_put_into_hands() {
+        let (queue, [worker, _other]) = queue(1);
+        assert_eq!(called(&queue), Called::Refused);
+        let complete = || worker.complete(Kind::Result, 9, b"result", Vec::new());
+        for calls in 1..=100 {
+            let (completed, called) = during_call(&queue, &worker, complete);
+            assert!(completed);
+            // In hand if this thread did not run for a while.
+            if called == Called::Begun {
+                assert_eq!(kinds(&queue), [Kind::Result as u8]);
+            } else {
+                assert_eq!(called, Called::Answered(40));
+            }
+            assert!(queue.begun(worker.number()).is_empty());
+            assert_eq!(queue.loads()[0].completed, calls);
+            let counts = queue.with_times(|wait, run| [wait.summary().count, run.summary().count]);
+            assert_eq!(counts, [calls; 2]);
+        }
+    }
+
+    #[test]
+    fn a_call_that_takes_longer_is_in_hand() {
+        let (queue, [worker, _other]) = queue(1);
+        let number = worker.number();
+        let is_in_hand = || {
+            while queue.begun(number).is_empty() {
+                std::thread::yield_now();
+            }
+        };
+        let ((), called) = during_call(&queue, &worker, is_in_hand);
+        assert_eq!(called, Called::Begun);
+        assert!(queue.running_for(9).is_some());
+        assert_eq!(queue.abort(9), Some(number));
+        assert!(!queue.retire(number, false));
+        assert!(worker.complete(Kind::Result, 9, b"result", Vec::new()));
+        assert_eq!(kinds(&queue), [Kind::Result as u8]);
+        assert_eq!(queue.loads()[0].completed, 1);
+    }
+
+    #[test]
+    fn a_call_that_is_not_answered_first_of_all_is_in_hand() {
+        let (queue, [worker, _other]) = queue(1);
+        let tell = || worker.tell(Kind::Event, 9, &[], Vec::new());
+        assert_eq!(during_call(&queue, &worker, tell).1, Called::Begun);
+        assert!(worker.complete(Kind::Result, 9, &[], Vec::new()));
+        assert_eq!(kinds(&queue), [Kind::Event as u8, Kind::Result as u8]);
+        let fail = || worker.complete(Kind::Error, 9, &[], Vec::new());
+        assert_eq!(during_call(&queue, &worker, fail), (true, Called::Begun));
+        assert_eq!(kinds(&queue), [Kind::Error as u8]);
+        let pull = || worker.pull().is_none();
+        assert_eq!(during_call(&queue, &worker, pull), (true, Called::Begun));
+        let number = worker.number();
+        drop(worker);
+        assert_eq!(queue.abandon(number), [9]);
+    }
+
+    #[test]
+    fn a_worker_that_may_not_be_called_refuses() {
+        let (queue, [first, second]) = queue(1);
+        first.tell(Kind::Event, 1, &[], Vec::new());
+        Consumer::begin_search(&first);
+        assert_eq!(called(&queue), Called::Refused);
+        Consumer::begin_search(&second);
+        assert!(queue.retire(second.number(), false));
+        assert_eq!(called(&queue), Called::Refused);
+        assert!(!Consumer::end_search(&first) && !Consumer::end_search(&second));
     }
 
     #[test]

@@ -52,8 +52,10 @@ pub trait Consumer {
     }
     /// Called before the consumer starts to spin.
     fn begin_search(&self) {}
-    /// Called after the consumer has stopped spinning.
-    fn end_search(&self) {}
+    /// Called after the consumer has stopped spinning. Returns whether something arrived at the last moment.
+    fn end_search(&self) -> bool {
+        false
+    }
 }
 
 impl Consumer for Control {
@@ -172,7 +174,12 @@ impl Doorbell {
 
 /// Spins for as long as `latency` allows. Returns whether there is something to consume.
 pub fn is_soon_pending(consumer: &(impl Consumer + ?Sized), latency: Latency) -> bool {
-    look_on(consumer, latency.limit(), &Vicinity::default())
+    is_soon(|| consumer.is_pending(), latency)
+}
+
+/// Spins for as long as `latency` allows. Returns whether it has become true.
+pub fn is_soon(is_true: impl Fn() -> bool, latency: Latency) -> bool {
+    look_on(is_true, latency.limit(), &Vicinity::default())
 }
 
 /// Spins for up to `limit` within a drain, as a registered spinner. Returns whether there is something to
@@ -186,18 +193,17 @@ pub fn linger(consumer: &(impl Consumer + ?Sized), limit: Duration) -> bool {
 fn search(consumer: &(impl Consumer + ?Sized), limit: Duration, vicinity: &Vicinity) -> Option<bool> {
     let _permit = Permit::acquire()?;
     consumer.begin_search();
-    let found = look_on(consumer, limit, vicinity);
-    consumer.end_search();
-    Some(found)
+    let found = look_on(|| consumer.is_pending(), limit, vicinity);
+    Some(consumer.end_search() || found)
 }
 
 /// Spins for up to `limit`. Returns whether there is something to consume. Returns false at once when the
 /// thread should sleep instead, see [`Vicinity`].
 pub fn is_pending_within(consumer: &(impl Consumer + ?Sized), limit: Duration, vicinity: &Vicinity) -> bool {
-    !vicinity.should_sleep() && look_on(consumer, limit, vicinity)
+    !vicinity.should_sleep() && look_on(|| consumer.is_pending(), limit, vicinity)
 }
 
-fn look_on(consumer: &(impl Consumer + ?Sized), limit: Duration, vicinity: &Vicinity) -> bool {
+fn look_on(is_pending: impl Fn() -> bool, limit: Duration, vicinity: &Vicinity) -> bool {
     let start = Instant::now();
     loop {
         let looks = if vicinity.is_shared() {
@@ -206,7 +212,7 @@ fn look_on(consumer: &(impl Consumer + ?Sized), limit: Duration, vicinity: &Vici
             LOOKS_BEFORE_GIVING_WAY
         };
         for _ in 0..looks {
-            if consumer.is_pending() {
+            if is_pending() {
                 return true;
             }
             std::hint::spin_loop();
@@ -218,7 +224,7 @@ fn look_on(consumer: &(impl Consumer + ?Sized), limit: Duration, vicinity: &Vici
         // The producer may be waiting for this very processor: the scheduler often places a woken thread next
         // to its waker.
         std::thread::yield_now();
-        vicinity.gave_way(before.elapsed(), consumer.is_pending());
+        vicinity.gave_way(before.elapsed(), is_pending());
     }
 }
 

@@ -1,0 +1,179 @@
+'use strict';
+
+/* Calls of a thread that blocks, which go directly to a worker that spins, or through the queue otherwise. */
+
+const assert = require('node:assert/strict');
+const { once } = require('node:events');
+const { test } = require('node:test');
+const { WATCHDOG, fixture, makePool } = require('./support/pool');
+
+const DIRECT = fixture('direct.js');
+/** So many calls in a row that most are direct ones. */
+const MANY = 500;
+
+/**
+ * Makes a pool with a ready worker.
+ * @param {import('node:test').TestContext} t
+ * @param {any} [options]
+ */
+async function readyPool(t, options) {
+  const pool = makePool(t, { filename: DIRECT, ...options });
+  await pool.run({ kind: 'echo' });
+  return pool;
+}
+
+/**
+ * Calls a function after some direct calls, several times.
+ * @param {any} pool
+ * @param {(i: number) => void} call
+ */
+function amid(pool, call) {
+  for (let i = 0; i < 20; i++) {
+    for (let j = 0; j < 20; j++) assert.equal(pool.runSync({ kind: 'echo', value: j }), j);
+    call(i);
+  }
+}
+
+test('values of every kind and length arrive, in order', WATCHDOG, async (t) => {
+  const pool = await readyPool(t);
+  const kinds = [
+    undefined,
+    null,
+    -0,
+    10n ** 30n,
+    'text',
+    'x'.repeat(50_000),
+    Object.assign(new Array(3), { 2: 'hole before' }),
+    new Date(5),
+    new Map([[1, new Set(['a'])]]),
+    new Uint8Array(300).fill(7),
+    { nested: { deeply: [{ here: true }] } },
+  ];
+  for (let i = 0; i < MANY; i++) {
+    const value = i % 3 === 0 ? { [`key${i % 40}`]: i, same: i } : kinds[i % kinds.length];
+    assert.deepEqual(pool.runSync({ kind: 'echo', value }), value);
+  }
+  for (let length = 0; length < 600; length += 7) {
+    assert.equal(pool.runSync({ kind: 'echo', value: 'é'.repeat(length) }).length, length);
+  }
+  assert.equal(pool.runSync(), undefined);
+});
+
+test('each call runs once and is counted', WATCHDOG, async (t) => {
+  const pool = await readyPool(t);
+  const { completed } = pool;
+  pool.histogram.resetRunTime();
+  for (let i = 0; i < MANY; i++) assert.equal(pool.runSync({ kind: 'runs' }), i + 2);
+  assert.equal(pool.completed, completed + MANY);
+  assert.equal(pool.stats().workers[0].completed, completed + MANY);
+  assert.ok(pool.histogram.runTime.max > 0);
+  for (let i = 0; i < MANY; i++) pool.runSync({ kind: 'spin', value: 0.01 });
+  assert.ok(pool.histogram.runTime.p50 >= 0.01 || pool.histogram.runTime.p75 >= 0.01);
+});
+
+test('results that are not there at once are waited for', WATCHDOG, async (t) => {
+  const pool = await readyPool(t);
+  amid(pool, (i) => {
+    assert.equal(pool.runSync({ kind: 'later', value: i }), i);
+    assert.equal(pool.runSync({ kind: 'microtask', value: i }), i);
+    assert.equal(pool.runSync({ kind: 'spin', value: 0.2 }), 0.2);
+  });
+});
+
+test('errors are thrown, and so is what cannot be cloned', WATCHDOG, async (t) => {
+  const pool = await readyPool(t);
+  /** @type {any[]} */
+  const told = [];
+  pool.on('taskError', (/** @type {any} */ error) => told.push(error.code));
+  amid(pool, (i) => {
+    assert.throws(() => pool.runSync({ kind: 'throw', value: `no ${i}` }), {
+      name: 'RangeError',
+      code: 'EVALUE',
+      message: `no ${i}`,
+    });
+    assert.throws(() => pool.runSync({ kind: 'function' }), { name: 'DataCloneError' });
+    assert.throws(() => pool.runSync({ kind: 'echo', value() {} }), { name: 'DataCloneError' });
+  });
+  assert.equal(told.filter((code) => code === 'EVALUE').length, 20);
+});
+
+test('events, moved values and large buffers keep their place', WATCHDOG, async (t) => {
+  const pool = await readyPool(t);
+  amid(pool, (i) => {
+    assert.deepEqual(pool.runSync({ kind: 'emit', value: i }), { before: i, after: i });
+    assert.deepEqual(pool.runSync({ kind: 'move', value: 200 }), new Uint8Array(200).fill(3));
+    assert.deepEqual(pool.runSync({ kind: 'bytes', value: 200_000 }), new Uint8Array(200_000).fill(5));
+    const value = new Uint8Array(200_000).fill(i);
+    assert.deepEqual(pool.runSync({ kind: 'echo', value }), value);
+  });
+});
+
+test('a getter of the argument may run tasks', WATCHDOG, async (t) => {
+  const pool = await readyPool(t);
+  /** @type {Promise<any>[]} */
+  const running = [];
+  amid(pool, (i) => {
+    let reads = 0;
+    const task = {
+      kind: 'echo',
+      get value() {
+        reads++;
+        running.push(pool.run({ kind: 'echo', value: `run ${i}` }));
+        return pool.runSync({ kind: 'echo', value: i });
+      },
+    };
+    assert.equal(pool.runSync(task), i);
+    assert.equal(reads, 1);
+  });
+  const results = await Promise.all(running);
+  assert.ok(results.every((result, i) => result === `run ${i}`));
+});
+
+test('a worker that exits during a call is replaced', WATCHDOG, async (t) => {
+  const pool = await readyPool(t);
+  for (let i = 0; i < 3; i++) {
+    amid(pool, () => {});
+    assert.throws(() => pool.runSync({ kind: 'exit', value: 4 }), /exited/);
+  }
+  assert.equal(pool.runSync({ kind: 'echo', value: 'next' }), 'next');
+});
+
+test('tasks run before and after calls', WATCHDOG, async (t) => {
+  const pool = await readyPool(t, { minThreads: 2, maxThreads: 2 });
+  for (let i = 0; i < 20; i++) {
+    const before = [1, 2, 3].map((value) => pool.run({ kind: 'later', value }));
+    amid(pool, () => {});
+    const after = pool.run({ kind: 'echo', value: 4 });
+    assert.deepEqual(await Promise.all([...before, after]), [1, 2, 3, 4]);
+    assert.equal(pool.runSync({ kind: 'echo', value: i }), i);
+  }
+});
+
+for (const options of [
+  { maxTasksPerWorker: 3 },
+  { concurrentTasksPerWorker: 4 },
+  { workerHistogram: true },
+  { maxQueue: 0 },
+  { runtime: 'processes' },
+]) {
+  test(`calls of a pool with ${JSON.stringify(options)}`, WATCHDOG, async (t) => {
+    const pool = await readyPool(t, options);
+    amid(pool, (i) => assert.equal(pool.runSync({ kind: 'later', value: i }), i));
+    if (!('maxTasksPerWorker' in options)) return;
+    const destroyed = once(pool, 'workerDestroy');
+    await Promise.all([1, 2, 3].map((value) => pool.run({ kind: 'echo', value })));
+    await destroyed;
+  });
+}
+
+test('a recycled or closed pool accepts no calls', WATCHDOG, async (t) => {
+  const pool = await readyPool(t);
+  amid(pool, () => {});
+  const recycled = pool.recycleWorkers();
+  assert.equal(pool.runSync({ kind: 'echo', value: 1 }), 1);
+  await recycled;
+  amid(pool, () => {});
+  const closed = pool.close();
+  assert.throws(() => pool.runSync({ kind: 'echo', value: 1 }), { name: 'AbortError' });
+  await closed;
+});
