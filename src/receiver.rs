@@ -314,8 +314,11 @@ impl Shared {
     }
 
     fn run_gates(&self, gates: &mut Gates) {
-        let accepted_from = self.board.worker(self.slot).accepted_from.swap(0, Relaxed);
+        // Written on this thread only.
+        let word = &self.board.worker(self.slot).accepted_from;
+        let accepted_from = word.load(Relaxed);
         if accepted_from != 0 {
+            word.store(0, Relaxed);
             gates.note_accepted(accepted_from as i32 - 1);
         }
         let recheck = self.recheck.take();

@@ -2,13 +2,25 @@
 //!
 //! A connection that a process accepts or receives without a free descriptor is lost: libuv resets those that
 //! wait, and the kernel drops those in a message. So a worker makes sure beforehand, on each turn of its loop
-//! or for each message. While there is room, that is one system call for a few numbers known to be the last
-//! to be used.
+//! or for each message. Two checks keep that cheap:
+//!
+//! - A process that has thousands of free descriptors cannot use them up in an instant, so it counts again only
+//!   after some time.
+//! - Otherwise it checks whether a few numbers are still free that are the last to be used.
 
 use crate::sys::clock::monotonic_ns;
 use crate::sys::descriptors::{self, FreeNumbers};
 
-/// How often the limit is read, which other processes can change.
+/// A process with this many free descriptors has room for some time.
+const PLENTY: u32 = 4096;
+
+/// How long it takes to open a descriptor, at least, be it by several threads.
+const OPENED_IN_NS: u64 = 250;
+
+/// How long a count is trusted at most, since another process may lower the limit.
+const TRUSTED_NS: u64 = 10_000_000;
+
+/// How often the limit is read without a count.
 const LIMIT_NS: u64 = 1_000_000;
 
 /// After it has searched in vain, a process waits this many times as long as the search took.
@@ -28,6 +40,8 @@ pub struct Room {
     limit: u32,
     limit_until_ns: u64,
     resting_until_ns: u64,
+    /// Until when there is certainly room.
+    sure_until_ns: u64,
 }
 
 impl Room {
@@ -41,6 +55,7 @@ impl Room {
             limit: 0,
             limit_until_ns: 0,
             resting_until_ns: 0,
+            sure_until_ns: 0,
         }
     }
 
@@ -51,9 +66,15 @@ impl Room {
 
     /// Whether so many are free now.
     pub fn is_left(&mut self, now_ns: u64) -> bool {
+        if now_ns < self.sure_until_ns {
+            return true;
+        }
         if now_ns >= self.limit_until_ns {
             self.limit_until_ns = now_ns.saturating_add(LIMIT_NS);
             self.set_limit(descriptors::limit());
+            if self.has_plenty(now_ns) {
+                return true;
+            }
         }
         if self.free.len() == self.needed && self.free.are_still_free() {
             return true;
@@ -69,6 +90,18 @@ impl Room {
             self.resting_until_ns = now_ns.saturating_add(REST_SHARE * took_ns);
         }
         is_left
+    }
+
+    fn has_plenty(&mut self, now_ns: u64) -> bool {
+        if self.limit < PLENTY {
+            return false;
+        }
+        let free = descriptors::open_count().map_or(0, |open| self.limit.saturating_sub(open));
+        if free >= PLENTY {
+            let lasts_ns = (u64::from(free) * OPENED_IN_NS).min(TRUSTED_NS);
+            self.sure_until_ns = now_ns.saturating_add(lasts_ns);
+        }
+        free >= PLENTY
     }
 
     fn set_limit(&mut self, limit: u32) {

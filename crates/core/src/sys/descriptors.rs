@@ -1,12 +1,13 @@
 //! How many more descriptors this process can open.
 //!
 //! The kernel assigns the lowest free number below the limit, so the highest free numbers are used last. `poll`
-//! tells which numbers are free, for many of them in one system call.
+//! tells which numbers are free, for many of them in one system call; newer kernels also tell how many are open.
 //!
 //! May be called from any thread; the answer is outdated as soon as another one opens something.
 
 use std::ffi::{c_int, c_ulong};
 
+use rustix::fs::stat;
 use rustix::process::{getrlimit, Resource};
 
 /// Bit in [`Entry::found`] for a number that is not open.
@@ -32,6 +33,12 @@ extern "C" {
 pub fn limit() -> u32 {
     let limit = getrlimit(Resource::Nofile).current;
     limit.map_or(i32::MAX as u32, |limit| limit.min(i32::MAX as u64) as u32)
+}
+
+/// How many descriptors the process has open. `None` if the kernel does not tell (before Linux 6.2).
+pub fn open_count() -> Option<u32> {
+    let directory = stat("/proc/self/fd").ok()?;
+    u32::try_from(directory.st_size).ok().filter(|&count| count > 0)
 }
 
 /// Whether `count` descriptors can be opened now.
