@@ -61,8 +61,7 @@ export interface SharedMapOptions {
   capacityBytes?: number;
   /**
    * How many writers can work at the same time. Each shard has an equal share of the capacity, and no value can be larger
-   * than that. Rounded up to a power of two. Default: one per 256 KiB of capacity, up to 16; from 16 MiB on one per MiB, up
-   * to 64.
+   * than that. Rounded up to a power of two. Default: one per MiB of capacity, up to 64.
    */
   shards?: number;
   /** The expected size of an entry (key, value and 40 bytes), which determines the number of hash buckets. Default: 128. */

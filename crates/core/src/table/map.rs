@@ -38,12 +38,8 @@ pub const KIND: Kind = Kind {
 const USUAL_SHARDS: usize = 64;
 /// Largest number of shards that can be requested.
 pub const MAX_SHARDS: usize = 1024;
-/// By default, shards are at least this large, in bytes,
+/// By default, shards are at least this large, in bytes.
 const SHARD_BYTES: usize = 1 << 20;
-/// except that there are up to this many,
-const MANY_SHARDS: usize = 16;
-/// which are at least this large. With fewer of them, two writers would meet in one too often.
-const SMALL_SHARD_BYTES: usize = 256 << 10;
 /// Smallest useful capacity in bytes.
 pub const MIN_CAPACITY: usize = 64 * 1024;
 /// Shards are aligned to this many words, two cache lines.
@@ -77,17 +73,14 @@ struct Layout {
 
 impl Options {
     fn layout(&self) -> Option<Layout> {
-        let small = (self.capacity_bytes / SMALL_SHARD_BYTES).min(MANY_SHARDS);
-        let by_capacity = (self.capacity_bytes / SHARD_BYTES)
-            .max(small)
-            .clamp(1, USUAL_SHARDS);
+        let by_capacity = (self.capacity_bytes / SHARD_BYTES).clamp(1, USUAL_SHARDS);
         let shards = if self.shards == 0 {
             by_capacity
         } else {
             self.shards
         };
         let shards = if self.shards == 0 {
-            // Rounded down, so that shards do not fall below their least size.
+            // Rounded down, so that shards do not fall below `SHARD_BYTES`.
             1 << shards.ilog2()
         } else {
             shards.min(MAX_SHARDS).next_power_of_two()
