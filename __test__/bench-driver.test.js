@@ -208,17 +208,18 @@ describe('driver', () => {
 describe('measurements on undisturbed processors', () => {
   /** A probe with known answers; the last one is repeated. @param {boolean[]} answers */
   function probe(...answers) {
-    return { isWhole: () => answers[answers.length > 1 ? 'shift' : 'at'](0), close: async () => {} };
+    let asked = 0;
+    const isUndisturbed = async () => answers[Math.min(asked++, answers.length - 1)];
+    return { isUndisturbed, close: async () => {}, asked: () => asked };
   }
 
   /** Measures three times. @param {Cores} cores */
   async function measureThrice(cores) {
     const results = [];
     let made = 0;
+    cores.begin();
     for (let i = 0; i < 3; i++) results.push(await cores.take(async () => ++made));
-    await cores.close();
-    const { measured, repeated, disturbed } = cores;
-    return { results, measured, repeated, disturbed };
+    return { results, ...cores.taken };
   }
 
   test('keeps those that were undisturbed before and after', async () => {
@@ -236,16 +237,30 @@ describe('measurements on undisturbed processors', () => {
     assert.deepEqual(report, { results: [1, 2, 3], measured: 3, repeated: 0, disturbed: 3 });
   });
 
+  test('waits no more after a scenario without a good moment, until there is one', async () => {
+    const answers = probe(false, false, false, false, false, false, false, false, false, true);
+    const cores = new Cores(1, answers);
+    await measureThrice(cores);
+    const askedAtFirst = answers.asked();
+    await measureThrice(cores);
+    assert.ok(answers.asked() - askedAtFirst <= 6, 'once before and once after each');
+    assert.deepEqual((await measureThrice(cores)).results, [1, 2, 3]);
+    assert.equal(cores.taken.measured, 9);
+  });
+
   test('takes them as they come without time to wait', async () => {
-    const report = await measureThrice(new Cores(0, probe(false)));
+    const answers = probe(false);
+    const report = await measureThrice(new Cores(0, answers));
     assert.deepEqual(report, { results: [1, 2, 3], measured: 3, repeated: 0, disturbed: 0 });
+    assert.equal(answers.asked(), 0);
   });
 
   test('compares the speed of two threads with that of one', async () => {
     const cores = new Cores(1);
+    cores.begin();
     assert.equal(await cores.take(async () => 'result'), 'result');
     await cores.close();
-    assert.equal(cores.measured, 1);
+    assert.equal(cores.taken.measured, 1);
   });
 });
 

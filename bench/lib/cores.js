@@ -15,13 +15,15 @@ const { Worker, isMainThread, workerData } = require('node:worker_threads');
 const BURN_MS = 15;
 const ITERATIONS = 5000;
 const PAUSE_MS = 200;
+/** How long the second thread may take to answer. */
+const ANSWER_MS = 5000;
 /** Speed of two threads together, as a multiple of the speed of one, from which on they count as undisturbed. */
-const WHOLE = 1.75;
+const UNDISTURBED = 1.75;
 
 /** Words shared with the second thread: what it is to do, and what it has counted. */
 const COMMAND = 0;
 const COUNT = 1;
-const Command = Object.freeze({ WAIT: 0, BURN: 1, BURNING: 2, END: 3 });
+const Command = Object.freeze({ WAIT: 0, BURN: 1, BURNING: 2 });
 
 /** Counts for some milliseconds. Returns how far it came. */
 function burn() {
@@ -40,7 +42,6 @@ function burn() {
 function follow(words) {
   for (;;) {
     Atomics.wait(words, COMMAND, Command.WAIT);
-    if (Atomics.load(words, COMMAND) === Command.END) return;
     Atomics.store(words, COMMAND, Command.BURNING);
     Atomics.store(words, COUNT, burn());
     Atomics.store(words, COMMAND, Command.WAIT);
@@ -56,46 +57,59 @@ class Probe {
   /** The greatest count of one thread so far: one alone may have been disturbed as well. */
   #best = 0;
 
-  /** Whether two threads run undisturbed. Blocks for some milliseconds. */
-  isWhole() {
-    this.#second ??= new Worker(__filename, { workerData: this.#words });
+  /**
+   * Whether two threads run undisturbed. Takes some milliseconds.
+   * @throws if the second thread cannot start, or does not answer
+   */
+  async isUndisturbed() {
+    if (this.#second === null) {
+      this.#second = new Worker(__filename, { workerData: this.#words });
+      await once(this.#second, 'online');
+    }
     const words = this.#words;
     this.#best = Math.max(this.#best, burn());
     Atomics.store(words, COMMAND, Command.BURN);
     Atomics.notify(words, COMMAND);
-    while (Atomics.load(words, COMMAND) === Command.BURN);
+    const limitMs = performance.now() + ANSWER_MS;
+    while (Atomics.load(words, COMMAND) === Command.BURN && performance.now() < limitMs);
     const first = burn();
-    Atomics.wait(words, COMMAND, Command.BURNING);
-    return first + Atomics.load(words, COUNT) >= this.#best * WHOLE;
+    Atomics.wait(words, COMMAND, Command.BURNING, ANSWER_MS);
+    if (Atomics.load(words, COMMAND) !== Command.WAIT) throw new Error('The second thread does not answer');
+    return first + Atomics.load(words, COUNT) >= this.#best * UNDISTURBED;
   }
 
   /** Ends the second thread. */
   async close() {
     const second = this.#second;
     if (second === null) return;
-    const ended = once(second, 'exit');
-    Atomics.store(this.#words, COMMAND, Command.END);
-    Atomics.notify(this.#words, COMMAND);
-    await ended;
+    this.#second = null;
+    await second.terminate();
   }
 }
 
-/** Takes measurements while the processors are undisturbed, for which it waits for a limited time in all. */
+/** Takes measurements while the processors are undisturbed, for which it waits for a limited time per scenario. */
 class Cores {
   #probe;
-  #leftMs;
+  #limitMs;
+  #leftMs = 0;
+  /** Whether there was a good moment in the scenario. */
+  #hasSeenGood = true;
   /** Number of measurements, of those repeated, and of those taken although they were disturbed. */
-  measured = 0;
-  repeated = 0;
-  disturbed = 0;
+  taken = { measured: 0, repeated: 0, disturbed: 0 };
 
   /**
-   * @param {number} limitMs time for waiting and for repeated measurements; 0 to take them as they come
-   * @param {{ isWhole: () => boolean, close: () => Promise<void> }} [probe]
+   * @param {number} limitMs time per scenario for waiting and for repeated measurements; 0 to take them as they come
+   * @param {{ isUndisturbed: () => Promise<boolean>, close: () => Promise<void> }} [probe]
    */
   constructor(limitMs, probe = new Probe()) {
     this.#probe = probe;
-    this.#leftMs = os.availableParallelism() > 1 ? limitMs : 0;
+    this.#limitMs = os.availableParallelism() > 1 ? limitMs : 0;
+  }
+
+  /** Starts a scenario. After one that has waited in vain, later ones wait no more, until a good moment comes. */
+  begin() {
+    this.#leftMs = this.#hasSeenGood ? this.#limitMs : 0;
+    this.#hasSeenGood = false;
   }
 
   /**
@@ -104,19 +118,19 @@ class Cores {
    * @returns {Promise<T>}
    */
   async take(measure) {
-    this.measured++;
-    if (this.#leftMs === 0) return measure();
+    this.taken.measured++;
+    if (this.#limitMs === 0) return measure();
     for (;;) {
-      const isWhole = await this.#settle();
+      const isGood = await this.#settle();
       const startMs = performance.now();
       const result = await measure();
-      if (isWhole && this.#probe.isWhole()) return result;
+      if (isGood && (await this.#isGood())) return result;
       this.#leftMs -= performance.now() - startMs;
       if (this.#leftMs <= 0) {
-        this.disturbed++;
+        this.taken.disturbed++;
         return result;
       }
-      this.repeated++;
+      this.taken.repeated++;
     }
   }
 
@@ -124,11 +138,17 @@ class Cores {
   async #settle() {
     for (;;) {
       const startMs = performance.now();
-      if (this.#probe.isWhole()) return true;
+      if (await this.#isGood()) return true;
       if (this.#leftMs <= 0) return false;
       await sleep(PAUSE_MS);
       this.#leftMs -= performance.now() - startMs;
     }
+  }
+
+  async #isGood() {
+    const isGood = await this.#probe.isUndisturbed();
+    if (isGood) this.#hasSeenGood = true;
+    return isGood;
   }
 
   close() {

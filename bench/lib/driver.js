@@ -181,28 +181,39 @@ async function run(benchmark, { node, ...others }) {
   if (options.rounds < ENOUGH_ROUNDS) console.log(`Only ${options.rounds} rounds: too few to conclude from.`);
 
   const results = [];
-  const taken = { measured: 0, repeated: 0, disturbed: 0 };
-  for (const scenario of scenarios) {
-    const { metrics = benchmark.metrics, contenders: own } = scenario;
-    const here = contenders.filter(({ name }) => own === undefined || own.includes(name));
-    if (here.length === 0) continue;
-    const preferred = options.peer ? peer : (scenario.peer ?? peer);
-    const against = (here.find(({ name }) => name === preferred) ?? here[0]).name;
-    const cores = new Cores(options.settle * 1000);
-    const samples = await alternate({ ...benchmark, metrics }, scenario, here, options, cores);
-    for (const key of /** @type {(keyof typeof taken)[]} */ (Object.keys(taken))) taken[key] += cores[key];
-    const summary = summarizeScenario(samples, metrics, against);
-    console.log(
-      [`\n${scenario.name}, ${options.rounds} rounds`, ...describeScenario(summary, against)].join('\n'),
-    );
-    results.push({ scenario: scenario.name, samples: Object.fromEntries(samples), summary });
+  const cores = new Cores(options.settle * 1000);
+  try {
+    for (const scenario of scenarios) {
+      const { metrics = benchmark.metrics, contenders: own } = scenario;
+      const here = contenders.filter(({ name }) => own === undefined || own.includes(name));
+      if (here.length === 0) continue;
+      const preferred = options.peer ? peer : (scenario.peer ?? peer);
+      const against = (here.find(({ name }) => name === preferred) ?? here[0]).name;
+      cores.begin();
+      const samples = await alternate({ ...benchmark, metrics }, scenario, here, options, cores);
+      const summary = summarizeScenario(samples, metrics, against);
+      console.log(
+        [`\n${scenario.name}, ${options.rounds} rounds`, ...describeScenario(summary, against)].join('\n'),
+      );
+      results.push({ scenario: scenario.name, samples: Object.fromEntries(samples), summary });
+    }
+  } finally {
+    await cores.close();
   }
   const file =
     options.json || path.join(RESULTS, `${benchmark.name}-${facts.startedAt.replaceAll(':', '')}.json`);
   fs.mkdirSync(path.dirname(file), { recursive: true });
   const leftOut = chosen.filter((contender) => contender.unavailable);
   const finished = { ...facts, loadAfter: os.loadavg()[0] };
-  const record = { benchmark: benchmark.name, environment: finished, options, peer, leftOut, taken, results };
+  const record = {
+    benchmark: benchmark.name,
+    environment: finished,
+    options,
+    peer,
+    leftOut,
+    taken: cores.taken,
+    results,
+  };
   fs.writeFileSync(file, `${JSON.stringify(record, null, 2)}\n`);
   console.log(`\nwritten to ${path.relative(process.cwd(), file)}`);
 }
@@ -212,7 +223,7 @@ async function run(benchmark, { node, ...others }) {
  * @param {Scenario} scenario
  * @param {Contender[]} contenders
  * @param {Options} options
- * @param {Cores} cores is closed at the end
+ * @param {Cores} cores
  * @returns {Promise<import('./report').Samples>}
  */
 async function alternate(benchmark, scenario, contenders, options, cores) {
@@ -237,7 +248,7 @@ async function alternate(benchmark, scenario, contenders, options, cores) {
       }
     }
   } finally {
-    await closeAll([cores, ...opened.values()]);
+    await closeAll([...opened.values()]);
   }
   return samples;
 }
