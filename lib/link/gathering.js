@@ -24,8 +24,7 @@ const MAX_SMALL_BATCHES = 8192;
 const { bigint: now } = process.hrtime;
 
 class Gathering {
-  /** Length of the last batch, the records found by one look, and of its last record, in bytes. */
-  #batchBytes = 0;
+  /** Length of the record read last, in bytes. */
   #recordBytes = 0;
   /** Number of small batches before the next pause, and from a pause that was of no use to the one after it. */
   #left = SMALL_BATCHES;
@@ -37,9 +36,7 @@ class Gathering {
    * @returns {boolean} whether it paused
    */
   pause() {
-    const isFew = this.#batchBytes < this.#recordBytes * FEW_RECORDS;
-    if (!isFew || this.#recordBytes > MAX_RECORD_BYTES) return false;
-    if (--this.#left > 0) return false;
+    if (this.#left > 0 || this.#recordBytes > MAX_RECORD_BYTES) return false;
     const end = now() + PAUSE_NS;
     let readings = 0;
     while (now() < end && readings < MAX_READINGS) readings++;
@@ -49,11 +46,12 @@ class Gathering {
 
   /**
    * Notes what the consumer found.
-   * @param {number} batchBytes 0 for nothing
+   * @param {number} batchBytes length of all records found; 0 for nothing
    */
   found(batchBytes) {
-    if (this.#hasPaused) this.#judge(batchBytes >= this.#recordBytes * FEW_RECORDS);
-    if (batchBytes !== 0) this.#batchBytes = batchBytes;
+    const isSmall = batchBytes < this.#recordBytes * FEW_RECORDS;
+    if (this.#hasPaused) this.#judge(!isSmall);
+    else if (isSmall && batchBytes !== 0 && this.#left > 0) this.#left--;
   }
 
   /**

@@ -33,7 +33,8 @@ const MIN_ROOM_BYTES = 64;
 const REWIND_BYTES = 128 * 1024;
 /**
  * The same for the first return, which comes before V8 optimizes this code and the consumer's: a path that is first
- * taken afterwards makes it discard what it has compiled.
+ * taken afterwards makes it discard what it has compiled. A burst at that moment has little room until the consumer
+ * has passed the skipped part, and is copied through the overflow once.
  */
 const FIRST_REWIND_BYTES = 4 * 1024;
 /**
