@@ -3,13 +3,18 @@
 /* Calls of a thread that blocks, which go directly to a worker that spins, or through the queue otherwise. */
 
 const assert = require('node:assert/strict');
+const { execFile } = require('node:child_process');
 const { once } = require('node:events');
 const { test } = require('node:test');
+const { promisify } = require('node:util');
+const { requireAddon } = require('../lib/core/addon');
 const { WATCHDOG, fixture, makePool } = require('./support/pool');
 
 const DIRECT = fixture('direct.js');
 /** So many calls in a row that most are direct ones. */
 const MANY = 500;
+/** Ends the worker of a pool, within a getter. */
+const EXITS = "try { pool.runSync({ kind: 'exit', value: 3 }); } catch {}";
 
 /**
  * Makes a pool with a ready worker.
@@ -20,6 +25,30 @@ async function readyPool(t, options) {
   const pool = makePool(t, { filename: DIRECT, ...options });
   await pool.run({ kind: 'echo' });
   return pool;
+}
+
+/**
+ * Counts the calls that are offered to workers, and those of them that are answered, for pools made from now on.
+ * @param {import('node:test').TestContext} t
+ */
+function countCalls(t) {
+  const counts = { offered: 0, answered: 0 };
+  const { prototype } = requireAddon('Pool').PoolQueue;
+  const { callFunction } = prototype;
+  t.mock.method(
+    prototype,
+    'callFunction',
+    /** @this {any} */ function () {
+      const call = callFunction.call(this);
+      return () => {
+        counts.offered++;
+        const length = call();
+        if (length > 0) counts.answered++;
+        return length;
+      };
+    },
+  );
+  return counts;
 }
 
 /**
@@ -128,6 +157,74 @@ test('a getter of the argument may run tasks', WATCHDOG, async (t) => {
   const results = await Promise.all(running);
   assert.ok(results.every((result, i) => result === `run ${i}`));
 });
+
+test('calls are answered directly', WATCHDOG, async (t) => {
+  const counts = countCalls(t);
+  const pool = await readyPool(t);
+  for (let i = 0; i < MANY; i++) pool.runSync({ kind: 'echo', value: i });
+  assert.equal(counts.offered, MANY);
+  assert.ok(counts.answered > 0);
+});
+
+test('a task that a getter of the argument has queued starts first', WATCHDOG, async (t) => {
+  const counts = countCalls(t);
+  const pool = await readyPool(t);
+  /** @type {Promise<number>[]} */
+  const queued = [];
+  /** @type {number[]} */
+  const called = [];
+  amid(pool, () => {
+    const task = {
+      get kind() {
+        queued.push(pool.run({ kind: 'runs' }));
+        return 'runs';
+      },
+    };
+    const { offered } = counts;
+    called.push(pool.runSync(task));
+    assert.equal(counts.offered, offered);
+  });
+  const first = await Promise.all(queued);
+  assert.deepEqual(
+    called,
+    first.map((run) => run + 1),
+  );
+});
+
+/** What a getter of the argument ends, by options of the pool, and the result or error of the call. */
+const ENDS = [
+  { options: {}, ends: 'pool.destroy().catch(() => {})', result: 'Terminating worker thread' },
+  { options: { minThreads: 0 }, ends: EXITS, result: 1 },
+  { options: { restartWorkerOnError: false }, ends: EXITS, result: 'worker exited' },
+];
+
+for (const { options, ends, result } of ENDS) {
+  test(
+    `a getter of the argument ends ${ends === EXITS ? 'the worker' : 'the pool'} with ${JSON.stringify(options)}`,
+    WATCHDOG,
+    async () => {
+      // In a process of its own, which can be ended while it blocks.
+      const program = `
+      const { Pool } = require(${JSON.stringify(require.resolve('..'))});
+      const options = { filename: ${JSON.stringify(DIRECT)}, minThreads: 1, maxThreads: 1, ...${JSON.stringify(options)} };
+      const pool = new Pool(options);
+      const call = () => {
+        try {
+          return pool.runSync({ kind: 'echo', get value() { ${ends}; return 1; } });
+        } catch (error) {
+          return error.message;
+        }
+      };
+      pool.run({ kind: 'echo' }).then(() => {
+        for (let i = 0; i < 20; i++) pool.runSync({ kind: 'echo' });
+        console.log(JSON.stringify(call()));
+        return pool.destroy();
+      });`;
+      const { stdout } = await promisify(execFile)(process.execPath, ['-e', program], { timeout: 60_000 });
+      assert.equal(JSON.parse(stdout), result);
+    },
+  );
+}
 
 test('a worker that exits during a call is replaced', WATCHDOG, async (t) => {
   const pool = await readyPool(t);

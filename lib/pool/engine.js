@@ -36,6 +36,24 @@ const NOTHING = [];
  * @property {any} [info] data of a task scheduled in JavaScript
  */
 
+/** What has become of a task whose caller blocks. */
+class Outcome {
+  isError = false;
+  /** @type {any} */
+  value = undefined;
+
+  /** @param {any} value */
+  resolve(value) {
+    this.value = value;
+  }
+
+  /** @param {any} error */
+  reject(error) {
+    this.isError = true;
+    this.value = error;
+  }
+}
+
 class Engine {
   #options;
   #native;
@@ -233,13 +251,22 @@ class Engine {
       if (hasTransfers) carrier.sent(transfers);
     } catch (error) {
       this.#crew.forgetChannel(this.#tasks.peek(slot));
-      this.#tasks.reject(slot, error);
-      this.#tasks.free(slot);
-      this.#released();
+      this.#drop(slot, error);
       return -1;
     }
     this.#checkPressure();
     return slot;
+  }
+
+  /**
+   * Rejects a task that could not be queued.
+   * @param {number} slot
+   * @param {any} error
+   */
+  #drop(slot, error) {
+    this.#tasks.reject(slot, error);
+    this.#tasks.free(slot);
+    this.#released();
   }
 
   #checkPressure() {
@@ -256,32 +283,51 @@ class Engine {
    */
   runSync(handler, value) {
     this.expect();
-    let slot = -1;
-    if (this.#hasLines && this.#tasks.outstanding === 0 && unpack(value) === null) {
-      const length = this.#writer.call(this.#tasks, handler, value);
+    const tasks = this.#tasks;
+    const outcome = new Outcome();
+    let slot;
+    if (this.#hasLines && tasks.outstanding === 0 && unpack(value) === null) {
+      // Before the value is encoded: a getter of it may end the pool or its worker, or run other tasks.
+      slot = tasks.addFor(outcome);
+      const length = this.#call(slot, handler, value);
       if (length > 0) {
-        this.#tasks.completed++;
+        tasks.remove(slot);
+        this.#released();
         const { maxThreads, concurrentTasksPerWorker } = this.#options;
         if (maxThreads * concurrentTasksPerWorker === 1) this.#pressure.pulse();
         return this.#reports.answer(length);
       }
-      if (length < 0) value = this.#writer.substituteFor(value);
-      else slot = this.#tasks.next;
+    } else {
+      const resolve = (/** @type {any} */ result) => outcome.resolve(result);
+      const reject = (/** @type {any} */ error) => outcome.reject(error);
+      slot = this.submit(handler, value, null, resolve, reject, false);
     }
-    /** @type {{ isError: boolean, value: any }} */
-    const outcome = { isError: false, value: undefined };
-    const resolve = (/** @type {any} */ result) => void (outcome.value = result);
-    const reject = (/** @type {any} */ error) => {
-      outcome.isError = true;
-      outcome.value = error;
-    };
-    if (slot >= 0) {
-      this.#tasks.add(resolve, reject);
-      this.#checkPressure();
-    } else slot = this.submit(handler, value, null, resolve, reject, false);
     if (slot >= 0) this.waitFor(slot, Infinity);
     if (outcome.isError) throw outcome.value;
     return outcome.value;
+  }
+
+  /**
+   * Hands a task of a caller that blocks to a worker that spins, or queues it.
+   * @param {number} slot
+   * @param {number} handler
+   * @param {any} value
+   * @returns {number} length of the report in the batch; 0 if the task goes on, waits or has been rejected
+   */
+  #call(slot, handler, value) {
+    try {
+      const length = this.#writer.call(this.#tasks, slot, handler, value);
+      if (length > 0) return length;
+      if (length < 0) {
+        const substitute = this.#writer.substituteFor(value);
+        if (!this.#carrier.push(slot, handler, substitute, NOTHING, null)) throw Errors.threadTermination();
+      }
+    } catch (error) {
+      this.#drop(slot, error);
+      return 0;
+    }
+    this.#checkPressure();
+    return 0;
   }
 
   /**

@@ -74,19 +74,20 @@ class TaskWriter {
 
   /**
    * Hands a task without options to a worker that spins, and blocks until it has returned; otherwise queues it.
-   * @param {import('./tasks').Tasks} tasks the task is to be added to if it does not return at once
+   * @param {import('./tasks').Tasks} tasks
+   * @param {number} slot
    * @param {number} handler
    * @param {any} value
    * @returns {number} length of the report in the batch; 0 if the task goes on or waits, -1 if the codec does not
    * support the argument
-   * @throws errors of the value's getters
+   * @throws errors of the value's getters, and an error if the queue is closed
    */
-  call(tasks, handler, value) {
+  call(tasks, slot, handler, value) {
     const encoder = this.#records.encode(value);
     if (encoder === null) return -1;
-    // Now: a getter of the value may have run a task.
-    const slot = tasks.next;
-    if (encoder.larges.length > 0 || !this.#records.isInMemory(encoder)) {
+    // A getter of the value may have queued tasks, which come first, or ended the pool or its worker.
+    const isOnly = tasks.outstanding === 1 && tasks.isOpen(slot);
+    if (!isOnly || encoder.larges.length > 0 || !this.#records.isInMemory(encoder)) {
       this.#send(encoder, slot, handler, null);
       return 0;
     }

@@ -61,16 +61,21 @@ class Tasks {
    * function less for each task that waits
    */
   add(resolve, reject) {
+    return this.addFor(reject === null ? resolve : { resolve, reject });
+  }
+
+  /** @param {Waiter} waiter */
+  addFor(waiter) {
     const slot = this.#free.pop() ?? this.#waiters.length;
-    this.#waiters[slot] = reject === null ? resolve : { resolve, reject };
+    this.#waiters[slot] = waiter;
     this.outstanding++;
     return slot;
   }
 
-  /** Slot of the task that is added next. */
-  get next() {
-    const free = this.#free;
-    return free.length > 0 ? free[free.length - 1] : this.#waiters.length;
+  /** Removes a task whose caller has its result by other means. @param {number} slot */
+  remove(slot) {
+    this.#close(slot);
+    this.free(slot);
   }
 
   /** @param {number} slot */
