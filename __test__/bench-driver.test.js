@@ -149,6 +149,14 @@ describe('driver', () => {
     });
   }
 
+  test('says which whole numbers are allowed', async () => {
+    assert.equal(driver.wholeNumber('0'), 0);
+    assert.equal(driver.positive('1'), 1);
+    assert.throws(() => driver.wholeNumber('-1'), /'-1' is not a whole number of at least 0$/);
+    assert.throws(() => driver.wholeNumber(''), driver.UsageError);
+    assert.throws(() => driver.positive('0'), /'0' is not a whole number of at least 1$/);
+  });
+
   test('fails the run when a measurement fails', async () => {
     const measure = () => Promise.reject(new Error('broken'));
     await assert.rejects(runFake([], { measure }), /broken/);

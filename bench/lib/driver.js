@@ -66,18 +66,26 @@ const COMMON = {
   },
 };
 
-/** @param {string} text */
-function positive(text) {
-  const number = Number(text);
-  if (!(number > 0) || !Number.isSafeInteger(number)) {
-    throw new UsageError(`'${text}' is not a whole number above 0`);
+/**
+ * @param {string} text
+ * @param {number} least
+ */
+function wholeNumberFrom(text, least) {
+  const number = text.trim() === '' ? NaN : Number(text);
+  if (!Number.isSafeInteger(number) || number < least) {
+    throw new UsageError(`'${text}' is not a whole number of at least ${least}`);
   }
   return number;
 }
 
 /** @param {string} text */
+function positive(text) {
+  return wholeNumberFrom(text, 1);
+}
+
+/** @param {string} text */
 function wholeNumber(text) {
-  return text === '0' ? 0 : positive(text);
+  return wholeNumberFrom(text, 0);
 }
 
 /** @param {string} text */
