@@ -102,13 +102,16 @@ async function codec() {
   return { count: sum(output, /^# pass (\d+)/gm), unit: `tests of ${CODEC_RUNS} records or values each` };
 }
 
-/** Checks the crates with cargo-deny: where they come from, and, if the registry can be reached, yanked versions. */
+/**
+ * Checks the crates with cargo-deny, by deny.toml: advisories of RustSec, yanked and wildcard versions, and origins.
+ * Without the network, what was last fetched serves.
+ */
 async function deny() {
   const check = (/** @type {string[]} */ ...options) =>
     exec('cargo', ['deny', ...options, 'check', 'advisories', 'bans', 'sources'], { allowFailure: true });
   let checked = await check();
   if (checked.code !== 0 && UNREACHABLE.test(checked.output)) {
-    console.log('The database of advisories cannot be reached: the last one that was fetched serves.');
+    console.log('The network cannot be reached: what was last fetched serves.');
     checked = await check('--offline');
   }
   if (checked.code !== 0) throw new CheckError(`cargo deny failed (exit code ${checked.code})`);
