@@ -33,19 +33,18 @@ const NOWHERE = memoryOf(new ArrayBuffer((Math.max(CLOSED, WAITING) + 1) * 4));
 NOWHERE.words[CLOSED] = 1;
 
 /**
- * Loads a control word after a sequentially consistent store. On x64, no later load is reordered before such a
- * store, so a plain load suffices, at a tenth of the cost.
+ * A sequentially consistent load where the processor needs an instruction of its own for it. On x64 a plain load is
+ * reordered neither with later loads nor with earlier sequentially consistent stores, at a tenth of the cost.
  * @type {(words: Int32Array, index: number) => number}
  */
-const loadAfterStore =
+const load =
   process.arch === 'x64' ? (words, index) => words[index] : (words, index) => Atomics.load(words, index);
 
-/**
- * Loads a control word before what is loaded after it. On x64, loads are not reordered, so a plain load suffices.
- * @type {(words: Int32Array, index: number) => number}
- */
-const loadInOrder =
-  process.arch === 'x64' ? (words, index) => words[index] : (words, index) => Atomics.load(words, index);
+/** Loads a control word after a sequentially consistent store. */
+const loadAfterStore = load;
+
+/** Loads a control word before what is loaded after it. */
+const loadInOrder = load;
 
 module.exports.memoryOf = memoryOf;
 module.exports.NOWHERE = NOWHERE;
