@@ -7,9 +7,11 @@ const { once } = require('node:events');
 const http = require('node:http');
 const { json } = require('node:stream/consumers');
 const { describe, it } = require('node:test');
+const { advisoriesOfToday, check } = require('../scripts/checks/advisories');
 const {
   compare,
   fetchList,
+  isUnreachable,
   lockedByCargo,
   lockedByNpm,
   lockedPackages,
@@ -49,6 +51,19 @@ const RECORDS = [
   record('A-2', 'a', range({ introduced: '1.0.0' }, { last_affected: '1.4.0' })),
   record('A-3', 'a', range({ introduced: '0' }), { withdrawn: '2026-01-01T00:00:00Z' }),
   record('B-1', 'b', { versions: ['1.0.1'] }),
+  record('D-1', 'd', {
+    ...range(
+      { fixed: '3.0.0' },
+      { introduced: '2.0.0' },
+      { last_affected: '1.0.0' },
+      { introduced: '1.0.0' },
+      { introduced: '2.5.0' },
+      { fixed: '3.5.0' },
+    ),
+    versions: ['0.1.0', '1.0.0', '2.4.0', '2012-preview'],
+  }),
+  { id: 'D-2', summary: 'about nothing' },
+  { id: 'D-3', summary: 'about commits', affected: [{ ranges: [{ type: 'GIT', events: [] }] }] },
   record('C-1', 'another', range({ introduced: '0' })),
 ];
 
@@ -131,9 +146,106 @@ describe('advisories', () => {
     assert.deepEqual(compare(list, [locked('a', '3.0.0'), ...others]).unknown, others);
   });
 
+  it('may have ranges in any order, and affect versions beside them', async (t) => {
+    const packages = [locked('d', '1.0.0')];
+    const list = await fetchList(packages, {}, await startDatabase(t));
+    assert.deepEqual(list.ecosystems.npm?.advisories, [
+      {
+        id: 'D-1',
+        name: 'd',
+        summary: 'about d',
+        ranges: [
+          { introduced: '1.0.0', lastAffected: '1.0.0' },
+          { introduced: '2.0.0', fixed: '3.0.0' },
+        ],
+        versions: ['0.1.0', '2012-preview'],
+      },
+    ]);
+    const affected = ['0.1.0', '0.2.0', '1.0.0', '1.0.1', '2.0.0', '2.6.0', '3.0.0'].filter(
+      (version) => compare(list, [locked('d', version)]).found.length > 0,
+    );
+    assert.deepEqual(affected, ['0.1.0', '1.0.0', '2.0.0', '2.6.0']);
+  });
+
   it('are not fetched from a database that fails', async (t) => {
     const address = await serve(t, (request, response) => response.writeHead(500).end());
     await assert.rejects(fetchList([locked('a', '1.0.0')], {}, address), /HTTP 500/);
+  });
+});
+
+describe('the check of advisories', () => {
+  const now = new Date('2026-07-01');
+  /**
+   * @param {import('node:test').TestContext} t
+   * @param {() => unknown} run
+   * @returns {Promise<string>} what it prints meanwhile
+   */
+  async function printed(t, run) {
+    const log = t.mock.method(console, 'log', () => {});
+    try {
+      await run();
+      return log.mock.calls.map((call) => call.arguments.join(' ')).join('\n');
+    } finally {
+      log.mock.restore();
+    }
+  }
+  /** @param {string} [updatedAt] @returns {import('../scripts/lib/advisories').List} */
+  const listOf = (updatedAt = '2026-06-01') => ({
+    accepted: {},
+    ecosystems: { 'crates.io': { updatedAt, packages: ['a'], advisories: [] } },
+  });
+  const crate = locked('a', '1.0.0', 'crates.io');
+
+  it('fails for a package that was not looked up', async (t) => {
+    const packages = [crate, locked('new', '1.0.0', 'crates.io')];
+    await printed(t, () => {
+      const run = () => check(listOf(), { packages, notCovered: [], now });
+      assert.throws(run, /crates\.io: new 1\.0\.0 is not in the list/);
+    });
+  });
+
+  it('fails for an ecosystem that is missing, unless it is named; and if it is named but there', async (t) => {
+    const packages = [crate, locked('b', '1.0.0')];
+    const text = await printed(t, () => {
+      assert.throws(
+        () => check(listOf(), { packages, notCovered: [], now }),
+        /npm: b 1\.0\.0 is not in the list/,
+      );
+      assert.equal(check(listOf(), { packages, notCovered: ['npm'], now }).count, 1);
+      assert.throws(
+        () => check(listOf(), { packages, notCovered: ['npm', 'crates.io'], now }),
+        /crates\.io is in the list: remove it/,
+      );
+    });
+    assert.match(text, /WARNING: npm is not in the list, 1 packages go unchecked/);
+  });
+
+  it('warns of a list that is older than six months', async (t) => {
+    const run = (/** @type {string} */ updatedAt) =>
+      printed(t, () => check(listOf(updatedAt), { packages: [crate], notCovered: [], now }));
+    assert.doesNotMatch(await run('2026-01-01'), /WARNING/);
+    assert.match(await run('2025-12-31'), /WARNING: crates\.io: the list is older than 6 months/);
+  });
+
+  it('uses the list in the repository only if the database cannot be reached', async (t) => {
+    const server = http.createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+    await once(server.close(), 'close');
+    const text = await printed(t, () => advisoriesOfToday(`http://127.0.0.1:${port}`));
+    assert.match(text, /The database cannot be reached .*: the list in the repository serves/);
+
+    const failing = await serve(t, (request, response) => response.writeHead(500).end());
+    await printed(t, () => assert.rejects(advisoriesOfToday(failing), /HTTP 500/));
+    const odd = await serve(t, (request, response) => response.end('{}'));
+    await printed(t, () => assert.rejects(advisoriesOfToday(odd), TypeError));
+  });
+
+  it('takes a database that does not answer in time for one that cannot be reached', async (t) => {
+    const silent = await serve(t, () => {});
+    const error = await fetch(silent, { signal: AbortSignal.timeout(1) }).catch((reason) => reason);
+    assert.ok(isUnreachable(error));
+    assert.ok(!isUnreachable(new TypeError('not a function')));
   });
 });
 

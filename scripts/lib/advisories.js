@@ -89,18 +89,25 @@ function lockedPackages() {
 
 /**
  * @param {string} version
+ * @param {Range[]} ranges
+ */
+function isWithin(version, ranges) {
+  // The database also lists versions of before semantic versioning, which are in no range.
+  if (semver.valid(version) === null) return false;
+  return ranges.some(
+    ({ introduced, fixed, lastAffected }) =>
+      (introduced === '0' || semver.gte(version, introduced)) &&
+      (fixed === undefined || semver.lt(version, fixed)) &&
+      (lastAffected === undefined || semver.lte(version, lastAffected)),
+  );
+}
+
+/**
+ * @param {string} version
  * @param {Advisory} advisory
  */
 function affects(version, { ranges, versions = [] }) {
-  return (
-    versions.includes(version) ||
-    ranges.some(
-      ({ introduced, fixed, lastAffected }) =>
-        (introduced === '0' || semver.gte(version, introduced)) &&
-        (fixed === undefined || semver.lt(version, fixed)) &&
-        (lastAffected === undefined || semver.lte(version, lastAffected)),
-    )
-  );
+  return versions.includes(version) || isWithin(version, ranges);
 }
 
 /**
@@ -131,18 +138,39 @@ function compare(list, packages) {
   return { found, accepted, unknown };
 }
 
+/** Kinds of events of a range, in the order in which those of one version count. */
+const EVENTS = /** @type {const} */ (['fixed', 'introduced', 'last_affected']);
+
 /**
- * @param {{ introduced?: string, fixed?: string, last_affected?: string }[]} events in the order of versions
+ * Compares versions; '0' precedes all.
+ * @param {string} a
+ * @param {string} b
+ */
+function compareVersions(a, b) {
+  if (a === '0' || b === '0') return Number(b === '0') - Number(a === '0');
+  return semver.compare(a, b);
+}
+
+/**
+ * Converts a range of the database.
+ * @param {Partial<Record<typeof EVENTS[number], string>>[]} events in any order
  * @returns {Range[]}
  */
 function rangesOf(events) {
+  const inOrder = EVENTS.flatMap((kind) =>
+    events.flatMap(({ [kind]: version }) => (version === undefined ? [] : { kind, version })),
+  ).sort((a, b) => compareVersions(a.version, b.version));
   /** @type {Range[]} */
   const ranges = [];
-  for (const { introduced, fixed, last_affected: lastAffected } of events) {
-    if (introduced !== undefined) ranges.push({ introduced });
-    const last = ranges.at(-1);
-    if (last && fixed !== undefined) last.fixed = fixed;
-    if (last && lastAffected !== undefined) last.lastAffected = lastAffected;
+  /** @type {Range | null} */
+  let open = null;
+  for (const { kind, version } of inOrder) {
+    if (kind === 'introduced') {
+      if (open === null) ranges.push((open = { introduced: version }));
+    } else if (open !== null) {
+      open[kind === 'fixed' ? 'fixed' : 'lastAffected'] = version;
+      open = null;
+    }
   }
   return ranges;
 }
@@ -156,19 +184,19 @@ function rangesOf(events) {
  */
 function advisoriesOf(record, ecosystem, names) {
   if (record.withdrawn) return [];
-  return record.affected
-    .filter((/** @type {any} */ { package: { name, ecosystem: of } }) => of === ecosystem && names.has(name))
+  return (record.affected ?? [])
+    .filter((/** @type {any} */ { package: of }) => of?.ecosystem === ecosystem && names.has(of.name))
     .map((/** @type {any} */ { package: { name }, ranges = [], versions = [] }) => {
-      const inOrder = ranges.filter(
-        (/** @type {any} */ { type }) => type === 'SEMVER' || type === 'ECOSYSTEM',
-      );
+      const converted = ranges
+        .filter((/** @type {any} */ { type }) => type === 'SEMVER' || type === 'ECOSYSTEM')
+        .flatMap((/** @type {any} */ { events }) => rangesOf(events));
+      const others = versions.filter((/** @type {string} */ version) => !isWithin(version, converted));
       return {
         id: record.id,
         name,
         summary: record.summary ?? record.details?.split('\n')[0] ?? '',
-        ranges: inOrder.flatMap((/** @type {any} */ { events }) => rangesOf(events)),
-        // A range says the same in less space.
-        ...(inOrder.length === 0 ? { versions } : {}),
+        ranges: converted,
+        ...(others.length > 0 ? { versions: others } : {}),
       };
     });
 }
@@ -179,7 +207,7 @@ function advisoriesOf(record, ecosystem, names) {
  * @param {Record<string, string>} accepted
  * @param {string} [database] its address
  * @returns {Promise<List>}
- * @throws if the database cannot be reached or gives no usable answer
+ * @throws if the database cannot be reached, see {@link isUnreachable}, or gives no usable answer
  */
 async function fetchList(packages, accepted, database = DATABASE) {
   /**
@@ -239,9 +267,22 @@ async function fetchList(packages, accepted, database = DATABASE) {
   return list;
 }
 
+/**
+ * Whether `fetchList` has failed because the network or the database could not be reached in time.
+ * @param {unknown} error
+ */
+function isUnreachable(error) {
+  if (!(error instanceof Error)) return false;
+  return (
+    error.name === 'TimeoutError' ||
+    /** @type {{ code?: unknown } | undefined} */ (error.cause)?.code !== undefined
+  );
+}
+
 module.exports.LIST = LIST;
 module.exports.compare = compare;
 module.exports.fetchList = fetchList;
+module.exports.isUnreachable = isUnreachable;
 module.exports.lockedByCargo = lockedByCargo;
 module.exports.lockedByNpm = lockedByNpm;
 module.exports.lockedPackages = lockedPackages;
