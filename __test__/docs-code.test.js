@@ -77,6 +77,16 @@ const COMMANDS = [
   ],
 ];
 
+/**
+ * Returns the commands of a shell block: every line, with its continuations, that is more than a comment.
+ * @param {string} code
+ */
+function commandsIn(code) {
+  const withoutComments = code.replaceAll(/(?<=^|[ \t])#.*$/gm, '');
+  const lines = withoutComments.replaceAll(/[ \t]*\\\n[ \t]*/g, ' ').split('\n');
+  return lines.map((line) => line.trim()).filter(Boolean);
+}
+
 /** A program that a page may name without showing it. */
 const CLUSTER_PROGRAM = `
 const cluster = require('node:cluster');
@@ -134,7 +144,9 @@ describe('code in the documentation', () => {
           return;
         }
         assert.equal(language, 'sh', 'a language that is not tested');
-        for (const [command] of code.matchAll(/^\S.*?(?=\s+#|$)/gm)) {
+        const commands = commandsIn(code);
+        assert.ok(commands.length > 0, 'a block without commands');
+        for (const command of commands) {
           const [pattern, check] = COMMANDS.find(([form]) => form.test(command)) ?? [];
           assert.ok(pattern && check, `a command that is not tested: ${command}`);
           await check(/** @type {RegExpMatchArray} */ (command.match(pattern)), page);
@@ -144,6 +156,14 @@ describe('code in the documentation', () => {
   }
 
   it('at least one code block was found', () => assert.ok(count > 0));
+});
+
+describe('commandsIn()', () => {
+  it('finds every command, whole and without comments', () => {
+    const code = 'a b   # says\n  indented\n\n# no continuation \\\nc \\\n  -d \\\n  e\n\tf "#1" g#h\n';
+    assert.deepEqual(commandsIn(code), ['a b', 'indented', 'c -d e', 'f "#1" g#h']);
+    assert.deepEqual(commandsIn('# a\n\n'), []);
+  });
 });
 
 describe('blocksIn()', () => {
