@@ -9,7 +9,7 @@ const { pathToFileURL } = require('node:url');
 const { MessageChannel } = require('node:worker_threads');
 const workerpool = require('workerpool');
 const { Pool } = require('..');
-const { WATCHDOG, fixture, raised, shared } = require('./support/pool');
+const { WATCHDOG, fixture, makePool, raised, shared } = require('./support/pool');
 
 /**
  * Runs a script with workerpool and with ours.
@@ -311,6 +311,19 @@ for (const peer of ['piscina', 'tinypool']) {
     assert.deepEqual(await pool.run(4), new Uint8Array(4).fill(7));
     const bytes = new Uint8Array(16).fill(1);
     assert.deepEqual(await pool.run(move(bytes), { name: 'given' }), new Uint8Array(16).fill(1));
+    assert.equal(bytes.length, 0);
+  });
+
+  test(`a value of both protocols is transferred if only ${peer}'s move() marks it`, WATCHDOG, async (t) => {
+    const { move } = (await import(peer)).default;
+    const pool = makePool(t, { filename: fixture('moving.js'), maxThreads: 1 });
+    const bytes = new Uint8Array(16).fill(1);
+    const both = {};
+    for (const library of ['Piscina', 'Tinypool']) {
+      Object.defineProperty(both, Symbol.for(`${library}.transferable`), { value: bytes.buffer });
+      Object.defineProperty(both, Symbol.for(`${library}.valueOf`), { value: bytes });
+    }
+    assert.deepEqual(await pool.run(move(both), { name: 'given' }), new Uint8Array(16).fill(1));
     assert.equal(bytes.length, 0);
   });
 }

@@ -81,12 +81,13 @@ function move(value) {
  * @param {typeof PISCINA} protocol
  */
 function unpackMoved(value, protocol) {
+  if (!(protocol.transferable in value && protocol.value in value)) return null;
   const marked =
     value[kMovable] === true ||
     Object.getOwnPropertySymbols(value).some(
       (symbol) => symbol.description === protocol.mark && value[symbol] === true,
     );
-  if (!marked || !(protocol.value in value)) return null;
+  if (!marked) return null;
   return { value: value[protocol.value], transferList: [].concat(value[protocol.transferable]) };
 }
 
@@ -98,8 +99,8 @@ function unpackMoved(value, protocol) {
 function unpack(value) {
   if (value === null || typeof value !== 'object') return null;
   if (value instanceof Transfer) return { value: value.message, transferList: [...value.transfer] };
-  if (transferableSymbol in value) return unpackMoved(value, PISCINA);
-  return TINYPOOL.transferable in value ? unpackMoved(value, TINYPOOL) : null;
+  // A value may follow both protocols, and be marked by one `move()` only.
+  return unpackMoved(value, PISCINA) ?? unpackMoved(value, TINYPOOL);
 }
 
 module.exports.transferableSymbol = transferableSymbol;
