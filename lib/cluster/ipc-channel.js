@@ -2,6 +2,7 @@
 
 /** Node's own channel beside the lanes of `Ipc`: sending on it, intercepting it, and delivering messages. */
 
+const { throwUncaught } = require('../core/errors');
 const { COMMAND, isInternal } = require('./ipc-messages');
 const { reviveAll } = require('../link/travellers');
 
@@ -179,9 +180,7 @@ function deliverNow(target, message, handle) {
   try {
     deliver(target, message, handle);
   } catch (error) {
-    process.nextTick(() => {
-      throw error;
-    });
+    throwUncaught(error);
   }
 }
 

@@ -145,5 +145,16 @@ function makeError(code, details, origin = makeError) {
   return error;
 }
 
+/**
+ * Makes an error an uncaught exception once the current operation is done, so that it does not interrupt it.
+ * @param {unknown} error
+ */
+function throwUncaught(error) {
+  process.nextTick(() => {
+    throw error;
+  });
+}
+
 module.exports.makeError = makeError;
+module.exports.throwUncaught = throwUncaught;
 module.exports.CODES = CODES;

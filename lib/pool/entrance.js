@@ -2,6 +2,7 @@
 
 /** Start and end of a worker, thread or process. */
 
+const { throwUncaught } = require('../core/errors');
 const { context, enterWorker, terminators } = require('./context');
 const { load, makeHandler } = require('./handlers');
 
@@ -47,9 +48,7 @@ async function preload(filename, name, setupArgs) {
     if (setupArgs !== null) await callExport(filename, 'setup', setupArgs);
     return true;
   } catch (error) {
-    process.nextTick(() => {
-      throw error;
-    });
+    throwUncaught(error);
     return false;
   }
 }

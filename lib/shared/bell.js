@@ -2,6 +2,8 @@
 
 /** Non-blocking waits for changes that other threads and processes make to a shared object. */
 
+const { throwUncaught } = require('../core/errors');
+
 const FAR_MS = 2 ** 31 - 1;
 
 /** Keeps the event loop alive while it is held. */
@@ -55,9 +57,7 @@ class Listeners {
       try {
         if (this.#looks.has(look)) look();
       } catch (error) {
-        process.nextTick(() => {
-          throw error;
-        });
+        throwUncaught(error);
       }
     }
   }

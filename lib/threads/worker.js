@@ -1,6 +1,7 @@
 'use strict';
 
 const { loadAddon } = require('../core/addon');
+const { throwUncaught } = require('../core/errors');
 const { PointEndpoint } = require('./call-point');
 const { makerOf } = require('./call-port');
 const { giveMethods, givePortsMethods, setEndpoint } = require('./calls');
@@ -171,9 +172,7 @@ function parentSide(worker, port) {
         worker.emit('message', value);
       } catch (error) {
         // As for listeners of a port: the next message is not delayed.
-        process.nextTick(() => {
-          throw error;
-        });
+        throwUncaught(error);
       }
     },
     deliverFromPort({ data, type }) {
