@@ -6,18 +6,22 @@ const assert = require('node:assert/strict');
 const { test } = require('node:test');
 const { play } = require('./support/scenario');
 
-/** Descriptors that each worker in these tests may have, of which Node.js itself uses about 25. */
+/** Descriptors that each worker in most of these tests may have, of which Node.js itself uses about 25. */
 const LIMIT = 128;
+
+/** With so many, a worker counts them only now and then. */
+const HIGH_LIMIT = 8192;
 
 /**
  * Runs a scenario in processes with a limit. Node.js raises the soft limit to the hard one, so both are lowered.
  * @param {import('node:test').TestContext} t
  * @param {Omit<Parameters<typeof play>[1], 'worker'>} scenario
+ * @param {number} [limit]
  */
-function playLimited(t, scenario) {
+function playLimited(t, scenario, limit = LIMIT) {
   return play(t, {
     ...scenario,
-    env: { ...scenario.env, DESCRIPTOR_LIMIT: String(LIMIT) },
+    env: { ...scenario.env, DESCRIPTOR_LIMIT: String(limit) },
     /** Responds once the primary has told it to, and opens and closes files on demand. */
     worker({ cluster, http, require }) {
       const fs = require('node:fs');
@@ -25,6 +29,11 @@ function playLimited(t, scenario) {
       let respond = (response) => waiting.push(response);
       const waiting = [];
       const end = (response) => response.end(String(cluster.worker.id));
+      const block = (fd) => {
+        fs.writeSync(fd, '1');
+        while (fs.fstatSync(fd).size < 2);
+        files.push(fd);
+      };
       const orders = {
         respond() {
           respond = end;
@@ -37,10 +46,30 @@ function playLimited(t, scenario) {
             return code;
           }
         },
+        fillOnConnection: () => void server.once('connection', orders.fill),
+        /** Blocks the loop until the file has a second byte. */
+        block: ({ file }) => void setImmediate(block, fs.openSync(file, 'a+')),
+        /** Fills in a timer, while the loop turns without sleeping, and then blocks it. */
+        fillAndBlock({ file }) {
+          const fd = fs.openSync(file, 'a+');
+          let isFull = false;
+          let turns = 0;
+          const fillNow = () => {
+            isFull = true;
+            orders.fill();
+            block(fd);
+          };
+          const turn = () => {
+            if (isFull) return;
+            if (++turns === 3) setTimeout(fillNow, 1);
+            setImmediate(turn);
+          };
+          turn();
+        },
         empty: () => files.splice(0).forEach((fd) => fs.closeSync(fd)),
       };
-      process.on('message', (order) => process.send({ order, result: orders[order]() }));
-      http.createServer((request, response) => respond(response)).listen(0, '127.0.0.1');
+      process.on('message', ({ order, options }) => process.send({ order, result: orders[order](options) }));
+      const server = http.createServer((request, response) => respond(response)).listen(0, '127.0.0.1');
     },
   });
 }
@@ -55,8 +84,24 @@ const limitWorkers = `
   fs.writeFileSync(script, text, { mode: 0o755 });
   process.execPath = script;
   process.on('exit', () => fs.rmSync(folder, { recursive: true }));
-  const order = async (worker, order) => {
-    worker.send(order);
+  const file = path.join(folder, 'state');
+  fs.writeFileSync(file, '');
+  const hasBlocked = () => until(() => fs.statSync(file).size === 1);
+  const unblock = () => fs.appendFileSync(file, '2');
+  const connect = async (port) => {
+    const client = net.connect(port, '127.0.0.1');
+    await once(client, 'connect');
+    return client;
+  };
+  const answer = async (client) => {
+    client.end('GET / HTTP/1.0\\r\\n\\r\\n');
+    const text = await client.setEncoding('utf8').toArray();
+    return text.join('').split('\\r\\n\\r\\n')[1];
+  };
+  const stalls = [];
+  cluster.on('stall', (worker) => stalls.push(worker.id));
+  const order = async (worker, order, options) => {
+    worker.send({ order, options });
     for (;;) {
       const [message] = await once(worker, 'message');
       if (message.order === order) return message.result;
@@ -66,7 +111,7 @@ const limitWorkers = `
 
 /** @param {string} body of the primary's part */
 const primary = (body) =>
-  new Function(`return async ({ cluster, forkListening, get, tally, tallyUntil, until, once, require }) => {
+  new Function(`return async ({ cluster, forkListening, net, tally, tallyUntil, until, once, require }) => {
     ${limitWorkers}
     ${body}
   }`)();
@@ -78,7 +123,7 @@ for (const policy of ['none', 'rr', 'ip-hash']) {
       primary: primary(`
         const { workers: [worker], port } = await forkListening(1);
         const answers = tally(port, 300, 300);
-        await until(() => worker.load.connections >= 60);
+        await until(() => worker.load.connections >= 50);
         await order(worker, 'respond');
         return answers;
       `),
@@ -111,14 +156,16 @@ for (const policy of ['none', 'rr']) {
       primary: primary(`
         const { workers, port } = await forkListening(2);
         for (const worker of workers) await order(worker, 'respond');
+        // Under 'rr', both then have the socket from which they accept what they are granted.
+        await tallyUntil([1, 2], port, 100, 10);
         await order(workers[0], 'fill');
         const without = await tally(port, 100, 10);
         await order(workers[0], 'empty');
         const again = await tallyUntil([1, 2], port, 100, 10);
-        return { without, again: Object.keys(again) };
+        return { without, again: Object.keys(again), stalls };
       `),
     });
-    assert.deepEqual(result, { without: { 2: 100 }, again: ['1', '2'] });
+    assert.deepEqual(result, { without: { 2: 100 }, again: ['1', '2'], stalls: [] });
   });
 }
 
@@ -134,4 +181,48 @@ test('a worker without free descriptors does not keep others from having more co
     `),
   });
   assert.deepEqual(result, { 2: 40 });
+});
+
+test('a worker that fills a large table just before its loop sleeps takes no connection either', async (t) => {
+  const scenario = {
+    primary: primary(`
+      const { workers: [worker], port } = await forkListening(1);
+      await order(worker, 'respond');
+      await order(worker, 'fillAndBlock', { file });
+      await hasBlocked();
+      const clients = await Promise.all(Array.from({ length: 20 }, () => connect(port)));
+      unblock();
+      for (let i = 0; i < 5; i++) await order(worker, 'respond');
+      await order(worker, 'empty');
+      return Promise.all(clients.map(answer));
+    `),
+  };
+  const { result } = await playLimited(t, scenario, HIGH_LIMIT);
+  assert.deepEqual(result, Array(20).fill('1'));
+});
+
+test('a connection listener that uses up all descriptors does not cost the connections of the next messages', async (t) => {
+  const scenario = {
+    env: { NODE_CLUSTER_SCHED_POLICY: 'ip-hash' },
+    primary: primary(`
+      const { workers: [worker], port } = await forkListening(1);
+      await order(worker, 'respond');
+      await order(worker, 'fillOnConnection');
+      await until(() => worker.load.unclaimed === 0);
+      await order(worker, 'block', { file });
+      await hasBlocked();
+      const clients = [];
+      while (clients.length < 4) {
+        clients.push(await connect(port));
+        // One message for each.
+        await until(() => worker.load.unclaimed === clients.length);
+      }
+      unblock();
+      for (let i = 0; i < 5; i++) await order(worker, 'respond');
+      await order(worker, 'empty');
+      return Promise.all(clients.map(answer));
+    `),
+  };
+  const { result } = await playLimited(t, scenario, 512);
+  assert.deepEqual(result, Array(4).fill('1'));
 });

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::sync::Arc;
 
-use manycore_core::accept::gate::{Gate, Neighbours, Step, SPARE_DESCRIPTORS};
+use manycore_core::accept::gate::{reserve_bounds, Gate, Neighbours, Step};
 use manycore_core::accept::scoreboard::{Scoreboard, COUNTERS_BYTES, CROWDED, POLLING};
 use manycore_core::accept::{Delivery, Inbox, Room};
 use manycore_core::sys::clock::{monotonic_ns, thread_cpu_ns};
@@ -23,7 +23,7 @@ use crate::uv::{EventLoop, Handle};
 /// Messages taken per turn of the event loop.
 const MESSAGES_PER_TURN: usize = 16;
 
-/// How long receiving pauses when the descriptor table is full, in milliseconds.
+/// How long receiving pauses without descriptors for the next message, in milliseconds.
 const NO_ROOM_MS: u64 = 10;
 
 /// Returned instead of a connection's descriptor.
@@ -80,8 +80,6 @@ struct Shared {
     room: RefCell<Room>,
     /// [`CROWDED`] or 0.
     crowded: Cell<u32>,
-    /// When the loop last turned.
-    turned_ns: Cell<u64>,
     /// Stored here so that callbacks can pause and arm them.
     poll: RefCell<Option<Handle>>,
     no_room: RefCell<Option<Handle>>,
@@ -126,9 +124,11 @@ impl Receiver {
             recheck: Cell::new(false),
             on_watched: RefCell::new(Some(on_watched)),
             neighbours: RefCell::new(Neighbours::new(Arc::clone(&board), slot)),
-            room: RefCell::new(Room::between(1, SPARE_DESCRIPTORS)),
+            room: RefCell::new({
+                let (least, most) = reserve_bounds(0);
+                Room::between(least, most)
+            }),
             crowded: Cell::new(0),
-            turned_ns: Cell::new(monotonic_ns()),
             poll: RefCell::new(None),
             no_room: RefCell::new(None),
             gate_timer: RefCell::new(None),
@@ -246,7 +246,6 @@ impl Receiver {
 impl Shared {
     fn receive(&self, callback: &Callback) {
         self.turned();
-        self.inbox.borrow_mut().turn();
         for _ in 0..MESSAGES_PER_TURN {
             let delivery = self.inbox.borrow_mut().take();
             match delivery {
@@ -322,8 +321,14 @@ impl Shared {
             gates.note_accepted(accepted_from as i32 - 1);
         }
         let recheck = self.recheck.take();
+        let now_ns = monotonic_ns();
         let mut neighbours = self.neighbours.borrow_mut();
-        let is_crowded = !self.room.borrow_mut().is_left(self.turned_ns.get());
+        let mut room = self.room.borrow_mut();
+        let sockets = u32::try_from(gates.sockets.len()).unwrap_or(u32::MAX);
+        let (least, most) = reserve_bounds(sockets);
+        room.set_bounds(least, most);
+        let is_crowded = !room.is_left(now_ns);
+        neighbours.set_room(room.needed().saturating_sub(sockets));
         self.crowded.set(if is_crowded { CROWDED } else { 0 });
         if neighbours.set_crowded(is_crowded) || recheck {
             gates.lively = gates.sockets.keys().copied().collect();
@@ -331,7 +336,7 @@ impl Shared {
         if gates.lively.is_empty() {
             return;
         }
-        neighbours.turn(monotonic_ns());
+        neighbours.turn(now_ns);
         let mut look_again_ms: Option<u64> = None;
         let Gates { sockets, lively } = gates;
         lively.retain(|fd| {
@@ -367,9 +372,7 @@ impl Shared {
     /// callbacks of the poll phase.
     fn turned(&self) {
         let worker = self.board.worker(self.slot);
-        let now_ns = monotonic_ns();
-        self.turned_ns.set(now_ns);
-        worker.beat_ns.store(now_ns, Relaxed);
+        worker.beat_ns.store(monotonic_ns(), Relaxed);
         // Release: a thread that sees the loop busy also sees since when.
         worker.state.store(self.crowded.get(), Release);
     }

@@ -54,8 +54,19 @@ fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// Later than anything that was found before is remembered.
+const LONG_AFTER_NS: u64 = 3_600_000_000_000;
+
 /// The limit is the whole process's.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// With as many free descriptors as before the limit was lowered, that may go unnoticed for 10 ms.
+fn let_the_count_expire() {
+    let lowered = Instant::now();
+    until("the time", || {
+        (lowered.elapsed() > Duration::from_millis(10)).then_some(())
+    });
+}
 
 /// Opens descriptors until there are no more.
 fn fill(sample: impl AsFd) -> Vec<OwnedFd> {
@@ -130,12 +141,7 @@ fn a_message_waits_for_room_also_when_the_limit_was_lowered_or_a_low_number_is_f
     set_limit(highest_fd() + 2_000);
     let mut fillers = fill(&clients[0]);
     fillers.drain(..4);
-    // With so many free descriptors, the limit is read every 10 ms.
-    let lowered = Instant::now();
-    until("the time", || {
-        (lowered.elapsed() > Duration::from_millis(10)).then_some(())
-    });
-    inbox.turn();
+    let_the_count_expire();
     assert!(matches!(inbox.take(), Delivery::NoRoom));
     drop(fillers);
     set_limit(limit);
@@ -149,15 +155,68 @@ fn a_message_waits_for_room_also_when_the_limit_was_lowered_or_a_low_number_is_f
 }
 
 #[test]
+fn pings_and_grants_are_taken_without_room_and_grants_declined() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap();
+    let limit = getrlimit(Resource::Nofile).current.unwrap();
+    let hub = Hub::start(HubOptions {
+        stall_limit: Duration::from_secs(3_600),
+        ..HubOptions::default()
+    })
+    .unwrap();
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let address = socket.local_addr().unwrap();
+    let listener = hub.listen(socket.into(), 511, Policy::RoundRobin.into()).unwrap();
+    let worker = hub.add_worker().unwrap().unwrap();
+    hub.attach(listener, worker.token);
+    let socket = hub
+        .worker_socket(worker.token, |fd| fd.try_clone_to_owned().unwrap())
+        .unwrap();
+    let mut inbox = Inbox::new(socket, Arc::clone(hub.scoreboard()), worker.slot);
+    inbox.ready(listener).unwrap();
+    let mut taken: Vec<OwnedFd> = Vec::new();
+    let mut take = |inbox: &mut Inbox, count: usize| {
+        until("the connections", || {
+            if let Delivery::Connections { fds, .. } = inbox.take() {
+                taken.extend(fds);
+            }
+            (taken.len() == count).then_some(())
+        });
+    };
+    let mut clients = vec![TcpStream::connect(address).unwrap()];
+    take(&mut inbox, 1);
+
+    set_limit(highest_fd() + 100);
+    clients.push(TcpStream::connect(address).unwrap());
+    let fillers = fill(&clients[0]);
+    let_the_count_expire();
+    let mut deliveries = Vec::new();
+    until("a declined grant", || {
+        deliveries.push(inbox.take());
+        (hub.stats().refused > 0).then_some(())
+    });
+    // The first call pings the workers.
+    let _load = hub.load(worker.token);
+    until("a ping", || {
+        deliveries.push(inbox.take());
+        matches!(deliveries.last(), Some(Delivery::Ping)).then_some(())
+    });
+    drop(fillers);
+    set_limit(limit);
+    let is_expected = |delivery| matches!(delivery, Delivery::Empty | Delivery::Ping);
+    assert!(deliveries.into_iter().all(is_expected));
+    take(&mut inbox, 2);
+}
+
+#[test]
 fn room_is_found_and_missed_wherever_it_is() {
     let _alone = ONE_AT_A_TIME.lock().unwrap();
     let limit = getrlimit(Resource::Nofile).current.unwrap();
     let sample = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut now_ns = 0;
     let mut room = Room::between(1, 16);
-    // Later than the rest after a vain search.
     let mut is_left = || {
-        now_ns += 3_600_000_000_000;
+        now_ns += LONG_AFTER_NS;
         room.is_left(now_ns)
     };
     assert!(is_left());
@@ -189,6 +248,44 @@ fn a_process_that_may_have_few_descriptors_keeps_few_free() {
     set_limit(limit);
     assert_eq!(free, [true, true]);
     assert_eq!([most.needed(), exact.needed()], [8, 16]);
+}
+
+#[test]
+fn the_reserve_follows_its_bounds() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap();
+    let limit = getrlimit(Resource::Nofile).current.unwrap();
+    let sample = TcpListener::bind("127.0.0.1:0").unwrap();
+    set_limit(highest_fd() + 200);
+    let mut fillers = fill(&sample);
+    fillers.truncate(fillers.len() - 20);
+    let mut room = Room::between(1, 16);
+    let mut found = vec![(room.is_left(1), room.needed())];
+    room.set_bounds(21, 30);
+    found.push((room.is_left(2), room.needed()));
+    room.set_bounds(20, 20);
+    found.push((room.is_left(3), room.needed()));
+    drop(fillers);
+    // Enough for a count.
+    set_limit(limit.min(10_000));
+    found.push((room.is_left(LONG_AFTER_NS), room.needed()));
+    room.set_bounds(10_001, 10_001);
+    found.push((room.is_left(LONG_AFTER_NS + 1), room.needed()));
+    set_limit(limit);
+    assert_eq!(found[0], (true, 16));
+    assert!(!found[1].0 && found[1].1 >= 21);
+    assert_eq!(found[2..], [(true, 20), (true, 20), (false, 10_001)]);
+}
+
+#[test]
+fn a_process_that_may_open_nothing_has_no_room() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap();
+    let limit = getrlimit(Resource::Nofile).current.unwrap();
+    let mut room = Room::between(1, 16);
+    set_limit(0);
+    let is_left = room.is_left(1);
+    set_limit(limit);
+    assert_eq!((is_left, room.needed()), (false, 1));
+    assert!(room.is_left(LONG_AFTER_NS));
 }
 
 #[test]

@@ -25,9 +25,6 @@ use super::scoreboard::Scoreboard;
 use crate::sys::clock::monotonic_ns;
 use crate::sys::scm::{self, Received, MAX_FDS};
 
-/// Descriptors that handling a message is assumed to open, besides its connections.
-const OPENED_EACH: u32 = 4;
-
 /// The result of [`Inbox::take`].
 #[derive(Debug)]
 pub enum Delivery {
@@ -44,7 +41,7 @@ pub enum Delivery {
     Ping,
     /// Nothing is queued.
     Empty,
-    /// Something may be queued, but the descriptor table is full. Try again later.
+    /// The next message has descriptors, and there are too few free ones. Try again later.
     NoRoom,
     /// The primary is gone.
     Closed,
@@ -60,8 +57,6 @@ pub struct Inbox {
     wanted: HashMap<u32, Option<OwnedFd>>,
     taken: u64,
     room: Room,
-    /// Descriptors known to be free; 0 after anything else may have used them.
-    sure: u32,
 }
 
 impl Inbox {
@@ -74,20 +69,18 @@ impl Inbox {
             wanted: HashMap::new(),
             taken: 0,
             room: Room::between(MAX_FDS as u32, 2 * MAX_FDS as u32),
-            sure: 0,
         }
     }
 
-    /// To be called when the loop has turned: anything may have been opened since.
-    pub fn turn(&mut self) {
-        self.sure = 0;
-    }
-
-    /// Takes the next message's connections, without blocking.
+    /// Takes the next message's connections, without blocking. Without room for any message, takes those without
+    /// descriptors: pings, and grants, which it declines.
     pub fn take(&mut self) -> Delivery {
         loop {
-            if !self.has_room() {
-                return Delivery::NoRoom;
+            let has_room = self.room.is_left(monotonic_ns());
+            if !has_room {
+                if let Some(delivery) = self.next_without_room() {
+                    return delivery;
+                }
             }
             let mut fds = Vec::new();
             let message = match scm::receive(&self.socket, &mut fds) {
@@ -96,7 +89,6 @@ impl Inbox {
                 Ok(Received::Empty) => return Delivery::Empty,
                 Ok(Received::Closed) | Err(_) => return Delivery::Closed,
             };
-            self.sure = self.sure.saturating_sub(fds.len() as u32 + OPENED_EACH);
             let Some(message) = message else { continue };
             let Message {
                 kind,
@@ -105,7 +97,7 @@ impl Inbox {
                 count,
             } = message;
             if kind == Kind::Grant {
-                let fds = self.accept(listener, count);
+                let fds = self.accept(listener, count, has_room);
                 if !fds.is_empty() {
                     return Delivery::Connections { listener, hops, fds };
                 }
@@ -129,19 +121,28 @@ impl Inbox {
         }
     }
 
-    /// Whether any message fits.
-    fn has_room(&mut self) -> bool {
-        if self.sure < MAX_FDS as u32 {
-            let is_left = self.room.is_left(monotonic_ns());
-            self.sure = if is_left { self.room.needed() } else { 0 };
+    /// The result without room, unless the next message has no descriptors and may be taken.
+    ///
+    /// If the hub takes that message back in the meantime, another one is taken. After taking back the whole queue,
+    /// the hub first sends a ping. So only in a worker whose listeners have different policies, and only while the
+    /// hub takes back its queue, can the other one have descriptors.
+    fn next_without_room(&self) -> Option<Delivery> {
+        match scm::peek(&self.socket) {
+            Ok(Received::Message(bytes) | Received::Truncated(bytes)) => {
+                let kind = Message::decode(bytes).map(|message| message.kind);
+                let has_none = matches!(kind, Some(Kind::Ping | Kind::Grant));
+                (!has_none).then_some(Delivery::NoRoom)
+            }
+            Ok(Received::Damaged) => Some(Delivery::NoRoom),
+            Ok(Received::Empty) => Some(Delivery::Empty),
+            Ok(Received::Closed) | Err(_) => Some(Delivery::Closed),
         }
-        self.sure > 0
     }
 
-    /// Accepts granted connections. Declines those for which there are no descriptors, and all of them if the
-    /// connections are no longer wanted. If the backlog is empty, another worker has accepted them, because
-    /// this one seemed to be stalled.
-    fn accept(&mut self, listener: u32, count: u32) -> Vec<OwnedFd> {
+    /// Accepts granted connections. Declines those for which there are no descriptors, and all of them without
+    /// room or if the connections are no longer wanted. If the backlog is empty, another worker has accepted them,
+    /// because this one seemed to be stalled.
+    fn accept(&mut self, listener: u32, count: u32, has_room: bool) -> Vec<OwnedFd> {
         let mut fds = Vec::with_capacity((count as usize).min(MAX_FDS));
         self.note_begun(count);
         // If the hub reads the backlog after some of these accepts, it also sees that they have begun.
@@ -149,6 +150,7 @@ impl Inbox {
         let mut declined = 0;
         for left in (1..=count.min(MAX_FDS as u32)).rev() {
             let accepted = match self.wanted.get(&listener) {
+                Some(Some(_)) if !has_room => Err(Errno::MFILE),
                 Some(Some(socket)) => accept_with(socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC),
                 _ => Err(Errno::BADF),
             };
@@ -163,7 +165,6 @@ impl Inbox {
                 Err(_) => {}
             }
         }
-        self.sure = self.sure.saturating_sub(fds.len() as u32);
         self.note_taken(count);
         if declined > 0 {
             let message = Message {

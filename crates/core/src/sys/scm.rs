@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::cmsg_space;
 use rustix::io::{self, Errno};
 use rustix::net::{
-    recvmsg, sendmsg, socketpair, AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags,
+    recv, recvmsg, sendmsg, socketpair, AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags,
     ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
 };
 
@@ -98,6 +98,22 @@ pub fn receive(socket: impl AsFd, fds: &mut Vec<OwnedFd>) -> io::Result<Received
     })
 }
 
+/// The result of a [`receive`] without taking the message, nor its descriptors.
+///
+/// # Errors
+/// Those of [`receive`].
+pub fn peek(socket: impl AsFd) -> io::Result<Received> {
+    let mut payload = [0u8; PAYLOAD_BYTES];
+    let flags = RecvFlags::PEEK | RecvFlags::TRUNC | RecvFlags::DONTWAIT;
+    match recv(socket, &mut payload, flags) {
+        Ok((_, 0)) | Err(Errno::CONNRESET) => Ok(Received::Closed),
+        Ok((_, PAYLOAD_BYTES)) => Ok(Received::Message(payload)),
+        Ok(_) => Ok(Received::Damaged),
+        Err(Errno::AGAIN | Errno::INTR) => Ok(Received::Empty),
+        Err(error) => Err(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,6 +128,7 @@ mod tests {
         send(&a, &payload, &[far.as_fd()]).unwrap();
         drop(far);
 
+        assert_eq!(peek(&b).unwrap(), Received::Message(payload));
         let mut fds = Vec::new();
         assert_eq!(receive(&b, &mut fds).unwrap(), Received::Message(payload));
         assert_eq!(fds.len(), 1);
@@ -126,10 +143,17 @@ mod tests {
     fn tells_empty_closed_and_damaged_apart() {
         let (a, b) = packet_pair().unwrap();
         let mut fds = Vec::new();
+        assert_eq!(peek(&b).unwrap(), Received::Empty);
         assert_eq!(receive(&b, &mut fds).unwrap(), Received::Empty);
+        for wrong in [&b"short"[..], &[0; PAYLOAD_BYTES + 1]] {
+            rustix::net::send(&a, wrong, SendFlags::empty()).unwrap();
+            assert_eq!(peek(&b).unwrap(), Received::Damaged);
+            assert_eq!(receive(&b, &mut fds).unwrap(), Received::Damaged);
+        }
         rustix::net::send(&a, b"short", SendFlags::empty()).unwrap();
         assert_eq!(receive(&b, &mut fds).unwrap(), Received::Damaged);
         drop(a);
+        assert_eq!(peek(&b).unwrap(), Received::Closed);
         assert_eq!(receive(&b, &mut fds).unwrap(), Received::Closed);
         assert!(fds.is_empty());
     }
