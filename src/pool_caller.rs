@@ -106,6 +106,7 @@ impl Caller {
             Called::Answered(bytes) => bytes as i32,
             Called::Begun => 0,
             Called::Refused => {
+                // Succeeds: the only task's number is in range, and any worker may take it.
                 self.queue.push(task, Target::Any, 0.0);
                 0
             }

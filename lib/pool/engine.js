@@ -286,7 +286,8 @@ class Engine {
     const tasks = this.#tasks;
     const outcome = new Outcome();
     let slot;
-    if (this.#hasLines && tasks.outstanding === 0 && unpack(value) === null) {
+    const isDirect = this.#hasLines && tasks.outstanding === 0 && !this.#stopping.isAwaited;
+    if (isDirect && unpack(value) === null) {
       // Before the value is encoded: a getter of it may end the pool or its worker, or run other tasks.
       slot = tasks.addFor(outcome);
       const length = this.#call(slot, handler, value);

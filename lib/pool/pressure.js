@@ -70,7 +70,7 @@ class Pressure {
     if (this.needsDrain) return;
     this.#tellsNeed = true;
     this.#tellsDrain = true;
-    if (!this.#isScheduled) this.#schedule();
+    this.#schedule();
   }
 
   /** One microtask for everything that happens before it, and a cheap one while there are no listeners. */

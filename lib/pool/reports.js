@@ -85,7 +85,11 @@ class Reports {
   answer(bytes) {
     const memory = this.#batch;
     const member = /** @type {Member} */ (this.#crew.at(memory.words[3]));
-    return this.#decode(member, memory, 0, bytes);
+    try {
+      return this.#decode(member, memory, 0, bytes);
+    } catch {
+      throw this.#distrust(member);
+    }
   }
 
   /** @param {number} bytes size of the batch; 0 for none, negative if it needs a larger buffer */
@@ -165,17 +169,23 @@ class Reports {
   }
 
   /**
-   * A worker process wrote invalid data: terminates it.
+   * A worker wrote invalid data: terminates it.
    * @param {number} slot task that the report is about
    * @param {Member} member
    */
   #onCorrupt(slot, member) {
-    const error = makeError('ERR_MANYCORE_LINK_CORRUPT', []);
+    const error = this.#distrust(member);
     if (this.#tasks.isOpen(slot)) {
       this.#tasks.reject(slot, error);
       this.#tasks.free(slot);
     }
+  }
+
+  /** Terminates a worker that wrote invalid data. Returns the error. @param {Member} member */
+  #distrust(member) {
+    const error = makeError('ERR_MANYCORE_LINK_CORRUPT', []);
     member.terminate(error);
+    return error;
   }
 
   /**
@@ -225,7 +235,7 @@ class Reports {
         member.cause ??= restoreError(decode());
         return;
       case Report.CORRUPT:
-        return member.terminate(makeError('ERR_MANYCORE_LINK_CORRUPT', []));
+        return void this.#distrust(member);
       case Report.ENDED:
         // Otherwise the exit event follows, which has more information.
         if (this.isBlocking) this.#crew.onExit(member, null);

@@ -121,6 +121,11 @@ class Stopping {
     if (this.#tasks.isOpen(slot)) this.watch(slot, timeoutMs);
   }
 
+  /** Whether tasks have been asked to stop. */
+  get isAwaited() {
+    return this.#graces.size > 0;
+  }
+
   /** Ends expired grace periods while the event loop is blocked. */
   endOverdue() {
     if (this.#graces.size === 0) return;

@@ -22,12 +22,15 @@ struct Station {
     hands: Mutex<Vec<u32>>,
     outbox: Mutex<Vec<u8>>,
     runs: AtomicU32,
+    /// Slot of the last call that was put into hands.
+    placed: AtomicU32,
 }
 
 impl Station {
     fn demote(&self, slot: u32) {
         let mut hands = self.hands.lock().unwrap();
         if self.line.demote() {
+            self.placed.store(slot, Ordering::Relaxed);
             hands.push(slot);
         }
     }
@@ -77,6 +80,9 @@ impl Station {
             assert_eq!((len, self.line.read(&mut record)), (1, 1));
             return Some(record[0]);
         }
+        // As the caller does before it goes on.
+        drop(self.hands.lock().unwrap());
+        assert_eq!(self.placed.load(Ordering::Relaxed), slot);
         loop {
             if let Some(result) = self.outbox.lock().unwrap().pop() {
                 return Some(result);

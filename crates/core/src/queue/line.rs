@@ -1,17 +1,19 @@
 //! The direct line between a caller that blocks and a worker that spins: one word and one record, in which the
-//! result replaces the argument, so that a call moves one cache line there and back.
+//! result replaces the argument, so that a short call moves one cache line there and back.
 //!
 //! ```text
-//! CLOSED ◀──worker──▶ OPEN ──caller offers──▶ OFFERED ──worker answers──▶ CLOSED, ANSWERED
-//!                                                └──either demotes──▶ DEMOTED ──worker──▶ CLOSED
+//! CLOSED ◀─worker─▶ OPEN ──caller offers──▶ OFFERED ──worker answers──▶ ANSWERED ◀─worker─▶ OPEN, ANSWERED
+//!                                            │   ▲                                              │
+//!                                            │   └─────────────────caller offers────────────────┘
+//!                                            └──either demotes──▶ DEMOTED ──worker──▶ CLOSED
 //! ```
 //!
 //! A demoted call is an ordinary task in hand: its result comes through the worker's outbox. Answer and demotion
 //! are decided by one compare-and-swap. `ANSWERED` is kept until the next offer, so that the caller can tell how
 //! its call was decided however late it looks.
 //!
-//! The record is written only by the caller before an offer, when the line is open or closed, and only by the
-//! worker between an offer and its decision.
+//! The record belongs to the worker from an offer until it closes the line or answers; a caller that has demoted
+//! does not touch it. Otherwise it belongs to the caller.
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
@@ -125,10 +127,9 @@ impl Line {
         self.write(record);
         self.first.store(short(wait_ns), Ordering::Relaxed);
         self.second.store(short(run_ns), Ordering::Relaxed);
-        let answered = CLOSED | ANSWERED;
         let decided = self
             .word
-            .compare_exchange(OFFERED, answered, Ordering::AcqRel, Ordering::Acquire);
+            .compare_exchange(OFFERED, ANSWERED, Ordering::AcqRel, Ordering::Acquire);
         if decided.is_err() {
             self.word.store(CLOSED, Ordering::Release);
         }

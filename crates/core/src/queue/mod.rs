@@ -11,10 +11,11 @@
 //! [`Queue`]'s methods are called on the caller's thread unless stated otherwise, [`Worker`]'s on the
 //! worker's. No lock is held for longer than it takes to copy a record.
 //!
-//! A task is in exactly one place: in the queue, in hand at a worker (recorded in its `Station`), or
-//! completed. A caller that blocks hands its task directly to a worker that spins with nothing in hand (`Line`);
-//! if either takes longer, it becomes a task in hand. When a worker ends, the tasks it has not begun go to other workers; those it had begun are
-//! returned by [`Queue::abandon`] to the caller, which gives them up or retries them.
+//! A task is in exactly one place: in the queue, in a worker's line, in hand at a worker (recorded in its
+//! `Station`), or completed. A caller that blocks hands its task directly to a worker that spins with nothing in
+//! hand (`Line`); if either takes longer, it becomes a task in hand. When a worker ends, the tasks it has not begun
+//! go to other workers; those it had begun are returned by [`Queue::abandon`] to the caller, which gives them up or
+//! retries them.
 
 mod completions;
 mod line;
@@ -27,6 +28,9 @@ mod station;
 mod stock;
 mod task;
 mod worker;
+
+#[cfg(all(test, not(loom)))]
+mod call_tests;
 
 pub use crate::histogram::local::{Histogram, PERCENTILES};
 pub use crate::histogram::scale::Summary;

@@ -110,7 +110,7 @@ pub enum Called {
     Answered(usize),
     /// A worker has the task in hand.
     Begun,
-    /// No worker spins with nothing in hand.
+    /// No worker spins with nothing in hand, or there are reports to take first.
     Refused,
 }
 
@@ -315,8 +315,10 @@ impl Queue {
         let is_retired = {
             let mut hands = station.hands();
             let is_idle = hands.tasks.is_empty() && station.pinned.is_empty();
-            hands.retired |= is_idle || force;
-            station.line.close();
+            if is_idle || force {
+                hands.retired = true;
+                station.line.close();
+            }
             is_idle || force
         };
         if is_retired {
@@ -514,6 +516,10 @@ impl Queue {
     /// Hands a task to a worker that spins with nothing in hand, and spins until it has returned or the worker has
     /// it in hand. The task must not ask for a priority, a retry or a worker, nor have payloads.
     pub fn call(&self, task: &Task, target: &mut [u8]) -> Called {
+        if Consumer::is_pending(self) {
+            // A series of calls must not keep the caller from the reports of other workers.
+            return Called::Refused;
+        }
         let created_ns = monotonic_ns();
         let call = Call {
             slot: task.slot,
@@ -536,6 +542,8 @@ impl Queue {
             station.demote(&self.slots, task.slot, created_ns, created_ns);
         }
         let Some(Decision::Answered { wait_ns, run_ns, .. }) = line.decision() else {
+            // A worker that demotes puts the task into its hands with the lock held.
+            drop(station.hands());
             return Called::Begun;
         };
         let mut record = [0; LINE_BYTES];

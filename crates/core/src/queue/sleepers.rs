@@ -18,7 +18,10 @@
 //! - *A worker was searching and found another task.* It decrements the number of waiting tasks after
 //!   `end_search`. If the new task was counted before that, the worker finds the number above zero and passes
 //!   the search on. If it was counted after that, the increment synchronises with the decrement (both are
-//!   read-modify-writes of one word), so the other thread sees `searching` without this worker.
+//!   read-modify-writes of one word), so the other thread sees `searching` without this worker. A worker that
+//!   found a call in its line reads the number after `end_search` instead (`Queue::pass_on`). Both and the
+//!   increment are `SeqCst`: if it reads the number without the new task, the increment and F come after its
+//!   `end_search`.
 //! - *The woken worker ends or stops taking tasks.* The thread that causes this passes the search on
 //!   afterwards (`Queue::pass_on`).
 //!

@@ -65,7 +65,8 @@ impl Slots {
         words.get(slot % SEGMENT)
     }
 
-    /// Caller, before the task becomes visible. Returns false when the number is out of range.
+    /// Caller, before the task becomes visible; or whoever demotes a call, with the hands of its worker locked.
+    /// Returns false when the number is out of range.
     pub fn transition_to_queued(&self, slot: u32) -> bool {
         // Relaxed: published together with the task by the queue's own synchronisation.
         self.word(slot).is_some_and(|word| {
@@ -74,7 +75,8 @@ impl Slots {
         })
     }
 
-    /// Worker that found the task in the queue. Returns false when it was cancelled; the slot is free then.
+    /// Worker that found the task in the queue, or whoever demotes a call. Returns false when it was cancelled; the
+    /// slot is free then.
     pub fn transition_to_taken(&self, slot: u32, worker: u32) -> bool {
         let Some(word) = self.word(slot) else {
             return false;

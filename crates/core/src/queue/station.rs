@@ -109,6 +109,10 @@ impl Station {
         // The worker finds the task once it can lock its hands.
         let mut hands = self.hands();
         if !self.line.demote() {
+            // The caller that demoted does not know when the worker begins.
+            if let Some(task) = hands.tasks.iter_mut().find(|task| task.slot == slot) {
+                task.started_ns = task.started_ns.max(started_ns);
+            }
             return;
         }
         slots.transition_to_queued(slot);

@@ -133,7 +133,6 @@ impl Worker {
 
     /// Answers the call being processed. Returns false if it has been demoted.
     fn answer(&self, (call, started_ns): (Call, u64), record: &[u8]) -> bool {
-        self.call.set(None);
         let over_ns = monotonic_ns();
         let run_ns = over_ns.saturating_sub(started_ns);
         let wait_ns = started_ns.saturating_sub(call.created_ns);
@@ -142,6 +141,7 @@ impl Worker {
         add(completed, 1);
         add(busy_us, run_ns / 1000);
         if self.station.line.answer(record, wait_ns, run_ns) {
+            self.call.set(None);
             self.over_ns.set(over_ns);
             self.average(run_ns as f64 / 1000.0);
             return true;
@@ -166,7 +166,7 @@ impl Worker {
         self.count_in_hand(hands);
     }
 
-    /// Nobody else writes it.
+    /// Written with the hands locked.
     fn count_in_hand(&self, hands: &Hands) {
         let count = hands.tasks.len() as u32;
         self.station.in_hand.store(count, Ordering::Release);
@@ -424,7 +424,7 @@ impl Consumer for Worker {
         self.station.signalled_at.load(Ordering::Relaxed)
     }
 
-    /// The event loop must not be blocked while tasks are in hand.
+    /// The event loop must not be blocked while tasks are in hand; a call being processed is put there.
     fn may_look_on(&self) -> bool {
         self.demote();
         self.station.in_hand.load(Ordering::SeqCst) == 0
@@ -445,12 +445,13 @@ impl Consumer for Worker {
 }
 
 #[cfg(all(test, not(loom)))]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use crate::queue::{Called, Limits, Target, Task, TaskKind};
+    use crate::queue::{Limits, Target, Task, TaskKind};
     use std::time::Duration;
 
-    fn queue(concurrency: u32) -> (Arc<Queue>, [Worker; 2]) {
+    /// A queue with two workers.
+    pub fn queue(concurrency: u32) -> (Arc<Queue>, [Worker; 2]) {
         let made = || {
             let limits = Limits {
                 concurrency,
@@ -544,109 +545,6 @@ mod tests {
         assert_eq!(second.pull().unwrap().slot, 1);
         assert!(is_rung(&first));
         assert_eq!(first.pull().unwrap().slot, 2);
-    }
-
-    fn called(queue: &Queue) -> Called {
-        queue.call(&Task::new(TaskKind::Call, 9, b"argument"), &mut [0; 1000])
-    }
-
-    /// Offers a call to the worker, which pulls it. Returns what `then` and the call returned.
-    fn during_call<T>(queue: &Queue, worker: &Worker, then: impl FnOnce() -> T) -> (T, Called) {
-        std::thread::scope(|scope| {
-            Consumer::begin_search(worker);
-            let caller = scope.spawn(|| called(queue));
-            while !Consumer::is_pending(worker) {
-                std::thread::yield_now();
-            }
-            assert!(Consumer::end_search(worker));
-            let task = worker.pull();
-            let described = task.as_ref().map(|task| (task.slot, task.record()));
-            assert_eq!(described, Some((9, &b"argument"[..])));
-            let result = then();
-            (result, caller.join().unwrap_or(Called::Refused))
-        })
-    }
-
-    /// The kinds of the reports that the caller has yet to take.
-    fn kinds(queue: &Queue) -> Vec<u8> {
-        let mut target = [0; 1000];
-        let len = queue.take(&mut target, &mut Vec::new()).unwrap_or(0);
-        let mut kinds = Vec::new();
-        let mut at = 0;
-        while at < len {
-            kinds.push(target[at + 4]);
-            at += usize::from(target[at]);
-        }
-        kinds
-    }
-
-    #[test]
-    fn a_call_is_answered_without_the_queue_or_put_into_hands() {
-        let (queue, [worker, _other]) = queue(1);
-        assert_eq!(called(&queue), Called::Refused);
-        let complete = || worker.complete(Kind::Result, 9, b"result", Vec::new());
-        for calls in 1..=100 {
-            let (completed, called) = during_call(&queue, &worker, complete);
-            assert!(completed);
-            // In hand if this thread did not run for a while.
-            if called == Called::Begun {
-                assert_eq!(kinds(&queue), [Kind::Result as u8]);
-            } else {
-                assert_eq!(called, Called::Answered(40));
-            }
-            assert!(queue.begun(worker.number()).is_empty());
-            assert_eq!(queue.loads()[0].completed, calls);
-            let counts = queue.with_times(|wait, run| [wait.summary().count, run.summary().count]);
-            assert_eq!(counts, [calls; 2]);
-        }
-    }
-
-    #[test]
-    fn a_call_that_takes_longer_is_in_hand() {
-        let (queue, [worker, _other]) = queue(1);
-        let number = worker.number();
-        let is_in_hand = || {
-            while queue.begun(number).is_empty() {
-                std::thread::yield_now();
-            }
-        };
-        let ((), called) = during_call(&queue, &worker, is_in_hand);
-        assert_eq!(called, Called::Begun);
-        assert!(queue.running_for(9).is_some());
-        assert_eq!(queue.abort(9), Some(number));
-        assert!(!queue.retire(number, false));
-        assert!(worker.complete(Kind::Result, 9, b"result", Vec::new()));
-        assert_eq!(kinds(&queue), [Kind::Result as u8]);
-        assert_eq!(queue.loads()[0].completed, 1);
-    }
-
-    #[test]
-    fn a_call_that_is_not_answered_first_of_all_is_in_hand() {
-        let (queue, [worker, _other]) = queue(1);
-        let tell = || worker.tell(Kind::Event, 9, &[], Vec::new());
-        assert_eq!(during_call(&queue, &worker, tell).1, Called::Begun);
-        assert!(worker.complete(Kind::Result, 9, &[], Vec::new()));
-        assert_eq!(kinds(&queue), [Kind::Event as u8, Kind::Result as u8]);
-        let fail = || worker.complete(Kind::Error, 9, &[], Vec::new());
-        assert_eq!(during_call(&queue, &worker, fail), (true, Called::Begun));
-        assert_eq!(kinds(&queue), [Kind::Error as u8]);
-        let pull = || worker.pull().is_none();
-        assert_eq!(during_call(&queue, &worker, pull), (true, Called::Begun));
-        let number = worker.number();
-        drop(worker);
-        assert_eq!(queue.abandon(number), [9]);
-    }
-
-    #[test]
-    fn a_worker_that_may_not_be_called_refuses() {
-        let (queue, [first, second]) = queue(1);
-        first.tell(Kind::Event, 1, &[], Vec::new());
-        Consumer::begin_search(&first);
-        assert_eq!(called(&queue), Called::Refused);
-        Consumer::begin_search(&second);
-        assert!(queue.retire(second.number(), false));
-        assert_eq!(called(&queue), Called::Refused);
-        assert!(!Consumer::end_search(&first) && !Consumer::end_search(&second));
     }
 
     #[test]
