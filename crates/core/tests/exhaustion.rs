@@ -5,7 +5,7 @@
     reason = "a test program: its helpers panic as its tests do"
 )]
 
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -73,27 +73,71 @@ fn fill(sample: impl AsFd) -> Vec<OwnedFd> {
     std::iter::from_fn(|| sample.as_fd().try_clone_to_owned().ok()).collect()
 }
 
-#[test]
-fn accepting_pauses_without_descriptors_and_goes_on_with_them() {
-    let _alone = ONE_AT_A_TIME.lock().unwrap();
-    let limit = getrlimit(Resource::Nofile).current.unwrap();
-    let hub = Hub::start(HubOptions::default()).unwrap();
+/// A hub that listens for one worker, given by its token, and the worker's inbox.
+struct Scene {
+    hub: Hub,
+    address: SocketAddr,
+    listener: u32,
+    worker: u32,
+    inbox: Inbox,
+}
+
+fn scene(options: HubOptions, policy: Policy) -> Scene {
+    let hub = Hub::start(options).unwrap();
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     socket.set_nonblocking(true).unwrap();
     let address = socket.local_addr().unwrap();
-    let listener = hub.listen(socket.into(), 511, Policy::IpHash.into()).unwrap();
+    let listener = hub.listen(socket.into(), 511, policy.into()).unwrap();
     let worker = hub.add_worker().unwrap().unwrap();
     hub.attach(listener, worker.token);
     let socket = hub
         .worker_socket(worker.token, |fd| fd.try_clone_to_owned().unwrap())
         .unwrap();
-    let mut inbox = Inbox::new(socket, Arc::clone(hub.scoreboard()), worker.slot);
+    let inbox = Inbox::new(socket, Arc::clone(hub.scoreboard()), worker.slot);
+    Scene {
+        hub,
+        address,
+        listener,
+        worker: worker.token,
+        inbox,
+    }
+}
+
+/// Options under which no worker counts as stalled.
+fn patient() -> HubOptions {
+    HubOptions {
+        stall_limit: Duration::from_secs(3_600),
+        ..HubOptions::default()
+    }
+}
+
+/// Takes connections until there are `count` in all.
+fn take_until(inbox: &mut Inbox, taken: &mut Vec<OwnedFd>, count: usize) {
+    until("all connections", || {
+        if let Delivery::Connections { fds, .. } = inbox.take() {
+            taken.extend(fds);
+        }
+        (taken.len() == count).then_some(())
+    });
+}
+
+#[test]
+fn accepting_pauses_without_descriptors_and_goes_on_with_them() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap();
+    let limit = getrlimit(Resource::Nofile).current.unwrap();
+    let Scene {
+        hub,
+        address,
+        listener,
+        worker,
+        mut inbox,
+    } = scene(HubOptions::default(), Policy::IpHash);
 
     // The clients' ends are opened first; then there is no room for the servers' ends.
     let clients: Vec<TcpStream> = (0..8).map(|_| TcpStream::connect(address).unwrap()).collect();
     set_limit(highest_fd() + 1);
     let fillers = fill(&clients[0]);
-    hub.set_ready(listener, worker.token);
+    hub.set_ready(listener, worker);
     let paused = until("a pause", || hub.next_event());
     let errno = rustix::io::Errno::MFILE.raw_os_error();
     assert_eq!(paused, Event::Paused { listener, errno });
@@ -104,36 +148,22 @@ fn accepting_pauses_without_descriptors_and_goes_on_with_them() {
     until("the end of the pause", || {
         (hub.next_event()? == Event::Resumed { listener }).then_some(())
     });
-    let mut taken: Vec<OwnedFd> = Vec::new();
-    until("all connections", || {
-        if let Delivery::Connections { fds, .. } = inbox.take() {
-            taken.extend(fds);
-        }
-        (taken.len() == clients.len()).then_some(())
-    });
+    take_until(&mut inbox, &mut Vec::new(), clients.len());
 }
 
 #[test]
 fn a_message_waits_for_room_also_when_the_limit_was_lowered_or_a_low_number_is_free() {
     let _alone = ONE_AT_A_TIME.lock().unwrap();
     let limit = getrlimit(Resource::Nofile).current.unwrap();
-    let hub = Hub::start(HubOptions {
-        stall_limit: Duration::from_secs(3_600),
-        ..HubOptions::default()
-    })
-    .unwrap();
-    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-    socket.set_nonblocking(true).unwrap();
-    let address = socket.local_addr().unwrap();
-    let listener = hub.listen(socket.into(), 511, Policy::IpHash.into()).unwrap();
-    let worker = hub.add_worker().unwrap().unwrap();
-    hub.attach(listener, worker.token);
-    let socket = hub
-        .worker_socket(worker.token, |fd| fd.try_clone_to_owned().unwrap())
-        .unwrap();
-    let mut inbox = Inbox::new(socket, Arc::clone(hub.scoreboard()), worker.slot);
+    let Scene {
+        hub,
+        address,
+        listener,
+        worker,
+        mut inbox,
+    } = scene(patient(), Policy::IpHash);
     assert!(matches!(inbox.take(), Delivery::Empty));
-    hub.set_ready(listener, worker.token);
+    hub.set_ready(listener, worker);
 
     let clients: Vec<TcpStream> = (0..8).map(|_| TcpStream::connect(address).unwrap()).collect();
     until("the hand-over", || (hub.stats().accepted == 8).then_some(()));
@@ -145,46 +175,24 @@ fn a_message_waits_for_room_also_when_the_limit_was_lowered_or_a_low_number_is_f
     assert!(matches!(inbox.take(), Delivery::NoRoom));
     drop(fillers);
     set_limit(limit);
-    let mut taken: Vec<OwnedFd> = Vec::new();
-    until("all connections", || {
-        if let Delivery::Connections { fds, .. } = inbox.take() {
-            taken.extend(fds);
-        }
-        (taken.len() == clients.len()).then_some(())
-    });
+    take_until(&mut inbox, &mut Vec::new(), clients.len());
 }
 
 #[test]
 fn pings_and_grants_are_taken_without_room_and_grants_declined() {
     let _alone = ONE_AT_A_TIME.lock().unwrap();
     let limit = getrlimit(Resource::Nofile).current.unwrap();
-    let hub = Hub::start(HubOptions {
-        stall_limit: Duration::from_secs(3_600),
-        ..HubOptions::default()
-    })
-    .unwrap();
-    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-    socket.set_nonblocking(true).unwrap();
-    let address = socket.local_addr().unwrap();
-    let listener = hub.listen(socket.into(), 511, Policy::RoundRobin.into()).unwrap();
-    let worker = hub.add_worker().unwrap().unwrap();
-    hub.attach(listener, worker.token);
-    let socket = hub
-        .worker_socket(worker.token, |fd| fd.try_clone_to_owned().unwrap())
-        .unwrap();
-    let mut inbox = Inbox::new(socket, Arc::clone(hub.scoreboard()), worker.slot);
+    let Scene {
+        hub,
+        address,
+        listener,
+        worker,
+        mut inbox,
+    } = scene(patient(), Policy::RoundRobin);
     inbox.ready(listener).unwrap();
     let mut taken: Vec<OwnedFd> = Vec::new();
-    let mut take = |inbox: &mut Inbox, count: usize| {
-        until("the connections", || {
-            if let Delivery::Connections { fds, .. } = inbox.take() {
-                taken.extend(fds);
-            }
-            (taken.len() == count).then_some(())
-        });
-    };
     let mut clients = vec![TcpStream::connect(address).unwrap()];
-    take(&mut inbox, 1);
+    take_until(&mut inbox, &mut taken, 1);
 
     set_limit(highest_fd() + 100);
     clients.push(TcpStream::connect(address).unwrap());
@@ -196,7 +204,7 @@ fn pings_and_grants_are_taken_without_room_and_grants_declined() {
         (hub.stats().refused > 0).then_some(())
     });
     // The first call pings the workers.
-    let _load = hub.load(worker.token);
+    let _load = hub.load(worker);
     until("a ping", || {
         deliveries.push(inbox.take());
         matches!(deliveries.last(), Some(Delivery::Ping)).then_some(())
@@ -205,7 +213,7 @@ fn pings_and_grants_are_taken_without_room_and_grants_declined() {
     set_limit(limit);
     let is_expected = |delivery| matches!(delivery, Delivery::Empty | Delivery::Ping);
     assert!(deliveries.into_iter().all(is_expected));
-    take(&mut inbox, 2);
+    take_until(&mut inbox, &mut taken, 2);
 }
 
 #[test]
