@@ -9,7 +9,10 @@
 
 /** Names, and a function that loads their module. @type {[string[], () => any][]} */
 const PARTS = [
-  [['configureLink', 'configureLinks', 'linkDrained', 'linkStatus'], () => require('./lib/threads/settings')],
+  [
+    ['configureLink', 'configureLinks', 'linkBuffer', 'linkDrained', 'linkStatus'],
+    () => require('./lib/threads/settings'),
+  ],
   [
     [
       'BroadcastChannel',
@@ -145,6 +148,7 @@ for (const [names, load] of PARTS) {
     shared: null,
     configureLink: null,
     configureLinks: null,
+    linkBuffer: null,
     linkDrained: null,
     linkStatus: null,
     Worker: null,

@@ -77,6 +77,43 @@ test('a valid header with an arbitrary payload is read without failure', WATCHDO
   assert.equal(snapshot(), before);
 });
 
+test('what is not in the store, or more than is there, is refused', () => {
+  const MIB = 1024 * 1024;
+  /** A record with an array of buffers of the store. @param {[block: number, at: number, length: number][]} buffers */
+  const record = (buffers) => {
+    const bytes = new Uint8Array((12 + 1 + buffers.length * 10 + 7) & ~7);
+    const view = new DataView(bytes.buffer);
+    view.setUint32(0, bytes.length, true);
+    bytes[4] = 1;
+    bytes[12] = 0xc0 | buffers.length;
+    buffers.forEach(([block, at, length], i) => {
+      bytes.set([0x9e, block], 13 + i * 10);
+      view.setUint32(15 + i * 10, at, true);
+      view.setUint32(19 + i * 10, length, true);
+    });
+    return read(bytes);
+  };
+  const isRead = { values: 1, isCorrupt: false };
+  assert.deepEqual(record([[0, 0, MIB]]), isRead);
+  assert.deepEqual(
+    record([
+      [63, 8, MIB / 2],
+      [1, MIB / 2, MIB / 2],
+    ]),
+    isRead,
+  );
+  for (const buffers of [
+    [[64, 0, 8]],
+    [[0, 0, 0]],
+    [[0, MIB, 1]],
+    [[0, 0xffffffff, 0xffffffff]],
+    [[0, 1, MIB]],
+    Array(15).fill([0, 0, MIB / 8]),
+  ]) {
+    assert.deepEqual(record(buffers), { values: 0, isCorrupt: true });
+  }
+});
+
 test('a valid record with modified bytes is read without failure', WATCHDOG, () => {
   const before = snapshot();
   let survived = 0;

@@ -36,7 +36,8 @@ function drain(receiver, isReleased = true) {
 }
 
 test("the lane layout matches the addon's", () => {
-  const { head, tail, asleep, unfenced, overflowed, taken, closed, waiting } = addon.laneLayout();
+  const { storeBlocks, ...offsets } = addon.laneLayout();
+  const { head, tail, asleep, unfenced, overflowed, taken, closed, waiting, returned } = offsets;
   assert.deepEqual(
     [
       layout.HEAD,
@@ -47,9 +48,11 @@ test("the lane layout matches the addon's", () => {
       layout.TAKEN,
       layout.CLOSED,
       layout.WAITING,
+      layout.RETURNED,
     ].map((at) => at * 4),
-    [head, tail, asleep, unfenced, overflowed, taken, closed, waiting],
+    [head, tail, asleep, unfenced, overflowed, taken, closed, waiting, returned],
   );
+  assert.equal(layout.STORE_BLOCKS, storeBlocks);
 });
 
 test('a link can be attached to only once', () => {

@@ -40,7 +40,7 @@ const COUNTS = {
 /** Scenarios for which the serialization makes no difference. */
 const JSON_COUNTS = { paced: 10_000, idle: 2000 };
 /** With JSON, bytes would be sent as an object with a property for each. */
-const ADVANCED_COUNTS = { binary: 800, 'binary-view': 800 };
+const ADVANCED_COUNTS = { binary: 800, 'binary-view': 800, 'binary-filled': 800 };
 
 /**
  * @param {string} serialization
@@ -78,7 +78,7 @@ const benchmark = messagesBenchmark({
   name: 'ipc',
   title:
     'Messages to a cluster worker: {id, op, v: [1, 2, 3]} (small), 907 bytes of JSON (object), 64 KiB of text, ' +
-    '1 MiB of bytes, also received as a view; small ones there and back, one at a time (round-trip, also with the ' +
+    '1 MiB of bytes, also received as a view and, filled anew for each message, in the memory of the link; small ones there and back, one at a time (round-trip, also with the ' +
     'latency frugal) and 32 (outstanding); one each 100 us (paced); none, with four workers (idle, per millisecond); ' +
     'so many characters or bytes (text-..., bytes-...)',
   scenarios: SCENARIOS,

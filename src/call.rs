@@ -4,7 +4,7 @@ use manycore_core::ring::meeting::{End, Party, Point};
 use napi::bindgen_prelude::Result;
 use napi_derive::napi;
 
-use crate::lane::{closed, io_error, next_link, LaneReceiver, LaneSender};
+use crate::lane::{closed, io_error, lane_sizes, next_link, LaneReceiver, LaneSender};
 
 /// One side's place in a meeting. It is given up when its thread ends.
 #[napi]
@@ -38,12 +38,15 @@ impl CallPoint {
         self.id
     }
 
-    /// Takes this side's end, once. It is already closed if the other side is gone. Throws when memory or
-    /// descriptors run out.
+    /// Takes this side's end, once. It is already closed if the other side is gone. The side that opens first
+    /// decides on the sizes: of the rings, and of the stores, none by default. Throws when memory or descriptors
+    /// run out.
     #[napi]
-    pub fn open(&self, capacity_bytes: u32) -> Result<CallEnd> {
+    pub fn open(&self, capacity_bytes: u32, store_bytes: Option<u32>) -> Result<CallEnd> {
         let point = self.point.as_ref().ok_or_else(closed)?;
-        let end = point.open(capacity_bytes as usize).map_err(io_error)?;
+        let end = point
+            .open(lane_sizes(capacity_bytes, store_bytes))
+            .map_err(io_error)?;
         Ok(CallEnd { end: Some(end) })
     }
 

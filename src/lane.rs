@@ -10,8 +10,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use manycore_core::ring::control::offset;
-use manycore_core::ring::lane::{self, Receiver, Sender};
+use manycore_core::ring::control::{offset, STORE_BLOCKS};
+use manycore_core::ring::lane::{self, LaneSizes, Receiver, Sender};
 use manycore_core::ring::spin::Latency;
 use manycore_core::sys::heap;
 use napi::bindgen_prelude::{Env, Error, JsValue, Result, Status, Uint8Array, Unknown};
@@ -50,6 +50,10 @@ pub struct LaneLayout {
     pub closed: u32,
     /// 1: the producer must be notified of room.
     pub waiting: u32,
+    /// One word per block of the store: 1 once the consumer has returned it.
+    pub returned: u32,
+    /// Number of blocks of the store.
+    pub store_blocks: u32,
 }
 
 /// The layout compiled into the addon.
@@ -64,6 +68,8 @@ pub fn lane_layout() -> LaneLayout {
         taken: offset::TAKEN as u32,
         closed: offset::CLOSED as u32,
         waiting: offset::WAITING as u32,
+        returned: offset::RETURNED as u32,
+        store_blocks: STORE_BLOCKS as u32,
     }
 }
 
@@ -86,9 +92,10 @@ pub struct ThreadLink {
 impl ThreadLink {
     /// Creates both lanes and registers the worker's ends. Throws when memory or file descriptors run out.
     #[napi(constructor)]
-    pub fn new(capacity_bytes: u32) -> Result<Self> {
-        let (to_worker, worker_receiver) = lane::lane(capacity_bytes as usize).map_err(io_error)?;
-        let (worker_sender, from_worker) = lane::lane(capacity_bytes as usize).map_err(io_error)?;
+    pub fn new(capacity_bytes: u32, store_bytes: Option<u32>) -> Result<Self> {
+        let sizes = lane_sizes(capacity_bytes, store_bytes);
+        let (to_worker, worker_receiver) = lane::lane(sizes).map_err(io_error)?;
+        let (worker_sender, from_worker) = lane::lane(sizes).map_err(io_error)?;
         let id = next_link();
         waiting()
             .get_or_insert_default()
@@ -168,6 +175,14 @@ pub fn give_free_memory_back() {
 fn waiting() -> MutexGuard<'static, Option<HashMap<u32, (Sender, Receiver)>>> {
     // A panic while the lock is held leaves the map consistent.
     WAITING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Sizes of a lane; without a store by default.
+pub(crate) fn lane_sizes(capacity_bytes: u32, store_bytes: Option<u32>) -> LaneSizes {
+    LaneSizes {
+        capacity: capacity_bytes as usize,
+        store: store_bytes.unwrap_or(0) as usize,
+    }
 }
 
 pub(crate) fn closed() -> Error {

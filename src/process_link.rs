@@ -7,7 +7,7 @@ use manycore_core::sys::peer::{is_hung_up, Process};
 use napi::bindgen_prelude::{Error, Result, Status};
 use napi_derive::napi;
 
-use crate::lane::{closed, io_error, LaneReceiver, LaneSender};
+use crate::lane::{closed, io_error, lane_sizes, LaneReceiver, LaneSender};
 
 /// Two lanes between this process and a child or its parent.
 #[napi]
@@ -19,10 +19,11 @@ pub struct ProcessLink {
 
 #[napi]
 impl ProcessLink {
-    /// Creates both lanes, for a child about to be spawned. Throws when memory or file descriptors run out.
+    /// Creates both lanes, without stores by default, for a child about to be spawned. Throws when memory or file descriptors run out.
     #[napi(constructor)]
-    pub fn new(capacity_bytes: u32) -> Result<Self> {
-        let (ends, passed) = process::create(capacity_bytes as usize).map_err(io_error)?;
+    pub fn new(capacity_bytes: u32, store_bytes: Option<u32>) -> Result<Self> {
+        let sizes = lane_sizes(capacity_bytes, store_bytes);
+        let (ends, passed) = process::create(sizes).map_err(io_error)?;
         Ok(Self {
             ends: Some(ends),
             passed: Some(passed),
@@ -32,7 +33,7 @@ impl ProcessLink {
     /// In the child: takes ownership of the inherited descriptors, which start at `first`. Throws, having
     /// closed them, when they are not those of such a link.
     #[napi(factory)]
-    pub fn adopt(capacity_bytes: u32, first: i32) -> Result<Self> {
+    pub fn adopt(capacity_bytes: u32, first: i32, store_bytes: Option<u32>) -> Result<Self> {
         let last = first.checked_add(PASSED as i32 - 1).filter(|_| first > 2);
         if last.is_none() {
             return Err(Error::new(Status::InvalidArg, "not descriptors of a link"));
@@ -40,7 +41,7 @@ impl ProcessLink {
         // SAFETY: `lib/cluster/preload` passes descriptors that the process inherited for this purpose, and
         // uses them once.
         let inherited = std::array::from_fn(|at| unsafe { OwnedFd::from_raw_fd(first + at as i32) });
-        let ends = process::adopt(inherited, capacity_bytes as usize).map_err(io_error)?;
+        let ends = process::adopt(inherited, lane_sizes(capacity_bytes, store_bytes)).map_err(io_error)?;
         Ok(Self {
             ends: Some(ends),
             passed: None,

@@ -56,6 +56,25 @@ export function configureLinks(options: LinksOptions): void;
  */
 export function configureLink(endpoint: object, options: LinkOptions): boolean;
 
+/**
+ * A buffer of `byteLength` bytes, to be filled and then posted by this end of a link (`postMessage()`, or `send()` with
+ * `serialization: 'advanced'`), alone or as part of a message, or as a view. If possible it lies in memory of the link:
+ * posting it then passes that memory to the receiver, which saves a copy, and detaches the buffer. A receiver with the
+ * setting `views` gets that memory itself, so that nothing is copied at all. With `send()`, posting a view at an offset that
+ * is not a multiple of 8 copies its bytes and does not detach the buffer.
+ *
+ * It is an ordinary buffer, which is copied when it is posted and not detached, if it is shorter than 16 KiB, if there is no
+ * link or its messages do not go through shared memory yet, and if there is no room: at most 64 buffers of together 64 MiB
+ * are in use at a time, until they have been received, or collected as garbage without having been posted.
+ *
+ * The contents are arbitrary until they are written. The buffer cannot be transferred. In a message that only Node's own
+ * channel can carry, and with any other `postMessage()`, it is copied like every other buffer.
+ * @param endpoint see `configureLink()`
+ * @param byteLength a whole number of at least 0
+ * @throws ERR_INVALID_ARG_TYPE, ERR_OUT_OF_RANGE
+ */
+export function linkBuffer(endpoint: object, byteLength: number): ArrayBuffer;
+
 /** The state of one end of a link; undefined if there is no link. */
 export function linkStatus(endpoint: object): LinkStatus | undefined;
 

@@ -6,11 +6,13 @@
  */
 
 const CONTROL_BYTES = 4096;
+const STORE_BYTES = 1024 * 1024;
 
 /** @param {number} capacity */
 function makeLane(capacity) {
   // Not mirrored like a real mapping, so this lane must not wrap. Twice the size keeps reads in bounds.
   const arrayBuffer = new ArrayBuffer(CONTROL_BYTES + 2 * capacity);
+  const store = new Uint8Array(STORE_BYTES);
   /** @type {ArrayBuffer[]} */
   const overflow = [];
   const lane = {
@@ -18,10 +20,13 @@ function makeLane(capacity) {
     words: new Int32Array(arrayBuffer, 0, CONTROL_BYTES / 4),
     ring: new Uint8Array(arrayBuffer, CONTROL_BYTES, capacity),
     overflow,
+    store,
     rings: 0,
     isClosed: false,
   };
-  const shared = { memory: () => ({ buffer: arrayBuffer, ringOffset: CONTROL_BYTES, capacity }) };
+  const shared = {
+    memory: () => ({ buffer: arrayBuffer, ringOffset: CONTROL_BYTES, capacity, storeBytes: STORE_BYTES }),
+  };
   const sender = {
     ...shared,
     ring: () => lane.rings++,
@@ -47,6 +52,7 @@ function makeLane(capacity) {
       target.set(new Uint8Array(chunk));
       return chunk.byteLength;
     },
+    copyFromStore: (at, target) => target.set(store.subarray(at, at + target.length)),
     close: () => (lane.isClosed = true),
   };
   return { lane, sender, receiver };

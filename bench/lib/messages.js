@@ -27,7 +27,7 @@ const small = (i) => ({ id: i, op: 'get', v: [1, 2, 3] });
 
 /**
  * @typedef {object} Scenario
- * @property {(i: number) => any} make
+ * @property {(i: number, allocate: (byteLength: number) => ArrayBuffer) => any} make
  * @property {number} chunk number of messages acknowledged together
  * @property {number} window number of outstanding chunks
  * @property {'low' | 'balanced' | 'frugal'} [latency] latency setting of links, if supported
@@ -43,6 +43,12 @@ const SCENARIOS = {
   map: { make: () => MAP, chunk: 250, window: 8 },
   binary: { make: () => BYTES, chunk: 1, window: 4 },
   'binary-view': { make: () => BYTES, chunk: 1, window: 4, views: true },
+  'binary-filled': {
+    make: (i, allocate) => new Uint8Array(allocate(BYTES.length)).fill(i),
+    chunk: 1,
+    window: 4,
+    views: true,
+  },
   'round-trip': { make: small, chunk: 1, window: 1 },
   'round-trip-frugal': { make: small, chunk: 1, window: 1, latency: 'frugal' },
   'round-trip-low': { make: small, chunk: 1, window: 1, latency: 'low' },
@@ -73,6 +79,9 @@ for (const size of TEXT_SIZES) {
   SCENARIOS[`text-${size}`] = { make: () => text, chunk, window };
 }
 
+/** A program's own buffer, which it uses for all messages, as each is copied. */
+const ownBuffer = () => BYTES.buffer;
+
 const PACE_US = 100;
 
 /**
@@ -90,4 +99,4 @@ function sendSpaced(count, send) {
   }
 }
 
-module.exports = { SCENARIOS, SIZES, TEXT_SIZES, sendSpaced };
+module.exports = { SCENARIOS, SIZES, TEXT_SIZES, ownBuffer, sendSpaced };

@@ -9,7 +9,7 @@
 const [library, serialization, name, total] = process.argv.slice(2);
 const manycore = library === 'manycore' ? require('../..') : undefined;
 const cluster = manycore?.cluster ?? require('node:cluster');
-const { SCENARIOS, sendSpaced } = require('../lib/messages');
+const { SCENARIOS, ownBuffer, sendSpaced } = require('../lib/messages');
 
 /** Number of workers in idle scenarios. */
 const IDLE_WORKERS = 4;
@@ -21,13 +21,16 @@ const scenario = SCENARIOS[name];
 /** @param {import('node:cluster').Worker} worker @param {number} count */
 function exchange(worker, count) {
   const { make, chunk, window } = scenario;
+  const allocate = manycore
+    ? (/** @type {number} */ byteLength) => manycore.linkBuffer(worker, byteLength)
+    : ownBuffer;
   return new Promise((resolve) => {
     const chunks = Math.ceil(count / chunk);
     let sent = 0;
     let acknowledged = 0;
     const send = () => {
       const first = sent++ * chunk;
-      for (let i = first; i < first + chunk; i++) worker.send(make(i));
+      for (let i = first; i < first + chunk; i++) worker.send(make(i, allocate));
     };
     worker.on('message', function acknowledge() {
       acknowledged++;

@@ -14,6 +14,7 @@ const { JsonEncoder } = require('../link/json-encoder');
 /**
  * @typedef {object} Format
  * @property {() => Encoder} makeEncoder
+ * @property {boolean} passesBuffers whether its encoder can pass buffers in the memory of the lane
  * @property {(message: any) => any} serialize converts a message into a value that the lane can carry; throws the
  * same errors as Node
  * @property {(serialized: any) => any} deserialize
@@ -70,6 +71,7 @@ function serializeBy(serializer, value) {
 /** @type {Format} */
 const json = {
   makeEncoder: () => /** @type {any} */ (new JsonEncoder()),
+  passesBuffers: false,
   // Values that JSON omits are sent as an empty string.
   serialize: (message) => JSON.stringify(message) ?? '',
   deserialize: (text) => (text === '' ? undefined : JSON.parse(text)),
@@ -78,6 +80,7 @@ const json = {
 /** @type {Format} */
 const advanced = {
   makeEncoder: () => new AdvancedEncoder(),
+  passesBuffers: true,
   serialize: (message) => serializeBy(new Serializer(), message),
   deserialize(bytes) {
     const deserializer = new Deserializer(bytes);

@@ -8,6 +8,7 @@
 const builtin = require('./builtin');
 const { loadAddon } = require('../core/addon');
 const { COMMAND } = require('./ipc-messages');
+const { STORE_BYTES } = require('../link/layout');
 const settings = require('../link/settings');
 
 /** Room for bursts in each direction, powers of two; memory is committed as it is used. */
@@ -25,7 +26,7 @@ const CALL_LANE_BYTES = 256 * 1024;
 function create(addon) {
   let messages;
   try {
-    messages = new addon.ProcessLink(MESSAGE_LANE_BYTES);
+    messages = new addon.ProcessLink(MESSAGE_LANE_BYTES, STORE_BYTES);
     return { messages, calls: new addon.ProcessLink(CALL_LANE_BYTES) };
   } catch {
     messages?.close();
@@ -86,7 +87,7 @@ function attachPrimary(firstFd, format) {
     /** @type {any} */ (process)._send({ cmd: COMMAND, absent: true }, null, { swallowErrors: true });
     return;
   }
-  const messages = addon.ProcessLink.adopt(MESSAGE_LANE_BYTES, firstFd);
+  const messages = addon.ProcessLink.adopt(MESSAGE_LANE_BYTES, firstFd, STORE_BYTES);
   const calls = addon.ProcessLink.adopt(CALL_LANE_BYTES, firstFd + messages.passedCount);
   const report = (/** @type {Error} */ error) => process.emitWarning(error);
   const { worker } = builtin;

@@ -75,6 +75,11 @@ class Outbox {
     for (const resolve of this.#draining.splice(0)) resolve(true);
   }
 
+  /** See `LaneSender`. @param {number} length */
+  allocate(length) {
+    return this.#sender.allocate(length);
+  }
+
   /** Bytes sent that have not been received yet. */
   get bufferedAmount() {
     // The position is written by the other side and may be invalid.

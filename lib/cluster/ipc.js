@@ -262,6 +262,14 @@ class Ipc {
     return true;
   }
 
+  /**
+   * Allocates a buffer that is sent without being copied; undefined if that is not possible.
+   * @param {number} length
+   */
+  allocate(length) {
+    return this.#isSending && this.#format.passesBuffers ? this.#outbox.allocate(length) : undefined;
+  }
+
   /** Bytes sent through the lane that have not been received yet. */
   get bufferedAmount() {
     return this.#isClosed ? 0 : this.#outbox.bufferedAmount;

@@ -15,6 +15,8 @@ const VIEW_KINDS = new Map(VIEW_NAMES.map((name, kind) => [name, kind]));
 const DATA_VIEW_KIND = 0;
 /** Bytes of an OWN_VIEW before its data. */
 const OWN_VIEW_BYTES = 6;
+/** The data of a view is aligned for all kinds of views. */
+const LONGEST_ELEMENT_BYTES = 8;
 
 class AdvancedEncoder extends Encoder {
   /**
@@ -36,6 +38,7 @@ class AdvancedEncoder extends Encoder {
     const bytes = bytesOf(view, name === undefined);
     if (!this.remember(view)) return;
     const { length } = bytes;
+    if (this.store !== null && this.#storedView(bytes, kind)) return;
     if (length >= LARGE_LENGTH) this.align(OWN_VIEW_BYTES);
     this.reserve(OWN_VIEW_BYTES + length);
     this.bytes[this.position] = Tag.OWN_VIEW;
@@ -43,6 +46,17 @@ class AdvancedEncoder extends Encoder {
     this.view.setUint32(this.position + 2, length, true);
     this.bytes.set(bytes, this.position + OWN_VIEW_BYTES);
     this.position += OWN_VIEW_BYTES + length;
+  }
+
+  /**
+   * Passes the buffer of a view instead of copying its bytes, if it can be passed.
+   * @param {Uint8Array} bytes
+   * @param {number} kind
+   */
+  #storedView(bytes, kind) {
+    const byteOffset = intrinsics.arrayByteOffset(bytes);
+    if (bytes.length === 0 || byteOffset % LONGEST_ELEMENT_BYTES !== 0) return false;
+    return this.storedBuffer(intrinsics.arrayBuffer(bytes), Tag.STORED_VIEW, kind, byteOffset, bytes.length);
   }
 }
 

@@ -2,6 +2,7 @@
 
 /** Decodes everything except primitives, plain objects with a shape, and dense arrays. */
 
+const { Buffer } = require('node:buffer');
 const { Tag, BUFFER_KIND, VIEW_NAMES, ERROR_NAMES, ErrorPart } = require('./tags');
 const { arrive, reviveAll } = require('./travellers');
 
@@ -57,6 +58,10 @@ function readSpecial(decoder, tag, corrupt) {
       return view(decoder, corrupt);
     case Tag.OWN_VIEW:
       return ownView(decoder, corrupt);
+    case Tag.STORED_BUFFER:
+      return remember(decoder, storedBuffer(decoder, corrupt));
+    case Tag.STORED_VIEW:
+      return storedView(decoder, corrupt);
     case Tag.JSON_TEXT:
       return jsonText(decoder, corrupt);
     case Tag.PADDED:
@@ -214,16 +219,52 @@ function view(decoder, corrupt) {
 /**
  * @param {Decoder} decoder
  * @param {object} corrupt
+ * @returns {ArrayBuffer}
+ */
+function storedBuffer(decoder, corrupt) {
+  decoder.need(9);
+  const { position } = decoder;
+  const at = decoder.view.getUint32(position + 1, true);
+  const length = decoder.view.getUint32(position + 5, true);
+  decoder.position = position + 9;
+  const buffer = decoder.takeStored(decoder.bytes[position], at, length);
+  if (buffer === undefined) throw corrupt;
+  return buffer;
+}
+
+/**
+ * @param {Decoder} decoder
+ * @param {object} corrupt
+ */
+function storedView(decoder, corrupt) {
+  decoder.need(10);
+  const kind = decoder.bytes[decoder.position++];
+  return wholeView(decoder, kind, Buffer.from(storedBuffer(decoder, corrupt)), corrupt);
+}
+
+/**
+ * @param {Decoder} decoder
+ * @param {object} corrupt
  */
 function ownView(decoder, corrupt) {
   decoder.need(5);
   const kind = decoder.bytes[decoder.position++];
-  const byteLength = decoder.count(1);
-  const View = kind === BUFFER_KIND ? undefined : VIEW_CONSTRUCTORS[kind];
+  return wholeView(decoder, kind, decoder.ownBytes(decoder.count(1)), corrupt);
+}
+
+/**
+ * Returns a view of a kind over the ArrayBuffer of a Buffer that covers all of it.
+ * @param {Decoder} decoder
+ * @param {number} kind
+ * @param {Buffer} bytes
+ * @param {object} corrupt
+ */
+function wholeView(decoder, kind, bytes, corrupt) {
+  if (kind === BUFFER_KIND) return remember(decoder, bytes);
+  const View = VIEW_CONSTRUCTORS[kind];
   const each = View?.BYTES_PER_ELEMENT ?? 1;
-  if ((View === undefined && kind !== BUFFER_KIND) || byteLength % each !== 0) throw corrupt;
-  const bytes = decoder.ownBytes(byteLength);
-  return remember(decoder, View === undefined ? bytes : new View(bytes.buffer, 0, byteLength / each));
+  if (View === undefined || bytes.length % each !== 0) throw corrupt;
+  return remember(decoder, new View(bytes.buffer, 0, bytes.length / each));
 }
 
 /**

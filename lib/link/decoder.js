@@ -49,6 +49,11 @@ class Decoder {
      * @type {(start: number, length: number) => Buffer}
      */
     this.takeBytes = (start, length) => this.copyBytes(start, length);
+    /**
+     * Takes a buffer out of a block of the store; undefined if there is none.
+     * @type {(block: number, at: number, length: number) => ArrayBuffer | undefined}
+     */
+    this.takeStored = () => undefined;
     /** Refused parts, in records that are not sent. @type {any[]} */
     this.refused = [];
     this.shapes = new ShapeReader(this, CORRUPT);

@@ -166,6 +166,11 @@ function arrayBuffer(encoder, object) {
   if (length === 0 || intrinsics.bufferResizable(object)) {
     if (length !== 0 || !isEmptyAndAttached(object)) return encoder.refuse(object);
   }
+  if (length > 0 && encoder.store !== null && encoder.store.has(object)) {
+    if (!encoder.remember(object)) return;
+    if (!encoder.storedBuffer(object, Tag.STORED_BUFFER, 0, 0, length)) inlineBuffer(encoder, object, length);
+    return;
+  }
   if (length >= encoder.besideLength) return largeBuffer(encoder, object, length);
   if (encoder.remember(object)) inlineBuffer(encoder, object, length);
 }

@@ -16,6 +16,8 @@ const {
   OVERFLOWED,
   TAKEN,
   WAITING,
+  RETURNED,
+  STORE_BLOCKS,
   HEADER_BYTES,
   CALL_HEADER_BYTES,
   FRAGMENT_HEADER_BYTES,
@@ -74,6 +76,11 @@ class LaneReceiver {
   #assembled = 0;
   #hasViews = false;
   #lending;
+  #storeBytes;
+  /** Total length of the buffers of the store in the current record. */
+  #storedBytes = 0;
+  /** Blocks of the store that listeners see in place. @type {number[]} */
+  #viewed = [];
   /**
    * Whether large buffers are lent instead of copied. Lent buffers are detached when they are taken back; the
    * caller must call `endViews()` after each record.
@@ -90,10 +97,11 @@ class LaneReceiver {
 
   /** @param {import('../native/index').LaneReceiver} end */
   constructor(end) {
-    const { buffer, ringOffset, capacity } = end.memory();
+    const { buffer, ringOffset, capacity, storeBytes } = end.memory();
+    this.#storeBytes = storeBytes;
     this.#end = end;
     this.#memory = memoryOf(buffer);
-    this.#words = new Int32Array(buffer, 0, WAITING + 1);
+    this.#words = new Int32Array(buffer, 0, RETURNED + STORE_BLOCKS);
     this.#isForeign = end.isForeign;
     this.#ringOffset = ringOffset;
     this.#capacity = capacity;
@@ -101,6 +109,7 @@ class LaneReceiver {
     this.#decoder = new Decoder(this.#memory);
     this.#lending = new Lending(end);
     this.#decoder.takeLarge = (number) => this.#takeLarge(number);
+    this.#decoder.takeStored = (block, at, length) => this.#takeStored(block, at, length);
     this.#decoder.takeBytes = (start, length) => this.#takeBytes(start, length);
   }
 
@@ -344,6 +353,7 @@ class LaneReceiver {
     this.kind = memory.bytes[start + 4];
     const decoder = this.#decoder;
     if (decoder.memory !== memory) decoder.use(memory);
+    if (this.#storedBytes !== 0) this.#storedBytes = 0;
     if (this.kind === Kind.VALUE) this.value = decoder.decode(start, length);
     else if (this.kind === Kind.CALL) this.#readCall(memory, start, length);
     else if (this.kind === 0 || this.kind > Kind.CALL) throw CORRUPT;
@@ -421,11 +431,36 @@ class LaneReceiver {
     return bytes;
   }
 
+  /**
+   * @param {number} block number of a block of the store
+   * @param {number} at
+   * @param {number} length
+   * @returns {ArrayBuffer | undefined} undefined if there is no such block
+   */
+  #takeStored(block, at, length) {
+    if (block >= STORE_BLOCKS || length === 0 || at + length > this.#storeBytes) return undefined;
+    // A record passes each block once, so it cannot pass more than there is.
+    this.#storedBytes += length;
+    if (this.#storedBytes > this.#storeBytes) return undefined;
+    if (this.lendsLarge) {
+      this.#hasViews = true;
+      this.#viewed.push(block);
+      return this.#end.viewStore(at, length);
+    }
+    const bytes = allocate(length);
+    this.#end.copyFromStore(at, bytes);
+    Atomics.store(this.#words, RETURNED + block, 1);
+    return /** @type {ArrayBuffer} */ (bytes.buffer);
+  }
+
   /** Detaches the buffers lent with the last record. */
   endViews() {
     if (!this.#hasViews) return;
     this.#hasViews = false;
     this.#end.endViews();
+    const viewed = this.#viewed.splice(0);
+    if (this.#isClosed) return;
+    for (const block of viewed) Atomics.store(this.#words, RETURNED + block, 1);
     this.#releaseMuch();
   }
 

@@ -16,12 +16,15 @@ const {
   ASLEEP,
   UNFENCED,
   CLOSED,
+  RETURNED,
+  STORE_BLOCKS,
   BARE_RECORD_BYTES,
   CALL_HEADER_BYTES,
   Kind,
 } = require('./layout');
 const { NOWHERE, loadAfterStore, loadInOrder, memoryOf } = require('./memory');
 const { CHUNK_BYTES } = require('./spill');
+const { Store } = require('./store');
 const { UNSUPPORTED } = require('./unsupported');
 
 /** With less room than this, a record is not started in the ring. */
@@ -84,6 +87,9 @@ class LaneSender {
   #spill;
   /** @type {{ value: any } | null} */
   #substitute = null;
+  #storeBytes;
+  /** @type {Store | null} */
+  #store = null;
 
   /**
    * @param {import('../native/index').LaneSender} end
@@ -91,10 +97,11 @@ class LaneSender {
    * @param {import('./spill').Spill} [spill] where records wait for room; the overflow by default
    */
   constructor(end, encoder = new Encoder(), spill = undefined) {
-    const { buffer, ringOffset, capacity } = end.memory();
+    const { buffer, ringOffset, capacity, storeBytes } = end.memory();
     this.#end = end;
+    this.#storeBytes = storeBytes;
     this.#memory = memoryOf(buffer);
-    this.#words = new Int32Array(buffer, 0, CLOSED + 1);
+    this.#words = new Int32Array(buffer, 0, RETURNED + STORE_BLOCKS);
     this.#isUnfenced = this.#words[UNFENCED] === 1;
     this.#ringOffset = ringOffset;
     this.#capacity = capacity;
@@ -124,6 +131,22 @@ class LaneSender {
     }
     this.#leave();
     return true;
+  }
+
+  /**
+   * Allocates a buffer in the memory of the lane, which `send` passes to the consumer instead of copying it; not
+   * zero-filled. Returns undefined if there is no room.
+   * @param {number} length in bytes
+   * @returns {ArrayBuffer | undefined}
+   */
+  allocate(length) {
+    if (this.#isGone || length > this.#storeBytes) return undefined;
+    if (this.#store === null) {
+      this.#store = new Store(this.#end, this.#words, this.#storeBytes);
+      // Also of records that are being encoded, if a getter allocates.
+      for (const encoder of [this.#encoder, ...this.#suspended]) encoder.store = this.#store;
+    }
+    return this.#store.allocate(length);
   }
 
   /**
@@ -163,6 +186,7 @@ class LaneSender {
       this.#skipped = 0;
     }
     for (const { number } of encoder.larges.splice(0)) this.#end.discardLarge(number);
+    for (const { block } of encoder.stored.splice(0)) block.isPassing = false;
     if (error !== UNSUPPORTED) throw error;
     this.#substitute = encoder.substitute;
     encoder.substitute = null;
@@ -254,6 +278,7 @@ class LaneSender {
     this.#head = this.#tail = this.#published = this.#skipped = 0;
     this.#encoder.use(NOWHERE);
     this.#encoder.scratch = null;
+    this.#store?.close();
   }
 
   /** Whether the consumer has closed its end: records are dropped. */
@@ -407,6 +432,7 @@ class LaneSender {
    * @param {number} length
    */
   #hand(encoder, length) {
+    if (encoder.stored.length !== 0) this.#store?.pass(encoder.stored);
     if (this.#isGone) return encoder.commit();
     if (encoder.isIn(this.#memory)) {
       encoder.commit();

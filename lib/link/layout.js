@@ -14,6 +14,13 @@ const OVERFLOWED = 384 / 4;
 const TAKEN = 512 / 4;
 const CLOSED = 640 / 4;
 const WAITING = 768 / 4;
+/** The first of `STORE_BLOCKS` words. */
+const RETURNED = 896 / 4;
+
+/** Number of blocks of the store that can be in use at a time. */
+const STORE_BLOCKS = 64;
+/** Size of the store of a lane for messages; memory is committed as it is used. */
+const STORE_BYTES = 64 * 1024 * 1024;
 
 /**
  * Header of a record: u32 length in bytes (a multiple of 8, including the header), u8 kind, u8 flags, u16 unused,
@@ -76,6 +83,9 @@ module.exports.OVERFLOWED = OVERFLOWED;
 module.exports.TAKEN = TAKEN;
 module.exports.CLOSED = CLOSED;
 module.exports.WAITING = WAITING;
+module.exports.RETURNED = RETURNED;
+module.exports.STORE_BLOCKS = STORE_BLOCKS;
+module.exports.STORE_BYTES = STORE_BYTES;
 module.exports.HEADER_BYTES = HEADER_BYTES;
 module.exports.BARE_RECORD_BYTES = BARE_RECORD_BYTES;
 module.exports.CALL_HEADER_BYTES = CALL_HEADER_BYTES;

@@ -24,7 +24,22 @@ function materialize(encoder, length, refused) {
   decoder.refused = refused;
   // The platform copies them, as it would have anyway.
   decoder.takeLarge = (number) => encoder.larges.find((large) => large.number === number)?.buffer;
+  decoder.takeStored = (number, at, size) => partOf(encoder, number, at, size);
   return decoder.decode(encoder.start, length, encoder.valueAt);
+}
+
+/**
+ * @param {import('./writer').Writer} encoder
+ * @param {number} number number of a block
+ * @param {number} at
+ * @param {number} length
+ */
+function partOf(encoder, number, at, length) {
+  const stored = encoder.stored.find(({ block }) => block.number === number);
+  if (stored === undefined) return undefined;
+  const { block, buffer } = stored;
+  const start = at - block.at;
+  return start === 0 && length === buffer.byteLength ? buffer : buffer.slice(start, start + length);
 }
 
 module.exports.materialize = materialize;

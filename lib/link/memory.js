@@ -1,7 +1,7 @@
 'use strict';
 
 const { Buffer } = require('node:buffer');
-const { CLOSED, WAITING } = require('./layout');
+const { CLOSED, RETURNED, STORE_BLOCKS } = require('./layout');
 
 /**
  * Views of one piece of memory.
@@ -29,7 +29,7 @@ function memoryOf(arrayBuffer) {
  * Replaces a lane's memory once its end is closed, with the control words of a closed lane, so that references to
  * the end do not keep the mapping alive.
  */
-const NOWHERE = memoryOf(new ArrayBuffer((Math.max(CLOSED, WAITING) + 1) * 4));
+const NOWHERE = memoryOf(new ArrayBuffer((RETURNED + STORE_BLOCKS) * 4));
 NOWHERE.words[CLOSED] = 1;
 
 /**

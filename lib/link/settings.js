@@ -15,6 +15,7 @@ const { makeError } = require('../core/errors');
 /**
  * @typedef {object} Link one end of a link
  * @property {(settings: LinkSettings) => boolean} configure
+ * @property {(length: number) => ArrayBuffer | undefined} allocate
  * @property {number} bufferedAmount
  * @property {boolean} needsDrain
  * @property {() => Promise<boolean>} drained
@@ -95,6 +96,31 @@ function configureLink(endpoint, options) {
   return link === undefined ? false : link.configure({ latency: level, views, highWaterMarkBytes });
 }
 
+/** Shorter buffers are copied: passing them would take longer. */
+const LEAST_PASSED_BYTES = 16 * 1024;
+
+/**
+ * Returns a buffer to be filled and posted by an end of a link, in memory of the link if possible: posting it then
+ * passes that memory to the receiver and detaches the buffer. Its contents are arbitrary.
+ * @param {object} endpoint
+ * @param {number} byteLength
+ * @returns {ArrayBuffer}
+ */
+function linkBuffer(endpoint, byteLength) {
+  if (typeof byteLength !== 'number') {
+    throw makeError('ERR_INVALID_ARG_TYPE', ['byteLength', 'of type number', byteLength], linkBuffer);
+  }
+  if (!Number.isSafeInteger(byteLength) || byteLength < 0) {
+    throw makeError(
+      'ERR_OUT_OF_RANGE',
+      ['byteLength', 'a whole number of at least 0', byteLength],
+      linkBuffer,
+    );
+  }
+  const link = byteLength < LEAST_PASSED_BYTES ? undefined : links.get(endpoint);
+  return link?.allocate(byteLength) ?? new ArrayBuffer(byteLength);
+}
+
 /**
  * Returns the state of one end of a link; undefined if it is not a link of ours.
  * @param {object} endpoint
@@ -119,5 +145,6 @@ async function linkDrained(endpoint) {
 module.exports.register = register;
 module.exports.configureLinks = configureLinks;
 module.exports.configureLink = configureLink;
+module.exports.linkBuffer = linkBuffer;
 module.exports.linkStatus = linkStatus;
 module.exports.linkDrained = linkDrained;

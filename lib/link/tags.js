@@ -61,6 +61,10 @@ const Tag = Object.freeze({
   PADDED: 0x9c,
   /** a string: a value as JSON text */
   JSON_TEXT: 0x9d,
+  /** u8 number of a block of the store, u32 offset there, u32 length: an ArrayBuffer */
+  STORED_BUFFER: 0x9e,
+  /** u8 kind of view, then like STORED_BUFFER: a view with its own buffer */
+  STORED_VIEW: 0x9f,
   /** | length, up to 8: ASCII characters */
   SHORT_STRING: 0xa0,
   /** | length, up to 15: the next characters of the bundle */

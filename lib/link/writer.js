@@ -64,6 +64,10 @@ class Writer {
     this.putLarge = null;
     /** Large buffers stored for this record, and their numbers. @type {{ number: number, buffer: ArrayBuffer }[]} */
     this.larges = [];
+    /** Buffers that can be passed without a copy; null unless there are any. @type {import('./store').Store | null} */
+    this.store = null;
+    /** Such buffers in this record. @type {{ block: import('./store').Block, buffer: ArrayBuffer }[]} */
+    this.stored = [];
     /** Substitute for a value, to be sent through the platform's own channel. @type {{ value: any } | null} */
     this.substitute = null;
     /**
@@ -111,6 +115,7 @@ class Writer {
     );
     sibling.shapes = this.shapes;
     sibling.putLarge = this.putLarge;
+    sibling.store = this.store;
     sibling.findRoom = this.findRoom;
     return sibling;
   }
@@ -157,10 +162,33 @@ class Writer {
     return tables;
   }
 
+  /**
+   * Adds a buffer of the store to the record, if it is one. Returns whether it is.
+   * @param {ArrayBuffer} buffer
+   * @param {number} tag
+   * @param {number} kind of view, for STORED_VIEW
+   * @param {number} byteOffset
+   * @param {number} length in bytes
+   */
+  storedBuffer(buffer, tag, kind, byteOffset, length) {
+    const block = this.store?.take(buffer);
+    if (block === undefined) return false;
+    this.stored.push({ block, buffer });
+    this.reserve(11);
+    this.bytes[this.position++] = tag;
+    if (tag === Tag.STORED_VIEW) this.bytes[this.position++] = kind;
+    this.bytes[this.position] = block.number;
+    this.view.setUint32(this.position + 1, block.at + byteOffset, true);
+    this.view.setUint32(this.position + 5, length, true);
+    this.position += 9;
+    return true;
+  }
+
   /** The record was handed over: its definitions are known to the reader. */
   commit() {
     if (this.shapes.pending.length !== 0) this.shapes.pending = [];
     if (this.larges.length !== 0) this.larges = [];
+    if (this.stored.length !== 0) this.stored = [];
     if (this.scratch !== null && this.scratch.bytes.length > SCRATCH_KEPT_BYTES) this.scratch = null;
   }
 

@@ -77,10 +77,11 @@ export declare class CallPoint {
   /** The id by which the other side joins. */
   get id(): number
   /**
-   * Takes this side's end, once. It is already closed if the other side is gone. Throws when memory or
-   * descriptors run out.
+   * Takes this side's end, once. It is already closed if the other side is gone. The side that opens first
+   * decides on the sizes: of the rings, and of the stores, none by default. Throws when memory or descriptors
+   * run out.
    */
-  open(capacityBytes: number): CallEnd
+  open(capacityBytes: number, storeBytes?: number | undefined | null): CallEnd
   /** Gives up the place; what was sent to the other side and not picked up is dropped. */
   close(): void
 }
@@ -154,6 +155,13 @@ export declare class LaneReceiver {
    * bytes must not be released to the producer before that. Throws when the range is not in the ring.
    */
   viewRing(start: number, length: number): ArrayBuffer
+  /**
+   * An ArrayBuffer over `length` bytes of the store from `at` on, valid until `endViews()`. The block must not be
+   * returned to the producer before that. Throws when the range is not in the store.
+   */
+  viewStore(at: number, length: number): ArrayBuffer
+  /** Copies bytes of the store from `at` on into `target`. Throws when the range is not in the store. */
+  copyFromStore(at: number, target: Uint8Array): void
   /** Detaches the ArrayBuffers of all views, so that their memory can be reused. */
   endViews(): void
   /**
@@ -192,6 +200,20 @@ export declare class LaneSender {
   putLarge(payload: Uint8Array): number
   /** Discards a payload whose number was not sent after all. */
   discardLarge(number: number): void
+  /**
+   * An ArrayBuffer of one u32 per block of the store: the `turn` of the last ArrayBuffer over the block that was
+   * garbage-collected.
+   */
+  goneWords(): ArrayBuffer
+  /**
+   * An ArrayBuffer over `length` bytes of the store from `at` on, for block `number`. Throws when the range is not in
+   * the store.
+   */
+  openBlock(at: number, length: number, number: number, turn: number): ArrayBuffer
+  /** Detaches an ArrayBuffer. Returns whether it is detached. */
+  detach(buffer: ArrayBuffer): boolean
+  /** Returns pages of the store that no block uses to the system. Throws when the range is not in the store. */
+  discardInStore(at: number, length: number): void
   /** Releases the lane; published records stay readable for the consumer. */
   close(): void
 }
@@ -526,13 +548,13 @@ export declare class PoolWorker {
 
 /** Two lanes between this process and a child or its parent. */
 export declare class ProcessLink {
-  /** Creates both lanes, for a child about to be spawned. Throws when memory or file descriptors run out. */
-  constructor(capacityBytes: number)
+  /** Creates both lanes, without stores by default, for a child about to be spawned. Throws when memory or file descriptors run out. */
+  constructor(capacityBytes: number, storeBytes?: number | undefined | null)
   /**
    * In the child: takes ownership of the inherited descriptors, which start at `first`. Throws, having
    * closed them, when they are not those of such a link.
    */
-  static adopt(capacityBytes: number, first: number): ProcessLink
+  static adopt(capacityBytes: number, first: number, storeBytes?: number | undefined | null): ProcessLink
   /** The descriptors to pass to the child, in order. */
   get fds(): Array<number>
   /** Number of descriptors that a child inherits per link. */
@@ -659,7 +681,7 @@ export declare class SharedTable {
 /** Two lanes between this thread and one of its workers. */
 export declare class ThreadLink {
   /** Creates both lanes and registers the worker's ends. Throws when memory or file descriptors run out. */
-  constructor(capacityBytes: number)
+  constructor(capacityBytes: number, storeBytes?: number | undefined | null)
   /** Takes the worker's side of link `id`, once. Throws when there is none. */
   static attach(id: number): ThreadLink
   /** The id by which the worker attaches. */
@@ -745,16 +767,22 @@ export interface LaneLayout {
   closed: number
   /** 1: the producer must be notified of room. */
   waiting: number
+  /** One word per block of the store: 1 once the consumer has returned it. */
+  returned: number
+  /** Number of blocks of the store. */
+  storeBlocks: number
 }
 
 /** A lane's memory as mapped by one of its ends. */
 export interface LaneMemory {
-  /** An ArrayBuffer over all of it. It must not be transferred. */
+  /** An ArrayBuffer over the control words, the ring and its mirror. It must not be transferred. */
   buffer: ArrayBuffer
   /** Byte offset of the ring. */
   ringOffset: number
   /** Size of the ring in bytes, a power of two. */
   capacity: number
+  /** Size of the store in bytes; 0 if the lane has none. */
+  storeBytes: number
 }
 
 /** The rules of a limiter. */

@@ -14,6 +14,7 @@ const { Encoder } = require('../link/encoder');
 const { Kind } = require('../link/layout');
 const { LaneReceiver } = require('../link/lane-receiver');
 const { LaneSender } = require('../link/lane-sender');
+const { STORE_BYTES } = require('../link/layout');
 const { BESIDE_LENGTH, LARGE_LENGTH } = require('../link/tags');
 const { revive } = require('../link/travellers');
 const { Backlog } = require('./backlog');
@@ -113,7 +114,7 @@ class Channel {
   /** Creates the lanes, or opens this side's ends if the other side has created them. */
   #takeEnds() {
     if (this.#end !== undefined) return;
-    const end = this.#point.open(LANE_BYTES);
+    const end = this.#point.open(LANE_BYTES, STORE_BYTES);
     this.#sender = new LaneSender(end.sender(), new Encoder(LARGE_LENGTH, BESIDE_LENGTH));
     this.#receiver = new LaneReceiver(end.receiver());
     this.#receiver.listen(() => this.#drain());
@@ -175,6 +176,14 @@ class Channel {
     if (views !== undefined) this.#lendsLarge = views;
     if (highWaterMarkBytes !== undefined) this.#backlog.setHighWaterMark(highWaterMarkBytes);
     return true;
+  }
+
+  /**
+   * Allocates a buffer that `post` passes on without copying it; undefined if that is not possible.
+   * @param {number} length
+   */
+  allocate(length) {
+    return this.#sendsByLane ? this.#sender.allocate(length) : undefined;
   }
 
   /** Starts to use the lane, if it can be created. */

@@ -14,6 +14,15 @@ function configureLink(endpoint, options) {
   return settings.configureLink(endpoint, options);
 }
 
+/**
+ * @param {object} endpoint
+ * @param {number} byteLength
+ */
+function linkBuffer(endpoint, byteLength) {
+  if (endpoint === port) connect();
+  return settings.linkBuffer(endpoint, byteLength);
+}
+
 /** @param {object} endpoint */
 function linkStatus(endpoint) {
   if (endpoint === port) connect();
@@ -28,5 +37,6 @@ async function linkDrained(endpoint) {
 
 module.exports.configureLink = configureLink;
 module.exports.configureLinks = settings.configureLinks;
+module.exports.linkBuffer = linkBuffer;
 module.exports.linkDrained = linkDrained;
 module.exports.linkStatus = linkStatus;

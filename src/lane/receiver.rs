@@ -19,7 +19,7 @@ use napi_derive::napi;
 use napi_sys as sys;
 
 use super::closed;
-use super::memory::{detach, external_buffer, LaneMemory};
+use super::memory::{detach, external_buffer, in_store, LaneMemory};
 use crate::callback::Callback;
 use crate::fast;
 use crate::lent_buffers::LentBuffers;
@@ -352,6 +352,29 @@ impl LaneReceiver {
         let address = memory.as_ptr().wrapping_add(start);
         let buffer = external_buffer(env, address, length, Box::new(memory))?;
         self.hold_view(env, buffer, None)
+    }
+
+    /// An ArrayBuffer over `length` bytes of the store from `at` on, valid until `endViews()`. The block must not be
+    /// returned to the producer before that. Throws when the range is not in the store.
+    #[napi(ts_return_type = "ArrayBuffer")]
+    pub fn view_store<'env>(&mut self, env: &'env Env, at: u32, length: u32) -> Result<Object<'env>> {
+        let memory = Arc::clone(self.open()?.memory());
+        let address = in_store(&memory, at, length)?;
+        let buffer = external_buffer(env, address, length as usize, Box::new(memory))?;
+        self.hold_view(env, buffer, None)
+    }
+
+    /// Copies bytes of the store from `at` on into `target`. Throws when the range is not in the store.
+    #[napi]
+    pub fn copy_from_store(&self, at: u32, mut target: Uint8Array) -> Result<()> {
+        let memory = self.open()?.memory();
+        // SAFETY: owned by this thread's JavaScript, which does not run meanwhile.
+        let target = unsafe { target.as_mut() };
+        let source = in_store(memory, at, u32::try_from(target.len()).unwrap_or(u32::MAX))?;
+        // SAFETY: the source is inside the mapping, which lives as long as `memory`, and `target` is not part of it. Another
+        // process may write to the source meanwhile, which only affects the bytes that are copied.
+        unsafe { ptr::copy_nonoverlapping(source.cast_const(), target.as_mut_ptr(), target.len()) };
+        Ok(())
     }
 
     /// Detaches the ArrayBuffers of all views, so that their memory can be reused.

@@ -1,22 +1,67 @@
 //! The producer's end of a lane.
 
-use manycore_core::ring::lane::Sender;
-use napi::bindgen_prelude::{Env, Result};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use manycore_core::ring::control::STORE_BLOCKS;
+use manycore_core::ring::lane::{Memory, Sender};
+use napi::bindgen_prelude::{Env, Error, JsValue, Object, Result, Status, Unknown};
 use napi_derive::napi;
 
-use super::closed;
-use super::memory::LaneMemory;
+use super::memory::{detach_value, external_buffer, in_store, LaneMemory};
+use super::{closed, io_error};
+use crate::fast::Page;
 
 /// The producer's end of a lane.
 #[napi]
 pub struct LaneSender {
     /// `None` once closed.
     sender: Option<Sender>,
+    /// One word per block of the store, see `gone_words`; created with the first use.
+    gone: Option<Rc<Page>>,
+}
+
+/// Keeps the memory of a block alive while JavaScript can access it, and then notes that it no longer can.
+struct BlockAccess {
+    _memory: Arc<Memory>,
+    gone: Rc<Page>,
+    number: usize,
+    turn: u32,
+}
+
+impl Drop for BlockAccess {
+    fn drop(&mut self) {
+        // SAFETY: finalizers run on the thread of their environment while no JavaScript does, and the reference ends
+        // with this call.
+        let words = unsafe { self.gone.bytes() };
+        let at = self.number * size_of::<u32>();
+        let Some(word) = words.get_mut(at..at + size_of::<u32>()) else {
+            return;
+        };
+        let mut latest = [0; size_of::<u32>()];
+        latest.copy_from_slice(word);
+        // Finalizers run in any order, and an earlier turn says nothing about a later one.
+        if self.turn.wrapping_sub(u32::from_ne_bytes(latest)).cast_signed() > 0 {
+            word.copy_from_slice(&self.turn.to_ne_bytes());
+        }
+    }
 }
 
 impl LaneSender {
     pub(crate) fn new(sender: Sender) -> Self {
-        Self { sender: Some(sender) }
+        Self {
+            sender: Some(sender),
+            gone: None,
+        }
+    }
+
+    fn gone(&mut self) -> Result<Rc<Page>> {
+        if let Some(page) = &self.gone {
+            return Ok(Rc::clone(page));
+        }
+        let page = Page::new(STORE_BLOCKS * size_of::<u32>())
+            .ok_or_else(|| Error::new(Status::GenericFailure, "out of memory"))?;
+        Ok(Rc::clone(self.gone.insert(page)))
     }
 
     fn open(&self) -> Result<&Sender> {
@@ -86,6 +131,51 @@ impl LaneSender {
                 sender.slab().give_back(block);
             }
         }
+    }
+
+    /// An ArrayBuffer of one u32 per block of the store: the `turn` of the last ArrayBuffer over the block that was
+    /// garbage-collected.
+    #[napi(ts_return_type = "ArrayBuffer")]
+    pub fn gone_words<'env>(&mut self, env: &'env Env) -> Result<Object<'env>> {
+        self.gone()?.buffer(env)
+    }
+
+    /// An ArrayBuffer over `length` bytes of the store from `at` on, for block `number`. Throws when the range is not in
+    /// the store.
+    #[napi(ts_return_type = "ArrayBuffer")]
+    pub fn open_block<'env>(
+        &mut self,
+        env: &'env Env,
+        at: u32,
+        length: u32,
+        number: u32,
+        turn: u32,
+    ) -> Result<Object<'env>> {
+        let gone = self.gone()?;
+        let memory = Arc::clone(self.open()?.memory());
+        let address = in_store(&memory, at, length)?;
+        let access = BlockAccess {
+            _memory: memory,
+            gone,
+            number: number as usize,
+            turn,
+        };
+        external_buffer(env, address, length as usize, Box::new(access))
+    }
+
+    /// Detaches an ArrayBuffer. Returns whether it is detached.
+    #[napi(ts_args_type = "buffer: ArrayBuffer")]
+    pub fn detach(&self, env: Env, buffer: Unknown<'_>) -> bool {
+        detach_value(env.raw(), buffer.raw())
+    }
+
+    /// Returns pages of the store that no block uses to the system. Throws when the range is not in the store.
+    #[napi]
+    pub fn discard_in_store(&self, at: u32, length: u32) -> Result<()> {
+        let memory = self.open()?.memory();
+        memory
+            .discard_in_store(at as usize, length as usize)
+            .map_err(io_error)
     }
 
     /// Releases the lane; published records stay readable for the consumer.

@@ -16,7 +16,7 @@ module.exports.sections = [
         benchmark: 'messaging',
         args: [
           '--scenarios',
-          'small,object,text,short-text,map,binary,binary-view,round-trip,round-trip-frugal,round-trip-low,outstanding,paced,idle',
+          'small,object,text,short-text,map,binary,binary-view,binary-filled,round-trip,round-trip-frugal,round-trip-low,outstanding,paced,idle',
         ],
         quick: ['--scenarios', 'small,object,binary,round-trip'],
       },
@@ -67,6 +67,14 @@ module.exports.sections = [
       {
         what: '1 MiB of bytes, lent',
         scenario: 'binary-view',
+        contender: 'manycore',
+        peer: 'node',
+        metric: 'rate',
+        target: 3.5,
+      },
+      {
+        what: '1 MiB of bytes, filled in the memory of the link',
+        scenario: 'binary-filled',
         contender: 'manycore',
         peer: 'node',
         metric: 'rate',
@@ -134,7 +142,7 @@ module.exports.sections = [
         args: [
           '--scenarios',
           'json-small,json-object,json-text,json-round-trip,json-round-trip-frugal,json-outstanding,json-paced,json-idle,' +
-            'advanced-small,advanced-object,advanced-text,advanced-binary,advanced-binary-view,advanced-round-trip,' +
+            'advanced-small,advanced-object,advanced-text,advanced-binary,advanced-binary-view,advanced-binary-filled,advanced-round-trip,' +
             'advanced-outstanding',
         ],
         quick: ['--scenarios', 'json-small,json-object,json-round-trip'],
@@ -216,6 +224,14 @@ module.exports.sections = [
       {
         what: '1 MiB of bytes as structured clones, lent',
         scenario: 'advanced-binary-view',
+        contender: 'manycore',
+        peer: 'node',
+        metric: 'rate',
+        target: 9,
+      },
+      {
+        what: '1 MiB of bytes as structured clones, filled in the memory of the link',
+        scenario: 'advanced-binary-filled',
         contender: 'manycore',
         peer: 'node',
         metric: 'rate',

@@ -11,11 +11,12 @@
 //!    512  taken         consumer   number of records popped from the overflow queue
 //!    640  closed        consumer   1: the consumer has closed the lane
 //!    768  waiting       both       1: the producer waits for room and must be notified
+//!    896  returned[64]  both       1: the consumer has returned the block of the store with this number
 //! ```
 //!
 //! Positions are byte counters that only grow and wrap at 2^32. Each word is aligned to 128 bytes, two cache
-//! lines, because processors prefetch lines in pairs. The peer can write every word, so all values are
-//! untrusted.
+//! lines, because processors prefetch lines in pairs; the words of `returned` share theirs. The peer can write every
+//! word, so all values are untrusted.
 //!
 //! # Ordering
 //!
@@ -28,6 +29,10 @@
 //! consistency. Otherwise each side could miss the other's store, and the consumer would sleep although a
 //! record is published. Waiting for room is symmetric: the producer stores `waiting = 1`, then re-checks
 //! `tail`; the consumer stores `tail`, then checks `waiting`.
+//!
+//! A block of the store belongs to the producer, which clears its word before it publishes a record that passes the
+//! block on. The consumer sets the word (Release) after its last access to the block. The producer reuses the block once
+//! it reads 1 (Acquire), and looks at the words of passed blocks only.
 //!
 //! The full barrier between the two steps of "wake" would stall the producer, for each record, until its stores have
 //! left the store buffer, that is, until it has the consumer's cache lines. Between threads of a process the consumer
@@ -84,6 +89,22 @@ pub struct Control {
     pub closed: Line<AtomicU32>,
     /// [`WAITING`] while the producer waits for room; any other value counts as not waiting.
     pub waiting: Line<AtomicU32>,
+    /// 1 for blocks of the store that the consumer has returned.
+    pub returned: Returned,
+}
+
+/// Number of blocks of the store that can be in use at a time. No model uses them, and each word would cost loom time.
+pub const STORE_BLOCKS: usize = if cfg!(loom) { 1 } else { 64 };
+
+/// A word for each block of the store.
+#[repr(C, align(128))]
+#[derive(Debug)]
+pub struct Returned(pub [AtomicU32; STORE_BLOCKS]);
+
+impl Default for Returned {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| AtomicU32::new(0)))
+    }
 }
 
 /// Byte offsets of the control words, for JavaScript.
@@ -107,6 +128,8 @@ pub mod offset {
     pub const CLOSED: usize = offset_of!(Control, closed);
     /// Offset of `waiting`.
     pub const WAITING: usize = offset_of!(Control, waiting);
+    /// Offset of `returned`.
+    pub const RETURNED: usize = offset_of!(Control, returned);
 }
 
 #[cfg(not(loom))]
@@ -114,8 +137,8 @@ const _: () = {
     assert!(offset::HEAD == 0 && offset::TAIL == 128 && offset::ASLEEP == 256);
     assert!(offset::UNFENCED == 260 && std::mem::offset_of!(Sleep, signalled_at) == 8);
     assert!(offset::OVERFLOWED == 384 && offset::TAKEN == 512 && offset::CLOSED == 640);
-    assert!(offset::WAITING == 768);
-    assert!(size_of::<Control>() == 896);
+    assert!(offset::WAITING == 768 && offset::RETURNED == 896);
+    assert!(size_of::<Control>() == 1152);
 };
 
 impl Control {

@@ -15,7 +15,7 @@ use super::doorbell::{is_pending_within, stamp};
 use super::overflow::{Overflow, Taken};
 use super::slab::Slab;
 use super::vicinity::Vicinity;
-use crate::shm::segment::{page_size, Mapping, Segment};
+use crate::shm::segment::{page_size, Mapping, Segment, Sizes};
 use crate::sync::{AtomicU64, Ordering};
 use crate::sys::eventfd::EventFd;
 
@@ -67,33 +67,70 @@ impl Shared {
 #[derive(Debug)]
 pub struct Memory {
     mapping: Mapping,
-    header_len: usize,
+    sizes: Sizes,
+}
+
+/// Sizes in bytes of a lane.
+#[derive(Clone, Copy, Debug)]
+pub struct LaneSizes {
+    /// Size of the ring.
+    pub capacity: usize,
+    /// Size of the store, whose blocks producers hand out to be filled in place; a multiple of the page size.
+    pub store: usize,
+}
+
+impl From<usize> for LaneSizes {
+    /// A lane without a store.
+    fn from(capacity: usize) -> Self {
+        Self { capacity, store: 0 }
+    }
 }
 
 impl Memory {
-    pub(super) fn new(mapping: Mapping, header_len: usize) -> Self {
-        Self { mapping, header_len }
+    pub(super) fn new(mapping: Mapping, sizes: Sizes) -> Self {
+        Self { mapping, sizes }
     }
 
     /// The first byte of the mapping: the control words, followed at [`Memory::ring_offset`] by the ring and
-    /// its mirror.
+    /// its mirror, and at [`Memory::store_offset`] by the store.
     pub fn as_ptr(&self) -> *mut u8 {
         self.mapping.as_ptr()
     }
 
-    /// Accessible bytes, including the mirror.
+    /// Accessible bytes, including the mirror and the store.
     pub fn mapped_len(&self) -> usize {
         self.mapping.mapped_len()
     }
 
     /// Byte offset of the ring.
     pub fn ring_offset(&self) -> usize {
-        self.header_len
+        self.sizes.header
     }
 
     /// Size of the ring in bytes, a power of two.
     pub fn capacity(&self) -> usize {
-        self.mapping.len() - self.header_len
+        self.sizes.ring
+    }
+
+    /// Byte offset of the store, which follows the ring's mirror.
+    pub fn store_offset(&self) -> usize {
+        self.sizes.header + 2 * self.sizes.ring
+    }
+
+    /// Size of the store in bytes; may be 0.
+    pub fn store_len(&self) -> usize {
+        self.sizes.store
+    }
+
+    /// Returns pages of the store, which no block uses, to the system; `at` and `len` are multiples of the page size.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a range that is not in the store; those of `madvise`.
+    pub fn discard_in_store(&self, at: usize, len: usize) -> io::Result<()> {
+        if at.checked_add(len).is_none_or(|end| end > self.sizes.store) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        self.mapping.discard(self.store_offset() + at, len)
     }
 
     /// The control words.
@@ -124,12 +161,12 @@ pub struct Receiver {
     shared: Arc<Shared>,
 }
 
-/// Creates a lane with a ring of `capacity` bytes, rounded up to a power of two and to at least one page.
+/// Creates a lane. The capacity of its ring is rounded up to a power of two and to at least one page.
 ///
 /// # Errors
-/// `InvalidInput` above 1 GiB, EMFILE or ENFILE without free descriptors, ENOMEM without address space.
-pub fn lane(capacity: usize) -> io::Result<(Sender, Receiver)> {
-    lane_with(capacity, Arc::new(EventFd::new()?), None)
+/// `InvalidInput` above 1 GiB and for a store of an odd size, EMFILE or ENFILE without free descriptors, ENOMEM without address space.
+pub fn lane(lane: impl Into<LaneSizes>) -> io::Result<(Sender, Receiver)> {
+    lane_with(lane, Arc::new(EventFd::new()?), None)
 }
 
 /// Like [`lane`], with a given consumer bell and, optionally, the bell that notifies the producer of room.
@@ -137,28 +174,24 @@ pub fn lane(capacity: usize) -> io::Result<(Sender, Receiver)> {
 /// # Errors
 /// Those of [`lane`].
 pub fn lane_with(
-    capacity: usize,
+    lane: impl Into<LaneSizes>,
     bell: Arc<EventFd>,
     room_bell: Option<Arc<EventFd>>,
 ) -> io::Result<(Sender, Receiver)> {
-    let header_len = page_size();
-    let capacity = capacity
-        .max(header_len)
+    let LaneSizes { capacity, store } = lane.into();
+    let header = page_size();
+    let ring = capacity
+        .max(header)
         .checked_next_power_of_two()
         .filter(|capacity| *capacity <= MAX_CAPACITY)
         .ok_or(io::ErrorKind::InvalidInput)?;
-    let first = Segment::create_mirrored("manycore-lane", header_len, capacity)?;
+    let sizes = Sizes { header, ring, store };
+    let first = Segment::create_mirrored("manycore-lane", sizes)?;
     let fd = first.as_fd().try_clone_to_owned()?;
-    let second = Segment::open_mirrored(fd, header_len, capacity)?;
+    let second = Segment::open_mirrored(fd, sizes)?;
     let shared = Shared::new(bell, room_bell, false);
-    let sender_memory = Memory {
-        mapping: first.into_mapping(),
-        header_len,
-    };
-    let receiver_memory = Memory {
-        mapping: second.into_mapping(),
-        header_len,
-    };
+    let sender_memory = Memory::new(first.into_mapping(), sizes);
+    let receiver_memory = Memory::new(second.into_mapping(), sizes);
     sender_memory.control().set_unfenced();
     Ok((
         Sender {
@@ -337,6 +370,38 @@ mod tests {
         sender.memory().control().publish(42);
         assert_eq!(receiver.memory().control().head.0.load(Ordering::Acquire), 42);
         assert!(receiver.memory().control().is_pending());
+    }
+
+    #[test]
+    fn both_ends_see_the_store() {
+        let sizes = LaneSizes {
+            capacity: 1,
+            store: 2 * page_size(),
+        };
+        let (sender, receiver) = lane(sizes).unwrap();
+        let (to, from) = (sender.memory(), receiver.memory());
+        assert_eq!(
+            (to.store_len(), lane(1).unwrap().0.memory().store_len()),
+            (2 * page_size(), 0)
+        );
+        let last = |memory: &Memory| {
+            memory
+                .as_ptr()
+                .wrapping_add(memory.store_offset() + memory.store_len() - 1)
+        };
+        // SAFETY: the last byte of the mapping.
+        unsafe { last(to).write_volatile(5) };
+        // SAFETY: as above, of the other one.
+        assert_eq!(unsafe { last(from).read_volatile() }, 5);
+        assert!(to.discard_in_store(page_size(), 2 * page_size()).is_err());
+        to.discard_in_store(page_size(), page_size()).unwrap();
+        // SAFETY: as above.
+        assert_eq!(unsafe { last(from).read_volatile() }, 0);
+        let odd = LaneSizes {
+            capacity: 1,
+            store: 1,
+        };
+        assert!(lane(odd).is_err());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::lane::{lane_with, Receiver, Sender};
+use super::lane::{lane_with, LaneSizes, Receiver, Sender};
 use crate::sys::eventfd::EventFd;
 use crate::sys::membarrier;
 
@@ -63,15 +63,16 @@ impl Point {
     ///
     /// # Errors
     /// Those of [`lane_with`] and of creating its bells; `AlreadyExists` when the end has been taken.
-    pub fn open(&self, capacity: usize) -> io::Result<End> {
+    pub fn open(&self, lanes: impl Into<LaneSizes>) -> io::Result<End> {
+        let lanes = lanes.into();
         let mut meetings = meetings();
         let Some(meeting) = meetings.get_mut(&self.id) else {
             drop(meetings);
-            let (_gone, end) = pair(capacity)?;
+            let (_gone, end) = pair(lanes)?;
             return Ok(end);
         };
         if !meeting.is_open {
-            let (owner, guest) = pair(capacity)?;
+            let (owner, guest) = pair(lanes)?;
             meeting.owner = Some(owner);
             meeting.guest = (!meeting.is_guest_gone).then_some(guest);
             meeting.is_open = true;
@@ -119,11 +120,11 @@ impl Drop for End {
     }
 }
 
-fn pair(capacity: usize) -> io::Result<(End, End)> {
+fn pair(lanes: LaneSizes) -> io::Result<(End, End)> {
     let (owner_bell, guest_bell) = (Arc::new(EventFd::new()?), Arc::new(EventFd::new()?));
     let (to_guest, guest_receiver) =
-        lane_with(capacity, Arc::clone(&guest_bell), Some(Arc::clone(&owner_bell)))?;
-    let (guest_sender, from_guest) = lane_with(capacity, owner_bell, Some(guest_bell))?;
+        lane_with(lanes, Arc::clone(&guest_bell), Some(Arc::clone(&owner_bell)))?;
+    let (guest_sender, from_guest) = lane_with(lanes, owner_bell, Some(guest_bell))?;
     let owner = End {
         sender: to_guest,
         receiver: from_guest,

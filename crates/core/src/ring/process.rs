@@ -12,8 +12,8 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use rustix::io::FdFlags;
 
-use super::lane::{Memory, Receiver, Sender, MAX_CAPACITY};
-use crate::shm::segment::{page_size, Segment};
+use super::lane::{LaneSizes, Memory, Receiver, Sender, MAX_CAPACITY};
+use crate::shm::segment::{page_size, Segment, Sizes};
 use crate::sys::eventfd::EventFd;
 
 /// Number of descriptors that a child adopts.
@@ -45,14 +45,14 @@ impl Passed {
     }
 }
 
-/// Creates a link with rings of `capacity` bytes each, a power of two of at least one page. Returns the
-/// parent's ends and the descriptors for the child.
+/// Creates a link; the capacity of its rings must be a power of two of at least one page. Returns the parent's ends
+/// and the descriptors for the child.
 ///
 /// # Errors
 /// `InvalidInput` for any other capacity, EMFILE or ENFILE without free descriptors, ENOMEM without address
 /// space.
-pub fn create(capacity: usize) -> io::Result<(Ends, Passed)> {
-    create_with(capacity, page_size(), EventFd::new()?)
+pub fn create(lanes: impl Into<LaneSizes>) -> io::Result<(Ends, Passed)> {
+    create_with(lanes, page_size(), EventFd::new()?)
 }
 
 /// Like [`create`], with a header of `header_len` bytes (a multiple of the page size) and a given bell for
@@ -60,10 +60,14 @@ pub fn create(capacity: usize) -> io::Result<(Ends, Passed)> {
 ///
 /// # Errors
 /// Those of [`create`].
-pub fn create_with(capacity: usize, header_len: usize, own_bell: EventFd) -> io::Result<(Ends, Passed)> {
-    check_capacity(capacity)?;
-    let outgoing = Segment::create_mirrored("manycore-link", header_len, capacity)?;
-    let incoming = Segment::create_mirrored("manycore-link", header_len, capacity)?;
+pub fn create_with(
+    lanes: impl Into<LaneSizes>,
+    header_len: usize,
+    own_bell: EventFd,
+) -> io::Result<(Ends, Passed)> {
+    let sizes = sizes_of(lanes.into(), header_len)?;
+    let outgoing = Segment::create_mirrored("manycore-link", sizes)?;
+    let incoming = Segment::create_mirrored("manycore-link", sizes)?;
     let peer_bell = EventFd::new()?;
     let passed = Passed([
         outgoing.as_fd().try_clone_to_owned()?,
@@ -71,16 +75,16 @@ pub fn create_with(capacity: usize, header_len: usize, own_bell: EventFd) -> io:
         peer_bell.as_fd().try_clone_to_owned()?,
         own_bell.as_fd().try_clone_to_owned()?,
     ]);
-    let ends = ends(outgoing, incoming, own_bell, peer_bell, header_len)?;
+    let ends = ends(outgoing, incoming, own_bell, peer_bell, sizes)?;
     Ok((ends, passed))
 }
 
 /// The child's ends, from inherited descriptors.
 ///
 /// # Errors
-/// `InvalidInput` or `InvalidData` when a lane is not a sealed memfd of this capacity.
-pub fn adopt(inherited: [OwnedFd; PASSED], capacity: usize) -> io::Result<Ends> {
-    adopt_with(inherited, capacity, page_size())
+/// `InvalidInput` or `InvalidData` when a lane is not a sealed memfd of these sizes.
+pub fn adopt(inherited: [OwnedFd; PASSED], lanes: impl Into<LaneSizes>) -> io::Result<Ends> {
+    adopt_with(inherited, lanes, page_size())
 }
 
 /// Like [`adopt`], for a link with a header of `header_len` bytes.
@@ -89,22 +93,22 @@ pub fn adopt(inherited: [OwnedFd; PASSED], capacity: usize) -> io::Result<Ends> 
 /// Those of [`adopt`].
 pub fn adopt_with(
     [incoming, outgoing, own_bell, peer_bell]: [OwnedFd; PASSED],
-    capacity: usize,
+    lanes: impl Into<LaneSizes>,
     header_len: usize,
 ) -> io::Result<Ends> {
-    check_capacity(capacity)?;
+    let sizes = sizes_of(lanes.into(), header_len)?;
     for bell in [&own_bell, &peer_bell] {
         // Not to be inherited by processes that this one spawns.
         rustix::io::fcntl_setfd(bell, FdFlags::CLOEXEC)?;
     }
-    let outgoing = Segment::open_mirrored(outgoing, header_len, capacity)?;
-    let incoming = Segment::open_mirrored(incoming, header_len, capacity)?;
+    let outgoing = Segment::open_mirrored(outgoing, sizes)?;
+    let incoming = Segment::open_mirrored(incoming, sizes)?;
     ends(
         outgoing,
         incoming,
         EventFd::from_owned(own_bell),
         EventFd::from_owned(peer_bell),
-        header_len,
+        sizes,
     )
 }
 
@@ -113,19 +117,24 @@ fn ends(
     incoming: Segment,
     own_bell: EventFd,
     peer_bell: EventFd,
-    header_len: usize,
+    sizes: Sizes,
 ) -> io::Result<Ends> {
     let room_bell = EventFd::from_owned(peer_bell.as_fd().try_clone_to_owned()?);
-    let memory = |segment: Segment| Memory::new(segment.into_mapping(), header_len);
+    let memory = |segment: Segment| Memory::new(segment.into_mapping(), sizes);
     Ok(Ends {
         sender: Sender::new(memory(outgoing), peer_bell),
         receiver: Receiver::new(memory(incoming), own_bell, room_bell),
     })
 }
 
-fn check_capacity(capacity: usize) -> io::Result<()> {
+fn sizes_of(LaneSizes { capacity, store }: LaneSizes, header: usize) -> io::Result<Sizes> {
     let fits = capacity.is_power_of_two() && (page_size()..=MAX_CAPACITY).contains(&capacity);
-    fits.then_some(())
+    let sizes = Sizes {
+        header,
+        ring: capacity,
+        store,
+    };
+    fits.then_some(sizes)
         .ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }
 

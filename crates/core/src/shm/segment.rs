@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::{self, NonNull};
 
 use rustix::fs::{MemfdFlags, SealFlags};
-use rustix::mm::{MapFlags, ProtFlags};
+use rustix::mm::{Advice, MapFlags, ProtFlags};
 
 use crate::sys::heap::HUGE_PAGE_BYTES;
 
@@ -39,6 +39,17 @@ pub struct Segment {
     fd: OwnedFd,
 }
 
+/// Sizes in bytes of the parts of a segment with a ring; multiples of [`page_size`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// What precedes the ring.
+    pub header: usize,
+    /// The part that is mapped twice.
+    pub ring: usize,
+    /// What follows the ring; may be 0.
+    pub store: usize,
+}
+
 impl Segment {
     /// Creates a zeroed segment of `len` bytes. `name` is shown in `/proc/<pid>/maps` and has no other
     /// meaning.
@@ -59,25 +70,24 @@ impl Segment {
         Self::map(fd, len, None)
     }
 
-    /// Creates a zeroed segment of `header_len + ring_len` bytes, the last `ring_len` of which are mapped
-    /// twice in a row, so that a record that wraps around the end of the ring is contiguous in memory. Both
-    /// lengths must be multiples of [`page_size`].
+    /// Creates a zeroed segment with a header, a ring and a store. The ring is mapped twice in a row, so that a
+    /// record that wraps around its end is contiguous in memory; the store follows its mirror.
     ///
     /// # Errors
     /// Those of [`Segment::create`].
-    pub fn create_mirrored(name: &str, header_len: usize, ring_len: usize) -> io::Result<Self> {
-        let len = mirrored_len(header_len, ring_len)?;
-        Self::map(sealed_memfd(name, len)?, len, Some(header_len))
+    pub fn create_mirrored(name: &str, sizes: Sizes) -> io::Result<Self> {
+        let len = sizes.total()?;
+        Self::map(sealed_memfd(name, len)?, len, Some(sizes))
     }
 
     /// Maps a segment created elsewhere by [`Segment::create_mirrored`].
     ///
     /// # Errors
     /// Those of [`Segment::open`].
-    pub fn open_mirrored(fd: OwnedFd, header_len: usize, ring_len: usize) -> io::Result<Self> {
-        let len = mirrored_len(header_len, ring_len)?;
+    pub fn open_mirrored(fd: OwnedFd, sizes: Sizes) -> io::Result<Self> {
+        let len = sizes.total()?;
         check(&fd, len)?;
-        Self::map(fd, len, Some(header_len))
+        Self::map(fd, len, Some(sizes))
     }
 
     /// The first byte, see [`Mapping::as_ptr`].
@@ -105,15 +115,18 @@ impl Segment {
         self.mapping
     }
 
-    fn map(fd: OwnedFd, len: usize, mirror_from: Option<usize>) -> io::Result<Self> {
-        let mapped_len = match mirror_from {
-            Some(start) => len.checked_add(len - start).ok_or(io::ErrorKind::InvalidInput)?,
-            None => len,
+    fn map(fd: OwnedFd, len: usize, mirrored: Option<Sizes>) -> io::Result<Self> {
+        let Some(Sizes { header, ring, store }) = mirrored else {
+            let mapping = Mapping::reserve(len, len)?;
+            mapping.map_over(&fd, 0, len, 0)?;
+            return Ok(Self { mapping, fd });
         };
+        let mapped_len = len.checked_add(ring).ok_or(io::ErrorKind::InvalidInput)?;
         let mapping = Mapping::reserve(mapped_len, len)?;
-        mapping.map_over(&fd, 0, len, 0)?;
-        if let Some(start) = mirror_from {
-            mapping.map_over(&fd, len, len - start, start)?;
+        mapping.map_over(&fd, 0, header + ring, 0)?;
+        mapping.map_over(&fd, header + ring, ring, header)?;
+        if store > 0 {
+            mapping.map_over(&fd, header + 2 * ring, store, header + ring)?;
         }
         Ok(Self { mapping, fd })
     }
@@ -156,6 +169,22 @@ impl Mapping {
         }
         mapping.map_over(fd, 0, len, 0)?;
         Ok(mapping)
+    }
+
+    /// Returns the pages of a range to the system; they read as zeros afterwards, in all mappings of the segment. Offset and
+    /// length are in bytes of the address range and multiples of [`page_size`].
+    ///
+    /// # Errors
+    /// `InvalidInput` for any other range; those of `madvise`.
+    pub fn discard(&self, at: usize, len: usize) -> io::Result<()> {
+        let is_inside = at.checked_add(len).is_some_and(|end| end <= self.mapped_len);
+        if !is_inside || !at.is_multiple_of(page_size()) || !len.is_multiple_of(page_size()) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let address = self.base.as_ptr().wrapping_add(at);
+        // SAFETY: checked to lie inside the mapping, whose users expect it to change at any time.
+        unsafe { rustix::mm::madvise(address.cast(), len, Advice::LinuxRemove) }?;
+        Ok(())
     }
 
     /// Cuts a reservation down to the `len` bytes from `before` on. Both are multiples of the page size.
@@ -228,17 +257,21 @@ pub fn page_size() -> usize {
     rustix::param::page_size()
 }
 
-fn mirrored_len(header_len: usize, ring_len: usize) -> io::Result<usize> {
-    let page = page_size();
-    if !header_len.is_multiple_of(page) || !ring_len.is_multiple_of(page) || ring_len == 0 {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "not a multiple of the page size",
-        ));
+impl Sizes {
+    /// Size of the segment.
+    fn total(&self) -> io::Result<usize> {
+        let parts = [self.header, self.ring, self.store];
+        if self.ring == 0 || !parts.iter().all(|len| len.is_multiple_of(page_size())) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "not a multiple of the page size",
+            ));
+        }
+        let total = self.header.checked_add(self.ring);
+        total
+            .and_then(|len| len.checked_add(self.store))
+            .ok_or_else(|| io::ErrorKind::InvalidInput.into())
     }
-    header_len
-        .checked_add(ring_len)
-        .ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }
 
 fn sealed_memfd(name: &str, len: usize) -> io::Result<OwnedFd> {
@@ -325,15 +358,58 @@ mod tests {
     #[test]
     fn the_mirror_continues_the_ring() {
         let page = page_size();
-        let one = Segment::create_mirrored("test", page, 2 * page).unwrap();
+        let sizes = |store| Sizes {
+            header: page,
+            ring: 2 * page,
+            store,
+        };
+        let one = Segment::create_mirrored("test", sizes(0)).unwrap();
         assert_eq!(one.len(), 3 * page);
         assert_eq!(one.mapped_len(), 5 * page);
         write(&one, page, 1);
         write(&one, 5 * page - 1, 2);
         assert_eq!(read(&one, 3 * page), 1);
         assert_eq!(read(&one, 3 * page - 1), 2);
-        let two = Segment::open_mirrored(clone_of(&one), page, 2 * page).unwrap();
+        let two = Segment::open_mirrored(clone_of(&one), sizes(0)).unwrap();
         assert_eq!(read(&two, 3 * page), 1);
+        assert!(Segment::open_mirrored(clone_of(&one), sizes(page)).is_err());
+    }
+
+    #[test]
+    fn the_store_follows_the_mirror_and_can_be_emptied() {
+        let page = page_size();
+        let sizes = Sizes {
+            header: page,
+            ring: page,
+            store: 2 * page,
+        };
+        let one = Segment::create_mirrored("test", sizes).unwrap();
+        let two = Segment::open_mirrored(clone_of(&one), sizes).unwrap();
+        assert_eq!((one.len(), one.mapped_len()), (4 * page, 5 * page));
+        write(&one, 2 * page, 1);
+        write(&one, 3 * page, 2);
+        write(&one, 5 * page - 1, 3);
+        assert_eq!(
+            (read(&two, page), read(&two, 3 * page), read(&two, 5 * page - 1)),
+            (1, 2, 3)
+        );
+        let mapping = one.into_mapping();
+        mapping.discard(3 * page, page).unwrap();
+        assert_eq!(
+            (read(&two, page), read(&two, 3 * page), read(&two, 5 * page - 1)),
+            (1, 0, 3)
+        );
+        for (at, len) in [
+            (4 * page, 2 * page),
+            (1, page),
+            (page, 1),
+            (usize::MAX - page + 1, page),
+        ] {
+            assert_eq!(
+                mapping.discard(at, len).unwrap_err().kind(),
+                io::ErrorKind::InvalidInput
+            );
+        }
     }
 
     #[test]
@@ -371,8 +447,16 @@ mod tests {
         );
         assert!(Segment::create("test", usize::MAX).is_err());
         let page = page_size();
-        for (header, ring) in [(1, page), (page, 1), (page, 0), (usize::MAX - page + 1, page)] {
-            let error = Segment::create_mirrored("test", header, ring).unwrap_err();
+        let most = usize::MAX - page + 1;
+        for (header, ring, store) in [
+            (1, page, 0),
+            (page, 1, 0),
+            (page, 0, page),
+            (most, page, 0),
+            (page, page, 1),
+            (page, page, most),
+        ] {
+            let error = Segment::create_mirrored("test", Sizes { header, ring, store }).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         }
     }

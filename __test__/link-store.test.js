@@ -1,0 +1,273 @@
+'use strict';
+
+/* Buffers in the memory of a lane, which are passed to the other side instead of copied. */
+
+const assert = require('node:assert/strict');
+const test = require('node:test');
+const v8 = require('node:v8');
+const vm = require('node:vm');
+
+const { loadAddon } = require('../lib/core/addon');
+const { AdvancedEncoder } = require('../lib/link/advanced-encoder');
+const { Encoder } = require('../lib/link/encoder');
+const { LaneReceiver } = require('../lib/link/lane-receiver');
+const { LaneSender } = require('../lib/link/lane-sender');
+const { STORE_BLOCKS } = require('../lib/link/layout');
+const { BESIDE_LENGTH, LARGE_LENGTH } = require('../lib/link/tags');
+
+const addon = loadAddon();
+const WATCHDOG = { timeout: 60_000 };
+const KIB = 1024;
+const BLOCK = 64 * KIB;
+
+v8.setFlagsFromString('--expose-gc');
+const gc = vm.runInNewContext('gc');
+
+/** Both ends of a real lane with a store, in this thread. */
+function pair({ store = 16 * BLOCK, encoder = new Encoder(LARGE_LENGTH, BESIDE_LENGTH) } = {}) {
+  const link = new addon.ThreadLink(64 * KIB, store);
+  const native = addon.ThreadLink.attach(link.id).takeReceiver();
+  return {
+    sender: new LaneSender(link.takeSender(), encoder),
+    receiver: new LaneReceiver(native),
+    native,
+  };
+}
+
+/** A buffer of the store with `fill` in all of it. */
+function filled(sender, length, fill) {
+  const buffer = sender.allocate(length);
+  new Uint8Array(buffer).fill(fill);
+  return buffer;
+}
+
+function receive(receiver, isInPlace = false) {
+  receiver.lendsLarge = isInPlace;
+  assert.equal(receiver.next(), true);
+  const { value } = receiver;
+  if (!isInPlace) receiver.release();
+  return value;
+}
+
+const isFilled = (bytes, fill) => Buffer.from(bytes).equals(Buffer.alloc(bytes.byteLength, fill));
+
+test('a buffer of the store is detached when it is sent, and received as an ordinary one', () => {
+  const { sender, receiver } = pair();
+  const buffer = filled(sender, 100 * KIB, 1);
+  const bytes = new Uint8Array(buffer, 8, 16);
+  assert.equal(sender.send({ buffer, bytes, again: buffer }), true);
+  assert.deepEqual([buffer.byteLength, bytes.length], [0, 0]);
+  const value = receive(receiver);
+  assert.deepEqual([value.buffer.byteLength, value.bytes.byteOffset, value.bytes.length], [100 * KIB, 8, 16]);
+  assert.ok(value.again === value.buffer && value.bytes.buffer === value.buffer);
+  assert.ok(isFilled(value.buffer, 1));
+  // It has memory of its own, and can be transferred like any other.
+  assert.ok(sender.send(filled(sender, 100 * KIB, 2)));
+  assert.ok(isFilled(value.buffer, 1));
+  const moved = structuredClone(value.buffer, { transfer: [value.buffer] });
+  assert.deepEqual([moved.byteLength, value.buffer.byteLength], [100 * KIB, 0]);
+  assert.ok(isFilled(receive(receiver), 2));
+});
+
+test('listeners that asked for views see the block itself, which is reused afterwards', () => {
+  const { sender, receiver } = pair({ store: 2 * BLOCK });
+  for (let round = 0; round < 200; round++) {
+    // Two at a time fill the store.
+    const buffers = [filled(sender, 50 * KIB, round), filled(sender, BLOCK, round + 1)];
+    assert.equal(sender.allocate(BLOCK), undefined);
+    for (const buffer of buffers) assert.equal(sender.send([buffer]), true);
+    for (let i = 0; i < 2; i++) {
+      const [view] = receive(receiver, true);
+      assert.equal(view.byteLength, i === 0 ? 50 * KIB : BLOCK);
+      assert.ok(isFilled(view, (round + i) & 255));
+      receiver.endViews();
+      assert.equal(view.byteLength, 0);
+    }
+  }
+});
+
+test('what is being read is not reused', () => {
+  const { sender, receiver } = pair({ store: 2 * BLOCK });
+  sender.send(filled(sender, BLOCK, 1));
+  const view = receive(receiver, true);
+  const other = filled(sender, BLOCK, 2);
+  assert.equal(sender.allocate(BLOCK), undefined);
+  assert.ok(isFilled(view, 1));
+  receiver.endViews();
+  const next = filled(sender, BLOCK, 3);
+  assert.ok(isFilled(other, 2));
+  sender.send([other, next]);
+  const [first, second] = receive(receiver);
+  assert.ok(isFilled(first, 2) && isFilled(second, 3));
+});
+
+test('a full store has no room, nor one with too many blocks', () => {
+  const { sender, receiver } = pair({ store: 2 * STORE_BLOCKS * BLOCK });
+  assert.equal(sender.allocate(2 * STORE_BLOCKS * BLOCK + 1), undefined);
+  const buffers = Array.from({ length: STORE_BLOCKS }, (_, i) => filled(sender, 20 * KIB, i));
+  assert.equal(sender.allocate(20 * KIB), undefined);
+  assert.equal(sender.send(buffers), true);
+  assert.equal(sender.allocate(20 * KIB), undefined);
+  assert.ok(receive(receiver).every((buffer, i) => isFilled(buffer, i)));
+  assert.ok(sender.allocate(2 * STORE_BLOCKS * BLOCK) instanceof ArrayBuffer);
+  const without = pair({ store: 0 });
+  assert.equal(without.sender.allocate(20 * KIB), undefined);
+});
+
+test('gaps between blocks are used again', () => {
+  const { sender, receiver } = pair({ store: 4 * BLOCK });
+  const [a, b, c, d] = [1, 2, 3, 4].map((fill) => filled(sender, BLOCK, fill));
+  sender.send([b, c]);
+  receive(receiver);
+  const between = filled(sender, 2 * BLOCK, 5);
+  assert.equal(sender.allocate(BLOCK), undefined);
+  sender.send([a, between, d]);
+  assert.deepEqual(
+    receive(receiver).map((buffer) => [buffer.byteLength / BLOCK, new Uint8Array(buffer)[BLOCK - 1]]),
+    [
+      [1, 1],
+      [2, 5],
+      [1, 4],
+    ],
+  );
+});
+
+test('a record that is abandoned leaves its buffers as they were', () => {
+  const { sender, receiver } = pair();
+  const buffer = filled(sender, BLOCK, 1);
+  const failing = {
+    buffer,
+    get fails() {
+      throw new Error('no');
+    },
+  };
+  assert.throws(() => sender.send(failing), /no/);
+  assert.ok(isFilled(buffer, 1) && buffer.byteLength === BLOCK);
+  const shared = new SharedArrayBuffer(1);
+  const unsupported = { bytes: new Uint8Array(buffer, BLOCK - 10), getter: 0, shared };
+  let runs = 0;
+  Object.defineProperty(unsupported, 'getter', { enumerable: true, get: () => ++runs });
+  assert.equal(sender.send(unsupported), false);
+  const substitute = sender.substituteFor(unsupported);
+  assert.deepEqual([substitute.getter, runs, substitute.shared], [1, 1, shared]);
+  assert.ok(isFilled(substitute.bytes, 1) && substitute.bytes.length === 10);
+  assert.ok(isFilled(buffer, 1) && buffer.byteLength === BLOCK);
+  assert.equal(sender.send(buffer), true);
+  assert.ok(isFilled(receive(receiver), 1));
+});
+
+test('getters may send a buffer of their own record, allocate others, and detach', () => {
+  const { sender, receiver } = pair();
+  const buffer = filled(sender, BLOCK, 1);
+  let other;
+  const value = {
+    buffer,
+    get inner() {
+      // Part of a record that is incomplete: copied.
+      sender.send(['inner', buffer]);
+      other = filled(sender, BLOCK, 2);
+      sender.send(['other', other]);
+      return 3;
+    },
+  };
+  assert.equal(sender.send(value), true);
+  assert.deepEqual([buffer.byteLength, other.byteLength], [0, 0]);
+  for (const [name, fill] of [
+    ['inner', 1],
+    ['other', 2],
+  ]) {
+    const [text, bytes] = receive(receiver);
+    assert.deepEqual([text, isFilled(bytes, fill)], [name, true]);
+  }
+  const outer = receive(receiver);
+  assert.ok(outer.inner === 3 && isFilled(outer.buffer, 1));
+
+  // The first allocation of a lane, from within a record.
+  const fresh = pair();
+  let first;
+  const allocating = {
+    get a() {
+      return (first = filled(fresh.sender, BLOCK, 4));
+    },
+  };
+  assert.equal(fresh.sender.send(allocating), true);
+  assert.equal(first.byteLength, 0);
+  assert.ok(isFilled(receive(fresh.receiver).a, 4));
+});
+
+test('a buffer that was never sent makes room once it is garbage', WATCHDOG, async () => {
+  const { sender, receiver } = pair({ store: 2 * BLOCK });
+  const kept = filled(sender, BLOCK, 1);
+  for (let round = 0; round < 20; round++) {
+    let buffer;
+    while ((buffer = sender.allocate(BLOCK)) === undefined) {
+      await new Promise(setImmediate);
+      gc();
+    }
+    new Uint8Array(buffer).fill(round + 2);
+    // Every other one is sent, and its buffer is collected later than its block is reused.
+    if (round % 2 === 0) {
+      sender.send(buffer);
+      assert.ok(isFilled(receive(receiver), round + 2));
+    }
+    assert.ok(isFilled(kept, 1));
+  }
+});
+
+test('buffers outlive the ends of their lane', () => {
+  for (const closes of ['sender', 'receiver']) {
+    const ends = pair();
+    const buffers = [filled(ends.sender, BLOCK, 1), filled(ends.sender, BLOCK, 2)];
+    ends.sender.send(buffers[0]);
+    const view = receive(ends.receiver, true);
+    ends[closes].close();
+    assert.ok(isFilled(view, 1) && isFilled(buffers[1], 2));
+    ends.sender.send(buffers[1]);
+    ends.receiver.endViews();
+    assert.equal(view.byteLength, 0);
+    assert.equal(ends.sender.allocate(BLOCK) === undefined, closes === 'sender');
+  }
+});
+
+test('unused memory is returned to the system', WATCHDOG, async () => {
+  const { sender, receiver, native } = pair();
+  const kept = filled(sender, BLOCK, 5);
+  sender.send(filled(sender, 2 * BLOCK, 6));
+  receive(receiver);
+  const bytes = new Uint8Array(3 * BLOCK);
+  const look = () => (native.copyFromStore(0, bytes), [0, 1, 2].map((i) => bytes[i * BLOCK]));
+  assert.deepEqual(look(), [5, 6, 6]);
+  while (look()[1] !== 0) await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.deepEqual(look(), [5, 0, 0]);
+  assert.ok(isFilled(kept, 5));
+});
+
+test("between processes, views are passed with the bytes they cover, as by Node's clones", () => {
+  const { sender, receiver } = pair({ encoder: new AdvancedEncoder() });
+  for (const isInPlace of [false, true]) {
+    for (const [make, length, Class] of [
+      [(buffer) => new Uint8Array(buffer), BLOCK, Uint8Array],
+      [(buffer) => new Float64Array(buffer, 16, 100), 100, Float64Array],
+      [(buffer) => new BigInt64Array(buffer, 8), BLOCK / 8 - 1, BigInt64Array],
+      [(buffer) => Buffer.from(buffer, 800, 1000), 1000, Buffer],
+      [(buffer) => Buffer.from(buffer, 3, 1000), 1000, Buffer],
+      [(buffer) => new DataView(buffer, 24), BLOCK - 24, DataView],
+      [(buffer) => buffer, BLOCK, ArrayBuffer],
+    ]) {
+      const buffer = filled(sender, BLOCK, 7);
+      assert.equal(sender.send({ value: make(buffer) }), true);
+      const { value } = receive(receiver, isInPlace);
+      assert.equal(value.constructor, Class);
+      assert.equal(value.length ?? value.byteLength, length);
+      assert.equal((value.buffer ?? value).byteLength, value.byteLength);
+      assert.ok(isFilled(value.buffer ?? value, 7));
+      // The data of the one with an odd offset is not aligned, so it has been copied.
+      assert.equal(buffer.byteLength, length === 1000 && buffer.byteLength > 0 ? BLOCK : 0);
+      receiver.endViews();
+    }
+  }
+  const buffer = filled(sender, BLOCK, 8);
+  sender.send([new Uint8Array(buffer, 0, 10), new Uint8Array(buffer, 8, 10)]);
+  const [first, second] = receive(receiver);
+  assert.ok(isFilled(first, 8) && isFilled(second, 8) && first.buffer !== second.buffer);
+});

@@ -1,0 +1,176 @@
+'use strict';
+
+/**
+ * Buffers in the memory of a link: the producer's view of a lane's store. A program fills such a buffer in place, and
+ * posting it passes its block to the consumer instead of copying it. Which blocks are in use is known here alone; the
+ * consumer only sets a word for each block that it returns (`control.rs`).
+ */
+
+// Not the globals, which the program or its tests may have replaced, for example with fake timers.
+const { clearTimeout, setTimeout } = require('node:timers');
+const { RETURNED, STORE_BLOCKS } = require('./layout');
+
+/** Blocks start at multiples of this, which is a multiple of every page size. */
+const STEP_BYTES = 64 * 1024;
+/** Time after the last use until free memory is returned to the system. */
+const QUIET_MS = 1000;
+
+/**
+ * @typedef {object} Block
+ * @property {number} at offset in the store
+ * @property {number} end
+ * @property {number} number
+ * @property {number} turn distinguishes successive blocks of the same number
+ * @property {boolean} isPassing whether it is part of a record that is being encoded
+ * @property {boolean} isPassed
+ * @property {boolean} isDetached whether this side can no longer access it
+ */
+
+class Store {
+  #end;
+  #words;
+  #bytes;
+  /** See `goneWords` of the native class. */
+  #gone;
+  /** Blocks in use, by offset. @type {Block[]} */
+  #blocks = [];
+  /** Whether each number is in use. */
+  #numbers = new Uint8Array(STORE_BLOCKS);
+  #turn = 0;
+  /** @type {WeakMap<ArrayBuffer, Block>} */
+  #byBuffer = new WeakMap();
+  /** End of the memory that may have been written since it was last returned. */
+  #written = 0;
+  #hasTraffic = false;
+  /** @type {NodeJS.Timeout | null} */
+  #timer = null;
+
+  /**
+   * @param {import('../native/index').LaneSender} end
+   * @param {Int32Array} words control words of the lane
+   * @param {number} bytes size of the store
+   */
+  constructor(end, words, bytes) {
+    this.#end = end;
+    this.#words = words;
+    this.#bytes = bytes;
+    this.#gone = new Int32Array(end.goneWords());
+  }
+
+  /**
+   * Allocates a buffer, which is not zero-filled. Returns undefined if there is no room.
+   * @param {number} length
+   * @returns {ArrayBuffer | undefined}
+   */
+  allocate(length) {
+    this.#sweep();
+    const size = Math.ceil(length / STEP_BYTES) * STEP_BYTES;
+    const number = this.#numbers.indexOf(0);
+    if (number < 0) return undefined;
+    // The lowest gap: memory that was used recently is still in the processor's caches.
+    let at = 0;
+    let place = 0;
+    for (; place < this.#blocks.length && this.#blocks[place].at - at < size; place++) {
+      at = this.#blocks[place].end;
+    }
+    const end = at + size;
+    if (end > this.#bytes) return undefined;
+    const turn = (this.#turn = (this.#turn + 1) | 0);
+    const buffer = this.#end.openBlock(at, length, number, turn >>> 0);
+    /** @type {Block} */
+    const block = { at, end, number, turn, isPassing: false, isPassed: false, isDetached: false };
+    this.#blocks.splice(place, 0, block);
+    this.#numbers[number] = 1;
+    this.#byBuffer.set(buffer, block);
+    this.#written = Math.max(this.#written, end);
+    this.#arm();
+    return buffer;
+  }
+
+  /** Whether a buffer has a block that has not been passed. @param {ArrayBuffer} buffer */
+  has(buffer) {
+    const block = this.#byBuffer.get(buffer);
+    return block !== undefined && !block.isPassed;
+  }
+
+  /**
+   * Returns the block of a buffer that is about to become part of a record; undefined if it has none, or if it is part
+   * of one already.
+   * @param {ArrayBuffer} buffer
+   */
+  take(buffer) {
+    const block = this.#byBuffer.get(buffer);
+    if (block === undefined || block.isPassed || block.isPassing) return undefined;
+    block.isPassing = true;
+    return block;
+  }
+
+  /**
+   * Passes blocks to the consumer: their buffers are detached. To be called before their record is published.
+   * @param {{ block: Block, buffer: ArrayBuffer }[]} stored
+   */
+  pass(stored) {
+    for (const { block, buffer } of stored) {
+      Atomics.store(this.#words, RETURNED + block.number, 0);
+      block.isDetached = this.#end.detach(buffer);
+      block.isPassed = true;
+      block.isPassing = false;
+    }
+    this.#arm();
+  }
+
+  /** Stops the timer; the memory goes with the lane. */
+  close() {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#bytes = 0;
+  }
+
+  /** Frees the blocks that neither side uses any more. */
+  #sweep() {
+    const blocks = this.#blocks;
+    let kept = 0;
+    for (let i = 0; i < blocks.length; i++) {
+      const block = blocks[i];
+      if (this.#isFree(block)) this.#numbers[block.number] = 0;
+      else blocks[kept++] = block;
+    }
+    blocks.length = kept;
+  }
+
+  /** @param {Block} block */
+  #isFree({ number, turn, isPassing, isPassed, isDetached }) {
+    if (isPassing) return false;
+    if (isPassed && Atomics.load(this.#words, RETURNED + number) !== 1) return false;
+    return isDetached || this.#gone[number] === turn;
+  }
+
+  #arm() {
+    this.#hasTraffic = true;
+    if (this.#timer === null && this.#bytes > 0) this.#timer = setTimeout(this.#look, QUIET_MS).unref();
+  }
+
+  #look = () => {
+    this.#timer = null;
+    this.#sweep();
+    if (this.#hasTraffic || this.#blocks.some(({ isPassed }) => isPassed)) {
+      this.#arm();
+      this.#hasTraffic = false;
+    } else {
+      this.#giveBack();
+    }
+  };
+
+  /** Returns the memory between the blocks to the system. */
+  #giveBack() {
+    let from = 0;
+    for (const { at, end } of this.#blocks) {
+      if (at > from) this.#end.discardInStore(from, at - from);
+      from = end;
+    }
+    if (this.#written > from) this.#end.discardInStore(from, this.#written - from);
+    this.#written = from;
+  }
+}
+
+module.exports.Store = Store;
