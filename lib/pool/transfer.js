@@ -13,8 +13,9 @@ const kMovable = Symbol('movable');
  * protocol, and the description of the private symbol that marks the value.
  */
 const PISCINA = { transferable: transferableSymbol, value: valueSymbol, mark: 'Piscina.kMovable' };
+const tinypoolTransferable = Symbol.for('Tinypool.transferable');
 const TINYPOOL = {
-  transferable: Symbol.for('Tinypool.transferable'),
+  transferable: tinypoolTransferable,
   value: Symbol.for('Tinypool.valueOf'),
   mark: 'Tinypool.kMovable',
 };
@@ -99,8 +100,10 @@ function unpackMoved(value, protocol) {
 function unpack(value) {
   if (value === null || typeof value !== 'object') return null;
   if (value instanceof Transfer) return { value: value.message, transferList: [...value.transfer] };
+  // Symbols by constant name: V8 then looks for them in the object's hidden class only.
+  const moved = transferableSymbol in value ? unpackMoved(value, PISCINA) : null;
   // A value may follow both protocols, and be marked by one `move()` only.
-  return unpackMoved(value, PISCINA) ?? unpackMoved(value, TINYPOOL);
+  return moved === null && tinypoolTransferable in value ? unpackMoved(value, TINYPOOL) : moved;
 }
 
 module.exports.transferableSymbol = transferableSymbol;
