@@ -194,9 +194,10 @@ impl Line {
         (word & OFFERED == 0).then_some(Decision::Demoted)
     }
 
-    /// Copies the record. Returns its length. The rest of the target's last eight bytes is overwritten.
-    pub fn read(&self, target: &mut [u8; LINE_BYTES]) -> usize {
-        let len = self.len();
+    /// Copies the record into a target of at least [`LINE_BYTES`]. Returns its length. The rest of the target's last
+    /// eight bytes is overwritten.
+    pub fn read(&self, target: &mut [u8]) -> usize {
+        let len = self.len().min(target.len());
         for (word, chunk) in self.record[..len.div_ceil(8)]
             .iter()
             .zip(target.chunks_exact_mut(8))

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use std::time::Duration;
 
 use super::completions::{times, Entry, Kind, ENTRY_BYTES};
-use super::line::{Call, Decision, LINE_BYTES};
+use super::line::{Call, Decision};
 use super::order::Ranked;
 use super::sleepers::Sleepers;
 use super::slots::{Place, Slots};
@@ -52,9 +52,15 @@ pub struct Queue {
     /// Tasks kept for a retry after their worker ended.
     lost: Mutex<HashMap<u32, Task>>,
     times: Mutex<Times>,
+    /// The wait and the run time of the last direct call, in nanoseconds, until they are added to `times`; else
+    /// [`TOLD`]. Used by the caller only, which adds them while it waits for the next call.
+    untold: AtomicU64,
     /// Memory for payloads that are too large for records, in both directions.
     stock: Stock,
 }
+
+/// No times of a direct call have yet to be added.
+const TOLD: u64 = u64::MAX;
 
 /// What the caller and workers write for every task, apart from fields that are only read.
 #[derive(Default)]
@@ -160,6 +166,7 @@ impl Queue {
             called: AtomicU32::new(0),
             lost: Mutex::default(),
             times: Mutex::default(),
+            untold: AtomicU64::new(TOLD),
             stock: Stock::default(),
         })
     }
@@ -536,6 +543,9 @@ impl Queue {
             return Called::Refused;
         };
         self.called.store(station.number, Ordering::Relaxed);
+        if self.untold.load(Ordering::Relaxed) != TOLD {
+            drop(self.times());
+        }
         let line = &station.line;
         let is_decided = || (0..LOOKS_AT_LINE).any(|_| line.decision().is_some());
         if !is_soon(is_decided, Latency::of_process()) {
@@ -546,8 +556,8 @@ impl Queue {
             drop(station.hands());
             return Called::Begun;
         };
-        let mut record = [0; LINE_BYTES];
-        let len = line.read(&mut record).next_multiple_of(8);
+        let (header, record) = target.split_at_mut(ENTRY_BYTES);
+        let len = line.read(record).next_multiple_of(8);
         let us = |ns: u32| f64::from(ns) / 1000.0;
         let entry = Entry {
             kind: Kind::Result,
@@ -556,10 +566,9 @@ impl Queue {
             wait_us: us(wait_ns),
             run_us: us(run_ns),
         };
-        self.times().add((entry.wait_us, entry.run_us));
-        let header = entry.header((ENTRY_BYTES + len) as u32, 0);
-        target[..ENTRY_BYTES].copy_from_slice(&header);
-        target[ENTRY_BYTES..ENTRY_BYTES + len].copy_from_slice(&record[..len]);
+        let untold = u64::from(wait_ns) << 32 | u64::from(run_ns);
+        self.untold.store(untold.min(TOLD - 1), Ordering::Relaxed);
+        header.copy_from_slice(&entry.header((ENTRY_BYTES + len) as u32, 0));
         Called::Answered(ENTRY_BYTES + len)
     }
 
@@ -577,7 +586,14 @@ impl Queue {
     }
 
     fn times(&self) -> MutexGuard<'_, Times> {
-        self.times.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        let untold = self.untold.load(Ordering::Relaxed);
+        if untold != TOLD {
+            self.untold.store(TOLD, Ordering::Relaxed);
+            let us = |ns: u64| ns as f64 / 1000.0;
+            times.add((us(untold >> 32), us(untold & u64::from(u32::MAX))));
+        }
+        times
     }
 
     /// Worker's thread: appends a report, and wakes the caller if it sleeps.
