@@ -36,11 +36,15 @@ function drain(receiver, isReleased = true) {
 }
 
 test("the lane layout matches the addon's", () => {
-  const { storeBlocks, ...offsets } = addon.laneLayout();
-  const { head, tail, asleep, unfenced, overflowed, taken, closed, waiting, returned } = offsets;
+  const { copyBytes, storeBlocks, ...offsets } = addon.laneLayout();
+  const { head, read, copied, copy, tail, asleep, unfenced, overflowed, taken, closed, waiting, returned } =
+    offsets;
   assert.deepEqual(
     [
       layout.HEAD,
+      layout.READ,
+      layout.COPIED,
+      layout.COPY,
       layout.TAIL,
       layout.ASLEEP,
       layout.UNFENCED,
@@ -50,9 +54,9 @@ test("the lane layout matches the addon's", () => {
       layout.WAITING,
       layout.RETURNED,
     ].map((at) => at * 4),
-    [head, tail, asleep, unfenced, overflowed, taken, closed, waiting, returned],
+    [head, read, copied, copy, tail, asleep, unfenced, overflowed, taken, closed, waiting, returned],
   );
-  assert.equal(layout.STORE_BLOCKS, storeBlocks);
+  assert.deepEqual([layout.COPY_BYTES, layout.STORE_BLOCKS], [copyBytes, storeBlocks]);
 });
 
 test('a link can be attached to only once', () => {
@@ -111,6 +115,99 @@ test('records are received in order however sends and drains alternate', WATCHDO
     { numRuns: 300 },
   );
   assert.ok(overflows > 100);
+});
+
+/** Two sides with a lane in each direction, whose records answer each other. */
+async function sides() {
+  // Registers the process for the barriers that producers are spared.
+  const point = new addon.CallPoint();
+  for (;;) {
+    const link = new addon.ThreadLink(4096);
+    const other = addon.ThreadLink.attach(link.id);
+    const ends = [link.takeSender(), other.takeSender()];
+    const words = ends.map((end) => new Int32Array(end.memory().buffer));
+    const receivers = [link.takeReceiver(), other.takeReceiver()].map((end) => new LaneReceiver(end));
+    const senders = ends.map((end) => new LaneSender(end));
+    senders.forEach((sender, i) => sender.copyFor(receivers[i]));
+    const all = [0, 1].map((i) => ({ sender: senders[i], receiver: receivers[i], words: words[i], point }));
+    if (process.arch !== 'x64' || words[0][layout.UNFENCED] === 1) return all;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+/** Whether the last record has been copied. */
+function isCopied({ words }) {
+  return words[layout.COPIED] === words[layout.HEAD];
+}
+
+test(
+  'a short record is copied once the other side has said that it has read all others',
+  WATCHDOG,
+  async () => {
+    const [one, other] = await sides();
+    const isPossible = process.arch === 'x64';
+    one.sender.sendCall(0, 1, 'first');
+    assert.equal(isCopied(one), isPossible);
+    // Nothing says that the first one has been read.
+    one.sender.sendCall(0, 2, 'second');
+    assert.ok(!isCopied(one));
+    assert.deepEqual(drain(other.receiver), [{ kind: Kind.CALL }, { kind: Kind.CALL }]);
+    assert.equal(other.receiver.value, 'second');
+    one.sender.sendCall(0, 3, 'third');
+    assert.ok(!isCopied(one));
+    drain(other.receiver);
+    other.sender.sendCall(1, 3, 'answer');
+    assert.equal(isCopied(other), isPossible);
+    assert.ok(one.receiver.next());
+    assert.equal(one.receiver.value, 'answer');
+    one.sender.sendCall(0, 4, 'fourth');
+    assert.equal(isCopied(one), isPossible);
+    if (isPossible) {
+      // The reader needs nothing but the copy.
+      one.words.fill(-1, layout.WAITING + 1);
+    }
+    assert.ok(other.receiver.next());
+    assert.deepEqual([other.receiver.callId, other.receiver.value], [4, 'fourth']);
+    other.sender.sendCall(1, 4, 'x'.repeat(layout.COPY_BYTES));
+    assert.ok(!isCopied(other));
+    assert.ok(one.receiver.next());
+    assert.equal(one.receiver.value.length, layout.COPY_BYTES);
+  },
+);
+
+test('records with copies are received in order however sides alternate', WATCHDOG, async () => {
+  const step = fc.record({
+    by: fc.constantFrom(0, 1),
+    send: fc.option(fc.oneof(fc.nat(40), fc.nat(3000)), { freq: 3 }),
+    reads: fc.nat(3),
+    isReleased: fc.boolean(),
+  });
+  let copies = 0;
+  let id = 0;
+  const property = fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 150 }), async (steps) => {
+    const all = await sides();
+    const expected = [[], []];
+    const received = [[], []];
+    const read = (by) => {
+      const { receiver } = all[by];
+      if (!receiver.next()) return false;
+      received[by].push([receiver.callId, receiver.value]);
+      return true;
+    };
+    for (const { by, send, reads, isReleased } of steps) {
+      for (let i = 0; i < reads; i++) read(by);
+      if (isReleased) all[by].receiver.release();
+      if (send === null) continue;
+      const value = { [`key${send % 5}`]: 'y'.repeat(send) };
+      all[by].sender.sendCall(0, ++id, value);
+      expected[1 - by].push([id, value]);
+      if (isCopied(all[by])) copies++;
+    }
+    for (const by of [0, 1]) while (read(by));
+    assert.deepEqual(received, expected);
+  });
+  await fc.assert(property, { numRuns: 300 });
+  assert.ok(process.arch !== 'x64' || copies > 100, `${copies} copies`);
 });
 
 test('the ring is reused after an overflow', () => {

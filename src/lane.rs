@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use manycore_core::ring::control::{offset, STORE_BLOCKS};
+use manycore_core::ring::control::{offset, COPY_BYTES, STORE_BLOCKS};
 use manycore_core::ring::lane::{self, LaneSizes, Receiver, Sender};
 use manycore_core::ring::spin::Latency;
 use manycore_core::sys::heap;
@@ -36,6 +36,14 @@ pub(crate) fn next_link() -> u32 {
 pub struct LaneLayout {
     /// Position up to which records are published.
     pub head: u32,
+    /// Position up to which the producer had read the lane of the other direction.
+    pub read: u32,
+    /// Position behind the record that is copied next to `head`.
+    pub copied: u32,
+    /// That copy.
+    pub copy: u32,
+    /// Greatest length of a record that is copied, in bytes.
+    pub copy_bytes: u32,
     /// Position up to which records are consumed.
     pub tail: u32,
     /// 1: the consumer sleeps and must be woken.
@@ -61,6 +69,10 @@ pub struct LaneLayout {
 pub fn lane_layout() -> LaneLayout {
     LaneLayout {
         head: offset::HEAD as u32,
+        read: offset::READ as u32,
+        copied: offset::COPIED as u32,
+        copy: offset::COPY as u32,
+        copy_bytes: COPY_BYTES as u32,
         tail: offset::TAIL as u32,
         asleep: offset::ASLEEP as u32,
         unfenced: offset::UNFENCED as u32,

@@ -85,6 +85,7 @@ class CallLink {
     this.#transport = transport;
     this.#wire = new CallWire(transport, (error) => this.#failPeer(error));
     this.#receiver = transport.receiver;
+    transport.sender.copyFor(transport.receiver);
     this.#looker = new Looker(this.#receiver.looker(CALLER_LOOKS_US));
     this.#lingerer = new Looker(this.#receiver.looker(DRAIN_LOOKS_US));
     this.#server = new CallServer({

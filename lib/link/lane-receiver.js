@@ -11,6 +11,12 @@ const { makeError } = require('../core/errors');
 const { Gathering } = require('./gathering');
 const {
   HEAD,
+  READ,
+  COPIED,
+  COPY,
+  COPY_AT,
+  COPY_BYTES,
+  NOT_COPIED,
   TAIL,
   ASLEEP,
   OVERFLOWED,
@@ -280,12 +286,36 @@ class LaneReceiver {
 
   #nextInRing() {
     if (this.#seen === this.#tail && !this.#look()) return false;
-    const start = this.#ringOffset + (this.#tail & (this.#capacity - 1));
-    const length = this.#read(this.#memory, start, (this.#seen - this.#tail) | 0);
+    const available = (this.#seen - this.#tail) | 0;
+    const start = this.#isCopied(available)
+      ? COPY_AT
+      : this.#ringOffset + (this.#tail & (this.#capacity - 1));
+    const length = this.#read(this.#memory, start, available);
     this.#tail = (this.#tail + length) | 0;
     this.#gathering.read(length);
     this.#releaseMuch();
     return true;
+  }
+
+  /**
+   * Whether the line of the position has a copy of the next record, which is then the only one available. The
+   * producer does not overwrite it before this side has said that it has read it.
+   * @param {number} available number of bytes available
+   */
+  #isCopied(available) {
+    const words = this.#words;
+    const isCopied = words[COPIED] === this.#seen && words[COPY] === available && available <= COPY_BYTES;
+    return isCopied && !this.#isForeign;
+  }
+
+  /** Position up to which records have been read. */
+  get position() {
+    return this.#tail;
+  }
+
+  /** Position up to which the peer had read the other direction when it last sent. No position once closed. */
+  get peerPosition() {
+    return this.#isClosed ? NOT_COPIED : this.#words[READ];
   }
 
   /** Makes room as early as possible, but without a store per record. */

@@ -12,6 +12,11 @@
 const { Encoder } = require('./encoder');
 const {
   HEAD,
+  READ,
+  COPIED,
+  COPY,
+  COPY_BYTES,
+  NOT_COPIED,
   TAIL,
   ASLEEP,
   UNFENCED,
@@ -52,6 +57,12 @@ const REWIND_RECORDS = 32;
  */
 const REWIND_STEP_BYTES = 2048;
 
+/**
+ * @typedef {object} Opposite the receiver of the other direction
+ * @property {number} position up to which it has read
+ * @property {number} peerPosition up to which the peer had read when it last sent
+ */
+
 class LaneSender {
   #end;
   #memory;
@@ -80,6 +91,10 @@ class LaneSender {
   #isEncoding = false;
   /** Whether publishing needs no barrier, see `control.rs`. */
   #isUnfenced;
+  /** The receiver of the other direction, if records are copied, see `copyFor`. @type {Opposite | null} */
+  #opposite = null;
+  /** Whether the last record has been copied. */
+  #isCopied = false;
   /** @type {Encoder[]} */
   #suspended = [];
   #encoder;
@@ -112,6 +127,17 @@ class LaneSender {
       return end.putLarge(bytes);
     };
     encoder.findRoom = (writer) => this.#findRoom(writer);
+  }
+
+  /**
+   * From now on, the line of the position also carries a copy of each short record that is sent when the consumer
+   * has read all others: it then has both with one transfer of one line. The consumer says what it has read with
+   * what it sends itself, so this is of use where one side's records answer those of the other.
+   * @param {Opposite} opposite receiver of the other direction, whose sender does the same
+   */
+  copyFor(opposite) {
+    // Without barriers, the copy is safe only where the processor reorders neither loads nor stores.
+    if (this.#isUnfenced) this.#opposite = opposite;
   }
 
   /**
@@ -275,6 +301,7 @@ class LaneSender {
     this.#spill = null;
     this.#overflowing = false;
     this.#hasBeside = false;
+    this.#opposite = null;
     this.#head = this.#tail = this.#published = this.#skipped = 0;
     this.#encoder.use(NOWHERE);
     this.#encoder.scratch = null;
@@ -435,6 +462,7 @@ class LaneSender {
     if (encoder.stored.length !== 0) this.#store?.pass(encoder.stored);
     if (this.#isGone) return encoder.commit();
     if (encoder.isIn(this.#memory)) {
+      if (this.#opposite !== null) this.#copy(this.#opposite, encoder.start >> 2, length);
       encoder.commit();
       this.#publish(length);
       return;
@@ -446,6 +474,31 @@ class LaneSender {
       this.#overflowing = true;
     }
     this.#push(encoder);
+  }
+
+  /**
+   * Copies a record that is about to be published.
+   * @param {Opposite} opposite
+   * @param {number} from index of its first word
+   * @param {number} length
+   */
+  #copy(opposite, from, length) {
+    const words = this.#words;
+    words[READ] = opposite.position;
+    // Not behind a skipped part, which would have to be read first.
+    const mayCopy = length <= COPY_BYTES && this.#head === this.#published;
+    if (!mayCopy || opposite.peerPosition !== this.#head) return this.#dropCopy();
+    const source = this.#memory.words;
+    const count = length >> 2;
+    for (let i = 0; i < count; i++) words[COPY + i] = source[from + i];
+    words[COPIED] = (this.#head + length) | 0;
+    this.#isCopied = true;
+  }
+
+  #dropCopy() {
+    if (!this.#isCopied) return;
+    this.#isCopied = false;
+    this.#words[COPIED] = NOT_COPIED;
   }
 
   /**
@@ -475,6 +528,7 @@ class LaneSender {
 
   /** @param {number} kind */
   #bareInRing(kind) {
+    this.#dropCopy();
     this.#bare(this.#head & (this.#capacity - 1), kind, BARE_RECORD_BYTES);
     this.#publish(BARE_RECORD_BYTES);
   }

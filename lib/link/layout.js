@@ -7,6 +7,9 @@
 
 /** Indices of the control words in an Int32Array over the lane. */
 const HEAD = 0;
+const READ = 4 / 4;
+const COPIED = 8 / 4;
+const COPY = 16 / 4;
 const TAIL = 128 / 4;
 const ASLEEP = 256 / 4;
 const UNFENCED = 260 / 4;
@@ -21,6 +24,12 @@ const RETURNED = 896 / 4;
 const STORE_BLOCKS = 64;
 /** Size of the store of a lane for messages; memory is committed as it is used. */
 const STORE_BYTES = 64 * 1024 * 1024;
+
+/** Offset of the copy of the last record in the lane's memory, and its greatest length, in bytes. */
+const COPY_AT = COPY * 4;
+const COPY_BYTES = TAIL * 4 - COPY_AT;
+/** In place of a position, which is a multiple of 8: there is none. */
+const NOT_COPIED = 1;
 
 /**
  * Header of a record: u32 length in bytes (a multiple of 8, including the header), u8 kind, u8 flags, u16 unused,
@@ -76,6 +85,12 @@ const Flag = Object.freeze({
 });
 
 module.exports.HEAD = HEAD;
+module.exports.READ = READ;
+module.exports.COPIED = COPIED;
+module.exports.COPY = COPY;
+module.exports.COPY_AT = COPY_AT;
+module.exports.COPY_BYTES = COPY_BYTES;
+module.exports.NOT_COPIED = NOT_COPIED;
 module.exports.TAIL = TAIL;
 module.exports.ASLEEP = ASLEEP;
 module.exports.UNFENCED = UNFENCED;

@@ -753,6 +753,14 @@ export declare function laneLayout(): LaneLayout
 export interface LaneLayout {
   /** Position up to which records are published. */
   head: number
+  /** Position up to which the producer had read the lane of the other direction. */
+  read: number
+  /** Position behind the record that is copied next to `head`. */
+  copied: number
+  /** That copy. */
+  copy: number
+  /** Greatest length of a record that is copied, in bytes. */
+  copyBytes: number
   /** Position up to which records are consumed. */
   tail: number
   /** 1: the consumer sleeps and must be woken. */

@@ -22,6 +22,8 @@ const SLOTS: usize = 2;
 struct Lane {
     control: Control,
     slots: [UnsafeCell<u8>; SLOTS],
+    /// Stands for the copy next to `head`.
+    copy: UnsafeCell<u8>,
     overflow: Overflow,
     bell: Notify,
     /// Number of rings, to check that a polling consumer is not woken.
@@ -33,6 +35,7 @@ impl Lane {
         Arc::new(Self {
             control: Control::default(),
             slots: [UnsafeCell::new(0), UnsafeCell::new(0)],
+            copy: UnsafeCell::new(0),
             overflow: Overflow::default(),
             bell: Notify::new(),
             rings: AtomicU32::new(0),
@@ -254,5 +257,62 @@ fn a_producer_that_waits_for_what_is_beside_the_ring_to_be_taken_is_told_of_it()
             thread::yield_now();
         }
         thread.join().unwrap();
+    });
+}
+
+/// Sends a record that may answer one of `opposite`, which has been read up to `read`. Copies it if all earlier ones
+/// have been read.
+fn send_with_copy(lane: &Lane, opposite: &Lane, record: u8, read: u32) {
+    let head = lane.control.head.0.load(Ordering::Relaxed);
+    let copies = &lane.control.head.1;
+    // Release: pairs with the load below, in the other thread.
+    copies.read.store(read, Ordering::Release);
+    if opposite.control.head.1.read.load(Ordering::Acquire) == head {
+        // SAFETY: loom checks that the consumer does not read meanwhile.
+        lane.copy.with_mut(|copy| unsafe { *copy = record });
+        copies.copied.store(head.wrapping_add(1), Ordering::Relaxed);
+    } else {
+        copies.copied.store(u32::MAX, Ordering::Relaxed);
+    }
+    assert!(lane.send(record));
+}
+
+/// Receives a record, waiting for it; from its copy if that holds it.
+fn receive_with_copy(lane: &Lane) -> u8 {
+    let tail = lane.control.tail.0.load(Ordering::Relaxed);
+    loop {
+        let head = lane.control.head.0.load(Ordering::Acquire);
+        if head == tail {
+            thread::yield_now();
+            continue;
+        }
+        let is_copied = lane.control.head.1.copied.load(Ordering::Relaxed) == head;
+        if !is_copied || head.wrapping_sub(tail) != 1 {
+            return lane.receive(&mut VecDeque::new()).unwrap();
+        }
+        // SAFETY: loom checks that the producer does not write meanwhile.
+        let record = lane.copy.with(|copy| unsafe { *copy });
+        lane.control.tail.0.store(tail.wrapping_add(1), Ordering::Release);
+        return record;
+    }
+}
+
+#[test]
+fn a_copy_is_replaced_only_after_it_was_read() {
+    loom::model(|| {
+        let (there, back) = (Lane::new(), Lane::new());
+        let (requests, answers) = (Arc::clone(&there), Arc::clone(&back));
+        let thread = thread::spawn(move || {
+            // Before it has read anything, and perhaps after it was sent something.
+            send_with_copy(&answers, &requests, 1, 0);
+            assert_eq!(receive_with_copy(&requests), 3);
+            send_with_copy(&answers, &requests, 2, 1);
+        });
+        send_with_copy(&there, &back, 3, 0);
+        assert_eq!(receive_with_copy(&back), 1);
+        send_with_copy(&there, &back, 4, 1);
+        assert_eq!(receive_with_copy(&back), 2);
+        thread.join().unwrap();
+        assert_eq!(receive_with_copy(&there), 4);
     });
 }

@@ -3,6 +3,9 @@
 //! ```text
 //! offset  word          written by
 //!      0  head          producer   position up to which records are published
+//!      4  read          producer   position up to which it had read the lane of the other direction
+//!      8  copied        producer   position up to which records are published, if `copy` is the last one
+//!     16  copy          producer   copy of a record of at most 112 bytes
 //!    128  tail          consumer   position up to which records are consumed
 //!    256  asleep        both       1: the consumer sleeps and must be woken by the doorbell
 //!    260  unfenced      creator    1: producers need no barrier, see below
@@ -17,6 +20,15 @@
 //! Positions are byte counters that only grow and wrap at 2^32. Each word is aligned to 128 bytes, two cache
 //! lines, because processors prefetch lines in pairs; the words of `returned` share theirs. The peer can write every
 //! word, so all values are untrusted.
+//!
+//! # Copies
+//!
+//! A consumer that spins for a record first waits for the line of `head`, and then for the lines of the record. Where
+//! records answer each other, a record is therefore written a second time, next to `head`: if it is short, and the
+//! consumer has read all records before it, which its own last record said (`read`). The copy stays until the consumer
+//! has said that it has read this record too. A consumer that finds `copied == head`, and a copy as long as all that
+//! is published, reads the copy. The record in the ring is as valid: both sides may do without copies. They are used
+//! between threads on x64 only, whose order of loads and stores they rely on, by producers that need no barrier.
 //!
 //! # Ordering
 //!
@@ -50,6 +62,27 @@ use crate::sys::membarrier;
 #[derive(Debug, Default)]
 pub struct Line<T>(pub T);
 
+/// What the producer of a lane publishes.
+#[repr(C, align(128))]
+#[derive(Debug, Default)]
+pub struct Head(pub AtomicU32, pub Copies);
+
+/// See the module documentation.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct Copies {
+    /// Position up to which the producer had read the lane of the other direction.
+    pub read: AtomicU32,
+    /// Position behind the record that `record` is a copy of; never a position when there is none.
+    pub copied: AtomicU32,
+    unused: AtomicU32,
+    /// The copy.
+    pub record: [AtomicU32; COPY_BYTES / 4],
+}
+
+/// Greatest length of a record that is copied, in bytes.
+pub const COPY_BYTES: usize = 112;
+
 /// Sleep state of the consumer.
 #[repr(C)]
 #[derive(Debug, Default)]
@@ -76,7 +109,7 @@ pub const WAITING: u32 = 1;
 #[derive(Debug, Default)]
 pub struct Control {
     /// Position up to which records are published.
-    pub head: Line<AtomicU32>,
+    pub head: Head,
     /// Position up to which records are consumed.
     pub tail: Line<AtomicU32>,
     /// Whether the consumer must be woken.
@@ -109,11 +142,18 @@ impl Default for Returned {
 
 /// Byte offsets of the control words, for JavaScript.
 pub mod offset {
-    use super::{Control, Sleep};
+    use super::{Control, Copies, Head, Sleep};
     use std::mem::offset_of;
 
     /// Offset of `head`.
     pub const HEAD: usize = offset_of!(Control, head);
+    const COPIES: usize = HEAD + offset_of!(Head, 1);
+    /// Offset of `read`.
+    pub const READ: usize = COPIES + offset_of!(Copies, read);
+    /// Offset of `copied`.
+    pub const COPIED: usize = COPIES + offset_of!(Copies, copied);
+    /// Offset of the copy.
+    pub const COPY: usize = COPIES + offset_of!(Copies, record);
     /// Offset of `tail`.
     pub const TAIL: usize = offset_of!(Control, tail);
     /// Offset of `asleep`.
@@ -134,6 +174,7 @@ pub mod offset {
 
 #[cfg(not(loom))]
 const _: () = {
+    assert!(offset::READ == 4 && offset::COPIED == 8 && offset::COPY == 16);
     assert!(offset::HEAD == 0 && offset::TAIL == 128 && offset::ASLEEP == 256);
     assert!(offset::UNFENCED == 260 && std::mem::offset_of!(Sleep, signalled_at) == 8);
     assert!(offset::OVERFLOWED == 384 && offset::TAKEN == 512 && offset::CLOSED == 640);
