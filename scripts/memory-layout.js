@@ -32,6 +32,7 @@ const PARTS = [
   ['The scoreboard of a cluster', 'accept/scoreboard.rs'],
   ['SharedMap: a shard', 'table/shard.rs'],
   ['SharedMap: an entry', 'table/entry.rs'],
+  ['SharedMap: overwriting', 'table/overwrite.rs'],
   ['SharedMap: the arena', 'table/arena.rs'],
   ['SharedArray', 'array/mod.rs'],
   ['SharedArray: values', 'array/values.rs'],

@@ -92,6 +92,15 @@ fn use_table(table: &Table) {
     }
 }
 
+/// Values of one length per key, so that each overwrites the one before.
+fn overwrite(table: &Table) {
+    for turn in (0..35_000).step_by(7) {
+        for key in 0..KEYS {
+            set(table, key, turn);
+        }
+    }
+}
+
 fn use_channel(queue: &Queue) {
     let mut words = [0; 16];
     for turn in 1..20_000 {
@@ -150,6 +159,7 @@ fn the_dying_process() {
     let open = |plan: &Plan| ObjectSegment::from_handle(&handle, plan.kind);
     match role.as_str() {
         "table" => use_table(&open_table(open)),
+        "overwriting" => overwrite(&open_table(open)),
         "channel" => use_channel(&Queue::open(CHANNEL, 4096, 20, open).unwrap()),
         "array" => use_array(&open_array(open)),
         "limiter" => use_limiter(&Limiter::open(RULES, 10, open).unwrap()),
@@ -208,6 +218,35 @@ fn a_table_survives_a_writer_killed_at_any_named_point() {
                 (0, 0, 0),
                 "{point}"
             );
+        }
+    }
+}
+
+#[test]
+fn a_value_survives_one_killed_while_it_is_overwritten() {
+    let table = open_table(ObjectSegment::anonymous);
+    let handle = table.segment().handle();
+    let points = [
+        "store",
+        "publish",
+        "copy",
+        "table.recorded",
+        "table.named",
+        "table.overwritten",
+    ];
+    let found = || (0..KEYS).map(|key| get(&table, key)).collect::<Vec<_>>();
+    for point in points {
+        for count in [1, 2, 3, 4, 5, 333] {
+            for key in 0..KEYS {
+                set(&table, key, 0);
+            }
+            die("overwriting", &handle, &format!("{point}:{count}"));
+            // Readers do not wait for a repair, and what they have seen stays.
+            let seen = found();
+            assert!(seen.iter().all(Option::is_some), "{point}");
+            set(&table, 1000, 1);
+            assert_eq!(found(), seen, "{point}");
+            assert_eq!(table.stats().unwrap().entries, KEYS + 1);
         }
     }
 }

@@ -137,11 +137,13 @@ impl<'a> Words<'a> {
         let target = self.part(at, bytes.len().div_ceil(8))?;
         let (whole, rest) = bytes.as_chunks::<8>();
         for (target, bytes) in target.0.iter().zip(whole) {
+            crash::point("store");
             target.store(u64::from_le_bytes(*bytes), Ordering::Relaxed);
         }
         if let Some(last) = target.0.get(whole.len()) {
             let mut padded = [0; 8];
             padded[..rest.len()].copy_from_slice(rest);
+            crash::point("store");
             last.store(u64::from_le_bytes(padded), Ordering::Relaxed);
         }
         Ok(())

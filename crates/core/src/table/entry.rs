@@ -9,8 +9,8 @@
 //!          the key, then the value, each zero-padded to whole words
 //! ```
 //!
-//! A reachable entry is immutable except for its link: a new value means a new entry. So a reader always
-//! finds complete entries, and a single store makes a change visible.
+//! A reachable entry is immutable except for its link, its version and its value. The latter two are overwritten by a
+//! value of the same kind and length (`overwrite`); any other means a new entry.
 
 use super::arena::Arena;
 use crate::shm::words::{Corrupt, Words};
@@ -152,8 +152,12 @@ impl Entry {
         (self.key_bytes() + self.value_bytes()) as u64
     }
 
+    pub fn version_at(&self) -> usize {
+        self.block + 2
+    }
+
     pub fn version(&self, words: Words<'_>) -> Result<u64, Corrupt> {
-        words.load(self.block + 2)
+        words.load(self.version_at())
     }
 
     /// The expiry time, if there is one.
@@ -186,6 +190,13 @@ pub(super) fn words_needed(key: &Key<'_>, value_bytes: usize, expires: Option<u6
     HEADER_WORDS + usize::from(expires.is_some()) + key.words.len() + value_bytes.div_ceil(8)
 }
 
+/// The meta word of an entry.
+#[inline]
+pub(super) fn meta_of(key: &Key<'_>, value: &NewValue<'_>, expires: Option<u64>) -> u64 {
+    let expiring = if expires.is_some() { EXPIRING } else { 0 };
+    expiring | (u64::from(value.kind) << 52) | key.meta() | value.bytes.len() as u64
+}
+
 /// Fills in a block that is not reachable yet.
 #[inline]
 pub(super) fn write(
@@ -196,8 +207,7 @@ pub(super) fn write(
     expires: Option<u64>,
     version: u64,
 ) -> Result<(), Corrupt> {
-    let expiring = if expires.is_some() { EXPIRING } else { 0 };
-    let meta = expiring | (u64::from(value.kind) << 52) | key.meta() | value.bytes.len() as u64;
+    let meta = meta_of(key, value, expires);
     words.put(block + 2, &[version, meta])?;
     let mut at = block + HEADER_WORDS;
     if let Some(expires) = expires {

@@ -15,7 +15,7 @@
 
 use std::sync::Arc;
 
-use super::entry::{hash, Key, NewValue};
+use super::entry::{self, hash, Key, NewValue};
 use super::read::{Read, Scan};
 use super::shard::{Change, Condition, Expiry, Geometry, Shard, Stats};
 use super::TableError;
@@ -31,7 +31,7 @@ use crate::sys::clock::monotonic_ns;
 /// The segment type of tables.
 pub const KIND: Kind = Kind {
     name: "map",
-    layout: 3,
+    layout: 4,
 };
 
 /// Largest default number of shards.
@@ -196,6 +196,15 @@ impl Table {
     #[inline(always)]
     pub fn get(&self, key: &Key<'_>, target: &mut [u64]) -> Result<Read, TableError> {
         self.shard_of(key)?.get(&System, key, target, monotonic_ns)
+    }
+
+    /// Prefetches what a change of the key is likely to touch, so that it arrives while the caller still prepares
+    /// the value. Has no other effect.
+    #[inline]
+    pub fn foresee(&self, key: &Key<'_>, value_bytes: usize) {
+        if let Ok(shard) = self.shard_of(key) {
+            shard.foresee(key, entry::words_needed(key, value_bytes, None));
+        }
     }
 
     /// See [`Shard::set`].

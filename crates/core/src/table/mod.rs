@@ -4,6 +4,7 @@ pub mod arena;
 pub mod entry;
 #[cfg(not(loom))]
 pub mod map;
+mod overwrite;
 pub mod read;
 mod repair;
 mod room;

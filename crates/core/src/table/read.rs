@@ -1,11 +1,11 @@
 //! Lock-free reads of a shard.
 
 use super::entry::{Entry, Key};
-use super::shard::{Found, Shard, RECLAIMS};
+use super::overwrite::Moment;
+use super::shard::{Found, Shard};
 use super::TableError;
 use crate::shm::owner_lock::Host;
 use crate::shm::words::Corrupt;
-use crate::sync::{fence, Ordering};
 
 /// Attempts of a reader before it takes the lock.
 const TRIES: usize = 64;
@@ -59,12 +59,10 @@ impl Shard<'_> {
         target: &mut [u64],
         now: impl Fn() -> u64,
     ) -> Result<Read, TableError> {
-        let reclaims = self.words.at(RECLAIMS)?;
         // As in `consistent`, whose loop would prevent this from being inlined into the caller.
-        let before = reclaims.load(Ordering::Acquire);
-        let outcome = self.look_up(key, target, &now);
-        fence(Ordering::Acquire);
-        if reclaims.load(Ordering::Relaxed) == before {
+        let before = self.moment()?;
+        let outcome = self.look_up(key, target, before, &now);
+        if self.is_still(before)? {
             return Ok(outcome?);
         }
         self.get_contended(host, key, target, &now)
@@ -78,11 +76,17 @@ impl Shard<'_> {
         target: &mut [u64],
         now: &impl Fn() -> u64,
     ) -> Result<Read, TableError> {
-        self.consistent(host, || self.look_up(key, target, now))
+        self.consistent(host, |moment| self.look_up(key, target, moment, now))
     }
 
     #[inline(always)]
-    fn look_up(self, key: &Key<'_>, target: &mut [u64], now: &impl Fn() -> u64) -> Result<Read, Corrupt> {
+    fn look_up(
+        self,
+        key: &Key<'_>,
+        target: &mut [u64],
+        moment: Moment,
+        now: &impl Fn() -> u64,
+    ) -> Result<Read, Corrupt> {
         let Some(Found { entry, .. }) = self.find(key)? else {
             return Ok(Read::Missing);
         };
@@ -91,12 +95,13 @@ impl Shard<'_> {
             return Ok(Read::Missing);
         }
         let words = entry.value_bytes().div_ceil(8).min(target.len());
-        self.words.copy_out(entry.value_at(), &mut target[..words])?;
+        let place = moment.place_of(&entry);
+        self.words.copy_out(place.value, &mut target[..words])?;
         self.stamp(entry.block)?;
         Ok(Read::Found(Value {
             kind: entry.value_kind(),
             bytes: entry.value_bytes(),
-            version: entry.version(self.words)?,
+            version: self.words.load(place.version)?,
             expires,
         }))
     }
@@ -113,7 +118,7 @@ impl Shard<'_> {
         target: &mut [u64],
         now: impl Fn() -> u64,
     ) -> Result<Scan, TableError> {
-        self.consistent(host, || {
+        self.consistent(host, |moment| {
             let mut entries = 0;
             let mut at = 0;
             for found in self.chain(bucket) {
@@ -121,12 +126,15 @@ impl Shard<'_> {
                 if entry.is_expiring() && self.has_expired(&entry, now())? {
                     continue;
                 }
-                let words = entry.value_at() - entry.key_at() + entry.value_bytes().div_ceil(8);
-                let end = at + 2 + words;
+                let key_words = entry.value_at() - entry.key_at();
+                let end = at + 2 + key_words + entry.value_bytes().div_ceil(8);
                 if let Some(target) = target.get_mut(at..end) {
-                    target[0] = entry.version(self.words)?;
-                    target[1] = entry.meta();
-                    self.words.copy_out(entry.key_at(), &mut target[2..])?;
+                    let place = moment.place_of(&entry);
+                    let (head, value) = target.split_at_mut(2 + key_words);
+                    head[0] = self.words.load(place.version)?;
+                    head[1] = entry.meta();
+                    self.words.copy_out(entry.key_at(), &mut head[2..])?;
+                    self.words.copy_out(place.value, value)?;
                 }
                 entries += 1;
                 at = end;
@@ -138,27 +146,21 @@ impl Shard<'_> {
         })
     }
 
-    /// Repeats `read` until no block can have been reclaimed while it ran; after too many attempts, runs it
+    /// Repeats `read` until no block can have been reclaimed or overwritten while it ran; after too many attempts, runs it
     /// under the lock.
     fn consistent<T>(
         self,
         host: &impl Host,
-        mut read: impl FnMut() -> Result<T, Corrupt>,
+        mut read: impl FnMut(Moment) -> Result<T, Corrupt>,
     ) -> Result<T, TableError> {
-        let reclaims = self.words.at(RECLAIMS)?;
         for _ in 0..TRIES {
-            // Acquire: pairs with the store in `announce_reclaim`; the links read below are at least as new
-            // as this count.
-            let before = reclaims.load(Ordering::Acquire);
-            let outcome = read();
-            // Acquire: pairs with the fence in `announce_reclaim`. If `read` saw a word written after that
-            // fence, the load below sees the new count.
-            fence(Ordering::Acquire);
-            if reclaims.load(Ordering::Relaxed) == before {
+            let before = self.moment()?;
+            let outcome = read(before);
+            if self.is_still(before)? {
                 return Ok(outcome?);
             }
         }
-        self.locked(host, || Ok(read()?))
+        self.locked(host, || Ok(read(self.moment()?)?))
     }
 }
 

@@ -13,6 +13,7 @@ impl Shard<'_> {
     /// that cannot be an entry, which no correct writer stores.
     pub(super) fn repair(self) -> Result<(), Corrupt> {
         self.announce_reclaim()?;
+        self.redo()?;
         let mut used: Vec<(usize, usize)> = Vec::new();
         let mut seen = HashSet::new();
         let mut payload = 0u64;

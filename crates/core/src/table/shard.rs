@@ -7,28 +7,32 @@
 //!        6   next bucket to sweep for expired entries
 //!        7   most recently freed block (`arena`)
 //!        8   entries evicted so far, 9 entries expired so far
-//!       16   reclaims     incremented before a block that was reachable is reused
+//!       16   reclaims     incremented before a block that was reachable is reused or overwritten
+//!       17   redo         the low half of reclaims << 32 | the entry being overwritten, 0: none (`overwrite`)
+//!       18   redo record  version, 19 value, 13 words
 //!       32   lists of the arena, then the buckets (32 bits each), then the stamps (32 bits each), then the arena
 //! ```
 //!
-//! The words that every write changes share the cache line of the lock, which a writer has to fetch anyway.
-//! Readers touch the line of `reclaims` only.
+//! The words that every write changes share the cache line of the lock, which a writer has to fetch anyway. The redo
+//! record and what readers validate have the next two.
 //!
-//! **Writing** requires the lock. A new entry is written into a free block, which is not reachable; then a
+//! **Writing** requires the lock. A value of the same kind and length as the one before is written over it, by way of
+//! the redo record (`overwrite`). Otherwise a new entry is written into a free block, which is not reachable; then a
 //! single store to a bucket or to another entry's link puts it in place of the old one. A writer that dies
 //! before that store has changed nothing; if it dies after it, everything that matters has been changed. The
 //! rest, counters and arena, is recreated from the reachable entries (`repair`) by the next
 //! lock holder.
 //!
 //! **Reading** requires no lock and never waits for a writer, dead or alive. As with a seqlock, a reader
-//! loads `reclaims`, follows the links, copies, and loads `reclaims` again: if it is unchanged, no block that
-//! the reader saw has been reused. Otherwise it retries, and after several attempts it takes the lock.
+//! loads `reclaims` and `redo`, follows the links, copies, and loads both again: if they are unchanged, no block that
+//! the reader saw has been reused or overwritten. Otherwise it retries, and after several attempts it takes the lock.
+//! The value of an entry that `redo` names is read from the record.
 //!
 //! Nothing in a shard is trusted: each index is checked against the memory, each length against its block,
 //! and the length of chains is bounded.
 
 use super::arena::{Arena, LIST_WORDS};
-use super::entry::{self, link, link_word, Entry, Key, NewValue};
+use super::entry::{self, link, link_word, Entry, Key, NewValue, KEY_NEAR};
 use super::TableError;
 use crate::crash;
 use crate::shm::owner_lock::{Acquired, Host, OwnerLock};
@@ -46,10 +50,17 @@ pub(super) const LAST_FREE: usize = 7;
 pub(super) const EVICTED: usize = 8;
 pub(super) const EXPIRED: usize = 9;
 pub(super) const RECLAIMS: usize = 16;
+pub(super) const REDO: usize = 17;
+pub(super) const RECORD: usize = 18;
+pub(super) const RECORD_VALUE: usize = 19;
+/// Longest value in the record, in words.
+pub(super) const RECORD_WORDS: usize = LISTS - RECORD_VALUE;
 /// Words per cache line.
 const LINE: usize = 8;
 /// Of a large block, at most this many words are prefetched.
 const FORESEEN: usize = 64;
+/// So many entries of a bucket are looked at before the lock is taken.
+const NEAR: usize = 4;
 const LISTS: usize = 32;
 const BUCKETS: usize = (LISTS + LIST_WORDS).next_multiple_of(16);
 
@@ -272,22 +283,47 @@ impl<'a> Shard<'a> {
     /// Prefetches everything that a change of this key is likely to touch. After the lock acquisition these
     /// lines would be fetched one after the other, often from another processor's cache.
     #[inline]
-    fn foresee(self, key: &Key<'_>, words: usize) {
+    pub(super) fn foresee(self, key: &Key<'_>, words: usize) {
         let bucket = self.bucket_of(key);
         self.words.fetch(LOCK);
-        // Before the bucket is read: a line fetched for reading must be requested again for writing.
-        self.words.fetch(BUCKETS + bucket / 2);
         self.words.fetch(RECLAIMS);
-        let free = self.words.load(LAST_FREE).map_or(0, |block| block as usize);
         let found = self.head(bucket).unwrap_or(0);
-        self.words.fetch(found);
-        // Where the key usually ends.
-        self.words.fetch(found.wrapping_add(entry::KEY_NEAR));
-        let words = words.min(FORESEEN);
+        let (block, words) = if found > 0 {
+            // Probably to be overwritten, which leaves the bucket as it is.
+            self.words.fetch(RECLAIMS + LINE);
+            (found, words.min(KEY_NEAR + RECORD_WORDS))
+        } else {
+            self.words.fetch(BUCKETS + bucket / 2);
+            let free = self.words.load(LAST_FREE).map_or(0, |block| block as usize);
+            (free, words.min(FORESEEN))
+        };
+        self.fetch_block(block, words);
+    }
+
+    #[inline]
+    fn fetch_block(self, block: usize, words: usize) {
         for word in (0..words).step_by(LINE) {
-            self.words.fetch(free.wrapping_add(word));
+            self.words.fetch(block.wrapping_add(word));
         }
-        self.words.fetch(free.wrapping_add(words));
+        self.words.fetch(block.wrapping_add(words - 1));
+    }
+
+    /// Waits until what a change of this key is likely to touch has arrived, since all others wait for what is fetched
+    /// under the lock.
+    #[inline]
+    fn approach(self, key: &Key<'_>, words: usize) {
+        self.foresee(key, words);
+        let mut block = self.head(self.bucket_of(key)).unwrap_or(0);
+        for _ in 0..NEAR {
+            let Ok((tag, next)) = link(self.words, block) else {
+                break;
+            };
+            if tag == key.tag() || next == 0 {
+                break;
+            }
+            block = next;
+            self.fetch_block(block, words.min(KEY_NEAR + RECORD_WORDS));
+        }
     }
 
     /// Finds the entry of a key.
@@ -330,7 +366,7 @@ impl<'a> Shard<'a> {
         condition: Condition,
         now: impl Fn() -> u64,
     ) -> Result<Change, TableError> {
-        self.foresee(key, entry::words_needed(key, value.bytes.len(), None));
+        self.approach(key, entry::words_needed(key, value.bytes.len(), None));
         self.locked(host, || {
             let found = self.find(key)?;
             let current = self.current(found, &now)?;
@@ -357,7 +393,7 @@ impl<'a> Shard<'a> {
         expiry: Expiry,
         now: impl Fn() -> u64,
     ) -> Result<(f64, u64), TableError> {
-        self.foresee(key, entry::words_needed(key, 8, None));
+        self.approach(key, entry::words_needed(key, 8, None));
         self.locked(host, || {
             let found = self.find(key)?;
             let current = self.current(found, &now)?;
@@ -470,6 +506,9 @@ impl<'a> Shard<'a> {
         now: &impl Fn() -> u64,
     ) -> Result<u64, TableError> {
         if let (Some(found), None) = (&found, expires) {
+            if let Some(version) = self.overwrite(&found.entry, key, value)? {
+                return Ok(version);
+            }
             if let Some(version) = self.exchange(key, found, value)? {
                 return Ok(version);
             }

@@ -261,7 +261,7 @@ fn without_room_it_is_full_or_the_least_recently_used_go() {
 #[test]
 fn a_writer_may_die_between_any_two_stores() {
     type Action = fn(&Memory, Survivor) -> Result<(), TableError>;
-    let actions: [(&str, Action); 9] = [
+    let actions: [(&str, Action); 11] = [
         ("insert", |memory, host| {
             memory.set(host, 50, b"new", Expiry::Never).map(drop)
         }),
@@ -270,6 +270,13 @@ fn a_writer_may_die_between_any_two_stores() {
         }),
         ("replace the first", |memory, host| {
             memory.set(host, 7, b"", Expiry::Never).map(drop)
+        }),
+        ("overwrite", |memory, host| {
+            memory.set(host, 3, &[9; 30], Expiry::Never).map(drop)
+        }),
+        ("overwrite a number", |memory, host| {
+            memory.delete(host, 20)?;
+            memory.add(host, 40, 1.0).map(drop)
         }),
         ("delete", |memory, host| memory.delete(host, 3).map(drop)),
         ("delete the last", |memory, host| memory.delete(host, 7).map(drop)),
@@ -289,7 +296,9 @@ fn a_writer_may_die_between_any_two_stores() {
                 for name in 0..8 {
                     memory.set(ONE, name, &value_of(name, 30), Expiry::Never).unwrap();
                 }
-                memory.set(ONE, 20, &[1; 9], Expiry::At(500)).unwrap();
+                if name != "overwrite" {
+                    memory.set(ONE, 20, &[1; 9], Expiry::At(500)).unwrap();
+                }
                 memory.add(ONE, 40, 1.0).unwrap();
                 memory.delete(ONE, 4).unwrap();
                 let before = memory.all(ONE);
@@ -326,9 +335,12 @@ fn a_writer_may_die_between_any_two_stores() {
                         "{name} at {deaths}: {key} is lost"
                     );
                 }
-                // The next writer repairs the shard and continues.
+                // The next writer repairs the shard and continues. What has been seen does not change back.
                 memory.set(TWO, 70, b"next", Expiry::Never).unwrap();
                 assert_eq!(memory.get(TWO, 70).unwrap(), b"next");
+                let mut repaired = memory.all(TWO);
+                repaired.remove(&70);
+                assert_eq!(repaired, seen, "{name} at {deaths}");
                 memory.assert_in_order(TWO);
                 if done.is_ok() {
                     break;
@@ -361,6 +373,83 @@ fn who_puts_it_in_order_may_die_too() {
         deaths += 1;
     }
     assert!(deaths > 150);
+}
+
+/// The one that dies while it overwrites, and the one that dies while it completes that, leave the old value or the
+/// new one, and whoever has seen the new one never sees the old one again.
+#[test]
+fn what_has_been_overwritten_stays_so_whoever_dies() {
+    let (mut first, mut most) = (0, 0);
+    loop {
+        let mut second = 0;
+        let overwritten = loop {
+            let memory = Memory::new(false);
+            for name in 0..3 {
+                memory.set(ONE, name, &[1; 60], Expiry::Never).unwrap();
+            }
+            let first = crash::run_until(first, || memory.set(ONE, 1, &[2; 60], Expiry::Never));
+            let seen = memory.get(TWO, 1).unwrap();
+            assert!(seen == [1; 60] || seen == [2; 60], "torn at {first:?}");
+            let done = crash::run_until(second, || memory.set(TWO, 0, &[3; 60], Expiry::Never));
+            let three = Survivor(3);
+            assert_eq!(memory.get(three, 1), Some(seen.clone()), "{first:?}, {second}");
+            memory.set(three, 2, &[4; 60], Expiry::Never).unwrap();
+            assert_eq!(memory.get(three, 1), Some(seen), "{first:?}, {second}");
+            assert!([Some(vec![1; 60]), Some(vec![3; 60])].contains(&memory.get(three, 0)));
+            memory.assert_in_order(three);
+            if done.is_ok() {
+                break first.is_ok();
+            }
+            second += 1;
+        };
+        most = most.max(second);
+        if overwritten {
+            break;
+        }
+        first += 1;
+    }
+    assert!(first > 25 && most > 100, "{first}, {most}");
+}
+
+#[test]
+fn a_value_of_the_same_kind_and_length_stays_where_it_is() {
+    for evicts in [false, true] {
+        let memory = Memory::new(evicts);
+        let made = |bytes: &[u8]| match memory.set(ONE, 1, bytes, Expiry::Never) {
+            Ok(Change::Made(version)) => version,
+            other => panic!("{other:?}"),
+        };
+        let head = |name| {
+            let words = [name];
+            let found = memory.shard().find(&key(&words)).unwrap();
+            found.map_or(0, |found| found.entry.block)
+        };
+        // The last length is more than the record takes.
+        for (bytes, stays) in [(0, true), (8, true), (61, true), (104, true), (105, false)] {
+            memory.shard().clear(&ONE).unwrap();
+            let mut version = made(&vec![1; bytes]);
+            let block = head(1);
+            for value in 2..5 {
+                let next = made(&vec![value; bytes]);
+                assert!(next > version);
+                version = next;
+                assert_eq!(memory.get(ONE, 1), Some(vec![value; bytes]));
+                assert_eq!(head(1) == block || value > 2, stays || value > 2, "{bytes}");
+            }
+            memory.assert_in_order(ONE);
+        }
+        // Another kind of the same length, a time to live, and one that ends.
+        memory.shard().clear(&ONE).unwrap();
+        memory.add(ONE, 1, 7.0).unwrap();
+        memory.set(ONE, 1, &[5; 8], Expiry::Never).unwrap();
+        assert_eq!(memory.get(ONE, 1), Some(vec![5; 8]));
+        memory.set(ONE, 1, &[6; 8], Expiry::At(10)).unwrap();
+        memory.now.set(10);
+        assert_eq!(memory.get(ONE, 1), None);
+        memory.set(ONE, 1, &[7; 8], Expiry::Never).unwrap();
+        assert_eq!(memory.get(ONE, 1), Some(vec![7; 8]));
+        memory.assert_in_order(ONE);
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -399,6 +488,7 @@ fn entries_of_one_size_exchange_their_blocks() {
         let before = memory.shard().stats().unwrap();
         for round in 3..20 {
             for name in 0..4 {
+                // Of another length each time, so that it is not overwritten.
                 let value = vec![round; 17 + usize::from(round) % 8];
                 let Change::Made(version) = memory.set(host, name, &value, Expiry::Never).unwrap() else {
                     panic!("a change without a condition is made");
@@ -419,9 +509,8 @@ fn a_block_given_back_that_is_none_is_corrupt() {
     for block in [1, 7, WORDS as u64 - 2, u64::MAX] {
         let memory = Memory::new(false);
         let host = Survivor(1);
-        for value in [1, 2] {
-            memory.set(host, 1, &[value; 17], Expiry::Never).unwrap();
-        }
+        memory.set(host, 1, &[1; 17], Expiry::Never).unwrap();
+        memory.set(host, 1, &[2; 18], Expiry::Never).unwrap();
         memory
             .shard()
             .words
@@ -431,7 +520,7 @@ fn a_block_given_back_that_is_none_is_corrupt() {
             memory.set(host, 1, &[3; 17], Expiry::Never),
             Err(TableError::Corrupt)
         );
-        assert_eq!(memory.get(host, 1), Some(vec![2; 17]));
+        assert_eq!(memory.get(host, 1), Some(vec![2; 18]));
         memory.set(host, 1, &[4; 17], Expiry::Never).unwrap();
         memory.assert_in_order(host);
     }
@@ -517,11 +606,12 @@ proptest! {
     fn any_bytes_are_an_error_at_most(
         damage in prop::collection::vec((0usize..WORDS, any::<u64>(), any::<bool>()), 1..40),
         names in prop::collection::vec(0u64..30, 30),
-        evicts in any::<bool>(),
+        (evicts, expire) in any::<(bool, bool)>(),
     ) {
         let memory = Memory::new(evicts);
+        let expiry = if expire { Expiry::At(100) } else { Expiry::Never };
         for name in 0..12 {
-            memory.set(ONE, name, &value_of(name, 40), Expiry::At(100)).unwrap();
+            memory.set(ONE, name, &value_of(name, 50), expiry).unwrap();
         }
         for (index, value, small) in damage {
             let value = if small { value & 0x0000_07ff_0000_07ff } else { value };
@@ -531,6 +621,7 @@ proptest! {
             let mut target = [0; 64];
             let _read = memory.shard().get(&TWO, &key(&[name]), &mut target, || 1);
             let _set = memory.set(TWO, name, &value_of(name, 50), Expiry::Never);
+            let _overwritten = memory.set(TWO, name, &value_of(name + 1, 50), Expiry::Never);
             let _sum = memory.add(TWO, name + 40, 1.0);
             let _deleted = memory.delete(TWO, name + 1);
             let _scan = memory.shard().scan(&TWO, name as usize % 16, &mut target, || 1);
