@@ -31,6 +31,8 @@ const NS_PER_MS: f64 = 1e6;
 /// arguments used.
 const GIVEN: usize = 1;
 const SHORT: usize = 0;
+/// Of a value that is still to be read, the memory for this many bytes is prefetched.
+const FORESEEN_BYTES: usize = 64;
 
 /// The parameters of a table.
 #[napi(object)]
@@ -226,28 +228,30 @@ impl Owner {
     /// Stores a value; the arguments from `rest` on are the expiry and the required version.
     #[inline]
     fn set<const KEY: usize>(&self, call: &Call, value: &NewValue<'_>, rest: usize) -> Value {
-        self.with_key::<KEY>(call, |table, key| {
-            if value.bytes.len() >= u32::MAX as usize {
-                return Err(Failure::TooLarge);
-            }
-            let change = table.set(key, value, expiry(table, call, rest), condition(call, rest + 1));
-            self.change(call, change)
-        })
+        self.with_key::<KEY>(call, |table, key| Ok(self.set_key(call, table, key, value, rest)))
+    }
+
+    /// As [`Owner::set`]. Returns no `Result`: one passed on through memory would be read in other portions than it was
+    /// written, and so only once all stores before it had reached the cache.
+    #[inline]
+    fn set_key(&self, call: &Call, table: &Table, key: &Key<'_>, value: &NewValue<'_>, rest: usize) -> Value {
+        if value.bytes.len() >= u32::MAX as usize {
+            return self.scratch.fail(call, Failure::TooLarge);
+        }
+        let change = table.set(key, value, expiry(table, call, rest), condition(call, rest + 1));
+        self.change(call, change)
     }
 
     /// Returns true when a change was made, false when the version differs; notes the version.
     #[inline]
-    fn change(
-        &self,
-        call: &Call,
-        change: std::result::Result<Change, TableError>,
-    ) -> std::result::Result<Value, Failure> {
-        let (made, version) = match change.map_err(failure)? {
-            Change::Made(version) => (true, version),
-            Change::Refused(version) => (false, version),
+    fn change(&self, call: &Call, change: std::result::Result<Change, TableError>) -> Value {
+        let (made, version) = match change {
+            Ok(Change::Made(version)) => (true, version),
+            Ok(Change::Refused(version)) => (false, version),
+            Err(error) => return self.scratch.fail(call, failure(error)),
         };
         self.scratch.note(Number::Version, version as f64);
-        Ok(call.boolean(made))
+        call.boolean(made)
     }
 }
 
@@ -377,24 +381,28 @@ impl<const KEY: usize> Method for Set<KEY> {
 
     #[inline]
     fn call(owner: &Owner, call: &Call) -> Value {
-        let Ok(mut text) = owner.text.try_borrow_mut() else {
+        let borrowed = (owner.text.try_borrow_mut(), owner.key.try_borrow_mut());
+        let ((Ok(mut text), Ok(mut buffer)), Some(table)) = (borrowed, owner.table.open()) else {
             return owner.scratch.fail(call, Failure::Closed);
         };
-        let set = text.with(call, KEY, |kind, bytes| {
-            owner.set::<KEY>(call, &NewValue { kind, bytes }, KEY + 1)
-        });
-        if let Some(set) = set {
+        let key = match KEY {
+            SHORT => buffer.read_short(&owner.scratch),
+            _ => match buffer.read(call, 0) {
+                Ok(key) => key,
+                Err(failure) => return owner.scratch.fail(call, failure),
+            },
+        };
+        let key = table.key(key.kind, key.bytes, key.words);
+        // The value is read while the memory arrives.
+        table.foresee(&key, FORESEEN_BYTES);
+        let set = |kind, bytes: &[u8]| owner.set_key(call, &table, &key, &NewValue { kind, bytes }, KEY + 1);
+        if let Some(set) = text.with(call, KEY, set) {
             return set;
         }
-        let Some(number) = call.number(KEY) else {
-            return call.undefined();
-        };
-        let bytes = number.to_bits().to_le_bytes();
-        let value = NewValue {
-            kind: kind::NUMBER,
-            bytes: &bytes,
-        };
-        owner.set::<KEY>(call, &value, KEY + 1)
+        match call.number(KEY) {
+            Some(number) => set(kind::NUMBER, &number.to_bits().to_le_bytes()),
+            None => call.undefined(),
+        }
     }
 }
 
@@ -446,7 +454,7 @@ impl Method for Delete {
 
     fn call(owner: &Owner, call: &Call) -> Value {
         owner.with_key::<GIVEN>(call, |table, key| {
-            owner.change(call, table.delete(key, condition(call, 1)))
+            Ok(owner.change(call, table.delete(key, condition(call, 1))))
         })
     }
 }

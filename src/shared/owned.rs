@@ -1,7 +1,7 @@
 //! What the bindings of shared objects have in common: an object that can be closed, and how methods report
 //! failures.
 
-use std::cell::RefCell;
+use std::cell::{Ref, RefCell};
 
 use napi::bindgen_prelude::{Error, Result, Status};
 
@@ -34,6 +34,12 @@ impl<T> Closable<T> {
             Ok(object) => object.as_ref().ok_or(Failure::Closed).and_then(action),
             Err(_) => Err(Failure::Closed),
         }
+    }
+
+    /// The object, unless it is closed.
+    #[inline]
+    pub fn open(&self) -> Option<Ref<'_, T>> {
+        Ref::filter_map(self.0.try_borrow().ok()?, Option::as_ref).ok()
     }
 
     /// Drops the object.
