@@ -37,6 +37,17 @@ test('a counter supports add, subtract, exchange and compareExchange', () => {
   assert.throws(() => counter.add(), { code: 'ERR_MANYCORE_CLOSED' });
 });
 
+test('a counter counts exactly beyond the integers that it can return', () => {
+  const most = Number.MAX_SAFE_INTEGER;
+  const counter = new SharedCounter({ initial: most });
+  // The last of these is 2^53 + 1.
+  assert.deepStrictEqual([counter.add(), counter.add()], [2 ** 53, 2 ** 53]);
+  assert.strictEqual(counter.subtract(most), 2);
+  counter.exchange(-most);
+  assert.strictEqual(counter.subtract(2), -(2 ** 53));
+  assert.strictEqual(counter.add(most), -2);
+});
+
 test('a histogram reports the same values as hdr-histogram-js', () => {
   for (const [highest, digits] of [
     [3_600_000, 3],
@@ -125,7 +136,9 @@ for (const algorithm of ['token-bucket', 'sliding-window']) {
     const denied = limiter.take('k', 7);
     assert.deepStrictEqual([denied.allowed, denied.remaining], [false, 6]);
     assert.ok(denied.retryAfterMs > 0 && denied.retryAfterMs <= 7_200_000);
-    assert.strictEqual(limiter.peek('k', 6).allowed, true);
+    assert.deepStrictEqual(limiter.peek('k', 6), { allowed: true, remaining: 6, retryAfterMs: 0 });
+    assert.deepStrictEqual(limiter.peek('k', 7).remaining, 6);
+    assert.deepStrictEqual(limiter.peek('fresh'), { allowed: true, remaining: 10, retryAfterMs: 0 });
     assert.strictEqual(limiter.consume('k', 6), true);
     assert.strictEqual(limiter.consume('k'), false);
     limiter.reset('k');

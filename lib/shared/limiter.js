@@ -68,7 +68,11 @@ class RateLimiter {
   peek(key = '', cost = 1) {
     checkCost(cost, RateLimiter.prototype.peek);
     const allowed = this.#methods.peek(key, cost);
-    return this.#verdict(allowed === null ? this.#fail(key) : allowed);
+    if (allowed === null) this.#fail(key);
+    const verdict = this.#verdict(allowed);
+    // The addon tells what would remain after taking.
+    if (allowed) verdict.remaining += cost;
+    return verdict;
   }
 
   /** @param {import('./map').Key} key */
