@@ -337,6 +337,17 @@ test('entries expire', async () => {
   assert.throws(() => map.set('x', 1, { ttlMs: -1 }), { code: 'ERR_OUT_OF_RANGE' });
 });
 
+test('the error of a map without room says what an entry must fit into', () => {
+  const map = new SharedMap();
+  const { capacityBytes, shards } = map.stats();
+  const most = capacityBytes / shards - 40;
+  map.set('k', new Uint8Array(most));
+  assert.strictEqual(map.get('k').length, most);
+  map.clear();
+  const message = new RegExp(`each of its ${shards} shards has room for ${most + 40} bytes.*fewer shards`);
+  assert.throws(() => map.set('k', new Uint8Array(most + 1)), { code: 'ERR_MANYCORE_FULL', message });
+});
+
 test('a map without room reports that it is full, and keeps its entries', () => {
   const map = new SharedMap({ capacityBytes: 64 * 1024 });
   const fill = () => {

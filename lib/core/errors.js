@@ -47,7 +47,10 @@ const CODES = {
     Error,
     (reason = 'this thread itself holds what it waits for') => `Blocking would never end: ${reason}`,
   ],
-  ERR_MANYCORE_FULL: [Error, (subject) => `The shared object '${subject}' is full`],
+  ERR_MANYCORE_FULL: [
+    Error,
+    (subject, why) => `The shared object '${subject}' is full${why ? `: ${why}` : ''}`,
+  ],
   ERR_MANYCORE_LINK_CORRUPT: [
     Error,
     () => 'The other side of a link has written invalid data: the link has been closed',

@@ -15,18 +15,21 @@ class Exchange {
   #reader;
   #writer;
   #subject;
+  #whyFull;
   #key;
 
   /**
    * @param {{ scratch(): any }} native
    * @param {string} subject name of the object in errors
+   * @param {() => string} [whyFull] says what limits its room, for errors
    */
-  constructor(native, subject) {
+  constructor(native, subject, whyFull) {
     this.#arrayBuffer = /** @type {ArrayBuffer} */ (native.scratch());
     this.#bytes = new Uint8Array(this.#arrayBuffer);
     this.#reader = new ValueReader(this.#arrayBuffer);
     this.#writer = new ValueWriter(this.#arrayBuffer, scratch.WRITE_AT, scratch.END);
     this.#subject = subject;
+    this.#whyFull = whyFull;
     this.#key = new Uint8Array(this.#arrayBuffer, scratch.KEY_AT, scratch.SHORT_KEY);
     /** Numbers written by methods, see scratch.js. */
     this.numbers = new Float64Array(this.#arrayBuffer, 0, scratch.READ_AT / 8);
@@ -124,7 +127,7 @@ class Exchange {
    * @returns {never}
    */
   fail(key) {
-    throw fromMethod(this.numbers[scratch.FAILURE], this.#subject, key, this.fail);
+    throw fromMethod(this.numbers[scratch.FAILURE], this.#subject, key, this.fail, this.#whyFull);
   }
 }
 

@@ -32,7 +32,9 @@ const HINTS = {
   EROFS: NEEDS_SHM,
 };
 
-/** @type {Record<string, (subject: string, origin?: Function) => Error>} */
+const OVERSIZED = 'the value is larger than there can ever be room for';
+
+/** @type {Record<string, (subject: string, origin?: Function, why?: string) => Error>} */
 const BY_CODE = {
   NOT_FOUND: (subject, origin) => makeError('ERR_MANYCORE_SEGMENT_NOT_FOUND', [subject], origin),
   EXISTS: (subject, origin) => makeError('ERR_MANYCORE_SEGMENT_EXISTS', [subject], origin),
@@ -41,9 +43,9 @@ const BY_CODE = {
   FOREIGN: (subject, origin) => makeError('ERR_MANYCORE_SEGMENT_FOREIGN', [subject], origin),
   CORRUPT: (subject, origin) => makeError('ERR_MANYCORE_SEGMENT_CORRUPT', [subject], origin),
   STUCK: (subject, origin) => makeError('ERR_MANYCORE_STUCK', [subject], origin),
-  FULL: (subject, origin) => makeError('ERR_MANYCORE_FULL', [subject], origin),
+  FULL: (subject, origin, why) => makeError('ERR_MANYCORE_FULL', [subject, why], origin),
   CLOSED: (subject, origin) => makeError('ERR_MANYCORE_CLOSED', [subject], origin),
-  TOO_LARGE: (subject, origin) => makeError('ERR_MANYCORE_FULL', [subject], origin),
+  TOO_LARGE: (subject, origin, why) => makeError('ERR_MANYCORE_FULL', [subject, why ?? OVERSIZED], origin),
   ENDED: (subject, origin) => makeError('ERR_MANYCORE_CHANNEL_CLOSED', [subject], origin),
   NAME: (subject, origin) =>
     makeError('ERR_INVALID_ARG_VALUE', ['name', subject, 'is not a name or handle of a segment'], origin),
@@ -95,9 +97,10 @@ function guarded(subject, origin, call) {
  * @param {string} subject
  * @param {unknown} key
  * @param {Function} [origin]
+ * @param {() => string} [whyFull] says what limits the room, for the message
  * @returns {Error}
  */
-function fromMethod(failure, subject, key, origin) {
+function fromMethod(failure, subject, key, origin, whyFull) {
   const code = METHOD_FAILURES[/** @type {keyof typeof METHOD_FAILURES} */ (failure)] ?? 'CORRUPT';
   switch (code) {
     case 'KEY_TYPE':
@@ -110,6 +113,9 @@ function fromMethod(failure, subject, key, origin) {
       return noElement(key, origin);
     case 'NOT_A_NUMBER':
       return makeError('ERR_INVALID_ARG_VALUE', ['key', key, 'has a value that is not a number'], origin);
+    case 'FULL':
+    case 'TOO_LARGE':
+      return BY_CODE[code](subject, origin, whyFull?.());
     default:
       return BY_CODE[code](subject, origin);
   }

@@ -50,7 +50,7 @@ class SharedMap {
     const { SharedTable } = source.addonFor('SharedMap');
     this.#subject = place.subject;
     this.#native = guarded(place.subject, origin, () => SharedTable.open(place.source, tableOptions));
-    this.#exchange = new Exchange(this.#native, place.subject);
+    this.#exchange = new Exchange(this.#native, place.subject, () => this.#limits());
     this.#numbers = this.#exchange.numbers;
     this.#methods = /** @type {Record<string, (...args: any[]) => any>} */ (this.#native.methods());
     this.#get = this.#methods.get;
@@ -310,6 +310,14 @@ class SharedMap {
    */
   #checkNotUpdating(key, origin) {
     updates.checkNotRunning(this.#memory, 'key', key, origin);
+  }
+
+  /** What an entry must fit into, for errors. */
+  #limits() {
+    const { shards, capacityBytes } = this.stats();
+    const bytes = Math.floor(capacityBytes / shards);
+    const advice = "Larger capacityBytes or fewer shards give it more, evict: 'lru' removes old entries";
+    return `each of its ${shards} shards has room for ${bytes} bytes of entries. ${advice}`;
   }
 
   /**
