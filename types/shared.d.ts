@@ -60,8 +60,8 @@ export interface SharedMapOptions {
   /** Bytes for everything, allocated at once: 64 KiB to 2^38. Default: 16 MiB. */
   capacityBytes?: number;
   /**
-   * How many writers can work at the same time. Each shard has an equal share of the capacity, and no value can be larger
-   * than that. Rounded up to a power of two. Default: one per MiB of capacity, up to 64.
+   * How many writers can work at the same time. Each shard has an equal share of the capacity, into which a value with its
+   * key and 40 bytes more must fit (`stats()`: `capacityBytes / shards`). Rounded up to a power of two. Default: one per MiB of capacity, up to 64.
    */
   shards?: number;
   /** The expected size of an entry (key, value and 40 bytes), which determines the number of hash buckets. Default: 128. */
@@ -197,7 +197,11 @@ export interface SharedCounterOptions {
   initial?: number;
 }
 
-/** An integer from -(2^53 - 1) to 2^53 - 1 that threads and processes share and change atomically. */
+/**
+ * An integer that threads and processes share and change atomically. All methods throw `ERR_OUT_OF_RANGE` for arguments
+ * beyond ±(2^53 - 1). Sums beyond that are not refused: they are exact in memory, where they wrap around from 2^63 - 1 to
+ * -2^63, but are returned rounded to the nearest number.
+ */
 export declare class SharedCounter implements SharedObject {
   constructor(options?: SharedCounterOptions);
   static open(name: string, options?: SharedOpenOptions & SharedCounterOptions): SharedCounter;
@@ -283,7 +287,7 @@ export interface RateLimiterOptions {
 
 export interface RateVerdict {
   allowed: boolean;
-  /** How much can be consumed now. */
+  /** How much can be consumed now: after `take()`, what it has left. */
   remaining: number;
   /** After how many milliseconds the cost can be consumed if nobody else consumes; 0 if it was allowed. */
   retryAfterMs: number;
@@ -307,7 +311,7 @@ export declare class RateLimiter implements SharedObject {
   consume(key?: SharedKey, cost?: number): boolean;
   /** Like `consume()`, with more information. */
   take(key?: SharedKey, cost?: number): RateVerdict;
-  /** What `take()` would return, without consuming. */
+  /** Returns whether `take()` would consume, and what can be consumed now, without consuming anything. */
   peek(key?: SharedKey, cost?: number): RateVerdict;
   /** Resets the key to its full limit. */
   reset(key?: SharedKey): void;
@@ -514,7 +518,7 @@ export interface SharedSegment {
   scope: 'host' | 'process';
   /**
    * The kind of object: `'buffer'`, `'map'`, `'counter'`, `'histo'`, `'array'`, `'limiter'`, `'channel'` or
-   * `'topic'`.
+   * `'topic'`; `'lock'` for all locks.
    */
   kind: string;
   /** The size in bytes. */
