@@ -11,6 +11,7 @@ const { describe, test } = require('node:test');
 const { readOptions } = require('../bench/lib/driver');
 const { summarizeScenario } = require('../bench/lib/report');
 const { document } = require('../bench/suite/document');
+const { runSection } = require('../bench/suite/results');
 const { PLAN } = require('../bench/suite/plan');
 
 const root = path.join(__dirname, '..');
@@ -152,6 +153,7 @@ describe('the document', () => {
     label: 'per second',
     better: 'higher',
     command: 'node bench/run.js things --workers 8',
+    startedAt: '2026-01-03T04:05:06Z',
     points: [1, 2, 8].map((x) => ({ x, values: { ours: 100 * x, theirs: 100 } })),
   };
   const results = new Map([['things', { id: 'things', extent: 'full', steps: [step], curves: [curve] }]]);
@@ -194,7 +196,10 @@ describe('the document', () => {
 
   test('draws curves and describes their growth', () => {
     assert.match(markdown, /!\[Growth\]\(pictures\/growth\.svg\)/);
-    assert.match(markdown, /From 1 to 8 workers, per second goes: ours × 8\.00, theirs × 1\.00\./);
+    assert.match(
+      markdown,
+      /From 1 to 8 workers, per second \(higher is better\) goes: ours × 8\.00, theirs × 1\.00\. Measured 2026-01-03\./,
+    );
     assert.match(pictures.get('growth.svg'), /^<svg [\s\S]*Growth[\s\S]*<\/svg>\n$/);
   });
 });
@@ -213,6 +218,19 @@ describe('npm run bench', () => {
     fs.rmSync(path.join(out, 'benchmarks.md'));
     await run('--render', '--out', out);
     assert.equal(fs.readFileSync(path.join(out, 'benchmarks.md'), 'utf8'), page);
+  });
+
+  test('keeps the curves when only headlines are measured, and the figures when only curves are', async () => {
+    const section = { id: 'none', title: 'None', text: '', steps: [], headlines: [], curves: [] };
+    const before = { id: 'none', extent: 'full', steps: ['a step'], curves: ['a curve'] };
+    const { steps, curves } = await runSection(section, 'headlines', before);
+    assert.deepEqual({ steps, curves }, { steps: [], curves: ['a curve'] });
+    assert.deepEqual(await runSection(section, 'curves', before), { ...before, curves: [] });
+    assert.deepEqual(await runSection(section, 'full', before), { ...before, steps: [], curves: [] });
+  });
+
+  test('rejects two extents at once', async () => {
+    await assert.rejects(run('--curves', '--headlines'), { code: 2, stderr: /exclude each other/ });
   });
 
   test('rejects an unknown section', async () => {

@@ -76,8 +76,8 @@ function environments(results) {
   ];
   if (results.some(({ extent }) => extent === 'headlines')) {
     lines.push(
-      'Some sections have the scenarios of the first table alone: `npm run bench -- --headlines`. Without that, all ' +
-        'scenarios are measured and curves drawn.',
+      'Some sections have the scenarios of the first table alone: `npm run bench -- --headlines`, and curves of their ' +
+        'own date: `npm run bench -- --curves`. Without either, all is measured.',
     );
   }
   if (results.some(({ extent }) => extent === 'quick')) {
@@ -198,7 +198,7 @@ function picture({ curves = [] }, { id, label, points }) {
 }
 
 /** @param {Section} section @param {CurveResult} result @param {string} pictures */
-function describeCurve({ curves = [] }, { id, label, command, points }, pictures) {
+function describeCurve({ curves = [] }, { id, label, better, command, startedAt, points }, pictures) {
   const { title = id, x = 'x' } = curves.find((each) => each.id === id) ?? {};
   const names = [...new Set(points.flatMap(({ values }) => Object.keys(values)))];
   const cell = (/** @type {number | undefined} */ value) =>
@@ -210,7 +210,8 @@ function describeCurve({ curves = [] }, { id, label, command, points }, pictures
   return [
     `### ${title}`,
     `![${title}](${pictures}/${id}.svg)`,
-    `From ${grouped(first.x, 0)} to ${grouped(last.x, 0)} ${x}, ${label} goes: ${growth.join(', ')}.`,
+    `From ${grouped(first.x, 0)} to ${grouped(last.x, 0)} ${x}, ${label} (${better} is better) goes: ` +
+      `${growth.join(', ')}. Measured ${startedAt.slice(0, 10)}.`,
     table(
       [x, ...names.map((name) => `${name}, ${label}`)],
       points.map(({ x: at, values }) => [grouped(at, 0), ...names.map((name) => cell(values[name]))]),

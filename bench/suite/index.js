@@ -3,7 +3,7 @@
 /*
  * Runs every benchmark and writes docs/benchmarks.md:
  *
- *   npm run bench [-- --quick] [--only ID,...] [--render]
+ *   npm run bench [-- --quick | --headlines | --curves] [--only ID,...] [--render]
  */
 
 const fs = require('node:fs');
@@ -18,7 +18,8 @@ const { runSection } = require('./results');
 const ROOT = path.join(__dirname, '..', '..');
 const USAGE = `npm run bench [-- options]
   --quick      one short round each, in a few minutes; writes to target/bench
-  --headlines  the scenarios of the first table alone, and no curves
+  --headlines  the scenarios of the first table alone; keeps the curves there are
+  --curves     the curves alone, if there are figures of all else
   --only       these sections, comma-separated: ${PLAN.map(({ id }) => id).join(', ')}; keeps the others' figures
   --render     measures nothing, writes the document anew from the figures it has
   --out        the folder for the document (docs; target/bench of a quick run)`;
@@ -35,6 +36,7 @@ async function main() {
     options: {
       quick: { type: 'boolean', default: false },
       headlines: { type: 'boolean', default: false },
+      curves: { type: 'boolean', default: false },
       only: { type: 'string', default: '' },
       render: { type: 'boolean', default: false },
       out: { type: 'string' },
@@ -45,7 +47,9 @@ async function main() {
   const only = values.only.split(',').filter(Boolean);
   const unknown = only.find((id) => !PLAN.some((section) => section.id === id));
   if (unknown !== undefined) throw new TypeError(`There is no section '${unknown}'`);
-  const extent = values.quick ? 'quick' : values.headlines ? 'headlines' : 'full';
+  const extents = /** @type {const} */ (['quick', 'headlines', 'curves']).filter((name) => values[name]);
+  if (extents.length > 1) throw new TypeError(`--${extents.join(' and --')} exclude each other`);
+  const extent = extents[0] ?? 'full';
   const out = path.resolve(values.out ?? path.join(ROOT, values.quick ? 'target/bench' : 'docs'));
   const folder = path.join(out, 'benchmarks');
   fs.mkdirSync(folder, { recursive: true });
@@ -54,7 +58,8 @@ async function main() {
   for (const section of PLAN) {
     const file = path.join(folder, `${section.id}.json`);
     if (!values.render && (only.length === 0 || only.includes(section.id))) {
-      const result = await runSection(section, extent);
+      const before = fs.existsSync(file) ? readJson(file) : undefined;
+      const result = await runSection(section, extent, before);
       fs.writeFileSync(file, await formatted(JSON.stringify(result), file));
     }
     if (fs.existsSync(file)) results.set(section.id, readJson(file));

@@ -8,12 +8,14 @@ const path = require('node:path');
 const { spawnSync } = require('node:child_process');
 
 const RUN = path.join(__dirname, '..', 'run.js');
+/** A point of a curve waits for undisturbed processors for less time than a scenario does: there are many. */
+const CURVE = ['--settle', '10'];
 /** One round without another before it, as a functional check with rough figures. */
 const QUICK = ['--rounds', '1', '--warmups', '0', '--settle', '0'];
 
 /**
  * @typedef {import('./plan').Section} Section
- * @typedef {'full' | 'headlines' | 'quick'} Extent of a run
+ * @typedef {'full' | 'headlines' | 'curves' | 'quick'} Extent of a run
  * @typedef {import('./plan').Step} Step
  * @typedef {import('./plan').Curve} Curve
  * @typedef {{ median: number, min: number, max: number }} Summary
@@ -22,7 +24,7 @@ const QUICK = ['--rounds', '1', '--warmups', '0', '--settle', '0'];
  * @typedef {{ command: string, peer: string, environment: Record<string, any>, leftOut: { name: string, unavailable: string }[],
  *   rounds: number, taken: { measured: number, repeated: number, disturbed: number }, results: { scenario: string, summary: Metric[] }[] }} StepResult
  * @typedef {{ x: number, values: Record<string, number> }} CurvePoint
- * @typedef {{ id: string, label: string, better: string, command: string, points: CurvePoint[] }} CurveResult
+ * @typedef {{ id: string, label: string, better: string, command: string, startedAt: string, points: CurvePoint[] }} CurveResult
  * @typedef {{ id: string, extent: Extent, steps: StepResult[], curves: CurveResult[] }} SectionResult
  */
 
@@ -81,18 +83,19 @@ const quoted = (word) => (/^[\w./,:=-]+$/.test(word) ? word : `'${word}'`);
 async function runCurve({ id, benchmark, metric, contenders, points, quick: few, quickArgs = [] }, quick) {
   const wanted = quick && few ? points.filter(({ x }) => few.includes(x)) : points;
   /** @type {CurveResult} */
-  const curve = { id, label: metric, better: 'higher', command: '', points: [] };
+  const curve = { id, label: metric, better: 'higher', command: '', startedAt: '', points: [] };
   for (const { x, scenario, args = [] } of wanted) {
     const named = ['--scenarios', scenario, '--contenders', contenders.join(',')];
-    const { command, results } = await runBenchmark(
+    const { command, environment, results } = await runBenchmark(
       benchmark,
-      lastOfEach([...named, ...args, ...(quick ? [...QUICK, ...quickArgs] : [])]),
+      lastOfEach([...named, ...CURVE, ...args, ...(quick ? [...QUICK, ...quickArgs] : [])]),
     );
     const found = results[0].summary.find(({ key }) => key === metric);
     if (found === undefined) throw new Error(`${benchmark} has no metric '${metric}'`);
     const values = Object.fromEntries(found.rows.map(({ contender, median }) => [contender, median]));
     curve.points.push({ x, values });
     Object.assign(curve, { label: found.label, better: found.better, command });
+    curve.startedAt ||= environment.startedAt;
   }
   return curve;
 }
@@ -110,24 +113,36 @@ function scenariosAtHead({ headlines }, at) {
 /**
  * @param {Section} section
  * @param {Extent} extent
+ * @param {SectionResult} [before] results from before, whose curves a run of headlines keeps, and whose steps one of curves
  * @returns {Promise<SectionResult>}
  */
-async function runSection(section, extent) {
-  const { id, steps, curves = [] } = section;
-  const quick = extent === 'quick';
+async function runSection(section, extent, before) {
+  const { id, curves = [] } = section;
+  if (extent === 'headlines') {
+    return { id, extent, steps: await runSteps(section, extent), curves: before?.curves ?? [] };
+  }
+  const isCurves = extent === 'curves' && before !== undefined;
+  const results = isCurves ? before.steps : await runSteps(section, extent);
+  const drawn = [];
+  for (const curve of curves) drawn.push(await runCurve(curve, extent === 'quick'));
+  return { id, extent: isCurves ? before.extent : extent, steps: results, curves: drawn };
+}
+
+/**
+ * @param {Section} section
+ * @param {Extent} extent
+ */
+async function runSteps(section, extent) {
   const results = [];
-  for (const [at, { benchmark, args = [], quick: fewer = [], node }] of steps.entries()) {
+  for (const [at, { benchmark, args = [], quick: fewer = [], node }] of section.steps.entries()) {
     const atHead = scenariosAtHead(section, at);
     // A section without headlines would be empty otherwise.
     if (extent === 'headlines' && atHead.length === 0 && section.headlines.length > 0) continue;
-    const all = quick ? [...args, ...QUICK, ...fewer] : [...args];
+    const all = extent === 'quick' ? [...args, ...QUICK, ...fewer] : [...args];
     if (extent === 'headlines' && atHead.length > 0) all.push('--scenarios', atHead.join(','));
     results.push(await runBenchmark(benchmark, lastOfEach(all), node));
   }
-  if (extent === 'headlines') return { id, extent, steps: results, curves: [] };
-  const drawn = [];
-  for (const curve of curves) drawn.push(await runCurve(curve, quick));
-  return { id, extent, steps: results, curves: drawn };
+  return results;
 }
 
 module.exports.runSection = runSection;
