@@ -190,6 +190,15 @@ test('values that are uncloneable or that only the platform can clone are declin
   }
 });
 
+test('a DOMException is left to the platform where that keeps its class', () => {
+  for (const value of cases.domExceptions()) {
+    const cloner = new Cloner();
+    const isKept = structuredClone(value) instanceof DOMException;
+    for (let i = 0; i < 3; i++) assert.ok(!check(cloner, value) || !isKept);
+    assert.ok(!check(cloner, { error: value }) || !isKept);
+  }
+});
+
 test('values are identified by their actual type, not by overridden properties', () => {
   const cloner = new Cloner();
   const values = [...cases.disguised(), [new Point(1), new Point(2)]];

@@ -197,6 +197,15 @@ test('values that are uncloneable or that only the platform can clone are declin
   }
 });
 
+test('a DOMException is left to the platform where that keeps its class', () => {
+  for (const value of cases.domExceptions()) {
+    const codec = new Codec();
+    const isKept = structuredClone(value) instanceof DOMException;
+    for (let i = 0; i < 3; i++) assert.ok(!check(codec, value) || !isKept);
+    assert.ok(!check(codec, { error: value }) || !isKept);
+  }
+});
+
 test('values are identified by their actual type, not by overridden properties', () => {
   const codec = new Codec();
   const bytes = new Uint8Array([1, 2, 3]);

@@ -131,6 +131,21 @@ function refused() {
   ];
 }
 
+/** Errors that newer versions of Node clone as their own class, although they are native errors there. */
+function domExceptions() {
+  class Own extends DOMException {}
+  const { QuotaExceededError } = /** @type {any} */ (globalThis);
+  return [
+    new DOMException('text', 'AbortError'),
+    AbortSignal.abort().reason,
+    Object.assign(new DOMException('text', 'TimeoutError'), { own: 1 }),
+    new Own('text', 'DataCloneError'),
+    Object.defineProperty(new DOMException('text'), 'message', { value: 'another' }),
+    Object.setPrototypeOf(new DOMException('text'), Error.prototype),
+    ...(QuotaExceededError === undefined ? [] : [new QuotaExceededError('text', { quota: 1, requested: 2 })]),
+  ];
+}
+
 /** Values whose own properties contradict what they are. */
 function disguised() {
   const fail = () => assert.fail('called');
@@ -167,6 +182,7 @@ module.exports = {
   changing,
   checkArrays,
   disguised,
+  domExceptions,
   growing,
   nest,
   ofOwnShape,

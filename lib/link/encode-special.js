@@ -14,6 +14,7 @@ const { types, hasOwn } = intrinsics;
 
 const VIEW_KINDS = new Map(VIEW_NAMES.map((name, kind) => [name, kind]));
 const ERROR_KINDS = new Map(ERROR_NAMES.map((name, kind) => [name, kind]));
+const DOM_EXCEPTION_PROTOTYPE = DOMException.prototype;
 /** Bytes of an ARRAY_BUFFER before its data. */
 const ARRAY_BUFFER_BYTES = 5;
 
@@ -253,6 +254,7 @@ function view(encoder, object) {
 function error(encoder, object) {
   const message = Object.getOwnPropertyDescriptor(object, 'message');
   const cause = clonesCause ? Object.getOwnPropertyDescriptor(object, 'cause') : undefined;
+  if (isDomException(object, message === undefined)) return encoder.refuse(object);
   const { name } = object;
   const { stack } = object;
   const usual =
@@ -275,6 +277,23 @@ function error(encoder, object) {
   encoder.depth++;
   encoder.value(cause.value);
   encoder.depth--;
+}
+
+/**
+ * Whether an error is a DOMException, which is a native error in newer versions of Node and cloned as its own class.
+ * @param {object} object
+ * @param {boolean} isBare whether it has no message of its own, as a DOMException whose prototype was replaced
+ */
+function isDomException(object, isBare) {
+  if (intrinsics.isPrototype(DOM_EXCEPTION_PROTOTYPE, object)) return true;
+  if (!isBare) return false;
+  try {
+    // Throws for any other object.
+    intrinsics.domExceptionCode(object);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 module.exports.encodeSpecial = encodeSpecial;

@@ -31,6 +31,8 @@ function isPolluted() {
 module.exports.isPolluted = isPolluted;
 module.exports.types = types;
 module.exports.hasOwn = Object.hasOwn;
+module.exports.isPrototype = uncurry(Object.prototype.isPrototypeOf);
+module.exports.domExceptionCode = getter(DOMException.prototype, 'code');
 module.exports.mapForEach = uncurry(Map.prototype.forEach);
 module.exports.setForEach = uncurry(Set.prototype.forEach);
 module.exports.dateValue = uncurry(Date.prototype.getTime);
