@@ -6,6 +6,7 @@ const os = require('node:os');
 const path = require('node:path');
 const { after, describe, it } = require('node:test');
 const { shared } = require('..');
+const { readOptions, selected } = require('../bench/lib/driver');
 const { ROOT, runOk } = require('./package-helpers');
 
 /*
@@ -50,6 +51,36 @@ function blocksIn(text) {
   return blocks;
 }
 
+/** A benchmark, which would take too long to run; in running text the program may stand alone. */
+const BENCHMARK = /^(?:node )?bench\/run\.js(?: .*)?$/;
+
+/**
+ * Checks that a benchmark has the options, scenarios and contenders that a command names.
+ * @param {string} command
+ */
+function checkBenchmark(command) {
+  const words = command.match(/(?:'[^']*'|[^\s'])+/g) ?? [];
+  const [name, ...args] = words
+    .slice(words.indexOf('bench/run.js') + 1)
+    .map((word) => word.replaceAll("'", ''));
+  if (name === undefined) return;
+  assert.match(name, /^[a-z-]+$/);
+  const benchmark = require(`../bench/${name}`);
+  const options = readOptions(benchmark, args);
+  // The binary may be one that is fetched, or only an example.
+  selected(benchmark, { ...options, node: process.execPath });
+}
+
+/**
+ * Returns the commands in running text that start a benchmark.
+ * @param {string} text
+ */
+function benchmarksIn(text) {
+  const spans = text.replaceAll(/^```[^]*?^```$/gm, '').matchAll(/`([^`]+)`/g);
+  const commands = [...spans].map(([, span]) => span.replaceAll(/\s+/g, ' '));
+  return commands.filter((command) => BENCHMARK.test(command));
+}
+
 /**
  * What is done with each kind of shell command, in the folder with the files of its page.
  * @type {[RegExp, (match: RegExpMatchArray, page: string) => unknown][]}
@@ -70,11 +101,7 @@ const COMMANDS = [
     /^pm2 start (\S+) --node-args="(-r) (manycore\/register)"$/,
     ([, program, flag, preload], page) => runProgram(page, program, [flag, preload]),
   ],
-  // Options, scenarios and contenders are checked by bench-suite.test.js.
-  [
-    /^node bench\/run\.js (\S+) /,
-    ([, name]) => assert.ok(fs.existsSync(path.join(ROOT, 'bench', `${name}.js`))),
-  ],
+  [BENCHMARK, ([command]) => checkBenchmark(command)],
 ];
 
 /**
@@ -129,10 +156,16 @@ describe('code in the documentation', () => {
   fs.symlinkSync(ROOT, path.join(folder, 'node_modules', 'manycore'));
 
   let count = 0;
+  let benchmarks = 0;
   for (const document of documents) {
     const page = path.join(folder, document.replaceAll(path.sep, '-'));
     fs.mkdirSync(page);
-    for (const { language, code, line } of blocksIn(fs.readFileSync(path.join(ROOT, document), 'utf8'))) {
+    const text = fs.readFileSync(path.join(ROOT, document), 'utf8');
+    for (const command of benchmarksIn(text)) {
+      benchmarks++;
+      it(`${document}: ${command}`, () => checkBenchmark(command));
+    }
+    for (const { language, code, line } of blocksIn(text)) {
       if (NO_CODE.includes(language)) continue;
       count++;
       for (const [, name] of code.matchAll(/\.open\('([^']+)'/g)) names.add(name);
@@ -155,7 +188,38 @@ describe('code in the documentation', () => {
     }
   }
 
-  it('at least one code block was found', () => assert.ok(count > 0));
+  it('code blocks and benchmarks were found', () => assert.ok(count > 0 && benchmarks > 0));
+});
+
+describe('checkBenchmark()', () => {
+  it('accepts what a benchmark has', () => {
+    checkBenchmark(
+      "node bench/run.js connections --scenarios close --contenders 'node rr,pm2' --peer pm2 --node 24",
+    );
+    checkBenchmark('bench/run.js ipc');
+    checkBenchmark('node bench/run.js');
+  });
+
+  it('rejects names and options that a benchmark does not have', () => {
+    for (const [args, reason] of [
+      ['ports --scenarios echo-nothing', /no scenario 'echo-nothing'/],
+      ["connections --contenders 'node rr,nobody'", /no contender 'nobody'/],
+      ['ports --peer nobody', /no contender 'nobody'/],
+      ['ports --colour red', /'--colour'/],
+      ['ports --rounds none', /--rounds: 'none'/],
+      ['nothing', /Cannot find module/],
+    ]) {
+      assert.throws(() => checkBenchmark(`node bench/run.js ${args}`), reason);
+    }
+  });
+});
+
+describe('benchmarksIn()', () => {
+  it('finds the commands in running text, over line ends, and not those in blocks', () => {
+    const text =
+      'a `node bench/run.js\nports` and `x` of `bench/run.js ipc`\n```sh\nnode bench/run.js floor\n```\n';
+    assert.deepEqual(benchmarksIn(text), ['node bench/run.js ports', 'bench/run.js ipc']);
+  });
 });
 
 describe('commandsIn()', () => {

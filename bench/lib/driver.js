@@ -168,14 +168,28 @@ function choose(kind, all, names) {
 }
 
 /**
+ * Returns what the options name, whether it can run here or not.
+ * @param {Benchmark} benchmark
+ * @param {Options} options
+ * @throws UsageError for names that the benchmark does not have
+ */
+function selected(benchmark, options) {
+  const all = benchmark.contenders(options);
+  if (options.peer) choose('contender', all, [options.peer]);
+  return {
+    scenarios: choose('scenario', benchmark.scenarios(options), options.scenarios),
+    chosen: choose('contender', all, options.contenders),
+  };
+}
+
+/**
  * @param {Benchmark} benchmark
  * @param {Options} options
  */
 async function run(benchmark, { node, ...others }) {
   const options = { ...others, node: /^\d+$/.test(node) ? await nodeBinary(Number(node)) : node };
   await benchmark.prepare?.(options);
-  const scenarios = choose('scenario', benchmark.scenarios(options), options.scenarios);
-  const chosen = choose('contender', benchmark.contenders(options), options.contenders);
+  const { scenarios, chosen } = selected(benchmark, options);
   const contenders = chosen.filter((contender) => !contender.unavailable);
   if (contenders.length === 0) throw new UsageError(`nothing can run: ${chosen[0].unavailable}`);
   const wanted = options.peer ? choose('contender', contenders, [options.peer])[0].name : benchmark.peer;
@@ -278,3 +292,4 @@ module.exports.main = main;
 module.exports.define = define;
 module.exports.run = run;
 module.exports.readOptions = readOptions;
+module.exports.selected = selected;
