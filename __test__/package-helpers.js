@@ -6,9 +6,13 @@ const { spawn } = require('node:child_process');
 const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
+const { addonFileName } = require('../scripts/lib/addon-file');
+const { version } = require('../package.json');
 
 const ROOT = path.join(__dirname, '..');
 const WATCHDOG_MS = 60_000;
+const INSTALL_WATCHDOG_MS = 540_000;
+const NPM_FLAGS = ['--offline', '--no-audit', '--no-fund', '--ignore-scripts=false'];
 
 /** The environment without what npm, the test runner and a user's own settings put into it. */
 function cleanEnv(extra = {}) {
@@ -84,9 +88,54 @@ async function npmPack(args) {
   return Object.values(report)[0];
 }
 
+/** Packs a folder. @returns {Promise<string>} the path of its tarball */
+async function pack(t, folder) {
+  const destination = scratchFolder(t);
+  const { filename } = await npmPack([folder, '--pack-destination', destination]);
+  return path.join(destination, filename);
+}
+
+/** A folder with nothing but a manifest. */
+function emptyProject(t) {
+  const project = scratchFolder(t);
+  fs.writeFileSync(path.join(project, 'package.json'), '{ "name": "consumer", "private": true }\n');
+  return project;
+}
+
+/** A PATH with Node and npm, but without Rust. */
+function pathWithoutRust(t) {
+  const folder = scratchFolder(t);
+  const npm = process.env.PATH.split(':')
+    .map((entry) => path.join(entry, 'npm'))
+    .find((file) => fs.existsSync(file));
+  fs.symlinkSync(process.execPath, path.join(folder, 'node'));
+  fs.symlinkSync(fs.realpathSync(npm), path.join(folder, 'npm'));
+  fs.symlinkSync('/bin/sh', path.join(folder, 'sh'));
+  return folder;
+}
+
+/** Installs tarballs into a project, without the network. */
+const npmInstall = (project, tarballs, env) =>
+  run('npm', ['install', ...NPM_FLAGS, ...tarballs], { cwd: project, env, watchdogMs: INSTALL_WATCHDOG_MS });
+
+/** Packs the addon of this working copy as the prebuilt package of this platform. @returns {Promise<string>} */
+async function packPrebuilt(t) {
+  const name = addonFileName().replace('.node', '').replace('.', '-');
+  const folder = scratchFolder(t);
+  fs.copyFileSync(path.join(ROOT, 'lib/native', addonFileName()), path.join(folder, addonFileName()));
+  const manifest = { name, version, main: addonFileName(), os: ['linux'], cpu: [process.arch] };
+  fs.writeFileSync(path.join(folder, 'package.json'), JSON.stringify(manifest));
+  return pack(t, folder);
+}
+
 module.exports.ROOT = ROOT;
 module.exports.cleanEnv = cleanEnv;
+module.exports.emptyProject = emptyProject;
+module.exports.npmInstall = npmInstall;
 module.exports.npmPack = npmPack;
+module.exports.pack = pack;
+module.exports.packPrebuilt = packPrebuilt;
+module.exports.pathWithoutRust = pathWithoutRust;
 module.exports.run = run;
 module.exports.runOk = runOk;
 module.exports.scratchFolder = scratchFolder;

@@ -8,41 +8,21 @@ const fs = require('node:fs');
 const path = require('node:path');
 const test = require('node:test');
 const { addonFileName } = require('../scripts/lib/addon-file');
-const { ROOT, npmPack, run, runOk, scratchFolder } = require('./package-helpers');
+const {
+  ROOT,
+  emptyProject,
+  npmInstall,
+  pack,
+  packPrebuilt,
+  pathWithoutRust,
+  run,
+  runOk,
+  scratchFolder,
+} = require('./package-helpers');
 
 const { version } = require('manycore/package.json');
 // Kept between runs for the dependencies' sake; our own crates are cleaned from it.
 const CARGO_TARGET = path.join(ROOT, 'target', 'package-install');
-const INSTALL_WATCHDOG_MS = 540_000;
-const NPM_FLAGS = ['--offline', '--no-audit', '--no-fund', '--ignore-scripts=false'];
-
-/** Packs a folder. @returns {Promise<string>} the path of its tarball */
-async function pack(t, folder) {
-  const destination = scratchFolder(t);
-  const { filename } = await npmPack([folder, '--pack-destination', destination]);
-  return path.join(destination, filename);
-}
-
-function emptyProject(t) {
-  const project = scratchFolder(t);
-  fs.writeFileSync(path.join(project, 'package.json'), '{ "name": "consumer", "private": true }\n');
-  return project;
-}
-
-/** A PATH with Node and npm, but without Rust. */
-function pathWithoutRust(t) {
-  const folder = scratchFolder(t);
-  const npm = process.env.PATH.split(':')
-    .map((entry) => path.join(entry, 'npm'))
-    .find((file) => fs.existsSync(file));
-  fs.symlinkSync(process.execPath, path.join(folder, 'node'));
-  fs.symlinkSync(fs.realpathSync(npm), path.join(folder, 'npm'));
-  fs.symlinkSync('/bin/sh', path.join(folder, 'sh'));
-  return folder;
-}
-
-const npmInstall = (project, tarballs, env) =>
-  run('npm', ['install', ...NPM_FLAGS, ...tarballs], { cwd: project, env, watchdogMs: INSTALL_WATCHDOG_MS });
 
 const addonIn = (project) => path.join(project, 'node_modules/manycore/lib/native', addonFileName());
 
@@ -101,14 +81,8 @@ test('install builds from the sources in the tarball', async (t) => {
 });
 
 test('install uses a prebuilt package without Rust', async (t) => {
-  const name = addonFileName().replace('.node', '').replace('.', '-');
-  const folder = scratchFolder(t);
-  fs.copyFileSync(path.join(ROOT, 'lib/native', addonFileName()), path.join(folder, addonFileName()));
-  const manifest = { name, version, main: addonFileName(), os: ['linux'], cpu: [process.arch] };
-  fs.writeFileSync(path.join(folder, 'package.json'), JSON.stringify(manifest));
-
   const project = emptyProject(t);
-  const tarballs = [await pack(t, folder), await pack(t, ROOT)];
+  const tarballs = [await packPrebuilt(t), await pack(t, ROOT)];
   const { code, stdout, stderr } = await npmInstall(project, tarballs, { PATH: pathWithoutRust(t) });
   assert.equal(code, 0, `${stdout}\n${stderr}`);
   assert.ok(!fs.existsSync(addonIn(project)), 'the addon was built although a prebuilt package exists');
