@@ -386,19 +386,6 @@ test('cancelPendingTasks() leaves running tasks alone', WATCHDOG, async (t) => {
   assert.equal(await pool.run({ a: 1, b: 1 }), 2);
 });
 
-test('resize() adds and removes workers', WATCHDOG, async (t) => {
-  const pool = makePool(t, { name: 'later' });
-  await pool.run(1);
-  pool.resize({ min: 3, max: 4 });
-  assert.equal(pool.threads.length, 3);
-  assert.deepEqual([pool.minThreads, pool.maxThreads], [3, 4]);
-  await Promise.all([1, 2, 3].map(() => once(pool, 'workerCreate')).slice(0, 1));
-  pool.resize({ min: 1 });
-  await pool.run(1);
-  while (pool.threads.length > 1) await new Promise((resolve) => setTimeout(resolve, 5));
-  assert.throws(() => pool.resize({ min: 5, max: 4 }), { code: 'ERR_OUT_OF_RANGE' });
-});
-
 test('warm spares are ready before they are needed', WATCHDOG, async (t) => {
   const pool = makePool(t, { minThreads: 1, maxThreads: 3, warmSpares: 1 });
   assert.equal(pool.threads.length, 2);

@@ -85,7 +85,7 @@ export interface PoolOptions {
   minThreads?: number;
   /** The maximum number of workers. Default: one and a half times the number of processors. */
   maxThreads?: number;
-  /** How long a worker beyond `minThreads` may be idle before it ends, in milliseconds. Default: 0. */
+  /** How long a worker beyond `minThreads` and `warmSpares` may be idle before it ends, in milliseconds. Default: 0. */
   idleTimeout?: number;
   /** How many tasks may wait; `'auto'` is the square of `maxThreads`. Default: Infinity. */
   maxQueue?: number | 'auto';
@@ -277,7 +277,10 @@ export interface PoolStats {
 export interface CancellablePromise<R> extends Promise<R> {
   /** Rejects with a CancellationError; the task is aborted as by a signal. */
   cancel(): this;
-  /** Rejects with a TimeoutError once the task has run for `timeoutMs` milliseconds. */
+  /**
+   * Rejects with a TimeoutError, whose code is ERR_MANYCORE_TASK_TIMED_OUT, once the task has run for `timeoutMs`
+   * milliseconds.
+   */
   timeout(timeoutMs: number): this;
   /** Calls the callback once it is fulfilled or rejected. */
   always<T>(callback: () => T): Promise<T>;
@@ -360,7 +363,11 @@ export declare class Pool<T = any, R = any> extends EventEmitterAsyncResource {
   cancelPendingTasks(): void;
   /** Replaces each worker as soon as its tasks have ended. */
   recycleWorkers(options?: { runtime?: PoolOptions['runtime'] } | null): Promise<void>;
-  /** Changes `minThreads` and `maxThreads`. */
+  /**
+   * Changes `minThreads` and `maxThreads`. Idle workers over the maximum end at once; the others take no further task
+   * and end when those they have are done.
+   * @throws ERR_OUT_OF_RANGE if `min` is negative, or `max` less than 1 or than `min`
+   */
   resize(limits: { min?: number; max?: number }): void;
   stats(): PoolStats;
 

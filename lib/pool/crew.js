@@ -40,6 +40,8 @@ class Crew {
   #members = new Set();
   /** @type {Set<Member>} */
   #leaving = new Set();
+  /** Members that end once their tasks have. @type {Set<Member>} */
+  #ending = new Set();
   #readyCount = 0;
   #failsToStart = false;
   /** Processes killed while starting since the last successful start. */
@@ -90,7 +92,14 @@ class Crew {
 
   /** Number of tasks that ready workers can hold at once. */
   get capacity() {
-    return this.#readyCount * this.#options.concurrentTasksPerWorker;
+    const { concurrentTasksPerWorker } = this.#options;
+    if (this.#ending.size === 0) return this.#readyCount * concurrentTasksPerWorker;
+    let capacity = 0;
+    for (const member of this.#members) {
+      if (member.isEnding) capacity += this.#native.begun(member.number).length;
+      else if (member.isReady) capacity += concurrentTasksPerWorker;
+    }
+    return capacity;
   }
 
   /** Number of tasks that starting workers will be able to hold. */
@@ -102,6 +111,11 @@ class Crew {
   *[Symbol.iterator]() {
     for (const member of this.#members) if (!member.isReady) yield member;
     for (const member of this.#members) if (member.isReady) yield member;
+  }
+
+  /** Yields members that go on to take tasks, in the order of the iterator. */
+  *staying() {
+    for (const member of this) if (!member.isEnding) yield member;
   }
 
   /** @param {number} place */
@@ -116,8 +130,57 @@ class Crew {
 
   /** Applies new limits set by `resize()`. */
   adjust() {
+    for (const member of this.#ending) {
+      if (!member.isSurplus || member.isRetired) continue;
+      member.isSurplus = member.isEnding = false;
+      this.#ending.delete(member);
+    }
     this.#ensureMinimum(false);
+    this.#shrink();
     this.settle();
+  }
+
+  /** Ends the least busy workers over the maximum. */
+  #shrink() {
+    const excess = Math.ceil(this.#members.size - this.#ending.size - this.#options.maxThreads);
+    if (excess <= 0 || this.#isClosed) return;
+    const loads = new Map(this.#native.loads().map((load) => [load.worker, load]));
+    const ranked = [...this.#members]
+      .filter((member) => !member.isEnding)
+      .map((member) => ({ member, load: loads.get(member.number) ?? { pinned: 0, inHand: 0 } }))
+      .sort(({ member: a, load: loadA }, { member: b, load: loadB }) => {
+        const byLoad = loadA.pinned - loadB.pinned || loadA.inHand - loadB.inHand;
+        // The latest first.
+        return byLoad || Number(a.hasStarted) - Number(b.hasStarted) || b.workerId - a.workerId;
+      });
+    for (const { member } of ranked.slice(0, excess)) {
+      member.isSurplus = true;
+      this.end(member);
+    }
+  }
+
+  /**
+   * Makes a worker end once it has no tasks, those assigned to it included. It takes no others.
+   * @param {Member} member
+   */
+  end(member) {
+    if (member.isLeaving) return;
+    member.isEnding = true;
+    this.#ending.add(member);
+    this.#retire(member);
+  }
+
+  /** @param {Member} member one that is ending */
+  #retire(member) {
+    if (member.isRetired) return;
+    const { number } = member;
+    // A task assigned to it may have its value on the worker's port, and would be lost with it.
+    if (this.#native.loads().some(({ worker, pinned }) => worker === number && pinned > 0)) return;
+    member.isRetired = true;
+    if (this.#native.retire(number, false)) return this.onRetired(member);
+    this.#native.retire(number, true);
+    // It may have become idle in between, and reports its retirement only after a task.
+    if (this.#native.begun(number).length === 0) this.onRetired(member);
   }
 
   /** @param {boolean} isFirst */
@@ -235,7 +298,7 @@ class Crew {
   /** Called when a retired worker has finished its last task. @param {Member} member */
   onRetired(member) {
     if (member.isLeaving) return;
-    this.#owner.emit('workerRecycle', this.interfaceOf(member));
+    if (!member.isSurplus) this.#owner.emit('workerRecycle', this.interfaceOf(member));
     this.leave(member);
     this.replenish();
   }
@@ -246,8 +309,7 @@ class Crew {
    * @param {any} [cause]
    */
   leave(member, cause = Errors.threadTermination()) {
-    if (!this.#members.delete(member)) return;
-    if (member.isReady) this.#readyCount--;
+    if (!this.#remove(member)) return;
     this.#leaving.add(member);
     member.isLeaving = true;
     this.#native.retire(member.number, true);
@@ -262,6 +324,14 @@ class Crew {
       member.terminate(cause);
     }
     this.#owner.emit('workerDestroy', this.interfaceOf(member));
+  }
+
+  /** Returns whether it was a member. @param {Member} member */
+  #remove(member) {
+    if (!this.#members.delete(member)) return false;
+    this.#ending.delete(member);
+    if (member.isReady) this.#readyCount--;
+    return true;
   }
 
   /** Whether a worker has to run clean-up code before it ends. @param {Member} _member */
@@ -292,8 +362,7 @@ class Crew {
     const { cause } = member;
     const error = cause ?? Errors.workerExited(code, signal);
     if (code !== null) this.#owner.drain();
-    if (this.#members.delete(member)) {
-      if (member.isReady) this.#readyCount--;
+    if (this.#remove(member)) {
       this.#owner.emit('workerDestroy', this.interfaceOf(member));
     }
     this.#leaving.delete(member);
@@ -327,10 +396,11 @@ class Crew {
     if (isReported) this.#owner.emit('error', error);
   }
 
-  /** Dismisses idle workers after `idleTimeout`. */
+  /** Ends workers that are to end, as soon as they can, and dismisses idle ones after `idleTimeout`. */
   settle() {
-    const { minThreads, warmSpares, idleTimeout } = this.#options;
-    if (this.#members.size <= minThreads + warmSpares || idleTimeout === Infinity) return;
+    for (const member of this.#ending) this.#retire(member);
+    const { idleTimeout } = this.#options;
+    if (!this.#hasSpare() || idleTimeout === Infinity) return;
     if (this.#idleTimer !== null || this.#isClosed) return;
     const before = new Map(this.#native.loads().map((load) => [load.worker, load.completed]));
     this.#idleTimer = setTimeout(() => {
@@ -339,13 +409,17 @@ class Crew {
     }, idleTimeout).unref();
   }
 
+  /** Whether more workers take tasks than there must be. */
+  #hasSpare() {
+    return this.#members.size - this.#ending.size > leastOf(this.#options);
+  }
+
   /** @param {Map<number, number>} before completed tasks per worker at the start of the period */
   #dismissIdle(before) {
-    const least = this.#options.minThreads + this.#options.warmSpares;
     for (const load of this.#native.loads()) {
-      if (this.#members.size <= least) return;
+      if (!this.#hasSpare()) return;
       const member = this.#places[load.worker];
-      if (member === undefined || !member.isReady || member.isLeaving) continue;
+      if (member === undefined || !member.isReady || member.isEnding || member.isLeaving) continue;
       if (load.inHand !== 0 || before.get(load.worker) !== load.completed) continue;
       if (this.#owner.outstanding() >= this.capacity) return;
       if (member.usage === 0 && this.#native.retire(load.worker, false)) this.leave(member);

@@ -183,7 +183,9 @@ class Dispatcher {
   #distribute(info) {
     if (info.aborted) return true;
     const { crew } = this.#engine;
-    const workers = [...crew].filter((member) => member.isReady).map((member) => crew.interfaceOf(member));
+    const workers = [...crew.staying()]
+      .filter((member) => member.isReady)
+      .map((member) => crew.interfaceOf(member));
     const member = this.#balance(info.interface, workers)?.[kMember];
     if (member === undefined) {
       this.#putBack(info);

@@ -33,6 +33,12 @@ class Member {
     this.isReady = false;
     /** Whether it has loaded everything it needs. */
     this.hasStarted = false;
+    /** Whether it is to end as soon as it has no task left, and is given no more. */
+    this.isEnding = false;
+    /** Whether it is ending because it exceeds the maximum number of workers. */
+    this.isSurplus = false;
+    /** Whether the queue has been told to give it no more tasks. */
+    this.isRetired = false;
     this.isLeaving = false;
     this.isGone = false;
     /** Why it ended, if known. @type {any} */

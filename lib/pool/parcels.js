@@ -87,7 +87,7 @@ class Parcels {
     for (const load of native.loads()) {
       const member = this.#crew.at(load.worker);
       const usage = load.inHand + load.pinned;
-      if (usage >= least || !member?.isReady || member.isLeaving) continue;
+      if (usage >= least || !member?.isReady || member.isEnding || member.isLeaving) continue;
       // An idle worker is preferred to any that is still starting.
       if (member.hasStarted && usage === 0) return load.worker;
       [place, least] = [load.worker, usage];

@@ -312,7 +312,7 @@ class Pool extends EventEmitterAsyncResource {
    */
   broadcast(task, options = {}) {
     const { crew } = this.#running();
-    const places = [...crew].map((member) => member.number);
+    const places = [...crew].filter((member) => !member.isSurplus).map((member) => member.number);
     return Promise.all(places.map((place) => this.run(task, { ...options, place, isForced: true })));
   }
 
@@ -341,10 +341,7 @@ class Pool extends EventEmitterAsyncResource {
     }
     const engine = this.#running();
     const members = [...engine.crew];
-    for (const member of members) {
-      if (engine.native.retire(member.number, false)) engine.crew.onRetired(member);
-      else engine.native.retire(member.number, true);
-    }
+    for (const member of members) engine.crew.end(member);
     await Promise.all(members.map((member) => member.exited));
   }
 

@@ -114,7 +114,9 @@ function settingsOf(task, options, ofPool, engine, nowMs) {
     retries: options.retries ?? ofPool.maxRetries,
     onEvent: options.onProgress ?? null,
     channel: options.channel ?? null,
-    place: options.place ?? (key === null ? undefined : require('./affinity').chooseByKey(key, engine.crew)),
+    place:
+      options.place ??
+      (key === null ? undefined : require('./affinity').chooseByKey(key, engine.crew.staying())),
     isForced: options.isForced,
   };
 }
