@@ -104,7 +104,8 @@ class Stopping {
     const look = () => {
       const ranMs = this.#native.runningMs(slot);
       if (ranMs >= timeoutMs) {
-        this.cancel(slot, new TimeoutError(`The task has run for more than ${timeoutMs} ms`));
+        const error = new TimeoutError(`The task has run for more than ${timeoutMs} ms`);
+        this.cancel(slot, Object.assign(error, { code: 'ERR_MANYCORE_TASK_TIMED_OUT' }));
         return;
       }
       extra.timer = setTimeout(look, ranMs < 0 ? timeoutMs : Math.max(timeoutMs - ranMs, 1)).unref();
