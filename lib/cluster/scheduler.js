@@ -8,7 +8,7 @@ const { makeError } = require('../core/errors');
 const DEFAULT_STALL_LIMIT_MS = 50;
 
 /** How long the acceptor lets connections accumulate per connection that every worker has waiting, in milliseconds. */
-const LINGER_MS = 0.03;
+const LINGER_MS = 0.06;
 
 const EVENT_STALLED = 1;
 const EVENT_RECOVERED = 2;

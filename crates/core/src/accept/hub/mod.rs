@@ -47,7 +47,7 @@ pub struct HubOptions {
     /// some again; its queue goes to others. Default: 50 ms.
     pub stall_limit: Duration,
     /// For each connection that every processor has queued, the thread lets new connections gather for this
-    /// long, which is less than any server needs per connection. Saves wake-ups and messages. Default: 30 us.
+    /// long, which is about what a small server needs per connection. Saves wake-ups and messages. Default: 60 us.
     pub linger: Duration,
     /// Number of processors that workers run on. Default: those available to this process.
     pub processors: usize,
@@ -57,7 +57,7 @@ impl Default for HubOptions {
     fn default() -> Self {
         Self {
             stall_limit: Duration::from_millis(50),
-            linger: Duration::from_micros(30),
+            linger: Duration::from_micros(60),
             processors: std::thread::available_parallelism().map_or(1, usize::from),
         }
     }
