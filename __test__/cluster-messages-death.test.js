@@ -12,8 +12,8 @@ const path = require('node:path');
 const { test } = require('node:test');
 const { play } = require('./support/scenario');
 
-const ROUNDS = 80;
-const AT_ONCE = 2;
+const ROUNDS = 200;
+const AT_ONCE = 4;
 
 test(`${ROUNDS} workers are killed under full message load`, async (t) => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'manycore-death-'));
