@@ -12,7 +12,7 @@ const { Codec } = require('./support/codec');
 const { differenceButBuffers } = require('./support/same');
 const { cloneable } = require('./support/values');
 
-const RUNS = Math.ceil(Number(process.env.MANYCORE_PROPERTY_RUNS ?? 20_000) / 2);
+const RUNS = Number(process.env.MANYCORE_PROPERTY_RUNS ?? 100_000);
 const WATCHDOG = { timeout: 900_000 };
 const { serialize, deserialize } = formats.advanced;
 

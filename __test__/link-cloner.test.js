@@ -11,7 +11,7 @@ const cases = require('./support/clone-cases');
 const { difference } = require('./support/same');
 const { Point, cloneable } = require('./support/values');
 
-const RUNS = Number(process.env.MANYCORE_PROPERTY_RUNS ?? 20_000);
+const RUNS = Number(process.env.MANYCORE_PROPERTY_RUNS ?? 40_000);
 const WATCHDOG = { timeout: 900_000 };
 
 /** Compares a clone with that of structuredClone. */

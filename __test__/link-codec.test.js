@@ -10,7 +10,7 @@ const { Codec } = require('./support/codec');
 const { difference } = require('./support/same');
 const { Point, cloneable } = require('./support/values');
 
-const RUNS = Number(process.env.MANYCORE_PROPERTY_RUNS ?? 20_000);
+const RUNS = Number(process.env.MANYCORE_PROPERTY_RUNS ?? 60_000);
 const WATCHDOG = { timeout: 900_000 };
 
 /** Compares one value with its structured clone. */

@@ -9,7 +9,7 @@ const { Codec } = require('./support/codec');
 const { difference } = require('./support/same');
 const { jsonable } = require('./support/values');
 
-const RUNS = Number(process.env.MANYCORE_PROPERTY_RUNS ?? 20_000);
+const RUNS = Number(process.env.MANYCORE_PROPERTY_RUNS ?? 100_000);
 const WATCHDOG = { timeout: 900_000 };
 
 /** @param {any} value */

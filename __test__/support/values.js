@@ -124,12 +124,15 @@ const special = fc.oneof(
   fc.integer().map((x) => new Point(x)),
 );
 
+const PLAIN = { writable: true, enumerable: true, configurable: true };
+
 /** @param {fc.Arbitrary<any>} child */
 const plain = (child) =>
   fc.array(fc.tuple(key, child), { maxLength: 6 }).map((pairs) => {
     const object = {};
     for (const [name, value] of pairs) {
-      Object.defineProperty(object, name, { value, writable: true, enumerable: true, configurable: true });
+      if (name !== '__proto__') object[name] = value;
+      else Object.defineProperty(object, name, { value, ...PLAIN });
     }
     return object;
   });
