@@ -190,6 +190,11 @@ test('values that are uncloneable or that only the platform can clone are declin
   }
 });
 
+test('objects that only look plain are left to the platform', () => {
+  const cloner = new Cloner();
+  cases.checkLookalikes((value) => check(cloner, value));
+});
+
 test('a DOMException is left to the platform where that keeps its class', () => {
   for (const value of cases.domExceptions()) {
     const cloner = new Cloner();

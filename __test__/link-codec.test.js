@@ -197,6 +197,11 @@ test('values that are uncloneable or that only the platform can clone are declin
   }
 });
 
+test('objects that only look plain are left to the platform', () => {
+  const codec = new Codec();
+  cases.checkLookalikes((value) => check(codec, value));
+});
+
 test('a DOMException is left to the platform where that keeps its class', () => {
   for (const value of cases.domExceptions()) {
     const codec = new Codec();

@@ -131,6 +131,56 @@ function refused() {
   ];
 }
 
+/** Objects that look plain, and that structured clone refuses or clones as what they are. */
+function lookalikes() {
+  function list() {
+    return arguments;
+  }
+  const { rawJSON } = /** @type {any} */ (JSON);
+  const made = [list(), list(1, {}), list({ a: 1 }), ...(rawJSON === undefined ? [] : [rawJSON('1')])];
+  for (const prototype of [Object.prototype, null]) {
+    made.push(
+      ...[
+        new Map([[1, 2]]),
+        new Set([1]),
+        new Date(5),
+        new RangeError('text'),
+        new Uint8Array([1, 2]),
+        new ArrayBuffer(2),
+        new SharedArrayBuffer(2),
+        new WeakMap(),
+        new WeakSet(),
+        Promise.resolve(),
+        Object('text'),
+        Object(1),
+        list(1),
+      ].map((value) => Object.setPrototypeOf(value, prototype)),
+    );
+  }
+  return made;
+}
+
+/**
+ * Checks that objects that look plain are not cloned as plain ones, wherever they are.
+ * @param {(value: any) => boolean} check
+ */
+function checkLookalikes(check) {
+  for (const make of [
+    (/** @type {any} */ value) => value,
+    (/** @type {any} */ value) => [value, value],
+    (/** @type {any} */ value) => ({
+      get got() {
+        return 1;
+      },
+      value,
+      again: [value],
+    }),
+  ]) {
+    for (const value of lookalikes()) assert.ok(!check(make(value)), Object.prototype.toString.call(value));
+  }
+  assert.ok(check([{}, { 0: 1 }, { 0: {}, a: 1 }, Object.create(null), { __proto__: null, 0: 1 }]));
+}
+
 /** Errors that newer versions of Node clone as their own class, although they are native errors there. */
 function domExceptions() {
   class Own extends DOMException {}
@@ -181,6 +231,7 @@ function overTrap(value) {
 module.exports = {
   changing,
   checkArrays,
+  checkLookalikes,
   disguised,
   domExceptions,
   growing,

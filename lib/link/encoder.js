@@ -10,7 +10,7 @@ const { types, isPolluted } = require('./intrinsics');
 const { encodeSpecial } = require('./encode-special');
 const { Flag, Kind } = require('./layout');
 const { materialize } = require('./materialize');
-const { isUnusual } = require('./plain-classes');
+const { isOtherEmpty, isOtherIndexed, isUnusual } = require('./plain-classes');
 const { Tag, MAX_DEPTH } = require('./tags');
 const { mayTravel } = require('./travellers');
 const { marks } = require('./uncloneable');
@@ -19,9 +19,8 @@ const { Writer } = require('./writer');
 
 const { getPrototypeOf, keys: keysOfObject, hasOwn } = Object;
 const { isArray } = Array;
-const { isProxy } = types;
+const { isProxy, isArgumentsObject: isArguments } = types;
 const OBJECT_PROTOTYPE = Object.prototype;
-const describe = OBJECT_PROTOTYPE.toString;
 const isEnumerable = OBJECT_PROTOTYPE.propertyIsEnumerable;
 
 /** Up to this many objects are searched in a list, more in a map. */
@@ -227,18 +226,35 @@ class Encoder extends Writer {
       count++;
     }
     this.depth--;
-    // Other kinds of objects usually have no own properties.
-    if (node === shapes.root && describe.call(object) !== '[object Object]') {
-      // Overwritten: only the tag has been written.
-      this.goBack(at);
-      return this.refuse(object, true);
+    if (node.mayBeOther && (node === shapes.root ? isOtherEmpty(object) : isOtherIndexed(object))) {
+      return this.#refuseOther(object, at);
     }
     this.endShape(at, node, countAt, count);
+  }
+
+  /**
+   * Refuses an object that has been found not to be plain after its properties were written.
+   * @param {object} object
+   * @param {number} at where it was written
+   * @throws UNSUPPORTED
+   */
+  #refuseOther(object, at) {
+    if (isArguments(object) && !this.isRepeatable()) {
+      // Cannot be cloned at all. Its parts have been numbered, so that it cannot be replaced in the record.
+      this.substitute = { value: object };
+      throw UNSUPPORTED;
+    }
+    // Overwritten: it has no parts.
+    this.goBack(at);
+    this.refuse(object, true);
   }
 
   /** @param {any} object */
   #dictionary(object) {
     const names = keysOfObject(object);
+    if (names.length === 0 ? isOtherEmpty(object) : names[0] === '0' && isOtherIndexed(object)) {
+      return this.refuse(object, true);
+    }
     this.tagWithCount(Tag.DICTIONARY, names.length);
     this.#pairs(object, names);
   }

@@ -7,6 +7,7 @@
 
 const intrinsics = require('./intrinsics');
 const { Kind } = require('./layout');
+const { isRawJson } = require('./plain-classes');
 const { Tag, MAX_DEPTH } = require('./tags');
 const { mayTravel, textOf } = require('./travellers');
 const { UNSUPPORTED } = require('./unsupported');
@@ -16,9 +17,6 @@ const { types, hasOwn } = intrinsics;
 const { getPrototypeOf, keys: keysOfObject } = Object;
 const { isArray } = Array;
 const OBJECT_PROTOTYPE = Object.prototype;
-
-/** Detects raw JSON text, in newer versions of V8. @type {(value: object) => boolean} */
-const isRawJson = /** @type {any} */ (JSON).isRawJSON ?? (() => false);
 
 class JsonEncoder extends Writer {
   /**

@@ -9,7 +9,7 @@
 const { arrayOfLength } = require('./decode-special');
 const { isQuiet, nameOfIndex, SEARCHED_OBJECTS } = require('./encoder');
 const { types, isPolluted, dateValue, hasOwn, mapForEach, setForEach } = require('./intrinsics');
-const { isKnownPlain, isUnusual } = require('./plain-classes');
+const { isKnownPlain, isOtherEmpty, isOtherIndexed, isUnusual } = require('./plain-classes');
 const { copyNames, ShapeCopier } = require('./shape-copier');
 const { ShapeTable } = require('./shapes');
 const { MAX_DEPTH } = require('./tags');
@@ -23,7 +23,6 @@ const OBJECT_PROTOTYPE = Object.prototype;
 const MAP_PROTOTYPE = Map.prototype;
 const SET_PROTOTYPE = Set.prototype;
 const DATE_PROTOTYPE = Date.prototype;
-const describe = OBJECT_PROTOTYPE.toString;
 
 /** Up to this many copies are searched in a list, more in a map. */
 const LISTED_COPIES = 16;
@@ -163,8 +162,9 @@ class ObjectCloner {
       if (next === null) return this.#named(object);
       node = next;
     }
-    // Other kinds of objects usually have no own properties.
-    if (node === root && describe.call(object) !== '[object Object]') return this.#leave(object);
+    if (node.mayBeOther && (node === root ? isOtherEmpty(object) : isOtherIndexed(object))) {
+      return this.#leave(object);
+    }
     this.#depth++;
     const copy = this.#copier(node).copy(object, this);
     this.#depth--;

@@ -11,6 +11,9 @@ const { types } = require('./intrinsics');
 
 const { getOwnPropertyDescriptors, getPrototypeOf, keys: keysOfObject, hasOwn } = Object;
 const OBJECT_PROTOTYPE = Object.prototype;
+const describe = OBJECT_PROTOTYPE.toString;
+/** Detects raw JSON text, in newer versions of V8. @type {(value: object) => boolean} */
+const isRawJson = /** @type {any} */ (JSON).isRawJSON ?? (() => false);
 
 /** Instances with more values than this are not used to find out. */
 const MAX_VALUES = 1000;
@@ -26,7 +29,32 @@ const HAS_SHARED_STRUCTS = 'SharedStructType' in globalThis;
  * @param {object} object
  */
 function isUnusual(object) {
-  return HAS_SHARED_STRUCTS || types.isModuleNamespaceObject(object);
+  return HAS_SHARED_STRUCTS || isRawJson(object) || types.isModuleNamespaceObject(object);
+}
+
+/**
+ * Whether an object with the prototype of plain objects, or none, is of another kind, which has no enumerable
+ * properties unless a program gives it some. Runs no user code but a getter of `Symbol.toStringTag`.
+ * @param {object} object an object without own enumerable properties
+ */
+function isOtherEmpty(object) {
+  return (
+    describe.call(object) !== '[object Object]' ||
+    types.isMap(object) ||
+    types.isSet(object) ||
+    types.isAnyArrayBuffer(object) ||
+    types.isPromise(object) ||
+    types.isWeakMap(object) ||
+    types.isWeakSet(object)
+  );
+}
+
+/**
+ * The same for a kind that has elements: `arguments`, views and strings.
+ * @param {object} object an object whose first own enumerable property is '0'
+ */
+function isOtherIndexed(object) {
+  return types.isArgumentsObject(object) || ArrayBuffer.isView(object) || types.isBoxedPrimitive(object);
 }
 
 /**
@@ -86,6 +114,9 @@ function isData(value, seen) {
   return [...value].flat(1).every((each) => isData(each, seen));
 }
 
+module.exports.isOtherEmpty = isOtherEmpty;
+module.exports.isOtherIndexed = isOtherIndexed;
+module.exports.isRawJson = isRawJson;
 module.exports.isUnusual = isUnusual;
 module.exports.isKnownPlain = isKnownPlain;
 module.exports.isPlainClass = isPlainClass;

@@ -28,6 +28,8 @@ class ShapeNode {
     this.key = key;
     this.parent = parent;
     this.depth = depth;
+    /** Whether the first property is '0', or there is none: as in other kinds of objects than plain ones. */
+    this.mayBeOther = depth < 2 ? depth === 0 || key === '0' : /** @type {ShapeNode} */ (parent).mayBeOther;
     /** Number of the shape that ends here; -1 for none. */
     this.id = -1;
     /** Last child taken, and its key, as a cache: most nodes have only one child. */
