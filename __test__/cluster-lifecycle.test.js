@@ -251,6 +251,17 @@ test("Node's built-in cluster knows workers forked by manycore, and its own fork
   assert.deepEqual(result, { sameWorkers: true, ids: ['1', '2'], linked: [true, false], isEmitter: true });
 });
 
+test('a process that Node starts without a program ends as in Node', async (t) => {
+  const { ours, nodes } = await playBoth(t, {
+    async primary({ cluster, once }) {
+      cluster.setupPrimary({ exec: '', args: [], stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+      return once(cluster.fork(), 'exit');
+    },
+    worker() {},
+  });
+  assert.deepEqual(ours, nodes);
+});
+
 test("with manycore/register, require and import of cluster return manycore's", async (t) => {
   const { result } = await play(t, {
     cluster: 'node:cluster',

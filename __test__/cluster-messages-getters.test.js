@@ -47,3 +47,31 @@ for (const serialization of ['json', 'advanced']) {
     assert.equal(ours.result.length, 4);
   });
 }
+
+test('a proxy sees the same traps as in Node', async (t) => {
+  const { ours, nodes } = await playBoth(t, {
+    async primary({ cluster, once }) {
+      const worker = cluster.fork();
+      await once(worker, 'message');
+      const traps = [];
+      const handler = {};
+      for (const name of ['get', 'getOwnPropertyDescriptor', 'has', 'getPrototypeOf']) {
+        handler[name] = (target, ...rest) => {
+          traps.push([name, String(rest[0])]);
+          return Reflect[name](target, ...rest);
+        };
+      }
+      const answer = once(worker, 'message');
+      worker.send(new Proxy({ a: 1 }, handler));
+      const seen = [traps.slice(), (await answer)[0]];
+      worker.disconnect();
+      return seen;
+    },
+    worker() {
+      process.on('message', (message) => process.send(message));
+      process.send('ready');
+    },
+  });
+  assert.deepEqual(ours.result, nodes.result);
+  assert.deepEqual(ours.result[1], { a: 1 });
+});

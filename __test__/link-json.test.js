@@ -95,6 +95,18 @@ test('values that JSON rejects are left to JSON', () => {
   assert.ok(check(codec, { new: { shape: 1 } }));
 });
 
+test('an array that no string of JSON could hold is rejected at once', () => {
+  const codec = new Codec(new JsonEncoder());
+  for (const length of [2 ** 32 - 1, 120_000_000]) {
+    const long = Object.assign([], { [length - 1]: 1 });
+    for (const value of [long, { a: [long] }]) {
+      assert.throws(() => codec.copy(value), { name: 'RangeError', message: 'Invalid string length' });
+    }
+  }
+  assert.throws(() => codec.copy(new Proxy(new Array(2 ** 32 - 1), {})), RangeError);
+  assert.ok(check(codec, { after: [1] }));
+});
+
 test('a proxy sees only the traps that JSON.stringify triggers', () => {
   const traps = ['ownKeys', 'getOwnPropertyDescriptor', 'get', 'has', 'getPrototypeOf', 'isExtensible'];
   const traced = (calls) => {

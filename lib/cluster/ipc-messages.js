@@ -3,6 +3,7 @@
 /** Classifies Node's internal messages, and defines our own commands on its channel. */
 
 const { constants } = require('node:os');
+const { isProxy } = require('node:util').types;
 
 /** Prefix of `cmd` in internal messages, which Node does not deliver to users. */
 const INTERNAL_PREFIX = 'NODE_';
@@ -24,12 +25,13 @@ function isInternal(message) {
 }
 
 /**
- * Whether a message to be sent is internal, without running getters: one that turns out to be internal only after
+ * Whether a message to be sent is internal, without running getters or traps of proxies: one that turns out to be internal only after
  * encoding is sorted out by the receiver.
  * @param {any} message
  */
 function isInternalAtHand(message) {
-  if (typeof message !== 'object' || message === null || !hasOwn(message, 'cmd')) return false;
+  if (typeof message !== 'object' || message === null || isProxy(message)) return false;
+  if (!hasOwn(message, 'cmd')) return false;
   return hasPrefix(getOwnPropertyDescriptor(message, 'cmd')?.value);
 }
 

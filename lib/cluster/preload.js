@@ -11,7 +11,8 @@ const { execArgv } = process;
 const at = execArgv.indexOf(__filename);
 if (at > 0 && execArgv[at - 1] === '--require') execArgv.splice(at - 1, 2);
 
-if (link !== undefined && require('node:worker_threads').isMainThread) {
+// Node sets up no cluster worker in a process that it starts without a program (`exec: ''`).
+if (link !== undefined && require('node:worker_threads').isMainThread && require('./builtin').worker) {
   const [slot, controlFd, scoreboardFd, lanesFd, format] = link.split(',');
   require('./worker').install({
     slot: Number(slot),

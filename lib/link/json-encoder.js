@@ -5,6 +5,7 @@
  * Values that JSON rejects (cycles, BigInts) are refused with `UNSUPPORTED`, so that JSON itself throws.
  */
 
+const { constants } = require('node:buffer');
 const intrinsics = require('./intrinsics');
 const { Kind } = require('./layout');
 const { isRawJson } = require('./plain-classes');
@@ -17,6 +18,10 @@ const { types, hasOwn } = intrinsics;
 const { getPrototypeOf, keys: keysOfObject } = Object;
 const { isArray } = Array;
 const OBJECT_PROTOTYPE = Object.prototype;
+
+const { MAX_STRING_LENGTH } = constants;
+/** An array with fewer elements fits into a string of JSON, even if all are missing: null and a comma each. */
+const LONG_ARRAY = Math.floor(MAX_STRING_LENGTH / 5);
 
 class JsonEncoder extends Writer {
   /**
@@ -109,6 +114,7 @@ class JsonEncoder extends Writer {
   /** @param {any[]} array */
   #array(array) {
     const { length } = array;
+    if (length > LONG_ARRAY) refuseTooLong(array, length);
     if (length < 16) this.tag(Tag.SHORT_ARRAY | length);
     else this.tagWithCount(Tag.ARRAY, length);
     for (let i = 0; i < length; i++) {
@@ -172,6 +178,20 @@ class JsonEncoder extends Writer {
     }
     this.view.setUint32(this.start + countAt, count, true);
   }
+}
+
+/**
+ * Throws as JSON does if the text of an array could not fit into a string, whatever its elements are: encoding those
+ * first would take minutes.
+ * @param {any[]} array
+ * @param {number} length its length
+ */
+function refuseTooLong(array, length) {
+  // At least a digit and a comma for each element.
+  let shortest = length * 2;
+  // Missing ones are written as null. The names of a proxy are not asked for, which JSON does not do either.
+  if (!types.isProxy(array)) shortest += (length - keysOfObject(array).length) * 3;
+  if (shortest > MAX_STRING_LENGTH) throw new RangeError('Invalid string length');
 }
 
 /**
