@@ -89,6 +89,20 @@ test('user-defined error classes arrive as the built-in class they extend, with 
   assert.equal(passed(new Inherited('x')).toString(), 'Inherited: x');
 });
 
+test(
+  'a suppressed error keeps its class and both errors',
+  { skip: globalThis.SuppressedError === undefined },
+  () => {
+    const { SuppressedError } = globalThis;
+    const error = passed(new SuppressedError(new RangeError('one'), new TypeError('two'), 'both'));
+    assert.ok(error instanceof SuppressedError);
+    assert.equal(error.message, 'both');
+    assert.ok(error.error instanceof RangeError);
+    assert.ok(error.suppressed instanceof TypeError);
+    assert.deepEqual(Object.keys(error), []);
+  },
+);
+
 test('aggregate errors, DOMExceptions and cyclic causes are preserved', () => {
   const aggregate = passed(new AggregateError([new RangeError('one'), 'two'], 'both'));
   assert.ok(aggregate instanceof AggregateError);

@@ -5,11 +5,21 @@
  * error; here its code and all other own properties are sent as well.
  */
 
+/** Missing from older versions of V8. */
+const { SuppressedError } = /** @type {any} */ (globalThis);
 /** Classes that exist on both sides. @type {Map<string, any>} */
 const CLASSES = new Map(
-  [Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError, AggregateError].map(
-    (constructor) => [constructor.name, constructor],
-  ),
+  [
+    Error,
+    EvalError,
+    RangeError,
+    ReferenceError,
+    SyntaxError,
+    TypeError,
+    URIError,
+    AggregateError,
+    ...(SuppressedError === undefined ? [] : [SuppressedError]),
+  ].map((constructor) => [constructor.name, constructor]),
 );
 const BY_PROTOTYPE = new Map([...CLASSES].map(([name, { prototype }]) => [prototype, name]));
 const DOM_EXCEPTION = 'DOMException';
