@@ -70,6 +70,8 @@ test('unsupported values are serialized by Node, or throw as in Node', () => {
   }
   const detached = new Uint8Array(8);
   structuredClone(detached.buffer, { transfer: [detached.buffer] });
-  assert.throws(() => codec.copy(detached), TypeError);
+  // Node's channel has sent it as an empty view since version 24.
+  if (Number(process.versions.node.split('.')[0]) < 24) assert.throws(() => codec.copy(detached), TypeError);
+  else assert.deepEqual(codec.copy(detached).value, new Uint8Array(0));
   assert.throws(() => serialize(detached), TypeError);
 });

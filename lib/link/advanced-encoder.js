@@ -18,6 +18,10 @@ const OWN_VIEW_BYTES = 6;
 /** The data of a view is aligned for all kinds of views. */
 const LONGEST_ELEMENT_BYTES = 8;
 
+const NOTHING = new Uint8Array(0);
+/** From this version on, Node's channel sends a view of a detached buffer as an empty one; before, it throws. */
+const sendsDetached = Number(process.versions.node.split('.')[0]) >= 24;
+
 class AdvancedEncoder extends Encoder {
   /**
    * @override
@@ -34,8 +38,7 @@ class AdvancedEncoder extends Encoder {
     const isBuffer = view.constructor === Buffer;
     const kind = isBuffer ? BUFFER_KIND : name === undefined ? DATA_VIEW_KIND : VIEW_KINDS.get(name);
     if (kind === undefined) throw UNSUPPORTED;
-    // Throws for a view of a detached buffer, like Node.
-    const bytes = bytesOf(view, name === undefined);
+    const bytes = bytesIfAttached(view, name === undefined);
     if (!this.remember(view)) return;
     const { length } = bytes;
     if (this.store !== null && this.#storedView(bytes, kind)) return;
@@ -57,6 +60,21 @@ class AdvancedEncoder extends Encoder {
     const byteOffset = intrinsics.arrayByteOffset(bytes);
     if (bytes.length === 0 || byteOffset % LONGEST_ELEMENT_BYTES !== 0) return false;
     return this.storedBuffer(intrinsics.arrayBuffer(bytes), Tag.STORED_VIEW, kind, byteOffset, bytes.length);
+  }
+}
+
+/**
+ * Like `bytesOf`, for a view whose buffer may be detached.
+ * @param {any} view
+ * @param {boolean} isDataView
+ * @throws TypeError if it is detached, where Node's channel throws
+ */
+function bytesIfAttached(view, isDataView) {
+  try {
+    return bytesOf(view, isDataView);
+  } catch (error) {
+    if (!sendsDetached) throw error;
+    return NOTHING;
   }
 }
 
