@@ -110,8 +110,7 @@ impl Shard<'_> {
         self.words.publish(REDO, mark | entry.block as u64)?;
         crash::point("table.named");
         self.announce_reclaim()?;
-        self.words.store(entry.version_at(), version)?;
-        self.words.copy_in(entry.value_at(), value.bytes)?;
+        self.copy_recorded(entry)?;
         crash::point("table.overwritten");
         self.words.publish(REDO, 0)?;
         self.stamp(entry.block)?;
@@ -123,13 +122,20 @@ impl Shard<'_> {
         let block = (self.words.load(REDO)? & LOW) as usize;
         if let Ok(entry) = Entry::at(self.words, self.arena(), block) {
             if can_be_recorded(&entry) {
-                self.words.store(entry.version_at(), self.words.load(RECORD)?)?;
-                for index in 0..entry.value_bytes().div_ceil(8) {
-                    let word = self.words.load(RECORD_VALUE + index)?;
-                    self.words.store(entry.value_at() + index, word)?;
-                }
+                self.copy_recorded(&entry)?;
             }
         }
         self.words.publish(REDO, 0)
+    }
+
+    /// Copies version and value from the record into its entry. Not from the caller's memory, which may change between
+    /// two reads if it is shared: a version has one value.
+    fn copy_recorded(self, entry: &Entry) -> Result<(), Corrupt> {
+        self.words.store(entry.version_at(), self.words.load(RECORD)?)?;
+        for index in 0..entry.value_bytes().div_ceil(8) {
+            let word = self.words.load(RECORD_VALUE + index)?;
+            self.words.store(entry.value_at() + index, word)?;
+        }
+        Ok(())
     }
 }

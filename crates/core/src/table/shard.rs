@@ -13,8 +13,8 @@
 //!       32   lists of the arena, then the buckets (32 bits each), then the stamps (32 bits each), then the arena
 //! ```
 //!
-//! The words that every write changes share the cache line of the lock, which a writer has to fetch anyway. The redo
-//! record and what readers validate have the next two.
+//! The words that every write changes share the cache line of the lock, which a writer has to fetch anyway. What readers
+//! validate and the redo record have a pair of lines of their own.
 //!
 //! **Writing** requires the lock. A value of the same kind and length as the one before is written over it, by way of
 //! the redo record (`overwrite`). Otherwise a new entry is written into a free block, which is not reachable; then a
@@ -314,6 +314,9 @@ impl<'a> Shard<'a> {
     fn approach(self, key: &Key<'_>, words: usize) {
         self.foresee(key, words);
         let mut block = self.head(self.bucket_of(key)).unwrap_or(0);
+        if block == 0 {
+            return;
+        }
         for _ in 0..NEAR {
             let Ok((tag, next)) = link(self.words, block) else {
                 break;
