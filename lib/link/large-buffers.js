@@ -6,11 +6,9 @@
  */
 
 const { Buffer } = require('node:buffer');
-// Not the globals, which the program or its tests may have replaced, for example with fake timers.
-const { setTimeout } = require('node:timers');
 const { loadAddon } = require('../core/addon');
+const { startQuietTimer } = require('./quiet-timer');
 
-const QUIET_MS = 1000;
 /** From this size on, a buffer has its own mapping, with large pages if available. */
 const HUGE_BYTES = 32 * 1024 * 1024;
 
@@ -26,7 +24,7 @@ function allocate(length) {
   hasTraffic = true;
   if (timer === undefined) {
     loadAddon()?.keepFreeMemory();
-    timer = setTimeout(giveBackWhenQuiet, QUIET_MS).unref();
+    timer = startQuietTimer(giveBackWhenQuiet);
   }
   const buffer = Buffer.allocUnsafeSlow(length);
   if (length >= HUGE_BYTES) loadAddon()?.useHugePages(buffer);
@@ -36,7 +34,7 @@ function allocate(length) {
 function giveBackWhenQuiet() {
   if (hasTraffic) {
     hasTraffic = false;
-    timer = setTimeout(giveBackWhenQuiet, QUIET_MS).unref();
+    timer = startQuietTimer(giveBackWhenQuiet);
     return;
   }
   timer = undefined;

@@ -6,15 +6,12 @@
  * senders, which then copy directly into what is handed out here.
  */
 
-// Not the globals, which the program or its tests may have replaced, for example with fake timers.
-const { setTimeout } = require('node:timers');
 const { allocate } = require('./large-buffers');
+const { startQuietTimer } = require('./quiet-timer');
 
 /** Maximum number of buffers lent at a time, and of their total bytes. */
 const MOST_LENT = 64;
 const MOST_LENT_BYTES = 16 * 1024 * 1024;
-/** Time after the last buffer until the lent ones are taken back. */
-const QUIET_MS = 1000;
 
 /**
  * @typedef {object} Native the receiving end of a lane, or either side of a queue. Payloads are identified by
@@ -76,7 +73,7 @@ class Lending {
     if (!this.#native.lend(/** @type {ArrayBuffer} */ (buffer))) return;
     this.#lent++;
     this.#hasLent = true;
-    if (this.#timer === null) this.#timer = setTimeout(this.#look, QUIET_MS).unref();
+    if (this.#timer === null) this.#timer = startQuietTimer(this.#look);
   }
 
   /** Buffers that are already being filled still arrive. */
@@ -89,7 +86,7 @@ class Lending {
     this.#timer = null;
     if (this.#hasTraffic) {
       this.#hasTraffic = false;
-      this.#timer = setTimeout(this.#look, QUIET_MS).unref();
+      this.#timer = startQuietTimer(this.#look);
     } else {
       this.#takeBack();
     }

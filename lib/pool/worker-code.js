@@ -27,6 +27,7 @@ const MODULES = [
   'link/memory',
   'link/one-byte',
   'link/plain-classes',
+  'link/quiet-timer',
   'link/shape-reader',
   'link/shapes',
   'link/short-strings',

@@ -99,6 +99,19 @@ function inContextOfNow(run) {
   return () => resource.runInAsyncScope(run);
 }
 
+const loading = new AsyncResource('MANYCORE');
+
+/**
+ * Calls a function in the async context in which this module was loaded, which outlives those of single calls.
+ * @template T
+ * @param {() => T} run
+ * @returns {T}
+ */
+function inContextOfLoad(run) {
+  return loading.runInAsyncScope(run);
+}
+
+module.exports.inContextOfLoad = inContextOfLoad;
 module.exports.keepsContextInFrames = keepsContextInFrames;
 module.exports.inContextOfNow = inContextOfNow;
 module.exports.kDispatch = kDispatch;
