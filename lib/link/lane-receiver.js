@@ -453,6 +453,8 @@ class LaneReceiver {
   #takeBytes(start, length) {
     const { memory } = this.#decoder;
     if (this.lendsLarge && memory === this.#memory) {
+      // The sender pads large data, as typed arrays over it must be aligned.
+      if ((start & 7) !== 0) throw CORRUPT;
       this.#hasViews = true;
       return Buffer.from(this.#end.viewRing(start, length));
     }
@@ -469,6 +471,8 @@ class LaneReceiver {
    */
   #takeStored(block, at, length) {
     if (block >= STORE_BLOCKS || length === 0 || at + length > this.#storeBytes) return undefined;
+    // Typed arrays over it must be aligned.
+    if ((at & 7) !== 0) return undefined;
     // A record passes each block once, so it cannot pass more than there is.
     this.#storedBytes += length;
     if (this.#storedBytes > this.#storeBytes) return undefined;
