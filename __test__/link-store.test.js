@@ -3,6 +3,7 @@
 /* Buffers in the memory of a lane, which are passed to the other side instead of copied. */
 
 const assert = require('node:assert/strict');
+const { AsyncLocalStorage } = require('node:async_hooks');
 const test = require('node:test');
 const v8 = require('node:v8');
 const vm = require('node:vm');
@@ -24,14 +25,15 @@ v8.setFlagsFromString('--expose-gc');
 const gc = vm.runInNewContext('gc');
 
 /** Both ends of a real lane with a store, in this thread. */
-function pair({ store = 16 * BLOCK, encoder = new Encoder(LARGE_LENGTH, BESIDE_LENGTH) } = {}) {
-  const link = new addon.ThreadLink(64 * KIB, store);
+function pair({
+  ring = 64 * KIB,
+  store = 16 * BLOCK,
+  encoder = new Encoder(LARGE_LENGTH, BESIDE_LENGTH),
+} = {}) {
+  const link = new addon.ThreadLink(ring, store);
   const native = addon.ThreadLink.attach(link.id).takeReceiver();
-  return {
-    sender: new LaneSender(link.takeSender(), encoder),
-    receiver: new LaneReceiver(native),
-    native,
-  };
+  const end = link.takeSender();
+  return { sender: new LaneSender(end, encoder), receiver: new LaneReceiver(native), native, end };
 }
 
 /** A buffer of the store with `fill` in all of it. */
@@ -270,4 +272,148 @@ test("between processes, views are passed with the bytes they cover, as by Node'
   sender.send([new Uint8Array(buffer, 0, 10), new Uint8Array(buffer, 8, 10)]);
   const [first, second] = receive(receiver);
   assert.ok(isFilled(first, 8) && isFilled(second, 8) && first.buffer !== second.buffer);
+});
+
+/** Collects garbage and lets finalizers run. */
+async function collect() {
+  await new Promise(setImmediate);
+  gc();
+}
+
+const canMove = typeof ArrayBuffer.prototype.transfer === 'function';
+
+test(
+  'a block that a getter moves to another buffer is not reused',
+  { ...WATCHDOG, skip: !canMove },
+  async () => {
+    const { sender, receiver } = pair({ store: BLOCK });
+    const buffer = filled(sender, BLOCK, 1);
+    const held = { moved: null };
+    const value = {
+      buffer,
+      get moves() {
+        held.moved = buffer.transfer();
+        return 2;
+      },
+    };
+    assert.equal(sender.send(value), true);
+    assert.equal(buffer.byteLength, 0);
+    assert.ok(isFilled(receive(receiver).buffer, 1));
+    for (let i = 0; i < 3; i++) await collect();
+    assert.equal(sender.allocate(BLOCK), undefined);
+    assert.ok(isFilled(held.moved, 1));
+    held.moved = null;
+    while (sender.allocate(BLOCK) === undefined) await collect();
+  },
+);
+
+test('a closed sender does not keep the memory of its lane', WATCHDOG, async () => {
+  const link = new addon.ThreadLink(64 * KIB, BLOCK);
+  const end = link.takeSender();
+  let memory;
+  const sender = new LaneSender({
+    memory() {
+      const made = end.memory();
+      memory = new WeakRef(made.buffer);
+      return made;
+    },
+    goneWords: () => end.goneWords(),
+    openBlock: (...details) => end.openBlock(...details),
+    detach: (buffer) => end.detach(buffer),
+    close: () => end.close(),
+  });
+  const buffer = filled(sender, BLOCK, 1);
+  sender.close();
+  while (memory.deref() !== undefined) await collect();
+  assert.ok(isFilled(buffer, 1));
+  sender.send(buffer);
+  assert.equal(buffer.byteLength, 0);
+});
+
+test('a system that refuses to take memory back is no error', WATCHDOG, async () => {
+  const { sender, receiver, end } = pair();
+  let calls = 0;
+  end.discardInStore = () => {
+    calls++;
+    throw new Error('refused');
+  };
+  sender.send(filled(sender, BLOCK, 1));
+  receive(receiver);
+  while (calls === 0) await new Promise((resolve) => setTimeout(resolve, 50));
+  sender.send(filled(sender, BLOCK, 2));
+  assert.ok(isFilled(receive(receiver), 2));
+});
+
+test('memory of a buffer that is collected later is returned as well', WATCHDOG, async () => {
+  const { sender, receiver, native } = pair();
+  const held = { buffer: filled(sender, BLOCK, 5) };
+  sender.send(filled(sender, BLOCK, 6));
+  receive(receiver);
+  const bytes = new Uint8Array(2 * BLOCK);
+  const look = () => (native.copyFromStore(0, bytes), [bytes[0], bytes[BLOCK]]);
+  while (look()[1] !== 0) await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.ok(isFilled(held.buffer, 5) && look()[0] === 5);
+  held.buffer = null;
+  while (look()[0] !== 0) {
+    await collect();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+});
+
+test('timers do not keep the async context of a message', WATCHDOG, async () => {
+  const { sender, receiver } = pair();
+  const storage = new AsyncLocalStorage();
+  for (const send of [
+    () => sender.send(filled(sender, BLOCK, 1)),
+    // In a buffer that the receiver lends, from the second one on.
+    () => sender.send(new ArrayBuffer(100 * KIB)),
+  ]) {
+    const pass = () => (send(), receive(receiver));
+    const context = (() => {
+      const value = {};
+      storage.run(value, () => (pass(), pass()));
+      return new WeakRef(value);
+    })();
+    // The traffic keeps the timers going.
+    while (context.deref() !== undefined) {
+      pass();
+      await collect();
+    }
+  }
+});
+
+test('places that are not aligned are corrupt', () => {
+  const corrupt = { code: 'ERR_MANYCORE_LINK_CORRUPT' };
+  for (const isInPlace of [false, true]) {
+    for (const make of [(buffer) => buffer, (buffer) => new Float64Array(buffer)]) {
+      for (const offset of [8, 1, 2, 4]) {
+        const { sender, receiver, end } = pair({ encoder: new AdvancedEncoder() });
+        sender.send(make(filled(sender, BLOCK, 1)));
+        // The offset in the store is in front of the length.
+        const ring = Buffer.from(end.memory().buffer, end.memory().ringOffset);
+        const place = Buffer.alloc(8);
+        place.writeUInt32LE(BLOCK, 4);
+        ring.writeUInt32LE(offset, ring.indexOf(place));
+        if (offset === 8) receive(receiver, isInPlace);
+        else assert.throws(() => receive(receiver, isInPlace), corrupt);
+        receiver.endViews();
+      }
+    }
+  }
+  // Data in the ring of which a view is made.
+  let refused = 0;
+  for (let prefix = 0; prefix < 8; prefix++) {
+    const encoder = new AdvancedEncoder();
+    encoder.align = () => {};
+    const { sender, receiver } = pair({ encoder, ring: 256 * KIB });
+    sender.send([...new Array(prefix).fill(true), new Float64Array(LARGE_LENGTH / 8)]);
+    try {
+      receive(receiver, true);
+      receiver.endViews();
+    } catch (error) {
+      assert.equal(error.code, corrupt.code);
+      refused++;
+    }
+  }
+  assert.equal(refused, 7);
 });

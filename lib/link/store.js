@@ -7,13 +7,14 @@
  */
 
 // Not the globals, which the program or its tests may have replaced, for example with fake timers.
-const { clearTimeout, setTimeout } = require('node:timers');
+const { clearTimeout } = require('node:timers');
+const intrinsics = require('./intrinsics');
 const { RETURNED, STORE_BLOCKS } = require('./layout');
+const { NOWHERE } = require('./memory');
+const { startQuietTimer } = require('./quiet-timer');
 
 /** Blocks start at multiples of this, which is a multiple of every page size. */
 const STEP_BYTES = 64 * 1024;
-/** Time after the last use until free memory is returned to the system. */
-const QUIET_MS = 1000;
 
 /**
  * @typedef {object} Block
@@ -23,7 +24,7 @@ const QUIET_MS = 1000;
  * @property {number} turn distinguishes successive blocks of the same number
  * @property {boolean} isPassing whether it is part of a record that is being encoded
  * @property {boolean} isPassed
- * @property {boolean} isDetached whether this side can no longer access it
+ * @property {boolean} isDetached whether this side can no longer access it; otherwise its finalizer tells
  */
 
 class Store {
@@ -41,6 +42,8 @@ class Store {
   #byBuffer = new WeakMap();
   /** End of the memory that may have been written since it was last returned. */
   #written = 0;
+  /** Whether blocks have been freed since memory was last returned. */
+  #hasFreed = false;
   #hasTraffic = false;
   /** @type {NodeJS.Timeout | null} */
   #timer = null;
@@ -112,18 +115,20 @@ class Store {
   pass(stored) {
     for (const { block, buffer } of stored) {
       Atomics.store(this.#words, RETURNED + block.number, 0);
-      block.isDetached = this.#end.detach(buffer);
+      // A getter of the record may have moved the memory to another ArrayBuffer, which keeps its finalizer.
+      block.isDetached = intrinsics.bufferByteLength(buffer) !== 0 && this.#end.detach(buffer);
       block.isPassed = true;
       block.isPassing = false;
     }
     this.#arm();
   }
 
-  /** Stops the timer; the memory goes with the lane. */
+  /** Stops the timer and releases the memory of the lane. Buffers that are passed afterwards are only detached. */
   close() {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
     this.#bytes = 0;
+    this.#words = NOWHERE.words;
   }
 
   /** Frees the blocks that neither side uses any more. */
@@ -135,6 +140,7 @@ class Store {
       if (this.#isFree(block)) this.#numbers[block.number] = 0;
       else blocks[kept++] = block;
     }
+    if (kept < blocks.length) this.#hasFreed = true;
     blocks.length = kept;
   }
 
@@ -147,29 +153,41 @@ class Store {
 
   #arm() {
     this.#hasTraffic = true;
-    if (this.#timer === null && this.#bytes > 0) this.#timer = setTimeout(this.#look, QUIET_MS).unref();
+    if (this.#timer === null && this.#bytes > 0) this.#timer = startQuietTimer(this.#look);
   }
 
   #look = () => {
     this.#timer = null;
     this.#sweep();
-    if (this.#hasTraffic || this.#blocks.some(({ isPassed }) => isPassed)) {
-      this.#arm();
-      this.#hasTraffic = false;
-    } else {
-      this.#giveBack();
-    }
+    const isQuiet = !this.#hasTraffic && !this.#blocks.some(({ isPassed }) => isPassed);
+    if (isQuiet && this.#hasFreed) this.#giveBack();
+    // Nothing else tells that a buffer which was never posted has been collected.
+    if (!isQuiet || this.#blocks.length > 0) this.#timer = startQuietTimer(this.#look);
+    this.#hasTraffic = false;
   };
 
-  /** Returns the memory between the blocks to the system. */
+  /** Returns the memory between the blocks to the system, if that allows it. */
   #giveBack() {
+    this.#hasFreed = false;
     let from = 0;
     for (const { at, end } of this.#blocks) {
-      if (at > from) this.#end.discardInStore(from, at - from);
+      if (at > from) this.#discard(from, at);
       from = end;
     }
-    if (this.#written > from) this.#end.discardInStore(from, this.#written - from);
+    if (this.#written > from) this.#discard(from, this.#written);
     this.#written = from;
+  }
+
+  /**
+   * @param {number} from
+   * @param {number} to
+   */
+  #discard(from, to) {
+    try {
+      this.#end.discardInStore(from, to - from);
+    } catch {
+      // Some sandboxes refuse the system call: the memory stays committed until it is used again or the link ends.
+    }
   }
 }
 
