@@ -21,7 +21,8 @@ export interface LinkOptions {
    * Whether the listeners of a message get large ArrayBuffers as views of shared memory, which saves a copy: between
    * threads those of 16 KiB to 1 GiB, between processes (with `serialization: 'advanced'`) those of 128 KiB and more
    * that fit into the shared memory of the link. The buffers are detached when the listeners have returned; copy what
-   * you want to keep. Default: false.
+   * you want to keep. They cannot be transferred, and must not be moved with `ArrayBuffer.prototype.transfer()`.
+   * Default: false.
    */
   views?: boolean;
   /**
@@ -67,11 +68,13 @@ export function configureLink(endpoint: object, options: LinkOptions): boolean;
  * link or its messages do not go through shared memory yet, and if there is no room: at most 64 buffers of together 64 MiB
  * are in use at a time, until they have been received, or collected as garbage without having been posted.
  *
- * The contents are arbitrary until they are written. The buffer cannot be transferred. In a message that only Node's own
+ * The contents are arbitrary until they are written. The buffer cannot be transferred, and must not be moved to another one
+ * with `ArrayBuffer.prototype.transfer()`. In a message that only Node's own
  * channel can carry, and with any other `postMessage()`, it is copied like every other buffer.
  * @param endpoint see `configureLink()`
  * @param byteLength a whole number of at least 0
- * @throws ERR_INVALID_ARG_TYPE, ERR_OUT_OF_RANGE
+ * @throws ERR_INVALID_ARG_TYPE, ERR_OUT_OF_RANGE; a RangeError without code, as of `new ArrayBuffer()`, if there can be no
+ * buffer of that length
  */
 export function linkBuffer(endpoint: object, byteLength: number): ArrayBuffer;
 
