@@ -2,7 +2,7 @@
 
 // Not the globals, which the program or its tests may have replaced, for example with fake timers.
 const { setTimeout } = require('node:timers');
-const { inContextOfLoad } = require('../threads/node-internals');
+const { inContextOfLoad } = require('../core/context');
 
 /** Time without traffic after which memory is given back. */
 const QUIET_MS = 1000;

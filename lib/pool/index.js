@@ -2,6 +2,7 @@
 
 /** Exports of the pool API, each loaded on first access. */
 
+require('../core/context');
 const { Pool } = require('./pool');
 const { PARTS } = require('./statics');
 

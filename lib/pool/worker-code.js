@@ -12,6 +12,7 @@ const PROGRAM = path.join(__dirname, 'thread.js');
 /** Modules that a worker loads before its first task. */
 const MODULES = [
   'core/addon',
+  'core/context',
   'core/environment',
   'core/errors',
   'link/decode-special',

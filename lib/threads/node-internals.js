@@ -7,6 +7,7 @@
 
 const { AsyncLocalStorage, AsyncResource } = require('node:async_hooks');
 const { dispatch, nodes } = require('./preload');
+require('../core/context');
 
 /** Method through which a port delivers received messages: its only hook, registered for all contexts. */
 const kDispatch = Symbol.for('nodejs.internal.kHybridDispatch');
@@ -99,19 +100,6 @@ function inContextOfNow(run) {
   return () => resource.runInAsyncScope(run);
 }
 
-const loading = new AsyncResource('MANYCORE');
-
-/**
- * Calls a function in the async context in which this module was loaded, which outlives those of single calls.
- * @template T
- * @param {() => T} run
- * @returns {T}
- */
-function inContextOfLoad(run) {
-  return loading.runInAsyncScope(run);
-}
-
-module.exports.inContextOfLoad = inContextOfLoad;
 module.exports.keepsContextInFrames = keepsContextInFrames;
 module.exports.inContextOfNow = inContextOfNow;
 module.exports.kDispatch = kDispatch;
