@@ -7,6 +7,7 @@ const test = require('node:test');
 const { once } = require('node:events');
 
 const { MessageChannel, Worker, linkBuffer } = require('..');
+const { Program } = require('./support/program');
 const { play } = require('./support/scenario');
 
 const WATCHDOG = { timeout: 60_000 };
@@ -178,5 +179,51 @@ for (const serialization of ['advanced', 'json']) {
       const all = { passed: 200, kept: 200, back: 20, mine: true, after: 100_000 };
       assert.deepEqual(result, all, stderr);
     }
+  });
+}
+
+/* A worker moves the memory that it was given to an ArrayBuffer of its parent's, and ends. */
+const MOVED = `
+  const { once } = require('node:events');
+  const { Worker, linkBuffer } = require(process.argv[1]);
+  const [, , what] = process.argv;
+  const worker = new Worker(\`
+    const { parentPort } = require('node:worker_threads');
+    const { configureLink, linkBuffer } = require(\${JSON.stringify(process.argv[1])});
+    parentPort.on('message', ({ views, given }) => {
+      if (views !== undefined) return parentPort.postMessage(configureLink(parentPort, { views }));
+      const buffer = given ?? linkBuffer(parentPort, 1 << 20);
+      if (given === undefined) new Uint8Array(buffer).fill(5);
+      const moved = buffer.transfer();
+      parentPort.postMessage(moved, [moved]);
+      parentPort.close();
+    });
+    parentPort.postMessage('ready');\`, { eval: true });
+  (async () => {
+    await once(worker, 'message');
+    worker.postMessage({ views: what !== 'own' });
+    await once(worker, 'message');
+    if (what === 'own') worker.postMessage({});
+    else {
+      const given = what === 'plain' ? new ArrayBuffer(1 << 20) : linkBuffer(worker, 1 << 20);
+      new Uint8Array(given).fill(5);
+      worker.postMessage({ given });
+    }
+    const exit = once(worker, 'exit');
+    const [moved] = await once(worker, 'message');
+    await exit;
+    const bytes = new Uint8Array(moved);
+    console.log(bytes.length, bytes.every((byte) => byte === 5));
+  })();`;
+
+const canTransfer = 'transfer' in ArrayBuffer.prototype;
+
+for (const what of ['own', 'stored', 'plain']) {
+  const title = `memory that a worker has moved to its parent outlives the worker: ${what}`;
+  test(title, { ...WATCHDOG, skip: !canTransfer }, async (t) => {
+    const program = new Program(['-e', MOVED, require.resolve('..'), what]);
+    t.after(() => program.kill());
+    const { code, signal } = await program.ended();
+    assert.deepEqual([code, signal, program.stdout], [0, null, '1048576 true\n'], program.stderr);
   });
 }

@@ -4,6 +4,8 @@
 
 const assert = require('node:assert/strict');
 const { AsyncLocalStorage } = require('node:async_hooks');
+const { spawnSync } = require('node:child_process');
+const { readFileSync } = require('node:fs');
 const test = require('node:test');
 const v8 = require('node:v8');
 const vm = require('node:vm');
@@ -317,6 +319,7 @@ test('a closed sender does not keep the memory of its lane', WATCHDOG, async () 
       memory = new WeakRef(made.buffer);
       return made;
     },
+    mapStore: () => end.mapStore(),
     goneWords: () => end.goneWords(),
     openBlock: (...details) => end.openBlock(...details),
     detach: (buffer) => end.detach(buffer),
@@ -416,4 +419,50 @@ test('places that are not aligned are corrupt', () => {
     }
   }
   assert.equal(refused, 7);
+});
+
+/** Address space in bytes that this process has mapped for lanes. */
+function mappedForLanes() {
+  let bytes = 0;
+  for (const line of readFileSync('/proc/self/maps', 'utf8').split('\n')) {
+    const range = /^([0-9a-f]+)-([0-9a-f]+) .*manycore-lane/.exec(line);
+    if (range !== null) bytes += Number(BigInt(`0x${range[2]}`) - BigInt(`0x${range[1]}`));
+  }
+  return bytes;
+}
+
+test('each side maps the store when it first uses it', WATCHDOG, () => {
+  const store = 64 * KIB * KIB;
+  const before = mappedForLanes();
+  const { sender, receiver } = pair({ store });
+  assert.ok(mappedForLanes() - before < store);
+  const buffer = filled(sender, BLOCK, 3);
+  const once = mappedForLanes() - before;
+  assert.ok(once >= store && once < 2 * store);
+  sender.send(buffer);
+  assert.ok(receiver.next());
+  assert.equal(new Uint8Array(receiver.value)[BLOCK - 1], 3);
+  assert.ok(mappedForLanes() - before >= 2 * store);
+  receiver.close();
+});
+
+test('a store that cannot be mapped', WATCHDOG, (t) => {
+  const limit = (bytes) =>
+    spawnSync('prlimit', ['--pid', String(process.pid), `--as=${bytes}:`]).status === 0;
+  const unlimited = /Max address space +(\S+)/.exec(readFileSync('/proc/self/limits', 'utf8'))[1];
+  if (!limit(unlimited)) return t.skip('no prlimit');
+  const store = KIB * KIB * KIB;
+  const first = pair({ store });
+  const second = pair({ store });
+  second.sender.send(filled(second.sender, BLOCK, 3));
+  const used = Number(/VmSize:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) * KIB;
+  try {
+    assert.ok(limit(used + store / 2));
+    assert.equal(first.sender.allocate(BLOCK), undefined);
+    assert.throws(() => second.receiver.next(), /Cannot allocate memory/);
+  } finally {
+    limit(unlimited);
+  }
+  assert.equal(filled(first.sender, BLOCK, 4).byteLength, BLOCK);
+  first.receiver.close();
 });

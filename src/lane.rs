@@ -2,6 +2,7 @@
 //! (`lib/link/`). This module has the layout and the registry through which a worker finds its link; the
 //! submodules have the ends.
 
+mod handed;
 mod memory;
 mod receiver;
 mod sender;

@@ -168,6 +168,7 @@ class LaneSender {
   allocate(length) {
     if (this.#isGone || length > this.#storeBytes) return undefined;
     if (this.#store === null) {
+      if (!this.#end.mapStore()) return undefined;
       this.#store = new Store(this.#end, this.#words, this.#storeBytes);
       // Also of records that are being encoded, if a getter allocates.
       for (const encoder of [this.#encoder, ...this.#suspended]) encoder.store = this.#store;

@@ -157,10 +157,13 @@ export declare class LaneReceiver {
   viewRing(start: number, length: number): ArrayBuffer
   /**
    * An ArrayBuffer over `length` bytes of the store from `at` on, valid until `endViews()`. The block must not be
-   * returned to the producer before that. Throws when the range is not in the store.
+   * returned to the producer before that. Throws when the range is not in the store, or the store cannot be mapped.
    */
   viewStore(at: number, length: number): ArrayBuffer
-  /** Copies bytes of the store from `at` on into `target`. Throws when the range is not in the store. */
+  /**
+   * Copies bytes of the store from `at` on into `target`. Throws when the range is not in the store, or
+   * the store cannot be mapped.
+   */
   copyFromStore(at: number, target: Uint8Array): void
   /** Detaches the ArrayBuffers of all views, so that their memory can be reused. */
   endViews(): void
@@ -210,7 +213,9 @@ export declare class LaneSender {
    * the store.
    */
   openBlock(at: number, length: number, number: number, turn: number): ArrayBuffer
-  /** Detaches an ArrayBuffer. Returns whether it is detached. */
+  /** Maps the store, unless it is mapped already. Returns false when it cannot be mapped. */
+  mapStore(): boolean
+  /** Detaches an ArrayBuffer. Returns whether it did; false if the buffer was detached before. */
   detach(buffer: ArrayBuffer): boolean
   /** Returns pages of the store that no block uses to the system. Throws when the range is not in the store. */
   discardInStore(at: number, length: number): void

@@ -5,9 +5,13 @@ use std::ptr;
 use std::sync::Arc;
 
 use manycore_core::ring::lane::Memory;
+use manycore_core::shm::segment::Mapping;
 use napi::bindgen_prelude::{Env, Error, Object, Result, Status};
 use napi_derive::napi;
 use napi_sys as sys;
+
+use super::handed::before_finalizer;
+use super::io_error;
 
 /// A lane's memory as mapped by one of its ends.
 #[napi(object, object_from_js = false)]
@@ -25,7 +29,7 @@ pub struct LaneMemory<'env> {
 
 impl<'env> LaneMemory<'env> {
     pub(super) fn new(env: &'env Env, memory: &Arc<Memory>) -> Result<Self> {
-        let (address, len) = (memory.as_ptr(), memory.store_offset());
+        let (address, len) = (memory.as_ptr(), memory.mapped_len());
         Ok(Self {
             buffer: external_buffer(env, address, len, Box::new(Arc::clone(memory)))?,
             ring_offset: memory.ring_offset() as u32,
@@ -35,13 +39,23 @@ impl<'env> LaneMemory<'env> {
     }
 }
 
-/// Address of a range of the store. Throws when it is not in the store.
-pub(super) fn in_store(memory: &Memory, at: u32, length: u32) -> Result<*mut u8> {
-    let (at, length) = (at as usize, length as usize);
-    if at + length > memory.store_len() {
+/// A range of the store.
+pub(super) struct InStore {
+    pub address: *mut u8,
+    pub len: usize,
+    /// Keeps the memory alive.
+    pub store: Arc<Mapping>,
+}
+
+/// The `length` bytes of the store from `at` on. Throws when they are not in the store, or when it cannot be mapped.
+pub(super) fn in_store(memory: &Memory, at: u32, length: u32) -> Result<InStore> {
+    let (at, len) = (at as usize, length as usize);
+    if at + len > memory.store_len() {
         return Err(Error::new(Status::InvalidArg, "not in the store"));
     }
-    Ok(memory.as_ptr().wrapping_add(memory.store_offset() + at))
+    let store = Arc::clone(memory.store().map_err(io_error)?);
+    let address = store.as_ptr().wrapping_add(at);
+    Ok(InStore { address, len, store })
 }
 
 /// An ArrayBuffer over memory that `owner` keeps alive. No other ArrayBuffer may refer to the same memory.
@@ -75,27 +89,8 @@ pub(crate) fn external_buffer<'env, T>(
     Ok(Object::from_raw(env.raw(), value))
 }
 
-unsafe extern "C" fn drop_owner<T>(_env: sys::napi_env, _data: *mut c_void, owner: *mut c_void) {
+unsafe extern "C" fn drop_owner<T>(env: sys::napi_env, _data: *mut c_void, owner: *mut c_void) {
+    before_finalizer(env);
     // SAFETY: from `Box::into_raw` in `external_buffer`; passed back once.
     drop(unsafe { Box::from_raw(owner.cast::<T>()) });
-}
-
-/// Detaches the ArrayBuffer behind a reference and deletes the reference. Returns whether it is detached.
-pub(super) fn detach(env: sys::napi_env, reference: sys::napi_ref) -> bool {
-    let mut buffer = ptr::null_mut();
-    // SAFETY: a reference of this environment, deleted only below.
-    unsafe { sys::napi_get_reference_value(env, reference, &mut buffer) };
-    // SAFETY: as above; deleted once.
-    unsafe { sys::napi_delete_reference(env, reference) };
-    !buffer.is_null() && detach_value(env, buffer)
-}
-
-/// Detaches an ArrayBuffer, a value of this environment in the scope of the call. Returns whether it is detached.
-pub(super) fn detach_value(env: sys::napi_env, buffer: sys::napi_value) -> bool {
-    // SAFETY: as stated by the caller. Fails if it cannot be detached.
-    unsafe { sys::napi_detach_arraybuffer(env, buffer) };
-    let mut is_detached = false;
-    // SAFETY: as above.
-    let status = unsafe { sys::napi_is_detached_arraybuffer(env, buffer, &mut is_detached) };
-    status == sys::Status::napi_ok && is_detached
 }

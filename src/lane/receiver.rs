@@ -19,7 +19,8 @@ use napi_derive::napi;
 use napi_sys as sys;
 
 use super::closed;
-use super::memory::{detach, external_buffer, in_store, LaneMemory};
+use super::handed::{detach, handed_buffer};
+use super::memory::{external_buffer, in_store, InStore, LaneMemory};
 use crate::callback::Callback;
 use crate::fast;
 use crate::lent_buffers::LentBuffers;
@@ -335,7 +336,7 @@ impl LaneReceiver {
         };
         let (address, len) = (block.as_mut_ptr(), block.len());
         let block = Rc::new(RefCell::new(Some(block)));
-        let buffer = external_buffer(env, address, len, Box::new(Rc::clone(&block)))?;
+        let buffer = handed_buffer(env, address, len, Rc::clone(&block))?;
         self.hold_view(env, buffer, Some(block)).map(Some)
     }
 
@@ -350,30 +351,30 @@ impl LaneReceiver {
         }
         // Within the mapping, as checked above.
         let address = memory.as_ptr().wrapping_add(start);
-        let buffer = external_buffer(env, address, length, Box::new(memory))?;
+        let buffer = handed_buffer(env, address, length, memory)?;
         self.hold_view(env, buffer, None)
     }
 
     /// An ArrayBuffer over `length` bytes of the store from `at` on, valid until `endViews()`. The block must not be
-    /// returned to the producer before that. Throws when the range is not in the store.
+    /// returned to the producer before that. Throws when the range is not in the store, or the store cannot be mapped.
     #[napi(ts_return_type = "ArrayBuffer")]
     pub fn view_store<'env>(&mut self, env: &'env Env, at: u32, length: u32) -> Result<Object<'env>> {
-        let memory = Arc::clone(self.open()?.memory());
-        let address = in_store(&memory, at, length)?;
-        let buffer = external_buffer(env, address, length as usize, Box::new(memory))?;
+        let InStore { address, len, store } = in_store(self.open()?.memory(), at, length)?;
+        let buffer = handed_buffer(env, address, len, store)?;
         self.hold_view(env, buffer, None)
     }
 
-    /// Copies bytes of the store from `at` on into `target`. Throws when the range is not in the store.
+    /// Copies bytes of the store from `at` on into `target`. Throws when the range is not in the store, or
+    /// the store cannot be mapped.
     #[napi]
     pub fn copy_from_store(&self, at: u32, mut target: Uint8Array) -> Result<()> {
         let memory = self.open()?.memory();
         // SAFETY: owned by this thread's JavaScript, which does not run meanwhile.
         let target = unsafe { target.as_mut() };
         let source = in_store(memory, at, u32::try_from(target.len()).unwrap_or(u32::MAX))?;
-        // SAFETY: the source is inside the mapping, which lives as long as `memory`, and `target` is not part of it. Another
+        // SAFETY: the source is inside the mapping, which lives as long as `source`, and `target` is not part of it. Another
         // process may write to the source meanwhile, which only affects the bytes that are copied.
-        unsafe { ptr::copy_nonoverlapping(source.cast_const(), target.as_mut_ptr(), target.len()) };
+        unsafe { ptr::copy_nonoverlapping(source.address.cast_const(), target.as_mut_ptr(), source.len) };
         Ok(())
     }
 
@@ -382,7 +383,8 @@ impl LaneReceiver {
     pub fn end_views(&mut self, env: Env) {
         for view in self.views.drain(..) {
             let is_detached = detach(env.raw(), view.buffer);
-            // A buffer that could not be detached lives until it is garbage-collected.
+            // The memory of a buffer that could not be detached, or has been transferred, lives until it is
+            // garbage-collected.
             let block = view.block.filter(|_| is_detached).and_then(|block| block.take());
             if let (Some(block), Some(receiver)) = (block, &self.receiver) {
                 receiver.slab().give_back(block);

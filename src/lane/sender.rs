@@ -4,11 +4,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use manycore_core::ring::control::STORE_BLOCKS;
-use manycore_core::ring::lane::{Memory, Sender};
+use manycore_core::ring::lane::Sender;
+use manycore_core::shm::segment::Mapping;
 use napi::bindgen_prelude::{Env, Error, JsValue, Object, Result, Status, Unknown};
 use napi_derive::napi;
 
-use super::memory::{detach_value, external_buffer, in_store, LaneMemory};
+use super::handed::{detach_value, handed_buffer};
+use super::memory::{in_store, InStore, LaneMemory};
 use super::{closed, io_error};
 use crate::fast::Page;
 
@@ -23,7 +25,7 @@ pub struct LaneSender {
 
 /// Keeps the memory of a block alive while JavaScript can access it, and then notes that it no longer can.
 struct BlockAccess {
-    _memory: Arc<Memory>,
+    _store: Arc<Mapping>,
     gone: Rc<Page>,
     number: usize,
     turn: u32,
@@ -152,18 +154,25 @@ impl LaneSender {
         turn: u32,
     ) -> Result<Object<'env>> {
         let gone = self.gone()?;
-        let memory = Arc::clone(self.open()?.memory());
-        let address = in_store(&memory, at, length)?;
+        let memory = self.open()?.memory();
+        let InStore { address, len, store } = in_store(memory, at, length)?;
         let access = BlockAccess {
-            _memory: memory,
+            _store: store,
             gone,
             number: number as usize,
             turn,
         };
-        external_buffer(env, address, length as usize, Box::new(access))
+        handed_buffer(env, address, len, access)
     }
 
-    /// Detaches an ArrayBuffer. Returns whether it is detached.
+    /// Maps the store, unless it is mapped already. Returns false when it cannot be mapped.
+    #[napi]
+    pub fn map_store(&self) -> bool {
+        let sender = self.sender.as_ref();
+        sender.is_some_and(|sender| sender.memory().store().is_ok())
+    }
+
+    /// Detaches an ArrayBuffer. Returns whether it did; false if the buffer was detached before.
     #[napi(ts_args_type = "buffer: ArrayBuffer")]
     pub fn detach(&self, env: Env, buffer: Unknown<'_>) -> bool {
         detach_value(env.raw(), buffer.raw())

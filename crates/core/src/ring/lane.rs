@@ -7,7 +7,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::control::Control;
@@ -68,6 +68,8 @@ impl Shared {
 pub struct Memory {
     mapping: Mapping,
     sizes: Sizes,
+    /// Mapped when it is first used.
+    store: OnceLock<Arc<Mapping>>,
 }
 
 /// Sizes in bytes of a lane.
@@ -88,18 +90,17 @@ impl From<usize> for LaneSizes {
 
 impl Memory {
     pub(super) fn new(mapping: Mapping, sizes: Sizes) -> Self {
-        Self { mapping, sizes }
+        Self {
+            mapping,
+            sizes,
+            store: OnceLock::new(),
+        }
     }
 
     /// The first byte of the mapping: the control words, followed at [`Memory::ring_offset`] by the ring and
-    /// its mirror, and at [`Memory::store_offset`] by the store.
+    /// its mirror.
     pub fn as_ptr(&self) -> *mut u8 {
         self.mapping.as_ptr()
-    }
-
-    /// Accessible bytes, including the mirror and the store.
-    pub fn mapped_len(&self) -> usize {
-        self.mapping.mapped_len()
     }
 
     /// Byte offset of the ring.
@@ -112,8 +113,8 @@ impl Memory {
         self.sizes.ring
     }
 
-    /// Byte offset of the store, which follows the ring's mirror.
-    pub fn store_offset(&self) -> usize {
+    /// Accessible bytes: the control words, the ring and its mirror.
+    pub fn mapped_len(&self) -> usize {
         self.sizes.header + 2 * self.sizes.ring
     }
 
@@ -122,15 +123,24 @@ impl Memory {
         self.sizes.store
     }
 
+    /// This end's mapping of the store, which may outlive that of the ring. The first call maps it.
+    ///
+    /// # Errors
+    /// Those of [`Mapping::of_store`]; a later call tries again.
+    pub fn store(&self) -> io::Result<&Arc<Mapping>> {
+        if let Some(store) = self.store.get() {
+            return Ok(store);
+        }
+        let mapped = Arc::new(self.mapping.of_store(self.sizes)?);
+        Ok(self.store.get_or_init(|| mapped))
+    }
+
     /// Returns pages of the store, which no block uses, to the system; `at` and `len` are multiples of the page size.
     ///
     /// # Errors
     /// `InvalidInput` for a range that is not in the store; those of `madvise`.
     pub fn discard_in_store(&self, at: usize, len: usize) -> io::Result<()> {
-        if at.checked_add(len).is_none_or(|end| end > self.sizes.store) {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        self.mapping.discard(self.store_offset() + at, len)
+        self.store()?.discard(at, len)
     }
 
     /// The control words.
@@ -385,10 +395,10 @@ mod tests {
             (2 * page_size(), 0)
         );
         let last = |memory: &Memory| {
-            memory
-                .as_ptr()
-                .wrapping_add(memory.store_offset() + memory.store_len() - 1)
+            let store = memory.store().unwrap();
+            store.as_ptr().wrapping_add(memory.store_len() - 1)
         };
+        assert_eq!(last(to), last(to));
         // SAFETY: the last byte of the mapping.
         unsafe { last(to).write_volatile(5) };
         // SAFETY: as above, of the other one.

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::{self, NonNull};
 
 use rustix::fs::{MemfdFlags, SealFlags};
-use rustix::mm::{Advice, MapFlags, ProtFlags};
+use rustix::mm::{Advice, MapFlags, MremapFlags, ProtFlags};
 
 use crate::sys::heap::HUGE_PAGE_BYTES;
 
@@ -22,7 +22,7 @@ const SIZE_SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW);
 #[derive(Debug)]
 pub struct Mapping {
     base: NonNull<u8>,
-    /// Size of the address range; larger than `len` when a part is mapped twice.
+    /// Size of the address range; differs from `len` when a part is mapped twice, or not yet.
     mapped_len: usize,
     len: usize,
 }
@@ -46,7 +46,7 @@ pub struct Sizes {
     pub header: usize,
     /// The part that is mapped twice.
     pub ring: usize,
-    /// What follows the ring; may be 0.
+    /// What follows the ring; may be 0. Mapped separately, see [`Mapping::of_store`].
     pub store: usize,
 }
 
@@ -71,7 +71,8 @@ impl Segment {
     }
 
     /// Creates a zeroed segment with a header, a ring and a store. The ring is mapped twice in a row, so that a
-    /// record that wraps around its end is contiguous in memory; the store follows its mirror.
+    /// record that wraps around its end is contiguous in memory. Only the first page of the store is mapped,
+    /// behind the mirror: [`Mapping::of_store`] maps all of it once it is needed.
     ///
     /// # Errors
     /// Those of [`Segment::create`].
@@ -121,12 +122,16 @@ impl Segment {
             mapping.map_over(&fd, 0, len, 0)?;
             return Ok(Self { mapping, fd });
         };
-        let mapped_len = len.checked_add(ring).ok_or(io::ErrorKind::InvalidInput)?;
+        let first_of_store = store.min(page_size());
+        let mapped_len = ring
+            .checked_mul(2)
+            .and_then(|both| both.checked_add(header + first_of_store))
+            .ok_or(io::ErrorKind::InvalidInput)?;
         let mapping = Mapping::reserve(mapped_len, len)?;
         mapping.map_over(&fd, 0, header + ring, 0)?;
         mapping.map_over(&fd, header + ring, ring, header)?;
         if store > 0 {
-            mapping.map_over(&fd, header + 2 * ring, store, header + ring)?;
+            mapping.map_over(&fd, header + 2 * ring, first_of_store, header + ring)?;
         }
         Ok(Self { mapping, fd })
     }
@@ -148,7 +153,8 @@ impl Mapping {
         self.len == 0
     }
 
-    /// Accessible bytes from [`Mapping::as_ptr`] on: `len()`, plus the mirror if there is one.
+    /// Accessible bytes from [`Mapping::as_ptr`] on: `len()`, or the header, the ring, its mirror and the first page
+    /// of the store.
     pub fn mapped_len(&self) -> usize {
         self.mapped_len
     }
@@ -169,6 +175,29 @@ impl Mapping {
         }
         mapping.map_over(fd, 0, len, 0)?;
         Ok(mapping)
+    }
+
+    /// Maps the store of a segment that `self` is a mirrored mapping of, from its first page, so that no descriptor has
+    /// to be kept open for it.
+    ///
+    /// # Errors
+    /// `InvalidInput` for sizes other than the segment's, or without a store; those of `mremap`, ENOMEM without address
+    /// space.
+    pub fn of_store(&self, sizes: Sizes) -> io::Result<Self> {
+        let at = self.mapped_len.saturating_sub(page_size());
+        if sizes.store == 0 || sizes.total()? != self.len || sizes.header + 2 * sizes.ring != at {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let first = self.base.as_ptr().wrapping_add(at);
+        // SAFETY: with an old size of 0, the kernel leaves the shared mapping as it is and maps the same file from the
+        // same page on, at an address of its choice. The file has `store` bytes there, and its size is sealed.
+        let base = unsafe { rustix::mm::mremap(first.cast(), 0, sizes.store, MremapFlags::MAYMOVE) }?;
+        let base = NonNull::new(base.cast::<u8>()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Self {
+            base,
+            mapped_len: sizes.store,
+            len: sizes.store,
+        })
     }
 
     /// Returns the pages of a range to the system; they read as zeros afterwards, in all mappings of the segment. Offset and
@@ -246,7 +275,7 @@ impl AsFd for Segment {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: the range was reserved by `reserve`, and users of the pointer keep the mapping alive.
+        // SAFETY: the range was reserved by `reserve` or mapped by `of_store`, and users of the pointer keep the mapping alive.
         // Unmapping a mapped range cannot fail, and a failure would only leak it.
         let _unmapped = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.mapped_len) };
     }
@@ -376,40 +405,68 @@ mod tests {
     }
 
     #[test]
-    fn the_store_follows_the_mirror_and_can_be_emptied() {
+    fn the_store_is_mapped_on_its_own_and_can_be_emptied() {
         let page = page_size();
         let sizes = Sizes {
             header: page,
             ring: page,
-            store: 2 * page,
+            store: 4 * page,
         };
         let one = Segment::create_mirrored("test", sizes).unwrap();
         let two = Segment::open_mirrored(clone_of(&one), sizes).unwrap();
-        assert_eq!((one.len(), one.mapped_len()), (4 * page, 5 * page));
-        write(&one, 2 * page, 1);
-        write(&one, 3 * page, 2);
-        write(&one, 5 * page - 1, 3);
-        assert_eq!(
-            (read(&two, page), read(&two, 3 * page), read(&two, 5 * page - 1)),
-            (1, 2, 3)
+        assert_eq!((one.len(), one.mapped_len()), (6 * page, 4 * page));
+        let (mapping, store) = (one.into_mapping(), two.into_mapping().of_store(sizes).unwrap());
+        let its_store = mapping.of_store(sizes).unwrap();
+        // They outlive the mappings that they were made from.
+        drop(mapping);
+        assert_eq!((store.len(), store.mapped_len()), (4 * page, 4 * page));
+        let (last, its_last) = (
+            store.as_ptr().wrapping_add(4 * page - 1),
+            its_store.as_ptr().wrapping_add(4 * page - 1),
         );
-        let mapping = one.into_mapping();
-        mapping.discard(3 * page, page).unwrap();
-        assert_eq!(
-            (read(&two, page), read(&two, 3 * page), read(&two, 5 * page - 1)),
-            (1, 0, 3)
-        );
+        // SAFETY: the last byte of the one mapping.
+        unsafe { last.write_volatile(3) };
+        // SAFETY: the last byte of the other one.
+        assert_eq!(unsafe { its_last.read_volatile() }, 3);
+        store.discard(0, 3 * page).unwrap();
+        // SAFETY: as above.
+        assert_eq!(unsafe { its_last.read_volatile() }, 3);
+        store.discard(3 * page, page).unwrap();
+        // SAFETY: as above.
+        assert_eq!(unsafe { its_last.read_volatile() }, 0);
         for (at, len) in [
-            (4 * page, 2 * page),
+            (3 * page, 2 * page),
             (1, page),
             (page, 1),
             (usize::MAX - page + 1, page),
         ] {
             assert_eq!(
-                mapping.discard(at, len).unwrap_err().kind(),
+                store.discard(at, len).unwrap_err().kind(),
                 io::ErrorKind::InvalidInput
             );
         }
+    }
+
+    #[test]
+    fn a_store_is_mapped_with_its_own_sizes_only() {
+        let page = page_size();
+        let sizes = |ring, store| Sizes {
+            header: page,
+            ring: ring * page,
+            store: store * page,
+        };
+        let mapping = Segment::create_mirrored("test", sizes(1, 2))
+            .unwrap()
+            .into_mapping();
+        mapping.of_store(sizes(1, 2)).unwrap();
+        for other in [sizes(1, 0), sizes(1, 3), sizes(2, 1)] {
+            let error = mapping.of_store(other).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        }
+        let without = Segment::create_mirrored("test", sizes(1, 0))
+            .unwrap()
+            .into_mapping();
+        assert!(without.of_store(sizes(1, 0)).is_err());
     }
 
     #[test]
