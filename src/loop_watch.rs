@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use manycore_core::ring::looking::{Looking, Turn};
+use manycore_core::ring::polling::{Polling, Turn};
 use manycore_core::ring::spin::Latency;
 use manycore_core::sys::clock::monotonic_ns;
 use napi::bindgen_prelude::{Env, Error, Object, Result};
@@ -14,14 +14,14 @@ use crate::fast;
 use crate::uv::{EventLoop, Handle};
 
 struct Watch {
-    looking: RefCell<Looking>,
+    polling: RefCell<Polling>,
     idle: RefCell<Option<Handle>>,
 }
 
 impl Watch {
     /// Reports a message, so that the loop asks before it blocks next.
     fn arrived(&self) -> i32 {
-        self.looking.borrow_mut().arrived(monotonic_ns);
+        self.polling.borrow_mut().arrived(monotonic_ns);
         if let Some(idle) = &*self.idle.borrow() {
             idle.start_turning();
         }
@@ -30,13 +30,13 @@ impl Watch {
 
     fn turn(&self) {
         let turn = self
-            .looking
+            .polling
             .borrow_mut()
             .turn(monotonic_ns(), Latency::of_process());
         match turn {
             // The sender may be waiting for this very processor: the scheduler often places a woken thread
             // next to its waker.
-            Turn::LookOn => std::thread::yield_now(),
+            Turn::Poll => std::thread::yield_now(),
             Turn::Sleep => {
                 if let Some(idle) = &*self.idle.borrow() {
                     idle.stop_turning();
@@ -51,7 +51,7 @@ impl Watch {
 pub fn watch_loop(env: &Env) -> Result<Object<'_>> {
     let closing = || Error::from_reason("the event loop is closing");
     let watch = Rc::new(Watch {
-        looking: RefCell::default(),
+        polling: RefCell::default(),
         idle: RefCell::default(),
     });
     let event_loop = EventLoop::of(env.raw()).ok_or_else(closing)?;

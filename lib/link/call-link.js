@@ -12,7 +12,7 @@ const { makeError } = require('../core/errors');
 const { describeError, rebuildError } = require('./call-errors');
 const { CallServer } = require('./call-server');
 const { CallWire, typeOf, REQUEST, REPLY, FAILURE, CANCEL, BLOCKED } = require('./call-wire');
-const { Looker } = require('./looker');
+const { Spinner } = require('./spinner');
 const { Numbered } = require('./numbered');
 
 /**
@@ -22,12 +22,12 @@ const { Numbered } = require('./numbered');
 const PARK_MS = 10;
 
 /** How long a blocked caller spins before it sleeps. A peer that has to be woken answers after about 50 us. */
-const CALLER_LOOKS_US = 100;
+const CALLER_SPIN_US = 100;
 /**
  * How long an event loop spins after the last record before native code does so: an active peer sends its next
  * request within this time, and is answered without a native call.
  */
-const DRAIN_LOOKS_US = 10;
+const DRAIN_SPIN_US = 10;
 /**
  * Maximum number of records an event loop handles before it yields, and a blocked caller before it checks the time.
  */
@@ -64,7 +64,7 @@ class CallLink {
   #transport;
   #wire;
   #receiver;
-  #looker;
+  #spinner;
   #lingerer;
   #lastId = 0;
   /** @type {Numbered<Pending>} */
@@ -86,8 +86,8 @@ class CallLink {
     this.#wire = new CallWire(transport, (error) => this.#failPeer(error));
     this.#receiver = transport.receiver;
     transport.sender.copyFor(transport.receiver);
-    this.#looker = new Looker(this.#receiver.looker(CALLER_LOOKS_US));
-    this.#lingerer = new Looker(this.#receiver.looker(DRAIN_LOOKS_US));
+    this.#spinner = new Spinner(this.#receiver.spinner(CALLER_SPIN_US));
+    this.#lingerer = new Spinner(this.#receiver.spinner(DRAIN_SPIN_US));
     this.#server = new CallServer({
       reply: (id, value, transferList) => this.#wire.send(REPLY, id, value, transferList),
       fail: (id, error) => this.#fail(id, error),
@@ -273,7 +273,7 @@ class CallLink {
         throw makeError('ERR_MANYCORE_TIMEOUT', [timeoutMs], this.call);
       }
       // Room in the lane is signalled by the bell, which spinning does not see.
-      if (!isEmpty || (isFlushed && this.#looker.look())) continue;
+      if (!isEmpty || (isFlushed && this.#spinner.spin())) continue;
       receiver.park(Math.min(PARK_MS, Math.ceil(leftMs)));
       isGone = isPeerGone?.() ?? false;
     }
@@ -331,7 +331,7 @@ class CallLink {
       }
       this.#receiver.release();
       // Only if something was found; otherwise, invalid control words could keep this loop spinning.
-    } while (budget < before && budget > 0 && !this.#isClosed && this.#lingerer.look());
+    } while (budget < before && budget > 0 && !this.#isClosed && this.#lingerer.spin());
     this.#receiver.release();
     this.#wire.verify();
     this.#updateHold();

@@ -74,7 +74,7 @@ class LaneReceiver {
   /** Remaining number of glances before the drain must return. */
   #glances = 0;
   /** @type {(() => void)[]} */
-  #forgetLookers = [];
+  #forgetSpinners = [];
   /** Whether the producer is another process. */
   #isForeign;
   /** A fragmented record, and the number of bytes received of it. @type {Uint8Array | null} */
@@ -183,14 +183,14 @@ class LaneReceiver {
    * @param {number} limitUs
    * @returns {() => boolean}
    */
-  looker(limitUs) {
-    let look = this.#end.looker(limitUs);
-    this.#forgetLookers.push(() => (look = seesNothing));
+  spinner(limitUs) {
+    let spin = this.#end.spinner(limitUs);
+    this.#forgetSpinners.push(() => (spin = seesNothing));
     let isShared = false;
     return () => {
       // If the other side shares this processor, it cannot answer before native code yields.
       if (!isShared && this.#glance()) return true;
-      const seen = look();
+      const seen = spin();
       isShared = (seen & 2) !== 0;
       return (seen & 1) !== 0;
     };
@@ -228,7 +228,7 @@ class LaneReceiver {
     this.#memory = NOWHERE;
     this.#words = NOWHERE.words;
     this.#decoder.use(NOWHERE);
-    for (const forget of this.#forgetLookers.splice(0)) forget();
+    for (const forget of this.#forgetSpinners.splice(0)) forget();
   }
 
   /**

@@ -121,7 +121,7 @@ export declare class LaneReceiver {
    * A function that spins for a record for up to `limitUs` microseconds. It returns a bit field: 1 when
    * there is a record, 2 when the peer shares this processor.
    */
-  looker(limitUs: number): () => number
+  spinner(limitUs: number): () => number
   /**
    * Blocks the thread until a record arrives, the peer rings or the limit has elapsed. May wake up
    * spuriously. A thread blocked here cannot be terminated, so the limit should be short.

@@ -9,7 +9,7 @@
 
 const { Decoder } = require('../link/decoder');
 const { Kind } = require('../link/layout');
-const { Looker } = require('../link/looker');
+const { Spinner } = require('../link/spinner');
 const { memoryOf } = require('../link/memory');
 const { inContextOfNow, keepsContextInFrames, runTicks, tick } = require('../threads/node-internals');
 const { abortTask, leaveTask, runTask } = require('./context');
@@ -81,7 +81,7 @@ class Runner {
     this.#pull = native.pullFunction();
     this.#report = native.reportFunction();
     const linger = native.lingerFunction();
-    this.#lingerer = new Looker(() => {
+    this.#lingerer = new Spinner(() => {
       this.#words[LINGER_WORD] = LINGER_US;
       this.#lingered = linger();
       return this.#lingered !== -1;
@@ -142,7 +142,7 @@ class Runner {
         let length = isCalled ? -1 : this.#pull();
         if (length < 0) {
           // A caller that sends one task after the other sends the next about now.
-          if (runTicks === undefined || !this.#lingerer.look()) break;
+          if (runTicks === undefined || !this.#lingerer.spin()) break;
           isCalled = false;
           length = this.#lingered;
           if (length < 0) continue;

@@ -23,7 +23,7 @@ const MODULES = [
   'link/large-buffers',
   'link/layout',
   'link/lending',
-  'link/looker',
+  'link/spinner',
   'link/materialize',
   'link/memory',
   'link/one-byte',

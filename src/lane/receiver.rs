@@ -68,7 +68,7 @@ struct OpenView {
 
 /// The state of a function that spins. It must not keep descriptors open, as it lives until it is
 /// garbage-collected.
-struct Looking {
+struct Spinning {
     memory: Arc<Memory>,
     limit: Duration,
     vicinity: Vicinity,
@@ -245,15 +245,15 @@ impl LaneReceiver {
     /// A function that spins for a record for up to `limitUs` microseconds. It returns a bit field: 1 when
     /// there is a record, 2 when the peer shares this processor.
     #[napi(ts_return_type = "() => number")]
-    pub fn looker<'env>(&self, env: &'env Env, limit_us: u32) -> Result<Object<'env>> {
-        let looking = Rc::new(Looking {
+    pub fn spinner<'env>(&self, env: &'env Env, limit_us: u32) -> Result<Object<'env>> {
+        let spinning = Rc::new(Spinning {
             memory: Arc::clone(self.open()?.memory()),
             limit: Duration::from_micros(limit_us.into()),
             vicinity: Vicinity::default(),
         });
-        fast::function(env, "look", &looking, |looking| {
-            let found = looking.memory.look_on(looking.limit, &looking.vicinity);
-            i32::from(found) | i32::from(looking.vicinity.is_shared()) << 1
+        fast::function(env, "spin", &spinning, |spinning| {
+            let found = spinning.memory.spin(spinning.limit, &spinning.vicinity);
+            i32::from(found) | i32::from(spinning.vicinity.is_shared()) << 1
         })
     }
 

@@ -56,8 +56,8 @@ impl Queue {
     }
 
     /// Worker: searches or sleeps until there is a task or it is woken.
-    fn look_or_sleep(&self, worker: u32, looks_on: bool) {
-        if looks_on {
+    fn spin_or_sleep(&self, worker: u32, spins: bool) {
+        if spins {
             self.sleepers.begin_search();
             let found = self.is_pending();
             self.sleepers.end_search();
@@ -75,16 +75,16 @@ impl Queue {
     }
 
     /// Worker: takes one task, which then occupies it for good.
-    fn take_one(&self, worker: u32, looks_on: bool) {
+    fn take_one(&self, worker: u32, spins: bool) {
         while !self.take() {
-            self.look_or_sleep(worker, looks_on);
+            self.spin_or_sleep(worker, spins);
         }
         self.pass_on();
     }
 }
 
 /// Two tasks, each of which occupies its worker: both workers must get one.
-fn two_tasks(looks_on: [bool; WORKERS]) {
+fn two_tasks(spins: [bool; WORKERS]) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(2);
     builder.check(move || {
@@ -92,7 +92,7 @@ fn two_tasks(looks_on: [bool; WORKERS]) {
         let workers: Vec<_> = (0..WORKERS as u32)
             .map(|worker| {
                 let queue = Arc::clone(&queue);
-                thread::spawn(move || queue.take_one(worker, looks_on[worker as usize]))
+                thread::spawn(move || queue.take_one(worker, spins[worker as usize]))
             })
             .collect();
         queue.push();
@@ -110,12 +110,12 @@ fn workers_that_sleep_at_once_are_woken_for_each_task() {
 }
 
 #[test]
-fn a_worker_that_looks_on_and_finds_one_task_passes_the_other_on() {
+fn a_worker_that_spins_and_finds_one_task_passes_the_other_on() {
     two_tasks([true, false]);
 }
 
 #[test]
-fn two_that_look_on_find_both() {
+fn two_that_spin_find_both() {
     two_tasks([true, true]);
 }
 

@@ -29,7 +29,7 @@ const ANSWERED: u32 = 8;
 const CALLED: u32 = OFFERED | DEMOTED;
 
 /// Times that a caller looks, for one or two microseconds, for a worker that has just answered to listen again.
-const LOOKS_FOR_OPEN: u32 = if cfg!(loom) { 1 } else { 2000 };
+const POLLS_FOR_OPEN: u32 = if cfg!(loom) { 1 } else { 2000 };
 
 /// What precedes the record of a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -177,7 +177,7 @@ impl Line {
 
     /// Caller: waits briefly for the worker that has just answered to open the line.
     fn is_opened(&self) -> bool {
-        (0..LOOKS_FOR_OPEN).any(|_| self.word.load(Ordering::Relaxed) & OPEN != 0)
+        (0..POLLS_FOR_OPEN).any(|_| self.word.load(Ordering::Relaxed) & OPEN != 0)
     }
 
     /// Caller: how its call was decided; `None` as long as it is not.

@@ -21,7 +21,7 @@ use crate::sys::clock::monotonic_ns;
 use crate::sys::eventfd::EventFd;
 
 /// Looks at a line between two looks at anything else: while it does not change, a look costs next to nothing.
-pub(super) const LOOKS_AT_LINE: u32 = 16;
+pub(super) const POLLS_OF_LINE: u32 = 16;
 
 /// The task queue of a pool of threads; see [`super`].
 pub struct Queue {
@@ -547,7 +547,7 @@ impl Queue {
             drop(self.times());
         }
         let line = &station.line;
-        let is_decided = || (0..LOOKS_AT_LINE).any(|_| line.decision().is_some());
+        let is_decided = || (0..POLLS_OF_LINE).any(|_| line.decision().is_some());
         if !is_soon(is_decided, Latency::of_process()) {
             station.demote(&self.slots, task.slot, created_ns, created_ns);
         }

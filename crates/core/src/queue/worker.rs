@@ -7,7 +7,7 @@ use crossbeam::deque::Worker as Deque;
 
 use super::completions::{Entry, Kind};
 use super::line::{Call, LINE_BYTES};
-use super::pool::{Queue, LOOKS_AT_LINE};
+use super::pool::{Queue, POLLS_OF_LINE};
 use super::slots::Place;
 use super::station::{settle, Hands, InHand, Station};
 use super::stock::Payload;
@@ -376,7 +376,7 @@ impl Consumer for Worker {
             return true;
         }
         let line = &self.station.line;
-        if self.is_open.get() && (0..LOOKS_AT_LINE).any(|_| line.is_offered()) {
+        if self.is_open.get() && (0..POLLS_OF_LINE).any(|_| line.is_offered()) {
             return true;
         }
         !self.station.notices.is_empty() || self.has_tasks(&self.station.hands())
@@ -425,7 +425,7 @@ impl Consumer for Worker {
     }
 
     /// The event loop must not be blocked while tasks are in hand; a call being processed is put there.
-    fn may_look_on(&self) -> bool {
+    fn may_spin(&self) -> bool {
         self.demote();
         self.station.in_hand.load(Ordering::SeqCst) == 0
     }

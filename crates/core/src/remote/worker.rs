@@ -311,7 +311,7 @@ impl Consumer for RemoteWorker {
     }
 
     /// The event loop must not be blocked while tasks are in hand.
-    fn may_look_on(&self) -> bool {
+    fn may_spin(&self) -> bool {
         self.state.borrow().hands.is_empty()
     }
 }

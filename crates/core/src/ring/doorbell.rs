@@ -21,7 +21,7 @@ pub const LONGEST_TURN: Duration = Duration::from_millis(2);
 const GLANCES: u32 = 64;
 
 /// Polls, taking about 1 to 3 us, after which a spinning thread yields the processor.
-const LOOKS_BEFORE_GIVING_WAY: u32 = 64;
+const POLLS_BEFORE_YIELDING: u32 = 64;
 
 /// The waiting side, as a [`Doorbell`] sees it.
 pub trait Consumer {
@@ -47,7 +47,7 @@ pub trait Consumer {
     /// Time of the producer's last ring, as returned by [`monotonic_ns`].
     fn signalled_at(&self) -> u64;
     /// Whether the thread may spin because nothing else waits for its event loop.
-    fn may_look_on(&self) -> bool {
+    fn may_spin(&self) -> bool {
         true
     }
     /// Called before the consumer starts to spin.
@@ -130,7 +130,7 @@ impl Doorbell {
                 continue;
             }
             let idle_since = monotonic_ns();
-            if self.look_on(consumer, latency, idle_since) {
+            if self.spin_for_record(consumer, latency, idle_since) {
                 continue;
             }
             if consumer.transition_to_asleep() {
@@ -155,8 +155,13 @@ impl Doorbell {
     }
 
     /// Spins if that is worthwhile. Returns whether a record arrived.
-    fn look_on(&mut self, consumer: &(impl Consumer + ?Sized), latency: Latency, idle_since: u64) -> bool {
-        if !consumer.may_look_on() || !self.spin.should_spin(latency) || self.vicinity.should_sleep() {
+    fn spin_for_record(
+        &mut self,
+        consumer: &(impl Consumer + ?Sized),
+        latency: Latency,
+        idle_since: u64,
+    ) -> bool {
+        if !consumer.may_spin() || !self.spin.should_spin(latency) || self.vicinity.should_sleep() {
             return false;
         }
         let Some(found) = search(consumer, latency.limit(), &self.vicinity) else {
@@ -179,13 +184,13 @@ pub fn is_soon_pending(consumer: &(impl Consumer + ?Sized), latency: Latency) ->
 
 /// Spins for as long as `latency` allows. Returns whether it has become true.
 pub fn is_soon(is_true: impl Fn() -> bool, latency: Latency) -> bool {
-    look_on(is_true, latency.limit(), &Vicinity::default())
+    spin_until(is_true, latency.limit(), &Vicinity::default())
 }
 
 /// Spins for up to `limit` within a drain, as a registered spinner. Returns whether there is something to
 /// consume.
 pub fn linger(consumer: &(impl Consumer + ?Sized), limit: Duration) -> bool {
-    consumer.may_look_on() && search(consumer, limit, &Vicinity::default()).unwrap_or(false)
+    consumer.may_spin() && search(consumer, limit, &Vicinity::default()).unwrap_or(false)
 }
 
 /// Spins under a [`Permit`], with [`Consumer::begin_search`] and [`Consumer::end_search`] called around it.
@@ -193,26 +198,26 @@ pub fn linger(consumer: &(impl Consumer + ?Sized), limit: Duration) -> bool {
 fn search(consumer: &(impl Consumer + ?Sized), limit: Duration, vicinity: &Vicinity) -> Option<bool> {
     let _permit = Permit::acquire()?;
     consumer.begin_search();
-    let found = look_on(|| consumer.is_pending(), limit, vicinity);
+    let found = spin_until(|| consumer.is_pending(), limit, vicinity);
     Some(consumer.end_search() || found)
 }
 
 /// Spins for up to `limit`. Returns whether there is something to consume. Returns false at once when the
 /// thread should sleep instead, see [`Vicinity`].
 pub fn is_pending_within(consumer: &(impl Consumer + ?Sized), limit: Duration, vicinity: &Vicinity) -> bool {
-    !vicinity.should_sleep() && look_on(|| consumer.is_pending(), limit, vicinity)
+    !vicinity.should_sleep() && spin_until(|| consumer.is_pending(), limit, vicinity)
 }
 
-fn look_on(is_pending: impl Fn() -> bool, limit: Duration, vicinity: &Vicinity) -> bool {
-    // Read when the first looks were in vain: what comes at once costs no reading of the clock.
+fn spin_until(is_pending: impl Fn() -> bool, limit: Duration, vicinity: &Vicinity) -> bool {
+    // Read when the first polls were in vain: what comes at once costs no reading of the clock.
     let mut start = None;
     loop {
-        let looks = if vicinity.is_shared() {
+        let polls = if vicinity.is_shared() {
             1
         } else {
-            LOOKS_BEFORE_GIVING_WAY
+            POLLS_BEFORE_YIELDING
         };
-        for _ in 0..looks {
+        for _ in 0..polls {
             if is_pending() {
                 return true;
             }

@@ -152,7 +152,7 @@ impl Memory {
 
     /// Consumer: spins for a record for up to `limit`, see [`is_pending_within`]. Returns whether there is
     /// one.
-    pub fn look_on(&self, limit: Duration, vicinity: &Vicinity) -> bool {
+    pub fn spin(&self, limit: Duration, vicinity: &Vicinity) -> bool {
         is_pending_within(self.control(), limit, vicinity)
     }
 }

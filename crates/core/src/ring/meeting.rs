@@ -244,7 +244,7 @@ mod tests {
         assert!(!consumer
             .receiver()
             .memory()
-            .look_on(Duration::from_micros(1), &Vicinity::default()));
+            .spin(Duration::from_micros(1), &Vicinity::default()));
         let sending = std::thread::spawn(move || {
             producer.sender().push_overflow(&[1; 16]);
             producer
@@ -257,7 +257,7 @@ mod tests {
         assert!(consumer
             .receiver()
             .memory()
-            .look_on(Duration::ZERO, &Vicinity::default()));
+            .spin(Duration::ZERO, &Vicinity::default()));
         sending.join().unwrap();
     }
 }

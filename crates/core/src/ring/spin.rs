@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn looking_on_in_vain_becomes_rare() {
+    fn spinning_in_vain_becomes_rare() {
         let mut spin = Adaptive::default();
         let mut spins = 0;
         for _ in 0..10_000 {

@@ -14,31 +14,31 @@ const LONGEST_SIT_OUT_LOG2 = 8;
  * With a single processor, the peer cannot run while this thread spins. Determined on first use, not at thread
  * start-up.
  */
-let mayLook = /** @type {boolean | undefined} */ (undefined);
+let maySpin = /** @type {boolean | undefined} */ (undefined);
 
-class Looker {
-  #lookOn;
+class Spinner {
+  #spin;
   #misses = 0;
   #sittingOut = 0;
 
   /**
-   * @param {() => boolean} lookOn spins for a while; returns true if there is a record
+   * @param {() => boolean} spin spins for a while; returns true if there is a record
    */
-  constructor(lookOn) {
-    this.#lookOn = lookOn;
+  constructor(spin) {
+    this.#spin = spin;
   }
 
   /** Returns true if a record has arrived. */
-  look() {
-    mayLook ??= require('node:os').availableParallelism() > 1;
-    if (!mayLook) return false;
+  spin() {
+    maySpin ??= require('node:os').availableParallelism() > 1;
+    if (!maySpin) return false;
     if (this.#sittingOut > 0) {
       this.#sittingOut--;
       return false;
     }
     // Computed in either case: a miss is rare, and V8 would discard its code at the first one.
     const misses = this.#misses + 1;
-    const hasSeen = this.#lookOn();
+    const hasSeen = this.#spin();
     this.#misses = hasSeen ? 0 : misses;
     if (!hasSeen && misses > TOLERATED_MISSES) {
       this.#sittingOut = 1 << Math.min(misses - TOLERATED_MISSES, LONGEST_SIT_OUT_LOG2);
@@ -47,4 +47,4 @@ class Looker {
   }
 }
 
-module.exports.Looker = Looker;
+module.exports.Spinner = Spinner;

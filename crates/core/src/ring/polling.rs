@@ -17,14 +17,14 @@ const WEIGHT_OF_HIT: u32 = 4;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Turn {
     /// Poll for events without blocking, and ask again.
-    LookOn,
+    Poll,
     /// Block until an event arrives. The next message starts over.
     Sleep,
 }
 
 /// The message statistics of one event loop.
 #[derive(Debug, Default)]
-pub struct Looking {
+pub struct Polling {
     spin: Adaptive,
     /// Held while polling.
     permit: Option<Permit>,
@@ -32,7 +32,7 @@ pub struct Looking {
     idle_since: Option<u64>,
 }
 
-impl Looking {
+impl Polling {
     /// Reports a message. `now_ns` is called only for the first message after an idle phase.
     pub fn arrived(&mut self, now_ns: impl FnOnce() -> u64) {
         let Some(idle_since) = mem::take(&mut self.idle_since) else {
@@ -58,14 +58,14 @@ impl Looking {
                 }
             }
             Some(since) => {
-                let looked = Duration::from_nanos(now_ns.saturating_sub(since));
-                if looked > latency.limit() && self.permit.take().is_some() {
+                let polled = Duration::from_nanos(now_ns.saturating_sub(since));
+                if polled > latency.limit() && self.permit.take().is_some() {
                     self.spin.miss();
                 }
             }
         }
         match self.permit {
-            Some(_) => Turn::LookOn,
+            Some(_) => Turn::Poll,
             None => Turn::Sleep,
         }
     }
@@ -80,18 +80,18 @@ mod tests {
 
     /// Simulates a loop that receives `count` messages, each `gap` after it went idle. Returns how often it
     /// fell asleep.
-    fn sleeps(looking: &mut Looking, now: &mut u64, latency: Latency, gap: u64, count: u32) -> u32 {
+    fn sleeps(polling: &mut Polling, now: &mut u64, latency: Latency, gap: u64, count: u32) -> u32 {
         let mut sleeps = 0;
         for _ in 0..count {
             let came = *now + gap;
             let mut is_asleep = false;
             while !is_asleep && *now < came {
-                is_asleep = looking.turn(*now, latency) == Turn::Sleep;
+                is_asleep = polling.turn(*now, latency) == Turn::Sleep;
                 *now += US;
             }
             sleeps += u32::from(is_asleep);
             *now = came + if is_asleep { WAKE_UP } else { 0 };
-            looking.arrived(|| *now);
+            polling.arrived(|| *now);
         }
         sleeps
     }
@@ -100,38 +100,38 @@ mod tests {
     fn it_finds_out_that_messages_are_dense_although_wake_ups_hide_it() {
         // Cannot poll while other tests hold all permits.
         let is_found = (0..1000).any(|_| {
-            let (mut looking, mut now) = (Looking::default(), 1);
-            sleeps(&mut looking, &mut now, Latency::Balanced, 5 * US, 100);
-            sleeps(&mut looking, &mut now, Latency::Balanced, 5 * US, 1000) < 100
+            let (mut polling, mut now) = (Polling::default(), 1);
+            sleeps(&mut polling, &mut now, Latency::Balanced, 5 * US, 100);
+            sleeps(&mut polling, &mut now, Latency::Balanced, 5 * US, 1000) < 100
         });
         assert!(is_found || std::thread::available_parallelism().is_ok_and(|count| count.get() == 1));
     }
 
     #[test]
     fn it_sleeps_between_messages_that_are_far_apart() {
-        let (mut looking, mut now) = (Looking::default(), 1);
-        let dense = sleeps(&mut looking, &mut now, Latency::Balanced, 1000 * US, 1000);
+        let (mut polling, mut now) = (Polling::default(), 1);
+        let dense = sleeps(&mut polling, &mut now, Latency::Balanced, 1000 * US, 1000);
         assert_eq!(dense, 1000);
-        let looked = (0..1000).filter(|_| {
-            let turn = looking.turn(now, Latency::Balanced);
+        let polled = (0..1000).filter(|_| {
+            let turn = polling.turn(now, Latency::Balanced);
             now += 1000 * US;
-            looking.turn(now, Latency::Balanced);
-            looking.arrived(|| now);
-            turn == Turn::LookOn
+            polling.turn(now, Latency::Balanced);
+            polling.arrived(|| now);
+            turn == Turn::Poll
         });
-        assert!(looked.count() < 100);
+        assert!(polled.count() < 100);
     }
 
     #[test]
-    fn frugal_never_looks_and_what_looks_ends_it_in_time() {
-        let (mut looking, mut now) = (Looking::default(), 1);
-        assert_eq!(sleeps(&mut looking, &mut now, Latency::Frugal, US, 100), 100);
+    fn frugal_never_polls_and_what_polls_stops_in_time() {
+        let (mut polling, mut now) = (Polling::default(), 1);
+        assert_eq!(sleeps(&mut polling, &mut now, Latency::Frugal, US, 100), 100);
         let mut turns = 0;
-        while looking.turn(now, Latency::Low) == Turn::LookOn {
+        while polling.turn(now, Latency::Low) == Turn::Poll {
             now += 10 * US;
             turns += 1;
-            assert!(turns <= 51, "looks on for ever");
+            assert!(turns <= 51, "polls for ever");
         }
-        assert!(looking.permit.is_none());
+        assert!(polling.permit.is_none());
     }
 }
