@@ -117,7 +117,6 @@ class Channel {
     const end = this.#point.open(LANE_BYTES, STORE_BYTES);
     this.#sender = new LaneSender(end.sender(), new Encoder(LARGE_LENGTH, BESIDE_LENGTH));
     this.#receiver = new LaneReceiver(end.receiver());
-    this.#sender.copyFor(this.#receiver);
     this.#receiver.listen(() => this.#drain());
     if (this.#latency !== undefined) this.#receiver.setLatency(this.#latency);
     this.#end = end;
