@@ -82,6 +82,7 @@ class LaneReceiver {
   #assembled = 0;
   #hasViews = false;
   #lending;
+  #mayBeCopied = false;
   #storeBytes;
   /** Total length of the buffers of the store in the current record. */
   #storedBytes = 0;
@@ -303,9 +304,15 @@ class LaneReceiver {
    * @param {number} available number of bytes available
    */
   #isCopied(available) {
+    // In this order: a producer that is at work keeps the line of these words.
+    if (!this.#mayBeCopied || available > COPY_BYTES) return false;
     const words = this.#words;
-    const isCopied = words[COPIED] === this.#seen && words[COPY] === available && available <= COPY_BYTES;
-    return isCopied && !this.#isForeign;
+    return words[COPIED] === this.#seen && words[COPY] === available;
+  }
+
+  /** From now on, reads copies of records where the producer makes them, see `LaneSender.copyFor`. */
+  expectCopies() {
+    this.#mayBeCopied = !this.#isForeign;
   }
 
   /** Position up to which records have been read. */

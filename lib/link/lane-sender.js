@@ -61,6 +61,7 @@ const REWIND_STEP_BYTES = 2048;
  * @typedef {object} Opposite the receiver of the other direction
  * @property {number} position up to which it has read
  * @property {number} peerPosition up to which the peer had read when it last sent
+ * @property {() => void} expectCopies
  */
 
 class LaneSender {
@@ -137,7 +138,9 @@ class LaneSender {
    */
   copyFor(opposite) {
     // Without barriers, the copy is safe only where the processor reorders neither loads nor stores.
-    if (this.#isUnfenced) this.#opposite = opposite;
+    if (!this.#isUnfenced) return;
+    this.#opposite = opposite;
+    opposite.expectCopies();
   }
 
   /**
