@@ -97,7 +97,7 @@ describe('the document', () => {
       { ...headline, peer: 'ours', metric: 'eachUs', target: 10, of: 'figure' },
       { ...headline, scenario: 'three', peer: 'ours', metric: 'size', target: 50, of: 'figure' },
     ],
-    curves: [{ id: 'growth', title: 'Growth', x: 'workers' }],
+    curves: [{ id: 'growth', title: 'Growth', text: 'It grows with the workers.', x: 'workers' }],
   };
   const metrics = [
     { key: 'rate', label: 'per second', better: 'higher', digits: 0 },
@@ -195,10 +195,14 @@ describe('the document', () => {
   });
 
   test('draws curves and describes their growth', () => {
-    assert.match(markdown, /!\[Growth\]\(pictures\/growth\.svg\)/);
+    assert.match(markdown, /!\[Growth\]\(pictures\/growth\.svg\)\n\nIt grows with the workers\.\n/);
     assert.match(
       markdown,
       /From 1 to 8 workers, per second \(higher is better\) goes: ours × 8\.00, theirs × 1\.00\. Measured 2026-01-03\./,
+    );
+    assert.match(
+      markdown,
+      /The last row is repeated by this command[^\n]*\n\n```sh\nnode bench\/run\.js things --workers 8\n```/,
     );
     assert.match(pictures.get('growth.svg'), /^<svg [\s\S]*Growth[\s\S]*<\/svg>\n$/);
   });

@@ -199,7 +199,7 @@ function picture({ curves = [] }, { id, label, points }) {
 
 /** @param {Section} section @param {CurveResult} result @param {string} pictures */
 function describeCurve({ curves = [] }, { id, label, better, command, startedAt, points }, pictures) {
-  const { title = id, x = 'x' } = curves.find((each) => each.id === id) ?? {};
+  const { title = id, text = '', x = 'x' } = curves.find((each) => each.id === id) ?? {};
   const names = [...new Set(points.flatMap(({ values }) => Object.keys(values)))];
   const cell = (/** @type {number | undefined} */ value) =>
     value === undefined ? '' : grouped(value, value < 100 ? 2 : 0);
@@ -210,12 +210,14 @@ function describeCurve({ curves = [] }, { id, label, better, command, startedAt,
   return [
     `### ${title}`,
     `![${title}](${pictures}/${id}.svg)`,
+    text,
     `From ${grouped(first.x, 0)} to ${grouped(last.x, 0)} ${x}, ${label} (${better} is better) goes: ` +
       `${growth.join(', ')}. Measured ${startedAt.slice(0, 10)}.`,
     table(
       [x, ...names.map((name) => `${name}, ${label}`)],
       points.map(({ x: at, values }) => [grouped(at, 0), ...names.map((name) => cell(values[name]))]),
     ),
+    'The last row is repeated by this command, the others by the like:',
     `\`\`\`sh\n${command}\n\`\`\``,
   ];
 }

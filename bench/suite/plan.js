@@ -26,6 +26,7 @@
  * @typedef {object} Curve a figure as a function of a size
  * @property {string} id file name of the picture
  * @property {string} title
+ * @property {string} text how the cost grows, and why
  * @property {string} x label of the x axis
  * @property {string} benchmark
  * @property {string} metric

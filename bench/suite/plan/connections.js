@@ -172,13 +172,26 @@ module.exports.sections = [
       {
         id: 'workers',
         title: 'Connections per second by number of workers',
+        text:
+          'What handing over a connection costs does not depend on the number of workers. More workers than processors ' +
+          'cost what processes that take turns on one cost.',
         x: 'workers',
         benchmark: 'connections',
         metric: 'rate',
         contenders: ['node rr', 'manycore', 'manycore rr'],
         points: points([1, 2, 4, 16, 64], (x) => ({
           scenario: 'close',
-          args: ['--workers', String(x), '--warm', '5000', '--duration', '1', '--rounds', '3'],
+          // The warm-up counts for each worker: many of them would take minutes for no other figures.
+          args: [
+            '--workers',
+            String(x),
+            '--warm',
+            x > 16 ? '1500' : '5000',
+            '--duration',
+            '1',
+            '--rounds',
+            '3',
+          ],
         })),
         quick: [1, 4],
         quickArgs: SHORT,
@@ -186,6 +199,7 @@ module.exports.sections = [
       {
         id: 'listeners',
         title: 'Connections per second by number of listening servers',
+        text: 'What a connection costs does not depend on the number of servers that each worker listens with.',
         x: 'listeners',
         benchmark: 'connections',
         metric: 'rate',

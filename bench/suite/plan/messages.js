@@ -121,6 +121,9 @@ module.exports.sections = [
       {
         id: 'message-sizes',
         title: 'Messages per second by their size',
+        text:
+          'Byte arrays, copied. Below a kibibyte, a message costs what any message costs; above, the cost grows with the ' +
+          'number of bytes, which both sides copy.',
         x: 'bytes',
         benchmark: 'messaging',
         metric: 'rate',
@@ -259,6 +262,7 @@ module.exports.sections = [
       {
         id: 'process-text-sizes',
         title: 'Texts per second as JSON, by their length',
+        text: 'From a kibibyte on, the cost grows with the number of characters.',
         x: 'characters',
         benchmark: 'ipc',
         metric: 'rate',
@@ -269,6 +273,7 @@ module.exports.sections = [
       {
         id: 'process-byte-sizes',
         title: 'Byte arrays per second as structured clones, by their length',
+        text: 'From a kibibyte on, the cost grows with the number of bytes.',
         x: 'bytes',
         benchmark: 'ipc',
         metric: 'rate',

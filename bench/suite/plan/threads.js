@@ -220,6 +220,9 @@ module.exports.sections = [
       {
         id: 'pool-queue',
         title: 'Many tasks at once',
+        text:
+          'A task costs the same however many wait before it. A short queue costs more per task, as it includes waking ' +
+          'the worker and running code that V8 has not compiled yet.',
         x: 'tasks',
         benchmark: 'pool',
         metric: 'eachUs',
