@@ -14,6 +14,7 @@ const { setImmediate } = require('node:timers');
 const builtin = require('./builtin');
 const { loadAddon, requireAddon } = require('../core/addon');
 const { makeError } = require('../core/errors');
+const { OptionNames } = require('../core/option-names');
 const { getScheduler } = require('./scheduler');
 const { ListenerTable } = require('./listeners');
 const { readProcess } = require('./proc');
@@ -27,6 +28,13 @@ const PRELOAD = path.join(__dirname, 'preload.js');
 const LINK_VARIABLE = 'MANYCORE_CLUSTER';
 
 const native = { fork: builtin.fork, setupPrimary: builtin.setupPrimary };
+
+const SETTINGS = new OptionNames('cluster.setupPrimary()', [
+  ...['stallLimitMs', 'proxyProtocol'],
+  // Node's.
+  ...['args', 'cwd', 'exec', 'execArgv', 'gid', 'inspectPort', 'serialization', 'silent', 'stdio', 'uid'],
+  'windowsHide',
+]);
 
 /** Policy set by the user, or undefined; read once, at the first set-up, as in Node. */
 let chosenPolicy = /** @type {unknown} */ (undefined);
@@ -61,6 +69,7 @@ function setupPrimary(options) {
   }
   if (frozenPolicy === undefined) {
     const policy = chosenPolicy === undefined ? environmentPolicy : policies.policyName(chosenPolicy);
+    SETTINGS.checkSpelling(options);
     checkStallLimit(options?.stallLimitMs);
     policies.checkProxyProtocol(options?.proxyProtocol);
     frozenPolicy = policy;

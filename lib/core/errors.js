@@ -71,34 +71,55 @@ const CODES = {
     Error,
     (subject) => `The shared memory of '${subject}' holds data that no version of manycore writes`,
   ],
-  ERR_MANYCORE_SEGMENT_EXISTS: [Error, (subject) => `A segment named '${subject}' already exists`],
+  ERR_MANYCORE_SEGMENT_EXISTS: [
+    Error,
+    (subject) => `A segment named '${subject}' already exists: open it without create: 'exclusive'`,
+  ],
   ERR_MANYCORE_SEGMENT_FOREIGN: [
     Error,
     (subject) => `The segment '${subject}' belongs to another user or another PID namespace`,
   ],
   ERR_MANYCORE_SEGMENT_KIND: [
     Error,
-    (subject, found) => `The segment '${subject}' holds another kind of object: ${found}`,
+    (subject, found) =>
+      `The segment '${subject}' holds another kind of object: ${found}. Use one name for one kind of object`,
   ],
-  ERR_MANYCORE_SEGMENT_NOT_FOUND: [Error, (subject) => `There is no segment named '${subject}'`],
-  ERR_MANYCORE_SEGMENT_NOT_READY: [Error, (subject) => `The segment '${subject}' is not initialised yet`],
+  ERR_MANYCORE_SEGMENT_NOT_FOUND: [
+    Error,
+    (subject) => `There is no segment named '${subject}': nobody has created it, or its creator has ended`,
+  ],
+  ERR_MANYCORE_SEGMENT_NOT_READY: [
+    Error,
+    (subject) => `The segment '${subject}' is not initialised yet: try again`,
+  ],
   ERR_MANYCORE_SEGMENT_VERSION: [
     Error,
-    (subject) => `The segment '${subject}' was made by another version of manycore`,
+    (subject) =>
+      `The segment '${subject}' was made by another version of manycore: let the programs that use it end, then ` +
+      `remove it with shared.unlink('${subject}')`,
   ],
   ERR_MANYCORE_STUCK: [
     Error,
     (subject) => `A process has been stopped (SIGSTOP, a debugger?) in the middle of changing '${subject}'`,
   ],
+  ERR_MANYCORE_NO_HANDLER: [Error, (/** @type {string} */ message) => message],
   ERR_MANYCORE_PEER_GONE: [
     Error,
     () => 'The other side has ended, closed its port or transferred it, and will not answer',
   ],
   ERR_MANYCORE_TIMEOUT: [Error, (timeoutMs) => `There was no answer within ${timeoutMs} ms`],
+  ERR_MANYCORE_TASK_CANCELLED: [Error, (/** @type {string} */ message) => message],
   ERR_MANYCORE_TASK_TIMED_OUT: [Error, (what, timeoutMs) => `${what} did not end within ${timeoutMs} ms`],
   ERR_MANYCORE_TOO_MANY_WORKERS: [
     Error,
     (count) => `Cannot fork another worker: ${count} are running, the maximum that the scheduler supports`,
+  ],
+  ERR_MANYCORE_WORKER_ENDED: [
+    Error,
+    (exitCode, signal) => {
+      if (signal !== null) return `worker killed by signal: ${signal}`;
+      return exitCode === null ? 'worker exited' : `worker exited with code: ${exitCode}`;
+    },
   ],
   ERR_MANYCORE_VERSION_MISMATCH: [
     Error,

@@ -9,6 +9,7 @@ const { AsyncLocalStorage } = require('node:async_hooks');
 const { threadId } = require('node:worker_threads');
 
 const { makeError } = require('../core/errors');
+const { OptionNames } = require('../core/option-names');
 const { unlinkUnused } = require('../shared/segments');
 const { named } = require('../shared/source');
 const { deadlocksOfNames, deadlocksOfObjects } = require('./deadlocks');
@@ -21,6 +22,14 @@ const { Table } = require('./table');
 const MAX_REQUESTS = 1024;
 const MAX_NAME_BYTES = 252;
 const SEGMENT = 'manycore.locks';
+const REQUEST_OPTIONS = new OptionNames('A request for a lock', [
+  'mode',
+  'ifAvailable',
+  'steal',
+  'signal',
+  'timeoutMs',
+]);
+const MANAGER_OPTIONS = new OptionNames('LockManager', ['scope', 'namespace']);
 const kConstruct = Symbol('construct');
 
 /** A named lock, held while the callback runs. */
@@ -80,7 +89,9 @@ class LockManager {
 
   /** @param {{ scope?: 'host' | 'process', namespace?: string }} [options] */
   constructor(options) {
-    const { scope = 'host', namespace } = record('options', options);
+    const given = record('options', options);
+    MANAGER_OPTIONS.check(given);
+    const { scope = 'host', namespace } = given;
     if (scope !== 'host' && scope !== 'process') {
       throw makeError(
         'ERR_INVALID_ARG_VALUE',
@@ -242,7 +253,9 @@ function infoOf({ name, shared, pid, permits, fence, held }) {
  * @returns {Wanted}
  */
 function checkWanted(options) {
-  const { mode = 'exclusive', ifAvailable, steal, signal, timeoutMs } = record('options', options ?? {});
+  const given = record('options', options ?? {});
+  REQUEST_OPTIONS.check(given);
+  const { mode = 'exclusive', ifAvailable, steal, signal, timeoutMs } = given;
   if (mode !== 'exclusive' && mode !== 'shared') {
     throw makeError(
       'ERR_INVALID_ARG_VALUE',

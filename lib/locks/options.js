@@ -3,9 +3,12 @@
 /** Validation of arguments of locks. */
 
 const { makeError } = require('../core/errors');
+const { OptionNames } = require('../core/option-names');
 
 const DEFAULT_REQUESTS = 128;
 const MOST_REQUESTS = 65_536;
+const WAIT_OPTIONS = new OptionNames('A request for a lock', ['timeoutMs', 'signal']);
+const LOCK_OPTIONS = new OptionNames('A lock', ['maxRequests', 'create', 'scope']);
 
 /**
  * @typedef {object} WaitOptions
@@ -72,7 +75,9 @@ function checkString(name, value) {
  */
 function waitOptions(value) {
   if (value === undefined) return { timeoutMs: Infinity, signal: undefined };
-  const { timeoutMs = Infinity, signal } = record('options', value);
+  const given = record('options', value);
+  const { timeoutMs = Infinity, signal } = given;
+  if (given.timeoutMs === undefined) WAIT_OPTIONS.check(given);
   if (typeof timeoutMs !== 'number') {
     throw makeError('ERR_INVALID_ARG_TYPE', ['options.timeoutMs', 'of type number', timeoutMs], waitOptions);
   }
@@ -104,7 +109,9 @@ function checkSignal(signal) {
  * @returns {number}
  */
 function maxRequests(options) {
-  const { maxRequests: most = DEFAULT_REQUESTS } = record('options', options);
+  const given = record('options', options);
+  LOCK_OPTIONS.check(given);
+  const { maxRequests: most = DEFAULT_REQUESTS } = given;
   return wholeNumber('options.maxRequests', most, 1, MOST_REQUESTS);
 }
 

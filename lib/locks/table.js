@@ -16,6 +16,8 @@ const { Shortcut } = require('./shortcut');
 
 /** Slice of a blocking wait, in milliseconds, so that `worker.terminate()` can end it. */
 const SLICE_MS = 20;
+/** Why a lock is full. */
+const MANY_REQUESTS = 'as many requests hold it or wait for it as it has room for (maxRequests)';
 /** Maximum delay of setTimeout. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
@@ -252,7 +254,7 @@ class Table {
   refused(status) {
     switch (status) {
       case Status.FULL:
-        return makeError('ERR_MANYCORE_FULL', [this.subject], this.refused);
+        return makeError('ERR_MANYCORE_FULL', [this.subject, MANY_REQUESTS], this.refused);
       case Status.DEADLOCK:
         return makeError('ERR_MANYCORE_DEADLOCK', [], this.refused);
       case Status.STUCK:

@@ -47,7 +47,7 @@ class TaskInfo {
   /** Required by tinypool's queues. */
   cancel() {
     this.aborted = true;
-    this.reject(new Error('The task has been cancelled'));
+    this.reject(Errors.cancelled());
   }
 
   /** The view passed to a balancer. */

@@ -43,7 +43,7 @@ async function preload(filename, name, setupArgs) {
   try {
     await load(makeHandler([filename, name, false, null])).catch((error) => {
       // A file without the default handler may still be used with other names.
-      if (!String(error?.message).startsWith('No handler function exported')) throw error;
+      if (error?.code !== 'ERR_MANYCORE_NO_HANDLER') throw error;
     });
     if (setupArgs !== null) await callExport(filename, 'setup', setupArgs);
     return true;

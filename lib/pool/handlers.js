@@ -3,6 +3,7 @@
 /** Worker side: functions called by tasks, loaded on first use. */
 
 const path = require('node:path');
+const { makeError } = require('../core/errors');
 const { methods, receiver } = require('./context');
 
 const FOREIGN = path.join(__dirname, 'foreign.js');
@@ -43,7 +44,11 @@ function makeHandler([filename, name, isSpread, source, announces = false]) {
 function load(handler) {
   handler.loading ??= find(handler).then(
     (found) => {
-      if (found === null) throw new Error(`No handler function exported from ${handler.filename}`);
+      if (found === null) {
+        const { filename, name } = handler;
+        const about = `No handler function exported from ${filename}: it has no function '${name}'`;
+        throw makeError('ERR_MANYCORE_NO_HANDLER', [about], load);
+      }
       const { isSpread } = handler;
       handler.call = isSpread ? (args) => found(...args) : (task) => found(task);
       if (!isSpread) handler.call = /** @type {any} */ (found);
@@ -70,7 +75,7 @@ async function find({ filename, name, isSpread, source }) {
   const method = /** @type {any} */ (methods.get(name));
   if (method !== undefined) return method.bind(receiver);
   if (isSpread && name === METHODS) return () => listMethods(filename);
-  if (isSpread) throw new Error(`Unknown method "${name}"`);
+  if (isSpread) throw makeError('ERR_MANYCORE_NO_HANDLER', [`Unknown method "${name}"`], find);
   return null;
 }
 

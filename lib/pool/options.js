@@ -5,6 +5,8 @@
 const { availableParallelism } = require('node:os');
 const { fileURLToPath } = require('node:url');
 const { SHARE_ENV } = require('node:worker_threads');
+const { OptionNames } = require('../core/option-names');
+const { invalid } = require('./errors');
 
 const parallelism = availableParallelism();
 
@@ -124,6 +126,21 @@ const TESTS = [
   ['workerThreadOpts', (v) => typeof v === 'object' && v !== null, 'must be an object'],
 ];
 
+/** All options, including those of other pools, and those that only other pools have or once had. */
+const NAMES = new OptionNames('Pool', [
+  ...Object.keys(DEFAULTS),
+  ...TESTS.map(([name]) => name),
+  ...['argv', 'env', 'execArgv', 'workerData', 'minWorkers', 'maxWorkers', 'maxQueueSize', 'forkArgs'],
+  ...[
+    'workerTerminateTimeout',
+    'abortListenerTimeout',
+    'workerType',
+    'serialization',
+    'workerOpts',
+    'useAtomics',
+  ],
+]);
+
 /** Runtimes by the names used here and in other pools. @type {Record<string, string>} */
 const RUNTIMES = {
   threads: 'threads',
@@ -179,16 +196,18 @@ function optionsOf(options, further) {
  * @throws TypeError, RangeError
  */
 function resolve(given) {
+  NAMES.checkSpelling(given);
   const options = translate(given);
   for (const [name, test, message] of TESTS) {
     const value = options[name];
     if (value === undefined) continue;
     if (test(value)) continue;
-    throw new TypeError(`options.${name} ${typeof message === 'string' ? message : message()}`);
+    throw invalid(`options.${name} ${typeof message === 'string' ? message : message()}`);
   }
   const { minThreads, maxThreads } = options;
   if (minThreads !== undefined && maxThreads !== undefined && minThreads > maxThreads) {
-    throw new RangeError('options.minThreads and options.maxThreads must not conflict');
+    const conflict = new RangeError('options.minThreads and options.maxThreads must not conflict');
+    throw Object.assign(conflict, { code: 'ERR_OUT_OF_RANGE' });
   }
   const runtime = RUNTIMES[options.runtime ?? DEFAULTS.runtime];
   checkRuntime(runtime, options);
@@ -243,11 +262,11 @@ function isTaskQueue(value) {
  */
 function checkRuntime(runtime, options) {
   if (runtime === 'processes') {
-    if (options.env === SHARE_ENV) throw new TypeError('options.env cannot be shared with processes');
+    if (options.env === SHARE_ENV) throw invalid('options.env cannot be shared with processes');
     return;
   }
-  if (options.cwd !== undefined) throw new TypeError(`options.cwd is only for runtime 'processes'`);
-  if (Array.isArray(options.stdio)) throw new TypeError(`options.stdio must be one of ${STDIO.join(', ')}`);
+  if (options.cwd !== undefined) throw invalid(`options.cwd is only for runtime 'processes'`);
+  if (Array.isArray(options.stdio)) throw invalid(`options.stdio must be one of ${STDIO.join(', ')}`);
 }
 
 /**
@@ -258,7 +277,7 @@ function checkRuntime(runtime, options) {
  */
 function resolveRuntime(runtime, options) {
   if (!Object.hasOwn(RUNTIMES, runtime)) {
-    throw new TypeError(`options.runtime must be 'threads' or 'processes'`);
+    throw invalid(`options.runtime must be 'threads' or 'processes'`);
   }
   const known = RUNTIMES[runtime];
   checkRuntime(known, options);

@@ -2,7 +2,7 @@
 
 const { EventEmitterAsyncResource } = require('node:events');
 const { makeError } = require('../core/errors');
-const { AbortError, Errors } = require('./errors');
+const { AbortError, Errors, wrongType } = require('./errors');
 const { optionsOf, resolve: resolveOptions, resolveRuntime, toPath } = require('./options');
 const {
   checkConcurrency,
@@ -217,10 +217,10 @@ class Pool extends EventEmitterAsyncResource {
    */
   exec(method, params = [], options = {}) {
     if (typeof method !== 'string' && typeof method !== 'function') {
-      throw new TypeError('Function or string expected as argument "method"');
+      throw wrongType('Function or string expected as argument "method"');
     }
     if (params !== null && !Array.isArray(params)) {
-      throw new TypeError('Array expected as argument "params"');
+      throw wrongType('Array expected as argument "params"');
     }
     const isFunction = typeof method === 'function';
     const handler = {
@@ -318,7 +318,7 @@ class Pool extends EventEmitterAsyncResource {
 
   /** Rejects the tasks that no worker has started. */
   cancelPendingTasks() {
-    this.#rejectWaiting(new Error('The task has been cancelled'));
+    this.#rejectWaiting(Errors.cancelled());
   }
 
   /** @param {Error} error */
@@ -396,9 +396,9 @@ class Pool extends EventEmitterAsyncResource {
    * @param {any} [options]
    */
   async close(options = { force: false }) {
-    if (options === null || typeof options !== 'object') throw new TypeError('options must be an object');
+    if (options === null || typeof options !== 'object') throw wrongType('options must be an object');
     const { force = false } = options;
-    if (typeof force !== 'boolean') throw new TypeError('force argument must be a boolean');
+    if (typeof force !== 'boolean') throw wrongType('force argument must be a boolean');
     this.#isClosing = true;
     if (force) this.#rejectWaiting(new AbortError('pool is closed'));
     const timer = new AbortController();
@@ -445,7 +445,7 @@ class Pool extends EventEmitterAsyncResource {
    * @param {number} [timeoutMs]
    */
   async terminate(force = false, timeoutMs) {
-    this.#rejectWaiting(new Error('Pool terminated'));
+    this.#rejectWaiting(Errors.poolTerminated());
     if (force) return this.destroy();
     const { closeTimeout } = this.#options;
     if (timeoutMs !== undefined) this.#options.closeTimeout = timeoutMs;

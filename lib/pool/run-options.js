@@ -3,6 +3,8 @@
 /** Validates arguments of pool methods and converts them for the engine. */
 
 const { makeError } = require('../core/errors');
+const { OptionNames } = require('../core/option-names');
+const { wrongType } = require('./errors');
 const { isFileURL } = require('./options');
 
 /** Base of priorities with `agingFactor`: they stay above 0 and below this, so that all can be compared. */
@@ -23,20 +25,29 @@ function hasOwnScheduling(options, given) {
   );
 }
 
+/** Options of a task, of `map()` and `exec()`, and those that other pools have for them. */
+const NAMES = new OptionNames('A task', [
+  ...['filename', 'name', 'transferList', 'signal', 'timeoutMs', 'priority', 'key', 'retries', 'onProgress'],
+  ...['channel', 'metadata', 'concurrency', 'ordered', 'onResult', 'on', 'transfer', 'runtime'],
+  // Ours, between methods.
+  ...['place', 'isForced'],
+]);
+
 /** @param {any} options */
 function checkRunOptions(options) {
   if (options === undefined) return null;
-  if (options === null || typeof options !== 'object') return new TypeError('options must be an object');
+  if (options === null || typeof options !== 'object') return wrongType('options must be an object');
+  NAMES.checkSpelling(options);
   const { transferList, filename = null, name = null, signal = null } = options;
   if (transferList !== undefined && !Array.isArray(transferList)) {
-    return new TypeError('transferList argument must be an Array');
+    return wrongType('transferList argument must be an Array');
   }
   if (filename !== null && typeof filename !== 'string' && !isFileURL(filename)) {
-    return new TypeError('filename argument must be a string');
+    return wrongType('filename argument must be a string');
   }
-  if (name !== null && typeof name !== 'string') return new TypeError('name argument must be a string');
+  if (name !== null && typeof name !== 'string') return wrongType('name argument must be a string');
   if (signal !== null && typeof signal !== 'object') {
-    return new TypeError('signal argument must be an object');
+    return wrongType('signal argument must be an object');
   }
   return checkOwnOptions(options);
 }

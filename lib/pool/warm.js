@@ -11,6 +11,7 @@ const { requireAddon } = require('../core/addon');
 const { Stock, checkCount } = require('../threads/stock');
 const { announce, bootUnnoticed } = require('../threads/unnoticed');
 const { load } = require('../core/own-code');
+const { invalid } = require('./errors');
 const { optionsOf, resolve } = require('./options');
 const { ENGINE, PROGRAM, numberWorker, settingsOf, takeFrom } = require('./start');
 const { codeOfWorkers, shareSoon } = require('./worker-code');
@@ -58,9 +59,9 @@ async function warm(count, given) {
     return;
   }
   const options = resolve(optionsOf(given, {}) ?? {});
-  if (options.runtime !== 'threads') throw new TypeError(`options.runtime must be 'threads'`);
+  if (options.runtime !== 'threads') throw invalid(`options.runtime must be 'threads'`);
   if (options.onCreateWorker !== undefined) {
-    throw new TypeError('options.onCreateWorker is for pools that start their workers themselves');
+    throw invalid('options.onCreateWorker is for pools that start their workers themselves');
   }
   const known = findKind(options);
   if (count === 0) {

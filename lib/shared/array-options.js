@@ -8,6 +8,7 @@ const scratch = require('./scratch');
 const source = require('./source');
 const { makeError } = require('../core/errors');
 
+const OPTIONS = source.optionNames('SharedArray', 'type', 'length', 'capacity', 'valueBytes');
 const MAX_CAPACITY = 2 ** 32;
 const DEFAULT_VALUE_BYTES = 128;
 const MAX_VALUE_BYTES = scratch.BYTES;
@@ -18,7 +19,8 @@ const MAX_VALUE_BYTES = scratch.BYTES;
  * @param {Function} origin
  */
 function readOptions(options, place, origin) {
-  const { type = 'value', length = 0, capacity, valueBytes } = source.checkOptions(options, origin);
+  const given = source.checkOptions(options, origin, OPTIONS);
+  const { type = 'value', length = 0, capacity, valueBytes } = given;
   const of = TYPES.findIndex(({ name }) => name === type);
   if (of < 0) {
     const names = TYPES.map(({ name }) => `'${name}'`).join(', ');

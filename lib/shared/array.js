@@ -40,7 +40,7 @@ class SharedArray {
       const found = `an array whose type is '${this.#type.name}'`;
       throw makeError('ERR_MANYCORE_SEGMENT_KIND', [place.subject, found], origin);
     }
-    this.#exchange = new Exchange(this.#native, place.subject);
+    this.#exchange = new Exchange(this.#native, place.subject, () => this.#limits());
     this.#methods = /** @type {Record<string, (...args: any[]) => any>} */ (this.#native.methods());
     source.defineHandle(this, KIND, (form) => this.#guarded(() => this.#native[form]));
   }
@@ -72,6 +72,13 @@ class SharedArray {
 
   get length() {
     return this.#exchange.checked(this.#methods.length());
+  }
+
+  /** What limits its room, for errors. */
+  #limits() {
+    const room = `it has room for ${this.capacity} elements`;
+    if (this.#type.isNumber) return `${room} (capacity)`;
+    return `${room} (capacity) of at most ${this.valueBytes} bytes (valueBytes)`;
   }
 
   /** @param {number} index */

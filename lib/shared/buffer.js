@@ -1,9 +1,11 @@
 'use strict';
 
 const { guarded } = require('./failures');
-const { NOWHERE, addonFor, checkOptions, defineHandle, handed, named, numberOption } = require('./source');
+const source = require('./source');
+const { NOWHERE, addonFor, checkOptions, defineHandle, handed, named, numberOption } = source;
 
 const KIND = 'buffer';
+const OPTIONS = source.optionNames('SharedBuffer', 'byteLength');
 const MAX_BYTES = 2 ** 40;
 
 /** Bytes in shared memory, see types/shared.d.ts. */
@@ -20,7 +22,7 @@ class SharedBuffer {
   constructor(options, place = NOWHERE) {
     const origin = new.target;
     const opened = place !== NOWHERE;
-    const bytes = numberOption('options.byteLength', checkOptions(options, origin).byteLength, {
+    const bytes = numberOption('options.byteLength', checkOptions(options, origin, OPTIONS).byteLength, {
       fallback: opened ? 0 : NaN,
       min: 1,
       max: MAX_BYTES,

@@ -5,6 +5,7 @@ const { makeError } = require('../core/errors');
 const source = require('./source');
 
 const KIND = 'counter';
+const OPTIONS = source.optionNames('SharedCounter', 'initial');
 const { MAX_SAFE_INTEGER, MIN_SAFE_INTEGER } = Number;
 
 /** An integer that threads and processes modify atomically, see types/shared.d.ts. */
@@ -20,7 +21,8 @@ class SharedCounter {
    */
   constructor(options, place = source.NOWHERE) {
     const origin = new.target;
-    const initial = integer('options.initial', source.checkOptions(options, origin).initial ?? 0, origin);
+    const given = source.checkOptions(options, origin, OPTIONS);
+    const initial = integer('options.initial', given.initial ?? 0, origin);
     const { NativeCounter } = source.addonFor('SharedCounter');
     this.#subject = place.subject;
     this.#native = guarded(place.subject, origin, () => NativeCounter.open(place.source, initial));

@@ -5,6 +5,7 @@ const { makeError } = require('../core/errors');
 const source = require('./source');
 
 const KIND = 'histo';
+const OPTIONS = source.optionNames('SharedHistogram', 'lowest', 'highest', 'significantDigits');
 const { MAX_SAFE_INTEGER } = Number;
 
 /** A histogram that threads and processes record into concurrently, see types/shared.d.ts. */
@@ -19,7 +20,7 @@ class SharedHistogram {
    */
   constructor(options, place = source.NOWHERE) {
     const origin = new.target;
-    const given = source.checkOptions(options, origin);
+    const given = source.checkOptions(options, origin, OPTIONS);
     const number = (/** @type {string} */ name, /** @type {any} */ rules) =>
       source.numberOption(`options.${name}`, given[name], { ...rules, origin });
     const lowest = number('lowest', { fallback: 1, min: 1, max: Math.floor(MAX_SAFE_INTEGER / 2) });

@@ -6,6 +6,7 @@ const scratch = require('./scratch');
 const source = require('./source');
 
 const KIND = 'limiter';
+const OPTIONS = source.optionNames('RateLimiter', 'limit', 'windowMs', 'algorithm', 'burst', 'maxKeys');
 const MAX_LIMIT = 1e9;
 /** Maxima of the packed counters of a sliding window. */
 const MAX_WINDOW_LIMIT = 2 ** 20 - 1;
@@ -109,7 +110,8 @@ class RateLimiter {
    * @returns {never}
    */
   #fail(key) {
-    throw fromMethod(this.#numbers[scratch.FAILURE], this.#subject, key, this.#fail);
+    const why = () => 'more keys than maxKeys have been used recently, so give it more';
+    throw fromMethod(this.#numbers[scratch.FAILURE], this.#subject, key, this.#fail, why);
   }
 }
 
@@ -119,7 +121,7 @@ class RateLimiter {
  * @param {Function} origin
  */
 function readOptions(options, place, origin) {
-  const given = source.checkOptions(options, origin);
+  const given = source.checkOptions(options, origin, OPTIONS);
   const { algorithm = 'token-bucket' } = given;
   if (algorithm !== 'token-bucket' && algorithm !== 'sliding-window') {
     const reason = "must be 'token-bucket' or 'sliding-window'";

@@ -9,10 +9,21 @@ const scratch = require('./scratch');
 const source = require('./source');
 const updates = require('./updates');
 const { makeError } = require('../core/errors');
+const { OptionNames } = require('../core/option-names');
 
 /** @typedef {string | number | Uint8Array} Key */
 
 const KIND = 'map';
+const OPTIONS = source.optionNames(
+  'SharedMap',
+  'capacityBytes',
+  'shards',
+  'averageEntryBytes',
+  'evict',
+  'ttlMs',
+);
+/** Options of the methods that store something. */
+const SET_OPTIONS = new OptionNames('A change of a SharedMap', ['ttlMs']);
 const DEFAULT_CAPACITY_BYTES = 16 * 1024 * 1024;
 const MIN_CAPACITY_BYTES = 64 * 1024;
 const MAX_CAPACITY_BYTES = 2 ** 38;
@@ -362,7 +373,7 @@ class SharedMap {
  * @param {Function} origin
  */
 function readOptions(options, origin) {
-  const given = source.checkOptions(options, origin);
+  const given = source.checkOptions(options, origin, OPTIONS);
   const number = source.numberOption;
   const { evict = 'none' } = given;
   if (evict !== 'none' && evict !== 'lru') {
@@ -407,7 +418,11 @@ function ttlOption(options, origin) {
  * @param {Function} origin
  */
 function expiry(options, origin) {
-  return options === undefined ? undefined : ttlOption(source.checkOptions(options, origin), origin);
+  if (options === undefined) return undefined;
+  const ttlMs = ttlOption(source.checkOptions(options, origin), origin);
+  // Only then can it have been misspelt, and it is set often.
+  if (ttlMs === undefined) SET_OPTIONS.check(options);
+  return ttlMs;
 }
 
 /**

@@ -4,6 +4,7 @@
 
 const { requireAddon } = require('../core/addon');
 const { makeError } = require('../core/errors');
+const { OptionNames } = require('../core/option-names');
 const { STAND_IN, letTravel, partsOf } = require('../link/travellers');
 const { releaseSentLater } = require('./arrivals');
 
@@ -120,14 +121,25 @@ function defineHandle(object, kind, handleOf) {
 }
 
 /**
+ * The options of the constructor and of `open` of a class.
+ * @param {string} owner
+ * @param {string[]} names
+ */
+function optionNames(owner, ...names) {
+  return new OptionNames(owner, [...names, 'create', 'scope']);
+}
+
+/**
  * @param {any} options
  * @param {Function} origin
+ * @param {OptionNames} [names]
  */
-function checkOptions(options, origin) {
+function checkOptions(options, origin, names) {
   if (options === undefined) return {};
   if (typeof options !== 'object' || options === null) {
     throw makeError('ERR_INVALID_ARG_TYPE', ['options', 'an object', options], origin);
   }
+  names?.check(options);
   return options;
 }
 
@@ -171,6 +183,7 @@ module.exports.NOWHERE = NOWHERE;
 module.exports.named = named;
 module.exports.handed = handed;
 module.exports.defineHandle = defineHandle;
+module.exports.optionNames = optionNames;
 module.exports.checkOptions = checkOptions;
 module.exports.numberOption = numberOption;
 module.exports.versionArgument = versionArgument;

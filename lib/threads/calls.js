@@ -6,9 +6,11 @@
  */
 
 const { makeError } = require('../core/errors');
+const { OptionNames } = require('../core/option-names');
 const { connect, nodes, port, portMethods } = require('./preload');
 
 const { MessagePort } = nodes;
+const REQUEST_OPTIONS = new OptionNames('A request', ['timeoutMs', 'signal', 'transferList']);
 
 /** @typedef {import('../link/call-link').CallLink} CallLink */
 /** @typedef {import('../link/call-link').Handler} Handler */
@@ -54,6 +56,7 @@ function validated(options, origin) {
     throw makeError('ERR_INVALID_ARG_TYPE', ['options', 'an object', options], origin);
   }
   const { timeoutMs, signal, transferList } = options;
+  if (timeoutMs === undefined) REQUEST_OPTIONS.check(options);
   if (timeoutMs !== undefined) {
     if (typeof timeoutMs !== 'number') {
       throw makeError('ERR_INVALID_ARG_TYPE', ['options.timeoutMs', 'a number', timeoutMs], origin);
