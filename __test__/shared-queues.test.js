@@ -109,6 +109,25 @@ test('waiting can be cancelled', WATCHDOG, async () => {
   await assert.rejects(channel.receive({ signal: 1 }), { code: 'ERR_INVALID_ARG_TYPE' });
 });
 
+test('waiting without blocking has a time limit', WATCHDOG, async () => {
+  const channel = new Channel({ capacity: 1 });
+  const late = channel.receive({ timeoutMs: 1, signal: new AbortController().signal });
+  await assert.rejects(late, { code: 'ERR_MANYCORE_TIMEOUT' });
+  const received = channel.receive({ timeoutMs: 2 ** 40 });
+  channel.trySend(1);
+  assert.strictEqual(await received, 1);
+  channel.trySend(2);
+  // One that gives up lets those behind it proceed.
+  const sent = [channel.send(3, { timeoutMs: 1 }), channel.send(4, { timeoutMs: Infinity })];
+  await assert.rejects(sent[0], { code: 'ERR_MANYCORE_TIMEOUT' });
+  assert.deepStrictEqual([await channel.receive(), await channel.receive()], [2, 4]);
+  await sent[1];
+  await assert.rejects(channel.receive({ timeoutMs: '1' }), { code: 'ERR_INVALID_ARG_TYPE' });
+  await assert.rejects(channel.receive({ timeoutMs: -1 }), { code: 'ERR_OUT_OF_RANGE' });
+  const subscription = new Topic().subscribe();
+  await assert.rejects(subscription.receive({ timeoutMs: 1 }), { code: 'ERR_MANYCORE_TIMEOUT' });
+});
+
 test('iteration ends when the channel is closed and empty', WATCHDOG, async () => {
   const channel = new Channel();
   for (const value of [1, 2, 3]) channel.trySend(value);

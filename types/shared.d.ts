@@ -421,6 +421,9 @@ export declare class SharedArray<T = any> implements SharedObject {
 
 /** Limits of an asynchronous wait. */
 export interface SharedWaitOptions {
+  /** How long to wait, in milliseconds, before rejecting with `ERR_MANYCORE_TIMEOUT`. Default: no limit. */
+  timeoutMs?: number;
+  /** Aborting it rejects with its reason. */
   signal?: AbortSignal;
 }
 

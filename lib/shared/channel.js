@@ -1,10 +1,11 @@
 'use strict';
 
 const { guarded } = require('./failures');
-const { Queue, RECORDS, ROOM, signalOf, timeoutOf } = require('./queue');
+const { Queue, RECORDS, ROOM, limitsOf, timeoutOf } = require('./queue');
 const source = require('./source');
 
 const KIND = 'channel';
+const OPTIONS = source.optionNames('Channel', 'capacity', 'capacityBytes');
 const DEFAULT_CAPACITY = 1024;
 const DEFAULT_CAPACITY_BYTES = 1024 * 1024;
 
@@ -19,7 +20,7 @@ class Channel {
    */
   constructor(options, place = source.NOWHERE) {
     const origin = new.target;
-    const given = source.checkOptions(options, origin);
+    const given = source.checkOptions(options, origin, OPTIONS);
     const capacity = source.numberOption('options.capacity', given.capacity, {
       fallback: DEFAULT_CAPACITY,
       min: 1,
@@ -63,13 +64,13 @@ class Channel {
    * @param {any} [options]
    */
   async send(value, options) {
-    const signal = signalOf(options, Channel.prototype.send);
+    const limits = limitsOf(options, Channel.prototype.send);
     const queue = this.#queue;
     /** @type {import('./exchange').Kept | undefined} */
     let kept;
     await queue.wait(
       ROOM,
-      signal,
+      limits,
       () => (kept === undefined ? queue.trySend(value) : queue.trySendKept(kept)),
       () => {
         // The value is copied now, no matter when there is room for it.
@@ -93,8 +94,8 @@ class Channel {
 
   /** @param {any} [options] */
   async receive(options) {
-    const signal = signalOf(options, Channel.prototype.receive);
-    return (await this.#queue.wait(RECORDS, signal, () => this.#queue.tryReceive())).value;
+    const limits = limitsOf(options, Channel.prototype.receive);
+    return (await this.#queue.wait(RECORDS, limits, () => this.#queue.tryReceive())).value;
   }
 
   /** @param {any} [options] */

@@ -6,6 +6,7 @@ const { Exchange } = require('./exchange');
 const { guarded } = require('./failures');
 const { KeepAlive, Listeners } = require('./bell');
 const { makeError } = require('../core/errors');
+const { OptionNames } = require('../core/option-names');
 const source = require('./source');
 
 /** The bells of a queue. */
@@ -13,6 +14,10 @@ const RECORDS = 0;
 const ROOM = 1;
 /** Slice of a blocking wait, in milliseconds, so that a thread that is being terminated ends. */
 const SLICE_MS = 20;
+/** Maximum delay of setTimeout. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+const OPTIONS = new OptionNames('Sending and receiving', ['timeoutMs', 'signal']);
+const BLOCKING_OPTIONS = new OptionNames('Blocking', ['timeoutMs']);
 
 /** The waiters for one bell of a queue, in order. */
 class Line {
@@ -141,12 +146,12 @@ class Queue {
    * Calls `attempt` until it has a result, now and whenever the bell is rung, after all earlier waiters.
    * @template T
    * @param {number} bell
-   * @param {AbortSignal | undefined} signal
+   * @param {Limits} limits
    * @param {() => T | undefined | false} attempt
    * @param {() => void} [prepare] called before waiting
    * @returns {Promise<T>}
    */
-  wait(bell, signal, attempt, prepare) {
+  wait(bell, { signal, timeoutMs, origin }, attempt, prepare) {
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted();
       const line = this.#lines[bell];
@@ -154,16 +159,21 @@ class Queue {
       const early = line.isEmpty && attempt();
       if (early !== undefined && early !== false) return resolve(early);
       prepare?.();
+      /** @type {NodeJS.Timeout | undefined} */
+      let timer;
       const end = (/** @type {() => void} */ settle) => {
         line.leave(look);
+        clearTimeout(timer);
         signal?.removeEventListener('abort', abort);
         if (--this.#waits === 0) this.#alive.release();
         settle();
       };
-      const abort = () => {
-        end(() => reject(signal?.reason));
+      const giveUp = (/** @type {any} */ reason) => {
+        end(() => reject(reason));
         line.serve();
       };
+      const abort = () => giveUp(signal?.reason);
+      const expire = () => giveUp(makeError('ERR_MANYCORE_TIMEOUT', [timeoutMs], origin));
       const look = () => {
         try {
           const outcome = attempt();
@@ -177,6 +187,7 @@ class Queue {
       line.join(look);
       if (this.#waits++ === 0) this.#alive.hold();
       signal?.addEventListener('abort', abort, { once: true });
+      if (timeoutMs !== Infinity) timer = setTimeout(expire, Math.min(timeoutMs, LONGEST_TIMER_MS));
       // The bell may have been rung between the first attempt and the start of listening.
       setImmediate(() => line.serve());
     });
@@ -207,16 +218,25 @@ class Queue {
 }
 
 /**
+ * @typedef {object} Limits
+ * @property {AbortSignal | undefined} signal
+ * @property {number} timeoutMs
+ * @property {Function} origin
+ */
+
+/**
+ * Returns what ends a wait that does not block.
  * @param {any} options
  * @param {Function} origin
- * @returns {AbortSignal | undefined}
+ * @returns {Limits}
  */
-function signalOf(options, origin) {
-  const { signal } = source.checkOptions(options, origin);
+function limitsOf(options, origin) {
+  if (options === undefined) return { signal: undefined, timeoutMs: Infinity, origin };
+  const { signal, timeoutMs } = source.checkOptions(options, origin, OPTIONS);
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw makeError('ERR_INVALID_ARG_TYPE', ['options.signal', 'an AbortSignal', signal], origin);
   }
-  return signal;
+  return { signal, timeoutMs: timeoutOption(timeoutMs, origin), origin };
 }
 
 /**
@@ -224,7 +244,14 @@ function signalOf(options, origin) {
  * @param {Function} origin
  */
 function timeoutOf(options, origin) {
-  const { timeoutMs = Infinity } = source.checkOptions(options, origin);
+  return timeoutOption(source.checkOptions(options, origin, BLOCKING_OPTIONS).timeoutMs, origin);
+}
+
+/**
+ * @param {unknown} timeoutMs
+ * @param {Function} origin
+ */
+function timeoutOption(timeoutMs, origin) {
   const rules = { fallback: Infinity, min: 0, max: Infinity, integer: false, origin };
   return source.numberOption('options.timeoutMs', timeoutMs, rules);
 }
@@ -232,5 +259,5 @@ function timeoutOf(options, origin) {
 module.exports.Queue = Queue;
 module.exports.RECORDS = RECORDS;
 module.exports.ROOM = ROOM;
-module.exports.signalOf = signalOf;
+module.exports.limitsOf = limitsOf;
 module.exports.timeoutOf = timeoutOf;

@@ -2,11 +2,12 @@
 
 const { guarded } = require('./failures');
 const { makeError } = require('../core/errors');
-const { Queue, RECORDS, signalOf, timeoutOf } = require('./queue');
+const { Queue, RECORDS, limitsOf, timeoutOf } = require('./queue');
 const scratch = require('./scratch');
 const source = require('./source');
 
 const KIND = 'topic';
+const OPTIONS = source.optionNames('Topic', 'capacityBytes');
 const DEFAULT_CAPACITY_BYTES = 1024 * 1024;
 
 /** Broadcasts values to all subscribers, see types/shared.d.ts. */
@@ -22,7 +23,7 @@ class Topic {
     const origin = new.target;
     const bytes = source.numberOption(
       'options.capacityBytes',
-      source.checkOptions(options, origin).capacityBytes,
+      source.checkOptions(options, origin, OPTIONS).capacityBytes,
       { fallback: DEFAULT_CAPACITY_BYTES, min: 1024, max: 2 ** 38, origin },
     );
     const { SharedQueue } = source.addonFor('Topic');
@@ -107,8 +108,8 @@ class Subscription {
 
   /** @param {any} [options] */
   async receive(options) {
-    const signal = signalOf(options, Subscription.prototype.receive);
-    return (await this.#queue.wait(RECORDS, signal, () => this.tryReceive())).value;
+    const limits = limitsOf(options, Subscription.prototype.receive);
+    return (await this.#queue.wait(RECORDS, limits, () => this.tryReceive())).value;
   }
 
   /** @param {any} [options] */
