@@ -72,6 +72,11 @@ test('invalid options and arguments', WATCHDOG, async (t) => {
   const wrong = { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' };
   await assert.rejects(pool.run(1, { filename: 5 }), wrong);
   await assert.rejects(pool.run(1, { filename: fixture('tasks.js'), signal: 5 }), wrong);
+  const controller = { filename: fixture('tasks.js'), signal: new AbortController() };
+  await assert.rejects(pool.run(1, controller), {
+    ...wrong,
+    message: /an AbortSignal .*instance of AbortController$/,
+  });
   assert.throws(() => pool.exec(5), wrong);
   await assert.rejects(pool.close(null), wrong);
 });

@@ -56,11 +56,11 @@ test('the buffer remains usable after close()', () => {
 });
 
 test('creating requires a length, and opening rejects a different one', (t) => {
-  assert.throws(() => new SharedBuffer(), { code: 'ERR_OUT_OF_RANGE' });
+  assert.throws(() => new SharedBuffer(), { code: 'ERR_INVALID_ARG_TYPE' });
   assert.throws(() => new SharedBuffer({ byteLength: 0 }), { code: 'ERR_OUT_OF_RANGE' });
   assert.throws(() => new SharedBuffer({ byteLength: 1.5 }), { code: 'ERR_OUT_OF_RANGE' });
   const name = nameFor(t);
-  assert.throws(() => SharedBuffer.open(name), { code: 'ERR_OUT_OF_RANGE' });
+  assert.throws(() => SharedBuffer.open(name), { code: 'ERR_INVALID_ARG_TYPE' });
   SharedBuffer.open(name, { byteLength: 10 });
   assert.strictEqual(SharedBuffer.open(name, { byteLength: 20 }).byteLength, 10);
 });

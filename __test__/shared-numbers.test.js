@@ -170,7 +170,7 @@ test('a limiter holds at most maxKeys active keys', () => {
 });
 
 test('invalid limiter rules are rejected', () => {
-  assert.throws(() => new RateLimiter(), { code: 'ERR_OUT_OF_RANGE' });
+  assert.throws(() => new RateLimiter(), { code: 'ERR_INVALID_ARG_TYPE' });
   assert.throws(() => new RateLimiter({ limit: 0, windowMs: 1 }), { code: 'ERR_OUT_OF_RANGE' });
   const slides = { algorithm: 'sliding-window', limit: 2 ** 20, windowMs: 1 };
   assert.throws(() => new RateLimiter(slides), { code: 'ERR_OUT_OF_RANGE' });

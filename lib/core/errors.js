@@ -107,7 +107,10 @@ const CODES = {
     Error,
     () => 'The other side has ended, closed its port or transferred it, and will not answer',
   ],
-  ERR_MANYCORE_TIMEOUT: [Error, (timeoutMs) => `There was no answer within ${timeoutMs} ms`],
+  ERR_MANYCORE_TIMEOUT: [
+    Error,
+    (timeoutMs, what = 'There was no answer') => `${what} within ${timeoutMs} ms`,
+  ],
   ERR_MANYCORE_TASK_CANCELLED: [Error, (/** @type {string} */ message) => message],
   ERR_MANYCORE_TASK_TIMED_OUT: [Error, (what, timeoutMs) => `${what} did not end within ${timeoutMs} ms`],
   ERR_MANYCORE_TOO_MANY_WORKERS: [

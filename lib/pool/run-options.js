@@ -49,6 +49,10 @@ function checkRunOptions(options) {
   if (signal !== null && typeof signal !== 'object') {
     return wrongType('signal argument must be an object');
   }
+  if (signal !== null && !('addEventListener' in signal) && typeof signal.once !== 'function') {
+    const of = 'an AbortSignal (the signal of an AbortController), or an emitter of abort events';
+    return makeError('ERR_INVALID_ARG_TYPE', ['options.signal', of, signal], checkRunOptions);
+  }
   return checkOwnOptions(options);
 }
 

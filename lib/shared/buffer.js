@@ -21,16 +21,14 @@ class SharedBuffer {
    */
   constructor(options, place = NOWHERE) {
     const origin = new.target;
-    const opened = place !== NOWHERE;
+    // Only an existing buffer can be opened without a length.
+    const opens = place.source.handle !== undefined || place.source.create === 0;
     const bytes = numberOption('options.byteLength', checkOptions(options, origin, OPTIONS).byteLength, {
-      fallback: opened ? 0 : NaN,
+      fallback: opens ? 0 : NaN,
       min: 1,
       max: MAX_BYTES,
       origin,
     });
-    // Without a length, only an existing buffer can be opened.
-    const missing = !(bytes > 0) && place.source.handle === undefined && place.source.create !== 0;
-    if (missing) numberOption('options.byteLength', NaN, { fallback: 0, min: 1, max: MAX_BYTES, origin });
     const { SharedMemory } = addonFor('SharedBuffer');
     this.#subject = place.subject;
     this.#native = guarded(place.subject, origin, () => SharedMemory.open(place.source, bytes));

@@ -131,8 +131,8 @@ function readOptions(options, place, origin) {
   // Existing limiters keep their rules, so these options are not required for opening one.
   const opens = place.source.handle !== undefined || place.source.create === 0;
   const number = (/** @type {string} */ name, /** @type {number} */ max, /** @type {number} */ fallback) => {
-    const value = given[name] === undefined && opens ? 1 : (given[name] ?? fallback);
-    return source.numberOption(`options.${name}`, value, { fallback, min: 1, max, origin });
+    const unless = opens ? 1 : fallback;
+    return source.numberOption(`options.${name}`, given[name], { fallback: unless, min: 1, max, origin });
   };
   const limit = number('limit', slides ? MAX_WINDOW_LIMIT : MAX_LIMIT, NaN);
   return {

@@ -12,6 +12,8 @@ const source = require('./source');
 /** The bells of a queue. */
 const RECORDS = 0;
 const ROOM = 1;
+/** What did not come in time, by bell. */
+const LATE = ['Nothing came to be received', 'There was no room to send'];
 /** Slice of a blocking wait, in milliseconds, so that a thread that is being terminated ends. */
 const SLICE_MS = 20;
 /** Maximum delay of setTimeout. */
@@ -136,7 +138,7 @@ class Queue {
       if (outcome !== undefined && outcome !== false) return outcome;
       const left = deadline - performance.now();
       if (left <= 0) {
-        throw makeError('ERR_MANYCORE_TIMEOUT', [timeoutMs], origin);
+        throw makeError('ERR_MANYCORE_TIMEOUT', [timeoutMs, LATE[bell]], origin);
       }
       this.#exchange.checked(this.#methods.wait(bell, seen, Math.ceil(Math.min(left, SLICE_MS))));
     }
@@ -173,7 +175,7 @@ class Queue {
         line.serve();
       };
       const abort = () => giveUp(signal?.reason);
-      const expire = () => giveUp(makeError('ERR_MANYCORE_TIMEOUT', [timeoutMs], origin));
+      const expire = () => giveUp(makeError('ERR_MANYCORE_TIMEOUT', [timeoutMs, LATE[bell]], origin));
       const look = () => {
         try {
           const outcome = attempt();

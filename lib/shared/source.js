@@ -144,14 +144,14 @@ function checkOptions(options, origin, names) {
 }
 
 /**
- * Validates a number among the options.
+ * Validates a number among the options. It is required if the fallback is NaN.
  * @param {string} name
  * @param {unknown} value
  * @param {{ fallback: number, min: number, max: number, integer?: boolean, origin: Function }} rules
  * @returns {number}
  */
 function numberOption(name, value, { fallback, min, max, integer = true, origin }) {
-  if (value === undefined) return fallback;
+  if (value === undefined && !Number.isNaN(fallback)) return fallback;
   if (typeof value !== 'number') throw makeError('ERR_INVALID_ARG_TYPE', [name, 'a number', value], origin);
   if (!(value >= min && value <= max) || (integer && !Number.isInteger(value))) {
     const least = min === Number.MIN_VALUE ? '> 0' : `>= ${min}`;
@@ -168,9 +168,6 @@ function numberOption(name, value, { fallback, min, max, integer = true, origin 
  */
 function versionArgument(version, origin) {
   numberOption('version', version, { fallback: NaN, min: 0, max: Number.MAX_SAFE_INTEGER, origin });
-  if (version === undefined) {
-    throw makeError('ERR_INVALID_ARG_TYPE', ['version', 'a number', version], origin);
-  }
 }
 
 /** @param {string} name */
