@@ -288,6 +288,39 @@ for (const policy of ['rr', 'none']) {
       assert.deepEqual(ours.result, nodes.result);
     });
 
+    test('a descriptor can be that of a Unix socket; connections keep the class of their kind', async (t) => {
+      const { ours, nodes } = await playBoth(t, {
+        env: { NODE_CLUSTER_SCHED_POLICY: policy, FOLDER: temporaryFolder(t) },
+        async primary({ cluster, net, once, get }) {
+          const socketPath = `${process.env.FOLDER}/${process.pid}`;
+          const holder = net._createServerHandle(socketPath, -1, -1);
+          const worker = cluster.fork({ FD: holder.fd });
+          const [port] = await once(worker, 'message');
+          const answers = [];
+          // The first connection of the worker is one of the Unix socket.
+          for (let round = 0; round < 2; round++) {
+            answers.push(await get({ socketPath }), await get(port));
+          }
+          return answers;
+        },
+        worker({ http, once }) {
+          const answer = ({ socket }, response) => {
+            const { remoteAddress = null, remoteFamily = null, _handle: handle } = socket;
+            response.end(JSON.stringify([handle.constructor.name, remoteAddress, remoteFamily]));
+          };
+          (async () => {
+            await once(http.createServer(answer).listen({ fd: Number(process.env.FD) }), 'listening');
+            const server = http.createServer(answer).listen(0, '127.0.0.1');
+            await once(server, 'listening');
+            process.send(server.address().port);
+          })();
+        },
+      });
+      assert.deepEqual(ours.result, nodes.result);
+      assert.match(ours.result[0], /^\["Pipe"/);
+      assert.match(ours.result[1], /^\["TCP","127\.0\.0\.1","IPv4"\]/);
+    });
+
     // Before Node 22, there is no dropMaxConnection: a connection assigned in turn waits for its worker.
     const options = { skip: major < 22 && policy === 'rr' };
     test(

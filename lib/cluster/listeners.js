@@ -123,7 +123,8 @@ class Listener {
     this.#handle = handle;
     // A shared Unix socket, or servers with a connection limit, are better served by the hub, which assigns each
     // connection.
-    const isHub = policy !== SHARED || message.addressType === -1 || message.manycore?.limited === true;
+    const isUnix = handle.getsockname === undefined;
+    const isHub = policy !== SHARED || isUnix || message.manycore?.limited === true;
     this.errno = isHub ? this.#startHub(message, policy === SHARED ? 'rr' : policy) : 0;
     if (!isHub) this.#id = this.#acceptor.share(this.#handle.fd);
     if (this.errno !== 0) this.#closeHandle();

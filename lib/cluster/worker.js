@@ -73,12 +73,14 @@ class Link {
         // The server may have been closed meanwhile, or may have failed to take the handle.
         if (listener === undefined || !handle || server._handle !== handle) return;
         const isShared = handle.fd !== undefined;
+        // Also of a descriptor, whose kind is not in the options.
+        const isUnix = handle.getsockname === undefined;
         if (isShared) this.#gate(listener, handle);
         this.#counter.track(server, handle, (full) => {
           if (isShared && server._handle === handle) this.#receiver.setFull(handle.fd, full);
         });
-        if (isShared) this.#acceptSeveral(server, handle);
-        else this.#receive(listener, new Entry(server, handle, options.addressType === -1));
+        if (isShared) this.#acceptSeveral(server, handle, isUnix);
+        else this.#receive(listener, new Entry(server, handle, isUnix));
       },
     );
   }
@@ -114,8 +116,9 @@ class Link {
    * amortises the overhead of the turn.
    * @param {any} server
    * @param {any} handle
+   * @param {boolean} isUnix
    */
-  #acceptSeveral(server, handle) {
+  #acceptSeveral(server, handle, isUnix) {
     const { fd, onconnection } = handle;
     const receiver = this.#receiver;
     handle.onconnection = function onConnections(/** @type {any[]} */ ...args) {
@@ -124,7 +127,7 @@ class Link {
       while (!isFull(server)) {
         const accepted = receiver.accept(fd);
         if (accepted < 0) return;
-        const client = openHandle(accepted, false);
+        const client = openHandle(accepted, isUnix);
         if (client === null) receiver.discard(accepted);
         else Reflect.apply(onconnection, handle, [0, client]);
       }
