@@ -185,6 +185,64 @@ test("'disconnect' precedes 'exit' even when two workers die at the same time", 
   assert.ok(result.at(-1).endsWith('0 left'), result.join());
 });
 
+for (const policy of ['none', 'rr']) {
+  for (const when of ['before', 'after', 'disconnected after']) {
+    test(`${policy}: a worker that dies ${when} the reply to its listen() is disconnected, then exits`, async (t) => {
+      const { result } = await play(t, {
+        env: { NODE_CLUSTER_SCHED_POLICY: policy, WHEN: when },
+        async primary({ cluster, once, require }) {
+          const fs = require('node:fs');
+          const worker = cluster.fork();
+          const { process: child } = worker;
+          const seen = [];
+          for (const name of ['error', 'disconnect', 'exit']) {
+            worker.on(name, (first) => seen.push(first?.code ? `${name} ${first.code}` : name));
+          }
+          const dies = (message) => {
+            if (message.act !== 'queryServer') return;
+            if (process.env.WHEN.startsWith('disconnected')) worker.disconnect();
+            // The end of its channel has not been read when this returns.
+            process.kill(child.pid, 'SIGKILL');
+            const isDead = () =>
+              fs.readdirSync(`/proc/${child.pid}/task`).length === 1 &&
+              /\) Z /.test(fs.readFileSync(`/proc/${child.pid}/stat`, 'latin1'));
+            while (!isDead());
+          };
+          if (process.env.WHEN === 'before') child.prependListener('internalMessage', dies);
+          else child.on('internalMessage', dies);
+          await once(worker, 'exit');
+          return seen;
+        },
+        worker: ({ http }) => void http.createServer().listen(0, '127.0.0.1'),
+      });
+      assert.deepEqual(result, ['disconnect', 'exit']);
+    });
+  }
+}
+
+test('callbacks of messages behind a handle that a worker never acknowledges get an error when it dies', async (t) => {
+  const { result } = await play(t, {
+    async primary({ cluster, net, once }) {
+      const worker = cluster.fork();
+      await once(worker, 'online');
+      process.kill(worker.process.pid, 'SIGSTOP');
+      const server = net.createServer().listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      const codes = [];
+      const note = (error) => codes.push(error?.code ?? null);
+      worker.process._send({ cmd: 'NODE_TEST' }, server, {}, note);
+      worker.process._send({ cmd: 'NODE_TEST' }, server, {}, note);
+      const ended = [once(worker, 'disconnect'), once(worker, 'exit')];
+      worker.process.kill('SIGKILL');
+      await Promise.all(ended);
+      server.close();
+      return codes;
+    },
+    worker: () => void setInterval(() => {}, 1000),
+  });
+  assert.deepEqual(result, [null, 'EPIPE']);
+});
+
 test('20 rounds of fork and kill leak no descriptors, processes or workers', async (t) => {
   const { result, stderr } = await play(t, {
     async primary({ cluster, forkListening, once, get, until, descriptors }) {

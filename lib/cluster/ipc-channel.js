@@ -3,7 +3,7 @@
 /** Node's own channel beside the lanes of `Ipc`: sending on it, intercepting it, and delivering messages. */
 
 const { throwUncaught } = require('../core/errors');
-const { COMMAND, isInternal } = require('./ipc-messages');
+const { COMMAND, ignoringErrors, isInternal, makeWriteError } = require('./ipc-messages');
 const { reviveAll } = require('../link/travellers');
 
 /** Marks the options of a send that Node handles, now or when it repeats the send from its queue. */
@@ -25,6 +25,8 @@ class Channel {
   #native;
   #emit;
   #ownEmit;
+  /** Whether Node is handling the end of the channel. */
+  #isEnding = false;
 
   /** @param {any} target `process`, or a ChildProcess */
   constructor(target) {
@@ -112,15 +114,19 @@ class Channel {
         return native._send.call(this, message, handle, options, callback);
       }
       if (!hooks.isSending() || !isValue(message)) {
-        return native._send.call(this, message, handle, forNode(options), callback);
+        const done = ignoringErrors(message, callback);
+        return native._send.call(this, message, handle, forNode(options), done);
       }
       if (handle) return hooks.postWithHandle(message, handle, options, callback);
       return hooks.post(message, callback);
     };
+    const isEnding = () => this.#isEnding;
     target.disconnect = function disconnect() {
       // A second call, or the other side is gone: nothing is waited for.
       if (hooks.isPostponed()) return hooks.disconnect();
-      return native.disconnect.call(this);
+      if (!isEnding() || this.connected) return native.disconnect.call(this);
+      // Already requested: Node would emit an error.
+      if (this.channel) this._disconnect();
     };
     target._disconnect = function _disconnect() {
       if (hooks.mayDisconnect()) native._disconnect.call(this);
@@ -142,12 +148,31 @@ class Channel {
     const read = handle?.onread;
     // Without this internal, a disconnect does not wait.
     if (typeof read !== 'function') return before();
-    handle.onread = function onread(/** @type {ArrayBuffer | undefined} */ arrayBuffer) {
-      if (!arrayBuffer) before();
-      const result = read.call(this, arrayBuffer);
-      if (!arrayBuffer) after();
+    const end = (/** @type {() => any} */ endByNode) => {
+      before();
+      this.#dropQueue();
+      this.#isEnding = true;
+      const result = endByNode();
+      this.#isEnding = false;
+      after();
       return result;
     };
+    handle.onread = function onread(/** @type {ArrayBuffer | undefined} */ arrayBuffer) {
+      return arrayBuffer ? read.call(this, arrayBuffer) : end(() => read.call(this, arrayBuffer));
+    };
+  }
+
+  /**
+   * Gives up what waits for the other side to acknowledge a handle. Node would keep it, and then close the channel
+   * without a 'disconnect'.
+   */
+  #dropQueue() {
+    const target = this.#target;
+    const queue = target._handleQueue;
+    target._handleQueue = null;
+    for (const { callback } of queue ?? []) {
+      if (typeof callback === 'function') process.nextTick(callback, makeWriteError());
+    }
   }
 }
 

@@ -35,6 +35,18 @@ function isInternalAtHand(message) {
   return hasPrefix(getOwnPropertyDescriptor(message, 'cmd')?.value);
 }
 
+/**
+ * Returns the callback for a message on the channel. Without one, Node emits an error if the other side has died and
+ * the end of the channel has not been read yet; for messages that no program has sent, that would be unexpected.
+ * @param {any} message
+ * @param {any} callback the program's
+ */
+function ignoringErrors(message, callback) {
+  return callback === undefined && isInternalAtHand(message) ? ignore : callback;
+}
+
+function ignore() {}
+
 /** @param {unknown} cmd */
 function hasPrefix(cmd) {
   return typeof cmd === 'string' && cmd.length > INTERNAL_PREFIX.length && cmd.startsWith(INTERNAL_PREFIX);
@@ -50,6 +62,7 @@ function makeWriteError() {
 }
 
 module.exports.COMMAND = COMMAND;
+module.exports.ignoringErrors = ignoringErrors;
 module.exports.isInternal = isInternal;
 module.exports.isInternalAtHand = isInternalAtHand;
 module.exports.makeWriteError = makeWriteError;

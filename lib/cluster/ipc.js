@@ -22,7 +22,7 @@ const { makeError } = require('../core/errors');
 const { Channel, deliver, deliverLater, deliverNow } = require('./ipc-channel');
 const { inFreshContext } = require('./ipc-context');
 const { Marks } = require('./ipc-marks');
-const { COMMAND, isInternalAtHand } = require('./ipc-messages');
+const { COMMAND, ignoringErrors, isInternalAtHand } = require('./ipc-messages');
 const { Outbox } = require('./ipc-outbox');
 
 /** Maximum number of messages delivered before returning to the event loop. */
@@ -113,7 +113,7 @@ class Ipc {
       () => {
         this.#isAlone = true;
       },
-      // Node closes the channel silently while a handle is waiting for acknowledgement.
+      // If the channel was disconnected before.
       () => void this.#mayDisconnect(),
     );
     // The process has ended, so everything it sent has arrived.
@@ -142,7 +142,7 @@ class Ipc {
    * @param {any} callback
    */
   #postOnChannel(message, callback) {
-    const result = this.#channel.send(message, null, {}, callback);
+    const result = this.#channel.send(message, null, {}, ignoringErrors(message, callback));
     this.#channel.command({ mark: this.#marks.next() });
     this.#outbox.sendMarker(Kind.MARKER);
     return result;
@@ -157,7 +157,7 @@ class Ipc {
    */
   #postWithHandle(message, handle, options, callback) {
     if (isInternalAtHand(message)) {
-      const result = this.#channel.send(message, handle, options, callback);
+      const result = this.#channel.send(message, handle, options, ignoringErrors(message, callback));
       this.#channel.command({ mark: this.#marks.next() });
       this.#outbox.sendMarker(Kind.MARKER);
       return result;
@@ -188,7 +188,7 @@ class Ipc {
   #onHandleSent(mark, error, options, callback) {
     if (error !== null && this.#target.channel) this.#channel.command({ lost: mark });
     if (typeof callback === 'function') callback(error);
-    else if (error !== null && !options?.swallowErrors) this.#target.emit('error', error);
+    else if (error !== null && !options?.swallowErrors && !this.#isAlone) this.#target.emit('error', error);
   }
 
   /**
