@@ -2,6 +2,7 @@
 
 const assert = require('node:assert/strict');
 const test = require('node:test');
+const vm = require('node:vm');
 
 const { describeError, rebuildError } = require('../lib/link/call-errors');
 const { WATCHDOG, start } = require('./support/worker');
@@ -133,3 +134,62 @@ test('uncloneable properties of an error do not prevent the rest from arriving',
   assert.match(copy.cause, /could not be cloned/);
   assert.match(copy.list, /could not be cloned/);
 });
+
+test('errors of another context keep their class and properties', () => {
+  const error = passed(
+    vm.runInNewContext(`
+      const error = new TypeError('foreign', { cause: new RangeError('inside') });
+      Object.assign(error, { code: 'E_FOREIGN', errors: [new SyntaxError('listed')] })`),
+  );
+  assert.ok(error instanceof TypeError);
+  assert.equal(error.message, 'foreign');
+  assert.equal(error.code, 'E_FOREIGN');
+  assert.match(error.stack, /^TypeError: foreign\n/);
+  assert.ok(error.cause instanceof RangeError);
+  assert.ok(error.errors[0] instanceof SyntaxError);
+});
+
+test(
+  'whatever a handler throws or returns, the caller gets an error and the worker goes on',
+  WATCHDOG,
+  async (t) => {
+    const worker = start(
+      t,
+      `const { parentPort } = require('worker_threads');
+     const fail = (error) => { throw error; };
+     const traps = (error) => new Proxy(new Error(), new Proxy({}, { get: () => () => fail(error) }));
+     const own = new Proxy({}, new Proxy({}, { get: () => () => fail(own) }));
+     const results = {
+       'a getter of then': () => ({ get then() { throw new RangeError('then'); } }),
+       'traps that throw': () => fail(traps(new Error('trap'))),
+       'traps that throw it': () => fail(own),
+       'no prototype': () => fail(Object.create(null)),
+       'a getter of message': () => fail(Object.defineProperty(new Error(), 'message', { get: () => fail(1) })),
+       'a function': () => () => {},
+       'causes without end': () => {
+         let error = new Error();
+         for (let i = 0; i < 100_000; i++) error = new Error('outer', { cause: error });
+         throw error;
+       },
+     };
+     parentPort.onRequest((name) => name === null ? Object.keys(results) : results[name]());`,
+    );
+    const seen = {};
+    for (const name of await worker.request(null)) {
+      seen[name] = await worker.request(name).then(
+        () => 'no error',
+        (error) => error?.name ?? typeof error,
+      );
+      assert.equal(caught(worker, name)?.name ?? 'object', seen[name]);
+    }
+    assert.deepEqual(seen, {
+      'a getter of then': 'RangeError',
+      'traps that throw': 'DataCloneError',
+      'traps that throw it': 'DataCloneError',
+      'no prototype': 'object',
+      'a getter of message': 'Error',
+      'a function': 'DataCloneError',
+      'causes without end': 'RangeError',
+    });
+  },
+);

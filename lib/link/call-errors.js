@@ -5,6 +5,8 @@
  * error; here its code and all other own properties are sent as well.
  */
 
+const { isNativeError } = require('node:util').types;
+
 /** Missing from older versions of V8. */
 const { SuppressedError } = /** @type {any} */ (globalThis);
 /** Classes that exist on both sides. @type {Map<string, any>} */
@@ -49,7 +51,7 @@ function describeError(thrown) {
  * @returns {Description}
  */
 function describe(thrown, seen) {
-  if (!(thrown instanceof Error)) return describeValue(thrown, seen);
+  if (!isError(thrown)) return describeValue(thrown, seen);
   const known = seen.get(thrown);
   if (known !== undefined) return known;
   const name = classOf(thrown);
@@ -68,7 +70,7 @@ function describe(thrown, seen) {
  */
 function describeValue(value, seen) {
   if (typeof value === 'function' || typeof value === 'symbol') return { value: String(value) };
-  if (Array.isArray(value) && value.some((each) => each instanceof Error)) {
+  if (Array.isArray(value) && value.some(isError)) {
     return { list: value.map((each) => describe(each, seen)) };
   }
   try {
@@ -107,12 +109,26 @@ function propertiesOf(error, className, seen) {
   return properties;
 }
 
+/** @param {any} value also an error of another context, or a proxy */
+function isError(value) {
+  try {
+    return value instanceof Error || isNativeError(value);
+  } catch {
+    // A trap has thrown: as a value, it is found not to be cloneable.
+    return false;
+  }
+}
+
 /** @param {Error} error */
 function classOf(error) {
   if (error instanceof DOMException) return DOM_EXCEPTION;
   for (let at = Object.getPrototypeOf(error); at !== null; at = Object.getPrototypeOf(at)) {
     const name = BY_PROTOTYPE.get(at);
     if (name !== undefined) return name;
+  }
+  // Of another context: by the names of its prototypes.
+  for (let at = Object.getPrototypeOf(error); at !== null; at = Object.getPrototypeOf(at)) {
+    if (Object.hasOwn(at, 'name') && CLASSES.has(at.name)) return at.name;
   }
   return 'Error';
 }

@@ -91,13 +91,15 @@ class CallServer {
   #serve(id, value) {
     const context = new RequestContext();
     let result;
+    let isPromised;
     try {
       const handler = /** @type {Handler} */ (this.#handler);
       result = handler(value, context);
+      isPromised = isThenable(result);
     } catch (error) {
       return this.#fail(id, error);
     }
-    if (!isThenable(result)) return this.#reply(id, result, context);
+    if (!isPromised) return this.#reply(id, result, context);
     this.#serving.set(id, context);
     Promise.resolve(result).then(
       (settled) => {
@@ -141,7 +143,10 @@ class CallServer {
   }
 }
 
-/** @param {any} value */
+/**
+ * @param {any} value
+ * @throws errors of a getter, which reject the promise of an async function as well
+ */
 function isThenable(value) {
   return typeof value === 'object' && value !== null && typeof value.then === 'function';
 }
