@@ -212,6 +212,27 @@ test('a name refers to the same lock in other processes', async (t) => {
   assert.throws(() => Condition.open(name), { code: 'ERR_MANYCORE_SEGMENT_KIND' });
 });
 
+test('a name belongs to one class of locks', (t) => {
+  const makers = {
+    mutex: (/** @type {string} */ name) => Mutex.open(name),
+    rwlock: (/** @type {string} */ name) => RwLock.open(name),
+    once: (/** @type {string} */ name) => Once.open(name),
+    semaphore: (/** @type {string} */ name) => Semaphore.open(name, 1),
+    barrier: (/** @type {string} */ name) => Barrier.open(name, 1),
+    condition: (/** @type {string} */ name) => Condition.open(name),
+  };
+  for (const [type, open] of Object.entries(makers)) {
+    const name = segmentName(t, type);
+    const first = open(name);
+    assert.ok(first.handle.startsWith(`manycore:${type}:`));
+    for (const [other, openOther] of Object.entries(makers)) {
+      const attempt = () => openOther(name);
+      if (other === type) assert.doesNotThrow(attempt);
+      else assert.throws(attempt, { code: 'ERR_MANYCORE_SEGMENT_KIND' }, `${other} of a ${type}`);
+    }
+  }
+});
+
 test("names of scope 'process' are not visible to other processes", async (t) => {
   const options = { scope: 'process' };
   const mutex = Mutex.open('locks-objects', options);
@@ -230,6 +251,35 @@ test('a lock can be sent in a message', async (t) => {
     assert.equal(await peer.run(attempt, lock), true);
   }
   token.unlock();
+});
+
+test('waitFor() tests its predicate only under the lock, and only a synchronous one', async () => {
+  const [mutex, condition] = [new Mutex(), new Condition()];
+  const token = mutex.lock();
+  assert.equal(
+    condition.waitFor(token, 0, () => true),
+    true,
+  );
+  assert.equal(
+    condition.waitFor(token, 0, () => mutex.lockIfAvailable() !== null),
+    false,
+  );
+  assert.throws(() => condition.waitFor(token, 1, async () => true), { code: 'ERR_INVALID_ARG_VALUE' });
+  assert.equal(await condition.waitForAsync(token, 0, async () => false), false);
+  let isReady = false;
+  const ready = condition.waitForAsync(token, /** @type {any} */ (undefined), () => isReady);
+  const other = await mutex.lockAsync();
+  isReady = true;
+  condition.notify();
+  other.unlock();
+  assert.equal(await ready, true);
+  token.unlock();
+  const notLocked = { code: 'ERR_MANYCORE_NOT_LOCKED' };
+  assert.throws(() => condition.waitFor(token, 1, () => true), notLocked);
+  await assert.rejects(
+    condition.waitForAsync(token, 1, () => true),
+    notLocked,
+  );
 });
 
 test('a full lock reports that it is full', () => {

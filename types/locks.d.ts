@@ -117,10 +117,12 @@ export declare class Condition implements LockObject {
   /** `wait()` without blocking the event loop. The token is locked again even if the promise is rejected. */
   waitAsync(token: UnlockToken, options?: LockWaitOptions): Promise<boolean>;
   /**
-   * Waits until notified or, with a predicate, until that returns true. Returns false if it timed out.
+   * Waits until notified or, with a predicate, until that returns true. Returns false if it timed out. With a `timeoutMs` of
+   * 0 it only tests the predicate.
+   * @throws ERR_INVALID_ARG_VALUE if the predicate returns a promise
    */
   waitFor(token: UnlockToken, timeoutMs: number, predicate?: () => unknown): boolean;
-  /** `waitFor()` without blocking the event loop. */
+  /** `waitFor()` without blocking the event loop; the predicate may be asynchronous. */
   waitForAsync(
     token: UnlockToken,
     timeoutMs: number,
@@ -280,7 +282,8 @@ export declare function leader<T>(
 
 /**
  * Runs `fn` unless a process of this user has already run it under that name and key. Other callers wait until it is done;
- * if it fails or its process dies, the next caller runs it. The machine remembers the last 4096 runs.
+ * if it fails or its process dies, the next caller runs it. Runs of one name, with whatever key, do not overlap. The machine
+ * remembers the last 4096 runs.
  */
 export declare function runOnce<T>(
   name: string,

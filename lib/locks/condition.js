@@ -2,6 +2,7 @@
 
 const { performance } = require('node:perf_hooks');
 
+const { makeError } = require('../core/errors');
 const { Flag, Kind, Status } = require('./native');
 const { LockObject, kKind, kName, kTable } = require('./object');
 const { checkFunction, waitOptions, wholeNumber } = require('./options');
@@ -64,7 +65,8 @@ class Condition extends LockObject {
     if (predicate === undefined) return this.wait(token, { timeoutMs });
     checkFunction('predicate', predicate);
     const deadline = performance.now() + waitOptions({ timeoutMs }).timeoutMs;
-    while (!predicate()) {
+    UnlockToken.opened(token);
+    while (!isTrue(predicate)) {
       const left = deadline - performance.now();
       if (left <= 0) return false;
       this.wait(token, { timeoutMs: left });
@@ -79,14 +81,15 @@ class Condition extends LockObject {
    * @param {{ signal?: AbortSignal }} [options]
    */
   async waitForAsync(token, timeoutMs, predicate, options) {
-    const { signal } = waitOptions({ ...options, timeoutMs });
-    if (predicate === undefined) return this.waitAsync(token, { timeoutMs, signal });
+    const limits = waitOptions({ ...options, timeoutMs });
+    if (predicate === undefined) return this.waitAsync(token, limits);
     checkFunction('predicate', predicate);
-    const deadline = performance.now() + timeoutMs;
+    const deadline = performance.now() + limits.timeoutMs;
+    UnlockToken.opened(token);
     while (!(await predicate())) {
       const left = deadline - performance.now();
       if (left <= 0) return false;
-      await this.waitAsync(token, { timeoutMs: left, signal });
+      await this.waitAsync(token, { ...limits, timeoutMs: left });
     }
     return true;
   }
@@ -104,6 +107,14 @@ class Condition extends LockObject {
     if (status === Status.PENDING) return false;
     throw this[kTable].refused(status);
   }
+}
+
+/** @param {() => unknown} predicate */
+function isTrue(predicate) {
+  const result = /** @type {any} */ (predicate());
+  if (typeof result?.then !== 'function') return Boolean(result);
+  const details = ['predicate', predicate, 'must not be asynchronous: use waitForAsync()'];
+  throw makeError('ERR_INVALID_ARG_VALUE', details, Condition.prototype.waitFor);
 }
 
 module.exports.Condition = Condition;

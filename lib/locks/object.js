@@ -1,5 +1,6 @@
 'use strict';
 
+const { makeError } = require('../core/errors');
 const { NOWHERE, defineHandle, handed, named } = require('../shared/source');
 const { maxRequests } = require('./options');
 const { Table } = require('./table');
@@ -11,6 +12,8 @@ const kTable = Symbol('table');
 const kName = Symbol('name');
 /** Kind of its tables. */
 const kKind = Symbol('kind');
+/** Types of lock that share a kind of table. Its limit, which they do not need, tells which one it is. */
+const TYPES = ['', 'mutex', 'rwlock', 'once'];
 
 /** Base class of locks: a table, a handle, and ways to open one. */
 class LockObject {
@@ -26,10 +29,24 @@ class LockObject {
    * @param {Place} [place]
    * @param {number} [limit] number of permits or parties
    */
-  constructor(options, place = NOWHERE, limit = 0) {
+  constructor(options, place = NOWHERE, limit) {
     const { [kKind]: kind, [kName]: name } = /** @type {typeof LockObject} */ (new.target);
-    this[kTable] = Table.open(kind, place, maxRequests(options), limit);
+    const type = Math.max(TYPES.indexOf(name), 0);
+    this[kTable] = Table.open(kind, place, maxRequests(options), limit ?? type);
+    if (type > 0) this.#checkType(type, new.target);
     defineHandle(this, name, (form) => this[kTable].guarded(() => this[kTable].native[form]));
+  }
+
+  /**
+   * @param {number} type
+   * @param {Function} origin
+   */
+  #checkType(type, origin) {
+    const table = this[kTable];
+    const found = table.guarded(() => table.native.limit);
+    if (found === type) return;
+    const details = [table.subject, `the segment holds a ${TYPES[found] || 'lock'}`];
+    throw makeError('ERR_MANYCORE_SEGMENT_KIND', details, origin);
   }
 
   /**

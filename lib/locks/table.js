@@ -9,6 +9,7 @@ const { performance } = require('node:perf_hooks');
 
 const { requireAddon } = require('../core/addon');
 const { makeError } = require('../core/errors');
+const { LONGEST_TIMER_MS } = require('../core/timers');
 const { guarded } = require('../shared/failures');
 const { Flag, LAST, OWNER_DIED, Result, Status, watch } = require('./native');
 const { waitOptions } = require('./options');
@@ -18,8 +19,6 @@ const { Shortcut } = require('./shortcut');
 const SLICE_MS = 20;
 /** Why a lock is full. */
 const MANY_REQUESTS = 'as many requests hold it or wait for it as it has room for (maxRequests)';
-/** Maximum delay of setTimeout. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /**
  * @typedef {object} Grant

@@ -3,8 +3,7 @@
 /** Non-blocking waits for changes that other threads and processes make to a shared object. */
 
 const { throwUncaught } = require('../core/errors');
-
-const FAR_MS = 2 ** 31 - 1;
+const { LONGEST_TIMER_MS } = require('../core/timers');
 
 /** Keeps the event loop alive while it is held. */
 class KeepAlive {
@@ -12,7 +11,7 @@ class KeepAlive {
   #timer;
 
   hold() {
-    this.#timer ??= setInterval(() => {}, FAR_MS);
+    this.#timer ??= setInterval(() => {}, LONGEST_TIMER_MS);
   }
 
   release() {
