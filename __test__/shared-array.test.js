@@ -61,6 +61,18 @@ test('an element can be set, compared by version and updated', () => {
   assert.deepStrictEqual(array.fill(9).toArray(), [9, 9]);
 });
 
+test('fill() takes a range as of an ordinary array', () => {
+  const ranges = [[], [1, 3], [-2], [0, -3], [-9, 2], [3, 1], [2, 9], [9], [1.7, 2.9], [NaN, 1], ['1']];
+  for (const range of ranges) {
+    const array = new SharedArray({ length: 5, type: 'int32' });
+    assert.deepStrictEqual(
+      array.fill(7, ...range).toArray(),
+      new Array(5).fill(0).fill(7, ...range),
+      `${range}`,
+    );
+  }
+});
+
 test('numeric elements wrap and round according to their type', () => {
   const int32 = new SharedArray({ length: 1, type: 'int32' });
   assert.strictEqual(int32.add(0, 2 ** 31 - 1), 2 ** 31 - 1);

@@ -107,6 +107,8 @@ test('processes record into one histogram, and histograms can be merged', WATCHD
   assert.throws(() => sum.record(-1), { code: 'ERR_OUT_OF_RANGE' });
   assert.throws(() => sum.record('1'), { code: 'ERR_INVALID_ARG_TYPE' });
   assert.throws(() => sum.percentile(101), { code: 'ERR_OUT_OF_RANGE' });
+  assert.throws(() => sum.percentile(), { code: 'ERR_INVALID_ARG_TYPE' });
+  assert.throws(() => sum.recordCorrected(1), { code: 'ERR_INVALID_ARG_TYPE' });
 });
 
 for (const algorithm of ['token-bucket', 'sliding-window']) {
@@ -169,8 +171,27 @@ test('a limiter holds at most maxKeys active keys', () => {
   assert.throws(fill, { code: 'ERR_MANYCORE_FULL' });
 });
 
+test('a cost that can never be consumed is told from one that can later', () => {
+  const rules = [
+    { limit: 10, windowMs: 60_000 },
+    { limit: 2, windowMs: 60_000, burst: 10 },
+    { limit: 10, windowMs: 60_000, algorithm: 'sliding-window' },
+  ];
+  for (const rule of rules) {
+    const limiter = new RateLimiter(rule);
+    const never = { allowed: false, remaining: 10, retryAfterMs: Infinity };
+    assert.deepStrictEqual(limiter.take('k', 11), never);
+    assert.deepStrictEqual(limiter.peek('k', 11), never);
+    assert.strictEqual(limiter.take('k', 10).allowed, true);
+    assert.ok(Number.isFinite(limiter.take('k', 10).retryAfterMs));
+    assert.strictEqual(limiter.take('k', 11).retryAfterMs, Infinity);
+  }
+});
+
 test('invalid limiter rules are rejected', () => {
-  assert.throws(() => new RateLimiter(), { code: 'ERR_INVALID_ARG_TYPE' });
+  const missing = { code: 'ERR_INVALID_ARG_TYPE', message: /Received undefined/ };
+  assert.throws(() => new RateLimiter(), missing);
+  assert.throws(() => new RateLimiter({ limit: 1 }), missing);
   assert.throws(() => new RateLimiter({ limit: 0, windowMs: 1 }), { code: 'ERR_OUT_OF_RANGE' });
   const slides = { algorithm: 'sliding-window', limit: 2 ** 20, windowMs: 1 };
   assert.throws(() => new RateLimiter(slides), { code: 'ERR_OUT_OF_RANGE' });

@@ -289,7 +289,10 @@ export interface RateVerdict {
   allowed: boolean;
   /** How much can be consumed now: after `take()`, what it has left. */
   remaining: number;
-  /** After how many milliseconds the cost can be consumed if nobody else consumes; 0 if it was allowed. */
+  /**
+   * After how many milliseconds the cost can be consumed if nobody else consumes; 0 if it was allowed, Infinity if it is more
+   * than can ever be consumed at once.
+   */
   retryAfterMs: number;
 }
 
@@ -324,7 +327,7 @@ export type SharedArrayType = 'value' | 'int32' | 'uint32' | 'float64' | 'bigint
 export interface SharedArrayOptions {
   /**
    * The type of the elements: values as in a SharedMap, or numbers of one type, at 8 bytes each. Default:
-   * `'value'`. Opening an array of another type throws `ERR_MANYCORE_SEGMENT_KIND`.
+   * `'value'`. If an existing array is of another type than the given one, opening it throws `ERR_MANYCORE_SEGMENT_KIND`.
    */
   type?: SharedArrayType;
   /** The initial number of elements, which are 0, or undefined if they are values. Default: 0. */
@@ -375,7 +378,10 @@ export declare class SharedArray<T = any> implements SharedObject {
   push(value: T): number;
   /** Removes and returns the last element, or returns undefined. Each element is popped by one caller only. */
   pop(): T | undefined;
-  /** Sets the elements from `start` (default 0) up to, but not including, `end` (default: the length), one by one. */
+  /**
+   * Sets the elements from `start` (default 0) up to, but not including, `end` (default: the length), one by one. Negative
+   * indices count from the end.
+   */
   fill(value: T, start?: number, end?: number): this;
   /** Removes all elements. */
   clear(): void;

@@ -121,8 +121,10 @@ class SharedArray {
    * @param {number} [start]
    * @param {number} [end]
    */
-  fill(value, start = 0, end = this.length) {
-    for (let index = start; index < end; index++) this.set(index, value);
+  fill(value, start = 0, end = Infinity) {
+    const { length } = this;
+    const last = positionOf(end, length);
+    for (let index = positionOf(start, length); index < last; index++) this.set(index, value);
     return this;
   }
 
@@ -390,6 +392,16 @@ class SharedArray {
   #guarded(call) {
     return guarded(this.#subject, SharedArray, call);
   }
+}
+
+/**
+ * Returns the index that a relative one stands for, as in methods of arrays.
+ * @param {unknown} index
+ * @param {number} length
+ */
+function positionOf(index, length) {
+  const whole = Math.trunc(Number(index)) || 0;
+  return whole < 0 ? Math.max(length + whole, 0) : Math.min(whole, length);
 }
 
 module.exports.SharedArray = SharedArray;

@@ -20,6 +20,8 @@ class RateLimiter {
   #numbers;
   #methods;
   #consume;
+  /** 0 until it is known. */
+  #most = 0;
 
   /**
    * @param {any} options
@@ -62,7 +64,7 @@ class RateLimiter {
 
   /** @param {import('./map').Key} key */
   take(key = '', cost = 1) {
-    return this.#verdict(this.consume(key, cost));
+    return this.#verdict(this.consume(key, cost), cost);
   }
 
   /** @param {import('./map').Key} key */
@@ -70,7 +72,7 @@ class RateLimiter {
     checkCost(cost, RateLimiter.prototype.peek);
     const allowed = this.#methods.peek(key, cost);
     if (allowed === null) this.#fail(key);
-    const verdict = this.#verdict(allowed);
+    const verdict = this.#verdict(allowed, cost);
     // The addon tells what would remain after taking.
     if (allowed) verdict.remaining += cost;
     return verdict;
@@ -96,13 +98,24 @@ class RateLimiter {
     this.close();
   }
 
-  /** @param {boolean} allowed */
-  #verdict(allowed) {
-    return {
-      allowed,
-      remaining: this.#numbers[scratch.LENGTH],
-      retryAfterMs: this.#numbers[scratch.EXTRA],
-    };
+  /**
+   * @param {boolean} allowed
+   * @param {number} cost
+   */
+  #verdict(allowed, cost) {
+    const remaining = this.#numbers[scratch.LENGTH];
+    const retryAfterMs = this.#numbers[scratch.EXTRA];
+    // More than there ever is cannot be consumed at any time.
+    return { allowed, remaining, retryAfterMs: allowed || cost <= this.#largest ? retryAfterMs : Infinity };
+  }
+
+  /** The largest cost that can be consumed. */
+  get #largest() {
+    if (this.#most === 0) {
+      const { limit, burst = limit } = this.rules;
+      this.#most = burst;
+    }
+    return this.#most;
   }
 
   /**

@@ -21,7 +21,8 @@ class MapWatcher extends EventEmitter {
   constructor(map, key, listeners) {
     super();
     this.#map = map;
-    this.#key = key;
+    // The program may go on to use its buffer for something else.
+    this.#key = typeof key === 'object' ? new Uint8Array(key) : key;
     this.#listeners = listeners;
     this.#version = map.getVersioned(key)?.version ?? 0;
     listeners.add(this.#look);
