@@ -2,12 +2,83 @@
 
 /** Runs many tasks with limited concurrency; the next item is read only when there is room. */
 
+const { AbortError } = require('./errors');
+
+const SETTLED = Promise.resolve();
+const ignore = () => {};
+
 /**
  * @typedef {object} FlowOptions
  * @property {number} concurrency
  * @property {boolean} ordered
  * @property {AbortSignal} [signal]
  */
+
+/** Items of an iterable, read one at a time, and awaited if they are promises. */
+class Source {
+  #iterator;
+  #count = 0;
+  #isReading = false;
+  /** Whether no more items will be read. */
+  isOver = false;
+
+  /** @param {Iterable<any> | AsyncIterable<any>} items */
+  constructor(items) {
+    const iterable = /** @type {any} */ (items);
+    this.#iterator = iterable[Symbol.asyncIterator]?.() ?? iterable[Symbol.iterator]();
+  }
+
+  /** Returns the next item and its number; null after the last one, and after `leave()`. */
+  async next() {
+    this.#isReading = true;
+    let result;
+    try {
+      result = await this.#iterator.next();
+    } catch (error) {
+      this.isOver = true;
+      throw error;
+    } finally {
+      this.#isReading = false;
+    }
+    if (this.isOver) return null;
+    if (result.done === true) {
+      this.isOver = true;
+      return null;
+    }
+    const item = await result.value;
+    return this.isOver ? null : { item, number: this.#count++ };
+  }
+
+  /** Ends the iterator. One that is at work may take any time to notice, and is not waited for. */
+  async leave() {
+    if (this.isOver) return;
+    this.isOver = true;
+    if (this.#isReading) void Promise.resolve(this.#iterator.return?.()).catch(ignore);
+    else await this.#iterator.return?.();
+  }
+}
+
+/** A task whose result has not been yielded yet. */
+class Running {
+  isSettled = false;
+  isError = false;
+  /** @type {any} */
+  value = undefined;
+
+  /**
+   * @param {Promise<any>} promise
+   * @param {(running: Running) => void} onSettled
+   */
+  constructor(promise, onSettled) {
+    const settle = (/** @type {boolean} */ isError) => (/** @type {any} */ value) => {
+      this.isSettled = true;
+      this.isError = isError;
+      this.value = value;
+      onSettled(this);
+    };
+    promise.then(settle(false), settle(true));
+  }
+}
 
 /**
  * Yields the result of each item as the consumer asks for it. Stops reading items when the consumer stops or a task
@@ -18,42 +89,58 @@
  * @returns {AsyncGenerator<any, void, undefined>}
  */
 async function* flow(items, run, { concurrency, ordered, signal }) {
-  const source =
-    /** @type {any} */ (items)[Symbol.asyncIterator]?.() ?? /** @type {any} */ (items)[Symbol.iterator]();
-  /** @type {Promise<{ value: any, number: number }>[]} */
-  let running = [];
-  let number = 0;
-  let isOver = false;
+  const source = new Source(items);
+  /** In the order of the items. @type {Set<Running>} */
+  const running = new Set();
+  /** In the order of completion. @type {Running[]} */
+  const settled = [];
+  /** Why no item could be read. @type {{ error: any } | null} */
+  let failure = null;
+  let isReading = false;
+  let wake = () => {};
+  const onAbort = () => wake();
+  signal?.addEventListener('abort', onAbort, { once: true });
+  const onSettled = (/** @type {Running} */ one) => {
+    settled.push(one);
+    wake();
+  };
+  const read = async () => {
+    isReading = true;
+    try {
+      const next = await source.next();
+      if (next !== null) running.add(new Running(run(next.item), onSettled));
+    } catch (error) {
+      failure = { error };
+    }
+    isReading = false;
+    wake();
+  };
+  const takeSettled = () => {
+    if (!ordered) return settled.shift();
+    settled.length = 0;
+    const [first] = running;
+    return first?.isSettled ? first : undefined;
+  };
   try {
     for (;;) {
-      while (!isOver && running.length < concurrency) {
-        const next = await source.next();
-        isOver = next.done === true;
-        if (isOver) break;
-        const mine = number++;
-        const result = Promise.resolve(run(await next.value)).then((value) => ({ value, number: mine }));
-        // Handled when its turn comes; this prevents an unhandled rejection.
-        result.catch(() => {});
-        running.push(tagged(result, mine));
+      if (signal?.aborted) throw new AbortError(signal.reason);
+      if (failure !== null) throw /** @type {{ error: any }} */ (failure).error;
+      if (!source.isOver && !isReading && running.size < concurrency) void read();
+      const done = takeSettled();
+      if (done !== undefined) {
+        running.delete(done);
+        if (done.isError) throw done.value;
+        yield done.value;
+      } else if (source.isOver && !isReading && running.size === 0) {
+        return;
+      } else {
+        await new Promise((/** @type {(value: void) => void} */ resolve) => (wake = resolve));
       }
-      if (running.length === 0) return;
-      signal?.throwIfAborted();
-      const done = ordered ? await running[0] : await Promise.race(running);
-      running = running.filter((each) => /** @type {any} */ (each).number !== done.number);
-      yield done.value;
     }
   } finally {
-    if (!isOver) await source.return?.();
+    signal?.removeEventListener('abort', onAbort);
+    await source.leave();
   }
-}
-
-/**
- * @param {Promise<any>} promise
- * @param {number} number
- */
-function tagged(promise, number) {
-  /** @type {any} */ (promise).number = number;
-  return promise;
 }
 
 /**
@@ -63,45 +150,38 @@ function tagged(promise, number) {
  * @param {FlowOptions & { onResult: (count: number) => void }} options
  */
 async function runAll(items, run, { concurrency, ordered, signal, onResult }) {
-  const source =
-    /** @type {any} */ (items)[Symbol.asyncIterator]?.() ?? /** @type {any} */ (items)[Symbol.iterator]();
+  const source = new Source(items);
   /** @type {any[]} */
   const results = [];
-  let next = 0;
   let done = 0;
-  let isOver = false;
-  let reading = Promise.resolve();
+  let reading = SETTLED;
   /** Reads one item at a time, even from a source with several concurrent readers. */
   const read = () => {
-    const item = reading.then(async () => {
-      if (isOver) return null;
-      const { done: isLast, value } = await source.next();
-      isOver = isLast === true;
-      return isOver ? null : { value: await value, number: next++ };
-    });
-    reading = item.then(
-      () => {},
-      () => {},
-    );
-    return item;
+    const next = reading.then(() => (source.isOver ? null : source.next()));
+    reading = next.then(ignore, ignore);
+    return next;
   };
   const work = async () => {
-    for (let item = await read(); item !== null; item = await read()) {
-      signal?.throwIfAborted();
-      const value = await run(item.value);
-      results[ordered ? item.number : done] = value;
+    for (let next = await read(); next !== null; next = await read()) {
+      const value = await run(next.item);
+      results[ordered ? next.number : done] = value;
       done++;
       onResult(done);
     }
   };
+  let onAbort = () => {};
+  const aborted = new Promise((_resolve, reject) => {
+    onAbort = () => reject(new AbortError(signal?.reason));
+    if (signal?.aborted) onAbort();
+  });
+  signal?.addEventListener('abort', onAbort, { once: true });
   try {
-    await Promise.all(Array.from({ length: concurrency }, work));
+    await Promise.race([Promise.all(Array.from({ length: concurrency }, work)), aborted]);
   } catch (error) {
-    if (!isOver) {
-      isOver = true;
-      await source.return?.();
-    }
+    await source.leave();
     throw error;
+  } finally {
+    signal?.removeEventListener('abort', onAbort);
   }
   return results;
 }
