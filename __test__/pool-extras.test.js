@@ -212,6 +212,38 @@ test('broadcast() runs once on every worker', WATCHDOG, async (t) => {
   assert.deepEqual(new Set(ids), new Set(pool.threads.map((/** @type {any} */ worker) => worker.threadId)));
 });
 
+for (const runtime of ['threads', 'processes']) {
+  test(
+    `broadcast() during recycleWorkers() reaches each worker that stays, ${runtime}`,
+    WATCHDOG,
+    async (t) => {
+      const [file, name] = runtime === 'threads' ? ['tasks.js', 'who'] : ['processes.js', 'pid'];
+      const pool = makePool(t, { filename: fixture(file), minThreads: 3, maxThreads: 3, runtime });
+      const before = new Set(await pool.broadcast(null, { name }));
+      const busy = pool.run(20, { name: 'later' });
+      const recycled = pool.recycleWorkers();
+      const during = await pool.broadcast(null, { name });
+      await Promise.all([busy, recycled]);
+      const after = await pool.broadcast(null, { name });
+      assert.equal(before.size, 3);
+      assert.deepEqual(new Set(during), new Set(after));
+      assert.ok(during.every((id) => !before.has(id)));
+    },
+  );
+}
+
+test('broadcast() rejects when the pool ends while workers are replaced', WATCHDOG, async (t) => {
+  const pool = makePool(t);
+  const busy = pool.run(null, { name: 'never' }).catch(({ message }) => message);
+  const recycled = pool.recycleWorkers();
+  const broadcast = pool.broadcast(1, { name: 'echo' });
+  const destroyed = pool.destroy();
+  await assert.rejects(broadcast, { message: 'Terminating worker thread' });
+  await Promise.all([destroyed, recycled]);
+  assert.equal(await busy, 'Terminating worker thread');
+  assert.deepEqual(pool.threads, []);
+});
+
 test('tasks run by priority, those of equal priority in order', WATCHDOG, async (t) => {
   const { pool, words, running } = await busyPool(t, { name: 'echo' });
   /** @type {number[]} */

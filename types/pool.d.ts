@@ -68,7 +68,10 @@ export interface PoolHistogramSummary {
 }
 
 export interface PoolHistogram {
-  /** Run times of tasks. Undefined without `recordTiming`. */
+  /**
+   * Run times of tasks, since the pool was created, or since it was used again after it had ended. Undefined without
+   * `recordTiming`.
+   */
   readonly runTime: PoolHistogramSummary | undefined;
   /** How long tasks waited before they ran. Undefined without `recordTiming`. */
   readonly waitTime: PoolHistogramSummary | undefined;
@@ -99,7 +102,7 @@ export interface PoolOptions {
   env?: NodeJS.Dict<string> | typeof import('node:worker_threads').SHARE_ENV;
   workerData?: any;
   /** A custom queue. Tasks are then scheduled in JavaScript, which is slower. */
-  taskQueue?: TaskQueue | null;
+  taskQueue?: TaskQueue;
   /** Increment of the nice value of workers. Default: 0. */
   niceIncrement?: number;
   trackUnmanagedFds?: boolean;
@@ -351,12 +354,14 @@ export declare class Pool<T = any, R = any> extends EventEmitterAsyncResource {
     items: Iterable<T | PromiseLike<T>> | AsyncIterable<T>,
     options?: MapOptions & { onResult?: (count: number) => void },
   ): Promise<R[]>;
-  /** Like `map()`, but yields results on demand, and reads no item before there is room for it. */
+  /**
+   * Like `map()`, but yields results on demand, each as soon as it is there, and reads no item before there is room for it.
+   */
   stream(
     items: Iterable<T | PromiseLike<T>> | AsyncIterable<T>,
     options?: MapOptions,
   ): AsyncGenerator<R, void>;
-  /** Runs a task once in each worker. */
+  /** Runs a task once in each worker; instead of one that is being replaced, in the one that replaces it. */
   broadcast(task?: T, options?: RunOptions): Promise<R[]>;
 
   /** Rejects the tasks that no worker has started. */
@@ -446,6 +451,7 @@ export interface Pool<T = any, R = any> {
 }
 
 export { Pool as Piscina };
+export type { PoolTask as PiscinaTask };
 
 /** A FIFO queue backed by an array. */
 export declare class ArrayTaskQueue implements TaskQueue {

@@ -3,6 +3,7 @@
 /** What closing a pool waits for. */
 
 const { setTimeout: delay } = require('node:timers/promises');
+const { LONGEST_TIMER_MS } = require('../core/timers');
 const { Errors } = require('./errors');
 
 /**
@@ -23,7 +24,7 @@ async function whenIdle(parts) {
  */
 async function whenOver(limitMs, signal) {
   try {
-    await delay(Math.min(limitMs, 0x7fffffff), undefined, { ref: false, signal });
+    await delay(Math.min(limitMs, LONGEST_TIMER_MS), undefined, { ref: false, signal });
   } catch {
     return;
   }

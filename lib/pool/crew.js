@@ -2,6 +2,7 @@
 
 /** The workers of a pool: starts, replaces and dismisses them. */
 
+const { LONGEST_TIMER_MS } = require('../core/timers');
 const { Errors } = require('./errors');
 const { BEGUN, TaskKind } = require('./page');
 const { leastOf } = require('./start');
@@ -319,7 +320,10 @@ class Crew {
       member.cause ??= cause;
       member.hold();
       this.#native.notify(member.number, TaskKind.RETIRE, 0);
-      setTimeout(() => member.terminate(cause), this.#options.terminateTimeout).unref();
+      const { terminateTimeout } = this.#options;
+      if (terminateTimeout <= LONGEST_TIMER_MS) {
+        setTimeout(() => member.terminate(cause), terminateTimeout).unref();
+      }
     } else {
       member.terminate(cause);
     }
@@ -403,10 +407,13 @@ class Crew {
     if (!this.#hasSpare() || idleTimeout === Infinity) return;
     if (this.#idleTimer !== null || this.#isClosed) return;
     const before = new Map(this.#native.loads().map((load) => [load.worker, load.completed]));
-    this.#idleTimer = setTimeout(() => {
-      this.#idleTimer = null;
-      this.#dismissIdle(before);
-    }, idleTimeout).unref();
+    this.#idleTimer = setTimeout(
+      () => {
+        this.#idleTimer = null;
+        this.#dismissIdle(before);
+      },
+      Math.min(idleTimeout, LONGEST_TIMER_MS),
+    ).unref();
   }
 
   /** Whether more workers take tasks than there must be. */

@@ -131,8 +131,19 @@ class Dispatcher {
         else signal.removeListener('abort', onAbort);
       };
     }
+    const limit = (/** @type {number} */ timeoutMs) => {
+      if (slot >= 0) engine.stopping.limit(slot, timeoutMs);
+      else settings.timeoutMs = settings.timeoutMs > 0 ? Math.min(settings.timeoutMs, timeoutMs) : timeoutMs;
+    };
     this.submit(info);
-    return { engine, slot, cancel };
+    return {
+      engine,
+      get slot() {
+        return slot;
+      },
+      cancel,
+      limit,
+    };
   }
 
   /** @param {TaskInfo} info */

@@ -161,6 +161,12 @@ class Engine {
     return this.#tasks.outstanding;
   }
 
+  /** Total run time of its tasks, in milliseconds. */
+  get busyMs() {
+    const { count, mean } = this.#native.runTimes();
+    return (count * mean) / 1000;
+  }
+
   /** Number of tasks for which no worker is free. */
   get waiting() {
     const { outstanding, alone } = this.#tasks;
@@ -303,7 +309,14 @@ class Engine {
       const reject = (/** @type {any} */ error) => outcome.reject(error);
       slot = this.submit(handler, value, null, resolve, reject, false);
     }
-    if (slot >= 0) this.waitFor(slot, Infinity);
+    if (slot >= 0) {
+      const waiting = slot;
+      this.waitFor(
+        () => tasks.isOpen(waiting),
+        () => waiting,
+        Infinity,
+      );
+    }
     if (outcome.isError) throw outcome.value;
     return outcome.value;
   }
@@ -345,7 +358,6 @@ class Engine {
     if (isAlone) this.#tasks.setAlone(extra);
     extra.retries = retries;
     extra.onEvent = onEvent;
-    extra.timeoutMs = timeoutMs;
     extra.info = info;
     if (channel !== null) {
       extra.channel = channel;
@@ -423,24 +435,26 @@ class Engine {
   }
 
   /**
-   * Processes reports without running the event loop, until the given task has ended.
-   * @param {number} slot
+   * Processes reports without running the event loop, until a task has ended.
+   * @param {() => boolean} isOpen whether it has not ended
+   * @param {() => number} slotOf returns its slot; -1 if it has none yet
    * @param {number} timeoutMs
    * @returns {boolean} false on timeout
    */
-  waitFor(slot, timeoutMs) {
+  waitFor(isOpen, slotOf, timeoutMs) {
     const end = timeoutMs === Infinity ? Infinity : performance.now() + timeoutMs;
     const reports = this.#reports;
     const wasBlocking = reports.isBlocking;
     reports.isBlocking = true;
     try {
-      while (this.#tasks.isOpen(slot)) {
+      while (isOpen()) {
         const leftMs = end === Infinity ? Infinity : end - performance.now();
         if (leftMs <= 0) return false;
         this.#words[Word.LIMIT_MS] = Math.ceil(Math.min(leftMs, SLICE_MS));
         if (reports.await()) this.#settle();
         // Timers and exit events of workers do not run meanwhile.
         this.#stopping.endOverdue();
+        this.#stopping.enforce(slotOf());
       }
       this.#released();
       return true;

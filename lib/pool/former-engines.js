@@ -8,12 +8,20 @@ class FormerEngines {
   /** @type {Set<Engine>} */
   #engines = new Set();
   #completedBefore = 0;
+  #busyMsBefore = 0;
 
   /** Tasks that they have completed. */
   get completed() {
     let completed = this.#completedBefore;
     for (const engine of this.#engines) completed += engine.completed;
     return completed;
+  }
+
+  /** Total run time of their tasks, in milliseconds. */
+  get busyMs() {
+    let busyMs = this.#busyMsBefore;
+    for (const engine of this.#engines) busyMs += engine.busyMs;
+    return busyMs;
   }
 
   /**
@@ -46,8 +54,11 @@ class FormerEngines {
    * @param {Error} error
    */
   async #end(engine, error) {
+    const { busyMs } = engine;
     await engine.destroy(error);
-    if (this.#engines.delete(engine)) this.#completedBefore += engine.completed;
+    if (!this.#engines.delete(engine)) return;
+    this.#completedBefore += engine.completed;
+    this.#busyMsBefore += busyMs;
   }
 }
 

@@ -24,6 +24,15 @@ function summary({ mean, stddev, min, max }, percentile) {
   return result;
 }
 
+const NO_TIMES = Object.freeze({
+  count: 0,
+  mean: 0,
+  stddev: 0,
+  min: 0,
+  max: 0,
+  percentiles: PERCENTILES.map(() => 0),
+});
+
 /** @param {import('../native/index').PoolTimes} times */
 const summaryOfTimes = (times) => {
   // As in Node's histograms, the mean of no values is NaN.
@@ -34,29 +43,58 @@ const summaryOfTimes = (times) => {
 /** @param {import('node:perf_hooks').RecordableHistogram} histogram a histogram of Node, in microseconds */
 const summaryOfHistogram = (histogram) => summary(histogram, (i) => histogram.percentile(PERCENTILES[i]));
 
+/** The times of a queue that is about to be closed. */
+class Times {
+  #run;
+  #wait;
+
+  /** @param {import('../native/index').PoolQueue} queue */
+  constructor(queue) {
+    this.#run = queue.runTimes();
+    this.#wait = queue.waitTimes();
+  }
+
+  runTimes() {
+    return this.#run;
+  }
+
+  waitTimes() {
+    return this.#wait;
+  }
+
+  resetRunTimes() {
+    this.#run = NO_TIMES;
+  }
+
+  resetWaitTimes() {
+    this.#wait = NO_TIMES;
+  }
+}
+
 /**
- * @param {() => import('../native/index').PoolQueue} queue
+ * @param {() => import('../native/index').PoolQueue | Times | null} queue null if nothing was recorded
  * @param {boolean} isRecording
  */
 function makeHistogram(queue, isRecording) {
   return {
     /** Run times of tasks; undefined without `recordTiming`. */
     get runTime() {
-      return isRecording ? summaryOfTimes(queue().runTimes()) : undefined;
+      return isRecording ? summaryOfTimes(queue()?.runTimes() ?? NO_TIMES) : undefined;
     },
     /** Wait times of tasks; undefined without `recordTiming`. */
     get waitTime() {
-      return isRecording ? summaryOfTimes(queue().waitTimes()) : undefined;
+      return isRecording ? summaryOfTimes(queue()?.waitTimes() ?? NO_TIMES) : undefined;
     },
     resetRunTime() {
-      queue().resetRunTimes();
+      queue()?.resetRunTimes();
     },
     resetWaitTime() {
-      queue().resetWaitTimes();
+      queue()?.resetWaitTimes();
     },
   };
 }
 
 module.exports.PERCENTILES = PERCENTILES;
 module.exports.makeHistogram = makeHistogram;
+module.exports.Times = Times;
 module.exports.summaryOfHistogram = summaryOfHistogram;

@@ -23,7 +23,13 @@ const { addStatics } = require('./statics');
  */
 const AHEAD = 16;
 
-/** @typedef {{ isError: boolean, value: any }} Outcome */
+/**
+ * @typedef {object} Submitted
+ * @property {Engine} engine
+ * @property {number} slot -1 until it has one
+ * @property {(error: any) => void} cancel
+ * @property {(timeoutMs: number) => void} [limit] limits its run time, if it has to have a slot for that
+ */
 
 /** A pool of workers that run tasks. */
 class Pool extends EventEmitterAsyncResource {
@@ -44,6 +50,10 @@ class Pool extends EventEmitterAsyncResource {
   #startedAt = performance.now();
   /** @type {any} */
   #histogram = null;
+  /** Times of the engine that was destroyed last. @type {import('./histogram').Times | null} */
+  #pastTimes = null;
+  /** Run time of the tasks of earlier engines, in milliseconds. */
+  #busyMsBefore = 0;
 
   /**
    * @param {any} [options] options, or the file
@@ -89,6 +99,7 @@ class Pool extends EventEmitterAsyncResource {
     }
     engine.emitsTaskErrors = this.listenerCount('taskError') > 0;
     this.#engine = engine;
+    this.#pastTimes = null;
     this.#dispatcher = this.#isManaged
       ? new (require('./dispatcher').Dispatcher)(engine, this.#options)
       : null;
@@ -125,7 +136,7 @@ class Pool extends EventEmitterAsyncResource {
    * @param {any} options
    * @param {(value: any) => void} resolve
    * @param {(error: any) => void} reject
-   * @returns {{ engine: Engine, slot: number, cancel: (error: any) => void } | null} null if it was rejected
+   * @returns {Submitted | null} null if it was rejected
    */
   #submit(task, options, resolve, reject) {
     const filename = /** @type {string} */ (toPath(options.filename ?? this.#options.filename));
@@ -180,32 +191,30 @@ class Pool extends EventEmitterAsyncResource {
     if (options === undefined && this.#isPlain && !this.#isClosing && this.#defaultHandler >= 0) {
       return /** @type {Engine} */ (this.#engine).runSync(this.#defaultHandler, task);
     }
-    /** @type {Outcome} */
-    const outcome = { isError: false, value: undefined };
-    const resolve = (/** @type {any} */ value) => void (outcome.value = value);
-    const reject = (/** @type {any} */ error) => {
-      outcome.isError = true;
-      outcome.value = error;
-    };
-    this.#runSyncWith(task, options ?? {}, resolve, reject);
-    if (outcome.isError) throw outcome.value;
-    return outcome.value;
+    const { isError, value } = this.#runSyncWith(task, options ?? {});
+    if (isError) throw value;
+    return value;
   }
 
   /**
    * @param {any} task
    * @param {any} options
-   * @param {(value: any) => void} resolve
-   * @param {(error: any) => void} reject
    */
-  #runSyncWith(task, options, resolve, reject) {
+  #runSyncWith(task, options) {
     const error = checkRunOptions(options);
     if (error !== null) throw error;
-    const submitted = this.#submit(task, { ...options, isForced: true }, resolve, reject);
+    const outcome = { isOver: false, isError: false, value: undefined };
+    const settle = (/** @type {boolean} */ isError) => (/** @type {any} */ value) => {
+      if (!outcome.isOver) Object.assign(outcome, { isOver: true, isError, value });
+    };
+    const submitted = this.#submit(task, { ...options, isForced: true }, settle(false), settle(true));
+    if (submitted === null) return outcome;
     const { timeoutMs = Infinity } = options;
-    if (submitted !== null && !submitted.engine.waitFor(submitted.slot, timeoutMs)) {
+    const isOpen = () => !outcome.isOver;
+    if (!submitted.engine.waitFor(isOpen, () => submitted.slot, timeoutMs)) {
       submitted.cancel(makeError('ERR_MANYCORE_TASK_TIMED_OUT', ['runSync()', timeoutMs], this.runSync));
     }
+    return outcome;
   }
 
   /**
@@ -245,7 +254,10 @@ class Pool extends EventEmitterAsyncResource {
       );
     });
     promise._cancel = submitted?.cancel ?? null;
-    promise._limit = (timeoutMs) => submitted?.engine.stopping.limit(submitted.slot, timeoutMs);
+    promise._limit = (timeoutMs) => {
+      if (submitted?.limit !== undefined) submitted.limit(timeoutMs);
+      else submitted?.engine.stopping.limit(submitted.slot, timeoutMs);
+    };
     return promise;
   }
 
@@ -305,15 +317,28 @@ class Pool extends EventEmitterAsyncResource {
   }
 
   /**
-   * Runs a task once on each worker.
+   * Runs a task once on each worker. A worker that takes no more tasks is left to the one that replaces it.
    * @param {any} [task]
    * @param {any} [options]
    * @returns {Promise<any[]>}
    */
-  broadcast(task, options = {}) {
-    const { crew } = this.#running();
-    const places = [...crew].filter((member) => !member.isSurplus).map((member) => member.number);
-    return Promise.all(places.map((place) => this.run(task, { ...options, place, isForced: true })));
+  async broadcast(task, options = {}) {
+    /** @type {Set<import('./member').Member>} */
+    const known = new Set();
+    /** @type {Promise<any>[]} */
+    const results = [];
+    for (let engine = this.#running(); ; engine = this.#engine) {
+      const members = [...engine.crew].filter((member) => !member.isSurplus && !known.has(member));
+      for (const member of members) {
+        known.add(member);
+        if (member.isRetired) continue;
+        results.push(this.run(task, { ...options, place: member.number, isForced: true }));
+      }
+      const retired = members.filter((member) => member.isRetired);
+      if (retired.length === 0) return Promise.all(results);
+      await Promise.race([Promise.all(retired.map((member) => member.exited)), rejectionOf(results)]);
+      if (this.#engine === null) throw Errors.threadTermination();
+    }
   }
 
   /** Rejects the tasks that no worker has started. */
@@ -432,6 +457,10 @@ class Pool extends EventEmitterAsyncResource {
     const wasClosing = this.#isClosing;
     this.#isClosing = true;
     this.#engine = null;
+    if (this.#options.recordTiming) {
+      this.#pastTimes = new (require('./histogram').Times)(engine.native);
+      this.#busyMsBefore += engine.busyMs;
+    }
     this.#defaultHandler = -1;
     this.#dispatcher?.rejectWaiting(error);
     await Promise.all([engine.destroy(error), this.#former?.destroy(error)]);
@@ -499,7 +528,7 @@ class Pool extends EventEmitterAsyncResource {
 
   get histogram() {
     this.#histogram ??= require('./histogram').makeHistogram(
-      () => this.#running().native,
+      () => this.#engine?.native ?? this.#pastTimes,
       this.#options.recordTiming,
     );
     return this.#histogram;
@@ -507,9 +536,9 @@ class Pool extends EventEmitterAsyncResource {
 
   /** Fraction of the available worker time since the pool was created that was spent running tasks, from 0 to 1. */
   get utilization() {
-    if (this.#engine === null || !this.#options.recordTiming) return 0;
-    const { count, mean } = this.#engine.native.runTimes();
-    return (count * mean) / 1000 / (this.duration * this.#options.maxThreads);
+    if (!this.#options.recordTiming) return 0;
+    const busyMs = this.#busyMsBefore + (this.#former?.busyMs ?? 0) + (this.#engine?.busyMs ?? 0);
+    return busyMs / (this.duration * this.#options.maxThreads);
   }
 
   /** Milliseconds since the pool was created. */
@@ -525,6 +554,17 @@ class Pool extends EventEmitterAsyncResource {
 /** @returns {typeof import('./engine')} */
 function loadEngine() {
   return require('../core/own-code').load(ENGINE)[0];
+}
+
+/**
+ * Rejects as soon as one of the promises does; otherwise, never settles.
+ * @param {Promise<any>[]} promises
+ * @returns {Promise<never>}
+ */
+function rejectionOf(promises) {
+  return new Promise((_resolve, reject) => {
+    for (const promise of promises) promise.catch(reject);
+  });
 }
 
 addStatics(Pool);

@@ -121,10 +121,11 @@ function checkConcurrency(concurrency) {
  */
 function settingsOf(task, options, ofPool, engine, nowMs) {
   const key = options.key ?? ofPool.computeWorkerKey?.(options.name ?? ofPool.name, task) ?? null;
+  const timeoutMs = options.timeoutMs ?? ofPool.taskTimeoutMs;
   return {
     transferList: options.transferList,
     signal: options.signal ?? options.isCancellable,
-    timeoutMs: options.timeoutMs ?? ofPool.taskTimeoutMs,
+    timeoutMs: timeoutMs === Infinity ? 0 : timeoutMs,
     priority: priorityOf(options.priority ?? 0, ofPool.agingFactor, nowMs),
     retries: options.retries ?? ofPool.maxRetries,
     onEvent: options.onProgress ?? null,

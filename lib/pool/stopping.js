@@ -2,6 +2,7 @@
 
 /** Stops tasks early: by a call, by a signal, or on timeout. */
 
+const { LONGEST_TIMER_MS } = require('../core/timers');
 const { TimeoutError } = require('./errors');
 
 /**
@@ -74,7 +75,7 @@ class Stopping {
     };
     if (graceMs <= 0) return grace.end();
     this.#graces.add(grace);
-    grace.timer = setTimeout(grace.end, graceMs).unref();
+    if (graceMs <= LONGEST_TIMER_MS) grace.timer = setTimeout(grace.end, graceMs).unref();
   }
 
   /**
@@ -101,20 +102,37 @@ class Stopping {
    */
   watch(slot, timeoutMs) {
     const extra = this.#tasks.extra(slot);
+    if (extra.timer !== null) {
+      if (timeoutMs >= extra.timeoutMs) return;
+      clearTimeout(extra.timer);
+    }
+    extra.timeoutMs = timeoutMs;
+    const lookIn = (/** @type {number} */ ms) => {
+      extra.timer = setTimeout(look, Math.min(ms, LONGEST_TIMER_MS)).unref();
+    };
     const look = () => {
       const ranMs = this.#native.runningMs(slot);
-      if (ranMs >= timeoutMs) {
-        const error = new TimeoutError(`The task has run for more than ${timeoutMs} ms`);
-        this.cancel(slot, Object.assign(error, { code: 'ERR_MANYCORE_TASK_TIMED_OUT' }));
-        return;
-      }
-      extra.timer = setTimeout(look, ranMs < 0 ? timeoutMs : Math.max(timeoutMs - ranMs, 1)).unref();
+      if (!this.enforce(slot)) lookIn(ranMs < 0 ? timeoutMs : Math.max(timeoutMs - ranMs, 1));
     };
-    extra.timer = setTimeout(look, timeoutMs).unref();
+    lookIn(timeoutMs);
   }
 
   /**
-   * Limits the run time of a task, from now on.
+   * Ends a task if it has run for too long. Returns whether it has.
+   * @param {number} slot
+   */
+  enforce(slot) {
+    const extra = this.#tasks.peek(slot);
+    if (extra === undefined || extra.timer === null) return false;
+    const { timeoutMs } = extra;
+    if (this.#native.runningMs(slot) < timeoutMs) return false;
+    const error = new TimeoutError(`The task has run for more than ${timeoutMs} ms`);
+    this.cancel(slot, Object.assign(error, { code: 'ERR_MANYCORE_TASK_TIMED_OUT' }));
+    return true;
+  }
+
+  /**
+   * Limits the run time of a task that has been submitted. Of two limits, the lower one applies.
    * @param {number} slot
    * @param {number} timeoutMs
    */
