@@ -6,7 +6,7 @@ const assert = require('node:assert/strict');
 const { execFile } = require('node:child_process');
 const { test } = require('node:test');
 const { promisify } = require('node:util');
-const { WATCHDOG, fixture, makePool } = require('./support/pool');
+const { WATCHDOG, fixture, makePool, raised, shared } = require('./support/pool');
 
 const TIMED_OUT = { name: 'TimeoutError', code: 'ERR_MANYCORE_TASK_TIMED_OUT' };
 
@@ -105,3 +105,34 @@ test('a pool that does not record times has none after it has ended', WATCHDOG, 
   assert.equal(pool.utilization, 0);
   assert.deepEqual(pool.threads, []);
 });
+
+test('the number of concurrent tasks may be infinite', WATCHDOG, async (t) => {
+  const infinite = { minThreads: 0, maxThreads: 1, concurrentTasksPerWorker: Infinity, name: 'later' };
+  const pool = makePool(t, { ...infinite, maxQueue: 0 });
+  assert.deepEqual([pool.queueSize, pool.idleThreads], [0, 0]);
+  const numbers = Array.from({ length: 50 }, () => 1);
+  assert.deepEqual(await pool.map(numbers), numbers);
+  assert.deepEqual([pool.queueSize, pool.threads.length], [0, 1]);
+});
+
+for (const maxQueue of [0, 1]) {
+  test(`a pool is full when it refuses tasks, and only then, maxQueue: ${maxQueue}`, WATCHDOG, async (t) => {
+    const pool = makePool(t, { minThreads: 0, maxQueue, name: 'block' });
+    /** @type {string[]} */
+    const events = [];
+    for (const name of ['full', 'backPressure', 'backPressureEnd']) pool.on(name, () => events.push(name));
+    const words = shared();
+    const running = pool.run(words);
+    await raised(words, 1);
+    const waiting = [];
+    if (maxQueue === 0) assert.deepEqual(events, ['full', 'backPressure']);
+    else assert.deepEqual(events, []);
+    for (let i = 0; i < maxQueue; i++) waiting.push(pool.run(i, { name: 'echo' }));
+    assert.deepEqual(events, ['full', 'backPressure']);
+    await assert.rejects(pool.run(1), /Task queue is at limit|No task queue available/);
+    Atomics.store(words, 0, 1);
+    Atomics.notify(words, 0);
+    await Promise.all([running, ...waiting]);
+    assert.deepEqual(events, ['full', 'backPressure', 'backPressureEnd']);
+  });
+}

@@ -244,7 +244,7 @@ export interface RunOptions {
 }
 
 export interface MapOptions extends Omit<RunOptions, 'transferList' | 'signal'> {
-  /** How many tasks are submitted at the same time. Default: 16 for each one that the workers can run. */
+  /** How many tasks are submitted at the same time. Default: 16 for each one that the workers can run, at most 16,384. */
   concurrency?: number;
   /** Whether results are in the order of the items, or in the order of completion. Default: true. */
   ordered?: boolean;

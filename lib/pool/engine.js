@@ -86,7 +86,7 @@ class Engine {
     this.#options = options;
     this.#hasLines = options.runtime === 'threads' && !options.workerHistogram && options.maxQueue > 0;
     const isRemote = options.runtime === 'processes';
-    const concurrency = Math.min(options.concurrentTasksPerWorker, 0x7fffffff);
+    const concurrency = options.concurrentTasksPerWorker;
     const native = new addon.PoolQueue(concurrency, options.maxTasksPerWorker, isRemote);
     this.#native = native;
     native.batchSize(options.taskStealing ? options.batch : 1);
@@ -119,7 +119,7 @@ class Engine {
     this.#pressure = new Pressure(options, emitter, emit, {
       outstanding: () => this.#tasks.outstanding,
       capacity: () => this.#crew.capacity,
-      waiting: () => this.waiting,
+      isFull: () => this.#isFull(),
     });
     const parts = { tasks: this.#tasks, native, crew: this.#crew, writer: this.#writer, concurrency };
     this.#carrier = isRemote ? new (require('./serials').Serials)(parts) : new Parcels(parts);
@@ -214,6 +214,16 @@ class Engine {
     }
     this.#crew.grow();
     return maxQueue <= 0 && this.#crew.pendingCapacity === 0 ? refusal() : null;
+  }
+
+  /** Whether `admit()` would refuse a task. */
+  #isFull() {
+    const { maxQueue, maxThreads } = this.#options;
+    if (maxQueue === Infinity) return false;
+    const { size, capacity, pendingCapacity } = this.#crew;
+    const waiting = this.#tasks.outstanding - capacity;
+    if (waiting > 0) return waiting >= maxQueue + pendingCapacity;
+    return waiting === 0 && maxQueue <= 0 && pendingCapacity === 0 && size >= maxThreads;
   }
 
   /** Like `admit()`, for a task that is never refused. */

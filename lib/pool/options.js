@@ -44,6 +44,8 @@ const DEFAULTS = {
   setupArgs: null,
 };
 
+/** What the native queue can count to. */
+const MOST_CONCURRENT = 2 ** 31 - 1;
 const STDIO = ['inherit', 'pipe', 'ignore'];
 
 /**
@@ -222,6 +224,8 @@ function resolve(given) {
   if (minThreads !== undefined && filled.maxThreads <= minThreads) filled.maxThreads = minThreads;
   filled.maxQueue = options.maxQueue === 'auto' ? filled.maxThreads ** 2 : (options.maxQueue ?? Infinity);
   filled.runtime = runtime;
+  // A number to calculate with, which Infinity is not.
+  filled.concurrentTasksPerWorker = Math.min(filled.concurrentTasksPerWorker, MOST_CONCURRENT);
   return filled;
 }
 

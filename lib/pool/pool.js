@@ -22,6 +22,8 @@ const { addStatics } = require('./statics');
  * for the next one.
  */
 const AHEAD = 16;
+/** Most outstanding tasks of `map()` and `stream()`, unless the program asks for more. */
+const MOST_AHEAD = 2 ** 14;
 
 /**
  * @typedef {object} Submitted
@@ -303,7 +305,8 @@ class Pool extends EventEmitterAsyncResource {
   }
 
   get #ahead() {
-    return Math.ceil(this.#options.maxThreads * this.#options.concurrentTasksPerWorker * AHEAD);
+    const { maxThreads, concurrentTasksPerWorker } = this.#options;
+    return Math.min(Math.ceil(maxThreads * concurrentTasksPerWorker * AHEAD), MOST_AHEAD);
   }
 
   /**

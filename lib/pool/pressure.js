@@ -6,7 +6,7 @@
  * @typedef {object} Load
  * @property {() => number} outstanding number of unsettled tasks
  * @property {() => number} capacity number of tasks the workers can hold
- * @property {() => number} waiting number of waiting tasks
+ * @property {() => boolean} isFull whether the next task would be refused
  */
 
 const EVENTS = /** @type {const} */ (['busy', 'busyEnd', 'drain', 'needsDrain']);
@@ -46,7 +46,7 @@ class Pressure {
   }
 
   check() {
-    const { maxThreads, concurrentTasksPerWorker, maxQueue } = this.#options;
+    const { maxThreads, concurrentTasksPerWorker } = this.#options;
     const most = maxThreads * concurrentTasksPerWorker;
     const usage = Math.min(this.#load.outstanding(), this.#load.capacity());
     if (usage === most) {
@@ -58,7 +58,7 @@ class Pressure {
       this.#tellsDrain = true;
       this.#schedule();
     }
-    const isFull = maxQueue !== Infinity && this.#load.waiting() >= maxQueue;
+    const isFull = this.#load.isFull();
     if (isFull === this.#isFull) return;
     this.#isFull = isFull;
     this.#emit(isFull ? 'full' : 'backPressureEnd');
