@@ -7,6 +7,7 @@ const { guarded } = require('./failures');
 const { KeepAlive, Listeners } = require('./bell');
 const { makeError } = require('../core/errors');
 const { OptionNames } = require('../core/option-names');
+const { LONGEST_TIMER_MS } = require('../core/timers');
 const source = require('./source');
 
 /** The bells of a queue. */
@@ -16,8 +17,6 @@ const ROOM = 1;
 const LATE = ['Nothing came to be received', 'There was no room to send'];
 /** Slice of a blocking wait, in milliseconds, so that a thread that is being terminated ends. */
 const SLICE_MS = 20;
-/** Maximum delay of setTimeout. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 const OPTIONS = new OptionNames('Sending and receiving', ['timeoutMs', 'signal']);
 const BLOCKING_OPTIONS = new OptionNames('Blocking', ['timeoutMs']);
 
