@@ -115,3 +115,58 @@ test(`${ROUNDS} workers are killed under full message load`, async (t) => {
   assert.equal(result.rounds, ROUNDS);
   assert.ok(result.received > ROUNDS * 10, String(result.received));
 });
+
+test('large messages of a worker that is killed arrive, and those it did not receive leave nothing', async (t) => {
+  for (const serialization of ['json', 'advanced']) {
+    const { result, stderr } = await play(t, {
+      env: { SERIALIZATION: serialization },
+      nodeArgs: ['--expose-gc'],
+      async primary({ cluster, until, require }) {
+        const fs = require('node:fs');
+        const mappings = () => fs.readFileSync('/proc/self/maps', 'utf8').split('manycore-link').length - 1;
+        const { SERIALIZATION } = process.env;
+        cluster.setupPrimary({ serialization: SERIALIZATION });
+        const make = (fill) => {
+          const text = String(fill % 10).repeat(3 * 1024 * 1024 + fill);
+          return SERIALIZATION === 'json' ? { fill, text } : { fill, text: Buffer.from(text) };
+        };
+        const seen = { right: 0, called: 0, mappings: 0 };
+        for (let round = 0; round < 6; round++) {
+          const worker = cluster.fork();
+          const ready = new Promise((resolve) => worker.once('message', resolve));
+          const gone = new Promise((resolve) => worker.once('disconnect', resolve));
+          await ready;
+          let isGone = false;
+          gone.then(() => (isGone = true));
+          worker.on('message', ({ fill, text }) => {
+            if (isGone) return;
+            const wanted = String(fill % 10).repeat(3 * 1024 * 1024 + fill);
+            seen.right += (SERIALIZATION === 'json' ? text : Buffer.from(text).toString()) === wanted;
+          });
+          // It does not read any more, so that these stay where they are.
+          for (let i = 0; i < 20; i++) worker.send(make(i), () => seen.called++);
+          await until(() => !worker.isConnected());
+          await gone;
+        }
+        await until(() => seen.called === 6 * 20);
+        await until(() => {
+          globalThis.gc();
+          return mappings() === 0;
+        });
+        return seen;
+      },
+      worker() {
+        const { SERIALIZATION } = process.env;
+        process.on('message', () => {});
+        process.send('ready', () => {
+          for (let fill = 0; fill < 4; fill++) {
+            const text = String(fill % 10).repeat(3 * 1024 * 1024 + fill);
+            process.send(SERIALIZATION === 'json' ? { fill, text } : { fill, text: Buffer.from(text) });
+          }
+          process.kill(process.pid, 'SIGKILL');
+        });
+      },
+    });
+    assert.deepEqual(result, { right: 6 * 4, called: 6 * 20, mappings: 0 }, stderr);
+  }
+});

@@ -70,6 +70,63 @@ test(`${ROUNDS} workers corrupt their lanes without affecting the primary or ano
   assert.deepEqual(Object.keys(result.codes), ['ERR_MANYCORE_LINK_CORRUPT'], stderr);
 });
 
+test('workers overwrite large messages while they are read', async (t) => {
+  const { result, stderr } = await play(t, {
+    env: { SCRIBBLER },
+    async primary({ cluster, require }) {
+      const { configureLink } = require(process.env.CLUSTER);
+      process.on('warning', () => {});
+      const seen = { received: 0, looked: 0, codes: {} };
+      for (let round = 0; round < 8; round++) {
+        cluster.setupPrimary({ serialization: round % 2 === 0 ? 'advanced' : 'json' });
+        const worker = cluster.fork({ SEED: String(round) });
+        worker.on('error', ({ code }) => (seen.codes[code] = (seen.codes[code] ?? 0) + 1));
+        configureLink(worker, { views: round % 4 === 0 });
+        const exit = new Promise((resolve) => worker.once('exit', resolve));
+        await new Promise((resolve) => {
+          let left = 60;
+          worker.on('message', (message) => {
+            seen.received++;
+            const { bytes } = message ?? {};
+            if (bytes instanceof Uint8Array) {
+              for (const byte of bytes.subarray(-5000)) seen.looked += byte >= 0;
+            }
+            if (--left === 0) resolve();
+          });
+          exit.then(resolve);
+        });
+        worker.process.kill('SIGKILL');
+        await exit;
+      }
+      return seen;
+    },
+    worker({ require }) {
+      process.on('warning', () => {});
+      process.on('uncaughtException', () => {});
+      const { scribbleInStores } = require(process.env.SCRIBBLER);
+      const MIB = 1024 * 1024;
+      const isBinary = Number(process.env.SEED) % 2 === 0;
+      const parts = Array.from({ length: 60_000 }, (_, i) => ({
+        i,
+        text: `text ${i}`,
+        list: [i, 'x'.repeat(20)],
+      }));
+      const message = isBinary
+        ? { bytes: new Uint8Array(3 * MIB), more: [new Uint8Array(1000), 'end'] }
+        : { parts, text: 'x'.repeat(3 * MIB) };
+      let round = 0;
+      process.on('message', () => {});
+      setInterval(() => {
+        for (let i = 0; i < 4 && process.connected; i++) process.send(message, () => {});
+        if (round > 1) scribbleInStores(Number(process.env.SEED) * 1000 + round, 12 * MIB);
+        round++;
+      }, 1);
+    },
+  });
+  assert.ok(result?.received > 16 && result.looked > 0, stderr);
+  assert.deepEqual(Object.keys(result.codes), ['ERR_MANYCORE_LINK_CORRUPT'], stderr);
+});
+
 test('any number of messages disguised as internal ones is handled without failure', async (t) => {
   const COUNT = 30_000;
   const { result, stderr } = await play(t, {

@@ -44,6 +44,8 @@ test('large buffers are lent to listeners that request views, on both sides', as
       }
       seen.few = [await ask({ bytes: new Uint8Array(1000) }), await ask('kept')];
       seen.larger = [await ask({ bytes: new Uint8Array(9 * length).fill(4) }), await ask('kept')];
+      // More than the memory of the link holds.
+      seen.largest = [await ask({ bytes: new Uint8Array(65 * length).fill(4) }), await ask('kept')];
       // Values that only the platform can clone are sent in its own serialization, whose parts are retained.
       seen.serialized = [await ask({ bytes, blob: new Blob([]) }), await ask('kept')];
       seen.off = [await ask({ views: false }), await ask({ bytes }), await ask('kept')];
@@ -101,7 +103,8 @@ test('large buffers are lent to listeners that request views, on both sides', as
     ...[['DataView', length, seven + 7], 0],
   ]);
   assert.deepEqual(result.few, [[1000, 0, 0, 0], 1000]);
-  assert.deepEqual(result.larger, [[9 * length, 0, 4, 4], 9 * length]);
+  assert.deepEqual(result.larger, [[9 * length, 0, 4, 4], 0]);
+  assert.deepEqual(result.largest, [[65 * length, 0, 4, 4], 65 * length]);
   // A part of the serialized data, with all of it in its buffer.
   assert.ok(result.serialized[1] >= length);
   assert.deepEqual(result.off, [true, [length, 0, 7, 99], length]);

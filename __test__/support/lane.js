@@ -25,6 +25,7 @@ function makeLane(capacity) {
     isClosed: false,
   };
   const shared = {
+    storeBuffer: () => store.buffer,
     memory: () => ({ buffer: arrayBuffer, ringOffset: CONTROL_BYTES, capacity, storeBytes: STORE_BYTES }),
   };
   const sender = {

@@ -61,18 +61,30 @@ class Outbox {
 
   /** Whether the program should pause. */
   get needsDrain() {
-    return this.#spill.bytes >= this.#highWaterBytes;
+    return this.#spill.bytes + this.#sender.storedBytes >= this.#highWaterBytes;
   }
 
   /** Resolves when the program may resume; to false if nothing is sent any more. */
   async drained() {
     if (!this.needsDrain) return true;
-    return new Promise((resolve) => this.#draining.push(resolve));
+    return new Promise((resolve) => {
+      this.#draining.push(resolve);
+      this.#hold();
+      if (!this.#sender.isSpilling) this.#onRoom();
+    });
   }
 
   #tellDrained() {
     if (this.#draining.length === 0 || this.needsDrain) return;
     for (const resolve of this.#draining.splice(0)) resolve(true);
+  }
+
+  /** Waits for large records to be received if the program does. Returns false if there is no need to. */
+  #awaitReturn() {
+    if (this.#draining.length === 0) return false;
+    if (this.#sender.waitForReturn(() => !this.needsDrain)) return true;
+    this.#tellDrained();
+    return false;
   }
 
   /** See `LaneSender`. @param {number} length */
@@ -97,7 +109,7 @@ class Outbox {
     }
     if (this.#isHolding || this.#sender.isSpilling) return this.awaitRoom(callback);
     if (typeof callback === 'function') process.nextTick(callback, null);
-    return true;
+    return !this.needsDrain;
   }
 
   /** @param {any} serialized */
@@ -121,16 +133,19 @@ class Outbox {
    * @returns {boolean} false if the program should pause
    */
   awaitRoom(callback) {
-    const { bell, control, onCorrupt } = this.#options;
-    if (!this.#isHolding) {
-      this.#isHolding = true;
-      control.refCounted();
-      bell.watchRoom(true);
-    }
+    this.#hold();
     if (typeof callback === 'function') this.#waiting.push({ at: this.#spill.pushed, callback });
     if (!this.#sender.isSpilling) this.#onRoom();
-    else if (this.#sender.isCorrupt) process.nextTick(onCorrupt);
+    else if (this.#sender.isCorrupt) process.nextTick(this.#options.onCorrupt);
     return !this.needsDrain;
+  }
+
+  /** Keeps this process alive, and watches for room. */
+  #hold() {
+    if (this.#isHolding) return;
+    this.#isHolding = true;
+    this.#options.control.refCounted();
+    this.#options.bell.watchRoom(true);
   }
 
   /** The other side has made room. */
@@ -145,6 +160,7 @@ class Outbox {
       if (this.#sender.isCorrupt) this.#options.onCorrupt();
       return;
     }
+    if (this.#awaitReturn()) return;
     this.#letGo();
     this.#options.onFlushed();
   }

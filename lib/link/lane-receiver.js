@@ -27,11 +27,12 @@ const {
   HEADER_BYTES,
   CALL_HEADER_BYTES,
   FRAGMENT_HEADER_BYTES,
+  STORED_RECORD_BYTES,
   Kind,
 } = require('./layout');
 const { allocate } = require('./large-buffers');
 const { Lending } = require('./lending');
-const { NOWHERE, loadAfterStore, memoryOf } = require('./memory');
+const { NOWHERE, StoreMemory, loadAfterStore, memoryOf } = require('./memory');
 
 /**
  * Initial allocation for a fragmented record; it grows as fragments arrive. This is address space, which is
@@ -84,6 +85,9 @@ class LaneReceiver {
   #lending;
   #mayBeCopied = false;
   #storeBytes;
+  #storeMemory;
+  /** Offset in the store of the record that is being decoded; -1 if it is not there. */
+  #storedAt = -1;
   /** Total length of the buffers of the store in the current record. */
   #storedBytes = 0;
   /** Blocks of the store that listeners see in place. @type {number[]} */
@@ -106,6 +110,7 @@ class LaneReceiver {
   constructor(end) {
     const { buffer, ringOffset, capacity, storeBytes } = end.memory();
     this.#storeBytes = storeBytes;
+    this.#storeMemory = new StoreMemory(end, storeBytes);
     this.#end = end;
     this.#memory = memoryOf(buffer);
     this.#words = new Int32Array(buffer, 0, RETURNED + STORE_BLOCKS);
@@ -227,6 +232,7 @@ class LaneReceiver {
     this.#usual = undefined;
     this.#assembly = null;
     this.#memory = NOWHERE;
+    this.#storeMemory.close();
     this.#words = NOWHERE.words;
     this.#decoder.use(NOWHERE);
     for (const forget of this.#forgetSpinners.splice(0)) forget();
@@ -393,7 +399,8 @@ class LaneReceiver {
     if (this.#storedBytes !== 0) this.#storedBytes = 0;
     if (this.kind === Kind.VALUE) this.value = decoder.decode(start, length);
     else if (this.kind === Kind.CALL) this.#readCall(memory, start, length);
-    else if (this.kind === 0 || this.kind > Kind.CALL) throw CORRUPT;
+    else if (this.kind === 0 || this.kind > Kind.STORED || this.#storedAt >= 0) throw CORRUPT;
+    else if (this.kind === Kind.STORED) this.#readStored(memory, start, length);
     else if (this.kind === Kind.FRAGMENT) this.#assemble(memory, start, length);
     else if (this.#isForeign && isOfOverflow(this.kind)) throw CORRUPT;
     else decoder.tables(start, length);
@@ -411,6 +418,41 @@ class LaneReceiver {
     this.callKind = memory.words[at + 1] >>> 16;
     this.callId = memory.words[at + 3];
     this.value = this.#decoder.decode(start, length, CALL_HEADER_BYTES);
+  }
+
+  /**
+   * Reads a record in the store.
+   * @param {Memory} memory
+   * @param {number} start
+   * @param {number} length
+   */
+  #readStored(memory, start, length) {
+    if (length < STORED_RECORD_BYTES) throw CORRUPT;
+    const at = start >> 2;
+    const number = memory.words[at + 3] >>> 0;
+    const place = memory.words[at + 4] >>> 0;
+    const total = memory.words[at + 5] >>> 0;
+    if (!this.#isInStore(number, place, total)) throw CORRUPT;
+    const stored = this.#storeMemory.upTo(place + total);
+    this.#storedAt = place;
+    try {
+      if (this.#read(stored, place, total) !== total) throw CORRUPT;
+    } finally {
+      this.#storedAt = -1;
+    }
+    // Listeners may see a part of it in place.
+    if (this.#hasViews) this.#viewed.push(number);
+    else Atomics.store(this.#words, RETURNED + number, 1);
+  }
+
+  /**
+   * @param {number} block number of a block of the store
+   * @param {number} at
+   * @param {number} length
+   */
+  #isInStore(block, at, length) {
+    // What is there must be aligned for typed arrays over it.
+    return block < STORE_BLOCKS && length > 0 && at + length <= this.#storeBytes && (at & 7) === 0;
   }
 
   /**
@@ -459,11 +501,13 @@ class LaneReceiver {
    */
   #takeBytes(start, length) {
     const { memory } = this.#decoder;
-    if (this.lendsLarge && memory === this.#memory) {
+    if (this.lendsLarge && (memory === this.#memory || this.#storedAt >= 0)) {
       // The sender pads large data, as typed arrays over it must be aligned.
       if ((start & 7) !== 0) throw CORRUPT;
       this.#hasViews = true;
-      return Buffer.from(this.#end.viewRing(start, length));
+      const view =
+        this.#storedAt >= 0 ? this.#end.viewStore(start, length) : this.#end.viewRing(start, length);
+      return Buffer.from(view);
     }
     const bytes = allocate(length);
     bytes.set(memory.bytes.subarray(start, start + length));
@@ -477,9 +521,7 @@ class LaneReceiver {
    * @returns {ArrayBuffer | undefined} undefined if there is no such block
    */
   #takeStored(block, at, length) {
-    if (block >= STORE_BLOCKS || length === 0 || at + length > this.#storeBytes) return undefined;
-    // Typed arrays over it must be aligned.
-    if ((at & 7) !== 0) return undefined;
+    if (!this.#isInStore(block, at, length)) return undefined;
     // A record passes each block once, so it cannot pass more than there is.
     this.#storedBytes += length;
     if (this.#storedBytes > this.#storeBytes) return undefined;

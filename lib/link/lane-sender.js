@@ -25,10 +25,11 @@ const {
   STORE_BLOCKS,
   BARE_RECORD_BYTES,
   CALL_HEADER_BYTES,
+  STORED_RECORD_BYTES,
   Kind,
 } = require('./layout');
 const { NOWHERE, loadAfterStore, loadInOrder, memoryOf } = require('./memory');
-const { CHUNK_BYTES } = require('./spill');
+const { CHUNK_BYTES, WHOLE_PART_LOG2 } = require('./spill');
 const { Store } = require('./store');
 const { UNSUPPORTED } = require('./unsupported');
 
@@ -56,6 +57,8 @@ const REWIND_RECORDS = 32;
  * of its position, so a check per record would be a cache miss per record.
  */
 const REWIND_STEP_BYTES = 2048;
+/** Shorter records wait outside of the store for room in the ring. */
+const LEAST_STORED_BYTES = 256 * 1024;
 
 /**
  * @typedef {object} Opposite the receiver of the other direction
@@ -106,6 +109,8 @@ class LaneSender {
   #storeBytes;
   /** @type {Store | null} */
   #store = null;
+  /** Records that become longer go into the store, if it has room. */
+  #inRingBytes;
 
   /**
    * @param {import('../native/index').LaneSender} end
@@ -127,7 +132,8 @@ class LaneSender {
       this.#hasBeside = true;
       return end.putLarge(bytes);
     };
-    encoder.findRoom = (writer) => this.#findRoom(writer);
+    this.#inRingBytes = spill !== undefined && storeBytes > 0 ? capacity >> WHOLE_PART_LOG2 : capacity;
+    encoder.findRoom = (writer, count) => this.#findRoom(writer, count);
   }
 
   /**
@@ -170,13 +176,18 @@ class LaneSender {
    */
   allocate(length) {
     if (this.#isGone || length > this.#storeBytes) return undefined;
+    return this.#openStore()?.allocate(length);
+  }
+
+  /** Returns the store; null if it cannot be mapped. */
+  #openStore() {
     if (this.#store === null) {
-      if (!this.#end.mapStore()) return undefined;
+      if (!this.#end.mapStore()) return null;
       this.#store = new Store(this.#end, this.#words, this.#storeBytes);
       // Also of records that are being encoded, if a getter allocates.
       for (const encoder of [this.#encoder, ...this.#suspended]) encoder.store = this.#store;
     }
-    return this.#store.allocate(length);
+    return this.#store;
   }
 
   /**
@@ -217,6 +228,7 @@ class LaneSender {
     }
     for (const { number } of encoder.larges.splice(0)) this.#end.discardLarge(number);
     for (const { block } of encoder.stored.splice(0)) block.isPassing = false;
+    encoder.leaveBlock();
     if (error !== UNSUPPORTED) throw error;
     this.#substitute = encoder.substitute;
     encoder.substitute = null;
@@ -249,12 +261,17 @@ class LaneSender {
   /** Bytes sent that have not been consumed yet. */
   get bufferedAmount() {
     const tail = Atomics.load(this.#words, TAIL);
-    const inRing = ((this.#published - tail) | 0) - this.#skippedBefore(tail);
+    const inRing = ((this.#published - tail) | 0) - this.#skippedBefore(tail) + this.storedBytes;
     if (!this.#hasBeside) return inRing;
     const beside = this.#end.overflowBytes;
     // Only queried while there are some: the query takes a lock.
     if (beside === 0) this.#hasBeside = false;
     return inRing + beside;
+  }
+
+  /** Bytes of the records in the store that have not been consumed yet. */
+  get storedBytes() {
+    return this.#store === null ? 0 : this.#store.recordBytes;
   }
 
   /** Whether the consumer has read anything. */
@@ -350,7 +367,7 @@ class LaneSender {
     const offset = this.#head & (this.#capacity - 1);
     if (offset >= this.#rewindFrom && this.#mayRewind(offset)) return this.#rewind(encoder, offset);
     const start = this.#ringOffset + (this.#head & (this.#capacity - 1));
-    encoder.begin(this.#memory, start, start + room);
+    encoder.begin(this.#memory, start, start + Math.min(room, this.#inRingBytes));
   }
 
   /** Returns the number of bytes a record may take, excluding the reserve for an OVERFLOW record. */
@@ -368,19 +385,50 @@ class LaneSender {
   }
 
   /**
-   * Extends the limit of a record started in the ring to all room available by now.
+   * Finds room for `count` more bytes of a record, in the ring if it was started there or in the store, and moves it
+   * there. Returns false if there is none.
    * @param {import('./writer').Writer} encoder
+   * @param {number} count
    */
-  #findRoom(encoder) {
+  #findRoom(encoder, count) {
+    const length = encoder.used + count;
+    if (!encoder.isIn(this.#memory)) return this.#findBlock(encoder, length);
     this.#tail = Atomics.load(this.#words, TAIL);
     // Behind the skipped part there is less room than in its place.
     if (this.#head !== this.#published) {
       this.#head = this.#published;
       this.#skipped = 0;
     }
+    const room = this.#room();
+    if (length > Math.min(room, this.#inRingBytes) && this.#findBlock(encoder, length)) return true;
+    if (length > room) return false;
     const start = this.#ringOffset + (this.#head & (this.#capacity - 1));
-    encoder.limit = start + this.#room();
-    return start;
+    encoder.moveTo(this.#memory, start, start + room);
+    return true;
+  }
+
+  /**
+   * Continues a record in the store, or makes its block there larger. Returns false if that is not possible.
+   * @param {import('./writer').Writer} encoder
+   * @param {number} length
+   */
+  #findBlock(encoder, length) {
+    if (length < LEAST_STORED_BYTES || length > this.#storeBytes) return false;
+    if (this.#spill === null || this.#isGone) return false;
+    const store = this.#openStore();
+    if (store === null) return false;
+    const { block } = encoder;
+    if (block !== null && store.extendRecord(block, length)) {
+      encoder.use(store.memoryOf(block));
+      encoder.limit = block.end;
+      return true;
+    }
+    const other = store.openRecord(length);
+    if (other === undefined) return false;
+    encoder.moveTo(store.memoryOf(other), other.at, other.end);
+    encoder.leaveBlock();
+    encoder.block = other;
+    return true;
   }
 
   /** @param {number} offset offset of the ring's first free byte */
@@ -407,7 +455,8 @@ class LaneSender {
     this.#head = (this.#head + skipped) | 0;
     this.#skipped = skipped;
     this.#skippedTo = this.#head;
-    encoder.begin(this.#memory, this.#ringOffset, this.#ringOffset + this.#room());
+    const room = Math.min(this.#room(), this.#inRingBytes);
+    encoder.begin(this.#memory, this.#ringOffset, this.#ringOffset + room);
   }
 
   /**
@@ -427,6 +476,20 @@ class LaneSender {
         return true;
       }
       if (written === 0 && this.#end.waitForRoom(this.#tail)) return false;
+    }
+  }
+
+  /**
+   * Between processes: asks for a call of `onRoom` once less is waiting in the store. Returns false if `isEnough`
+   * meanwhile.
+   * @param {() => boolean} isEnough
+   */
+  waitForReturn(isEnough) {
+    for (;;) {
+      // Blocks are returned before the position behind their records is stored.
+      const tail = Atomics.load(this.#words, TAIL);
+      if (isEnough()) return false;
+      if (this.#end.waitForRoom(tail)) return true;
     }
   }
 
@@ -464,14 +527,25 @@ class LaneSender {
    */
   #hand(encoder, length) {
     if (encoder.stored.length !== 0) this.#store?.pass(encoder.stored);
-    if (this.#isGone) return encoder.commit();
+    if (this.#isGone) {
+      encoder.leaveBlock();
+      return encoder.commit();
+    }
+    if (encoder.block !== null) return this.#handBlock(encoder, encoder.block, length);
     if (encoder.isIn(this.#memory)) {
       if (this.#opposite !== null) this.#copy(this.#opposite, encoder.start >> 2, length);
       encoder.commit();
       this.#publish(length);
       return;
     }
-    if (this.#spill !== null) return this.#spillRecord(this.#spill, encoder);
+    if (this.#spill !== null) {
+      const record = encoder.record();
+      const isLarge = record.length >= CHUNK_BYTES;
+      // Its memory then belongs to the spill.
+      if (isLarge) encoder.scratch = null;
+      encoder.commit();
+      return this.#spillRecord(this.#spill, record, isLarge);
+    }
     if (!this.#overflowing) {
       // Reserved by `#room()`, so there is room for it.
       this.#bareInRing(Kind.OVERFLOW);
@@ -506,16 +580,32 @@ class LaneSender {
   }
 
   /**
-   * @param {import('./spill').Spill} spill
+   * Passes a record in the store, by a record that refers to it.
    * @param {Encoder} encoder holds a completed record
+   * @param {import('./store').Block} block
+   * @param {number} length
    */
-  #spillRecord(spill, encoder) {
-    const record = encoder.record();
-    const isLarge = record.length >= CHUNK_BYTES;
-    spill.push(record, isLarge);
-    // Its memory now belongs to the spill.
-    if (isLarge) encoder.scratch = null;
+  #handBlock(encoder, block, length) {
+    /** @type {Store} */ (this.#store).passRecord(block, length);
+    encoder.block = null;
     encoder.commit();
+    const reference = new Uint32Array([STORED_RECORD_BYTES, Kind.STORED, 0, block.number, block.at, length]);
+    const record = new Uint8Array(reference.buffer);
+    if (this.#overflowing || this.#room() < record.length) {
+      return this.#spillRecord(/** @type {import('./spill').Spill} */ (this.#spill), record, false);
+    }
+    this.#dropCopy();
+    this.#memory.bytes.set(record, this.#ringOffset + (this.#head & (this.#capacity - 1)));
+    this.#publish(record.length);
+  }
+
+  /**
+   * @param {import('./spill').Spill} spill
+   * @param {Uint8Array} record
+   * @param {boolean} isOurs see `Spill.push`
+   */
+  #spillRecord(spill, record, isOurs) {
+    spill.push(record, isOurs);
     if (this.#overflowing) return;
     this.#overflowing = true;
     // Publishes the part skipped for a record that did not fit after all.

@@ -61,6 +61,8 @@ const Kind = Object.freeze({
   SERIALIZED: 10,
   /** A request or reply: its kind in place of the unused u16, then i32 id, then an encoded value. */
   CALL: 11,
+  /** A VALUE or CALL in the store: u32 number of its block, u32 offset there, u32 length. */
+  STORED: 12,
 });
 
 /** Length of a record without payload. */
@@ -71,6 +73,9 @@ const CALL_HEADER_BYTES = HEADER_BYTES + 4;
 
 /** Offset of the bytes in a FRAGMENT. */
 const FRAGMENT_HEADER_BYTES = 16;
+
+/** Length of a STORED. */
+const STORED_RECORD_BYTES = HEADER_BYTES + 12;
 
 /** Flags of a VALUE record. */
 const Flag = Object.freeze({
@@ -105,5 +110,6 @@ module.exports.HEADER_BYTES = HEADER_BYTES;
 module.exports.BARE_RECORD_BYTES = BARE_RECORD_BYTES;
 module.exports.CALL_HEADER_BYTES = CALL_HEADER_BYTES;
 module.exports.FRAGMENT_HEADER_BYTES = FRAGMENT_HEADER_BYTES;
+module.exports.STORED_RECORD_BYTES = STORED_RECORD_BYTES;
 module.exports.Kind = Kind;
 module.exports.Flag = Flag;

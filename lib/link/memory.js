@@ -25,6 +25,46 @@ function memoryOf(arrayBuffer) {
   };
 }
 
+/** A store is shown up to a power of two of at least this. */
+const LEAST_STORE_BYTES = 4 * 1024 * 1024;
+const NOTHING = memoryOf(new ArrayBuffer(0));
+
+/** A lane's store in JavaScript's view, of which no more is shown than has been used. */
+class StoreMemory {
+  #end;
+  #bytes;
+  #memory = NOTHING;
+
+  /**
+   * @param {{ storeBuffer: (length: number) => ArrayBuffer }} end
+   * @param {number} bytes size of the store
+   */
+  constructor(end, bytes) {
+    this.#end = end;
+    this.#bytes = bytes;
+  }
+
+  /**
+   * Returns memory that starts with the store and has at least the bytes before `end`, which are in it.
+   * @param {number} end
+   * @throws if the store cannot be mapped
+   */
+  upTo(end) {
+    if (this.#memory.bytes.length < end) {
+      let length = LEAST_STORE_BYTES;
+      while (length < end) length *= 2;
+      this.#memory = memoryOf(this.#end.storeBuffer(Math.min(length, this.#bytes)));
+    }
+    return this.#memory;
+  }
+
+  /** Releases the memory. */
+  close() {
+    this.#memory = NOTHING;
+    this.#bytes = 0;
+  }
+}
+
 /**
  * Replaces a lane's memory once its end is closed, with the control words of a closed lane, so that references to
  * the end do not keep the mapping alive.
@@ -47,6 +87,7 @@ const loadAfterStore = load;
 const loadInOrder = load;
 
 module.exports.memoryOf = memoryOf;
+module.exports.StoreMemory = StoreMemory;
 module.exports.NOWHERE = NOWHERE;
 module.exports.loadAfterStore = loadAfterStore;
 module.exports.loadInOrder = loadInOrder;

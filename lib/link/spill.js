@@ -156,3 +156,4 @@ function chunkOf(bytes, end) {
 
 module.exports.Spill = Spill;
 module.exports.CHUNK_BYTES = CHUNK_BYTES;
+module.exports.WHOLE_PART_LOG2 = WHOLE_PART_LOG2;

@@ -1,16 +1,16 @@
 'use strict';
 
 /**
- * Buffers in the memory of a link: the producer's view of a lane's store. A program fills such a buffer in place, and
- * posting it passes its block to the consumer instead of copying it. Which blocks are in use is known here alone; the
- * consumer only sets a word for each block that it returns (`control.rs`).
+ * The producer's view of a lane's store. Its blocks are buffers that a program fills in place, and that are passed to the
+ * consumer instead of being copied, or records that are too large for the ring. Which blocks are in use is known here
+ * alone; the consumer only sets a word for each block that it returns (`control.rs`).
  */
 
 // Not the globals, which the program or its tests may have replaced, for example with fake timers.
 const { clearTimeout } = require('node:timers');
 const intrinsics = require('./intrinsics');
 const { RETURNED, STORE_BLOCKS } = require('./layout');
-const { NOWHERE } = require('./memory');
+const { NOWHERE, StoreMemory } = require('./memory');
 const { startQuietTimer } = require('./quiet-timer');
 
 /** Blocks start at multiples of this, which is a multiple of every page size. */
@@ -24,7 +24,8 @@ const STEP_BYTES = 64 * 1024;
  * @property {number} turn distinguishes successive blocks of the same number
  * @property {boolean} isPassing whether it is part of a record that is being encoded
  * @property {boolean} isPassed
- * @property {boolean} isDetached whether this side can no longer access it; otherwise its finalizer tells
+ * @property {boolean} isDetached whether the program cannot access it; otherwise its finalizer tells
+ * @property {number} recordBytes room for a record, or its length, if it has one
  */
 
 class Store {
@@ -45,6 +46,9 @@ class Store {
   /** Whether blocks have been freed since memory was last returned. */
   #hasFreed = false;
   #hasTraffic = false;
+  #memory;
+  /** Total of the blocks' `recordBytes`. */
+  #recordBytes = 0;
   /** @type {NodeJS.Timeout | null} */
   #timer = null;
 
@@ -58,6 +62,7 @@ class Store {
     this.#words = words;
     this.#bytes = bytes;
     this.#gone = new Int32Array(end.goneWords());
+    this.#memory = new StoreMemory(end, bytes);
   }
 
   /**
@@ -67,27 +72,138 @@ class Store {
    */
   allocate(length) {
     this.#sweep();
-    const size = Math.ceil(length / STEP_BYTES) * STEP_BYTES;
     const number = this.#numbers.indexOf(0);
-    if (number < 0) return undefined;
-    // The lowest gap: memory that was used recently is still in the processor's caches.
-    let at = 0;
-    let place = 0;
-    for (; place < this.#blocks.length && this.#blocks[place].at - at < size; place++) {
-      at = this.#blocks[place].end;
-    }
-    const end = at + size;
-    if (end > this.#bytes) return undefined;
+    const place = this.#findGap(length);
+    if (number < 0 || place < 0) return undefined;
+    const at = this.#endBefore(place);
     const turn = (this.#turn = (this.#turn + 1) | 0);
     const buffer = this.#end.openBlock(at, length, number, turn >>> 0);
+    const end = at + inSteps(length);
     /** @type {Block} */
-    const block = { at, end, number, turn, isPassing: false, isPassed: false, isDetached: false };
-    this.#blocks.splice(place, 0, block);
-    this.#numbers[number] = 1;
+    const block = {
+      ...{ at, end, number, turn, recordBytes: 0 },
+      ...{ isPassing: false, isPassed: false, isDetached: false },
+    };
+    this.#insert(block, place);
     this.#byBuffer.set(buffer, block);
-    this.#written = Math.max(this.#written, end);
-    this.#arm();
     return buffer;
+  }
+
+  /**
+   * Returns the index of the lowest gap between the blocks that has room for `length` bytes, as memory that was used
+   * recently is still in the processor's caches; -1 if there is none.
+   * @param {number} length
+   */
+  #findGap(length) {
+    const blocks = this.#blocks;
+    for (let place = 0; place <= blocks.length; place++) {
+      if (this.#startAfter(place) - this.#endBefore(place) >= inSteps(length)) return place;
+    }
+    return -1;
+  }
+
+  /** Start of a gap. @param {number} place */
+  #endBefore(place) {
+    return place === 0 ? 0 : this.#blocks[place - 1].end;
+  }
+
+  /** End of a gap. @param {number} place */
+  #startAfter(place) {
+    return place < this.#blocks.length ? this.#blocks[place].at : this.#bytes;
+  }
+
+  /**
+   * @param {Block} block
+   * @param {number} place
+   */
+  #insert(block, place) {
+    this.#blocks.splice(place, 0, block);
+    this.#numbers[block.number] = 1;
+    this.#written = Math.max(this.#written, block.end);
+    this.#arm();
+  }
+
+  /**
+   * Opens a block in which a record is written, with room for it to grow if possible. Returns undefined if there is no
+   * room.
+   * @param {number} length
+   * @returns {Block | undefined}
+   */
+  openRecord(length) {
+    this.#sweep();
+    const number = this.#numbers.indexOf(0);
+    const place = this.#findGap(length);
+    if (number < 0 || place < 0 || !this.#mayHold(length, this.#recordBytes)) return undefined;
+    const at = this.#endBefore(place);
+    /** @type {Block} */
+    const block = {
+      ...{ at, end: at, number, turn: 0, recordBytes: 0 },
+      ...{ isPassing: true, isPassed: false, isDetached: true },
+    };
+    this.#insert(block, place);
+    this.#resize(block, Math.min(this.#startAfter(place + 1) - at, inSteps(length * 2)));
+    return block;
+  }
+
+  /**
+   * Makes room for a longer record in its block. Returns whether that was possible.
+   * @param {Block} block
+   * @param {number} length
+   */
+  extendRecord(block, length) {
+    const room = this.#startAfter(this.#blocks.indexOf(block) + 1) - block.at;
+    if (room < length || !this.#mayHold(length, this.#recordBytes - block.recordBytes)) return false;
+    this.#resize(block, Math.min(room, inSteps(length * 2)));
+    return true;
+  }
+
+  /**
+   * Whether there may be another record: together they leave a quarter of the store to buffers.
+   * @param {number} length
+   * @param {number} others total length of the other records
+   */
+  #mayHold(length, others) {
+    return others === 0 || others + length <= this.#bytes - (this.#bytes >> 2);
+  }
+
+  /**
+   * @param {Block} block
+   * @param {number} length of the record
+   */
+  #resize(block, length) {
+    this.#recordBytes += length - block.recordBytes;
+    block.recordBytes = length;
+    block.end = block.at + inSteps(length);
+    this.#written = Math.max(this.#written, block.end);
+  }
+
+  /** The memory in which the record of a block is written. @param {Block} block */
+  memoryOf(block) {
+    return this.#memory.upTo(block.end);
+  }
+
+  /**
+   * Passes a record to the consumer. To be called before what refers to it is published.
+   * @param {Block} block
+   * @param {number} length
+   */
+  passRecord(block, length) {
+    this.#resize(block, length);
+    Atomics.store(this.#words, RETURNED + block.number, 0);
+    block.isPassed = true;
+    block.isPassing = false;
+    this.#arm();
+  }
+
+  /** Frees the block of a record that is not passed. @param {Block} block */
+  dropRecord(block) {
+    block.isPassing = false;
+  }
+
+  /** Bytes of records that have been passed and not been returned yet. */
+  get recordBytes() {
+    if (this.#recordBytes > 0) this.#sweep();
+    return this.#recordBytes;
   }
 
   /** Whether a buffer has a block that has not been passed. @param {ArrayBuffer} buffer */
@@ -129,6 +245,7 @@ class Store {
     this.#timer = null;
     this.#bytes = 0;
     this.#words = NOWHERE.words;
+    this.#memory.close();
   }
 
   /** Frees the blocks that neither side uses any more. */
@@ -137,8 +254,12 @@ class Store {
     let kept = 0;
     for (let i = 0; i < blocks.length; i++) {
       const block = blocks[i];
-      if (this.#isFree(block)) this.#numbers[block.number] = 0;
-      else blocks[kept++] = block;
+      if (this.#isFree(block)) {
+        this.#numbers[block.number] = 0;
+        this.#recordBytes -= block.recordBytes;
+      } else {
+        blocks[kept++] = block;
+      }
     }
     if (kept < blocks.length) this.#hasFreed = true;
     blocks.length = kept;
@@ -189,6 +310,11 @@ class Store {
       // Some sandboxes refuse the system call: the memory stays committed until it is used again or the link ends.
     }
   }
+}
+
+/** @param {number} length */
+function inSteps(length) {
+  return Math.ceil(length / STEP_BYTES) * STEP_BYTES;
 }
 
 module.exports.Store = Store;

@@ -68,11 +68,14 @@ class Writer {
     this.store = null;
     /** Such buffers in this record. @type {{ block: import('./store').Block, buffer: ArrayBuffer }[]} */
     this.stored = [];
+    /** Block of the store in which the record is. @type {import('./store').Block | null} */
+    this.block = null;
     /** Substitute for a value, to be sent through the platform's own channel. @type {{ value: any } | null} */
     this.substitute = null;
     /**
-     * Finds more room in the memory in which the record was started. Returns where it may start, and sets `limit`.
-     * @type {((writer: Writer) => number) | null}
+     * Finds room for this many more bytes of the record outside of the writer's own memory, and moves it there. Returns
+     * false if there is none.
+     * @type {((writer: Writer, count: number) => boolean) | null}
      */
     this.findRoom = null;
     /** @type {Memory | null} */
@@ -222,16 +225,38 @@ class Writer {
 
   /** @param {number} count */
   #grow(count) {
-    if (this.findRoom !== null && this.memory !== this.scratch) {
-      const start = this.findRoom(this);
-      if (start !== this.start) {
-        this.bytes.copyWithin(start, this.start, this.position);
-        this.position += start - this.start;
-        this.start = start;
-      }
-      if (this.position + count <= this.limit) return;
+    if (this.findRoom === null || !this.findRoom(this, count)) this.#moveOut(count);
+  }
+
+  /** Length of the record so far. */
+  get used() {
+    return this.position - this.start;
+  }
+
+  /**
+   * Continues the record elsewhere.
+   * @param {Memory} memory
+   * @param {number} start
+   * @param {number} limit
+   */
+  moveTo(memory, start, limit) {
+    const used = this.position - this.start;
+    if (memory !== this.memory) {
+      memory.bytes.set(this.bytes.subarray(this.start, this.position), start);
+      this.use(memory);
+    } else if (start !== this.start) {
+      this.bytes.copyWithin(start, this.start, this.position);
     }
-    this.#moveOut(count);
+    this.start = start;
+    this.position = start + used;
+    this.limit = limit;
+  }
+
+  /** Frees the block in which the record was. */
+  leaveBlock() {
+    if (this.block === null) return;
+    this.store?.dropRecord(this.block);
+    this.block = null;
   }
 
   /**
@@ -242,19 +267,15 @@ class Writer {
     const used = this.position - this.start;
     let size = SCRATCH_BYTES;
     while (size < (used + count) * 2) size *= 2;
-    const source = this.bytes.subarray(this.start, this.position);
     const scratch =
       this.scratch !== null && this.scratch !== this.memory && this.scratch.bytes.length >= size
         ? this.scratch
         : memoryOf(
             size >= HUGE_BYTES ? /** @type {ArrayBuffer} */ (allocate(size).buffer) : new ArrayBuffer(size),
           );
-    scratch.bytes.set(source);
+    this.moveTo(scratch, 0, scratch.bytes.length);
     this.scratch = scratch;
-    this.use(scratch);
-    this.start = 0;
-    this.position = used;
-    this.limit = scratch.bytes.length;
+    this.leaveBlock();
   }
 
   /** Goes back, to overwrite what was written last. @param {number} at offset in the record */

@@ -90,6 +90,11 @@ export declare class CallPoint {
 export declare class LaneReceiver {
   /** The lane's memory. */
   memory(): LaneMemory
+  /**
+   * An ArrayBuffer over the first `length` bytes of the store. It must not be transferred. Throws when there are fewer,
+   * or when the store cannot be mapped.
+   */
+  storeBuffer(length: number): ArrayBuffer
   /** Maximum size in bytes of a chunk of the overflow queue, unless it is a single larger record. */
   get overflowChunkBytes(): number
   /**
@@ -180,6 +185,11 @@ export declare class LaneReceiver {
 export declare class LaneSender {
   /** The lane's memory. */
   memory(): LaneMemory
+  /**
+   * An ArrayBuffer over the first `length` bytes of the store. It must not be transferred. Throws when there are fewer,
+   * or when the store cannot be mapped.
+   */
+  storeBuffer(length: number): ArrayBuffer
   /** Wakes the consumer. To be called after the caller has reset the `asleep` flag. */
   ring(): void
   /** Appends a record to the overflow queue, when the ring is full. */

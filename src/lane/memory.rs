@@ -58,6 +58,13 @@ pub(super) fn in_store(memory: &Memory, at: u32, length: u32) -> Result<InStore>
     Ok(InStore { address, len, store })
 }
 
+/// An ArrayBuffer over the first `length` bytes of the store. Throws when there are fewer, or when the store cannot be
+/// mapped.
+pub(super) fn store_buffer<'env>(env: &'env Env, memory: &Memory, length: u32) -> Result<Object<'env>> {
+    let InStore { address, len, store } = in_store(memory, 0, length)?;
+    external_buffer(env, address, len, Box::new(store))
+}
+
 /// An ArrayBuffer over memory that `owner` keeps alive. No other ArrayBuffer may refer to the same memory.
 pub(crate) fn external_buffer<'env, T>(
     env: &'env Env,

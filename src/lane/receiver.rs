@@ -20,7 +20,7 @@ use napi_sys as sys;
 
 use super::closed;
 use super::handed::{detach, handed_buffer};
-use super::memory::{external_buffer, in_store, InStore, LaneMemory};
+use super::memory::{external_buffer, in_store, store_buffer, InStore, LaneMemory};
 use crate::callback::Callback;
 use crate::fast;
 use crate::lent_buffers::LentBuffers;
@@ -150,6 +150,13 @@ impl LaneReceiver {
     #[napi]
     pub fn memory<'env>(&self, env: &'env Env) -> Result<LaneMemory<'env>> {
         LaneMemory::new(env, self.open()?.memory())
+    }
+
+    /// An ArrayBuffer over the first `length` bytes of the store. It must not be transferred. Throws when there are fewer,
+    /// or when the store cannot be mapped.
+    #[napi(ts_return_type = "ArrayBuffer")]
+    pub fn store_buffer<'env>(&self, env: &'env Env, length: u32) -> Result<Object<'env>> {
+        store_buffer(env, self.open()?.memory(), length)
     }
 
     /// Maximum size in bytes of a chunk of the overflow queue, unless it is a single larger record.

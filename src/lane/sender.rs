@@ -10,7 +10,7 @@ use napi::bindgen_prelude::{Env, Error, JsValue, Object, Result, Status, Unknown
 use napi_derive::napi;
 
 use super::handed::{detach_value, handed_buffer};
-use super::memory::{in_store, InStore, LaneMemory};
+use super::memory::{in_store, store_buffer, InStore, LaneMemory};
 use super::{closed, io_error};
 use crate::fast::Page;
 
@@ -77,6 +77,13 @@ impl LaneSender {
     #[napi]
     pub fn memory<'env>(&self, env: &'env Env) -> Result<LaneMemory<'env>> {
         LaneMemory::new(env, self.open()?.memory())
+    }
+
+    /// An ArrayBuffer over the first `length` bytes of the store. It must not be transferred. Throws when there are fewer,
+    /// or when the store cannot be mapped.
+    #[napi(ts_return_type = "ArrayBuffer")]
+    pub fn store_buffer<'env>(&self, env: &'env Env, length: u32) -> Result<Object<'env>> {
+        store_buffer(env, self.open()?.memory(), length)
     }
 
     /// Wakes the consumer. To be called after the caller has reset the `asleep` flag.
