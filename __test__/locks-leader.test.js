@@ -48,6 +48,33 @@ test('an aborted leader returns, and an aborted candidate rejects', async () => 
   assert.equal(await leader(name, () => 'next'), 'next');
 });
 
+test('a candidate that is aborted when it has just been elected does not lead, nor run a job', async () => {
+  const candidates = [
+    (/** @type {string} */ name, /** @type {any} */ fn, /** @type {any} */ options) =>
+      leader(name, fn, options),
+    (/** @type {string} */ name, /** @type {any} */ fn, /** @type {any} */ options) =>
+      runOnce(name, 'a', fn, options),
+  ];
+  for (const stand of candidates) {
+    const name = unique('leader');
+    const controller = new AbortController();
+    /** @type {() => void} */
+    let resign = () => {};
+    const first = stand(
+      name,
+      () => new Promise((_resolve, reject) => (resign = () => reject(new Error('over')))),
+      {},
+    );
+    const second = stand(name, () => assert.fail('it was called'), { signal: controller.signal });
+    resign();
+    await assert.rejects(first, { message: 'over' });
+    // It holds the lock by now, and will notice at the next turn of the event loop.
+    controller.abort();
+    await assert.rejects(second, { name: 'AbortError' });
+    assert.equal(await leader(name, () => 'next'), 'next');
+  }
+});
+
 test('a key is run once across all processes', async (t) => {
   const name = unique('job');
   const peers = await Promise.all([startProcess(t), startProcess(t), startThread(t)]);

@@ -17,6 +17,8 @@ async function leader(name, fn, options) {
   const { timeoutMs, signal } = waitOptions(options);
   const wanted = exclusively(timeoutMs, signal);
   return locks.requestNamed(lockName, wanted, (lock, lost) => {
+    // It may have been aborted between the grant and now.
+    signal?.throwIfAborted();
     const { fencingToken, ownerDied } = /** @type {import('./manager').Lock} */ (lock);
     return fn({
       name,
@@ -45,6 +47,8 @@ async function runOnce(name, key, fn, options) {
   const wanted = exclusively(timeoutMs, signal);
   return locks.requestNamed(lockName, wanted, async (lock) => {
     if (locks.isRunDone(run)) return { ran: false };
+    // It may have been aborted between the grant and now.
+    signal?.throwIfAborted();
     const { fencingToken, ownerDied } = /** @type {import('./manager').Lock} */ (lock);
     const value = await fn({ name, key, fencingToken, ownerDied });
     locks.noteRun(run);
