@@ -1,8 +1,10 @@
 'use strict';
 
-/* Workers whose descriptor table is full, or nearly so: no connection may be lost. */
+/* Processes whose descriptor table is full, or nearly so: no connection may be lost. */
 
 const assert = require('node:assert/strict');
+const { spawnSync } = require('node:child_process');
+const os = require('node:os');
 const { test } = require('node:test');
 const { play } = require('./support/scenario');
 
@@ -225,4 +227,69 @@ test('a connection listener that uses up all descriptors does not cost the conne
   };
   const { result } = await playLimited(t, scenario, 512);
   assert.deepEqual(result, Array(4).fill('1'));
+});
+
+test('a primary without free descriptors reports that as Node does, and goes on', async (t) => {
+  if (spawnSync('prlimit', ['--nofile']).status !== 0) return t.skip('no prlimit');
+  const { result } = await play(t, {
+    async primary({ cluster, once, require }) {
+      const fs = require('node:fs');
+      const { spawnSync } = require('node:child_process');
+      const worker = cluster.fork();
+      await once(worker, 'message');
+      spawnSync('prlimit', ['--pid', String(process.pid), '--nofile=128:']);
+      /** Calls with so many descriptors left. */
+      const leaving = async (count, act) => {
+        const files = [];
+        try {
+          for (;;) files.push(fs.openSync('/dev/null'));
+        } catch {
+          for (let i = 0; i < count; i++) fs.closeSync(files.pop());
+        }
+        try {
+          return await act();
+        } finally {
+          for (const file of files) fs.closeSync(file);
+        }
+      };
+      const listen = async () => {
+        worker.send('listen');
+        return (await once(worker, 'message'))[0];
+      };
+      const fork = async () => {
+        try {
+          const failed = cluster.fork();
+          const [{ code, errno, syscall }] = await once(failed, 'error');
+          // Stays there, as in Node.
+          delete cluster.workers[failed.id];
+          return { code, errno, syscall: syscall.split(' ')[0] };
+        } catch ({ code, errno, syscall }) {
+          return { code, errno, syscall };
+        }
+      };
+      const forks = [];
+      for (const count of [0, 1, 2, 3]) forks.push(await leaving(count, fork));
+      const listens = [];
+      for (const count of [0, 1, 2, 3]) listens.push(await leaving(count, listen));
+      const other = cluster.fork();
+      await once(other, 'message');
+      return { forks, first: listens[0], others: [...new Set(listens)].sort(), after: await listen() };
+    },
+    worker({ net }) {
+      process.on('message', () => {
+        const server = net.createServer();
+        server.on('error', ({ code, syscall }) => process.send(`${syscall} ${code}`));
+        server.listen(0, '127.0.0.1', () => server.close(() => process.send('listening')));
+      });
+      process.send('ready');
+    },
+  });
+  const { errno } = os.constants;
+  const emfile = { code: 'EMFILE', errno: -errno.EMFILE, syscall: 'spawn' };
+  assert.deepEqual(result, {
+    forks: [emfile, emfile, emfile, emfile],
+    first: 'bind EMFILE',
+    others: ['bind EMFILE', 'listening'],
+    after: 'listening',
+  });
 });

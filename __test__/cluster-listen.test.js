@@ -10,7 +10,7 @@ const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 const { describe, test } = require('node:test');
-const { playBoth } = require('./support/scenario');
+const { play, playBoth } = require('./support/scenario');
 
 const [major] = process.versions.node.split('.').map(Number);
 
@@ -286,6 +286,40 @@ for (const policy of ['rr', 'none']) {
         },
       });
       assert.deepEqual(ours.result, nodes.result);
+    });
+
+    test('two servers of a worker on one port: the second fails, and the port is free afterwards', async (t) => {
+      const { result } = await play(t, {
+        env: { NODE_CLUSTER_SCHED_POLICY: policy },
+        async primary({ cluster, net, once, get }) {
+          const probe = net.createServer().listen(0, '127.0.0.1');
+          await once(probe, 'listening');
+          const { port } = probe.address();
+          probe.close();
+          const answers = [];
+          for (let round = 0; round < 5; round++) {
+            const worker = cluster.fork({ PORT: port });
+            const [outcomes] = await once(worker, 'message');
+            answers.push(outcomes.sort().join(), await get(port));
+            worker.process.kill('SIGKILL');
+            await once(worker, 'exit');
+            answers.push(await get(port).catch(({ code }) => code));
+          }
+          return [...new Set(answers)];
+        },
+        worker({ http }) {
+          const outcomes = [];
+          const note = (outcome) => {
+            if (outcomes.push(outcome) === 2) process.send(outcomes);
+          };
+          for (let i = 0; i < 2; i++) {
+            const server = http.createServer((request, response) => response.end('hello'));
+            server.on('error', ({ code }) => note(code));
+            server.listen(Number(process.env.PORT), '127.0.0.1', () => note('listening'));
+          }
+        },
+      });
+      assert.deepEqual(result, ['EADDRINUSE,listening', 'hello', 'ECONNREFUSED']);
     });
 
     test('a descriptor can be that of a Unix socket; connections keep the class of their kind', async (t) => {

@@ -9,8 +9,10 @@
  */
 
 const net = require('node:net');
+const { constants } = require('node:os');
 const path = require('node:path');
 const builtin = require('./builtin');
+const { errnoOf } = require('../core/errors');
 const { SHARED } = require('./policy');
 
 const [major] = process.versions.node.split('.').map(Number);
@@ -75,15 +77,13 @@ class ListenerTable {
     if (client.worker.exitedAfterDisconnect) return;
     const key = keyOf(message);
     const known = this.#listeners.get(key);
+    if (known?.has(client)) return reply(client, message, { errno: -constants.errno.EADDRINUSE });
     const listener =
-      known !== undefined && !known.has(client)
-        ? known
-        : new Listener(message, message.manycore?.policy ?? this.#defaultPolicy(), client.scheduler);
+      known ?? new Listener(message, message.manycore?.policy ?? this.#defaultPolicy(), client.scheduler);
     listener.data ??= message.data;
     if (listener.errno === 0) this.#listeners.set(key, listener);
-    const { reply, handle } = listener.add(client, message.manycore !== undefined);
-    const answer = { cmd: 'NODE_CLUSTER', ack: message.seq, key, data: listener.data, ...reply };
-    if (client.worker.process.connected) client.worker.process.send(answer, handle);
+    const { details, handle } = listener.add(client, message.manycore !== undefined);
+    reply(client, message, { key, data: listener.data, ...details }, handle);
   }
 
   /** @param {Client} client @param {string} key */
@@ -125,8 +125,15 @@ class Listener {
     // connection.
     const isUnix = handle.getsockname === undefined;
     const isHub = policy !== SHARED || isUnix || message.manycore?.limited === true;
-    this.errno = isHub ? this.#startHub(message, policy === SHARED ? 'rr' : policy) : 0;
-    if (!isHub) this.#id = this.#acceptor.share(this.#handle.fd);
+    try {
+      if (isHub) this.errno = this.#startHub(message, policy === SHARED ? 'rr' : policy);
+      else this.#id = this.#acceptor.share(this.#handle.fd);
+    } catch (error) {
+      // No descriptor left to duplicate it.
+      const errno = errnoOf(error);
+      if (errno === undefined) throw error;
+      this.errno = errno;
+    }
     if (this.errno !== 0) this.#closeHandle();
   }
 
@@ -176,18 +183,18 @@ class Listener {
   /**
    * @param {Client} client
    * @param {boolean} isLinked whether the worker can receive from the hub
-   * @returns {{ reply: object, handle?: any }} the reply to its request
+   * @returns {{ details: object, handle?: any }} for the reply to its request
    */
   add(client, isLinked) {
-    if (this.errno !== 0) return { reply: { errno: this.errno } };
+    if (this.errno !== 0) return { details: { errno: this.errno } };
     this.#clients.set(client.token, client);
     this.#acceptor.attach(this.#id, client.token);
     const manycore = { listener: this.#id };
-    if (!this.#isHub || !isLinked) return { reply: { errno: 0, manycore }, handle: this.#handle };
+    if (!this.#isHub || !isLinked) return { details: { errno: 0, manycore }, handle: this.#handle };
     const sockname = {};
     const hasName = this.#handle.getsockname !== undefined;
     if (hasName) this.#handle.getsockname(sockname);
-    return { reply: { errno: null, manycore, ...(hasName && { sockname }) } };
+    return { details: { errno: null, manycore, ...(hasName && { sockname }) } };
   }
 
   /** Called when the worker is listening. @param {Client} client */
@@ -213,6 +220,16 @@ class Listener {
     this.#handle.close();
     this.#handle = null;
   }
+}
+
+/**
+ * @param {Client} client
+ * @param {any} message the request
+ * @param {object} details
+ * @param {any} [handle]
+ */
+function reply({ worker }, { seq }, details, handle) {
+  if (worker.process.connected) worker.process.send({ cmd: 'NODE_CLUSTER', ack: seq, ...details }, handle);
 }
 
 /** @param {any} message */

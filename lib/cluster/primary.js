@@ -10,10 +10,11 @@
 
 const path = require('node:path');
 const { setImmediate } = require('node:timers');
+const { getSystemErrorName } = require('node:util');
 
 const builtin = require('./builtin');
 const { loadAddon, requireAddon } = require('../core/addon');
-const { makeError } = require('../core/errors');
+const { errnoOf, makeError } = require('../core/errors');
 const { OptionNames } = require('../core/option-names');
 const { getScheduler } = require('./scheduler');
 const { ListenerTable } = require('./listeners');
@@ -130,8 +131,7 @@ function fork(env) {
     adoptNodesPolicy();
     return native.fork.call(builtin, env);
   }
-  const scheduler = getScheduler(addon, builtin.settings);
-  const link = scheduler.addWorker();
+  const { scheduler, link } = addWorker(addon);
   const links = lanes.create(addon);
   let worker;
   try {
@@ -144,6 +144,22 @@ function fork(env) {
   adopt(worker, link, scheduler);
   lanes.attachWorker(addon, links, worker, lanes.formatOf(builtin.settings));
   return worker;
+}
+
+/**
+ * @param {import('../core/addon').Binding} addon
+ * @throws system errors as Node reports them for a process that cannot be started
+ */
+function addWorker(addon) {
+  try {
+    const scheduler = getScheduler(addon, builtin.settings);
+    return { scheduler, link: scheduler.addWorker() };
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno === undefined) throw error;
+    const code = getSystemErrorName(errno);
+    throw Object.assign(new Error(`spawn ${code}`), { errno, code, syscall: 'spawn' });
+  }
 }
 
 /**

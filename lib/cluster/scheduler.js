@@ -46,7 +46,11 @@ class Scheduler {
       return;
     }
     this.workers.set(link.token, worker);
-    this.acceptor.watch(link.token, pid);
+    try {
+      this.acceptor.watch(link.token, pid);
+    } catch {
+      // No descriptor left: what waits for the worker goes to others at its 'exit' then, not at once.
+    }
   }
 
   /** @param {import('../native/index').AcceptorWorker} link */

@@ -173,6 +173,17 @@ function makeError(code, details, origin = makeError) {
 }
 
 /**
+ * Returns the (negative) error number of a system error of the addon, whose message starts with it; undefined for
+ * other errors.
+ * @param {unknown} error
+ * @returns {number | undefined}
+ */
+function errnoOf(error) {
+  const errno = Number.parseInt(/** @type {Error} */ (error).message, 10);
+  return errno > 0 ? -errno : undefined;
+}
+
+/**
  * Makes an error an uncaught exception once the current operation is done, so that it does not interrupt it.
  * @param {unknown} error
  */
@@ -182,6 +193,7 @@ function throwUncaught(error) {
   });
 }
 
+module.exports.errnoOf = errnoOf;
 module.exports.makeError = makeError;
 module.exports.throwUncaught = throwUncaught;
 module.exports.CODES = CODES;
