@@ -123,6 +123,15 @@ class Exchange {
   }
 
   /**
+   * Whether a method made its change, which is not so if the version differs; throws if it failed.
+   * @param {any} result
+   * @param {unknown} key
+   */
+  isMade(result, key) {
+    return this.checked(result, key) !== false;
+  }
+
+  /**
    * @param {unknown} [key]
    * @returns {never}
    */

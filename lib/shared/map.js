@@ -154,7 +154,7 @@ class SharedMap {
   compareAndDelete(key, version) {
     if (updates.running.length > 0) this.#checkNotUpdating(key, this.compareAndDelete);
     source.versionArgument(version, SharedMap.prototype.compareAndDelete);
-    return this.#exchange.checked(this.#methods.delete(key, version), key) && version !== 0;
+    return this.#exchange.isMade(this.#methods.delete(key, version), key) && version !== 0;
   }
 
   /**
@@ -218,7 +218,7 @@ class SharedMap {
     const version = current?.version ?? 0;
     const value = updates.changed(this.#memory, key, change, current?.value);
     if (value === undefined) {
-      const isGone = version === 0 || this.#exchange.checked(this.#methods.delete(key, version), key);
+      const isGone = version === 0 || this.#exchange.isMade(this.#methods.delete(key, version), key);
       return isGone ? { value } : undefined;
     }
     return this.#store(key, value, expires, version) ? { value } : undefined;
@@ -344,7 +344,7 @@ class SharedMap {
       const made = this.#exchange.putKey(key)
         ? this.#setShort(value, expires, version)
         : this.#set(key, value, expires, version);
-      return this.#exchange.checked(made, key);
+      return this.#exchange.isMade(made, key);
     }
     const methods = this.#methods;
     const exchange = this.#exchange;
@@ -356,7 +356,7 @@ class SharedMap {
           : methods.setScratch(key, length, expires, version),
       (bytes, kind) => methods.setBytes(key, bytes, kind, expires, version),
     );
-    return exchange.checked(made, key);
+    return exchange.isMade(made, key);
   }
 
   /**

@@ -242,16 +242,20 @@ impl Owner {
         self.change(call, change)
     }
 
-    /// Returns true when a change was made, false when the version differs; notes the version.
+    /// Returns undefined when a change was made, false when the version differs; notes the version.
     #[inline]
     fn change(&self, call: &Call, change: std::result::Result<Change, TableError>) -> Value {
-        let (made, version) = match change {
-            Ok(Change::Made(version)) => (true, version),
-            Ok(Change::Refused(version)) => (false, version),
-            Err(error) => return self.scratch.fail(call, failure(error)),
-        };
-        self.scratch.note(Number::Version, version as f64);
-        call.boolean(made)
+        match change {
+            Ok(Change::Made(version)) => {
+                self.scratch.note(Number::Version, version as f64);
+                call.undefined()
+            }
+            Ok(Change::Refused(version)) => {
+                self.scratch.note(Number::Version, version as f64);
+                call.boolean(false)
+            }
+            Err(error) => self.scratch.fail(call, failure(error)),
+        }
     }
 }
 
@@ -370,8 +374,8 @@ impl<const KEY: usize> Method for Has<KEY> {
     }
 }
 
-/// `set(key, value, expiry?, version?)` for a string or a number; see [`Owner::change`]. Undefined for any
-/// other value.
+/// `set(key, value, expiry?, version?)` for a string or a number, which the caller has made sure of; see
+/// [`Owner::change`]. False for any other value.
 struct Set<const KEY: usize>;
 
 impl<const KEY: usize> Method for Set<KEY> {
@@ -401,7 +405,7 @@ impl<const KEY: usize> Method for Set<KEY> {
         }
         match call.number(KEY) {
             Some(number) => set(kind::NUMBER, &number.to_bits().to_le_bytes()),
-            None => call.undefined(),
+            None => call.boolean(false),
         }
     }
 }

@@ -101,6 +101,10 @@ fn put_times(memory: &[AtomicU64], me: u64, name: u64, value: u64, times: usize)
 }
 
 fn look(memory: &[AtomicU64], me: u64, name: u64) -> Option<u64> {
+    look_versioned(memory, me, name).map(|(value, _)| value)
+}
+
+fn look_versioned(memory: &[AtomicU64], me: u64, name: u64) -> Option<(u64, u64)> {
     let words = [name];
     let key = Key {
         kind: 0,
@@ -111,9 +115,9 @@ fn look(memory: &[AtomicU64], me: u64, name: u64) -> Option<u64> {
     let mut target = [0; 2];
     match shard(memory).get(&Thread(me), &key, &mut target, || 0).unwrap() {
         Read::Missing => None,
-        Read::Found(_) => {
+        Read::Found(value) => {
             assert_eq!(target[0], target[1], "torn");
-            Some(target[0])
+            Some((target[0], value.version))
         }
     }
 }
@@ -149,10 +153,30 @@ fn a_reader_of_a_value_that_is_overwritten_finds_one_of_them_whole() {
             put(&theirs, 1, 1, 11);
             put(&theirs, 1, 1, 12);
         });
-        let found = look(&words, 2, 1);
-        assert!(matches!(found, Some(10..=12)), "{found:?}");
+        let found = look_versioned(&words, 2, 1);
+        assert!(matches!(found, Some((10, 1) | (11, 2) | (12, 3))), "{found:?}");
         writer.join().unwrap();
-        assert_eq!(look(&words, 2, 1), Some(12));
+        assert_eq!(look_versioned(&words, 2, 1), Some((12, 3)));
+    });
+}
+
+#[test]
+fn a_reader_of_the_record_does_not_find_the_version_of_the_next_change() {
+    model(|| {
+        let words = memory(TABLE_WORDS);
+        shard(&words).initialise().unwrap();
+        put(&words, 1, 1, 10);
+        let theirs = Arc::clone(&words);
+        let writer = thread::spawn(move || {
+            put(&theirs, 1, 1, 11);
+            // Takes a version without writing a record.
+            put(&theirs, 1, 2, 12);
+        });
+        let found = look_versioned(&words, 2, 1);
+        assert!(matches!(found, Some((10, 1) | (11, 2))), "{found:?}");
+        writer.join().unwrap();
+        assert_eq!(look_versioned(&words, 2, 1), Some((11, 2)));
+        assert_eq!(look_versioned(&words, 2, 2), Some((12, 3)));
     });
 }
 

@@ -127,6 +127,21 @@ impl<'a> Words<'a> {
         Ok(())
     }
 
+    /// Copies words from one part of the range to another, in order.
+    ///
+    /// # Errors
+    /// When either is out of bounds.
+    #[inline]
+    pub fn copy(self, from: usize, to: usize, count: usize) -> Result<(), Corrupt> {
+        let source = self.part(from, count)?;
+        let target = self.part(to, count)?;
+        for (target, source) in target.0.iter().zip(source.0) {
+            crash::point("store");
+            target.store(source.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     /// Copies bytes into the range, padding the last word with zeros.
     ///
     /// # Errors
@@ -167,6 +182,8 @@ mod tests {
         assert_eq!(words.copy_out(3, &mut [0; 2]), Err(Corrupt));
         assert_eq!(words.copy_in(3, &[0; 9]), Err(Corrupt));
         assert_eq!(words.put(3, &[0; 2]), Err(Corrupt));
+        assert_eq!(words.copy(3, 0, 2), Err(Corrupt));
+        assert_eq!(words.copy(0, 3, 2), Err(Corrupt));
         words.fetch(usize::MAX);
         assert_eq!(words.load(3), Ok(3));
     }

@@ -15,7 +15,7 @@
 
 use std::sync::Arc;
 
-use super::entry::{self, hash, Key, NewValue};
+use super::entry::{hash, Key, NewValue};
 use super::read::{Read, Scan};
 use super::shard::{Change, Condition, Expiry, Geometry, Shard, Stats};
 use super::TableError;
@@ -31,7 +31,7 @@ use crate::sys::clock::monotonic_ns;
 /// The segment type of tables.
 pub const KIND: Kind = Kind {
     name: "map",
-    layout: 4,
+    layout: 5,
 };
 
 /// Largest default number of shards.
@@ -203,7 +203,7 @@ impl Table {
     #[inline]
     pub fn foresee(&self, key: &Key<'_>, value_bytes: usize) {
         if let Ok(shard) = self.shard_of(key) {
-            shard.foresee(key, entry::words_needed(key, value_bytes, None));
+            shard.foresee(key, value_bytes);
         }
     }
 

@@ -1,5 +1,6 @@
 //! A hash table in shared memory for threads and processes, any of which may die at any time.
 
+mod approach;
 pub mod arena;
 pub mod entry;
 #[cfg(not(loom))]

@@ -4,22 +4,23 @@
 //! so that a death between any two stores leaves the old value or the new one:
 //!
 //! ```text
-//! 1  the record is written: version and value             a death leaves the old value
+//! 1  the version is taken, the record is written          a death leaves the old value
 //! 2  `REDO` names the entry: the new value counts          from here on, a death leaves the new value,
 //! 3  `RECLAIMS` is incremented                             which the next lock holder copies again
 //! 4  version and value are copied into the entry
 //! 5  `REDO` is 0                                           the record may be written again
 //! ```
 //!
-//! A reader that finds its entry named in `REDO` takes the value from the record. It never waits. One that has seen no
+//! A reader that finds its entry named in `REDO` takes the value from the record, and the version from that of the
+//! shard, since there has been no change after it. It never waits. One that has seen no
 //! name there but a store of step 4, finds `RECLAIMS` changed; one that has read the record while the next writer wrote
 //! it finds `REDO` changed, as that contains the low bits of `RECLAIMS` and never has a value twice in a row.
 //!
-//! Neither the bucket nor another block is touched, so two writers exchange the cache lines of the shard's first
-//! words and of the entry only, and all of them are known before the lock is taken.
+//! Neither the bucket, nor the counts, nor another block is touched, so two writers exchange the cache lines of the shard's
+//! first words and of the entry only, and all of them are known before the lock is taken.
 
 use super::entry::{self, Entry, Key, NewValue};
-use super::shard::{Shard, EXPIRING, LOW, RECLAIMS, RECORD, RECORD_VALUE, RECORD_WORDS, REDO, VERSION};
+use super::shard::{Shard, EXPIRING, LOW, RECLAIMS, RECORD, RECORD_WORDS, REDO, VERSION};
 use crate::crash;
 use crate::shm::words::Corrupt;
 use crate::sync::{fence, Ordering};
@@ -44,8 +45,8 @@ impl Moment {
     pub fn place_of(self, entry: &Entry) -> Place {
         if self.redo & LOW == entry.block as u64 && can_be_recorded(entry) {
             return Place {
-                version: RECORD,
-                value: RECORD_VALUE,
+                version: VERSION,
+                value: RECORD,
             };
         }
         Place {
@@ -98,13 +99,11 @@ impl Shard<'_> {
         if !fits || self.words.load(EXPIRING)? > 0 {
             return Ok(None);
         }
-        let version = self.words.load(VERSION)?.wrapping_add(1);
-        self.words.store(VERSION, version)?;
+        let version = self.next_version()?;
         // Release: pairs with the fence in `is_still`. A reader that sees a store to the record sees that `REDO` no
         // longer has the value it had when the record was last complete.
         fence(Ordering::Release);
-        self.words.store(RECORD, version)?;
-        self.words.copy_in(RECORD_VALUE, value.bytes)?;
+        self.words.copy_in(RECORD, value.bytes)?;
         crash::point("table.recorded");
         let mark = self.words.load(RECLAIMS)?.wrapping_add(1) << 32;
         self.words.publish(REDO, mark | entry.block as u64)?;
@@ -128,14 +127,11 @@ impl Shard<'_> {
         self.words.publish(REDO, 0)
     }
 
-    /// Copies version and value from the record into its entry. Not from the caller's memory, which may change between
-    /// two reads if it is shared: a version has one value.
+    /// Copies the version of the last change and the value in the record into their entry. Not from the caller's memory,
+    /// which may change between two reads if it is shared: a version has one value.
     fn copy_recorded(self, entry: &Entry) -> Result<(), Corrupt> {
-        self.words.store(entry.version_at(), self.words.load(RECORD)?)?;
-        for index in 0..entry.value_bytes().div_ceil(8) {
-            let word = self.words.load(RECORD_VALUE + index)?;
-            self.words.store(entry.value_at() + index, word)?;
-        }
-        Ok(())
+        self.words.store(entry.version_at(), self.words.load(VERSION)?)?;
+        self.words
+            .copy(RECORD, entry.value_at(), entry.value_bytes().div_ceil(8))
     }
 }

@@ -56,7 +56,8 @@ impl Shard<'_> {
         self.words.store(BLOCK_WORDS, block_words as u64)?;
         self.words.store(PAYLOAD, payload)?;
         self.words.store(EXPIRING, expiring)?;
-        self.words.store(VERSION, version)
+        // Release: as in `next_version`.
+        self.words.publish(VERSION, version)
     }
 
     /// Lock holder: empties the shard.

@@ -3,18 +3,19 @@
 //! ```text
 //! word   0   lock         `OwnerLock`
 //!        1   version      of the last change
-//!        2   number of entries, 3 words in their blocks, 4 bytes of keys and values, 5 entries that can expire
-//!        6   next bucket to sweep for expired entries
-//!        7   most recently freed block (`arena`)
-//!        8   entries evicted so far, 9 entries expired so far
-//!       16   reclaims     incremented before a block that was reachable is reused or overwritten
-//!       17   redo         the low half of reclaims << 32 | the entry being overwritten, 0: none (`overwrite`)
-//!       18   redo record  version, 19 value, 13 words
+//!        2   reclaims     incremented before a block that was reachable is reused or overwritten
+//!        3   redo         the low half of reclaims << 32 | the entry being overwritten, 0: none (`overwrite`)
+//!        4   redo record  15 words
+//!       19   number of entries, 20 words in their blocks, 21 bytes of keys and values, 22 entries that can expire
+//!       23   most recently freed block (`arena`)
+//!       24   next bucket to sweep for expired entries
+//!       25   entries evicted so far, 26 entries expired so far
 //!       32   lists of the arena, then the buckets (32 bits each), then the stamps (32 bits each), then the arena
 //! ```
 //!
-//! The words that every write changes share the cache line of the lock, which a writer has to fetch anyway. What readers
-//! validate and the redo record have a pair of lines of their own.
+//! What every write changes is in the cache line of the lock, which a writer has to fetch anyway, and the record is in that
+//! line and those after it. Overwriting a short value leaves the third line as it is, so that each writer keeps its copy
+//! of the counts there.
 //!
 //! **Writing** requires the lock. A value of the same kind and length as the one before is written over it, by way of
 //! the redo record (`overwrite`). Otherwise a new entry is written into a free block, which is not reachable; then a
@@ -32,37 +33,30 @@
 //! and the length of chains is bounded.
 
 use super::arena::{Arena, LIST_WORDS};
-use super::entry::{self, link, link_word, Entry, Key, NewValue, KEY_NEAR};
+use super::entry::{self, link, link_word, Entry, Key, NewValue};
 use super::TableError;
 use crate::crash;
 use crate::shm::owner_lock::{Acquired, Host, OwnerLock};
 use crate::shm::words::{Corrupt, Words};
 use crate::sync::{fence, Ordering};
 
-const LOCK: usize = 0;
+pub(super) const LOCK: usize = 0;
 pub(super) const VERSION: usize = 1;
-pub(super) const ENTRIES: usize = 2;
-pub(super) const BLOCK_WORDS: usize = 3;
-pub(super) const PAYLOAD: usize = 4;
-pub(super) const EXPIRING: usize = 5;
-pub(super) const HAND: usize = 6;
-pub(super) const LAST_FREE: usize = 7;
-pub(super) const EVICTED: usize = 8;
-pub(super) const EXPIRED: usize = 9;
-pub(super) const RECLAIMS: usize = 16;
-pub(super) const REDO: usize = 17;
-pub(super) const RECORD: usize = 18;
-pub(super) const RECORD_VALUE: usize = 19;
+pub(super) const RECLAIMS: usize = 2;
+pub(super) const REDO: usize = 3;
+pub(super) const RECORD: usize = 4;
+pub(super) const ENTRIES: usize = RECORD + RECORD_WORDS;
+pub(super) const BLOCK_WORDS: usize = 20;
+pub(super) const PAYLOAD: usize = 21;
+pub(super) const EXPIRING: usize = 22;
+pub(super) const LAST_FREE: usize = 23;
+pub(super) const HAND: usize = 24;
+pub(super) const EVICTED: usize = 25;
+pub(super) const EXPIRED: usize = 26;
 /// Longest value in the record, in words.
-pub(super) const RECORD_WORDS: usize = LISTS - RECORD_VALUE;
-/// Words per cache line.
-const LINE: usize = 8;
-/// Of a large block, at most this many words are prefetched.
-const FORESEEN: usize = 64;
-/// So many entries of a bucket are looked at before the lock is taken.
-const NEAR: usize = 4;
+pub(super) const RECORD_WORDS: usize = 15;
 const LISTS: usize = 32;
-const BUCKETS: usize = (LISTS + LIST_WORDS).next_multiple_of(16);
+pub(super) const BUCKETS: usize = (LISTS + LIST_WORDS).next_multiple_of(16);
 
 pub(super) const LOW: u64 = 0xffff_ffff;
 /// No genuine chain comes near this length.
@@ -280,55 +274,6 @@ impl<'a> Shard<'a> {
         }
     }
 
-    /// Prefetches everything that a change of this key is likely to touch. After the lock acquisition these
-    /// lines would be fetched one after the other, often from another processor's cache.
-    #[inline]
-    pub(super) fn foresee(self, key: &Key<'_>, words: usize) {
-        let bucket = self.bucket_of(key);
-        self.words.fetch(LOCK);
-        self.words.fetch(RECLAIMS);
-        let found = self.head(bucket).unwrap_or(0);
-        let (block, words) = if found > 0 {
-            // Probably to be overwritten, which leaves the bucket as it is.
-            self.words.fetch(RECLAIMS + LINE);
-            (found, words.min(KEY_NEAR + RECORD_WORDS))
-        } else {
-            self.words.fetch(BUCKETS + bucket / 2);
-            let free = self.words.load(LAST_FREE).map_or(0, |block| block as usize);
-            (free, words.min(FORESEEN))
-        };
-        self.fetch_block(block, words);
-    }
-
-    #[inline]
-    fn fetch_block(self, block: usize, words: usize) {
-        for word in (0..words).step_by(LINE) {
-            self.words.fetch(block.wrapping_add(word));
-        }
-        self.words.fetch(block.wrapping_add(words - 1));
-    }
-
-    /// Waits until what a change of this key is likely to touch has arrived, since all others wait for what is fetched
-    /// under the lock.
-    #[inline]
-    fn approach(self, key: &Key<'_>, words: usize) {
-        self.foresee(key, words);
-        let mut block = self.head(self.bucket_of(key)).unwrap_or(0);
-        if block == 0 {
-            return;
-        }
-        for _ in 0..NEAR {
-            let Ok((tag, next)) = link(self.words, block) else {
-                break;
-            };
-            if tag == key.tag() || next == 0 {
-                break;
-            }
-            block = next;
-            self.fetch_block(block, words.min(KEY_NEAR + RECORD_WORDS));
-        }
-    }
-
     /// Finds the entry of a key.
     #[inline(always)]
     pub(super) fn find(self, key: &Key<'_>) -> Result<Option<Found>, Corrupt> {
@@ -369,7 +314,7 @@ impl<'a> Shard<'a> {
         condition: Condition,
         now: impl Fn() -> u64,
     ) -> Result<Change, TableError> {
-        self.approach(key, entry::words_needed(key, value.bytes.len(), None));
+        self.approach(key, value.bytes.len());
         self.locked(host, || {
             let found = self.find(key)?;
             let current = self.current(found, &now)?;
@@ -396,7 +341,7 @@ impl<'a> Shard<'a> {
         expiry: Expiry,
         now: impl Fn() -> u64,
     ) -> Result<(f64, u64), TableError> {
-        self.approach(key, entry::words_needed(key, 8, None));
+        self.approach(key, 8);
         self.locked(host, || {
             let found = self.find(key)?;
             let current = self.current(found, &now)?;
@@ -436,7 +381,7 @@ impl<'a> Shard<'a> {
                 return Ok(Change::Refused(version));
             }
             if let Some(found) = found {
-                self.words.store(VERSION, self.words.load(VERSION)? + 1)?;
+                self.next_version()?;
                 self.remove(found)?;
             }
             Ok(Change::Made(version))
@@ -449,7 +394,7 @@ impl<'a> Shard<'a> {
     /// `Stuck`, `Corrupt`.
     pub fn clear(self, host: &impl Host) -> Result<(), TableError> {
         self.locked(host, || {
-            self.words.store(VERSION, self.words.load(VERSION)? + 1)?;
+            self.next_version()?;
             for index in 0..self.geometry.buckets / 2 {
                 self.words.publish(BUCKETS + index, 0)?;
             }
@@ -578,6 +523,16 @@ impl<'a> Shard<'a> {
         Ok(version)
     }
 
+    /// Lock holder: takes the version of the next change.
+    #[inline]
+    pub(super) fn next_version(self) -> Result<u64, Corrupt> {
+        let version = self.words.load(VERSION)?.wrapping_add(1);
+        // Release: pairs with the fence in `is_still`. A reader of the record that sees this version sees that `REDO` no
+        // longer names the entry of the one before.
+        self.words.publish(VERSION, version)?;
+        Ok(version)
+    }
+
     /// Lock holder: writes an entry into a block that is not reachable yet, and links it in: the link to it, and the
     /// block after it. Returns its version.
     #[inline]
@@ -589,8 +544,7 @@ impl<'a> Shard<'a> {
         value: &NewValue<'_>,
         expires: Option<u64>,
     ) -> Result<u64, Corrupt> {
-        let version = self.words.load(VERSION)?.wrapping_add(1);
-        self.words.store(VERSION, version)?;
+        let version = self.next_version()?;
         entry::write(self.words, block, key, value, expires, version)?;
         self.words.store(block + 1, link_word(key.tag(), next))?;
         self.stamp(block)?;
