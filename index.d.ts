@@ -22,7 +22,7 @@ export type { CallOptions, RequestContext, RequestHandler, RequestOptions, Reque
 
 /** The current load of a cluster worker. */
 export interface WorkerLoad {
-  /** Open connections of its listening servers. */
+  /** Open connections of its listening servers, without those that listen with `exclusive` or `reusePort`. */
   readonly connections: number;
   /** HTTP/1 requests in progress, counted from the first time that `load` is read. */
   readonly requests: number;

@@ -162,37 +162,41 @@ test('an unknown policy of a listener is rejected where it is set', async (t) =>
   assert.deepEqual(result, Array(3).fill('ERR_INVALID_ARG_VALUE'));
 });
 
-test('invalid settings are rejected where they are set', async (t) => {
-  const { result } = await play(t, {
-    async primary({ cluster, once }) {
-      const attempts = [
-        { stallLimitMs: '50' },
-        { stallLimitMs: 0 },
-        { stallLimitMs: NaN },
-        { proxyProtocol: 'yes' },
-      ].map((settings) => {
+for (const when of ['at first', 'later']) {
+  test(`invalid settings are rejected where they are set, ${when}`, async (t) => {
+    const { result } = await play(t, {
+      env: { LATER: when === 'later' ? '1' : '' },
+      async primary({ cluster, once }) {
+        if (process.env.LATER) cluster.setupPrimary();
+        const attempts = [
+          { stallLimitMs: '50' },
+          { stallLimitMs: 0 },
+          { stallLimitMs: NaN },
+          { proxyProtocol: 'yes' },
+        ].map((settings) => {
+          try {
+            cluster.setupPrimary(settings);
+          } catch ({ code }) {
+            return code;
+          }
+        });
+        const [ofWorker] = await once(cluster.fork(), 'message');
+        return [...attempts, ofWorker];
+      },
+      worker({ net }) {
         try {
-          cluster.setupPrimary(settings);
+          net.createServer().listen({ port: 0, proxyProtocol: 1 });
         } catch ({ code }) {
-          return code;
+          process.send(code);
         }
-      });
-      const [ofWorker] = await once(cluster.fork(), 'message');
-      return [...attempts, ofWorker];
-    },
-    worker({ net }) {
-      try {
-        net.createServer().listen({ port: 0, proxyProtocol: 1 });
-      } catch ({ code }) {
-        process.send(code);
-      }
-    },
+      },
+    });
+    assert.deepEqual(result, [
+      'ERR_INVALID_ARG_TYPE',
+      'ERR_OUT_OF_RANGE',
+      'ERR_OUT_OF_RANGE',
+      'ERR_INVALID_ARG_TYPE',
+      'ERR_INVALID_ARG_TYPE',
+    ]);
   });
-  assert.deepEqual(result, [
-    'ERR_INVALID_ARG_TYPE',
-    'ERR_OUT_OF_RANGE',
-    'ERR_OUT_OF_RANGE',
-    'ERR_INVALID_ARG_TYPE',
-    'ERR_INVALID_ARG_TYPE',
-  ]);
-});
+}

@@ -68,13 +68,12 @@ function setupPrimary(options) {
     native.setupPrimary.call(builtin, options);
     return;
   }
-  if (frozenPolicy === undefined) {
-    const policy = chosenPolicy === undefined ? environmentPolicy : policies.policyName(chosenPolicy);
-    SETTINGS.checkSpelling(options);
-    checkStallLimit(options?.stallLimitMs);
-    policies.checkProxyProtocol(options?.proxyProtocol);
-    frozenPolicy = policy;
-  }
+  const isChosen = frozenPolicy === undefined && chosenPolicy !== undefined;
+  const policy = isChosen ? policies.policyName(chosenPolicy) : (frozenPolicy ?? environmentPolicy);
+  SETTINGS.checkSpelling(options);
+  checkStallLimit(options?.stallLimitMs);
+  policies.checkProxyProtocol(options?.proxyProtocol);
+  frozenPolicy = policy;
   withBuiltinPolicy(() => native.setupPrimary.call(builtin, options));
 }
 
