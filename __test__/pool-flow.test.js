@@ -121,6 +121,15 @@ test('map() and stream() reject with what their source throws', WATCHDOG, async 
   assert.equal(returned, 2, 'a source that can go on has been ended');
 });
 
+test('items have to be iterable', WATCHDOG, async (t) => {
+  const pool = makePool(t, { name: 'echo' });
+  const wrong = { code: 'ERR_INVALID_ARG_TYPE', message: /"items" argument must be an iterable/ };
+  for (const items of /** @type {any[]} */ ([5, null, undefined, {}])) {
+    await assert.rejects(pool.map(items), wrong);
+    await assert.rejects(pool.stream(items).next(), wrong);
+  }
+});
+
 /** @param {AsyncIterable<any>} items */
 async function drain(items) {
   for await (const item of items) assert.equal(item, 1);

@@ -2,6 +2,7 @@
 
 /** Runs many tasks with limited concurrency; the next item is read only when there is room. */
 
+const { makeError } = require('../core/errors');
 const { AbortError } = require('./errors');
 
 const SETTLED = Promise.resolve();
@@ -25,7 +26,11 @@ class Source {
   /** @param {Iterable<any> | AsyncIterable<any>} items */
   constructor(items) {
     const iterable = /** @type {any} */ (items);
-    this.#iterator = iterable[Symbol.asyncIterator]?.() ?? iterable[Symbol.iterator]();
+    const iterator = iterable?.[Symbol.asyncIterator]?.() ?? iterable?.[Symbol.iterator]?.();
+    if (iterator === undefined) {
+      throw makeError('ERR_INVALID_ARG_TYPE', ['items', 'an iterable or an async iterable', items], Source);
+    }
+    this.#iterator = iterator;
   }
 
   /** Returns the next item and its number; null after the last one, and after `leave()`. */
@@ -33,7 +38,8 @@ class Source {
     this.#isReading = true;
     let result;
     try {
-      result = await this.#iterator.next();
+      result = this.#iterator.next();
+      if (isThenable(result)) result = await result;
     } catch (error) {
       this.isOver = true;
       throw error;
@@ -45,7 +51,7 @@ class Source {
       this.isOver = true;
       return null;
     }
-    const item = await result.value;
+    const item = isThenable(result.value) ? await result.value : result.value;
     return this.isOver ? null : { item, number: this.#count++ };
   }
 
@@ -56,6 +62,11 @@ class Source {
     if (this.#isReading) void Promise.resolve(this.#iterator.return?.()).catch(ignore);
     else await this.#iterator.return?.();
   }
+}
+
+/** @param {any} value */
+function isThenable(value) {
+  return typeof value === 'object' && value !== null && typeof value.then === 'function';
 }
 
 /** A task whose result has not been yielded yet. */
