@@ -3,6 +3,7 @@
 // Errors of a pool have codes, so that programs need not look at messages.
 
 const assert = require('node:assert/strict');
+const path = require('node:path');
 const { test } = require('node:test');
 const { Pool } = require('..');
 const { WATCHDOG, fixture, makePool } = require('./support/pool');
@@ -17,6 +18,14 @@ for (const runtime of ['threads', 'processes']) {
   test(`${runtime}: a worker that ends`, WATCHDOG, async (t) => {
     const pool = makePool(t, { runtime });
     await assert.rejects(pool.run(3, { name: 'exit' }), coded('ERR_MANYCORE_WORKER_ENDED'));
+  });
+
+  test(`${runtime}: a file that does not exist`, WATCHDOG, async (t) => {
+    const pool = makePool(t, { runtime });
+    for (const filename of ['./nowhere.mjs', path.resolve('nowhere.mjs')]) {
+      const message = `Cannot find module '${path.resolve(filename)}', the file of a task: give its absolute path or file: URL`;
+      await assert.rejects(pool.run(1, { filename }), { code: 'ERR_MODULE_NOT_FOUND', message });
+    }
   });
 
   test(`${runtime}: a function that does not exist, whose name is told`, WATCHDOG, async (t) => {

@@ -103,9 +103,17 @@ async function findExported(filename, name) {
 }
 
 /** @param {string} filename */
-function importFile(filename) {
+async function importFile(filename) {
   const { pathToFileURL } = require('node:url');
-  return require(FOREIGN).importModule(pathToFileURL(filename).href);
+  try {
+    return await require(FOREIGN).importModule(pathToFileURL(filename).href);
+  } catch (error) {
+    const { code } = /** @type {any} */ (error ?? {});
+    if (code !== 'ERR_MODULE_NOT_FOUND' || require('node:fs').existsSync(filename)) throw error;
+    // Node's message names a file of ours as the one that imports it.
+    const advice = 'the file of a task: give its absolute path or file: URL';
+    throw Object.assign(new Error(`Cannot find module '${path.resolve(filename)}', ${advice}`), { code });
+  }
 }
 
 /**
