@@ -114,7 +114,7 @@ pub struct Header {
     pub kind: AtomicU32,
     /// Number of slots that follow.
     pub slots: AtomicU32,
-    /// Permits of a semaphore, or parties of a barrier.
+    /// Permits of a semaphore, or parties of a barrier; for [`Kind::Lock`], the type of lock (`lib/locks/object.js`).
     pub limit: AtomicU32,
     /// 1 once the once cell is done.
     pub done: AtomicU32,
