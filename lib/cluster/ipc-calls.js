@@ -13,7 +13,7 @@ const { LaneSender } = require('../link/lane-sender');
 const { Spill } = require('../link/spill');
 const { makeError } = require('../core/errors');
 const { giveMethods, setEndpoint } = require('../threads/calls');
-const { runTicks, tick } = require('../threads/node-internals');
+const { runTicks, tick } = require('../threads/ticks');
 const { clone } = require('./ipc-formats');
 
 /**

@@ -6,7 +6,7 @@
  */
 
 const { executionAsyncResource } = require('node:async_hooks');
-const { inContextOfNow, keepsContextInFrames } = require('../threads/node-internals');
+const { inContextOfNow, keepsContextInFrames } = require('../threads/ticks');
 
 /**
  * Makes a function run in a context without anything entered by earlier calls.

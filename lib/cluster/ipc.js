@@ -17,7 +17,7 @@
 const { LaneReceiver } = require('../link/lane-receiver');
 const { Kind } = require('../link/layout');
 const { reviveAll } = require('../link/travellers');
-const { runTicks, tick } = require('../threads/node-internals');
+const { runTicks, tick } = require('../threads/ticks');
 const { makeError } = require('../core/errors');
 const { Channel, deliver, deliverLater, deliverNow } = require('./ipc-channel');
 const { inFreshContext } = require('./ipc-context');

@@ -99,13 +99,24 @@ function moduleAt(filename) {
 function requireFrom(folder) {
   const requireHere = (/** @type {string} */ request) => {
     if (!request.startsWith('.')) return require(request);
-    const filename = path.join(folder, request);
-    const extension = path.extname(filename);
-    const isOurs = filename.startsWith(LIBRARY) && (extension === '' || extension === '.js');
-    return isOurs ? moduleAt(extension === '' ? `${filename}.js` : filename).exports : require(filename);
+    const filename = resolve(folder, request);
+    const isOurs = filename.startsWith(LIBRARY) && filename.endsWith('.js');
+    return isOurs ? moduleAt(filename).exports : require(filename);
   };
   requireHere.cache = require.cache;
   return requireHere;
+}
+
+/**
+ * Resolves a relative request. Not with `path`, which takes as long as most of our modules take to run.
+ * @param {string} folder
+ * @param {string} request with dots at its start only, and in its extension
+ */
+function resolve(folder, request) {
+  let at = request.startsWith('./') ? 2 : 0;
+  for (; request.startsWith('../', at); at += 3) folder = folder.slice(0, folder.lastIndexOf(path.sep));
+  const extension = request.includes('.', at) ? '' : '.js';
+  return folder + path.sep + request.slice(at) + extension;
 }
 
 /** Node's module wrapper, independent of the loader in use. @param {string} source */

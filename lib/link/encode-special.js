@@ -18,11 +18,8 @@ const DOM_EXCEPTION_PROTOTYPE = DOMException.prototype;
 /** Bytes of an ARRAY_BUFFER before its data. */
 const ARRAY_BUFFER_BYTES = 5;
 
-/**
- * Whether structured clone keeps the cause of an error. Older versions of V8 drop it.
- * @type {boolean}
- */
-const clonesCause = structuredClone(new Error('', { cause: 1 })).cause === 1;
+/** Whether structured clone keeps the cause of an error. Older versions of V8 drop it. @type {boolean | undefined} */
+let clonesCause;
 
 /**
  * @param {Encoder} encoder
@@ -253,6 +250,8 @@ function view(encoder, object) {
  */
 function error(encoder, object) {
   const message = Object.getOwnPropertyDescriptor(object, 'message');
+  // Found out with the first error: a clone takes longer than loading this module.
+  clonesCause ??= structuredClone(new Error('', { cause: 1 })).cause === 1;
   const cause = clonesCause ? Object.getOwnPropertyDescriptor(object, 'cause') : undefined;
   if (isDomException(object, message === undefined)) return encoder.refuse(object);
   const { name } = object;

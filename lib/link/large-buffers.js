@@ -6,7 +6,6 @@
  */
 
 const { Buffer } = require('node:buffer');
-const { loadAddon } = require('../core/addon');
 const { startQuietTimer } = require('./quiet-timer');
 
 /** From this size on, a buffer has its own mapping, with large pages if available. */
@@ -16,6 +15,11 @@ const HUGE_BYTES = 32 * 1024 * 1024;
 let timer;
 let hasTraffic = false;
 
+/** Loaded on demand: a worker of a pool starts without this module. */
+function addon() {
+  return require('../core/addon').loadAddon();
+}
+
 /**
  * Allocates memory for a buffer, which is not zero-filled.
  * @param {number} length above the size that Node pools
@@ -23,11 +27,11 @@ let hasTraffic = false;
 function allocate(length) {
   hasTraffic = true;
   if (timer === undefined) {
-    loadAddon()?.keepFreeMemory();
+    addon()?.keepFreeMemory();
     timer = startQuietTimer(giveBackWhenQuiet);
   }
   const buffer = Buffer.allocUnsafeSlow(length);
-  if (length >= HUGE_BYTES) loadAddon()?.useHugePages(buffer);
+  if (length >= HUGE_BYTES) addon()?.useHugePages(buffer);
   return buffer;
 }
 
@@ -38,7 +42,7 @@ function giveBackWhenQuiet() {
     return;
   }
   timer = undefined;
-  loadAddon()?.giveFreeMemoryBack();
+  addon()?.giveFreeMemoryBack();
 }
 
 module.exports.HUGE_BYTES = HUGE_BYTES;

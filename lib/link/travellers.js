@@ -11,7 +11,6 @@
  */
 
 const { types } = require('./intrinsics');
-const { loadAddon } = require('../core/addon');
 
 /** Key of the method that returns the text of a travelling object. */
 const kTravel = Symbol('manycore.travel');
@@ -32,9 +31,14 @@ let hasStandIns;
 /** @type {string | undefined} */
 let ownToken;
 
+/** Loaded on demand: a worker of a pool starts without this module. */
+function addon() {
+  return require('../core/addon').loadAddon();
+}
+
 /** @returns {string} */
 function token() {
-  ownToken ??= loadAddon()?.travelToken() ?? '';
+  ownToken ??= addon()?.travelToken() ?? '';
   return ownToken;
 }
 
@@ -45,7 +49,7 @@ const STAND_IN_PROPERTY = {
   /** @this {any} */
   get() {
     // Read by the platform during cloning, or by an inspection of the object.
-    if (!mayHaveStandIns) loadAddon()?.noteStandIn();
+    if (!mayHaveStandIns) addon()?.noteStandIn();
     mayHaveStandIns = true;
     return this[kTravel]();
   },
@@ -100,7 +104,7 @@ function arrive(text) {
 function revive(value) {
   if (typeof value !== 'object' || value === null) return value;
   if (!mayHaveStandIns) {
-    hasStandIns ??= /** @type {any} */ (loadAddon()?.standInFlag()) ?? (() => 0);
+    hasStandIns ??= /** @type {any} */ (addon()?.standInFlag()) ?? (() => 0);
     if (hasStandIns?.() !== 1) return value;
     mayHaveStandIns = true;
   }

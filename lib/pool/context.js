@@ -3,7 +3,6 @@
 /** API for code in a worker of a pool: information about the worker and the task, and messages to the caller. */
 
 const { AsyncLocalStorage } = require('node:async_hooks');
-const { makeError } = require('../core/errors');
 
 /**
  * @typedef {object} Runner
@@ -75,7 +74,7 @@ function currentTask() {
 function taskSignal() {
   const slot = currentTask();
   if (runner === null || slot === NOBODY) {
-    throw makeError('ERR_MANYCORE_NOT_IN_TASK', ['taskSignal'], taskSignal);
+    throw require('../core/errors').makeError('ERR_MANYCORE_NOT_IN_TASK', ['taskSignal'], taskSignal);
   }
   let controller = controllers.get(slot);
   if (controller === undefined) {
@@ -119,7 +118,11 @@ function abortTask(slot) {
  */
 function addAbortListener(listener) {
   if (typeof listener !== 'function') {
-    throw makeError('ERR_INVALID_ARG_TYPE', ['listener', 'of type function', listener], addAbortListener);
+    throw require('../core/errors').makeError(
+      'ERR_INVALID_ARG_TYPE',
+      ['listener', 'of type function', listener],
+      addAbortListener,
+    );
   }
   const call = async () => listener();
   taskSignal().addEventListener('abort', () => void call().catch(() => {}), { once: true });
@@ -133,7 +136,7 @@ function addAbortListener(listener) {
 function workerEmit(payload) {
   const slot = currentTask();
   if (runner === null || slot === NOBODY) {
-    throw makeError('ERR_MANYCORE_NOT_IN_TASK', ['workerEmit'], workerEmit);
+    throw require('../core/errors').makeError('ERR_MANYCORE_NOT_IN_TASK', ['workerEmit'], workerEmit);
   }
   if (payload instanceof Promise) return payload.then((value) => workerEmitFor(slot, value));
   workerEmitFor(slot, payload);

@@ -2,7 +2,6 @@
 
 /** Start and end of a worker, thread or process. */
 
-const { throwUncaught } = require('../core/errors');
 const { context, enterWorker, terminators } = require('./context');
 const { load, makeHandler } = require('./handlers');
 
@@ -48,7 +47,7 @@ async function preload(filename, name, setupArgs) {
     if (setupArgs !== null) await callExport(filename, 'setup', setupArgs);
     return true;
   } catch (error) {
-    throwUncaught(error);
+    require('../core/errors').throwUncaught(error);
     return false;
   }
 }

@@ -3,7 +3,6 @@
 /** Worker side: functions called by tasks, loaded on first use. */
 
 const path = require('node:path');
-const { makeError } = require('../core/errors');
 const { methods, receiver } = require('./context');
 
 const FOREIGN = path.join(__dirname, 'foreign.js');
@@ -47,7 +46,7 @@ function load(handler) {
       if (found === null) {
         const { filename, name } = handler;
         const about = `No handler function exported from ${filename}: it has no function '${name}'`;
-        throw makeError('ERR_MANYCORE_NO_HANDLER', [about], load);
+        throw require('../core/errors').makeError('ERR_MANYCORE_NO_HANDLER', [about], load);
       }
       const { isSpread } = handler;
       handler.call = isSpread ? (args) => found(...args) : (task) => found(task);
@@ -75,7 +74,9 @@ async function find({ filename, name, isSpread, source }) {
   const method = /** @type {any} */ (methods.get(name));
   if (method !== undefined) return method.bind(receiver);
   if (isSpread && name === METHODS) return () => listMethods(filename);
-  if (isSpread) throw makeError('ERR_MANYCORE_NO_HANDLER', [`Unknown method "${name}"`], find);
+  if (isSpread) {
+    throw require('../core/errors').makeError('ERR_MANYCORE_NO_HANDLER', [`Unknown method "${name}"`], find);
+  }
   return null;
 }
 

@@ -5,8 +5,6 @@
 const { availableParallelism } = require('node:os');
 const { fileURLToPath } = require('node:url');
 const { SHARE_ENV } = require('node:worker_threads');
-const { OptionNames } = require('../core/option-names');
-const { invalid } = require('./errors');
 
 const parallelism = availableParallelism();
 
@@ -129,7 +127,7 @@ const TESTS = [
 ];
 
 /** All options, including those of other pools, and those that only other pools have or once had. */
-const NAMES = new OptionNames('Pool', [
+const NAMES = new Set([
   ...Object.keys(DEFAULTS),
   ...TESTS.map(([name]) => name),
   ...['argv', 'env', 'execArgv', 'workerData', 'minWorkers', 'maxWorkers', 'maxQueueSize', 'forkArgs'],
@@ -142,6 +140,23 @@ const NAMES = new OptionNames('Pool', [
     'useAtomics',
   ],
 ]);
+
+/**
+ * Warns of misspelt options. What finds them is loaded only if one is unknown: a pool's threads wait for this.
+ * @param {Record<string, any>} given
+ */
+function checkSpelling(given) {
+  for (const name in given) {
+    if (NAMES.has(name)) continue;
+    const { OptionNames } = require('../core/option-names');
+    return new OptionNames('Pool', NAMES).checkSpelling(given);
+  }
+}
+
+/** Loaded on demand, for the same reason. @param {string} message */
+function invalid(message) {
+  return require('./errors').invalid(message);
+}
 
 /** Runtimes by the names used here and in other pools. @type {Record<string, string>} */
 const RUNTIMES = {
@@ -198,7 +213,7 @@ function optionsOf(options, further) {
  * @throws TypeError, RangeError
  */
 function resolve(given) {
-  NAMES.checkSpelling(given);
+  checkSpelling(given);
   const options = translate(given);
   for (const [name, test, message] of TESTS) {
     const value = options[name];
@@ -288,6 +303,21 @@ function resolveRuntime(runtime, options) {
   return known;
 }
 
+/**
+ * Whether the program decides which task is next, or which worker takes it.
+ * @param {Record<string, any>} options
+ * @param {any} given
+ */
+function hasOwnScheduling(options, given) {
+  return (
+    options.loadBalancer !== undefined ||
+    options.workerChoiceStrategy !== undefined ||
+    (given.taskQueue ?? null) !== null ||
+    given.queueStrategy === 'lifo' ||
+    (typeof given.queueStrategy === 'object' && given.queueStrategy !== null)
+  );
+}
+
 /** @param {any} value may come from another realm */
 function isFileURL(value) {
   return (
@@ -308,6 +338,7 @@ function toPath(filename) {
   return text !== null && text.startsWith('file:') ? fileURLToPath(text) : text;
 }
 
+module.exports.hasOwnScheduling = hasOwnScheduling;
 module.exports.isFileURL = isFileURL;
 module.exports.optionsOf = optionsOf;
 module.exports.resolve = resolve;

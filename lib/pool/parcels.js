@@ -5,9 +5,9 @@
  * directly; otherwise a ticket is queued like any other task, and the worker that takes it requests the value.
  */
 
-const { receiveFromNode } = require('../threads/receive');
 const { TaskKind } = require('./page');
 const { wantsNoCompany } = require('./run-options');
+const { receiveFrom } = require('./transfer');
 const { restoreError } = require('./whole-errors');
 
 /** @typedef {import('./engine').TaskOptions} TaskOptions */
@@ -104,7 +104,7 @@ class Parcels {
   settle(slot, member, isError) {
     let value;
     try {
-      value = receiveFromNode(member.port)?.message;
+      value = receiveFrom(member.port)?.message;
     } catch (error) {
       // It cannot be deserialized here.
       return this.#tasks.reject(slot, error);
@@ -118,7 +118,7 @@ class Parcels {
    * @param {import('./member').Member} member
    */
   event(member) {
-    return receiveFromNode(member.port)?.message;
+    return receiveFrom(member.port)?.message;
   }
 
   /**

@@ -1,18 +1,8 @@
 'use strict';
 
 const { EventEmitterAsyncResource } = require('node:events');
-const { makeError } = require('../core/errors');
-const { AbortError, Errors, wrongType } = require('./errors');
-const { optionsOf, resolve: resolveOptions, resolveRuntime, toPath } = require('./options');
-const {
-  checkConcurrency,
-  checkRunOptions,
-  hasOwnScheduling,
-  settingsOf,
-  sourceOf,
-} = require('./run-options');
+const { hasOwnScheduling, optionsOf, resolve: resolveOptions, resolveRuntime, toPath } = require('./options');
 const { ENGINE, drop, startThreads } = require('./start');
-const { addStatics } = require('./statics');
 
 /** @typedef {import('./engine').Engine} Engine */
 /** @typedef {import('./dispatcher').Dispatcher} Dispatcher */
@@ -24,6 +14,12 @@ const { addStatics } = require('./statics');
 const AHEAD = 16;
 /** Most outstanding tasks of `map()` and `stream()`, unless the program asks for more. */
 const MOST_AHEAD = 2 ** 14;
+
+/**
+ * Modules that the methods use, loaded while the threads of the first pool boot.
+ * @type {typeof import('./run-options') & typeof import('./errors') & typeof import('../core/errors')}
+ */
+let late;
 
 /**
  * @typedef {object} Submitted
@@ -89,7 +85,7 @@ class Pool extends EventEmitterAsyncResource {
     const started = this.#options.runtime === 'threads' ? startThreads(this.#options) : [];
     let engine;
     try {
-      const { Engine } = loadEngine();
+      const { Engine } = loadLate();
       engine = new Engine(this.#options, this, started);
     } catch (error) {
       drop(started);
@@ -128,7 +124,7 @@ class Pool extends EventEmitterAsyncResource {
         engine.submit(this.#defaultHandler, task, null, resolve, null);
       });
     }
-    const error = checkRunOptions(options);
+    const error = late.checkRunOptions(options);
     if (error !== null) return Promise.reject(error);
     return new Promise((resolve, reject) => void this.#submit(task, options ?? {}, resolve, reject));
   }
@@ -145,16 +141,16 @@ class Pool extends EventEmitterAsyncResource {
     const name = options.name ?? this.#options.name;
     const { handler: own, isFileless = false } = options;
     if (typeof filename !== 'string' && !isFileless) {
-      reject(Errors.filenameNotProvided());
+      reject(late.Errors.filenameNotProvided());
       return null;
     }
     if (this.#isClosing) {
-      reject(new AbortError('queue is being terminated'));
+      reject(new late.AbortError('queue is being terminated'));
       return null;
     }
     const signal = options.signal ?? null;
     if (signal?.aborted) {
-      reject(new AbortError(signal.reason));
+      reject(new late.AbortError(signal.reason));
       return null;
     }
     const engine = this.#running();
@@ -166,7 +162,7 @@ class Pool extends EventEmitterAsyncResource {
       handler = engine.handler(filename, name, false, null, hasChannel);
       if ((options.filename ?? options.name ?? null) === null && !hasChannel) this.#defaultHandler = handler;
     }
-    const settings = settingsOf(task, options, this.#options, engine, this.duration);
+    const settings = late.settingsOf(task, options, this.#options, engine, this.duration);
     if (this.#dispatcher !== null && settings.place === undefined) {
       const about = { filename, name, signal, metadata: options.metadata };
       return this.#dispatcher.run(engine, handler, task, about, settings, resolve, reject);
@@ -179,7 +175,9 @@ class Pool extends EventEmitterAsyncResource {
     const slot = engine.submit(handler, task, settings, resolve, reject);
     if (slot < 0) return null;
     const cancel = (/** @type {any} */ error) => void engine.stopping.cancel(slot, error);
-    if (signal !== null) engine.stopping.follow(slot, signal, () => cancel(new AbortError(signal.reason)));
+    if (signal !== null) {
+      engine.stopping.follow(slot, signal, () => cancel(new late.AbortError(signal.reason)));
+    }
     return { engine, slot, cancel };
   }
 
@@ -203,7 +201,7 @@ class Pool extends EventEmitterAsyncResource {
    * @param {any} options
    */
   #runSyncWith(task, options) {
-    const error = checkRunOptions(options);
+    const error = late.checkRunOptions(options);
     if (error !== null) throw error;
     const outcome = { isOver: false, isError: false, value: undefined };
     const settle = (/** @type {boolean} */ isError) => (/** @type {any} */ value) => {
@@ -214,7 +212,7 @@ class Pool extends EventEmitterAsyncResource {
     const { timeoutMs = Infinity } = options;
     const isOpen = () => !outcome.isOver;
     if (!submitted.engine.waitFor(isOpen, () => submitted.slot, timeoutMs)) {
-      submitted.cancel(makeError('ERR_MANYCORE_TASK_TIMED_OUT', ['runSync()', timeoutMs], this.runSync));
+      submitted.cancel(late.makeError('ERR_MANYCORE_TASK_TIMED_OUT', ['runSync()', timeoutMs], this.runSync));
     }
     return outcome;
   }
@@ -228,22 +226,22 @@ class Pool extends EventEmitterAsyncResource {
    */
   exec(method, params = [], options = {}) {
     if (typeof method !== 'string' && typeof method !== 'function') {
-      throw wrongType('Function or string expected as argument "method"');
+      throw late.wrongType('Function or string expected as argument "method"');
     }
     if (params !== null && !Array.isArray(params)) {
-      throw wrongType('Array expected as argument "params"');
+      throw late.wrongType('Array expected as argument "params"');
     }
     const isFunction = typeof method === 'function';
     const handler = {
       filename: isFunction ? null : this.#options.filename,
       name: isFunction ? method.name || 'anonymous' : method,
       isSpread: true,
-      source: isFunction ? sourceOf(method) : null,
+      source: isFunction ? late.sourceOf(method) : null,
     };
     const { CancellablePromise } = require('./cancellable');
     const given = options ?? {};
     const { on: onProgress = given.onProgress, transfer: transferList = given.transferList, ...rest } = given;
-    const error = checkRunOptions({ ...rest, onProgress });
+    const error = late.checkRunOptions({ ...rest, onProgress });
     if (error !== null) throw error;
     /** @type {any} */
     let submitted = null;
@@ -284,7 +282,7 @@ class Pool extends EventEmitterAsyncResource {
    */
   map(items, options = {}) {
     const { concurrency = this.#ahead, ordered = true, signal, onResult = () => {}, ...rest } = options;
-    checkConcurrency(concurrency);
+    late.checkConcurrency(concurrency);
     return require('./flow').runAll(items, this.#runner(rest, signal), {
       concurrency,
       ordered,
@@ -300,7 +298,7 @@ class Pool extends EventEmitterAsyncResource {
    */
   stream(items, options = {}) {
     const { concurrency = this.#ahead, ordered = true, signal, ...rest } = options;
-    checkConcurrency(concurrency);
+    late.checkConcurrency(concurrency);
     return require('./flow').flow(items, this.#runner(rest, signal), { concurrency, ordered, signal });
   }
 
@@ -340,13 +338,13 @@ class Pool extends EventEmitterAsyncResource {
       const retired = members.filter((member) => member.isRetired);
       if (retired.length === 0) return Promise.all(results);
       await Promise.race([Promise.all(retired.map((member) => member.exited)), rejectionOf(results)]);
-      if (this.#engine === null) throw Errors.threadTermination();
+      if (this.#engine === null) throw late.Errors.threadTermination();
     }
   }
 
   /** Rejects the tasks that no worker has started. */
   cancelPendingTasks() {
-    this.#rejectWaiting(Errors.cancelled());
+    this.#rejectWaiting(late.Errors.cancelled());
   }
 
   /** @param {Error} error */
@@ -394,7 +392,7 @@ class Pool extends EventEmitterAsyncResource {
       throw error;
     }
     this.#former ??= new (require('./former-engines').FormerEngines)();
-    await this.#former.add(engine, Errors.threadTermination());
+    await this.#former.add(engine, late.Errors.threadTermination());
   }
 
   /**
@@ -403,10 +401,10 @@ class Pool extends EventEmitterAsyncResource {
    */
   resize({ min = this.#options.minThreads, max = this.#options.maxThreads }) {
     if (typeof min !== 'number' || !(min >= 0)) {
-      throw makeError('ERR_OUT_OF_RANGE', ['min', '>= 0', min], this.resize);
+      throw late.makeError('ERR_OUT_OF_RANGE', ['min', '>= 0', min], this.resize);
     }
     if (typeof max !== 'number' || !(max >= 1 && max >= min)) {
-      throw makeError('ERR_OUT_OF_RANGE', ['max', `>= 1 and >= ${min}`, max], this.resize);
+      throw late.makeError('ERR_OUT_OF_RANGE', ['max', `>= 1 and >= ${min}`, max], this.resize);
     }
     this.#options.minThreads = min;
     this.#options.maxThreads = max;
@@ -424,11 +422,11 @@ class Pool extends EventEmitterAsyncResource {
    * @param {any} [options]
    */
   async close(options = { force: false }) {
-    if (options === null || typeof options !== 'object') throw wrongType('options must be an object');
+    if (options === null || typeof options !== 'object') throw late.wrongType('options must be an object');
     const { force = false } = options;
-    if (typeof force !== 'boolean') throw wrongType('force argument must be a boolean');
+    if (typeof force !== 'boolean') throw late.wrongType('force argument must be a boolean');
     this.#isClosing = true;
-    if (force) this.#rejectWaiting(new AbortError('pool is closed'));
+    if (force) this.#rejectWaiting(new late.AbortError('pool is closed'));
     const timer = new AbortController();
     try {
       const { whenIdle, whenOver } = require('./closing');
@@ -456,7 +454,7 @@ class Pool extends EventEmitterAsyncResource {
 
   /** @param {Engine} engine */
   async #end(engine) {
-    const error = Errors.threadTermination();
+    const error = late.Errors.threadTermination();
     const wasClosing = this.#isClosing;
     this.#isClosing = true;
     this.#engine = null;
@@ -477,7 +475,7 @@ class Pool extends EventEmitterAsyncResource {
    * @param {number} [timeoutMs]
    */
   async terminate(force = false, timeoutMs) {
-    this.#rejectWaiting(Errors.poolTerminated());
+    this.#rejectWaiting(late.Errors.poolTerminated());
     if (force) return this.destroy();
     const { closeTimeout } = this.#options;
     if (timeoutMs !== undefined) this.#options.closeTimeout = timeoutMs;
@@ -554,9 +552,11 @@ class Pool extends EventEmitterAsyncResource {
   }
 }
 
-/** @returns {typeof import('./engine')} */
-function loadEngine() {
-  return require('../core/own-code').load(ENGINE)[0];
+/** Loads what a pool needs once its first threads have been started. @returns {typeof import('./engine')} */
+function loadLate() {
+  const [engine] = require('../core/own-code').load(ENGINE);
+  late ??= { ...require('./run-options'), ...require('./errors'), ...require('../core/errors') };
+  return engine;
 }
 
 /**
@@ -569,7 +569,5 @@ function rejectionOf(promises) {
     for (const promise of promises) promise.catch(reject);
   });
 }
-
-addStatics(Pool);
 
 module.exports.Pool = Pool;

@@ -2,7 +2,7 @@
 
 /** Thread side: carries values the codec does not support to and from the caller. */
 
-const { receiveFromNode } = require('../threads/receive');
+const { receiveFrom } = require('./transfer');
 
 /** Carrier over the thread's own port. */
 class PortCarrier {
@@ -40,7 +40,7 @@ class PortCarrier {
         this.#early.delete(slot);
         return early;
       }
-      const { message } = /** @type {{ message: any[] }} */ (receiveFromNode(this.#port));
+      const { message } = /** @type {{ message: any[] }} */ (receiveFrom(this.#port));
       if (message[0] === slot) return message;
       this.#early.set(message[0], message);
     }

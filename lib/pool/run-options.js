@@ -10,21 +10,6 @@ const { isFileURL } = require('./options');
 /** Base of priorities with `agingFactor`: they stay above 0 and below this, so that all can be compared. */
 const AGELESS = 2 ** 40;
 
-/**
- * Whether the program decides which task is next, or which worker takes it.
- * @param {Record<string, any>} options
- * @param {any} given
- */
-function hasOwnScheduling(options, given) {
-  return (
-    options.loadBalancer !== undefined ||
-    options.workerChoiceStrategy !== undefined ||
-    (given.taskQueue ?? null) !== null ||
-    given.queueStrategy === 'lifo' ||
-    (typeof given.queueStrategy === 'object' && given.queueStrategy !== null)
-  );
-}
-
 /** Options of a task, of `map()` and `exec()`, and those that other pools have for them. */
 const NAMES = new OptionNames('A task', [
   ...['filename', 'name', 'transferList', 'signal', 'timeoutMs', 'priority', 'key', 'retries', 'onProgress'],
@@ -167,7 +152,6 @@ function sourceOf(method) {
   return isMethod ? `{${source}}.${method.name}` : source;
 }
 
-module.exports.hasOwnScheduling = hasOwnScheduling;
 module.exports.checkRunOptions = checkRunOptions;
 module.exports.checkConcurrency = checkConcurrency;
 module.exports.settingsOf = settingsOf;

@@ -1,6 +1,6 @@
 'use strict';
 
-/** `move()` and the protocol by which values declare what to transfer. */
+/** `move()`, the protocol by which values declare what to transfer, and the way through a port. */
 
 const { types } = require('node:util');
 
@@ -106,6 +106,20 @@ function unpack(value) {
   return moved === null && tinypoolTransferable in value ? unpackMoved(value, TINYPOOL) : moved;
 }
 
+/** Loaded with the first value through a port. @type {typeof import('../threads/receive') | undefined} */
+let receiving;
+
+/**
+ * Receives what the other side has sent through a port; undefined if there is nothing.
+ * @param {import('node:worker_threads').MessagePort} port
+ * @returns {{ message: any } | undefined}
+ */
+function receiveFrom(port) {
+  receiving ??= require('../threads/receive');
+  return receiving.receiveFromNode(port);
+}
+
+module.exports.receiveFrom = receiveFrom;
 module.exports.transferableSymbol = transferableSymbol;
 module.exports.valueSymbol = valueSymbol;
 module.exports.queueOptionsSymbol = queueOptionsSymbol;

@@ -9,12 +9,9 @@ const { compileCacheForWorkers } = require('../core/compile-cache');
 const NAME = 'pool';
 const PROGRAM = path.join(__dirname, 'thread.js');
 
-/** Modules that a worker loads before its first task. */
+/** Modules that a worker loads before its first task. What only errors and rarer values need is loaded on demand. */
 const MODULES = [
-  'core/addon',
   'core/context',
-  'core/environment',
-  'core/errors',
   'link/decode-special',
   'link/decoder',
   'link/encode-special',
@@ -48,9 +45,7 @@ const MODULES = [
   'pool/thread',
   'pool/transfer',
   'pool/whole-errors',
-  'threads/node-internals',
-  'threads/preload',
-  'threads/receive',
+  'threads/ticks',
 ];
 
 /** Returns what a worker needs to find its code, so that it resolves as little as possible. */

@@ -4,7 +4,7 @@ const { MessagePort } = require('node:worker_threads');
 const { CallLink } = require('../link/call-link');
 const { LaneReceiver } = require('../link/lane-receiver');
 const { LaneSender } = require('../link/lane-sender');
-const { runTicks, tick } = require('./node-internals');
+const { runTicks, tick } = require('./ticks');
 
 /** Room for bursts; memory is committed only as it is used. */
 const LANE_BYTES = 256 * 1024;

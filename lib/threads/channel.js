@@ -20,7 +20,7 @@ const { revive } = require('../link/travellers');
 const { Backlog } = require('./backlog');
 const relay = require('./broadcast-relay');
 const { portsIn } = require('./call-transport');
-const { inContextOfNow, keepsContextInFrames, runTicks, tick } = require('./node-internals');
+const { inContextOfNow, keepsContextInFrames, runTicks, tick } = require('./ticks');
 const { ALONE, nodes } = require('./preload');
 const { receiveFromNode } = require('./receive');
 

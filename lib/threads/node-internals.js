@@ -5,7 +5,6 @@
  * If one is missing, nothing is hooked and Node's own messaging is used.
  */
 
-const { AsyncLocalStorage, AsyncResource } = require('node:async_hooks');
 const { dispatch, nodes } = require('./preload');
 require('../core/context');
 
@@ -55,53 +54,6 @@ function listenerHooksOf(port) {
   return added === undefined || removed === undefined ? undefined : { added, removed };
 }
 
-/**
- * Runs `process.nextTick` callbacks and microtasks, as Node does between two messages. Undefined if not accessible:
- * each message then needs its own call from native code.
- * @type {(() => void) | undefined}
- */
-const runTicks =
-  typeof (/** @type {any} */ (process)._tickCallback) === 'function'
-    ? /** @type {any} */ (process)._tickCallback
-    : undefined;
-
-/**
- * Runs ticks and microtasks between two messages, if `runTicks` is available; after the last message, the native
- * caller does.
- * @param {(error: any) => void} reportUncaught reports an uncaught exception as the runtime does. If it were
- * rethrown, it would unwind past async contexts entered by ticks, and Node would abort the process
- * @returns {boolean} false if one of them threw, including a rethrown listener error
- */
-function tick(reportUncaught) {
-  try {
-    /** @type {() => void} */ (runTicks)();
-    return true;
-  } catch (error) {
-    reportUncaught(error);
-    return false;
-  }
-}
-
-/**
- * Whether AsyncLocalStorage values belong to the running call, so that what a message handler sets must be undone
- * before the next message. Older versions keep them on the port, where they persist.
- */
-const keepsContextInFrames = !('_propagate' in AsyncLocalStorage.prototype);
-
-/**
- * Binds a function to the current async context. `AsyncLocalStorage.snapshot()` does the same at several times the
- * cost.
- * @template T
- * @param {() => T} run
- * @returns {() => T}
- */
-function inContextOfNow(run) {
-  const resource = new AsyncResource('MANYCORE');
-  return () => resource.runInAsyncScope(run);
-}
-
-module.exports.keepsContextInFrames = keepsContextInFrames;
-module.exports.inContextOfNow = inContextOfNow;
 module.exports.kDispatch = kDispatch;
 module.exports.kReceivedPorts = kReceivedPorts;
 module.exports.kOnExit = /** @type {any} */ (kOnExit);
@@ -110,5 +62,3 @@ module.exports.dispatch = dispatch;
 module.exports.supported = supported;
 module.exports.publicPortOf = publicPortOf;
 module.exports.listenerHooksOf = listenerHooksOf;
-module.exports.runTicks = runTicks;
-module.exports.tick = tick;

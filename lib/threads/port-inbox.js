@@ -14,7 +14,8 @@ const { AsyncLocalStorage } = require('node:async_hooks');
 const timers = require('node:timers');
 const { Cloner } = require('../link/cloner');
 const { UNSUPPORTED } = require('../link/unsupported');
-const { dispatch, keepsContextInFrames, runTicks, tick } = require('./node-internals');
+const { dispatch } = require('./node-internals');
+const { keepsContextInFrames, runTicks, tick } = require('./ticks');
 const { PortQueue } = require('./port-queue');
 const { nodes } = require('./preload');
 

@@ -1,0 +1,56 @@
+'use strict';
+
+/** What Node does between two messages: ticks, microtasks and the change of the async context. */
+
+const { AsyncLocalStorage, AsyncResource } = require('node:async_hooks');
+require('../core/context');
+
+/**
+ * Runs `process.nextTick` callbacks and microtasks, as Node does between two messages. Undefined if not accessible:
+ * each message then needs its own call from native code.
+ * @type {(() => void) | undefined}
+ */
+const runTicks =
+  typeof (/** @type {any} */ (process)._tickCallback) === 'function'
+    ? /** @type {any} */ (process)._tickCallback
+    : undefined;
+
+/**
+ * Runs ticks and microtasks between two messages, if `runTicks` is available; after the last message, the native
+ * caller does.
+ * @param {(error: any) => void} reportUncaught reports an uncaught exception as the runtime does. If it were
+ * rethrown, it would unwind past async contexts entered by ticks, and Node would abort the process
+ * @returns {boolean} false if one of them threw, including a rethrown listener error
+ */
+function tick(reportUncaught) {
+  try {
+    /** @type {() => void} */ (runTicks)();
+    return true;
+  } catch (error) {
+    reportUncaught(error);
+    return false;
+  }
+}
+
+/**
+ * Whether AsyncLocalStorage values belong to the running call, so that what a message handler sets must be undone
+ * before the next message. Older versions keep them on the port, where they persist.
+ */
+const keepsContextInFrames = !('_propagate' in AsyncLocalStorage.prototype);
+
+/**
+ * Binds a function to the current async context. `AsyncLocalStorage.snapshot()` does the same at several times the
+ * cost.
+ * @template T
+ * @param {() => T} run
+ * @returns {() => T}
+ */
+function inContextOfNow(run) {
+  const resource = new AsyncResource('MANYCORE');
+  return () => resource.runInAsyncScope(run);
+}
+
+module.exports.keepsContextInFrames = keepsContextInFrames;
+module.exports.inContextOfNow = inContextOfNow;
+module.exports.runTicks = runTicks;
+module.exports.tick = tick;
