@@ -86,7 +86,8 @@ test('a closed pool answers method calls and can start again', WATCHDOG, async (
   while (before.terminating) await new Promise((resolve) => setImmediate(resolve));
   // Objects that users still reference must handle a closed queue.
   assert.deepEqual([before.currentUsage, before.destroyed], [0, true]);
-  assert.deepEqual([pool.utilization, pool.queueSize, pool.needsDrain], [0, 0, false]);
+  assert.deepEqual([pool.queueSize, pool.needsDrain], [0, false]);
+  assert.ok(pool.utilization > 0 && pool.utilization <= 1, String(pool.utilization));
   assert.equal(pool.stats().completedTasks, 1);
   assert.equal(await pool.run({ a: 3, b: 4 }), 7);
 });
