@@ -241,6 +241,8 @@ fn parse_header(bytes: &[u8]) -> Header {
             v1::Addresses::Tcp6(six) => Some(SocketAddr::from((six.source_address, six.source_port))),
             v1::Addresses::Unknown => None,
         },
+        // The proxy's own connection, for example to check the server's health.
+        HeaderResult::V2(Ok(header)) if header.command == v2::Command::Local => None,
         HeaderResult::V2(Ok(header)) => match header.addresses {
             v2::Addresses::IPv4(four) => Some(SocketAddr::from((four.source_address, four.source_port))),
             v2::Addresses::IPv6(six) => Some(SocketAddr::from((six.source_address, six.source_port))),
@@ -273,6 +275,9 @@ mod tests {
         v2.extend([192, 0, 2, 9, 192, 0, 2, 2, 0x0f, 0xa0, 0, 80]);
         assert_eq!(client(&v2).unwrap(), "192.0.2.9:4000");
         assert_eq!(client(&v2[..14]).unwrap(), "partial");
+        // Command LOCAL: the addresses, if there are any, are to be ignored.
+        v2[12] = 0x20;
+        assert_eq!(client(&v2), None);
     }
 
     #[test]
