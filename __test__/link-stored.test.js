@@ -153,6 +153,16 @@ test('records leave a quarter of the store to buffers, unless there is only one'
   assert.ok(ends.sender.allocate(16 * MIB) instanceof ArrayBuffer);
 });
 
+test('records leave a quarter of the blocks to buffers', () => {
+  const ends = pair({ store: 2 * STORE_BLOCKS * MIB });
+  for (let i = 0; i < STORE_BLOCKS; i++) ends.sender.send(filled(300 * KIB, i));
+  assert.ok(ends.sender.isSpilling);
+  const buffers = Array.from({ length: STORE_BLOCKS / 4 }, () => ends.sender.allocate(100));
+  assert.ok(buffers.every((buffer) => buffer instanceof ArrayBuffer));
+  assert.equal(ends.sender.allocate(100), undefined);
+  for (let i = 0; i < STORE_BLOCKS; i++) assert.ok(isFilled(receive(ends), i));
+});
+
 test('a buffer of the store is passed within a record of the store', () => {
   const ends = pair();
   for (const isInPlace of [false, true]) {

@@ -15,6 +15,8 @@ const { startQuietTimer } = require('./quiet-timer');
 
 /** Blocks start at multiples of this, which is a multiple of every page size. */
 const STEP_BYTES = 64 * 1024;
+/** Records leave a quarter of the blocks to buffers. */
+const MOST_RECORDS = STORE_BLOCKS - STORE_BLOCKS / 4;
 
 /**
  * @typedef {object} Block
@@ -134,6 +136,7 @@ class Store {
     const number = this.#numbers.indexOf(0);
     const place = this.#findGap(length);
     if (number < 0 || place < 0 || !this.#mayHold(length, this.#recordBytes)) return undefined;
+    if (this.#countRecords() >= MOST_RECORDS) return undefined;
     const at = this.#endBefore(place);
     /** @type {Block} */
     const block = {
@@ -158,12 +161,18 @@ class Store {
   }
 
   /**
-   * Whether there may be another record: together they leave a quarter of the store to buffers.
+   * Whether there may be a record of this length: together they leave a quarter of the store to buffers.
    * @param {number} length
    * @param {number} others total length of the other records
    */
   #mayHold(length, others) {
     return others === 0 || others + length <= this.#bytes - (this.#bytes >> 2);
+  }
+
+  #countRecords() {
+    let count = 0;
+    for (const { recordBytes } of this.#blocks) if (recordBytes > 0) count++;
+    return count;
   }
 
   /**
