@@ -106,7 +106,7 @@ pub struct WorkerLoad {
     pub requests: u32,
     /// How long its loop has been busy without a turn or has not emptied its queue, in nanoseconds.
     pub loop_lag_ns: u64,
-    /// Connections and pings sent to it and not taken yet.
+    /// Connections sent or granted to it and not taken yet.
     pub unclaimed: u64,
 }
 
@@ -307,7 +307,7 @@ impl Hub {
         let Some(worker) = state.workers.get_mut(&token) else {
             return WorkerLoad::default();
         };
-        let (slot, unclaimed) = (worker.slot, worker.outstanding(board));
+        let (slot, unclaimed) = (worker.slot, worker.unclaimed(board));
         let waiting_ns = worker.waiting_ns(board, now_ns);
         drop(state);
         let load = board.load(slot, now_ns);

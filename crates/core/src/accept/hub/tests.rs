@@ -242,6 +242,21 @@ fn a_lone_worker_keeps_its_queue_however_slow() {
 }
 
 #[test]
+fn the_load_counts_connections_that_are_not_taken_and_no_other_messages() {
+    let rig = Rig::strict(Duration::from_secs(3600));
+    let mut worker = rig.ready_worker();
+    let token = worker.token;
+    let unclaimed = || rig.hub.load(token).unclaimed;
+    // The first call pings the worker.
+    assert_eq!(unclaimed(), 0);
+    let _clients = rig.connect(4);
+    rig.until(|stats| stats.handed_over == 4);
+    assert_eq!(unclaimed(), 4);
+    worker.take(4);
+    assert_eq!(unclaimed(), 0);
+}
+
+#[test]
 fn what_a_killed_process_had_not_taken_goes_to_the_others() {
     let rig = Rig::strict(Duration::from_secs(3600));
     let mut process = child();

@@ -51,6 +51,8 @@ pub(super) struct Worker {
 struct Logged {
     /// The listener of a grant; `None` for other messages.
     granted: Option<u32>,
+    /// Whether these are connections themselves.
+    has_connections: bool,
     count: u32,
 }
 
@@ -127,6 +129,23 @@ impl Worker {
         self.queued - self.progress(self.taken(board))
     }
 
+    /// Connections sent or granted to it that it has not taken, without other messages.
+    pub fn unclaimed(&self, board: &Scoreboard) -> u64 {
+        let mut taken = self.progress(self.taken(board));
+        let left = self.log.iter().map(|logged| {
+            let count = u64::from(logged.count);
+            let part = count.min(taken);
+            taken -= part;
+            let counts = logged.has_connections || logged.granted.is_some();
+            if counts {
+                count - part
+            } else {
+                0
+            }
+        });
+        left.sum()
+    }
+
     /// Sends connections, as many per message as have the same hop count.
     pub fn send(
         &mut self,
@@ -169,7 +188,12 @@ impl Worker {
         let count = message.count.max(1);
         self.queued += u64::from(count);
         let granted = (message.kind == Kind::Grant).then_some(message.listener);
-        self.log.push_back(Logged { granted, count });
+        let has_connections = message.kind == Kind::Connections;
+        self.log.push_back(Logged {
+            granted,
+            has_connections,
+            count,
+        });
         Ok(())
     }
 
