@@ -120,8 +120,8 @@ async function measure(contender, scenario, { node, scale, entries }) {
 const benchmark = {
   name: 'shared',
   title:
-    'Operations on --entries keys with values of 64 characters (get, set) or {id, name, tags: [2], ok} (object-get, ' +
-    'object-set), in one process and in two at once (-2); what a second process adds (-scaling), to the same map ' +
+    'Operations on --entries keys in random order, with values of 64 characters (get, set) or {id, name, tags: [2], ok} ' +
+    '(object-get, object-set), in one process and in two at once (-2); what a second process adds (-scaling), to the same map ' +
     '(together) or with one of its own (apart), and to what the processors do without any; consuming from one of 100 rate limits (limit-2); memory per entry (overhead)',
   peer: 'lmdb',
   metrics: METRICS,

@@ -221,15 +221,31 @@ async function fill(store, scenario, entries, isAsync) {
   await store.flush?.();
 }
 
+/**
+ * Shuffles keys, so that each process has its own random order, the same in every run: in the order of their storage,
+ * the processor would fetch the next entries ahead, and several processes would follow each other.
+ * @param {string[]} keys
+ * @param {number} seed
+ */
+function shuffled(keys, seed) {
+  let state = 1 + Math.floor(seed * 1000);
+  for (let left = keys.length; left > 1; left--) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    const at = Math.floor((state / 2 ** 32) * left);
+    [keys[left - 1], keys[at]] = [keys[at], keys[left - 1]];
+  }
+  return keys;
+}
+
 /** One of the processes: reports when it is ready, and starts when told to. */
 async function work(library, scenario, count, place, entries, share) {
   const isAsync = library === 'redis';
   const own = place === OWN.place ? await libraries[library].make(scenario, entries) : undefined;
   const store = await libraries[library].open(own?.place ?? place, scenario, entries);
   const used = Math.min(entries, MOST_KEYS);
-  // Each process starts at a different key and cycles through all of them.
-  const keys = Array.from({ length: used }, (_, index) =>
-    keyOf(Math.floor((((index + share * used) % used) * entries) / used)),
+  const keys = shuffled(
+    Array.from({ length: used }, (_, index) => keyOf(Math.floor((index * entries) / used))),
+    share,
   );
   if (scenario !== 'limit') {
     await fill(store, scenario, entries, isAsync);
