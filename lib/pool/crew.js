@@ -205,7 +205,9 @@ class Crew {
       if (this.#options.runtime === 'processes') {
         member = new (require('./process-member').ProcessMember)(...parts);
       } else {
-        member = new (require('./thread-member').ThreadMember)(...parts, this.#started.shift());
+        const { ThreadMember } = require('./thread-member');
+        ThreadMember.prepare();
+        member = new ThreadMember(...parts, this.#started.shift());
       }
     } catch (error) {
       this.#native.abandon(number);

@@ -4,10 +4,15 @@ const { MessageChannel } = require('node:worker_threads');
 const { requireAddon } = require('../core/addon');
 const { Member } = require('./member');
 const { startThread } = require('./start');
-const { codeOfWorkers, shareSoon } = require('./worker-code');
+const { codeOfWorkers, share } = require('./worker-code');
 
 /** A worker thread. */
 class ThreadMember extends Member {
+  /** Must have been called before one is made. */
+  static prepare() {
+    share(requireAddon('Pool'));
+  }
+
   /**
    * @param {Record<string, any>} options of the pool
    * @param {import('../native/index').PoolQueue} native
@@ -23,7 +28,6 @@ class ThreadMember extends Member {
     this.worker = started.worker;
     const queue = { queue: native.id, number, port: port2 };
     started.post({ ...this.startup(options), code: codeOfWorkers(), ...queue }, [port2]);
-    shareSoon(requireAddon('Pool'));
     if (options.stdio === 'ignore' && !options.emitStdStreams) {
       this.worker.stdout.resume();
       this.worker.stderr.resume();

@@ -56,16 +56,24 @@ function codeOfWorkers() {
 
 let isShared = false;
 
-/** Shares the code, once. @param {typeof import('../native/index')} addon */
-function shareSoon(addon) {
+/**
+ * Shares the code, once. A worker that is told of its code before it is shared compiles it itself, which takes longer
+ * than to wait for it.
+ * @param {typeof import('../native/index')} addon
+ */
+function share(addon) {
   if (isShared) return;
   isShared = true;
-  setImmediate(() => {
-    const filenames = MODULES.map((name) => path.join(__dirname, '..', `${name}.js`));
-    require('../core/own-code').share(addon, NAME, filenames);
-  }).unref();
+  const filenames = MODULES.map((name) => path.join(__dirname, '..', `${name}.js`));
+  require('../core/own-code').share(addon, NAME, filenames);
+}
+
+/** Does so when the program has nothing else to do. @param {typeof import('../native/index')} addon */
+function shareSoon(addon) {
+  if (!isShared) setImmediate(() => share(addon)).unref();
 }
 
 module.exports.codeOfWorkers = codeOfWorkers;
 module.exports.MODULES = MODULES;
+module.exports.share = share;
 module.exports.shareSoon = shareSoon;
