@@ -28,6 +28,8 @@ const LATENCIES = ['frugal', 'balanced', 'low'];
 const REFUSED = new Set(['ERR_DLOPEN_DISABLED', 'ERR_ACCESS_DENIED']);
 const WHY_REFUSED =
   'it was started with --no-addons, or with the permission model and without --allow-addons';
+/** C libraries, in the names of the addon's files. Only the file for the own one can be loaded. */
+const LIBCS = ['gnu', 'musl'];
 /** A file that does not exist, so that trying to load it has no effect. */
 const NO_ADDON = `${__dirname}/none.node`;
 
@@ -52,7 +54,7 @@ function loadAddon() {
   }
   let loaded;
   try {
-    loaded = require('../native/index.js');
+    loaded = requireAtHand() ?? require('../native/index.js');
   } catch (error) {
     const refusal = findRefusal();
     if (refusal !== undefined) {
@@ -70,6 +72,23 @@ function loadAddon() {
   readChoice('MANYCORE_LATENCY', LATENCIES); // Validated here, read by the addon.
   binding = loaded;
   return binding;
+}
+
+/**
+ * Returns the addon if its file is where builds and installations put it. The generated loader, which knows all other
+ * places and reports what is wrong, takes longer to load than the addon itself.
+ * @returns {Binding | undefined}
+ */
+function requireAtHand() {
+  if (process.env.NAPI_RS_NATIVE_LIBRARY_PATH) return undefined;
+  for (const libc of LIBCS) {
+    try {
+      return require(`../native/manycore.linux-${process.arch}-${libc}.node`);
+    } catch {
+      // Tried again by the generated loader, for its report.
+    }
+  }
+  return undefined;
 }
 
 /**
