@@ -138,13 +138,16 @@ class Store {
     if (number < 0 || place < 0 || !this.#mayHold(length, this.#recordBytes)) return undefined;
     if (this.#countRecords() >= MOST_RECORDS) return undefined;
     const at = this.#endBefore(place);
+    const room = Math.min(this.#startAfter(place) - at, inSteps(length * 2));
+    // First, as it may throw.
+    this.#memory.upTo(at + room);
     /** @type {Block} */
     const block = {
       ...{ at, end: at, number, turn: 0, recordBytes: 0 },
       ...{ isPassing: true, isPassed: false, isDetached: true },
     };
     this.#insert(block, place);
-    this.#resize(block, Math.min(this.#startAfter(place + 1) - at, inSteps(length * 2)));
+    this.#resize(block, room);
     return block;
   }
 
