@@ -96,6 +96,7 @@ describe('the document', () => {
       { ...headline, target: 3000, of: 'figure' },
       { ...headline, peer: 'ours', metric: 'eachUs', target: 10, of: 'figure' },
       { ...headline, scenario: 'three', peer: 'ours', metric: 'size', target: 50, of: 'figure' },
+      { ...headline, what: 'scaling', scenario: 'four', contender: 'theirs', peer: 'ours', target: 0.3 },
     ],
     curves: [{ id: 'growth', title: 'Growth', text: 'It grows with the workers.', x: 'workers' }],
   };
@@ -119,6 +120,10 @@ describe('the document', () => {
         { rate: 3300, eachUs: 11 },
       ],
     ],
+  ]);
+  const uneven = new Map([
+    ['ours', [1000, 3000, 3000].map((rate) => ({ rate, eachUs: 1 }))],
+    ['theirs', [800, 900, 1500].map((rate) => ({ rate, eachUs: 1 }))],
   ]);
   const step = {
     command: 'node bench/run.js things',
@@ -146,6 +151,7 @@ describe('the document', () => {
         scenario: 'three',
         summary: summarizeScenario(new Map([['ours', [{ size: 43 }]]]), [memory], 'ours'),
       },
+      { scenario: 'four', summary: summarizeScenario(uneven, metrics, 'ours') },
     ],
   };
   const curve = {
@@ -171,6 +177,12 @@ describe('the document', () => {
     assert.match(markdown, /\| things \| 43 KiB +\| +\| +\| ≤ 50 KiB \| met \|/);
     assert.match(markdown, /\| scenario \| contender \| memory of each, KiB \| against theirs \|\n/);
     assert.match(markdown, /\n\n\| scenario[^\n]*\n[^\n]*\n\| three \| ours \| 43 \(43–43\) \|/);
+  });
+
+  test('names the peer of scenarios that have one of their own, and compares with it round by round', () => {
+    // The medians alone would give 0.3.
+    assert.match(markdown, /\| scaling \| 900 per second \| ours: 3,000 \| × 0\.500 \| ≥ 0\.300 \| met \|/);
+    assert.match(markdown, /\| against ours \| us each[^\n]*\n[^\n]*\n\| four \| ours \|/);
   });
 
   test('compares one contender across two scenarios', () => {

@@ -13,6 +13,7 @@ const { curves: draw } = require('./plot');
  * @typedef {import('./plan').Headline} Headline
  * @typedef {import('./results').SectionResult} SectionResult
  * @typedef {import('./results').StepResult} StepResult
+ * @typedef {StepResult['results'][number]} Result
  * @typedef {import('./results').CurveResult} CurveResult
  * @typedef {import('./results').Metric} Metric
  * @typedef {import('./results').Row} Row
@@ -100,15 +101,17 @@ function environments(results) {
  */
 function glance({ steps }, headline) {
   const { what, step = 0, scenario, contender, peer, peerScenario, metric, target, of = 'ratio' } = headline;
-  const figures = (/** @type {string} */ name) =>
-    steps[step]?.results.find((each) => each.scenario === name)?.summary.find(({ key }) => key === metric);
+  const resultOf = (/** @type {string} */ name) =>
+    steps[step]?.results.find((each) => each.scenario === name);
+  const figures = (/** @type {string} */ name) => resultOf(name)?.summary.find(({ key }) => key === metric);
   const found = figures(scenario);
   const ours = found?.rows.find((each) => each.contender === contender);
   const theirs = figures(peerScenario ?? scenario)?.rows.find((each) => each.contender === peer);
   const aimed =
     of === 'ratio' ? aim(target, found) : `${aim(target, found)} ${found?.unit ?? found?.label ?? ''}`.trim();
   if (!found || !ours || !theirs) return [what, 'not measured', '', '', aimed, ''];
-  const isOfRounds = steps[step].peer === peer && peerScenario === undefined && ours.ratio !== null;
+  const isPeer = peerOf(/** @type {Result} */ (resultOf(scenario)), steps[step].peer) === peer;
+  const isOfRounds = isPeer && peerScenario === undefined && ours.ratio !== null;
   const ratio = isOfRounds ? ours.ratio.median : ours.median / theirs.median;
   const reached = of === 'ratio' ? ratio : ours.median;
   const met = found.better === 'higher' ? reached >= target : reached <= target;
@@ -138,7 +141,7 @@ function describeStep({ command, peer, environment, leftOut, rounds, taken, resu
   const missing = leftOut.map(({ name, unavailable }) => `Left out: ${name} (${unavailable}).`);
   return [
     `Node.js ${environment.node}, ${rounds === 1 ? 'one round' : `${rounds} rounds`}${disturbance(taken)}.`,
-    ...byMetrics(results).map((alike) => describeScenarios(alike, peer)),
+    ...tablesOf(results, peer).map((alike) => describeScenarios(alike, peerOf(alike[0], peer))),
     ...missing,
     `\`\`\`sh\n${command}\n\`\`\``,
   ];
@@ -150,21 +153,36 @@ function disturbance(taken) {
   return `; ${taken.disturbed} of ${taken.measured} measurements on processors that shared a core`;
 }
 
-/** Groups consecutive scenarios with the same metrics. @param {StepResult['results']} results */
-function byMetrics(results) {
-  /** @type {StepResult['results'][]} */
+/**
+ * Returns the contender with which the others of a scenario are compared.
+ * @param {Result} result
+ * @param {string} usual that of most scenarios
+ */
+function peerOf({ summary }, usual) {
+  const rows = summary[0]?.rows ?? [];
+  const isCompared = rows.some(({ ratio }) => ratio !== null);
+  return (isCompared && rows.find(({ ratio }) => ratio === null)?.contender) || usual;
+}
+
+/**
+ * Groups consecutive scenarios with the same metrics and the same peer.
+ * @param {Result[]} results
+ * @param {string} peer that of most scenarios
+ */
+function tablesOf(results, peer) {
+  /** @type {Result[][]} */
   const tables = [];
-  const labels = (/** @type {StepResult['results'][number]} */ { summary }) =>
-    summary.map(({ label }) => label).join('\n');
+  const header = (/** @type {Result} */ result) =>
+    [peerOf(result, peer), ...result.summary.map(({ label }) => label)].join('\n');
   for (const result of results) {
     const last = tables[tables.length - 1];
-    if (last && labels(last[0]) === labels(result)) last.push(result);
+    if (last && header(last[0]) === header(result)) last.push(result);
     else tables.push([result]);
   }
   return tables;
 }
 
-/** @param {StepResult['results']} results @param {string} peer */
+/** @param {Result[]} results @param {string} peer */
 function describeScenarios(results, peer) {
   const metrics = results[0].summary;
   const header = ['scenario', 'contender', ...metrics.flatMap(({ label }) => [label, `against ${peer}`])];
