@@ -49,11 +49,17 @@ pub(super) struct Worker {
 /// A part of the worker's queue.
 #[derive(Clone, Copy, Debug)]
 struct Logged {
-    /// The listener of a grant; `None` for other messages.
-    granted: Option<u32>,
-    /// Whether these are connections themselves.
-    has_connections: bool,
+    content: Content,
     count: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    Connections,
+    /// Of this listener.
+    Grants(u32),
+    /// A message about something else, or a grant that was withdrawn.
+    Other,
 }
 
 /// What was read back from a worker's queue.
@@ -136,11 +142,9 @@ impl Worker {
             let count = u64::from(logged.count);
             let part = count.min(taken);
             taken -= part;
-            let counts = logged.has_connections || logged.granted.is_some();
-            if counts {
-                count - part
-            } else {
-                0
+            match logged.content {
+                Content::Connections | Content::Grants(_) => count - part,
+                Content::Other => 0,
             }
         });
         left.sum()
@@ -187,13 +191,12 @@ impl Worker {
         scm::send(&self.socket, &message.encode(), fds)?;
         let count = message.count.max(1);
         self.queued += u64::from(count);
-        let granted = (message.kind == Kind::Grant).then_some(message.listener);
-        let has_connections = message.kind == Kind::Connections;
-        self.log.push_back(Logged {
-            granted,
-            has_connections,
-            count,
-        });
+        let content = match message.kind {
+            Kind::Connections => Content::Connections,
+            Kind::Grant => Content::Grants(message.listener),
+            _ => Content::Other,
+        };
+        self.log.push_back(Logged { content, count });
         Ok(())
     }
 
@@ -253,7 +256,7 @@ impl Worker {
             let part = oldest.count.min(u32::try_from(left).unwrap_or(u32::MAX));
             oldest.count -= part;
             left -= u64::from(part);
-            if let Some(listener) = oldest.granted {
+            if let Content::Grants(listener) = oldest.content {
                 used(listener, part);
             }
             if oldest.count == 0 {
@@ -269,15 +272,21 @@ impl Worker {
 
     /// Whether it has unused grants of a listener.
     pub fn is_granted(&self, listener: u32) -> bool {
-        self.log.iter().any(|logged| logged.granted == Some(listener))
+        self.log
+            .iter()
+            .any(|logged| logged.content == Content::Grants(listener))
     }
 
     /// Withdraws all grants in the log, as (listener, count).
     pub fn withdraw(&mut self) -> Vec<(u32, u32)> {
-        let grants = self.log.iter_mut();
-        grants
-            .filter_map(|logged| logged.granted.take().map(|listener| (listener, logged.count)))
-            .collect()
+        let mut withdrawn = Vec::new();
+        for logged in &mut self.log {
+            if let Content::Grants(listener) = logged.content {
+                withdrawn.push((listener, logged.count));
+                logged.content = Content::Other;
+            }
+        }
+        withdrawn
     }
 
     /// Asks for a sign of life. If the queue is full, it has something to take already.
