@@ -154,11 +154,8 @@ for (const policy of ['rr', 'none']) {
       test('reusePort: workers listen on one port independently', async (t) => {
         const { ours, nodes } = await playBoth(t, {
           env: { NODE_CLUSTER_SCHED_POLICY: policy },
-          async primary({ cluster, net, once, tally }) {
-            const probe = net.createServer().listen(0, '127.0.0.1');
-            await once(probe, 'listening');
-            const { port } = probe.address();
-            probe.close();
+          async primary({ cluster, once, tally, freePort }) {
+            const port = await freePort();
             const workers = [cluster.fork({ PORT: port }), cluster.fork({ PORT: port })];
             const infos = await Promise.all(
               workers.map(async (worker) => (await once(worker, 'message'))[0]),
@@ -224,11 +221,8 @@ for (const policy of ['rr', 'none']) {
     test('a server can be closed and reopened on the same port many times', async (t) => {
       const { ours, nodes } = await playBoth(t, {
         env: { NODE_CLUSTER_SCHED_POLICY: policy },
-        async primary({ cluster, once, get, net, until, descriptors }) {
-          const probe = net.createServer().listen(0, '127.0.0.1');
-          await once(probe, 'listening');
-          const { port } = probe.address();
-          probe.close();
+        async primary({ cluster, once, get, freePort, until, descriptors }) {
+          const port = await freePort();
           const worker = cluster.fork({ PORT: port });
           await once(worker, 'message');
           const answers = [];
@@ -291,11 +285,8 @@ for (const policy of ['rr', 'none']) {
     test('two servers of a worker on one port: the second fails, and the port is free afterwards', async (t) => {
       const { result } = await play(t, {
         env: { NODE_CLUSTER_SCHED_POLICY: policy },
-        async primary({ cluster, net, once, get }) {
-          const probe = net.createServer().listen(0, '127.0.0.1');
-          await once(probe, 'listening');
-          const { port } = probe.address();
-          probe.close();
+        async primary({ cluster, once, get, freePort }) {
+          const port = await freePort();
           const answers = [];
           for (let round = 0; round < 5; round++) {
             const worker = cluster.fork({ PORT: port });
