@@ -77,17 +77,9 @@ class Store {
     const number = this.#numbers.indexOf(0);
     const place = this.#findGap(length);
     if (number < 0 || place < 0) return undefined;
-    const at = this.#endBefore(place);
     const turn = (this.#turn = (this.#turn + 1) | 0);
-    const buffer = this.#end.openBlock(at, length, number, turn >>> 0);
-    const end = at + inSteps(length);
-    /** @type {Block} */
-    const block = {
-      ...{ at, end, number, turn, recordBytes: 0 },
-      ...{ isPassing: false, isPassed: false, isDetached: false },
-    };
-    this.#insert(block, place);
-    this.#byBuffer.set(buffer, block);
+    const buffer = this.#end.openBlock(this.#endBefore(place), length, number, turn >>> 0);
+    this.#byBuffer.set(buffer, this.#insert(place, number, length, turn, false));
     return buffer;
   }
 
@@ -97,9 +89,9 @@ class Store {
    * @param {number} length
    */
   #findGap(length) {
-    const blocks = this.#blocks;
-    for (let place = 0; place <= blocks.length; place++) {
-      if (this.#startAfter(place) - this.#endBefore(place) >= inSteps(length)) return place;
+    const size = inSteps(length);
+    for (let place = 0; place <= this.#blocks.length; place++) {
+      if (this.#startAfter(place) - this.#endBefore(place) >= size) return place;
     }
     return -1;
   }
@@ -115,14 +107,31 @@ class Store {
   }
 
   /**
-   * @param {Block} block
+   * Takes the start of a gap for a block.
    * @param {number} place
+   * @param {number} number
+   * @param {number} length
+   * @param {number} turn
+   * @param {boolean} isRecord
    */
-  #insert(block, place) {
+  #insert(place, number, length, turn, isRecord) {
+    const at = this.#endBefore(place);
+    /** @type {Block} */
+    const block = {
+      at,
+      end: at + inSteps(length),
+      number,
+      turn,
+      isPassing: isRecord,
+      isPassed: false,
+      isDetached: isRecord,
+      recordBytes: 0,
+    };
     this.#blocks.splice(place, 0, block);
-    this.#numbers[block.number] = 1;
+    this.#numbers[number] = 1;
     this.#written = Math.max(this.#written, block.end);
     this.#arm();
+    return block;
   }
 
   /**
@@ -141,12 +150,7 @@ class Store {
     const room = Math.min(this.#startAfter(place) - at, inSteps(length * 2));
     // First, as it may throw.
     this.#memory.upTo(at + room);
-    /** @type {Block} */
-    const block = {
-      ...{ at, end: at, number, turn: 0, recordBytes: 0 },
-      ...{ isPassing: true, isPassed: false, isDetached: true },
-    };
-    this.#insert(block, place);
+    const block = this.#insert(place, number, room, 0, true);
     this.#resize(block, room);
     return block;
   }
