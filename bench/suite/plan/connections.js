@@ -173,8 +173,9 @@ module.exports.sections = [
         id: 'workers',
         title: 'Connections per second by number of workers',
         text:
-          'What handing over a connection costs does not depend on the number of workers. More workers than processors ' +
-          'cost what processes that take turns on one cost.',
+          'What grows with more workers than processors is the time of the workers themselves, whoever hands over the ' +
+          'connections: many processes take turns on a processor, each finds the caches used by others, and V8 ' +
+          'optimises each one’s code on its own. 64 workers with a socket each (`SO_REUSEPORT`) slow down to a similar extent.',
         x: 'workers',
         benchmark: 'connections',
         metric: 'rate',
@@ -199,7 +200,7 @@ module.exports.sections = [
       {
         id: 'listeners',
         title: 'Connections per second by number of listening servers',
-        text: 'What a connection costs does not depend on the number of servers that each worker listens with.',
+        text: 'From four servers on, what a connection costs does not depend on how many each worker listens with.',
         x: 'listeners',
         benchmark: 'connections',
         metric: 'rate',
