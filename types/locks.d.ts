@@ -13,7 +13,7 @@ export interface LockWaitOptions {
 export interface LockOptions {
   /**
    * How many requests, granted and waiting, of all threads and processes the lock has room for, at 64 bytes each. Further
-   * ones fail with ERR_MANYCORE_FULL. Default: 128.
+   * ones fail with ERR_MANYCORE_FULL. 1 to 65,536. Default: 128.
    */
   maxRequests?: number;
 }
@@ -245,6 +245,8 @@ export declare class LockManager {
   /**
    * Calls the callback when the lock is granted, and holds the lock until the callback's promise is settled. Resolves to
    * the result of the callback. Names have at most 252 bytes and do not begin with '-'.
+   * Rejects with an AbortError if the lock is stolen, and with a NotSupportedError for such a name, and for options that
+   * exclude each other: `steal` with `ifAvailable` or a shared mode, `signal` with either.
    */
   request<T>(name: string, callback: (lock: Lock) => T): Promise<Awaited<T>>;
   request<T>(

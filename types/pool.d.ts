@@ -182,7 +182,7 @@ export interface PoolOptions {
   onCreateWorker?: (settings: any) => any;
   onTerminateWorker?: (settings: any) => void;
 
-  /** Alias of `minThreads`; `'max'` stands for `maxThreads`. */
+  /** Alias of `minThreads`; `'max'` stands for `maxThreads`, or without it, for one fewer than the number of processors. */
   minWorkers?: number | 'max';
   /** Alias of `maxThreads`. */
   maxWorkers?: number;
@@ -427,6 +427,7 @@ export declare class Pool<T = any, R = any> extends EventEmitterAsyncResource {
   static readonly workerData: any;
   static readonly workerId: number;
   static readonly version: string;
+  static readonly default: typeof Pool;
   static readonly Pool: typeof Pool;
   static readonly Piscina: typeof Pool;
   static readonly FixedQueue: typeof FixedQueue;
@@ -460,15 +461,20 @@ export declare class ArrayTaskQueue implements TaskQueue {
   push(task: PoolTask): void;
   unshift(task: PoolTask): void;
   remove(task: PoolTask): void;
+  /** Rejects all tasks that wait in it. */
+  cancel(): void;
 }
 
 /** A FIFO queue whose operations take constant time. */
 export declare class FixedQueue implements TaskQueue {
   readonly size: number;
+  isEmpty(): boolean;
   shift(): PoolTask | null;
   push(task: PoolTask): void;
   unshift(task: PoolTask): void;
   remove(task: PoolTask): void;
+  /** Rejects all tasks that wait in it. */
+  cancel(): void;
 }
 
 /** A task or result, parts of which are transferred instead of cloned. */

@@ -13,7 +13,8 @@ export type RequestHandler = (value: any, context: RequestContext) => any;
 
 export interface CallOptions {
   /**
-   * How long to wait for the answer, in milliseconds, before failing with ERR_MANYCORE_TIMEOUT. Default: Infinity.
+   * How long to wait for the answer, in milliseconds, before failing with ERR_MANYCORE_TIMEOUT: 0 to 2^31 - 1, or Infinity.
+   * Default: Infinity.
    */
   timeoutMs?: number;
   /** Objects in the value to transfer instead of cloning; between processes, none can be. Default: none. */

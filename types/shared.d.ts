@@ -61,22 +61,26 @@ export interface SharedMapOptions {
   capacityBytes?: number;
   /**
    * How many writers can work at the same time. Each shard has an equal share of the capacity, into which a value with its
-   * key and 40 bytes more must fit (`stats()`: `capacityBytes / shards`). Rounded up to a power of two. Default: one per MiB of capacity, up to 64.
+   * key and 40 bytes more must fit (`stats()`: `capacityBytes / shards`). 1 to 1,024, rounded up to a power of two. Default: one per
+   * MiB of capacity, up to 64.
    */
   shards?: number;
-  /** The expected size of an entry (key, value and 40 bytes), which determines the number of hash buckets. Default: 128. */
+  /**
+   * The expected size of an entry (key, value and about 43 bytes), 16 to 2^30, which determines the number of hash buckets.
+   * Default: 128.
+   */
   averageEntryBytes?: number;
   /**
    * What happens when there is no room: `set()` throws `ERR_MANYCORE_FULL` (`'none'`), or the least recently used entry of
    * a sample of 24 is evicted (`'lru'`). Default: `'none'`.
    */
   evict?: 'none' | 'lru';
-  /** The time to live of entries that are stored without a `ttlMs`, in milliseconds. Default: unlimited. */
+  /** The time to live of entries that are stored without a `ttlMs`, in milliseconds, up to 2^40, or Infinity. Default: Infinity. */
   ttlMs?: number;
 }
 
 export interface SharedSetOptions {
-  /** The time to live, in milliseconds; Infinity for unlimited. Default: the `ttlMs` of the map. */
+  /** The time to live, in milliseconds, up to 2^40; Infinity for unlimited. Default: the `ttlMs` of the map. */
   ttlMs?: number;
 }
 
@@ -268,7 +272,7 @@ export declare class SharedHistogram implements SharedObject {
 export interface RateLimiterOptions {
   /** How much may be consumed per window: up to 10^9, with sliding windows up to 2^20 - 1. */
   limit: number;
-  /** The length of a window in milliseconds. */
+  /** The length of a window in milliseconds, 1 to 2^33. */
   windowMs: number;
   /**
    * `'token-bucket'`: a bucket holds up to `burst` tokens and is refilled evenly with `limit` tokens per window.
@@ -276,11 +280,11 @@ export interface RateLimiterOptions {
    * fixed window was spread evenly. Default: `'token-bucket'`.
    */
   algorithm?: 'token-bucket' | 'sliding-window';
-  /** The capacity of a bucket, which starts full. Default: `limit`. */
+  /** The capacity of a bucket, which starts full, up to 10^9; without effect on sliding windows. Default: `limit`. */
   burst?: number;
   /**
    * The room for keys that have consumed something recently, at 34 bytes or more each. Keys that are back at their full
-   * limit need no room. Default: 10,000.
+   * limit need no room. Up to 2^30. Default: 10,000.
    */
   maxKeys?: number;
 }
@@ -440,9 +444,9 @@ export interface SharedBlockOptions {
 }
 
 export interface ChannelOptions {
-  /** The maximum number of values in the channel. Default: 1024. */
+  /** The maximum number of values in the channel, 1 to 2^40. Default: 1024. */
   capacity?: number;
-  /** The maximum number of bytes in the channel; each value takes 16 more than its own size. At least 1,024. Default: 1 MiB. */
+  /** The maximum number of bytes in the channel; each value takes 16 more than its own size. 1,024 to 2^38. Default: 1 MiB. */
   capacityBytes?: number;
 }
 
@@ -486,7 +490,7 @@ export declare class Channel<T = any> implements AsyncIterable<T> {
 }
 
 export interface TopicOptions {
-  /** How many bytes of values are kept for subscribers; the oldest are dropped. At least 1,024. Default: 1 MiB. */
+  /** How many bytes of values are kept for subscribers; the oldest are dropped. 1,024 to 2^38. Default: 1 MiB. */
   capacityBytes?: number;
 }
 

@@ -2,7 +2,7 @@
 
 const { named } = require('../shared/source');
 const { Kind } = require('./native');
-const { LockObject, kKind, kName, kTable } = require('./object');
+const { LockObject, kKind, kName, kOpening, kTable } = require('./object');
 const { wholeNumber } = require('./options');
 
 const MOST_PARTIES = 32_768;
@@ -51,7 +51,7 @@ class Barrier extends LockObject {
    * @override
    * @param {import('../shared/source').Place} place
    */
-  static opening(place) {
+  static [kOpening](place) {
     return [0, undefined, place];
   }
 

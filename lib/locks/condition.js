@@ -3,12 +3,14 @@
 const { performance } = require('node:perf_hooks');
 
 const { makeError } = require('../core/errors');
+const { OptionNames } = require('../core/option-names');
 const { Flag, Kind, Status } = require('./native');
 const { LockObject, kKind, kName, kTable } = require('./object');
-const { checkFunction, waitOptions, wholeNumber } = require('./options');
-const { UnlockToken } = require('./token');
+const { checkFunction, record, waitOptions, wholeNumber } = require('./options');
+const { UnlockToken, kOpened } = require('./token');
 
 const EVERYBODY = 2 ** 32 - 1;
+const WAIT_FOR_OPTIONS = new OptionNames('waitForAsync()', ['signal']);
 
 /** A condition variable. */
 class Condition extends LockObject {
@@ -23,7 +25,7 @@ class Condition extends LockObject {
    */
   wait(token, options) {
     const { timeoutMs } = waitOptions(options);
-    const lock = UnlockToken.opened(token);
+    const lock = UnlockToken[kOpened](token);
     const { index, serial } = this[kTable].enqueue(Flag.BLOCKING);
     let status;
     try {
@@ -43,7 +45,7 @@ class Condition extends LockObject {
    */
   async waitAsync(token, options) {
     const { timeoutMs, signal } = waitOptions(options);
-    const lock = UnlockToken.opened(token);
+    const lock = UnlockToken[kOpened](token);
     const { index, serial } = this[kTable].enqueue(Flag.BELL);
     let status;
     try {
@@ -65,7 +67,7 @@ class Condition extends LockObject {
     if (predicate === undefined) return this.wait(token, { timeoutMs });
     checkFunction('predicate', predicate);
     const deadline = performance.now() + waitOptions({ timeoutMs }).timeoutMs;
-    UnlockToken.opened(token);
+    UnlockToken[kOpened](token);
     while (!isTrue(predicate)) {
       const left = deadline - performance.now();
       if (left <= 0) return false;
@@ -81,11 +83,12 @@ class Condition extends LockObject {
    * @param {{ signal?: AbortSignal }} [options]
    */
   async waitForAsync(token, timeoutMs, predicate, options) {
+    WAIT_FOR_OPTIONS.check(record('options', options));
     const limits = waitOptions({ ...options, timeoutMs });
     if (predicate === undefined) return this.waitAsync(token, limits);
     checkFunction('predicate', predicate);
     const deadline = performance.now() + limits.timeoutMs;
-    UnlockToken.opened(token);
+    UnlockToken[kOpened](token);
     while (!(await predicate())) {
       const left = deadline - performance.now();
       if (left <= 0) return false;

@@ -4,7 +4,7 @@
 
 const { makeError } = require('../core/errors');
 const { checkFunction, checkString, record, waitOptions } = require('./options');
-const { MAX_NAME_BYTES, locks } = require('./manager');
+const { MAX_NAME_BYTES, kIsRunDone, kNoteRun, kRequestNamed, locks } = require('./manager');
 
 /**
  * @param {string} name
@@ -16,7 +16,7 @@ async function leader(name, fn, options) {
   checkFunction('fn', fn);
   const { timeoutMs, signal } = waitOptions(options);
   const wanted = exclusively(timeoutMs, signal);
-  return locks.requestNamed(lockName, wanted, (lock, lost) => {
+  return locks[kRequestNamed](lockName, wanted, (lock, lost) => {
     // It may have been aborted between the grant and now.
     signal?.throwIfAborted();
     const { fencingToken, ownerDied } = /** @type {import('./manager').Lock} */ (lock);
@@ -43,15 +43,15 @@ async function runOnce(name, key, fn, options) {
   checkFunction('fn', fn);
   const { timeoutMs, signal } = waitOptions(record('options', options));
   const run = JSON.stringify([name, key]);
-  if (locks.isRunDone(run)) return { ran: false };
+  if (locks[kIsRunDone](run)) return { ran: false };
   const wanted = exclusively(timeoutMs, signal);
-  return locks.requestNamed(lockName, wanted, async (lock) => {
-    if (locks.isRunDone(run)) return { ran: false };
+  return locks[kRequestNamed](lockName, wanted, async (lock) => {
+    if (locks[kIsRunDone](run)) return { ran: false };
     // It may have been aborted between the grant and now.
     signal?.throwIfAborted();
     const { fencingToken, ownerDied } = /** @type {import('./manager').Lock} */ (lock);
     const value = await fn({ name, key, fencingToken, ownerDied });
-    locks.noteRun(run);
+    locks[kNoteRun](run);
     return { ran: true, value, fencingToken };
   });
 }

@@ -31,6 +31,10 @@ const REQUEST_OPTIONS = new OptionNames('A request for a lock', [
 ]);
 const MANAGER_OPTIONS = new OptionNames('LockManager', ['scope', 'namespace']);
 const kConstruct = Symbol('construct');
+/** Names of methods for `leader()` and `runOnce()`. */
+const kRequestNamed = Symbol('requestNamed');
+const kIsRunDone = Symbol('isRunDone');
+const kNoteRun = Symbol('noteRun');
 
 /** A named lock, held while the callback runs. */
 class Lock {
@@ -138,7 +142,7 @@ class LockManager {
     name = `${name}`;
     const wanted = checkWanted(options);
     if (name.startsWith('-')) throw notSupported("Lock names may not begin with '-'");
-    return this.requestNamed(name, wanted, callback);
+    return this[kRequestNamed](name, wanted, callback);
   }
 
   /**
@@ -147,7 +151,7 @@ class LockManager {
    * @param {Wanted} wanted
    * @param {(lock: Lock | null, lost: AbortSignal) => any} callback
    */
-  async requestNamed(name, wanted, callback) {
+  async [kRequestNamed](name, wanted, callback) {
     if (Buffer.byteLength(name) > MAX_NAME_BYTES) {
       throw makeError(
         'ERR_OUT_OF_RANGE',
@@ -226,12 +230,12 @@ class LockManager {
   }
 
   /** @param {string} run */
-  isRunDone(run) {
+  [kIsRunDone](run) {
     return this.#table.guarded(() => this.#table.native.isRunDone(run));
   }
 
   /** @param {string} run */
-  noteRun(run) {
+  [kNoteRun](run) {
     this.#table.guarded(() => this.#table.native.noteRun(run));
   }
 }
@@ -293,3 +297,6 @@ module.exports.MAX_NAME_BYTES = MAX_NAME_BYTES;
 module.exports.Lock = Lock;
 module.exports.LockManager = LockManager;
 module.exports.locks = locks;
+module.exports.kRequestNamed = kRequestNamed;
+module.exports.kIsRunDone = kIsRunDone;
+module.exports.kNoteRun = kNoteRun;

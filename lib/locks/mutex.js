@@ -4,7 +4,7 @@ const { Flag, Kind, Status } = require('./native');
 const { LockObject, kKind, kName, kTable } = require('./object');
 const { waitOptions } = require('./options');
 const { register } = require('./registry');
-const { UnlockToken } = require('./token');
+const { UnlockToken, kOf, kOfLast, kOfShortcut } = require('./token');
 
 /** An exclusive lock. */
 class Mutex extends LockObject {
@@ -30,7 +30,7 @@ class Mutex extends LockObject {
   lock(options) {
     if (options !== undefined) waitOptions(options);
     return (
-      this.#takeShortcut() ?? UnlockToken.of(this[kTable], this[kTable].block(Flag.EXCLUSIVE, 1, options))
+      this.#takeShortcut() ?? UnlockToken[kOf](this[kTable], this[kTable].block(Flag.EXCLUSIVE, 1, options))
     );
   }
 
@@ -38,14 +38,14 @@ class Mutex extends LockObject {
   async lockAsync(options) {
     if (options !== undefined) waitOptions(options);
     const token = this.#takeShortcut();
-    return token ?? UnlockToken.of(this[kTable], await this[kTable].wait(Flag.EXCLUSIVE, 1, options));
+    return token ?? UnlockToken[kOf](this[kTable], await this[kTable].wait(Flag.EXCLUSIVE, 1, options));
   }
 
   lockIfAvailable() {
     const token = this.#takeShortcut();
     if (token !== null) return token;
     const status = this.#tryExclusive();
-    if (status === Status.HELD) return UnlockToken.ofLast(this[kTable]);
+    if (status === Status.HELD) return UnlockToken[kOfLast](this[kTable]);
     if (status === Status.UNAVAILABLE) return null;
     throw this[kTable].refused(status);
   }
@@ -53,7 +53,7 @@ class Mutex extends LockObject {
   /** Returns a token if the lock is free and uncontended; otherwise null. */
   #takeShortcut() {
     const fencingToken = this.#shortcut === null ? 0 : this.#shortcut.take();
-    return fencingToken === 0 ? null : UnlockToken.ofShortcut(this[kTable], fencingToken);
+    return fencingToken === 0 ? null : UnlockToken[kOfShortcut](this[kTable], fencingToken);
   }
 }
 
@@ -64,17 +64,17 @@ class RwLock extends Mutex {
 
   /** @param {object} [options] */
   lockShared(options) {
-    return UnlockToken.of(this[kTable], this[kTable].block(Flag.SHARED, 1, options), Flag.SHARED);
+    return UnlockToken[kOf](this[kTable], this[kTable].block(Flag.SHARED, 1, options), Flag.SHARED);
   }
 
   /** @param {object} [options] */
   async lockSharedAsync(options) {
-    return UnlockToken.of(this[kTable], await this[kTable].wait(Flag.SHARED, 1, options), Flag.SHARED);
+    return UnlockToken[kOf](this[kTable], await this[kTable].wait(Flag.SHARED, 1, options), Flag.SHARED);
   }
 
   lockSharedIfAvailable() {
     const grant = this[kTable].tryNow(Flag.SHARED, 1);
-    return grant && UnlockToken.of(this[kTable], grant, Flag.SHARED);
+    return grant && UnlockToken[kOf](this[kTable], grant, Flag.SHARED);
   }
 }
 

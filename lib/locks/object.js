@@ -12,6 +12,8 @@ const kTable = Symbol('table');
 const kName = Symbol('name');
 /** Kind of its tables. */
 const kKind = Symbol('kind');
+/** Name of the method that returns the constructor arguments for opening an existing lock. */
+const kOpening = Symbol('opening');
 /** Types of lock that share a kind of table. Its limit, which they do not need, tells which one it is. */
 const TYPES = ['', 'mutex', 'rwlock', 'once'];
 
@@ -63,7 +65,7 @@ class LockObject {
    * @returns {any}
    */
   static from(handle) {
-    return Reflect.construct(this, this.opening(handed(handle, this[kName], this.from)));
+    return Reflect.construct(this, this[kOpening](handed(handle, this[kName], this.from)));
   }
 
   /**
@@ -71,7 +73,7 @@ class LockObject {
    * @param {Place} place
    * @returns {any[]}
    */
-  static opening(place) {
+  static [kOpening](place) {
     return [undefined, place];
   }
 }
@@ -80,3 +82,4 @@ module.exports.LockObject = LockObject;
 module.exports.kTable = kTable;
 module.exports.kKind = kKind;
 module.exports.kName = kName;
+module.exports.kOpening = kOpening;

@@ -2,10 +2,10 @@
 
 const { named } = require('../shared/source');
 const { Kind } = require('./native');
-const { LockObject, kKind, kName, kTable } = require('./object');
+const { LockObject, kKind, kName, kOpening, kTable } = require('./object');
 const { wholeNumber } = require('./options');
 const { register } = require('./registry');
-const { UnlockToken } = require('./token');
+const { UnlockToken, kOf } = require('./token');
 
 const MOST_PERMITS = 2 ** 31 - 1;
 
@@ -43,7 +43,7 @@ class Semaphore extends LockObject {
    * @override
    * @param {import('../shared/source').Place} place
    */
-  static opening(place) {
+  static [kOpening](place) {
     return [0, undefined, place];
   }
 
@@ -57,7 +57,7 @@ class Semaphore extends LockObject {
    */
   acquire(permits = 1, options) {
     this.#check(permits);
-    return UnlockToken.of(this[kTable], this[kTable].block(0, permits, options), 0, permits);
+    return UnlockToken[kOf](this[kTable], this[kTable].block(0, permits, options), 0, permits);
   }
 
   /**
@@ -66,14 +66,14 @@ class Semaphore extends LockObject {
    */
   async acquireAsync(permits = 1, options) {
     this.#check(permits);
-    return UnlockToken.of(this[kTable], await this[kTable].wait(0, permits, options), 0, permits);
+    return UnlockToken[kOf](this[kTable], await this[kTable].wait(0, permits, options), 0, permits);
   }
 
   /** @param {number} [permits] */
   acquireIfAvailable(permits = 1) {
     this.#check(permits);
     const grant = this[kTable].tryNow(0, permits);
-    return grant && UnlockToken.of(this[kTable], grant, 0, permits);
+    return grant && UnlockToken[kOf](this[kTable], grant, 0, permits);
   }
 
   /** @param {unknown} permits */

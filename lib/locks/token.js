@@ -6,6 +6,11 @@ const { OWNER_DIED, Result } = require('./native');
 // Node 20 defines these itself, under Symbol.for.
 const dispose = Symbol.dispose ?? Symbol.for('nodejs.dispose');
 const kConstruct = Symbol('construct');
+/** Names of methods for lock classes. */
+const kOf = Symbol('of');
+const kOfLast = Symbol('ofLast');
+const kOfShortcut = Symbol('ofShortcut');
+const kOpened = Symbol('opened');
 /** In place of a slot: the lock was taken by the fast path. */
 const NO_SLOT = -1;
 
@@ -45,7 +50,7 @@ class UnlockToken {
    * @param {number} [flags] flags of the request
    * @param {number} [permits]
    */
-  static of(table, { index, serial, fencingToken, ownerDied }, flags = 0, permits = 1) {
+  static [kOf](table, { index, serial, fencingToken, ownerDied }, flags = 0, permits = 1) {
     const token = new UnlockToken(kConstruct, table, index, serial, fencingToken, ownerDied);
     token.#flags = flags;
     token.#permits = permits;
@@ -56,7 +61,7 @@ class UnlockToken {
    * Creates a token for the exclusive grant resulting from the table's last call.
    * @param {import('./table').Table} table
    */
-  static ofLast(table) {
+  static [kOfLast](table) {
     const { results } = table;
     return new UnlockToken(
       kConstruct,
@@ -73,7 +78,7 @@ class UnlockToken {
    * @param {import('./table').Table} table
    * @param {number} fencingToken
    */
-  static ofShortcut(table, fencingToken) {
+  static [kOfShortcut](table, fencingToken) {
     return new UnlockToken(kConstruct, table, NO_SLOT, 0, fencingToken, false);
   }
 
@@ -114,15 +119,15 @@ class UnlockToken {
    * For conditions: returns functions that lock again and update this token.
    * @param {unknown} token
    */
-  static opened(token) {
+  static [kOpened](token) {
     if (!(token instanceof UnlockToken)) {
       throw makeError(
         'ERR_INVALID_ARG_TYPE',
         ['token', 'an instance of UnlockToken', token],
-        UnlockToken.opened,
+        UnlockToken[kOpened],
       );
     }
-    if (!token.#isLocked) throw makeError('ERR_MANYCORE_NOT_LOCKED', [], UnlockToken.opened);
+    if (!token.#isLocked) throw makeError('ERR_MANYCORE_NOT_LOCKED', [], UnlockToken[kOpened]);
     return {
       lockAgain: () => token.#renew(token.#table.block(token.#flags, token.#permits, undefined)),
       lockAgainAsync: async () =>
@@ -132,4 +137,8 @@ class UnlockToken {
 }
 
 module.exports.UnlockToken = UnlockToken;
+module.exports.kOf = kOf;
+module.exports.kOfLast = kOfLast;
+module.exports.kOfShortcut = kOfShortcut;
+module.exports.kOpened = kOpened;
 module.exports.dispose = dispose;

@@ -45,17 +45,6 @@ class TimeoutError extends Error {
   }
 }
 
-class TerminateError extends Error {
-  constructor(message = 'worker terminated') {
-    super(message);
-  }
-
-  /** @override */
-  get name() {
-    return 'TerminateError';
-  }
-}
-
 /**
  * @param {string} code
  * @param {string} message
@@ -96,7 +85,6 @@ function wrongType(message) {
 module.exports.AbortError = AbortError;
 module.exports.CancellationError = CancellationError;
 module.exports.TimeoutError = TimeoutError;
-module.exports.TerminateError = TerminateError;
 module.exports.Errors = Errors;
 module.exports.invalid = invalid;
 module.exports.wrongType = wrongType;

@@ -2,6 +2,8 @@
 
 /** Exports of shared data structures. */
 
+const { list, prune, stats, unlink } = require('./segments');
+
 module.exports.Channel = require('./channel').Channel;
 module.exports.RateLimiter = require('./limiter').RateLimiter;
 module.exports.SharedArray = require('./array').SharedArray;
@@ -10,4 +12,4 @@ module.exports.SharedCounter = require('./counter').SharedCounter;
 module.exports.SharedHistogram = require('./histogram').SharedHistogram;
 module.exports.SharedMap = require('./map').SharedMap;
 module.exports.Topic = require('./topic').Topic;
-module.exports.shared = require('./segments');
+module.exports.shared = { list, prune, stats, unlink };
