@@ -2,6 +2,7 @@
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
+const os = require('node:os');
 const path = require('node:path');
 const { describe, it } = require('node:test');
 
@@ -27,6 +28,14 @@ const REFERENCE = {
 /** Folders whose errors no page but errors.md describes. */
 const NO_API = ['bench', 'core', 'native'];
 const ERROR = /'(ERR_\w+)'/g;
+/** Codes of errors of Node that the library reads, and does not make. */
+const READ = ['ERR_ACCESS_DENIED', 'ERR_DLOPEN_DISABLED'];
+
+/** Files in lib/, without what is generated. */
+const libraryFiles = () =>
+  fs
+    .readdirSync(path.join(ROOT, 'lib'), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.js') && !name.startsWith('native'));
 
 /** Option interfaces and classes: names, and the text between their braces. */
 function declarations() {
@@ -60,6 +69,47 @@ describe('the documentation', () => {
     const page = read('errors.md');
     for (const code of Object.keys(CODES)) assert.ok(page.includes(`\`${code}\``), code);
     for (const [code] of page.matchAll(/ERR_MANYCORE_\w+/g)) assert.ok(Object.hasOwn(CODES, code), code);
+  });
+
+  it('errors.md has exactly the codes and names of errors that the library throws', () => {
+    const source = libraryFiles()
+      .filter((name) => name !== path.join('core', 'errors.js'))
+      .map((name) => fs.readFileSync(path.join(ROOT, 'lib', name), 'utf8'))
+      .join('\n');
+    const codes = [...source.matchAll(/'((?:ERR_|ABORT_|E(?=[A-Z]))\w+)'/g)].map(([, code]) => code);
+    const names = [...source.matchAll(/new DOMException\([^;]*?'(\w+Error)'\)/g)].map(([, name]) => name);
+    const isSystem = (/** @type {string} */ code) => Object.hasOwn(os.constants.errno, code);
+    const isCode = (/** @type {string} */ code) => /^(ERR|ABORT)_/.test(code) || isSystem(code);
+    const thrown = new Set([...codes.filter(isCode), ...names].filter((code) => !READ.includes(code)));
+    const [tables] = read('errors.md').split('## Warnings');
+    const cells = [...tables.matchAll(/^\| (`.*?) \|/gm)].map(([, cell]) => cell.replace(/\(.*\)/, ''));
+    const described = cells.flatMap((cell) => [...cell.matchAll(/`(\w+)`/g)].map(([, code]) => code));
+    assert.ok(described.length > 40, `${described.length}`);
+    assert.deepEqual(
+      [...thrown].filter((code) => !described.includes(code)),
+      [],
+      'not described',
+    );
+    // The system's own come with its name for the failure.
+    assert.deepEqual(
+      described.filter((code) => !thrown.has(code) && !isSystem(code)),
+      [],
+      'never thrown',
+    );
+    assert.deepEqual(
+      Object.keys(CODES).filter((code) => !thrown.has(code)),
+      [],
+      'never made',
+    );
+  });
+
+  it('errors.md has exactly the codes of warnings', () => {
+    const source = libraryFiles().map((name) => fs.readFileSync(path.join(ROOT, 'lib', name), 'utf8'));
+    const codes = [...source.join('\n').matchAll(/WARNING_CODE = '(\w+)'/g)].map(([, code]) => code);
+    const [, warnings] = read('errors.md').split('## Warnings');
+    const described = [...warnings.matchAll(/^\| `(\w+)`/gm)].map(([, code]) => code);
+    assert.ok(described.length > 0);
+    assert.deepEqual(described.sort(), [...new Set(codes)].sort());
   });
 
   for (const [folder, where] of Object.entries(REFERENCE)) {

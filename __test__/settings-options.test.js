@@ -5,7 +5,9 @@
 const assert = require('node:assert/strict');
 const test = require('node:test');
 const {
+  BroadcastChannel,
   Channel,
+  Condition,
   LockManager,
   MessageChannel,
   Mutex,
@@ -18,6 +20,9 @@ const {
   SharedMap,
   Topic,
   cluster,
+  configureLink,
+  configureLinks,
+  shared,
 } = require('..');
 const { TASKS, WATCHDOG } = require('./support/pool');
 
@@ -95,6 +100,28 @@ const MISSPELT = [
     () => withPool((pool) => pool.map([1], opt({ filename: TASKS, name: 'echo', prioriti: 5 }))),
     /'priority'\?$/,
   ],
+  ['subscription', () => new Topic().subscribe(opt({ form: 'earliest' })), /^subscribe\(\) .*'from'\?$/],
+  [
+    'removal of a name',
+    () => shared.unlink('settings-options', opt({ scop: 'process' })),
+    /^shared\.unlink\(\) .*'scope'\?$/,
+  ],
+  [
+    'condition',
+    () => waitFor(opt({ sginal: undefined, signals: AbortSignal.timeout(1000) })),
+    /^waitForAsync\(\) .*'signal'\?$/,
+  ],
+  [
+    'channel of the host',
+    () => new BroadcastChannel('settings-options', opt({ scopes: 'host' })).close(),
+    /^BroadcastChannel .*'scope'\?$/,
+  ],
+  ['links', () => configureLinks(opt({ latncy: 'low' })), /^configureLinks\(\) .*'latency'\?$/],
+  [
+    'link',
+    () => configureLink({}, opt({ highWaterMark: 1 })),
+    /^configureLink\(\) .*'highWaterMarkBytes'\?$/,
+  ],
   [
     'cluster',
     () => cluster.setupPrimary(opt({ stallLimit: 5 })),
@@ -122,6 +149,13 @@ async function askPort(options) {
   port2.onRequest((value) => value);
   assert.equal(await port1.request(1, options), 1);
   port1.close();
+}
+
+/** @param {any} options */
+async function waitFor(options) {
+  const token = new Mutex().lock();
+  await new Condition().waitForAsync(token, 0, () => true, options);
+  token.unlock();
 }
 
 /**

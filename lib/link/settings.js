@@ -32,6 +32,12 @@ function register(endpoint, link) {
   links.set(endpoint, link);
 }
 
+/** @type {Record<string, string[]>} */
+const OPTIONS = {
+  configureLinks: ['latency'],
+  configureLink: ['latency', 'views', 'highWaterMarkBytes'],
+};
+
 /**
  * @param {any} options
  * @param {Function} caller
@@ -40,6 +46,11 @@ function checkOptions(options, caller) {
   if (typeof options !== 'object' || options === null) {
     throw makeError('ERR_INVALID_ARG_TYPE', ['options', 'of type object', options], caller);
   }
+  const known = OPTIONS[caller.name];
+  if (Object.keys(options).every((name) => known.includes(name))) return;
+  // Not loaded by every worker.
+  const { OptionNames } = require('../core/option-names');
+  new OptionNames(`${caller.name}()`, known).check(options);
 }
 
 /**

@@ -338,6 +338,7 @@ function toPath(filename) {
   return text !== null && text.startsWith('file:') ? fileURLToPath(text) : text;
 }
 
+module.exports.NAMES = NAMES;
 module.exports.hasOwnScheduling = hasOwnScheduling;
 module.exports.isFileURL = isFileURL;
 module.exports.optionsOf = optionsOf;

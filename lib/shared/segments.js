@@ -2,8 +2,11 @@
 
 /** Named segments: listing and removal. */
 
+const { OptionNames } = require('../core/option-names');
 const { guarded } = require('./failures');
-const { addonFor, named } = require('./source');
+const { addonFor, checkOptions, named } = require('./source');
+
+const OPTIONS = new OptionNames('shared.unlink()', ['scope']);
 
 function list() {
   const addon = addonFor('shared.list');
@@ -35,6 +38,7 @@ function stats() {
  * @param {{ scope?: 'host' | 'process' }} [options]
  */
 function unlink(name, options) {
+  checkOptions(options, unlink, OPTIONS);
   const { source } = named(name, options, unlink);
   const addon = addonFor('shared.unlink');
   return guarded(name, unlink, () => addon.unlinkSegment(name, source.ofProcess === true));

@@ -2,12 +2,14 @@
 
 const { guarded } = require('./failures');
 const { makeError } = require('../core/errors');
+const { OptionNames } = require('../core/option-names');
 const { Queue, RECORDS, limitsOf, timeoutOf } = require('./queue');
 const scratch = require('./scratch');
 const source = require('./source');
 
 const KIND = 'topic';
 const OPTIONS = source.optionNames('Topic', 'capacityBytes');
+const SUBSCRIBE_OPTIONS = new OptionNames('subscribe()', ['from']);
 const DEFAULT_CAPACITY_BYTES = 1024 * 1024;
 
 /** Broadcasts values to all subscribers, see types/shared.d.ts. */
@@ -53,7 +55,7 @@ class Topic {
   /** @param {any} [options] */
   subscribe(options) {
     const origin = Topic.prototype.subscribe;
-    const { from = 'latest' } = source.checkOptions(options, origin);
+    const { from = 'latest' } = source.checkOptions(options, origin, SUBSCRIBE_OPTIONS);
     if (from !== 'latest' && from !== 'earliest') {
       throw makeError(
         'ERR_INVALID_ARG_VALUE',

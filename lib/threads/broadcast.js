@@ -3,12 +3,14 @@
 /** `BroadcastChannel` with `{ scope: 'host' }`, which reaches the threads of all processes of the cluster. */
 
 const { makeError } = require('../core/errors');
+const { OptionNames } = require('../core/option-names');
 const relay = require('./broadcast-relay');
 const { BroadcastChannel, nodes } = require('./preload');
 
 const NodeChannel = /** @type {typeof import('node:worker_threads').BroadcastChannel} */ (
   nodes.BroadcastChannel
 );
+const OPTIONS = new OptionNames('BroadcastChannel', ['scope']);
 
 class HostChannel extends NodeChannel {
   #isOpen = true;
@@ -46,7 +48,10 @@ class HostChannel extends NodeChannel {
  * @param {any[]} args constructor arguments
  */
 function classFor(args) {
-  const scope = args[1]?.scope;
+  const options = args[1];
+  const scope = options?.scope;
+  // Node ignores any second argument.
+  if (scope === undefined && typeof options === 'object') OPTIONS.check(options);
   if (scope === undefined || scope === 'process') return NodeChannel;
   if (scope === 'host') return HostChannel;
   throw makeError(

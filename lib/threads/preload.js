@@ -32,7 +32,7 @@ const dispatch = MessagePort.prototype[kDispatch];
 /** Node's class with the additional option `scope`. @type {typeof import('node:worker_threads').BroadcastChannel} */
 const BroadcastChannel = new Proxy(nodes.BroadcastChannel, {
   construct(target, args, newTarget) {
-    const made = args[1]?.scope === undefined ? target : require('./broadcast').classFor(args);
+    const made = args.length < 2 ? target : require('./broadcast').classFor(args);
     if (newTarget === BroadcastChannel) return Reflect.construct(made, args);
     // A subclass defined by the program.
     return Reflect.construct(made, args, newTarget);
