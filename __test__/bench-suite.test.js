@@ -8,7 +8,7 @@ const { execFile } = require('node:child_process');
 const { promisify } = require('node:util');
 const { describe, test } = require('node:test');
 
-const { readOptions } = require('../bench/lib/driver');
+const { readOptions, selected } = require('../bench/lib/driver');
 const { summarizeScenario } = require('../bench/lib/report');
 const { document } = require('../bench/suite/document');
 const { runSection } = require('../bench/suite/results');
@@ -74,6 +74,24 @@ describe('the plan', () => {
       }
     });
   }
+
+  test('measures beside every peer', () => {
+    const names = PLAN.flatMap(({ steps }) =>
+      steps.flatMap(({ benchmark: name, args = [] }) => {
+        const benchmark = require(`../bench/${name}`);
+        const { scenarios, chosen } = selected(benchmark, optionsOf(benchmark, args));
+        const all = chosen.map((contender) => contender.name);
+        return scenarios.flatMap(({ contenders = all }) => contenders.filter((each) => all.includes(each)));
+      }),
+    );
+    // Node's cluster and threads, and those of other libraries and programs.
+    const peers = ['node rr', 'node none', 'reuseport', 'pm2', 'node', 'threads'];
+    const libraries = ['piscina', 'tinypool', 'workerpool', 'synckit', 'comlink', 'lmdb', 'redis'];
+    assert.deepEqual(
+      [...peers, ...libraries].filter((peer) => !names.includes(peer)),
+      [],
+    );
+  });
 
   test('has unique names for sections and pictures', () => {
     const names = PLAN.flatMap(({ id, curves = [] }) => [id, ...curves.map((curve) => curve.id)]);

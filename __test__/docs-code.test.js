@@ -114,6 +114,15 @@ function commandsIn(code) {
   return lines.map((line) => line.trim()).filter(Boolean);
 }
 
+/**
+ * Returns what the comments of a program say that it prints.
+ * @param {string} code
+ */
+function printedBy(code) {
+  const comments = code.matchAll(/console\.log\(.*\);? +\/\/ (-?\d+(?![.\d])|\{ [^}]* \}|'[^']*')/g);
+  return [...comments].map(([, value]) => value.replaceAll(/^'|'$/g, ''));
+}
+
 /** A program that a page may name without showing it. */
 const CLUSTER_PROGRAM = `
 const cluster = require('node:cluster');
@@ -157,6 +166,7 @@ describe('code in the documentation', () => {
 
   let count = 0;
   let benchmarks = 0;
+  let shown = 0;
   for (const document of documents) {
     const page = path.join(folder, document.replaceAll(path.sep, '-'));
     fs.mkdirSync(page);
@@ -173,7 +183,11 @@ describe('code in the documentation', () => {
         if (PROGRAMS.includes(language)) {
           const [, name = `line-${line}.${language}`] = FILE_NAME.exec(code) ?? [];
           fs.writeFileSync(path.join(page, name), code);
-          await runProgram(page, name);
+          const stdout = await runProgram(page, name);
+          for (const value of printedBy(code)) {
+            shown++;
+            assert.ok(stdout.includes(value), `it does not print ${value}, but:\n${stdout}`);
+          }
           return;
         }
         assert.equal(language, 'sh', 'a language that is not tested');
@@ -188,7 +202,8 @@ describe('code in the documentation', () => {
     }
   }
 
-  it('code blocks and benchmarks were found', () => assert.ok(count > 0 && benchmarks > 0));
+  it('code blocks, benchmarks and what is printed were found', () =>
+    assert.ok(count > 0 && benchmarks > 0 && shown > 5, `${[count, benchmarks, shown]}`));
 });
 
 describe('checkBenchmark()', () => {
@@ -219,6 +234,15 @@ describe('benchmarksIn()', () => {
     const text =
       'a `node bench/run.js\nports` and `x` of `bench/run.js ipc`\n```sh\nnode bench/run.js floor\n```\n';
     assert.deepEqual(benchmarksIn(text), ['node bench/run.js ports', 'bench/run.js ipc']);
+  });
+});
+
+describe('printedBy()', () => {
+  it('finds values in comments, and no other comments', () => {
+    const code =
+      "console.log(a); // 12, a dozen\n  .then((b) => console.log(b)) // { c: 1 }\nconsole.log(d); // 'e'\n" +
+      'console.log(f); // connections\ng(); // 13\n';
+    assert.deepEqual(printedBy(code), ['12', '{ c: 1 }', 'e']);
   });
 });
 
