@@ -136,8 +136,9 @@ describe('the types', () => {
     for (const name of ['request', 'call', 'onRequest', 'threadName']) {
       assert.ok(name in manycore.Worker.prototype, name);
     }
-    for (const name of ['request', 'call', 'onRequest'])
-      {assert.ok(name in manycore.MessagePort.prototype, name);}
+    for (const name of ['request', 'call', 'onRequest']) {
+      assert.ok(name in manycore.MessagePort.prototype, name);
+    }
   });
 
   it('have every property of what methods return, and no other', async () => {
