@@ -53,6 +53,7 @@ function makeLane(capacity) {
       target.set(new Uint8Array(chunk));
       return chunk.byteLength;
     },
+    copyFromRing: (start, target) => target.set(lane.bytes.subarray(start, start + target.length)),
     copyFromStore: (at, target) => target.set(store.subarray(at, at + target.length)),
     close: () => (lane.isClosed = true),
   };

@@ -8,9 +8,10 @@
 const { Buffer } = require('node:buffer');
 const { Flag, HEADER_BYTES } = require('./layout');
 const { readSpecial } = require('./decode-special');
+const { allocate } = require('./large-buffers');
 const { ShapeReader, defineName } = require('./shape-reader');
 const { ShortStrings } = require('./short-strings');
-const { LARGE_LENGTH, Tag } = require('./tags');
+const { Tag } = require('./tags');
 
 /** @typedef {import('./memory').Memory} Memory */
 
@@ -19,6 +20,11 @@ const prototype = /** @type {any} */ (Buffer.prototype);
 const latin1Slice = prototype.latin1Slice;
 /** @type {(start: number, end: number) => string} */
 const ucs2Slice = prototype.ucs2Slice;
+
+/** The memory of shorter buffers is left to the C library. */
+const LEAST_KEPT_BYTES = 16 * 1024;
+/** Longer data is left to `takeBytes`. */
+const LEAST_TAKEN_BYTES = 64 * 1024;
 
 /** Thrown for invalid data. */
 const CORRUPT = Object.freeze({ corrupt: true });
@@ -137,7 +143,7 @@ class Decoder {
   ownBytes(length) {
     const start = this.position;
     this.position += length;
-    return length < LARGE_LENGTH ? this.copyBytes(start, length) : this.takeBytes(start, length);
+    return length < LEAST_TAKEN_BYTES ? this.copyBytes(start, length) : this.takeBytes(start, length);
   }
 
   /**
@@ -146,7 +152,7 @@ class Decoder {
    */
   copyBytes(start, length) {
     // Not from Buffer's pool, and not zero-filled.
-    const copy = Buffer.allocUnsafeSlow(length);
+    const copy = length < LEAST_KEPT_BYTES ? Buffer.allocUnsafeSlow(length) : allocate(length);
     copy.set(this.bytes.subarray(start, start + length));
     return copy;
   }

@@ -33,6 +33,7 @@ const {
 const { allocate } = require('./large-buffers');
 const { Lending } = require('./lending');
 const { NOWHERE, StoreMemory, loadAfterStore, memoryOf } = require('./memory');
+const { LARGE_LENGTH } = require('./tags');
 
 /**
  * Initial allocation for a fragmented record; it grows as fragments arrive. This is address space, which is
@@ -501,16 +502,18 @@ class LaneReceiver {
    */
   #takeBytes(start, length) {
     const { memory } = this.#decoder;
-    if (this.lendsLarge && (memory === this.#memory || this.#storedAt >= 0)) {
+    const isInStore = this.#storedAt >= 0;
+    const isInRing = memory === this.#memory;
+    if (this.lendsLarge && length >= LARGE_LENGTH && (isInRing || isInStore)) {
       // The sender pads large data, as typed arrays over it must be aligned.
       if ((start & 7) !== 0) throw CORRUPT;
       this.#hasViews = true;
-      const view =
-        this.#storedAt >= 0 ? this.#end.viewStore(start, length) : this.#end.viewRing(start, length);
-      return Buffer.from(view);
+      return Buffer.from(isInStore ? this.#end.viewStore(start, length) : this.#end.viewRing(start, length));
     }
     const bytes = allocate(length);
-    bytes.set(memory.bytes.subarray(start, start + length));
+    if (isInStore) this.#end.copyFromStore(start, bytes);
+    else if (isInRing) this.#end.copyFromRing(start, bytes);
+    else bytes.set(memory.bytes.subarray(start, start + length));
     return bytes;
   }
 

@@ -166,8 +166,13 @@ export declare class LaneReceiver {
    */
   viewStore(at: number, length: number): ArrayBuffer
   /**
-   * Copies bytes of the store from `at` on into `target`. Throws when the range is not in the store, or
-   * the store cannot be mapped.
+   * Copies bytes of the lane's memory from `start` on into `target`, past the caches if they are many. Throws when
+   * the range is not in the ring.
+   */
+  copyFromRing(start: number, target: Uint8Array): void
+  /**
+   * Copies bytes of the store from `at` on into `target`, past the caches if they are many. Throws when the range
+   * is not in the store, or the store cannot be mapped.
    */
   copyFromStore(at: number, target: Uint8Array): void
   /** Detaches the ArrayBuffers of all views, so that their memory can be reused. */

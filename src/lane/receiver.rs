@@ -1,11 +1,12 @@
 //! The consumer's end of a lane, and its integration into the event loop.
 
 use std::cell::{Cell, RefCell};
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use manycore_core::ring::cold_copy;
 use manycore_core::ring::doorbell::{Doorbell, Drained, Outcome};
 use manycore_core::ring::lane::{Memory, Receiver};
 use manycore_core::ring::overflow::{Taken, CHUNK_BYTES};
@@ -354,7 +355,7 @@ impl LaneReceiver {
         let memory = Arc::clone(self.open()?.memory());
         let (start, length) = (start as usize, length as usize);
         if start < memory.ring_offset() || start + length > memory.mapped_len() {
-            return Err(Error::new(Status::InvalidArg, "not in the ring"));
+            return Err(not_in_the_ring());
         }
         // Within the mapping, as checked above.
         let address = memory.as_ptr().wrapping_add(start);
@@ -371,17 +372,28 @@ impl LaneReceiver {
         self.hold_view(env, buffer, None)
     }
 
-    /// Copies bytes of the store from `at` on into `target`. Throws when the range is not in the store, or
-    /// the store cannot be mapped.
+    /// Copies bytes of the lane's memory from `start` on into `target`, past the caches if they are many. Throws when
+    /// the range is not in the ring.
     #[napi]
-    pub fn copy_from_store(&self, at: u32, mut target: Uint8Array) -> Result<()> {
+    pub fn copy_from_ring(&self, start: u32, target: Uint8Array) -> Result<()> {
         let memory = self.open()?.memory();
-        // SAFETY: owned by this thread's JavaScript, which does not run meanwhile.
-        let target = unsafe { target.as_mut() };
+        let start = start as usize;
+        if start < memory.ring_offset() || start + target.len() > memory.mapped_len() {
+            return Err(not_in_the_ring());
+        }
+        // SAFETY: within the mapping, as checked above, which lives as long as `memory`.
+        unsafe { copy_out(memory.as_ptr().wrapping_add(start), target) };
+        Ok(())
+    }
+
+    /// Copies bytes of the store from `at` on into `target`, past the caches if they are many. Throws when the range
+    /// is not in the store, or the store cannot be mapped.
+    #[napi]
+    pub fn copy_from_store(&self, at: u32, target: Uint8Array) -> Result<()> {
+        let memory = self.open()?.memory();
         let source = in_store(memory, at, u32::try_from(target.len()).unwrap_or(u32::MAX))?;
-        // SAFETY: the source is inside the mapping, which lives as long as `source`, and `target` is not part of it. Another
-        // process may write to the source meanwhile, which only affects the bytes that are copied.
-        unsafe { ptr::copy_nonoverlapping(source.address.cast_const(), target.as_mut_ptr(), source.len) };
+        // SAFETY: the range is inside the mapping, which lives as long as `source`.
+        unsafe { copy_out(source.address, target) };
         Ok(())
     }
 
@@ -420,4 +432,22 @@ impl LaneReceiver {
         }
         self.lent.end();
     }
+}
+
+/// Copies bytes of a lane into a buffer of JavaScript, which comes from the garbage collector, so it is in no cache.
+///
+/// # Safety
+/// `source` must be valid for reads of the target's length, and not part of the target. Another process may write to it
+/// meanwhile, which only affects the bytes that are copied.
+unsafe fn copy_out(source: *mut u8, mut target: Uint8Array) {
+    // SAFETY: owned by this thread's JavaScript, which does not run meanwhile.
+    let target = unsafe { target.as_mut() };
+    if let Some(source) = NonNull::new(source) {
+        // SAFETY: the target has this length and is exclusively borrowed; the rest is guaranteed by the caller.
+        unsafe { cold_copy::copy(source, NonNull::from(&mut *target).cast(), target.len()) };
+    }
+}
+
+fn not_in_the_ring() -> Error {
+    Error::new(Status::InvalidArg, "not in the ring")
 }

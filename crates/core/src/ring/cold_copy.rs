@@ -9,22 +9,22 @@
 use std::ptr::{self, NonNull};
 
 /// Shorter copies use ordinary stores, as data that is read soon is best left in the cache.
-pub const MIN_LEN: usize = 256 << 10;
+pub const MIN_LEN: usize = 64 << 10;
 
-/// Copies `source` to `target`. The copy is visible to a thread that synchronises with a later Release store
-/// or unlock of this one.
+/// Copies `len` bytes. The copy is visible to a thread that synchronises with a later Release store or unlock of this
+/// one.
 ///
 /// # Safety
-/// `target` must be valid for writes of `source.len()` bytes, not accessed by anyone else meanwhile, and not
-/// overlap `source`.
-pub unsafe fn copy(source: &[u8], target: NonNull<u8>) {
+/// `source` must be valid for reads and `target` for writes of `len` bytes; they must not overlap, and nobody else may
+/// access the target meanwhile. Another process may write to the source, which only affects the bytes that are copied.
+pub unsafe fn copy(source: NonNull<u8>, target: NonNull<u8>, len: usize) {
     #[cfg(target_arch = "x86_64")]
-    if source.len() >= MIN_LEN {
+    if len >= MIN_LEN {
         // SAFETY: guaranteed by the caller.
-        return unsafe { stream(source, target.as_ptr()) };
+        return unsafe { stream(source.as_ptr(), target.as_ptr(), len) };
     }
     // SAFETY: guaranteed by the caller.
-    unsafe { ptr::copy_nonoverlapping(source.as_ptr(), target.as_ptr(), source.len()) };
+    unsafe { ptr::copy_nonoverlapping(source.as_ptr(), target.as_ptr(), len) };
 }
 
 /// Copies with non-temporal stores.
@@ -32,31 +32,26 @@ pub unsafe fn copy(source: &[u8], target: NonNull<u8>) {
 /// # Safety
 /// As for [`copy`].
 #[cfg(target_arch = "x86_64")]
-unsafe fn stream(source: &[u8], target: *mut u8) {
+unsafe fn stream(source: *const u8, target: *mut u8, len: usize) {
     use std::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_sfence, _mm_stream_si128};
     const LINE: usize = 64;
     const REGISTER: usize = size_of::<__m128i>();
 
-    let before = target.align_offset(LINE).min(source.len());
-    let (head, rest) = source.split_at(before);
-    let lines = rest.chunks_exact(LINE);
-    let tail = lines.remainder();
-    // SAFETY: within the target, which has room for the whole source.
-    unsafe { ptr::copy_nonoverlapping(head.as_ptr(), target, head.len()) };
-    // SAFETY: within the target or one past its end.
-    let mut to = unsafe { target.add(before) };
-    for line in lines {
-        for part in line.chunks_exact(REGISTER) {
-            // SAFETY: reads the 16 bytes of the part; SSE2 is available on every x86-64 processor.
-            let bytes = unsafe { _mm_loadu_si128(part.as_ptr().cast()) };
+    let before = target.align_offset(LINE).min(len);
+    // SAFETY: the start of both ranges.
+    unsafe { ptr::copy_nonoverlapping(source, target, before) };
+    let mut at = before;
+    while len - at >= LINE {
+        for _ in 0..LINE / REGISTER {
+            // SAFETY: 16 bytes that end before `len`; SSE2 is available on every x86-64 processor.
+            let bytes = unsafe { _mm_loadu_si128(source.add(at).cast()) };
             // SAFETY: within the target and 16-byte aligned, at offset 0, 16, 32 or 48 of a 64-byte line.
-            unsafe { _mm_stream_si128(to.cast(), bytes) };
-            // SAFETY: within the target or one past its end.
-            to = unsafe { to.add(REGISTER) };
+            unsafe { _mm_stream_si128(target.add(at).cast(), bytes) };
+            at += REGISTER;
         }
     }
-    // SAFETY: the rest of the source, for which the target has room.
-    unsafe { ptr::copy_nonoverlapping(tail.as_ptr(), to, tail.len()) };
+    // SAFETY: the rest of both ranges.
+    unsafe { ptr::copy_nonoverlapping(source.add(at), target.add(at), len - at) };
     // SAFETY: SSE is available. The fence keeps later stores, such as the one that publishes the copy, from
     // overtaking the non-temporal ones.
     unsafe { _mm_sfence() };
@@ -73,11 +68,12 @@ mod tests {
             for offset in [0, 1, 8, 15, 16, 63, 64, 100] {
                 for len in [0, 1, 100, MIN_LEN - 1, MIN_LEN, MIN_LEN + 1, MIN_LEN + 130] {
                     let source = source.get(from..from + len).unwrap();
+                    let first = NonNull::new(source.as_ptr().cast_mut()).unwrap();
                     let mut target = vec![255; offset + len + 64];
                     let rest = target.get_mut(offset..).unwrap();
                     let start = NonNull::new(rest.as_mut_ptr()).unwrap();
                     // SAFETY: the target has room for the source and 64 more bytes from here on.
-                    unsafe { copy(source, start) };
+                    unsafe { copy(first, start, len) };
                     assert_eq!(target.get(offset..offset + len), Some(source));
                     assert!(target.iter().take(offset).all(|byte| *byte == 255));
                     assert!(target.iter().skip(offset + len).all(|byte| *byte == 255));

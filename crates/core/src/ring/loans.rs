@@ -90,7 +90,7 @@ impl Loan {
                 // SAFETY: the buffer has `self.len` bytes, as has the payload, and remains lent while the lock is held.
                 // JavaScript holds no reference to it, so the payload cannot overlap it.
                 // The buffer comes from the garbage collector, so it is in no cache.
-                unsafe { cold_copy::copy(payload, memory.0) };
+                unsafe { cold_copy::copy(NonNull::from(payload).cast(), memory.0, self.len) };
                 *is_filled = true;
             }
             Place::Moved(bytes) => bytes.copy_from_slice(payload),
