@@ -238,6 +238,35 @@ test('large values are exchanged while both sides are blocked, and messages keep
   assert.deepEqual(result, { isWhole: true, lacking: 0, called: [null] });
 });
 
+test('large requests and replies go through memory of the link that is used again', async (t) => {
+  const { result } = await play(t, {
+    env: { SCRIBBLER },
+    async primary({ cluster, once, require }) {
+      const { stores } = require(process.env.SCRIBBLER);
+      const worker = cluster.fork();
+      await once(worker, 'message');
+      const seen = { before: stores().length, whole: 0 };
+      const expected = new Uint8Array(1_000_000);
+      const echoes = (fill, { bytes, text, among }) =>
+        Buffer.from(bytes.buffer).equals(expected.fill(fill)) && text.length === 600_000 && among === fill;
+      for (let i = 0; i < 20; i++) {
+        const value = { bytes: new Uint8Array(1_000_000).fill(i), text: 'x'.repeat(600_000), among: i };
+        if (echoes(i, worker.call(value))) seen.whole++;
+        const [first, second] = [worker.request(value), worker.request({ ...value, among: i })];
+        if (echoes(i, await first) && echoes(i, await second)) seen.whole++;
+      }
+      // One for each direction.
+      seen.after = stores().length;
+      return seen;
+    },
+    worker({ cluster }) {
+      cluster.worker.onRequest((value) => value);
+      process.send('ready');
+    },
+  });
+  assert.deepEqual(result, { before: 0, whole: 40, after: 2 });
+});
+
 test('a handler may await messages sent before the call', async (t) => {
   const { result } = await play(t, {
     async primary({ cluster, once }) {
@@ -345,11 +374,11 @@ test('60 workers are killed under full request load, blocked or not', async (t) 
       const counts = { rounds: 0, answered: 0, gone: 0, served: 0 };
       const wrong = [];
       for (let round = 0; round < Number(process.env.ROUNDS); round++) {
-        const worker = cluster.fork({ SIZE: String(10 ** (round % 6)) });
+        const worker = cluster.fork({ SIZE: String(10 ** (round % 7)) });
         worker.onRequest((value) => (counts.served++, value));
         const exited = once(worker, 'exit');
         await once(worker, 'message');
-        const text = 't'.repeat(10 ** (round % 6));
+        const text = 't'.repeat(10 ** (round % 7));
         let isKilled = false;
         setTimeout(() => (isKilled = worker.process.kill('SIGKILL')), Math.random() * 8);
         const take = (promise) =>
@@ -398,19 +427,20 @@ test('a worker that corrupts its lanes harms only itself', async (t) => {
       const reported = new Set();
       const good = cluster.fork({ ROLE: 'good' });
       await once(good, 'message');
-      for (let round = 0; round < 12; round++) {
+      for (let round = 0; round < 16; round++) {
         const worker = cluster.fork({ ROLE: 'bad', SEED: String(round) });
         const exited = new Promise((resolve) => worker.once('exit', resolve));
         worker.on('error', ({ code }) => reported.add(code));
         worker.onRequest((value) => value);
         await once(worker, 'message');
         worker.send('go');
+        const shortest = round % 4 === 3 ? 400_000 : 0;
         // Until it is detected, or the worker no longer replies.
         for (let turn = 0, missed = 0; turn < 400 && missed < 5; turn++) {
           let code = 'answered';
           try {
             const options = { timeoutMs: 50 };
-            if (turn % 2) worker.call({ turn, text: 'x'.repeat(turn * 20) }, options);
+            if (turn % 2) worker.call({ turn, text: 'x'.repeat(turn * 20 + shortest) }, options);
             else await worker.request({ turn }, options);
           } catch (error) {
             code = error.code ?? error.name;
@@ -431,15 +461,20 @@ test('a worker that corrupts its lanes harms only itself', async (t) => {
       process.on('warning', () => {});
       process.on('uncaughtException', () => {});
       process.on('unhandledRejection', () => {});
-      const { scribble } = require(SCRIBBLER);
+      const { scribble, scribbleInStores } = require(SCRIBBLER);
       cluster.worker.request('first').catch(() => {});
       process.send('ready');
       let round = 0;
-      const where = ['words', 'rings', 'all'][Number(SEED) % 3];
+      const where = ['words', 'rings', 'all', 'stores'][Number(SEED) % 4];
+      const isLarge = where === 'stores';
+      const list = Array.from({ length: isLarge ? 40_000 : 1 }, (_, i) => ({ i, text: `text ${i}` }));
       process.once('message', () => {
         setInterval(() => {
-          for (let i = 0; i < 20; i++) cluster.worker.request({ i, a: [i, 'text'] }).catch(() => {});
-          scribble(Number(SEED) * 1000 + round++, where);
+          const count = isLarge ? 3 : 20;
+          for (let i = 0; i < count; i++) cluster.worker.request({ i, list }).catch(() => {});
+          const seed = Number(SEED) * 1000 + round++;
+          if (isLarge) scribbleInStores(seed, 6_000_000);
+          else scribble(seed, where);
         }, 1);
       });
     },

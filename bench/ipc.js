@@ -20,10 +20,10 @@ const { SIZES, TEXT_SIZES } = require('./lib/messages');
 
 const PROGRAM = path.join(__dirname, 'servers', 'ipc.js');
 
-/** Bytes per round of the size curves. */
-const ROUND_BYTES = 100_000_000;
+/** Bytes per round of the size curves; with fewer, V8 still compiles the code for messages of 64 KiB. */
+const ROUND_BYTES = 500_000_000;
 /** Cost of a message apart from its size, expressed in bytes. */
-const SIZE_OF_COST = 2048;
+const SIZE_OF_COST = 8192;
 
 /**
  * Name, and number of messages per round at `--scale 1`: no fewer than it takes until V8 has compiled the hot path, see

@@ -65,8 +65,9 @@ export function configureLink(endpoint: object, options: LinkOptions): boolean;
  * is not a multiple of 8 copies its bytes and does not detach the buffer.
  *
  * It is an ordinary buffer, which is copied when it is posted and not detached, if it is shorter than 16 KiB, if there is no
- * link or its messages do not go through shared memory yet, and if there is no room: at most 64 buffers of together 64 MiB
- * are in use at a time, until they have been received, or collected as garbage without having been posted.
+ * link or its messages do not go through shared memory yet, and if there is no room: at most 64 buffers of together 64 MiB,
+ * or 1,280 MiB to another process, are in use at a time, until they have been received, or collected as garbage without
+ * having been posted.
  *
  * The contents are arbitrary until they are written. The buffer cannot be transferred, and must not be moved to another one
  * with `ArrayBuffer.prototype.transfer()`. In a message that only Node's own

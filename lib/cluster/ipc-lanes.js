@@ -8,7 +8,7 @@
 const builtin = require('./builtin');
 const { loadAddon } = require('../core/addon');
 const { COMMAND } = require('./ipc-messages');
-const { STORE_BYTES } = require('../link/layout');
+const { PROCESS_STORE_BYTES } = require('../link/layout');
 const settings = require('../link/settings');
 
 /** Room for bursts in each direction, powers of two; memory is committed as it is used. */
@@ -26,8 +26,8 @@ const CALL_LANE_BYTES = 256 * 1024;
 function create(addon) {
   let messages;
   try {
-    messages = new addon.ProcessLink(MESSAGE_LANE_BYTES, STORE_BYTES);
-    return { messages, calls: new addon.ProcessLink(CALL_LANE_BYTES) };
+    messages = new addon.ProcessLink(MESSAGE_LANE_BYTES, PROCESS_STORE_BYTES);
+    return { messages, calls: new addon.ProcessLink(CALL_LANE_BYTES, PROCESS_STORE_BYTES) };
   } catch {
     messages?.close();
     return null;
@@ -87,8 +87,8 @@ function attachPrimary(firstFd, format) {
     /** @type {any} */ (process)._send({ cmd: COMMAND, absent: true }, null, { swallowErrors: true });
     return;
   }
-  const messages = addon.ProcessLink.adopt(MESSAGE_LANE_BYTES, firstFd, STORE_BYTES);
-  const calls = addon.ProcessLink.adopt(CALL_LANE_BYTES, firstFd + messages.passedCount);
+  const messages = addon.ProcessLink.adopt(MESSAGE_LANE_BYTES, firstFd, PROCESS_STORE_BYTES);
+  const calls = addon.ProcessLink.adopt(CALL_LANE_BYTES, firstFd + messages.passedCount, PROCESS_STORE_BYTES);
   const report = (/** @type {Error} */ error) => process.emitWarning(error);
   const { worker } = builtin;
   start({ addon, links: { messages, calls }, target: process, worker, isWorker: true, report }, format);

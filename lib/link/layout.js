@@ -22,8 +22,10 @@ const RETURNED = 896 / 4;
 
 /** Number of blocks of the store that can be in use at a time. */
 const STORE_BLOCKS = 64;
-/** Size of the store of a lane for messages; memory is committed as it is used. */
+/** Size of the store of a lane between threads; memory is committed as it is used. */
 const STORE_BYTES = 64 * 1024 * 1024;
+/** The same between processes, whose large messages are passed in it: there is room for one of 1 GiB. */
+const PROCESS_STORE_BYTES = 1280 * 1024 * 1024;
 
 /** Offset of the copy of the last record in the lane's memory, and its greatest length, in bytes. */
 const COPY_AT = COPY * 4;
@@ -106,6 +108,7 @@ module.exports.WAITING = WAITING;
 module.exports.RETURNED = RETURNED;
 module.exports.STORE_BLOCKS = STORE_BLOCKS;
 module.exports.STORE_BYTES = STORE_BYTES;
+module.exports.PROCESS_STORE_BYTES = PROCESS_STORE_BYTES;
 module.exports.HEADER_BYTES = HEADER_BYTES;
 module.exports.BARE_RECORD_BYTES = BARE_RECORD_BYTES;
 module.exports.CALL_HEADER_BYTES = CALL_HEADER_BYTES;

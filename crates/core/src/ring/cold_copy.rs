@@ -44,14 +44,14 @@ unsafe fn stream(source: *const u8, target: *mut u8, len: usize) {
     while len - at >= LINE {
         for _ in 0..LINE / REGISTER {
             // SAFETY: 16 bytes that end before `len`; SSE2 is available on every x86-64 processor.
-            let bytes = unsafe { _mm_loadu_si128(source.add(at).cast()) };
+            let bytes = unsafe { _mm_loadu_si128(source.wrapping_add(at).cast()) };
             // SAFETY: within the target and 16-byte aligned, at offset 0, 16, 32 or 48 of a 64-byte line.
-            unsafe { _mm_stream_si128(target.add(at).cast(), bytes) };
+            unsafe { _mm_stream_si128(target.wrapping_add(at).cast(), bytes) };
             at += REGISTER;
         }
     }
     // SAFETY: the rest of both ranges.
-    unsafe { ptr::copy_nonoverlapping(source.add(at), target.add(at), len - at) };
+    unsafe { ptr::copy_nonoverlapping(source.wrapping_add(at), target.wrapping_add(at), len - at) };
     // SAFETY: SSE is available. The fence keeps later stores, such as the one that publishes the copy, from
     // overtaking the non-temporal ones.
     unsafe { _mm_sfence() };
