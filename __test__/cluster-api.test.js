@@ -92,10 +92,48 @@ test("setupPrimary: settings accumulate, each call emits 'setup', and setupMaste
   });
 });
 
+test('setupPrimary between forks applies to the next one, and fork() calls one that the program has replaced', async (t) => {
+  await same(t, {
+    async primary({ cluster, once }) {
+      const answers = [];
+      const setups = [];
+      const ask = async () => {
+        const worker = cluster.fork();
+        answers.push((await once(worker, 'message'))[0]);
+        await once(worker, 'exit');
+      };
+      cluster.on('setup', ({ args }) => setups.push(args));
+      for (const word of ['one', 'two']) {
+        cluster.setupPrimary({ args: [word], execArgv: [`--title=${word}`] });
+        await ask();
+      }
+      cluster.settings.args = ['three'];
+      await ask();
+      const { setupPrimary } = cluster;
+      let calls = 0;
+      cluster.setupPrimary = function (...args) {
+        calls++;
+        const returned = setupPrimary.apply(this, args);
+        cluster.settings.args = ['four', String(this === cluster), String(args.length)];
+        return returned;
+      };
+      await ask();
+      cluster.setupPrimary = setupPrimary;
+      await ask();
+      return { answers, setups, calls };
+    },
+    worker() {
+      process.send([process.argv.slice(2), process.execArgv, process.title]);
+      process.disconnect();
+    },
+  });
+});
+
 for (const [what, stdio] of Object.entries({
   'an array': ['ignore', 'pipe', 'inherit', 'ipc', 'pipe'],
   'a word': 'pipe',
   'an array without a channel': ['ignore', 'inherit', 'inherit'],
+  'an array of just the channel': ['ipc'],
   'an unknown word': 'teletype',
   'an array with an unknown word': ['ignore', 'pipe', 'telepathy', 'ipc'],
 })) {
@@ -126,7 +164,7 @@ for (const [what, stdio] of Object.entries({
         process.on('message', () => process.disconnect());
         fs.writeSync(1, 'to stdout');
         // Besides the worker's own descriptors, the requested one exists.
-        if (process.env.STDIO.startsWith('[')) fs.writeSync(4, 'to four');
+        if (JSON.parse(process.env.STDIO).length === 5) fs.writeSync(4, 'to four');
       },
     });
   });
@@ -249,6 +287,46 @@ test("cluster has the same properties as Node's, in the primary and in a worker"
       process.send({ types: types.sort(), ofProcess, isWorker: cluster.worker instanceof cluster.Worker });
     },
   });
+});
+
+test('listeners are called on cluster itself, listed and removed as in Node', async (t) => {
+  const result = await same(t, {
+    async primary({ cluster, once }) {
+      const seen = [];
+      const methods = ['on', 'addListener', 'prependListener', 'once', 'prependOnceListener'];
+      cluster.on('newListener', (name, listener) => seen.push([name, listener.id]));
+      const listeners = methods.map((method, id) => {
+        const listener = function (...args) {
+          seen.push([method, this === cluster, args.length]);
+          return 'ignored';
+        };
+        listener.id = id;
+        return listener;
+      });
+      const chained = methods.map((method, id) => cluster[method]('exit', listeners[id]) === cluster);
+      const ids = () => cluster.listeners('exit').map(({ id }) => id);
+      const kinds = () => cluster.rawListeners('exit').map((each) => listeners.indexOf(each));
+      const before = [ids(), kinds()];
+      const worker = cluster.fork();
+      await once(worker, 'exit');
+      await new Promise(setImmediate);
+      const after = [ids(), kinds(), cluster.emit('exit', worker)];
+      for (const listener of listeners) cluster.off('exit', listener);
+      // One that causes its own event again is still called once.
+      cluster.once('own', () => seen.push(['own', cluster.emit('own')]));
+      cluster.prependOnceListener('own', () => cluster.emit('own'));
+      cluster.emit('own');
+      let error;
+      try {
+        cluster.once('own', 'no function');
+      } catch ({ code, message }) {
+        error = { code, message };
+      }
+      return { seen, chained, before, after, left: [ids(), cluster.emit('exit')], error };
+    },
+    worker: () => process.disconnect(),
+  });
+  assert.ok(result.seen.filter(([method]) => method === 'on').every(([, isOwn]) => isOwn));
 });
 
 test('an invalid setting makes fork() throw as in Node, and consumes a worker id', async (t) => {

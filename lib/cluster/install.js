@@ -13,9 +13,7 @@ let installed = false;
 function install() {
   if (installed || !builtin.isPrimary || loadAddon() === null) return;
   installed = true;
-  const primary = require('./primary');
-  Object.assign(builtin, primary.methods);
-  Object.defineProperty(builtin, 'schedulingPolicy', { ...primary.schedulingPolicy, enumerable: true });
+  require('./primary').giveTo(builtin);
   syncBuiltinESMExports();
 }
 

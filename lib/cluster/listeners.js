@@ -165,7 +165,8 @@ class Listener {
     try {
       undecided.forEach(({ address, port, family }, index) => {
         const remoteFamily = family === 0 ? undefined : family === 4 ? 'IPv4' : 'IPv6';
-        const chosen = choose({ remoteAddress: address, remotePort: port, remoteFamily }, workers);
+        // A copy, as the policy may change the list.
+        const chosen = choose({ remoteAddress: address, remotePort: port, remoteFamily }, [...workers]);
         tokens[index] = clients.find((client) => client.worker === chosen)?.token ?? 0;
       });
     } finally {

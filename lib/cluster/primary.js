@@ -30,6 +30,9 @@ const LINK_VARIABLE = 'MANYCORE_CLUSTER';
 
 const native = { fork: builtin.fork, setupPrimary: builtin.setupPrimary };
 
+/** The object that programs call for these functions: the builtin, or a facade. @type {any} */
+let api = builtin;
+
 const SETTINGS = new OptionNames('cluster.setupPrimary()', [
   ...['stallLimitMs', 'proxyProtocol'],
   // Node's.
@@ -171,12 +174,14 @@ function addWorker(addon) {
  */
 function forkLinked(env, link, scoreboardFd, links) {
   const { setupPrimary: current } = builtin;
+  // As in Node, that of a program that has replaced it.
+  const { setupPrimary: setUp } = api;
   /** Number of stdio descriptors the user sees. */
   let visible = 0;
   /** @type {any} */
   let settings;
   builtin.setupPrimary = () => {
-    setupPrimary();
+    setUp.call(api);
     settings = builtin.settings;
     const own = ownStdio(settings);
     // Invalid values are left to Node, which throws.
@@ -212,7 +217,8 @@ const STDIO_WORDS = new Set(['pipe', 'inherit', 'ignore', 'overlapped']);
  * @returns {any[] | null}
  */
 function ownStdio({ stdio, silent }) {
-  if (Array.isArray(stdio)) return stdio;
+  // Node completes a shorter one with the default, so that nothing else becomes stdin, stdout or stderr.
+  if (Array.isArray(stdio)) return [...stdio, ...Array(Math.max(0, 3 - stdio.length))];
   if (typeof stdio === 'string' && !STDIO_WORDS.has(stdio)) return null;
   const each = typeof stdio === 'string' ? stdio : silent ? 'pipe' : 'inherit';
   return [each, each, each, 'ipc'];
@@ -282,6 +288,18 @@ function hide(target, name, descriptor) {
   Object.defineProperty(target, name, { configurable: true, enumerable: false, ...descriptor });
 }
 
-module.exports.methods = { fork, setupPrimary, setupMaster: setupPrimary };
-module.exports.schedulingPolicy = schedulingPolicy;
+/**
+ * Gives an object manycore's part of the API.
+ * @param {object} target
+ */
+function giveTo(target) {
+  api = target;
+  const methods = { fork, setupPrimary, setupMaster: setupPrimary };
+  for (const [name, value] of Object.entries(methods)) {
+    Object.defineProperty(target, name, { configurable: true, enumerable: true, writable: true, value });
+  }
+  Object.defineProperty(target, 'schedulingPolicy', { ...schedulingPolicy, enumerable: true });
+}
+
+module.exports.giveTo = giveTo;
 module.exports.LINK_VARIABLE = LINK_VARIABLE;
