@@ -16,6 +16,8 @@ const IDLE_WORKERS = 4;
 /** Length of the warm-up relative to the measurement; less for scenarios of fixed duration, see messaging.js. */
 const WARM_UP = 1;
 const WARM_UP_OF_CLOCKED = 0.25;
+/** Number of messages sent and acknowledged one by one before paced messages, see messaging.js. */
+const WARM_UP_MESSAGES = 20_000;
 const scenario = SCENARIOS[name];
 
 /** @param {import('node:cluster').Worker} worker @param {number} count */
@@ -41,6 +43,18 @@ function exchange(worker, count) {
     });
     while (sent < Math.min(window, chunks)) send();
   });
+}
+
+/**
+ * Sends `count` messages, each after the previous one has been received.
+ * @param {import('node:cluster').Worker} worker
+ * @param {number} count
+ */
+async function oneByOne(worker, count) {
+  for (let i = 0; i < count; i++) {
+    worker.send(SCENARIOS.small.make(i));
+    await ask(worker, 'done');
+  }
 }
 
 /**
@@ -82,6 +96,7 @@ async function main() {
   const workers = Array.from({ length: name === 'idle' ? IDLE_WORKERS : 1 }, () => cluster.fork());
   await Promise.all(workers.map(nextMessage));
   const [worker] = workers;
+  if (name === 'paced') await oneByOne(worker, WARM_UP_MESSAGES);
   await run(worker, Math.ceil(Number(total) * (run === exchange ? WARM_UP : WARM_UP_OF_CLOCKED)));
   await Promise.all(workers.map((each) => ask(each, 'start')));
   const cpu = process.cpuUsage();
