@@ -53,6 +53,9 @@ test('values that JSON drops, converts and keeps are treated alike', () => {
     [Object(1), Object('s'), Object(false), Object(Symbol('s'))],
     Object.assign(Object(1), { valueOf: () => 7 }),
     Object.assign(Object('s'), { toString: () => 'other' }),
+    { a: [Object.setPrototypeOf(Object('\u20ac1'), Object.prototype)], b: '\u20ac, after it' },
+    { a: Object.setPrototypeOf(Object(1), Object.prototype), b: Object.assign(Object(2), { c: 3 }) },
+    Object.setPrototypeOf(Object(true), null),
     Buffer.from('bytes'),
     new Uint8Array([1, 2]),
     new Map([[1, 2]]),
@@ -138,6 +141,13 @@ test(
     assert.deepEqual(codec.copy({ a: JSON.rawJSON('1'), b: { c: 2 } }).value, { a: 1, b: { c: 2 } });
   },
 );
+
+test('wrappers are replaced by their primitives when there are too many object shapes', () => {
+  const codec = new Codec(new JsonEncoder());
+  Object.defineProperty(codec.encoder.shapes, 'isFull', { value: true });
+  const plain = Object.setPrototypeOf(Object('s'), Object.prototype);
+  assert.ok(check(codec, { a: Object(1), b: [Object('s'), Object(Symbol('s'))], plain }));
+});
 
 test('deeply nested values and raw JSON are read once', () => {
   const codec = new Codec(new JsonEncoder());

@@ -48,19 +48,15 @@ class JsonEncoder extends Writer {
 
   /** @param {any} value value returned by `prepare` */
   value(value) {
-    switch (typeof value) {
-      case 'string':
-        return this.string(value);
-      case 'number':
-        // JSON has neither -0 nor non-finite numbers.
-        return Number.isFinite(value) ? this.number(value + 0) : this.tag(Tag.NULL);
-      case 'boolean':
-        return this.tag(value ? Tag.TRUE : Tag.FALSE);
-      case 'object':
-        return value === null ? this.tag(Tag.NULL) : this.#object(value);
-      default:
-        throw UNSUPPORTED;
+    // A chain of comparisons, see `Encoder`.
+    if (typeof value === 'number') {
+      // JSON has neither -0 nor non-finite numbers.
+      return Number.isFinite(value) ? this.number(value + 0) : this.tag(Tag.NULL);
     }
+    if (typeof value === 'string') return this.string(value);
+    if (typeof value === 'object') return value === null ? this.tag(Tag.NULL) : this.#object(value);
+    if (typeof value === 'boolean') return this.tag(value ? Tag.TRUE : Tag.FALSE);
+    throw UNSUPPORTED;
   }
 
   /** @param {any} object */
@@ -78,7 +74,8 @@ class JsonEncoder extends Writer {
   #properties(object) {
     const prototype = getPrototypeOf(object);
     const isPlain = prototype === OBJECT_PROTOTYPE;
-    if (!isPlain && mayTravel(prototype)) this.#traveller(object);
+    if (!isPlain && isPrimitive(object)) this.value(unboxed(object));
+    else if (!isPlain && mayTravel(prototype)) this.#traveller(object);
     else if (prototype === null && isRawJson(object)) this.#text(object);
     else if (this.shapes.isFull) this.#dictionary(object);
     else this.#shaped(object, !isPlain || intrinsics.isPolluted());
@@ -130,12 +127,13 @@ class JsonEncoder extends Writer {
   }
 
   /**
-   * Like `Encoder`, without omitted properties.
+   * Like `Encoder`, without omitted properties. Whether the object stands for a primitive is only asked if its names may
+   * be those of one: the question costs as much as a small property.
    * @param {any} object
    * @param {boolean} isHeir whether for-in may visit inherited properties
    */
   #shaped(object, isHeir) {
-    const { shapes } = this;
+    const { bundle, shapes } = this;
     this.reserve(3);
     const at = this.position - this.start;
     this.bytes[this.position] = Tag.OBJECT;
@@ -161,11 +159,18 @@ class JsonEncoder extends Writer {
       this.value(value);
       count++;
     }
+    if (node.mayBeOther && isPrimitive(object)) {
+      // Overwritten.
+      this.goBack(at);
+      this.bundle = bundle;
+      return this.value(unboxed(object));
+    }
     this.endShape(at, node, countAt, count);
   }
 
   /** @param {any} object */
   #dictionary(object) {
+    if (isPrimitive(object)) return this.value(unboxed(object));
     this.tag(Tag.DICTIONARY);
     const countAt = this.skipCount();
     let count = 0;
@@ -195,28 +200,32 @@ function refuseTooLong(array, length) {
 }
 
 /**
- * Returns the value that JSON encodes instead: the result of toJSON, and the primitive in a wrapper object.
+ * Returns the value that JSON encodes instead: the result of toJSON.
  * @param {any} value
  * @param {string | number} key
  */
 function prepare(value, key) {
   if (typeof value !== 'object' && typeof value !== 'bigint' && typeof value !== 'function') return value;
   if (value === null) return value;
-  let prepared = value;
   const { toJSON } = value;
-  if (typeof toJSON === 'function') prepared = toJSON.call(value, String(key));
-  if (typeof prepared !== 'object' || prepared === null || isArray(prepared)) return prepared;
-  return types.isBoxedPrimitive(prepared) ? unboxed(prepared) : prepared;
+  return typeof toJSON === 'function' ? toJSON.call(value, String(key)) : value;
 }
 
-/** @param {any} object */
+/**
+ * Whether JSON encodes the primitive in this object instead of its properties.
+ * @param {any} object
+ */
+function isPrimitive(object) {
+  return types.isBoxedPrimitive(object) && !types.isSymbolObject(object);
+}
+
+/** @param {any} object for which `isPrimitive` */
 function unboxed(object) {
   // As in JSON, numbers and strings are converted, which user code may override.
   if (types.isNumberObject(object)) return Number(object);
   if (types.isStringObject(object)) return String(object);
   if (types.isBooleanObject(object)) return intrinsics.booleanValue(object);
-  if (types.isBigIntObject(object)) return intrinsics.bigintValue(object);
-  return object;
+  return intrinsics.bigintValue(object);
 }
 
 /** @param {any} value */
