@@ -114,6 +114,17 @@ test('short records, large ones and such as have no room anywhere stay in order'
   }
 });
 
+test('a record of half a gibibyte for which the store has no room is sent, one of two is refused', () => {
+  const ends = pair({ store: MIB, ring: MIB });
+  assert.throws(() => ends.sender.send(new Uint8Array(2 ** 31)), { name: 'RangeError' });
+  const bytes = new Uint8Array(2 ** 29);
+  bytes[bytes.length - 1] = 9;
+  assert.equal(ends.sender.send({ bytes, end: 'x' }), true);
+  assert.ok(ends.spill.bytes > 0);
+  const received = receive(ends);
+  assert.deepEqual([received.bytes.length, received.bytes.at(-1), received.end], [2 ** 29, 9, 'x']);
+});
+
 test('listeners that asked for views see the block itself, which is reused afterwards', () => {
   const ends = pair();
   const kept = [];

@@ -20,7 +20,7 @@ function memoryOf(arrayBuffer) {
   return {
     bytes: new Uint8Array(arrayBuffer),
     view: new DataView(arrayBuffer),
-    words: new Int32Array(arrayBuffer, 0, arrayBuffer.byteLength >> 2),
+    words: new Int32Array(arrayBuffer, 0, Math.floor(arrayBuffer.byteLength / 4)),
     buffer: Buffer.from(arrayBuffer),
   };
 }

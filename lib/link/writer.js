@@ -17,6 +17,8 @@ const { UNSUPPORTED } = require('./unsupported');
 /** @typedef {import('./memory').Memory} Memory */
 
 const SCRATCH_BYTES = 64 * 1024;
+/** Offsets in records are 31-bit integers. */
+const MOST_RECORD_BYTES = 2 ** 31 - SCRATCH_BYTES;
 /** Larger scratch memory is released after use. */
 const SCRATCH_KEPT_BYTES = 1024 * 1024;
 
@@ -262,11 +264,14 @@ class Writer {
   /**
    * Continues in the writer's own memory.
    * @param {number} count number of further bytes needed
+   * @throws RangeError, as the platform does for buffers that it cannot allocate
    */
   #moveOut(count) {
     const used = this.position - this.start;
+    if (used + count > MOST_RECORD_BYTES) throw new RangeError('Array buffer allocation failed');
     let size = SCRATCH_BYTES;
     while (size < (used + count) * 2) size *= 2;
+    if (size > MOST_RECORD_BYTES) size = MOST_RECORD_BYTES;
     const scratch =
       this.scratch !== null && this.scratch !== this.memory && this.scratch.bytes.length >= size
         ? this.scratch
