@@ -99,4 +99,32 @@ function sendSpaced(count, send) {
   }
 }
 
-module.exports = { SCENARIOS, SIZES, TEXT_SIZES, ownBuffer, sendSpaced };
+/**
+ * Sends `count` messages in chunks, each of which the other side acknowledges with a message. Resolves to their number.
+ * @param {import('node:events').EventEmitter} worker
+ * @param {(message: any) => void} send
+ * @param {{ make: (i: number, allocate: (byteLength: number) => ArrayBuffer) => any, chunk: number, window: number }} scenario
+ * @param {number} count
+ * @param {(byteLength: number) => ArrayBuffer} allocate
+ */
+function sendInChunks(worker, send, { make, chunk, window }, count, allocate) {
+  return new Promise((resolve) => {
+    const chunks = Math.ceil(count / chunk);
+    let sent = 0;
+    let acknowledged = 0;
+    const sendChunk = () => {
+      const first = sent++ * chunk;
+      for (let i = first; i < first + chunk; i++) send(make(i, allocate));
+    };
+    worker.on('message', function acknowledge() {
+      acknowledged++;
+      if (sent < chunks) sendChunk();
+      if (acknowledged < chunks) return;
+      worker.off('message', acknowledge);
+      resolve(chunks * chunk);
+    });
+    while (sent < Math.min(window, chunks)) sendChunk();
+  });
+}
+
+module.exports = { SCENARIOS, SIZES, TEXT_SIZES, ownBuffer, sendInChunks, sendSpaced };

@@ -9,7 +9,7 @@
 const [library, serialization, name, total] = process.argv.slice(2);
 const manycore = library === 'manycore' ? require('../..') : undefined;
 const cluster = manycore?.cluster ?? require('node:cluster');
-const { SCENARIOS, ownBuffer, sendSpaced } = require('../lib/messages');
+const { SCENARIOS, ownBuffer, sendInChunks, sendSpaced } = require('../lib/messages');
 
 /** Number of workers in idle scenarios. */
 const IDLE_WORKERS = 4;
@@ -22,27 +22,10 @@ const scenario = SCENARIOS[name];
 
 /** @param {import('node:cluster').Worker} worker @param {number} count */
 function exchange(worker, count) {
-  const { make, chunk, window } = scenario;
   const allocate = manycore
     ? (/** @type {number} */ byteLength) => manycore.linkBuffer(worker, byteLength)
     : ownBuffer;
-  return new Promise((resolve) => {
-    const chunks = Math.ceil(count / chunk);
-    let sent = 0;
-    let acknowledged = 0;
-    const send = () => {
-      const first = sent++ * chunk;
-      for (let i = first; i < first + chunk; i++) worker.send(make(i, allocate));
-    };
-    worker.on('message', function acknowledge() {
-      acknowledged++;
-      if (sent < chunks) send();
-      if (acknowledged < chunks) return;
-      worker.off('message', acknowledge);
-      resolve(chunks * chunk);
-    });
-    while (sent < Math.min(window, chunks)) send();
-  });
+  return sendInChunks(worker, (message) => worker.send(message), scenario, count, allocate);
 }
 
 /**

@@ -6,7 +6,7 @@
  *   node messaging.js node|manycore SCENARIO COUNT
  */
 
-const { SCENARIOS, ownBuffer, sendSpaced } = require('../lib/messages');
+const { SCENARIOS, ownBuffer, sendInChunks, sendSpaced } = require('../lib/messages');
 
 const [library, name, total] = process.argv.slice(2);
 const manycore = library === 'manycore' ? require('../..') : undefined;
@@ -41,27 +41,10 @@ function nextMessage(worker) {
  * @param {number} count
  */
 function exchange(worker, count) {
-  const { make, chunk, window } = scenario;
   const allocate = manycore
     ? (/** @type {number} */ byteLength) => manycore.linkBuffer(worker, byteLength)
     : ownBuffer;
-  return new Promise((resolve) => {
-    const chunks = Math.ceil(count / chunk);
-    let posted = 0;
-    let acknowledged = 0;
-    const post = () => {
-      const first = posted++ * chunk;
-      for (let i = first; i < first + chunk; i++) worker.postMessage(make(i, allocate));
-    };
-    worker.on('message', function acknowledge() {
-      acknowledged++;
-      if (posted < chunks) post();
-      if (acknowledged < chunks) return;
-      worker.off('message', acknowledge);
-      resolve(chunks * chunk);
-    });
-    while (posted < Math.min(window, chunks)) post();
-  });
+  return sendInChunks(worker, (message) => worker.postMessage(message), scenario, count, allocate);
 }
 
 /**
