@@ -6,8 +6,11 @@
  */
 
 const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const os = require('node:os');
 const path = require('node:path');
 const { test } = require('node:test');
+const { Kind } = require('../lib/link/layout');
 const { play } = require('./support/scenario');
 
 const SCRIBBLER = path.join(__dirname, 'fixtures', 'scribbler.js');
@@ -126,6 +129,67 @@ test('workers overwrite large messages while they are read', async (t) => {
   assert.ok(result?.received > 16 && result.looked > 0, stderr);
   assert.deepEqual(Object.keys(result.codes), ['ERR_MANYCORE_LINK_CORRUPT'], stderr);
 });
+
+test(
+  'a worker that publishes records without end does not hold up the primary',
+  { timeout: 120_000 },
+  async (t) => {
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'manycore-endless-'));
+    t.after(() => fs.rmSync(folder, { recursive: true }));
+    const kinds = [Kind.SKIP, Kind.FRAGMENT, Kind.SERIALIZED];
+    const { result, stderr } = await play(t, {
+      env: { SCRIBBLER, FOLDER: folder, KINDS: JSON.stringify(kinds) },
+      async primary({ cluster, until, require }) {
+        const fs = require('node:fs');
+        const outcomes = [];
+        for (const kind of JSON.parse(process.env.KINDS)) {
+          const file = `${process.env.FOLDER}/${kind}`;
+          const worker = cluster.fork({ KIND: String(kind), FILE: file });
+          let code;
+          worker.on('error', (error) => (code = error.code));
+          const ended = new Promise((resolve) => worker.once('exit', resolve));
+          await new Promise((resolve) => worker.once('message', resolve));
+          worker.send('begin');
+          await until(() => code !== undefined || fs.existsSync(file));
+          worker.process.kill('SIGKILL');
+          await ended;
+          outcomes.push(code ?? 'read on');
+        }
+        return outcomes;
+      },
+      worker({ require }) {
+        const fs = require('node:fs');
+        const { laneOf, peek, poke, ringAll } = require(process.env.SCRIBBLER);
+        const CAPACITY = 8 * 1024 * 1024;
+        process.on('message', () => {
+          const lane = laneOf(() => process.send('where does this go?'));
+          const wordAt = (at) => new Int32Array(peek(lane + at, 4).buffer)[0];
+          const tail = () => wordAt(128);
+          // Not longer than the test, if that is ended.
+          const until = performance.now() + 60_000;
+          while (tail() !== wordAt(0) && performance.now() < until);
+          let from = tail();
+          const words = new Uint32Array(CAPACITY / 4);
+          // A record may start where the ring ends.
+          const record = [16, Number(process.env.KIND), 5000, 0];
+          for (let i = 0; i < words.length; i++) words[i] = record[(i - (from >> 2)) & 3];
+          poke(lane + 4096, new Uint8Array(words.buffer));
+          // Publishes everything anew whenever the primary has read some of it.
+          for (let rounds = 0; performance.now() < until;) {
+            const at = tail();
+            poke(lane, new Uint8Array(new Int32Array([at + CAPACITY]).buffer));
+            if (tail() === at) ringAll();
+            if (((tail() - from) | 0) < CAPACITY) continue;
+            from = tail();
+            if (++rounds === 5) fs.writeFileSync(process.env.FILE, '');
+          }
+        });
+        process.send('ready');
+      },
+    });
+    assert.deepEqual(result, ['ERR_MANYCORE_LINK_CORRUPT', 'ERR_MANYCORE_LINK_CORRUPT', 'read on'], stderr);
+  },
+);
 
 test('any number of messages disguised as internal ones is handled without failure', async (t) => {
   const COUNT = 30_000;

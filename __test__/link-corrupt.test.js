@@ -6,7 +6,11 @@ const assert = require('node:assert/strict');
 const test = require('node:test');
 const fc = require('fast-check');
 
+const { AdvancedEncoder } = require('../lib/link/advanced-encoder');
 const { LaneReceiver } = require('../lib/link/lane-receiver');
+const { LaneSender } = require('../lib/link/lane-sender');
+const { TAIL, Kind } = require('../lib/link/layout');
+const { Spill } = require('../lib/link/spill');
 const { Codec } = require('./support/codec');
 const { makeLane } = require('./support/lane');
 const { cloneable } = require('./support/values');
@@ -23,9 +27,11 @@ const snapshot = () => PROTOTYPES.map((prototype) => Reflect.ownKeys(prototype).
  * Reads a lane whose ring starts with `bytes`, of which `head` are published. Returns the outcome.
  * @param {Uint8Array} bytes
  * @param {number} [head]
+ * @param {boolean} [isForeign] whether another process is the producer
  */
-function read(bytes, head = bytes.length) {
+function read(bytes, head = bytes.length, isForeign = false) {
   const { lane, receiver } = makeLane(CAPACITY);
+  Object.assign(receiver, { isForeign });
   lane.ring.set(bytes.subarray(0, CAPACITY));
   lane.words[0] = head;
   const end = new LaneReceiver(receiver);
@@ -223,4 +229,60 @@ test('padding without an end or a value is reported as corrupt', () => {
   assert.ok(read(recordOf([0x9c, 0xff, 1])).isCorrupt);
   assert.ok(read(recordOf(new Uint8Array(CAPACITY - 100).fill(0x9c))).isCorrupt);
   assert.ok(read(recordOf(Array.from({ length: 8000 }, (_, i) => (i % 2 === 0 ? 0x9c : 0)))).isCorrupt);
+});
+
+/**
+ * Returns records of 16 bytes.
+ * @param {number} kind
+ * @param {number} last fourth word of each
+ * @param {number} count
+ */
+function shortRecords(kind, last, count) {
+  const words = new Uint32Array(count * 4);
+  for (let i = 0; i < words.length; i += 4) words.set([16, kind, last, 0], i);
+  return new Uint8Array(words.buffer);
+}
+
+test('what another process can send without end, and without a message, is corrupt', () => {
+  const corrupt = { values: 0, isCorrupt: true };
+  const most = CAPACITY / 16;
+  assert.deepEqual(read(shortRecords(Kind.SKIP, 0, 2), 32, true), { values: 0, isCorrupt: false });
+  assert.deepEqual(read(shortRecords(Kind.SKIP, 0, most), CAPACITY, true), corrupt);
+  // Fragments of nothing, of a record of 5000 bytes.
+  assert.deepEqual(read(shortRecords(Kind.FRAGMENT, 5000, most), CAPACITY, true), corrupt);
+});
+
+test('a sender does not follow a position that another process changes all the time', () => {
+  /** How the position changes each time that the sender looks at it. @type {((tail: number, head: number) => number)[]} */
+  const changes = [
+    (tail) => tail,
+    (tail) => tail ^ 8,
+    (tail) => tail - 8,
+    (tail) => tail + 1,
+    (_, head) => head + 8,
+  ];
+  /** @type {((end: LaneSender) => boolean)[]} */
+  const waits = [(end) => !end.flush(), (end) => end.waitForReturn(() => false)];
+  for (const wait of waits) {
+    for (const change of [...changes, (/** @type {number} */ tail) => tail + 8]) {
+      const { lane, sender } = makeLane(CAPACITY);
+      let looks = 0;
+      let isHostile = false;
+      const waitForRoom = () => {
+        if (!isHostile) return true;
+        assert.ok(++looks <= CAPACITY, 'the sender does not stop');
+        lane.words[TAIL] = change(lane.words[TAIL], lane.words[0]);
+        return false;
+      };
+      const native = /** @type {any} */ ({ ...sender, waitForRoom });
+      const end = new LaneSender(native, new AdvancedEncoder(), new Spill());
+      while (!end.isSpilling) end.send('x'.repeat(1000));
+      isHostile = true;
+      const isWaiting = wait(end);
+      // A consumer that reads on is followed to the end of what there is.
+      const isHonest = !changes.includes(change);
+      assert.equal(end.isCorrupt, !isHonest || wait !== waits[0], `${change}`);
+      assert.equal(isWaiting, end.isCorrupt);
+    }
+  }
 });

@@ -156,11 +156,10 @@ class Outbox {
     const first = this.#waiting.findIndex(({ at }) => at > this.#spill.moved);
     const count = first < 0 ? this.#waiting.length : first;
     for (const { callback } of this.#waiting.splice(0, count)) process.nextTick(callback, null);
-    if (!isDone) {
+    if (!isDone || this.#awaitReturn()) {
       if (this.#sender.isCorrupt) this.#options.onCorrupt();
       return;
     }
-    if (this.#awaitReturn()) return;
     this.#letGo();
     this.#options.onFlushed();
   }
@@ -168,7 +167,7 @@ class Outbox {
   /** Moves waiting records while this thread is blocked. Callbacks are left to the event loop. */
   assist() {
     if (!this.#isHolding || this.#isAssisted || this.#isClosed) return;
-    if (!this.#sender.flush()) return;
+    if (!this.#sender.flush() && !this.#sender.isCorrupt) return;
     this.#isAssisted = true;
     setImmediate(() => {
       this.#isAssisted = false;

@@ -25,8 +25,8 @@ const { Marks } = require('./ipc-marks');
 const { COMMAND, ignoringErrors, isInternalAtHand } = require('./ipc-messages');
 const { Outbox } = require('./ipc-outbox');
 
-/** Maximum number of messages delivered before returning to the event loop. */
-const MESSAGES_PER_DRAIN = runTicks === undefined ? 1 : 1000;
+/** Maximum number of records handled before returning to the event loop. */
+const RECORDS_PER_DRAIN = runTicks === undefined ? 1 : 1000;
 /** Maximum number of records read to catch up with what was sent earlier; more than a ring holds. */
 const MAX_CATCH_UP = 1 << 20;
 
@@ -210,7 +210,7 @@ class Ipc {
   }
 
   #drain() {
-    let budget = MESSAGES_PER_DRAIN;
+    let budget = RECORDS_PER_DRAIN;
     let isEmpty = true;
     const receiver = this.#receiver;
     try {
@@ -223,7 +223,8 @@ class Ipc {
           isEmpty = false;
           const isMessage = this.#handleInContext();
           receiver.endViews();
-          if (isMessage && (--budget === 0 || !this.#tick())) break;
+          // Not only of messages: another process could send other records without end.
+          if (--budget === 0 || (isMessage && !this.#tick())) break;
         } else if (isEmpty || this.#marks.isAwaiting || !receiver.glance()) {
           break;
         }

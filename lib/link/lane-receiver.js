@@ -27,6 +27,7 @@ const {
   HEADER_BYTES,
   CALL_HEADER_BYTES,
   FRAGMENT_HEADER_BYTES,
+  MIN_FRAGMENT_BYTES,
   STORED_RECORD_BYTES,
   Kind,
 } = require('./layout');
@@ -44,6 +45,8 @@ const ASSEMBLY_BYTES = 72 * 1024 * 1024;
 const UNRELEASED_BYTES = 128 * 1024;
 /** Number of checks per glance. From JavaScript, one costs about 10 ns; a native call costs five times as much. */
 const LOOKS_OF_GLANCE = 256;
+/** Another process sends a record without content only before one that has some. */
+const MOST_EMPTY_RECORDS = 16;
 /** Maximum length of a record, including its header. */
 const MAX_RECORD_BYTES = 0xfffffff8;
 
@@ -246,6 +249,7 @@ class LaneReceiver {
    */
   next() {
     if (this.#isClosed) return false;
+    let empty = 0;
     try {
       for (;;) {
         if (!(this.#overflowing ? this.#nextInOverflow() : this.#nextInRing())) return false;
@@ -254,6 +258,7 @@ class LaneReceiver {
         else if (this.kind === Kind.FRAGMENT) {
           if (this.#assembly === null) return true;
         } else if (this.kind !== Kind.SKIP) return true;
+        else if (++empty > MOST_EMPTY_RECORDS && this.#isForeign) throw CORRUPT;
       }
     } catch (error) {
       this.close();
@@ -468,6 +473,8 @@ class LaneReceiver {
     const part = memory.bytes.subarray(start + FRAGMENT_HEADER_BYTES, start + length);
     const assembled = this.#assembled + part.length;
     if (assembled > total || total > MAX_RECORD_BYTES) throw CORRUPT;
+    // Otherwise, a peer could send fragments that never make a record.
+    if (part.length < MIN_FRAGMENT_BYTES && assembled < total) throw CORRUPT;
     let assembly = this.#assembly ?? allocate(Math.min(total, ASSEMBLY_BYTES));
     if (assembly.length < assembled) {
       const larger = allocate(Math.min(total, Math.max(assembled, assembly.length * 2)));

@@ -57,6 +57,8 @@ const REWIND_RECORDS = 32;
  * of its position, so a check per record would be a cache miss per record.
  */
 const REWIND_STEP_BYTES = 2048;
+/** Lengths of records are multiples of this. */
+const RECORD_STEP_BYTES = 8;
 /** Shorter records wait outside of the store for room in the ring. */
 const LEAST_STORED_BYTES = 256 * 1024;
 
@@ -88,6 +90,8 @@ class LaneSender {
   #skipped = 0;
   #skippedTo = 0;
   #overflowing = false;
+  /** Whether the consumer's position has been found to be invalid. */
+  #isMisled = false;
   /** Whether bytes may be waiting outside the ring. */
   #hasBeside = false;
   /** Whether this end is closed. */
@@ -461,13 +465,14 @@ class LaneSender {
 
   /**
    * Moves spilled records into the ring as far as there is room. Returns false if some are left; the consumer then
-   * signals when there is room.
+   * signals when there is room, unless it `isCorrupt`.
    */
   flush() {
     const spill = this.#spill;
     if (spill === null || !this.#overflowing) return true;
+    let hasMoved = false;
     for (;;) {
-      this.#tail = Atomics.load(this.#words, TAIL);
+      if (!this.#follow(hasMoved)) return false;
       const at = this.#ringOffset + (this.#head & (this.#capacity - 1));
       const written = spill.move(this.#memory, at, this.#room(), this.#capacity);
       if (written > 0) this.#publish(written);
@@ -475,22 +480,38 @@ class LaneSender {
         this.#overflowing = false;
         return true;
       }
-      if (written === 0 && this.#end.waitForRoom(this.#tail)) return false;
+      hasMoved = written === 0;
+      if (hasMoved && this.#end.waitForRoom(this.#tail)) return false;
     }
   }
 
   /**
    * Between processes: asks for a call of `onRoom` once less is waiting in the store. Returns false if `isEnough`
-   * meanwhile.
+   * meanwhile; true also if the consumer `isCorrupt`.
    * @param {() => boolean} isEnough
    */
   waitForReturn(isEnough) {
-    for (;;) {
+    for (let hasMoved = false; ; hasMoved = true) {
       // Blocks are returned before the position behind their records is stored.
-      const tail = Atomics.load(this.#words, TAIL);
+      if (!this.#follow(hasMoved)) return true;
       if (isEnough()) return false;
-      if (this.#end.waitForRoom(tail)) return true;
+      if (this.#end.waitForRoom(this.#tail)) return true;
     }
+  }
+
+  /**
+   * Loads the consumer's position, which only grows, by whole records, and not beyond the head: a loop that lasts while
+   * it grows comes to an end, whatever another process writes there. Returns false if the position is invalid.
+   * @param {boolean} hasMoved whether the consumer has moved on since the position was last loaded
+   */
+  #follow(hasMoved) {
+    const tail = Atomics.load(this.#words, TAIL);
+    const passed = (tail - this.#tail) | 0;
+    const used = (this.#head - tail) | 0;
+    const isGrown = passed >= (hasMoved ? RECORD_STEP_BYTES : 0) && passed % RECORD_STEP_BYTES === 0;
+    if (!isGrown || used < 0 || used > this.#capacity) this.#isMisled = true;
+    this.#tail = tail;
+    return !this.#isMisled;
   }
 
   /** Whether records are waiting in the spill. */
@@ -498,8 +519,9 @@ class LaneSender {
     return this.#overflowing;
   }
 
-  /** Whether the consumer's position is invalid: its process can write anything. */
+  /** Whether the consumer's position is or was invalid: its process can write anything. */
   get isCorrupt() {
+    if (this.#isMisled) return true;
     const used = (this.#head - Atomics.load(this.#words, TAIL)) | 0;
     return used < 0 || used > this.#capacity;
   }

@@ -75,6 +75,8 @@ const CALL_HEADER_BYTES = HEADER_BYTES + 4;
 
 /** Offset of the bytes in a FRAGMENT. */
 const FRAGMENT_HEADER_BYTES = 16;
+/** Least number of bytes in a FRAGMENT that is not the last one: fewer are not worth the overhead. */
+const MIN_FRAGMENT_BYTES = 4096;
 
 /** Length of a STORED. */
 const STORED_RECORD_BYTES = HEADER_BYTES + 12;
@@ -113,6 +115,7 @@ module.exports.HEADER_BYTES = HEADER_BYTES;
 module.exports.BARE_RECORD_BYTES = BARE_RECORD_BYTES;
 module.exports.CALL_HEADER_BYTES = CALL_HEADER_BYTES;
 module.exports.FRAGMENT_HEADER_BYTES = FRAGMENT_HEADER_BYTES;
+module.exports.MIN_FRAGMENT_BYTES = MIN_FRAGMENT_BYTES;
 module.exports.STORED_RECORD_BYTES = STORED_RECORD_BYTES;
 module.exports.Kind = Kind;
 module.exports.Flag = Flag;

@@ -5,7 +5,7 @@
  * memory, in order, until there is room. Records that are large compared to the ring are split into fragments.
  */
 
-const { Kind, FRAGMENT_HEADER_BYTES } = require('./layout');
+const { Kind, FRAGMENT_HEADER_BYTES, MIN_FRAGMENT_BYTES } = require('./layout');
 
 /** @typedef {import('./memory').Memory} Memory */
 
@@ -17,8 +17,6 @@ const CHUNK_BYTES = 256 * 1024;
 const WHOLE_PART_LOG2 = 2;
 /** Bytes moved at a time, and maximum size of a fragment: the consumer reads one part while the next is written. */
 const STEP_BYTES = 256 * 1024;
-/** Smaller fragments are not worth their overhead. */
-const MIN_FRAGMENT_BYTES = 4096;
 
 /**
  * @typedef {object} Chunk
