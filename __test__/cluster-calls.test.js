@@ -122,11 +122,16 @@ test('errors are preserved in both directions', async (t) => {
         }
       }
       const uncloneable = await worker.request('uncloneable').catch(({ name }) => name);
-      return { seen, uncloneable, sane: await worker.request('sane') };
+      // Threads could share it, processes cannot.
+      const shared = await worker.request('shared').catch(({ name, code, memory }) => [name, code, memory]);
+      return { seen, uncloneable, shared, sane: await worker.request('sane') };
     },
     worker({ cluster }) {
       cluster.worker.onRequest((value) => {
         if (value === 'uncloneable') return { f() {} };
+        if (value === 'shared') {
+          throw Object.assign(new RangeError('no'), { code: 'E_NO', memory: new SharedArrayBuffer(1) });
+        }
         return value === 'sane' ? value : cluster.worker.call(value);
       });
     },
@@ -141,6 +146,8 @@ test('errors are preserved in both directions', async (t) => {
   };
   for (const error of result.seen) assert.deepEqual(error, { name: error.name, ...whole });
   assert.deepEqual([result.seen.length, result.uncloneable, result.sane], [2, 'DataCloneError', 'sane']);
+  assert.deepEqual(result.shared.slice(0, 2), ['RangeError', 'E_NO']);
+  assert.match(result.shared[2], /could not be cloned/);
 });
 
 test('timeouts, abort signals and mutual blocking calls are handled', async (t) => {

@@ -37,21 +37,29 @@ const DOM_EXCEPTION = 'DOMException';
  */
 
 /**
- * Returns a plain description of a thrown value, which can always be cloned.
+ * @typedef {object} Context
+ * @property {Map<object, Description>} seen
+ * @property {(value: any) => any} copy throws if the link cannot carry a value
+ */
+
+/**
+ * Returns a plain description of a thrown value, which can always be sent.
  * @param {any} thrown
+ * @param {(value: any) => any} [copy] copies a value as the link does; throws if it cannot carry it
  * @returns {Description}
  */
-function describeError(thrown) {
-  return describe(thrown, new Map());
+function describeError(thrown, copy = structuredClone) {
+  return describe(thrown, { seen: new Map(), copy });
 }
 
 /**
  * @param {any} thrown
- * @param {Map<object, Description>} seen
+ * @param {Context} context
  * @returns {Description}
  */
-function describe(thrown, seen) {
-  if (!isError(thrown)) return describeValue(thrown, seen);
+function describe(thrown, context) {
+  if (!isError(thrown)) return describeValue(thrown, context);
+  const { seen } = context;
   const known = seen.get(thrown);
   if (known !== undefined) return known;
   const name = classOf(thrown);
@@ -59,34 +67,34 @@ function describe(thrown, seen) {
   const description = { class: name, message: text(thrown, 'message') };
   seen.set(thrown, description);
   if (name === DOM_EXCEPTION) description.name = text(thrown, 'name');
-  description.properties = propertiesOf(thrown, name, seen);
+  description.properties = propertiesOf(thrown, name, context);
   return description;
 }
 
 /**
  * @param {any} value
- * @param {Map<object, Description>} seen
+ * @param {Context} context
  * @returns {Description}
  */
-function describeValue(value, seen) {
+function describeValue(value, context) {
   if (typeof value === 'function' || typeof value === 'symbol') return { value: String(value) };
   if (Array.isArray(value) && value.some(isError)) {
-    return { list: value.map((each) => describe(each, seen)) };
+    return { list: value.map((each) => describe(each, context)) };
   }
   try {
-    return { value: structuredClone(value) };
+    return { value: context.copy(value) };
   } catch (error) {
     // The reason why it cannot be cloned is more useful than nothing.
-    return seen.size > 0 ? { value: text(error, 'message') } : describe(error, seen);
+    return context.seen.size > 0 ? { value: text(error, 'message') } : describe(error, context);
   }
 }
 
 /**
  * @param {Error} error
  * @param {string} className
- * @param {Map<object, Description>} seen
+ * @param {Context} context
  */
-function propertiesOf(error, className, seen) {
+function propertiesOf(error, className, context) {
   /** @type {[string, boolean, Description][]} */
   const properties = [];
   const names = new Set(Object.getOwnPropertyNames(error));
@@ -104,7 +112,7 @@ function propertiesOf(error, className, seen) {
     }
     if (typeof value === 'function' || typeof value === 'symbol') continue;
     const isEnumerable = Object.prototype.propertyIsEnumerable.call(error, name);
-    properties.push([name, isEnumerable, describe(value, seen)]);
+    properties.push([name, isEnumerable, describe(value, context)]);
   }
   return properties;
 }

@@ -426,7 +426,11 @@ class CallLink {
   #fail(id, error) {
     if (this.#isClosed) return;
     try {
-      this.#wire.send(FAILURE, id, describeError(error));
+      this.#wire.send(
+        FAILURE,
+        id,
+        describeError(error, (value) => this.#wire.copy(value)),
+      );
     } catch (refusal) {
       this.#wire.send(FAILURE, id, describeError(refusal));
     }

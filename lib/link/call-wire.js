@@ -165,6 +165,18 @@ class CallWire {
     }
   }
 
+  /**
+   * Copies a value as the other side would get it.
+   * @param {any} value
+   * @throws if it cannot be sent
+   */
+  copy(value) {
+    const { serialize, deserialize } = this.#transport;
+    // Of what structured clone supports, another process cannot get everything.
+    const copy = structuredClone(value);
+    return serialize === undefined ? copy : deserialize?.(serialize(copy));
+  }
+
   /** Moves spilled records into the lane. Returns true if none are left. */
   flush() {
     if (this.#isClosed || this.#sender.flush()) return true;
