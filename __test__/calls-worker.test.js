@@ -95,6 +95,37 @@ test('a call made inside a request handler is served by the requester', WATCHDOG
   assert.equal(await worker.request(21), 43);
 });
 
+test(
+  'a call back to a blocked side whose handler returns a promise fails, as it would wait for ever',
+  WATCHDOG,
+  async (t) => {
+    const worker = start(
+      t,
+      `${PORT}
+     parentPort.onRequest((depth) => depth === 0 ? 'bottom' : parentPort.call(depth - 1, { timeoutMs: 30_000 }));
+     parentPort.on('message', () => parentPort.postMessage(parentPort.call('message', { timeoutMs: 30_000 })));`,
+    );
+    const aborted = new Promise((resolve) => {
+      worker.onRequest(async (value, { signal }) => {
+        signal.addEventListener('abort', () => resolve(value));
+        return value;
+      });
+    });
+    assert.throws(() => worker.call(1), { name: 'Error', code: 'ERR_MANYCORE_DEADLOCK' });
+    assert.equal(await aborted, 0);
+    // Between the two calls, the promise settles: not blocked, this side has its turns.
+    assert.equal(await worker.request(5), 4);
+    // This call was not made by a handler, so the other side can answer while it waits.
+    worker.postMessage('call back');
+    for (let i = 0; i < 100; i++) assert.equal(worker.call(0), 'bottom');
+    assert.deepEqual(await messages(worker, 1), ['message']);
+    // A synchronous handler between the two.
+    worker.onRequest((depth) => (depth === 4 ? worker.call(depth - 1) : Promise.resolve(depth)));
+    assert.throws(() => worker.call(5), { code: 'ERR_MANYCORE_DEADLOCK' });
+    assert.equal(worker.call(0), 'bottom');
+  },
+);
+
 test('requests carry values that only the platform can clone', WATCHDOG, async (t) => {
   const worker = start(
     t,

@@ -44,7 +44,8 @@ export interface Requests {
   /**
    * Like `request()`, but blocks the thread until the answer has arrived. No messages are delivered meanwhile, but
    * requests from the same other side are handled, so that two sides may call each other. If both are blocked in calls
-   * to each other and neither has a handler, throws ERR_MANYCORE_DEADLOCK.
+   * to each other and neither can answer, throws ERR_MANYCORE_DEADLOCK: neither has a handler, or a handler calls back
+   * the side that waits for it, whose handler returns a promise.
    */
   call(value?: any, options?: CallOptions): any;
 

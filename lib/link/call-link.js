@@ -51,14 +51,20 @@ const MAX_LAST_ENTRIES = 1 << 20;
 /**
  * A blocking `call()`: the kind of its reply, once it has arrived, and its payload; and the enclosing call, if this
  * one was made by a handler that ran while this side was blocked.
- * @typedef {{ id: number, kind: number, carried: any, outer: Blocked | null }} Blocked
+ * `depth` handlers of this side were running when it was made.
+ * @typedef {{ id: number, kind: number, carried: any, depth: number, outer: Blocked | null }} Blocked
  */
 
-/** In place of the kind of a reply: none yet, or none will ever arrive. */
+/** In place of the kind of a reply: none yet, or why none will ever arrive. */
 const UNANSWERED = -1;
-const DEADLOCK = -2;
+const NO_HANDLER = -2;
+const NO_TURN = -3;
 const SETTLED = Promise.resolve();
-const DEADLOCK_REASON = 'the other side waits for an answer of this one, and neither has a handler';
+/** @type {Record<number, string>} */
+const DEADLOCKS = {
+  [NO_HANDLER]: 'the other side waits for an answer of this one, and neither has a handler',
+  [NO_TURN]: 'the promise of its handler cannot settle while the other side waits for an answer of this one',
+};
 
 class CallLink {
   #transport;
@@ -162,7 +168,13 @@ class CallLink {
     const deadline = timeoutMs === Infinity ? Infinity : performance.now() + timeoutMs;
     this.#wire.send(REQUEST | BLOCKED, id, value, transferList);
     /** @type {Blocked} */
-    const blocked = { id, kind: UNANSWERED, carried: undefined, outer: this.#blocked };
+    const blocked = {
+      id,
+      kind: UNANSWERED,
+      carried: undefined,
+      depth: this.#server.depth,
+      outer: this.#blocked,
+    };
     this.#blocked = blocked;
     try {
       this.#await(blocked, deadline, timeoutMs);
@@ -170,9 +182,9 @@ class CallLink {
       this.#blocked = blocked.outer;
       this.#sleepSoon();
     }
-    if (blocked.kind === DEADLOCK) {
+    if (blocked.kind < UNANSWERED) {
       this.#wire.send(CANCEL, id, undefined);
-      throw makeError('ERR_MANYCORE_DEADLOCK', [DEADLOCK_REASON], this.call);
+      throw makeError('ERR_MANYCORE_DEADLOCK', [DEADLOCKS[blocked.kind]], this.call);
     }
     const result = this.#wire.valueOf(blocked.kind, id, blocked.carried);
     if (typeOf(blocked.kind) === FAILURE) throw rebuildError(result);
@@ -344,7 +356,7 @@ class CallLink {
     const type = typeOf(kind);
     if (type === REQUEST) return this.#receiveRequest(kind, id, carried);
     if (type !== CANCEL) return this.#receiveAnswer(kind, id, carried);
-    if ((kind & BLOCKED) !== 0) return this.#meetDeadlock(id);
+    if ((kind & BLOCKED) !== 0) return this.#meetBlocked(id, carried);
     this.#server.cancel(id);
   }
 
@@ -364,16 +376,31 @@ class CallLink {
     if (this.#blocked === null) return;
     // A blocked caller serves requests before it returns to its own code.
     if (this.#server.hasHandler) this.#server.serveWaiting();
-    else if ((kind & BLOCKED) !== 0) this.#wire.send(CANCEL | BLOCKED, id, undefined);
+    const isLater = !this.#server.hasHandler || this.#server.isServing(id);
+    if ((kind & BLOCKED) !== 0 && isLater) this.#wire.send(CANCEL | BLOCKED, id, this.#blockedIds());
+  }
+
+  /** Returns the ids of the calls that block this side; none if it has no handler. */
+  #blockedIds() {
+    /** @type {number[]} */
+    const ids = [];
+    if (!this.#server.hasHandler) return ids;
+    for (let blocked = this.#blocked; blocked !== null; blocked = blocked.outer) ids.push(blocked.id);
+    return ids;
   }
 
   /**
-   * The other side is blocked and has no handler for `id`. If this side has none either, a reply will never arrive.
+   * The other side is blocked and cannot answer `id` before it goes on.
    * @param {number} id
+   * @param {any} theirs the calls that block it; none if it has no handler
    */
-  #meetDeadlock(id) {
+  #meetBlocked(id, theirs) {
     const blocked = this.#blockedIn(id);
-    if (blocked !== null && !this.#server.hasHandler) blocked.kind = DEADLOCK;
+    if (blocked === null || blocked.kind !== UNANSWERED || !Array.isArray(theirs)) return;
+    const { depth } = blocked;
+    if (theirs.length === 0 && !this.#server.hasHandler) blocked.kind = NO_HANDLER;
+    // It waits for a handler of this side that made this call.
+    else if (theirs.some((each) => this.#server.isRunning(each, depth))) blocked.kind = NO_TURN;
   }
 
   /**

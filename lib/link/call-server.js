@@ -22,6 +22,8 @@ class CallServer {
   #unserved = new Map();
   /** Contexts of requests whose handlers have not finished. @type {Numbered<RequestContext>} */
   #serving = new Numbered();
+  /** Ids of the requests whose handlers are on the call stack, the outermost first. @type {number[]} */
+  #running = [];
   #isClosed = false;
 
   /** @param {Answers} answers */
@@ -36,6 +38,29 @@ class CallServer {
   /** Whether requests are queued. */
   get isPending() {
     return this.#unserved.size > 0;
+  }
+
+  /** Number of handlers on the call stack. */
+  get depth() {
+    return this.#running.length;
+  }
+
+  /**
+   * Whether a request has a handler that has not finished, and is not on the call stack.
+   * @param {number} id
+   */
+  isServing(id) {
+    return this.#serving.has(id);
+  }
+
+  /**
+   * Whether the handler of a request is among the outermost ones on the call stack.
+   * @param {unknown} id
+   * @param {number} depth how many of them count
+   */
+  isRunning(id, depth) {
+    const at = this.#running.indexOf(/** @type {number} */ (id));
+    return at >= 0 && at < depth;
   }
 
   /** @param {Handler | null} handler null to queue requests */
@@ -94,11 +119,14 @@ class CallServer {
     let isPromised;
     try {
       const handler = /** @type {Handler} */ (this.#handler);
+      this.#running.push(id);
       result = handler(value, context);
       isPromised = isThenable(result);
     } catch (error) {
+      this.#running.pop();
       return this.#fail(id, error);
     }
+    this.#running.pop();
     if (!isPromised) return this.#reply(id, result, context);
     this.#serving.set(id, context);
     Promise.resolve(result).then(
