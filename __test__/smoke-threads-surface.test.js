@@ -153,6 +153,49 @@ test('objects marked as uncloneable cannot be cloned in any way', WATCHDOG, asyn
   port2.close();
 });
 
+test('as in Node, the mark has no effect on what V8 clones itself', WATCHDOG, async (t) => {
+  const make = () => [
+    [1],
+    new Map([[1, 2]]),
+    new Set([1]),
+    new Date(5),
+    /x/g,
+    Object('boxed'),
+    new ArrayBuffer(4),
+    new Uint8Array(4),
+    new DataView(new ArrayBuffer(4)),
+  ];
+  const worker = start(
+    t,
+    `const threads = require(${JSON.stringify(require.resolve('../worker_threads'))});
+     const { parentPort } = threads;
+     // Messages use lanes from now on.
+     require(${JSON.stringify(require.resolve('..'))}).linkStatus(parentPort);
+     for (const value of (${make})()) {
+       threads.markAsUncloneable(value);
+       parentPort.postMessage(value);
+       if (value instanceof ArrayBuffer) parentPort.postMessage(value, [value]);
+     }
+     const object = {};
+     threads.markAsUncloneable(object);
+     for (const value of [object, [object]]) {
+       try {
+         parentPort.postMessage(value);
+       } catch ({ name }) {
+         parentPort.postMessage(name);
+       }
+     }`,
+  );
+  const values = make();
+  const received = await messages(worker, values.length + 3);
+  assert.deepEqual(received.splice(6, 1), [new ArrayBuffer(4)]);
+  assert.deepEqual(received, [...values, 'DataCloneError', 'DataCloneError']);
+  for (const value of values) {
+    threads.markAsUncloneable(value);
+    assert.deepEqual(structuredClone(value), value);
+  }
+});
+
 test(
   'threads that are not parent and child can exchange messages',
   { ...WATCHDOG, skip: !nodeThreads.postMessageToThread },

@@ -25,9 +25,27 @@ function noticing(mark) {
   return function markAsUncloneable(/** @type {any} */ object) {
     mark(object);
     if ((typeof object !== 'object' || object === null) && typeof object !== 'function') return;
+    if (ignoresMark(object)) return;
     marks.any = true;
     marked.add(object);
   };
+}
+
+/**
+ * Whether a mark has no effect, as in Node: V8 clones these itself, and does not ask.
+ * @param {object} object
+ */
+function ignoresMark(object) {
+  return (
+    Array.isArray(object) ||
+    ArrayBuffer.isView(object) ||
+    types.isAnyArrayBuffer(object) ||
+    types.isMap(object) ||
+    types.isSet(object) ||
+    types.isDate(object) ||
+    types.isRegExp(object) ||
+    types.isBoxedPrimitive(object)
+  );
 }
 
 /**

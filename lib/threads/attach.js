@@ -3,7 +3,6 @@
 /** Worker side: loaded by the hooks of `preload.js` once messages should use lanes, or when there is a request. */
 
 const { syncBuiltinESMExports } = require('node:module');
-const { refuseMarked } = require('../link/uncloneable');
 const { PointEndpoint } = require('./call-point');
 const { makerOf } = require('./call-port');
 const { givePortsMethods, setEndpoint } = require('./calls');
@@ -46,7 +45,7 @@ function workerSide(port) {
     port,
     needsPorts: true,
     postOnPort(args) {
-      refuseMarked(args[0]);
+      marks.check(args[0]);
       postWatched(port, args);
     },
     deliver(value) {

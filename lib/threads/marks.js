@@ -82,6 +82,11 @@ module.exports.exports = knowsMarks
 
 const isNodes = typeof nodes.markAsUncloneable === 'function';
 
+/** Throws if a value contains an object marked as uncloneable, unless Node itself refuses it. @param {any} value */
+module.exports.check = (value) => {
+  if (!isNodes) refuseMarked(value);
+};
+
 /** Replaces the function on the built-in module; the caller then has to call `syncBuiltinESMExports`. */
 module.exports.replaceBuiltin = () => {
   if (isNodes) workerThreads.markAsUncloneable = markAsUncloneable;
