@@ -1,6 +1,7 @@
 'use strict';
 
 const assert = require('node:assert/strict');
+const os = require('node:os');
 const test = require('node:test');
 
 const { loadAddon } = require('../lib/core/addon');
@@ -11,6 +12,8 @@ const { BESIDE_LENGTH, LARGE_LENGTH } = require('../lib/link/tags');
 
 const addon = loadAddon();
 const MIB = 1024 * 1024;
+/** Enough for three buffers of 1 GiB. */
+const hasMemory = os.freemem() > 5 * 1024 * MIB;
 
 /** Both ends of a real lane, in this thread. */
 function pair() {
@@ -188,6 +191,24 @@ test('a single buffer larger than the pending limit is also sent outside the rin
     assert.equal(sender.bufferedAmount, 0);
   }
 });
+
+test(
+  'a buffer of 1 GiB is sent outside the ring, a longer one by the platform',
+  { skip: !hasMemory, timeout: 120_000 },
+  () => {
+    const { sender, receiver } = pair();
+    const large = new Uint8Array(2 ** 30);
+    for (let at = 0; at < large.length; at += 4097) large[at] = at % 251;
+    large[large.length - 1] = 7;
+    assert.equal(sender.send({ large, and: 'more' }), true);
+    assert.equal(receiver.next(), true);
+    assert.equal(receiver.value.and, 'more');
+    assert.equal(receiver.value.large.length, large.length);
+    assert.equal(Buffer.compare(receiver.value.large, large), 0);
+    receiver.value = undefined;
+    assert.equal(sender.send(new Uint8Array(2 ** 30 + 1)), false);
+  },
+);
 
 test('a closed receiver retains no payloads', () => {
   const { sender, receiver } = pair();
