@@ -14,7 +14,7 @@
  * disconnected.
  */
 
-const { LaneReceiver } = require('../link/lane-receiver');
+const { LaneReceiver, MOST_BULK } = require('../link/lane-receiver');
 const { Kind } = require('../link/layout');
 const { reviveAll } = require('../link/travellers');
 const { runTicks, tick } = require('../threads/ticks');
@@ -213,6 +213,7 @@ class Ipc {
     let budget = RECORDS_PER_DRAIN;
     let isEmpty = true;
     const receiver = this.#receiver;
+    receiver.bulk = 0;
     try {
       for (;;) {
         // Serialized values are decoded into other objects, which may retain parts of the buffer.
@@ -224,7 +225,7 @@ class Ipc {
           const isMessage = this.#handleInContext();
           receiver.endViews();
           // Not only of messages: another process could send other records without end.
-          if (--budget === 0 || (isMessage && !this.#tick())) break;
+          if (--budget === 0 || (isMessage && !this.#tick()) || receiver.bulk > MOST_BULK) break;
         } else if (isEmpty || this.#marks.isAwaiting || !receiver.glance()) {
           break;
         }

@@ -43,6 +43,10 @@ const { LARGE_LENGTH } = require('./tags');
 const ASSEMBLY_BYTES = 72 * 1024 * 1024;
 /** At most this much, and a quarter of the ring, is consumed before the producer is told. */
 const UNRELEASED_BYTES = 128 * 1024;
+/** Shorter records are not counted in `bulk`. */
+const BULK_BYTES = 4096;
+/** A drain that has read more `bulk` than this returns, as others wait for the event loop. */
+const MOST_BULK = 1024 * 1024;
 /** Number of checks per glance. From JavaScript, one costs about 10 ns; a native call costs five times as much. */
 const LOOKS_OF_GLANCE = 256;
 /** Another process sends a record without content only before one that has some. */
@@ -101,6 +105,9 @@ class LaneReceiver {
    * caller must call `endViews()` after each record.
    */
   lendsLarge = false;
+
+  /** Bytes of large records and buffers read since a drain last set this to 0: reading them takes time. */
+  bulk = 0;
 
   /** Result of `next()`: one of `Kind`, and the value of a VALUE or CALL. */
   kind = 0;
@@ -306,6 +313,7 @@ class LaneReceiver {
     const length = this.#read(this.#memory, start, available);
     this.#tail = (this.#tail + length) | 0;
     this.#gathering.read(length);
+    if (length >= BULK_BYTES) this.bulk += length;
     this.#releaseMuch();
     return true;
   }
@@ -439,6 +447,7 @@ class LaneReceiver {
     const place = memory.words[at + 4] >>> 0;
     const total = memory.words[at + 5] >>> 0;
     if (!this.#isInStore(number, place, total)) throw CORRUPT;
+    this.bulk += total;
     const stored = this.#storeMemory.upTo(place + total);
     this.#storedAt = place;
     try {
@@ -498,7 +507,11 @@ class LaneReceiver {
    * @returns {ArrayBuffer | undefined}
    */
   #takeLarge(number) {
-    if (!this.lendsLarge) return this.#lending.take(number);
+    if (!this.lendsLarge) {
+      const buffer = this.#lending.take(number);
+      if (buffer !== undefined) this.bulk += buffer.byteLength;
+      return buffer;
+    }
     this.#hasViews = true;
     return /** @type {ArrayBuffer | undefined} */ (this.#end.viewPayload(number) ?? undefined);
   }
@@ -540,6 +553,7 @@ class LaneReceiver {
       this.#viewed.push(block);
       return this.#end.viewStore(at, length);
     }
+    this.bulk += length;
     const bytes = allocate(length);
     this.#end.copyFromStore(at, bytes);
     Atomics.store(this.#words, RETURNED + block, 1);
@@ -584,3 +598,4 @@ function isOfOverflow(kind) {
 }
 
 module.exports.LaneReceiver = LaneReceiver;
+module.exports.MOST_BULK = MOST_BULK;

@@ -12,7 +12,7 @@
 
 const { Encoder } = require('../link/encoder');
 const { Kind } = require('../link/layout');
-const { LaneReceiver } = require('../link/lane-receiver');
+const { LaneReceiver, MOST_BULK } = require('../link/lane-receiver');
 const { LaneSender } = require('../link/lane-sender');
 const { STORE_BYTES } = require('../link/layout');
 const { BESIDE_LENGTH, LARGE_LENGTH } = require('../link/tags');
@@ -315,6 +315,7 @@ class Channel {
   #drain() {
     let budget = MESSAGES_PER_DRAIN;
     const receiver = this.#receiver;
+    receiver.bulk = 0;
     try {
       // State is read again for each record: a listener may change it.
       while (this.#isStarted && !this.#isAwaiting) {
@@ -325,7 +326,7 @@ class Channel {
         }
         this.#handleInContext();
         if (receiver.lendsLarge) receiver.endViews();
-        if (--budget === 0 || !this.#tick()) break;
+        if (--budget === 0 || !this.#tick() || receiver.bulk > MOST_BULK) break;
       }
     } finally {
       receiver.endViews();
