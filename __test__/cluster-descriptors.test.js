@@ -293,3 +293,58 @@ test('a primary without free descriptors reports that as Node does, and goes on'
     after: 'listening',
   });
 });
+
+test('connections wait while the primary, which accepts them, has no free descriptors', async (t) => {
+  if (spawnSync('prlimit', ['--nofile']).status !== 0) return t.skip('no prlimit');
+  const { result } = await play(t, {
+    async primary({ cluster, forkListening, once, until, require }) {
+      const fs = require('node:fs');
+      const { spawn, spawnSync } = require('node:child_process');
+      cluster.schedulingPolicy = 'ip-hash';
+      const { workers, port } = await forkListening(1);
+      const [worker] = workers;
+      // Another process, which has descriptors for its connections.
+      const script = `
+        const http = require('node:http');
+        const answers = [];
+        let connected = 0;
+        const tell = () => process.send({ connected, answers });
+        const answer = (what) => tell(answers.push(what));
+        const ask = () => {
+          const request = http.get({ port: ${port}, host: '127.0.0.1', agent: false });
+          request.on('socket', (socket) => socket.on('connect', () => tell(connected++)));
+          request.on('response', (response) => answer(response.resume().statusCode));
+          request.on('error', ({ code }) => answer(code));
+        };
+        process.once('message', () => Array.from({ length: 20 }, ask));`;
+      const client = spawn(process.execPath, ['-e', script], {
+        stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      });
+      // It exits by itself when it has all answers.
+      const ended = once(client, 'exit');
+      let state = { connected: 0, answers: [] };
+      client.on('message', (latest) => (state = latest));
+      spawnSync('prlimit', ['--pid', String(process.pid), '--nofile=128:']);
+      const files = [];
+      try {
+        for (;;) files.push(fs.openSync('/dev/null'));
+      } catch {
+        client.send('start');
+      }
+      await until(() => state.connected === 20);
+      // Time for the primary to try.
+      const before = process.cpuUsage();
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      const meanwhile = { answers: state.answers.length, connections: worker.load.connections };
+      const { user, system } = process.cpuUsage(before);
+      for (const each of files) fs.closeSync(each);
+      await until(() => state.answers.length === 20);
+      await ended;
+      return { meanwhile, answers: state.answers, busyMs: (user + system) / 1000 };
+    },
+    worker: ({ http }) => http.createServer((request, response) => response.end()).listen(0, '127.0.0.1'),
+  });
+  const { busyMs, ...rest } = result;
+  t.diagnostic(`the primary was busy for ${busyMs} of 100 ms`);
+  assert.deepEqual(rest, { meanwhile: { answers: 0, connections: 0 }, answers: Array(20).fill(200) });
+});

@@ -49,6 +49,63 @@ test('a throwing policy raises an uncaught exception, and every connection is st
   assert.deepEqual(result, { uncaught: Array(10).fill('no idea'), served: 10 });
 });
 
+test('whatever a custom policy returns other than a serving worker leaves the choice to round-robin', async (t) => {
+  const { result } = await play(t, {
+    async primary({ cluster, forkListening, tally, once, require }) {
+      const builtin = require('node:cluster');
+      let choose;
+      cluster.schedulingPolicy = (connection, workers) => choose(connection, workers);
+      cluster.setupPrimary({ stallLimitMs: 3_600_000 });
+      const rejected = [];
+      process.on('unhandledRejection', ({ message }) => rejected.push(message));
+      const { port, workers } = await forkListening(3);
+      // None of these two serves the listener.
+      const idle = [cluster.fork({ IDLE: '1' }), builtin.fork({ IDLE: '1' })];
+      await Promise.all(idle.map((worker) => once(worker, 'online')));
+      const choosers = {
+        undefined: () => undefined,
+        null: () => null,
+        id: (connection, [worker]) => worker.id,
+        'a copy': (connection, [worker]) => ({ ...worker }),
+        'one made by hand': () => new cluster.Worker(workers[0]),
+        process: (connection, [worker]) => worker.process,
+        'one that does not listen': () => idle[0],
+        "one of Node's": () => idle[1],
+        'a promise': async (connection, [worker]) => worker,
+        'a rejected promise': () => Promise.reject(new Error('later')),
+        'none, after emptying the list': (connection, list) => void list.splice(0),
+      };
+      const outcomes = {};
+      for (const [what, chooser] of Object.entries(choosers)) {
+        choose = chooser;
+        outcomes[what] = Object.values(await tally(port, 9, 1));
+      }
+      choose = (connection, list) => list.pop();
+      outcomes['one taken from the list'] = Object.values(await tally(port, 9, 3));
+      workers[2].process.kill('SIGKILL');
+      await once(workers[2], 'exit');
+      choose = () => workers[2];
+      outcomes['a dead one'] = Object.values(await tally(port, 8, 1));
+      const seen = [];
+      choose = (connection, list) => (seen.push(list.map(({ id }) => id)), list[0]);
+      await tally(port, 1, 1);
+      return { outcomes, rejected: rejected.length, seen };
+    },
+    worker({ cluster, http }) {
+      if (process.env.IDLE) return;
+      http
+        .createServer((request, response) => response.end(String(cluster.worker.id)))
+        .listen(0, '127.0.0.1');
+    },
+  });
+  const { 'one taken from the list': taken, 'a dead one': dead, ...others } = result.outcomes;
+  for (const [what, counts] of Object.entries(others)) assert.deepEqual(counts, [3, 3, 3], what);
+  assert.deepEqual(taken, [9]);
+  assert.deepEqual(dead, [4, 4]);
+  assert.equal(result.rejected, 9);
+  assert.deepEqual(result.seen, [[1, 2]]);
+});
+
 test('a custom policy delays no connection while the primary is blocked', async (t) => {
   const { result } = await play(t, {
     async primary({ cluster, forkListening, require }) {

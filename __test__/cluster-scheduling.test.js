@@ -85,6 +85,40 @@ test('a server can have its own policy', async (t) => {
   assert.equal(Object.keys(result).length, 1);
 });
 
+test('servers of one worker can each listen under another policy', async (t) => {
+  const { result } = await play(t, {
+    env: { NODE_CLUSTER_SCHED_POLICY: 'ip-hash' },
+    async primary({ cluster, once, tally, tallyUntil }) {
+      cluster.setupPrimary({ stallLimitMs: 3_600_000 });
+      const workers = [cluster.fork(), cluster.fork(), cluster.fork()];
+      const [ports] = await Promise.all(workers.map(async (worker) => (await once(worker, 'message'))[0]));
+      const answers = {};
+      for (const [policy, port] of Object.entries(ports)) {
+        const isSticky = policy === 'ip-hash' || policy === 'undefined';
+        answers[policy] = isSticky ? await tally(port, 30, 3) : await tallyUntil([1, 2, 3], port, 30, 3);
+      }
+      return answers;
+    },
+    async worker({ cluster, http, once }) {
+      const ports = {};
+      for (const schedulingPolicy of ['rr', 2, 'none', 1, 'least-connections', 'p2c', 'ip-hash', undefined]) {
+        const server = http.createServer((request, response) => response.end(String(cluster.worker.id)));
+        await once(server.listen({ port: 0, host: '127.0.0.1', schedulingPolicy }), 'listening');
+        ports[`${schedulingPolicy}`] = server.address().port;
+      }
+      process.send(ports);
+    },
+  });
+  assert.equal(Object.keys(result).length, 8);
+  for (const policy of ['rr', '2']) assert.deepEqual(result[policy], { 1: 10, 2: 10, 3: 10 }, policy);
+  for (const policy of ['ip-hash', 'undefined']) {
+    assert.deepEqual(Object.values(result[policy]), [30], policy);
+  }
+  for (const policy of ['none', '1', 'least-connections', 'p2c']) {
+    assert.deepEqual(Object.keys(result[policy]), ['1', '2', '3'], policy);
+  }
+});
+
 test('an unknown policy is rejected at the first fork', async (t) => {
   const { result } = await play(t, {
     primary({ cluster }) {
@@ -305,6 +339,45 @@ test('maxConnections: a connection refused by one worker is served by another', 
   });
   assert.deepEqual(result, ['1', '2', '2', '2']);
 });
+
+for (const [policy, unclaimed] of Object.entries({ none: 0, rr: 2, 'ip-hash': 2 })) {
+  test(`${policy}: worker.load is complete while the event loop is blocked`, async (t) => {
+    const { result } = await play(t, {
+      env: { NODE_CLUSTER_SCHED_POLICY: policy },
+      async primary({ forkListening, net, http, once, until }) {
+        const { workers, port } = await forkListening(1);
+        const [worker] = workers;
+        const fields = Object.keys(worker.load);
+        const clients = Array.from({ length: 3 }, () => http.get({ port, host: '127.0.0.1', agent: false }));
+        for (const client of clients) client.on('error', () => {});
+        await until(() => worker.load.requests === 3);
+        worker.send('block');
+        await until(() => worker.load.loopLagMs > 20);
+        const { cpu } = worker.load;
+        for (let i = 0; i < 2; i++) {
+          const client = net.connect(port, '127.0.0.1').on('error', () => {});
+          await once(client, 'connect');
+          clients.push(client);
+        }
+        await until(() => worker.load.cpu.user > cpu.user && worker.load.loopLagMs > 100);
+        if (process.env.NODE_CLUSTER_SCHED_POLICY !== 'none') await until(() => worker.load.unclaimed > 1);
+        const { connections, requests, unclaimed } = worker.load;
+        worker.process.kill('SIGKILL');
+        await once(worker, 'exit');
+        for (const client of clients) client.destroy();
+        return { fields, connections, requests, unclaimed };
+      },
+      worker({ http }) {
+        http.createServer(() => {}).listen(0, '127.0.0.1');
+        process.on('message', () => {
+          for (;;);
+        });
+      },
+    });
+    const fields = ['connections', 'requests', 'loopLagMs', 'unclaimed', 'rssBytes', 'cpu'];
+    assert.deepEqual(result, { fields, connections: 3, requests: 3, unclaimed });
+  });
+}
 
 test('worker.load reports connections, memory and CPU time, live even while the event loop is blocked', async (t) => {
   const { result } = await play(t, {

@@ -10,7 +10,7 @@ const TICK_MS = 2;
  * @typedef {object} Outcome
  * @property {'answered' | 'cut' | 'refused'} end `cut`: accepted by the kernel, but closed without an answer
  * @property {number} worker the process that answered; 0 if none did
- * @property {number} port the client's
+ * @property {string} client its address and port; empty if it was refused
  * @property {number} from time of opening, in nanoseconds of the monotonic clock
  * @property {number} to time of its end
  */
@@ -22,6 +22,7 @@ class Connections {
   outcomes = [];
   opened = 0;
   #port;
+  #clients;
   #ticker;
   /** @type {Set<net.Socket>} */
   #open = new Set();
@@ -30,9 +31,11 @@ class Connections {
   /**
    * @param {number} port
    * @param {number} rate connections per second
+   * @param {number} [clients] number of addresses that connections come from in turn, at most 250
    */
-  constructor(port, rate) {
+  constructor(port, rate, clients = 1) {
     this.#port = port;
+    this.#clients = clients;
     const start = performance.now();
     this.#ticker = setInterval(() => {
       const due = Math.floor(((performance.now() - start) * rate) / 1000);
@@ -44,15 +47,17 @@ class Connections {
     this.opened++;
     const from = now();
     let answer = '';
-    let port = 0;
-    const socket = net.connect(this.#port, '127.0.0.1', () => (port = socket.localPort ?? 0));
+    let client = '';
+    const localAddress = this.#clients > 1 ? `127.0.0.${2 + (this.opened % this.#clients)}` : undefined;
+    const options = { port: this.#port, host: '127.0.0.1', localAddress };
+    const socket = net.connect(options, () => (client = `${socket.localAddress}:${socket.localPort}`));
     this.#open.add(socket);
     socket.setEncoding('latin1').on('data', (text) => (answer += text));
     socket.on('error', () => {}); // 'close' follows.
     socket.on('close', () => {
       const worker = Number(/^worker (\d+)\n$/.exec(answer)?.[1] ?? 0);
-      const end = worker ? 'answered' : port ? 'cut' : 'refused';
-      this.outcomes.push({ end, worker, port, from, to: now() });
+      const end = worker ? 'answered' : client ? 'cut' : 'refused';
+      this.outcomes.push({ end, worker, client, from, to: now() });
       this.#open.delete(socket);
       if (this.#open.size === 0) this.#idle();
     });
