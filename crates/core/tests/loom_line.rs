@@ -14,6 +14,9 @@ use loom::thread;
 use manycore_core::queue::{Call, Decision, Line, LINE_BYTES};
 use manycore_core::sync::{AtomicU32, Mutex, Ordering};
 
+mod models;
+use models::explore;
+
 /// A line, and the way of ordinary tasks.
 #[derive(Default)]
 struct Station {
@@ -96,9 +99,7 @@ fn calls(demotes: [bool; 2]) {
     // How often the caller's two calls were refused, over all executions.
     let seen = std::sync::Arc::new(Seen::new(HashSet::new()));
     let refused = std::sync::Arc::clone(&seen);
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
-    builder.check(move || {
+    explore(Some(3), move || {
         let station = Arc::new(Station::default());
         let worker = {
             let station = Arc::clone(&station);

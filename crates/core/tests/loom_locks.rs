@@ -17,6 +17,9 @@ use manycore_core::lock::layout::{Header, Slot, Storage};
 use manycore_core::lock::{Ask, Environment, Granted, Kind, Mode, RequestId, Standing, Table, Waiting};
 use manycore_core::sync::{AtomicU32, Ordering};
 
+mod models;
+use models::explore;
+
 /// The owner that is dead from the start.
 const DEAD: u64 = 99;
 
@@ -158,10 +161,7 @@ fn ask(me: OwnerId, mode: Mode, waiting: Waiting) -> Ask<'static> {
 
 /// Explores executions with at most two preemptions; more would take hours.
 fn model(check: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(2);
-    builder.max_branches = 10_000;
-    builder.check(check);
+    explore(Some(2), check);
 }
 
 /// Runs `one` and `other` concurrently.

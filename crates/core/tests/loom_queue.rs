@@ -1,13 +1,16 @@
-//! A loom model of waking workers, under every interleaving and every reordering that the memory model
-//! allows: no task waits while a worker sleeps that could take it. A lost wake-up leaves a worker asleep for
-//! good, which loom reports as a deadlock.
+//! Loom models of waking workers and of the state of tasks, under every interleaving with up to two preemptions and every
+//! reordering that the memory model allows: no task waits while a worker sleeps that could take it, and a task is run
+//! or cancelled. A lost wake-up leaves a worker asleep for good, which loom reports as a deadlock.
 #![cfg(loom)]
 
 use loom::sync::{Arc, Notify};
 use loom::thread;
 
-use manycore_core::queue::Sleepers;
+use manycore_core::queue::{Place, Sleepers, Slots};
 use manycore_core::sync::{AtomicU32, Ordering};
+
+mod models;
+use models::explore;
 
 const WORKERS: usize = 2;
 
@@ -85,9 +88,7 @@ impl Queue {
 
 /// Two tasks, each of which occupies its worker: both workers must get one.
 fn two_tasks(spins: [bool; WORKERS]) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(2);
-    builder.check(move || {
+    explore(Some(2), move || {
         let queue = Queue::new();
         let workers: Vec<_> = (0..WORKERS as u32)
             .map(|worker| {
@@ -121,9 +122,7 @@ fn two_that_spin_find_both() {
 
 #[test]
 fn a_task_whose_worker_ends_on_its_way_reaches_the_other() {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(2);
-    builder.check(|| {
+    explore(Some(2), || {
         let queue = Queue::new();
         let leaving = Arc::clone(&queue);
         let leaver = thread::spawn(move || {
@@ -138,5 +137,35 @@ fn a_task_whose_worker_ends_on_its_way_reaches_the_other() {
         queue.push();
         leaver.join().unwrap();
         stayer.join().unwrap();
+    });
+}
+
+#[test]
+fn a_task_is_taken_or_cancelled_and_aborted_only_in_hand() {
+    const WORKER: u32 = 7;
+    explore(None, || {
+        let slots = Arc::new(Slots::default());
+        assert!(slots.transition_to_queued(0));
+        let theirs = Arc::clone(&slots);
+        let worker = thread::spawn(move || {
+            let is_taken = theirs.transition_to_taken(0, WORKER);
+            let place = theirs.place(0);
+            if is_taken {
+                assert!(matches!(place, Place::Taken { worker: WORKER, .. }));
+                theirs.transition_to_free(0);
+            } else {
+                assert_eq!(place, Place::Nowhere);
+            }
+            is_taken
+        });
+        let is_cancelled = slots.cancel(0);
+        let aborted = slots.abort(0);
+        assert_ne!(worker.join().unwrap(), is_cancelled);
+        assert!(aborted.is_none() || (!is_cancelled && aborted == Some(WORKER)));
+        // Otherwise, loom may order the exchange after the store that the memory model puts after it.
+        if aborted.is_none() {
+            assert_eq!(slots.place(0), Place::Nowhere);
+        }
+        assert!(!slots.cancel(0));
     });
 }

@@ -11,6 +11,9 @@ use loom::thread;
 use manycore_core::remote::Cell;
 use manycore_core::sync::{AtomicU32, Ordering};
 
+mod models;
+use models::{count, expect_many, explore};
+
 /// A cell, and what is sent through the pipes: the task to the worker, its report back.
 #[derive(Default)]
 struct Link {
@@ -62,7 +65,7 @@ impl Link {
 
 #[test]
 fn a_task_is_run_or_taken_back_and_its_cell_serves_the_next() {
-    loom::model(|| {
+    explore(None, || {
         let link = Arc::new(Link::default());
         link.offer(7);
         let theirs = Arc::clone(&link);
@@ -99,7 +102,7 @@ fn a_task_is_run_or_taken_back_and_its_cell_serves_the_next() {
 
 #[test]
 fn who_asks_for_an_abort_reaches_a_task_that_runs_or_is_told_that_none_does() {
-    loom::model(|| {
+    explore(None, || {
         let link = Arc::new(Link::default());
         link.offer(7);
         let theirs = Arc::clone(&link);
@@ -136,8 +139,8 @@ const STEPS: u32 = 4;
 
 #[test]
 fn what_a_dead_worker_had_begun_is_known_exactly() {
-    for steps in 0..STEPS {
-        loom::model(move || {
+    let executions = (0..STEPS).map(|steps| {
+        count(None, move || {
             let link = Arc::new(Link::default());
             link.offer(7);
             let theirs = Arc::clone(&link);
@@ -171,6 +174,7 @@ fn what_a_dead_worker_had_begun_is_known_exactly() {
                 // Finished but never reported: the caller's own state says that it was begun.
                 _ => assert!(!is_begun && is_kept == is_back),
             }
-        });
-    }
+        })
+    });
+    expect_many(executions.sum());
 }

@@ -13,12 +13,17 @@ use manycore_core::array::values::{NewValue as ArrayValue, Values};
 use manycore_core::array::CONTROL_WORDS as ARRAY_WORDS;
 use manycore_core::channel::ring::{Cursor, Ring, Taken, CONTROL_WORDS};
 use manycore_core::limit::slots::{Meaning, Slots, PLACES, SET_WORDS};
+use manycore_core::shm::header::{Header, Kind, HEADER_BYTES};
 use manycore_core::shm::owner_lock::{Acquired, Host, OwnerLock, Patience};
 use manycore_core::shm::words::Words;
+use manycore_core::shm::OpenError;
 use manycore_core::sync::{AtomicU64, Ordering};
 use manycore_core::table::entry::{hash, Key, NewValue};
 use manycore_core::table::read::Read;
 use manycore_core::table::shard::{Change, Condition, Expiry, Geometry, Shard};
+
+mod models;
+use models::explore;
 
 /// Thread 9 is dead, all others are alive.
 #[derive(Clone, Copy)]
@@ -37,11 +42,9 @@ impl Host for Thread {
     }
 }
 
+/// Explores executions with at most two preemptions; more would take hours.
 fn model(check: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(2);
-    builder.max_branches = 20_000;
-    builder.check(check);
+    explore(Some(2), check);
 }
 
 fn memory(words: usize) -> Arc<Vec<AtomicU64>> {
@@ -66,6 +69,35 @@ fn one_heir_at_a_time_and_one_is_told_that_the_owner_died() {
         let told = take(&words, 2) + other.join().unwrap();
         assert_eq!(told, 1);
         assert_eq!(words[1].load(Ordering::Relaxed), 2);
+    });
+}
+
+#[test]
+fn an_opener_finds_a_whole_header_or_that_it_is_not_ready() {
+    const KIND: Kind = Kind {
+        name: "model",
+        layout: 1,
+    };
+    const BYTES: u64 = HEADER_BYTES as u64;
+    model(|| {
+        let words = memory(HEADER_BYTES / 8);
+        let theirs = Arc::clone(&words);
+        let creator = thread::spawn(move || {
+            let header = Header::of(&theirs).unwrap();
+            header.describe(KIND, BYTES);
+            header.parameters()[0].store(7, Ordering::Relaxed);
+            header.publish(KIND);
+        });
+        let header = Header::of(&words).unwrap();
+        match header.check(KIND, BYTES) {
+            Ok(()) => {
+                assert_eq!(header.parameters()[0].load(Ordering::Relaxed), 7);
+                assert_ne!(header.created_ms(), 0);
+            }
+            Err(reason) => assert!(matches!(reason, OpenError::NotInitialised), "{reason}"),
+        }
+        creator.join().unwrap();
+        assert!(header.check(KIND, BYTES).is_ok());
     });
 }
 

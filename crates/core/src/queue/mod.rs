@@ -39,6 +39,7 @@ pub use line::{Call, Decision, Line, LINE_BYTES};
 pub use pool::{Called, Cancelled, Load, Queue};
 pub use scheduler::{Scheduler, Taker};
 pub use sleepers::Sleepers;
+pub use slots::{Place, Slots};
 pub use station::Limits;
 pub use stock::{Payload, Stock, Towards};
 pub use task::{Priority, Target, Task, TaskKind};

@@ -12,7 +12,8 @@ use std::sync::OnceLock;
 
 use crate::sync::{AtomicU32, Ordering};
 
-const SEGMENT: usize = 1 << 16;
+/// Each word would cost loom time.
+const SEGMENT: usize = if cfg!(loom) { 2 } else { 1 << 16 };
 const SEGMENTS: usize = 1 << 10;
 
 /// Maximum number of tasks in flight.

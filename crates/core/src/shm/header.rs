@@ -110,9 +110,11 @@ impl<'a> Header<'a> {
         let word = |index: usize| self.0[index].load(Ordering::Relaxed);
         // Acquire: pairs with the store in `publish`; everything else is visible then.
         let version = self.0[1].load(Ordering::Acquire);
-        if word(0) != MAGIC {
+        // The creator may store it meanwhile.
+        let magic = word(0);
+        if magic != MAGIC {
             // A zeroed segment is one whose creator has not begun.
-            return Err(match (word(0), version) {
+            return Err(match (magic, version) {
                 (0, 0) => OpenError::NotInitialised,
                 _ => OpenError::Corrupt("it does not begin with the mark of a segment"),
             });
