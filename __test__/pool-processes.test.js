@@ -3,10 +3,12 @@
 /* A pool with worker processes: the same API as with threads, and features specific to processes. */
 
 const assert = require('node:assert/strict');
+const { execFile } = require('node:child_process');
 const { once } = require('node:events');
 const { readFileSync, readdirSync } = require('node:fs');
 const path = require('node:path');
 const { test } = require('node:test');
+const { promisify } = require('node:util');
 const { SHARE_ENV, Worker } = require('node:worker_threads');
 const { Pool } = require('..');
 const { begun, makeGate } = require('./support/gate');
@@ -273,6 +275,22 @@ test(
     assert.equal(missing.threads.length, 0);
   },
 );
+
+test('processes of a program given with -e do not run it again', WATCHDOG, async () => {
+  const program = `
+    if (process.env.IS_WORKER) process.exit(7);
+    process.env.IS_WORKER = '1';
+    const { Pool } = require('manycore');
+    const resourceLimits = { maxOldGenerationSizeMb: 64 };
+    const pool = new Pool({ runtime: 'processes', maxThreads: 1, resourceLimits });
+    pool.exec((text) => [text, process.execArgv], ['done']).then(([text, options]) => {
+      console.log(text, options.join());
+      return pool.close();
+    });`;
+  const args = ['--no-warnings', '-e', program];
+  const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: path.join(__dirname, '..') });
+  assert.equal(stdout, 'done --no-warnings,--max-old-space-size=64\n');
+});
 
 test('a task is retried when its process is killed', WATCHDOG, async (t) => {
   const pool = makePool(t);

@@ -52,7 +52,7 @@ class ProcessMember extends Member {
     );
     this.worker = fork(PROGRAM, argv.map(String), {
       ...own,
-      execArgv: limits.length > 0 ? [...execArgv, ...limits] : execArgv,
+      execArgv: [...withoutScript(execArgv), ...limits],
       serialization: 'advanced',
       stdio: [...threeOf(stdio), 'ipc', .../** @type {any[]} */ (native.passed(number, startup))],
     });
@@ -119,6 +119,19 @@ class ProcessMember extends Member {
     // It may end meanwhile, which its exit tells.
     if (this.worker.connected) this.worker.send(message, () => {});
   }
+}
+
+/**
+ * Returns the options without the script of `node -e`. Node removes it as well, but only from `process.execArgv` itself,
+ * and a worker that had it would run the program again instead of tasks.
+ * @param {any} execArgv
+ * @returns {any}
+ */
+function withoutScript(execArgv) {
+  const { _eval: script } = /** @type {any} */ (process);
+  if (execArgv !== process.execArgv || script === undefined) return execArgv;
+  const at = execArgv.lastIndexOf(script);
+  return at > 0 ? execArgv.toSpliced(at - 1, 2) : execArgv;
 }
 
 /** @param {any} stdio as in `child_process`; the first three entries count. By default, stdin is ignored */
