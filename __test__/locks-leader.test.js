@@ -75,6 +75,24 @@ test('a candidate that is aborted when it has just been elected does not lead, n
   }
 });
 
+test('the signal of a leader is aborted on a Node without AbortSignal.any()', async (t) => {
+  const any = Object.getOwnPropertyDescriptor(AbortSignal, 'any');
+  t.after(() => Object.defineProperty(AbortSignal, 'any', any));
+  Reflect.deleteProperty(AbortSignal, 'any');
+  const stop = new AbortController();
+  const led = leader(
+    unique('leader'),
+    async ({ signal }) => {
+      const aborted = once(signal, 'abort');
+      stop.abort(new Error('enough'));
+      await aborted;
+      return signal.reason.message;
+    },
+    { signal: stop.signal },
+  );
+  assert.equal(await led, 'enough');
+});
+
 test('a key is run once across all processes', async (t) => {
   const name = unique('job');
   const peers = await Promise.all([startProcess(t), startProcess(t), startThread(t)]);

@@ -24,7 +24,7 @@ async function leader(name, fn, options) {
       name,
       fencingToken,
       ownerDied,
-      signal: signal === undefined ? lost : AbortSignal.any([signal, lost]),
+      signal: signal === undefined ? lost : eitherOf(signal, lost),
     });
   });
 }
@@ -54,6 +54,24 @@ async function runOnce(name, key, fn, options) {
     locks[kNoteRun](run);
     return { ran: true, value, fencingToken };
   });
+}
+
+/**
+ * As `AbortSignal.any()`, which the first versions of Node 20 lack. Lives as long as a leadership does.
+ * @param {AbortSignal} signal
+ * @param {AbortSignal} lost
+ */
+function eitherOf(signal, lost) {
+  if (typeof AbortSignal.any === 'function') return AbortSignal.any([signal, lost]);
+  const either = new AbortController();
+  for (const each of [signal, lost]) {
+    if (each.aborted) {
+      either.abort(each.reason);
+    } else {
+      each.addEventListener('abort', () => either.abort(each.reason), { once: true, signal: either.signal });
+    }
+  }
+  return either.signal;
 }
 
 /**
