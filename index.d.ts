@@ -57,7 +57,7 @@ export interface IncomingConnection {
  */
 export type ScheduleCallback = (
   connection: IncomingConnection,
-  workers: readonly ClusterWorker[],
+  workers: readonly (ClusterWorker & { readonly load: WorkerLoad })[],
 ) => ClusterWorker | undefined;
 
 /** One of Node's constants (`SCHED_RR`, `SCHED_NONE`), the name of a policy, or a function. */
@@ -94,6 +94,11 @@ declare module 'node:net' {
     schedulingPolicy?: Exclude<SchedulingPolicy, ScheduleCallback>;
     /** In a cluster worker: `proxyProtocol` for this listener. */
     proxyProtocol?: boolean;
+  }
+
+  interface Server {
+    /** In a cluster worker, set before `listen()`: the policy of its listeners that have none of their own. */
+    schedulingPolicy?: Exclude<SchedulingPolicy, ScheduleCallback>;
   }
 }
 

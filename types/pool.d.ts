@@ -339,14 +339,14 @@ export declare class Pool<T = any, R = any> extends EventEmitterAsyncResource {
    */
   runSync(task?: T, options?: RunOptions): R;
   /** Calls an export or a registered method by name, or a function, which is sent as source text, with arguments. */
-  exec(
-    method: string | ((...args: any[]) => any),
-    params?: readonly any[] | null,
+  exec<F extends (...args: any[]) => any = (...args: any[]) => any>(
+    method: F | string,
+    params?: Readonly<Parameters<F>> | null,
     options?: RunOptions & {
       on?: (payload: any) => void;
       transfer?: readonly Transferable[];
     },
-  ): CancellablePromise<any>;
+  ): CancellablePromise<Awaited<ReturnType<F>>>;
   /** Returns an object with a method for each function that the workers offer. */
   proxy(): Promise<Record<string, (...args: any[]) => CancellablePromise<any>>>;
   /** Runs the handler for each item. Items are read as tasks complete. Rejects with the first error. */

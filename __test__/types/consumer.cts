@@ -13,6 +13,7 @@ const policies: manycore.SchedulingPolicy[] = [
   'least-connections',
   'p2c',
   'ip-hash',
+  (_connection, workers) => workers.find((worker) => worker.load.requests === 0),
   (connection, workers) => {
     const sameHost: boolean = connection.remoteAddress === '127.0.0.1';
     return workers[sameHost ? 0 : workers.length - 1];

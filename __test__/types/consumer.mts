@@ -87,6 +87,11 @@ async function runTasks(): Promise<number> {
     onResult: (count) => count.toFixed(),
   });
   for await (const each of pool.stream([{ a: 1, b: 2 }], { ordered: false })) all.push(each);
+  const added: number = await pool.exec(async (a: number, b: number) => a + b, [1, 2]);
+  const either: string = await pool.exec('anything', [added]);
+  // @ts-expect-error the function takes a number
+  await pool.exec((n: number) => n, ['one']);
+  await pool.exec(either.length > 0 ? 'named' : (n: number) => n, [1]);
   const called = pool.exec((text: string) => text.length, ['abc']).timeout(5);
   called.cancel();
   await called.always(() => {});
