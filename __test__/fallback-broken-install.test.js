@@ -7,6 +7,7 @@ const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 const test = require('node:test');
+const { addonFileName } = require('../scripts/lib/addon-file');
 const { ROOT, runOk, scratchFolder } = require('./package-helpers');
 
 /** Copies the files of an installation, with or without the addon. */
@@ -57,6 +58,23 @@ test('a missing addon is reported on first use, with advice', async (t) => {
     assert.match(failure.message, /npm rebuild manycore/);
     assert.match(failure.message, /rustup\.rs/);
     assert.match(failure.message, /Cannot find module/);
+  }
+});
+
+test('the error names what is wrong with the prebuilt package, not that a build of one’s own is missing', async (t) => {
+  const folder = installation(t, { withAddon: false });
+  const file = addonFileName();
+  const prebuilt = path.join(folder, 'node_modules', file.replace('.node', '').replace('.', '-'));
+  fs.mkdirSync(prebuilt, { recursive: true });
+  fs.writeFileSync(path.join(prebuilt, 'package.json'), JSON.stringify({ main: file }));
+  fs.writeFileSync(path.join(prebuilt, file), 'garbage, longer than the header that says what it is');
+  const { failures } = await inspect(folder);
+  for (const failure of failures) {
+    assert.equal(failure.code, 'ERR_MANYCORE_ADDON_MISSING');
+    assert.match(
+      failure.message,
+      new RegExp(`Cause: .*/${file}: (file too short|invalid ELF header|.*format error)`),
+    );
   }
 });
 

@@ -5,6 +5,7 @@ const { once } = require('node:events');
 const test = require('node:test');
 const { Worker } = require('node:worker_threads');
 
+const { withSystemErrors } = require('../lib/core/errors');
 const { SharedBuffer, SharedMap, shared } = require('..');
 const { WATCHDOG, nameFor, processPeer, threadPeer } = require('./support/shared');
 
@@ -178,5 +179,25 @@ test('system errors are reported as Node does, with advice', () => {
   const { code, errno, syscall, message } = fromAddon(said, 'jobs');
   assert.deepEqual([code, errno, syscall], ['ENOSPC', -28, 'open']);
   assert.match(message, /^ENOSPC: no space left on device, open 'jobs' \(.*\/dev\/shm/);
+  const handle = 'manycore:map:fd/1/2/abc';
+  const refused = fromAddon(new Error('IO 13 Permission denied (os error 13)'), handle);
+  assert.match(refused.message, /^EACCES: permission denied, open 'manycore:.*\/proc/);
+  assert.match(fromAddon(new Error('NOT_FOUND 0 none'), handle).message, /another user/);
+  assert.match(fromAddon(new Error('NOT_FOUND 0 none'), 'jobs').message, /no segment named 'jobs'/);
   assert.match(fromAddon(new Error('IO 12 Cannot allocate memory (os error 12)'), 'x').message, /open 'x'$/);
+});
+
+test('links report system errors as Node does', () => {
+  const failing = (message) => () =>
+    withSystemErrors('open', () => {
+      throw new Error(message);
+    });
+  const emfile = {
+    message: 'EMFILE: too many open files, open',
+    code: 'EMFILE',
+    errno: -24,
+    syscall: 'open',
+  };
+  assert.throws(failing('Too many open files (os error 24)'), emfile);
+  assert.throws(failing('anything else'), { message: 'anything else' });
 });

@@ -156,13 +156,21 @@ function shortage(error) {
 }
 
 /**
- * Returns the innermost cause. The loader tries the file next to it first and chains later failures in front of
- * that one.
+ * Returns the cause that tells most: the first failure to load a file that exists, or else the first one. The loader
+ * tries the file next to it first and chains later failures in front of that one.
  * @param {any} error
  */
 function firstFailure(error) {
-  while (error.cause instanceof Error) error = error.cause;
-  return error;
+  let found = error;
+  for (let each = error; each.cause instanceof Error; each = each.cause) {
+    if (!isAbsence(each.cause) || isAbsence(found) || found === error) found = each.cause;
+  }
+  return found;
+}
+
+/** @param {Error} error */
+function isAbsence({ message }) {
+  return message.startsWith('Cannot find module');
 }
 
 module.exports.LATENCIES = LATENCIES;

@@ -1,11 +1,14 @@
 'use strict';
 
-const { inspect } = require('node:util');
+const { getSystemErrorName, inspect } = require('node:util');
 
 /**
  * Errors thrown by manycore. Where Node has an error code for a situation, that code is used. `CODES` has one entry
  * per code, with a function that builds the message from the details.
  */
+
+/** A handle of a shared object without a name, as opposed to the name of a segment. */
+const HANDLE = /^manycore:[a-z]+:fd\//;
 
 /** @type {Record<string, [ErrorConstructor, (...details: any[]) => string]>} */
 const CODES = {
@@ -77,7 +80,9 @@ const CODES = {
   ],
   ERR_MANYCORE_SEGMENT_FOREIGN: [
     Error,
-    (subject) => `The segment '${subject}' belongs to another user or another PID namespace`,
+    (subject) =>
+      `The segment '${subject}' belongs to another user or another PID namespace. What a container that has ended left ` +
+      'behind, shared.prune() removes',
   ],
   ERR_MANYCORE_SEGMENT_KIND: [
     Error,
@@ -86,7 +91,11 @@ const CODES = {
   ],
   ERR_MANYCORE_SEGMENT_NOT_FOUND: [
     Error,
-    (subject) => `There is no segment named '${subject}': nobody has created it, or its creator has ended`,
+    (subject) =>
+      HANDLE.test(subject)
+        ? `The memory of '${subject}' cannot be found: its creator has ended or closed it, or belongs to another user, ` +
+          'or /proc is missing'
+        : `There is no segment named '${subject}': nobody has created it, or its creator has ended`,
   ],
   ERR_MANYCORE_SEGMENT_NOT_READY: [
     Error,
@@ -183,6 +192,29 @@ function errnoOf(error) {
   return errno > 0 ? -errno : undefined;
 }
 
+/** What the addon ends messages of system errors with. */
+const OS_ERROR = /^(.*) \(os error (\d+)\)$/s;
+
+/**
+ * Calls the addon, and gives system errors the form that they have in Node.
+ * @template T
+ * @param {string} syscall what failed, for programs to tell
+ * @param {() => T} call
+ * @returns {T}
+ */
+function withSystemErrors(syscall, call) {
+  try {
+    return call();
+  } catch (error) {
+    const [, text, number] = OS_ERROR.exec(/** @type {Error} */ (error).message) ?? [];
+    if (text === undefined) throw error;
+    const errno = -Number(number);
+    const code = getSystemErrorName(errno);
+    const message = `${code}: ${text.toLowerCase()}, ${syscall}`;
+    throw Object.assign(new Error(message), { errno, code, syscall });
+  }
+}
+
 /**
  * Makes an error an uncaught exception once the current operation is done, so that it does not interrupt it.
  * @param {unknown} error
@@ -196,4 +228,6 @@ function throwUncaught(error) {
 module.exports.errnoOf = errnoOf;
 module.exports.makeError = makeError;
 module.exports.throwUncaught = throwUncaught;
+module.exports.withSystemErrors = withSystemErrors;
+module.exports.HANDLE = HANDLE;
 module.exports.CODES = CODES;

@@ -3,7 +3,7 @@
 /** Converts failures reported by the addon into errors. */
 
 const { getSystemErrorName } = require('node:util');
-const { makeError } = require('../core/errors');
+const { HANDLE, makeError } = require('../core/errors');
 
 /** Reasons for methods to return null: the counterpart of `Failure` in src/shared/segment.rs. */
 const METHOD_FAILURES = Object.freeze({
@@ -31,6 +31,11 @@ const HINTS = {
   ENOSPC: ' (named objects need room in /dev/shm, see `docker run --shm-size`)',
   EROFS: NEEDS_SHM,
 };
+
+const NEEDS_OPENING =
+  ' (handles are opened through /proc/<pid>/fd, which takes the same user and PID namespace; named objects are not)';
+/** Hints for handles, which are names of no file in /dev/shm. @type {Record<string, string>} */
+const HANDLE_HINTS = { EACCES: NEEDS_OPENING, ENOENT: NEEDS_OPENING };
 
 const OVERSIZED = 'the value is larger than there can ever be room for';
 
@@ -66,7 +71,8 @@ function fromAddon(error, subject, origin) {
   if (code !== 'IO') return BY_CODE[code]?.(subject, origin) ?? error;
   const name = getSystemErrorName(-Number(errno));
   const [first, ...rest] = text.replace(/ \(os error \d+\)$/, '');
-  const about = `${name}: ${first.toLowerCase()}${rest.join('')}, open '${subject}'${HINTS[name] ?? ''}`;
+  const hints = HANDLE.test(subject) ? HANDLE_HINTS : HINTS;
+  const about = `${name}: ${first.toLowerCase()}${rest.join('')}, open '${subject}'${hints[name] ?? ''}`;
   const system = /** @type {NodeJS.ErrnoException} */ (new Error(about));
   system.code = name;
   system.errno = -Number(errno);

@@ -1,6 +1,7 @@
 'use strict';
 
 const { MessagePort } = require('node:worker_threads');
+const { withSystemErrors } = require('../core/errors');
 const { CallLink } = require('../link/call-link');
 const { LaneReceiver } = require('../link/lane-receiver');
 const { LaneSender } = require('../link/lane-sender');
@@ -20,7 +21,7 @@ const LANE_BYTES = 256 * 1024;
  * @param {Beside & { close?: () => void }} beside
  */
 function openLink(addon, point, beside) {
-  const end = point.open(LANE_BYTES);
+  const end = withSystemErrors('open', () => point.open(LANE_BYTES));
   return new CallLink({
     ...beside,
     sender: new LaneSender(end.sender()),
