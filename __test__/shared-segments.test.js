@@ -201,3 +201,10 @@ test('links report system errors as Node does', () => {
   assert.throws(failing('Too many open files (os error 24)'), emfile);
   assert.throws(failing('anything else'), { message: 'anything else' });
 });
+
+test('an object that cannot be opened throws to the program, not to the channel that delivers it', () => {
+  const { arrive } = require('../lib/shared/arrivals');
+  const lost = arrive('map', `fd/${2 ** 31 - 1}/3/${'0'.repeat(32)}`);
+  assert.equal(lost.cmd, undefined);
+  assert.throws(() => lost.get('a'), { code: 'ERR_MANYCORE_SEGMENT_NOT_FOUND' });
+});

@@ -96,6 +96,8 @@ function lost(Class, error) {
     get(target, name) {
       // Properties read by `await`, by assertions, and when printing the object.
       if (typeof name === 'symbol' || name === 'then' || name === 'constructor') return target[name];
+      // Read in each message between processes, before the program has it.
+      if (name === 'cmd') return undefined;
       throw error;
     },
   });
