@@ -182,7 +182,7 @@ fn assign(
 ) -> Result<(usize, Connection), Connection> {
     let policy = listener.options.policy;
     if policy == Policy::IpHash {
-        connection.find_client();
+        State::find_client(listener.options, &mut connection);
     }
     if connection.hops as usize >= candidates.len().max(1) {
         return Err(connection);

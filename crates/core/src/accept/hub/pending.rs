@@ -10,7 +10,7 @@ use ppp::{v1, v2, HeaderResult, PartialResult};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::net::RecvFlags;
 
-use super::listener::Connection;
+use super::listener::{Connection, ListenerOptions};
 use super::state::State;
 use super::thread::header_token;
 use super::Event;
@@ -18,6 +18,10 @@ use crate::sys::clock::monotonic_ns;
 
 /// Longest supported header: version 1 has at most 107 bytes, version 2 with just addresses 52.
 const HEADER_BYTES: usize = 536;
+
+/// Longest header of version 1.
+const V1_BYTES: usize = 107;
+const V1_START: &[u8] = b"PROXY ";
 
 #[derive(Debug)]
 struct Held {
@@ -68,6 +72,17 @@ impl State {
         } else {
             self.hand_over(id, batch);
         }
+    }
+
+    /// Looks up the address by which a connection is assigned, if it is unknown, as for one taken back: that
+    /// in its PROXY protocol header, if the listener reads them and it is still there, or its own.
+    pub fn find_client(options: ListenerOptions, connection: &mut Connection) {
+        if connection.client.is_none() && options.reads_proxy_header {
+            if let Header::Client(client) = read_header(connection) {
+                connection.client = Some(client);
+            }
+        }
+        connection.find_client();
     }
 
     fn hold(&mut self, listener: u32, connection: Connection, stage: Stage) -> u32 {
@@ -150,12 +165,15 @@ impl State {
 
     /// The connections for which JavaScript has to choose, each returned once.
     pub fn take_undecided(&mut self, listener: u32) -> Vec<Undecided> {
+        let Some(options) = self.listener_options(listener) else {
+            return Vec::new();
+        };
         let untold = |held: &&mut Held| held.listener == listener && held.stage == Stage::Untold;
         let mut taken = Vec::new();
         for (&id, held) in &mut self.pending.held {
             if untold(&held) {
                 held.stage = Stage::Told;
-                held.connection.find_client();
+                Self::find_client(options, &mut held.connection);
                 taken.push(Undecided {
                     id,
                     client: held.connection.client,
@@ -232,7 +250,13 @@ fn read_header(connection: &Connection) -> Header {
 
 fn parse_header(bytes: &[u8]) -> Header {
     let result = HeaderResult::parse(bytes);
-    if result.is_incomplete() && bytes.len() < HEADER_BYTES {
+    // The parser takes some beginnings of version 1 for wrong, and some wrong lines for beginnings.
+    let is_partial = if bytes.starts_with(V1_START) {
+        bytes.len() < V1_BYTES && !bytes.windows(2).any(|pair| pair == b"\r\n")
+    } else {
+        result.is_incomplete() && bytes.len() < HEADER_BYTES
+    };
+    if is_partial {
         return Header::Partial;
     }
     let client = match result {
@@ -275,6 +299,15 @@ mod tests {
         v2.extend([192, 0, 2, 9, 192, 0, 2, 2, 0x0f, 0xa0, 0, 80]);
         assert_eq!(client(&v2).unwrap(), "192.0.2.9:4000");
         assert_eq!(client(&v2[..14]).unwrap(), "partial");
+        for (header, length) in [(&v1[..], 40), (&v2[..], v2.len())] {
+            for end in 1..length {
+                assert_eq!(
+                    client(&header[..end]).as_deref(),
+                    Some("partial"),
+                    "of {end} bytes"
+                );
+            }
+        }
         // Command LOCAL: the addresses, if there are any, are to be ignored.
         v2[12] = 0x20;
         assert_eq!(client(&v2), None);
@@ -285,5 +318,6 @@ mod tests {
         assert_eq!(client(b"GET / HTTP/1.1\r\n"), None);
         assert_eq!(client(&[0xff; HEADER_BYTES]), None);
         assert_eq!(client(b"PROXY nonsense all the way\r\n"), None);
+        assert_eq!(client(b"PROXY TCP4 192.0.2.1\r\n"), None);
     }
 }

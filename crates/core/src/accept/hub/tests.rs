@@ -390,6 +390,48 @@ fn the_address_in_a_proxy_header_counts_and_stays_readable() {
 }
 
 #[test]
+fn the_address_in_a_proxy_header_counts_when_a_worker_has_died() {
+    let options = ListenerOptions {
+        policy: Policy::IpHash,
+        asks: false,
+        reads_proxy_header: true,
+    };
+    let patient = HubOptions {
+        stall_limit: Duration::from_secs(3600),
+        ..HubOptions::default()
+    };
+    let rig = Rig::new(patient, options);
+    let mut workers: Vec<TestWorker> = (0..4).map(|_| rig.ready_worker()).collect();
+    let header = |n: usize| format!("PROXY TCP4 192.0.2.{} 192.0.2.1 1 2\r\n", n % 32);
+    let mut before = rig.connect(32);
+    write_to(&mut before, header);
+    rig.until(|stats| stats.handed_over == 32);
+    // What this one has not taken goes to the others, and later connections of the same clients as well.
+    let dead = workers.remove(0);
+    rig.hub.remove_worker(dead.token);
+    let moved = rig.hub.stats().moved_from_dead;
+    assert!(moved > 1, "it had connections");
+    let mut after = rig.connect(32);
+    write_to(&mut after, header);
+    rig.until(|stats| stats.handed_over == 64 + moved);
+    workers.iter_mut().for_each(TestWorker::take_waiting);
+    let mut worker_of: BTreeMap<String, usize> = BTreeMap::new();
+    for (index, worker) in workers.iter_mut().enumerate() {
+        for fd in worker.taken.drain(..) {
+            let mut bytes = [0; 64];
+            let length = TcpStream::from(fd).read(&mut bytes).unwrap();
+            let header = String::from_utf8_lossy(&bytes[..length]).into_owned();
+            assert_eq!(
+                *worker_of.entry(header).or_insert(index),
+                index,
+                "one client, two workers"
+            );
+        }
+    }
+    assert_eq!(worker_of.len(), 32);
+}
+
+#[test]
 fn a_client_that_sends_no_header_is_served_after_the_limit() {
     let options = ListenerOptions {
         policy: Policy::IpHash,
