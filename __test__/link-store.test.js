@@ -319,7 +319,7 @@ test('a closed sender does not keep the memory of its lane', WATCHDOG, async () 
       memory = new WeakRef(made.buffer);
       return made;
     },
-    mapStore: () => end.mapStore(),
+    mapStore: (length) => end.mapStore(length),
     goneWords: () => end.goneWords(),
     openBlock: (...details) => end.openBlock(...details),
     detach: (buffer) => end.detach(buffer),
@@ -331,6 +331,15 @@ test('a closed sender does not keep the memory of its lane', WATCHDOG, async () 
   assert.ok(isFilled(buffer, 1));
   sender.send(buffer);
   assert.equal(buffer.byteLength, 0);
+});
+
+test('buffers and records have no room where the store cannot be mapped', () => {
+  const { sender, end } = pair({ store: 64 * BLOCK });
+  const { mapStore } = end;
+  end.mapStore = (length) => length <= 16 * BLOCK && mapStore.call(end, length);
+  assert.equal(sender.allocate(17 * BLOCK), undefined);
+  assert.equal(sender.allocate(16 * BLOCK).byteLength, 16 * BLOCK);
+  assert.equal(sender.allocate(BLOCK), undefined);
 });
 
 test('a system that refuses to take memory back is no error', WATCHDOG, async () => {
@@ -431,18 +440,26 @@ function mappedForLanes() {
   return bytes;
 }
 
-test('each side maps the store when it first uses it', WATCHDOG, () => {
+test('each side maps the store as far as it uses it', WATCHDOG, () => {
   const store = 64 * KIB * KIB;
   const before = mappedForLanes();
+  const mapped = () => mappedForLanes() - before;
   const { sender, receiver } = pair({ store });
-  assert.ok(mappedForLanes() - before < store);
-  const buffer = filled(sender, BLOCK, 3);
-  const once = mappedForLanes() - before;
-  assert.ok(once >= store && once < 2 * store);
-  sender.send(buffer);
-  assert.ok(receiver.next());
-  assert.equal(new Uint8Array(receiver.value)[BLOCK - 1], 3);
-  assert.ok(mappedForLanes() - before >= 2 * store);
+  const early = filled(sender, BLOCK, 3);
+  assert.ok(mapped() < store / 8);
+  sender.send(filled(sender, BLOCK, 4));
+  assert.ok(isFilled(receive(receiver), 4));
+  assert.ok(mapped() < store / 4);
+  // What was mapped before remains valid where it was.
+  const late = filled(sender, store - 2 * BLOCK, 5);
+  assert.ok(mapped() >= store && mapped() < 2 * store);
+  assert.ok(isFilled(early, 3));
+  sender.send(late);
+  assert.ok(isFilled(receive(receiver), 5));
+  assert.ok(mapped() >= 2 * store);
+  new Uint8Array(early).fill(6);
+  sender.send(early);
+  assert.ok(isFilled(receive(receiver), 6));
   receiver.close();
 });
 
@@ -454,15 +471,16 @@ test('a store that cannot be mapped', WATCHDOG, (t) => {
   const store = KIB * KIB * KIB;
   const first = pair({ store });
   const second = pair({ store });
-  second.sender.send(filled(second.sender, BLOCK, 3));
+  second.sender.send(second.sender.allocate(store));
   const used = Number(/VmSize:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) * KIB;
   try {
     assert.ok(limit(used + store / 2));
-    assert.equal(first.sender.allocate(BLOCK), undefined);
+    assert.equal(first.sender.allocate(store), undefined);
+    second.receiver.lendsLarge = true;
     assert.throws(() => second.receiver.next(), /Cannot allocate memory/);
   } finally {
     limit(unlimited);
   }
-  assert.equal(filled(first.sender, BLOCK, 4).byteLength, BLOCK);
+  assert.equal(first.sender.allocate(store).byteLength, store);
   first.receiver.close();
 });

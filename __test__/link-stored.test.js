@@ -98,6 +98,16 @@ test('a received buffer has memory of its own', () => {
   assert.ok(isFilled(receive(ends)[0], 2));
 });
 
+test('large records go through the ring where the store cannot be mapped', () => {
+  const ends = pair();
+  const { mapStore } = ends.end;
+  ends.end.mapStore = (length) => length <= 4 * MIB && mapStore.call(ends.end, length);
+  // The third record has no room in what is mapped, and the last one grows out of it.
+  const sizes = [MIB, MIB, 3 * MIB, 300 * KIB, 5 * MIB];
+  sizes.forEach((size, i) => assert.equal(ends.sender.send({ size, bytes: filled(size, i) }), true));
+  sizes.forEach((size, i) => assert.deepEqual(receive(ends), { size, bytes: filled(size, i) }));
+});
+
 test('short records, large ones and such as have no room anywhere stay in order', () => {
   const ends = pair({ store: 4 * MIB });
   const sizes = [10, 2 * MIB, 30_000, 30_000, 30_000, MIB, 6 * MIB, 20, MIB / 2, 300 * KIB, 3 * MIB, 5, MIB];

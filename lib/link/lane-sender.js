@@ -180,13 +180,11 @@ class LaneSender {
    */
   allocate(length) {
     if (this.#isGone || length > this.#storeBytes) return undefined;
-    return this.#openStore()?.allocate(length);
+    return this.#openStore().allocate(length);
   }
 
-  /** Returns the store; null if it cannot be mapped. */
   #openStore() {
     if (this.#store === null) {
-      if (!this.#end.mapStore()) return null;
       this.#store = new Store(this.#end, this.#words, this.#storeBytes);
       // Also of records that are being encoded, if a getter allocates.
       for (const encoder of [this.#encoder, ...this.#suspended]) encoder.store = this.#store;
@@ -420,7 +418,6 @@ class LaneSender {
     if (length < LEAST_STORED_BYTES || length > this.#storeBytes) return false;
     if (this.#spill === null || this.#isGone) return false;
     const store = this.#openStore();
-    if (store === null) return false;
     const { block } = encoder;
     if (block !== null && store.extendRecord(block, length)) {
       encoder.use(store.memoryOf(block));

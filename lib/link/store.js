@@ -49,6 +49,8 @@ class Store {
   #hasFreed = false;
   #hasTraffic = false;
   #memory;
+  /** Number of bytes of the store that this end has mapped. */
+  #mapped = 0;
   /** Total of the blocks' `recordBytes`. */
   #recordBytes = 0;
   /** @type {NodeJS.Timeout | null} */
@@ -76,7 +78,7 @@ class Store {
     this.#sweep();
     const number = this.#numbers.indexOf(0);
     const place = this.#findGap(length);
-    if (number < 0 || place < 0) return undefined;
+    if (number < 0 || place < 0 || !this.#map(this.#endBefore(place) + length)) return undefined;
     const turn = (this.#turn = (this.#turn + 1) | 0);
     const buffer = this.#end.openBlock(this.#endBefore(place), length, number, turn >>> 0);
     this.#byBuffer.set(buffer, this.#insert(place, number, length, turn, false));
@@ -148,8 +150,7 @@ class Store {
     if (this.#countRecords() >= MOST_RECORDS) return undefined;
     const at = this.#endBefore(place);
     const room = Math.min(this.#startAfter(place) - at, inSteps(length * 2));
-    // First, as it may throw.
-    this.#memory.upTo(at + room);
+    if (!this.#map(at + room)) return undefined;
     const block = this.#insert(place, number, room, 0, true);
     this.#resize(block, room);
     return block;
@@ -161,10 +162,21 @@ class Store {
    * @param {number} length
    */
   extendRecord(block, length) {
-    const room = this.#startAfter(this.#blocks.indexOf(block) + 1) - block.at;
-    if (room < length || !this.#mayHold(length, this.#recordBytes - block.recordBytes)) return false;
-    this.#resize(block, Math.min(room, inSteps(length * 2)));
+    const gap = this.#startAfter(this.#blocks.indexOf(block) + 1) - block.at;
+    if (gap < length || !this.#mayHold(length, this.#recordBytes - block.recordBytes)) return false;
+    const room = Math.min(gap, inSteps(length * 2));
+    if (!this.#map(block.at + room)) return false;
+    this.#resize(block, room);
     return true;
+  }
+
+  /**
+   * Maps the store up to `end`. Returns false if that is not possible.
+   * @param {number} end
+   */
+  #map(end) {
+    if (end > this.#mapped && this.#end.mapStore(end)) this.#mapped = end;
+    return end <= this.#mapped;
   }
 
   /**

@@ -228,8 +228,8 @@ export declare class LaneSender {
    * the store.
    */
   openBlock(at: number, length: number, number: number, turn: number): ArrayBuffer
-  /** Maps the store, unless it is mapped already. Returns false when it cannot be mapped. */
-  mapStore(): boolean
+  /** Maps the first `length` bytes of the store, unless they are mapped already. Returns false when they cannot be. */
+  mapStore(length: number): boolean
   /** Detaches an ArrayBuffer. Returns whether it did; false if the buffer was detached before. */
   detach(buffer: ArrayBuffer): boolean
   /** Returns pages of the store that no block uses to the system. Throws when the range is not in the store. */

@@ -53,7 +53,7 @@ pub(super) fn in_store(memory: &Memory, at: u32, length: u32) -> Result<InStore>
     if at + len > memory.store_len() {
         return Err(Error::new(Status::InvalidArg, "not in the store"));
     }
-    let store = Arc::clone(memory.store().map_err(io_error)?);
+    let store = memory.store(at + len).map_err(io_error)?;
     let address = store.as_ptr().wrapping_add(at);
     Ok(InStore { address, len, store })
 }

@@ -172,11 +172,11 @@ impl LaneSender {
         handed_buffer(env, address, len, access)
     }
 
-    /// Maps the store, unless it is mapped already. Returns false when it cannot be mapped.
+    /// Maps the first `length` bytes of the store, unless they are mapped already. Returns false when they cannot be.
     #[napi]
-    pub fn map_store(&self) -> bool {
+    pub fn map_store(&self, length: u32) -> bool {
         let sender = self.sender.as_ref();
-        sender.is_some_and(|sender| sender.memory().store().is_ok())
+        sender.is_some_and(|sender| sender.memory().store(length as usize).is_ok())
     }
 
     /// Detaches an ArrayBuffer. Returns whether it did; false if the buffer was detached before.

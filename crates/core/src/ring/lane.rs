@@ -7,7 +7,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::control::Control;
@@ -68,9 +68,13 @@ impl Shared {
 pub struct Memory {
     mapping: Mapping,
     sizes: Sizes,
-    /// Mapped when it is first used.
-    store: OnceLock<Arc<Mapping>>,
+    /// The beginning of the store, as far as it has been used.
+    store: Mutex<Option<Arc<Mapping>>>,
 }
+
+/// A store is mapped up to a power of two of at least this, so that the address space that it takes is in proportion to
+/// what is used of it.
+const MIN_MAPPED_STORE: usize = 4 << 20;
 
 /// Sizes in bytes of a lane.
 #[derive(Clone, Copy, Debug)]
@@ -93,7 +97,7 @@ impl Memory {
         Self {
             mapping,
             sizes,
-            store: OnceLock::new(),
+            store: Mutex::new(None),
         }
     }
 
@@ -123,16 +127,22 @@ impl Memory {
         self.sizes.store
     }
 
-    /// This end's mapping of the store, which may outlive that of the ring. The first call maps it.
+    /// This end's mapping of at least the first `len` bytes of the store, which may outlive that of the ring. It is
+    /// replaced by a larger one once more is needed; whoever uses the smaller one keeps it.
     ///
     /// # Errors
     /// Those of [`Mapping::of_store`]; a later call tries again.
-    pub fn store(&self) -> io::Result<&Arc<Mapping>> {
-        if let Some(store) = self.store.get() {
-            return Ok(store);
+    pub fn store(&self, len: usize) -> io::Result<Arc<Mapping>> {
+        let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mapped) = store.as_ref().filter(|mapped| len <= mapped.len()) {
+            return Ok(Arc::clone(mapped));
         }
-        let mapped = Arc::new(self.mapping.of_store(self.sizes)?);
-        Ok(self.store.get_or_init(|| mapped))
+        if len > self.sizes.store {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let wanted = len.next_power_of_two().max(MIN_MAPPED_STORE);
+        let mapped = Arc::new(self.mapping.of_store(self.sizes, wanted.min(self.sizes.store))?);
+        Ok(Arc::clone(store.insert(mapped)))
     }
 
     /// Returns pages of the store, which no block uses, to the system; `at` and `len` are multiples of the page size.
@@ -140,7 +150,7 @@ impl Memory {
     /// # Errors
     /// `InvalidInput` for a range that is not in the store; those of `madvise`.
     pub fn discard_in_store(&self, at: usize, len: usize) -> io::Result<()> {
-        self.store()?.discard(at, len)
+        self.store(at.saturating_add(len))?.discard(at, len)
     }
 
     /// The control words.
@@ -395,7 +405,7 @@ mod tests {
             (2 * page_size(), 0)
         );
         let last = |memory: &Memory| {
-            let store = memory.store().unwrap();
+            let store = memory.store(memory.store_len()).unwrap();
             store.as_ptr().wrapping_add(memory.store_len() - 1)
         };
         assert_eq!(last(to), last(to));
@@ -407,6 +417,7 @@ mod tests {
         to.discard_in_store(page_size(), page_size()).unwrap();
         // SAFETY: as above.
         assert_eq!(unsafe { last(from).read_volatile() }, 0);
+        assert!(to.store(2 * page_size() + 1).is_err());
         let odd = LaneSizes {
             capacity: 1,
             store: 1,

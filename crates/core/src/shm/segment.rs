@@ -72,7 +72,7 @@ impl Segment {
 
     /// Creates a zeroed segment with a header, a ring and a store. The ring is mapped twice in a row, so that a
     /// record that wraps around its end is contiguous in memory. Only the first page of the store is mapped,
-    /// behind the mirror: [`Mapping::of_store`] maps all of it once it is needed.
+    /// behind the mirror: [`Mapping::of_store`] maps what is needed of it.
     ///
     /// # Errors
     /// Those of [`Segment::create`].
@@ -177,26 +177,27 @@ impl Mapping {
         Ok(mapping)
     }
 
-    /// Maps the store of a segment that `self` is a mirrored mapping of, from its first page, so that no descriptor has
-    /// to be kept open for it.
+    /// Maps the first `len` bytes of the store of a segment that `self` is a mirrored mapping of, from its first page, so
+    /// that no descriptor has to be kept open for it.
     ///
     /// # Errors
-    /// `InvalidInput` for sizes other than the segment's, or without a store; those of `mremap`, ENOMEM without address
-    /// space.
-    pub fn of_store(&self, sizes: Sizes) -> io::Result<Self> {
+    /// `InvalidInput` for sizes other than the segment's, or if `len` is 0 or more than the store has; those of `mremap`,
+    /// ENOMEM without address space.
+    pub fn of_store(&self, sizes: Sizes, len: usize) -> io::Result<Self> {
         let at = self.mapped_len.saturating_sub(page_size());
-        if sizes.store == 0 || sizes.total()? != self.len || sizes.header + 2 * sizes.ring != at {
+        let is_ours = sizes.total()? == self.len && sizes.header + 2 * sizes.ring == at;
+        if len == 0 || len > sizes.store || !is_ours {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         let first = self.base.as_ptr().wrapping_add(at);
         // SAFETY: with an old size of 0, the kernel leaves the shared mapping as it is and maps the same file from the
-        // same page on, at an address of its choice. The file has `store` bytes there, and its size is sealed.
-        let base = unsafe { rustix::mm::mremap(first.cast(), 0, sizes.store, MremapFlags::MAYMOVE) }?;
+        // same page on, at an address of its choice. The file has `len` bytes there, and its size is sealed.
+        let base = unsafe { rustix::mm::mremap(first.cast(), 0, len, MremapFlags::MAYMOVE) }?;
         let base = NonNull::new(base.cast::<u8>()).ok_or(io::ErrorKind::OutOfMemory)?;
         Ok(Self {
             base,
-            mapped_len: sizes.store,
-            len: sizes.store,
+            mapped_len: len,
+            len,
         })
     }
 
@@ -415,8 +416,10 @@ mod tests {
         let one = Segment::create_mirrored("test", sizes).unwrap();
         let two = Segment::open_mirrored(clone_of(&one), sizes).unwrap();
         assert_eq!((one.len(), one.mapped_len()), (6 * page, 4 * page));
-        let (mapping, store) = (one.into_mapping(), two.into_mapping().of_store(sizes).unwrap());
-        let its_store = mapping.of_store(sizes).unwrap();
+        let (mapping, its_mapping) = (one.into_mapping(), two.into_mapping());
+        let store = its_mapping.of_store(sizes, 4 * page).unwrap();
+        let its_store = mapping.of_store(sizes, 4 * page).unwrap();
+        drop(its_mapping);
         // They outlive the mappings that they were made from.
         drop(mapping);
         assert_eq!((store.len(), store.mapped_len()), (4 * page, 4 * page));
@@ -458,15 +461,23 @@ mod tests {
         let mapping = Segment::create_mirrored("test", sizes(1, 2))
             .unwrap()
             .into_mapping();
-        mapping.of_store(sizes(1, 2)).unwrap();
-        for other in [sizes(1, 0), sizes(1, 3), sizes(2, 1)] {
-            let error = mapping.of_store(other).unwrap_err();
+        for len in [page, 2 * page] {
+            assert_eq!(mapping.of_store(sizes(1, 2), len).unwrap().mapped_len(), len);
+        }
+        for (other, len) in [
+            (sizes(1, 2), 0),
+            (sizes(1, 2), 3 * page),
+            (sizes(1, 0), page),
+            (sizes(1, 3), page),
+            (sizes(2, 1), page),
+        ] {
+            let error = mapping.of_store(other, len).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         }
         let without = Segment::create_mirrored("test", sizes(1, 0))
             .unwrap()
             .into_mapping();
-        assert!(without.of_store(sizes(1, 0)).is_err());
+        assert!(without.of_store(sizes(1, 0), page).is_err());
     }
 
     #[test]
