@@ -276,6 +276,23 @@ test(
   },
 );
 
+test('tasks reject if the system forbids to watch processes', WATCHDOG, async (t) => {
+  const { PoolQueue } = require('../lib/core/addon').loadAddon();
+  t.mock.method(PoolQueue.prototype, 'spawned', () => {
+    throw new Error('1 Operation not permitted (os error 1)');
+  });
+  const pool = makePool(t, { maxThreads: 1 });
+  pool.on('error', () => {});
+  await assert.rejects(
+    pool.exec(() => 1),
+    {
+      code: 'EPERM',
+      syscall: 'pidfd_open',
+      message: 'EPERM: operation not permitted, pidfd_open',
+    },
+  );
+});
+
 test('processes of a program given with -e do not run it again', WATCHDOG, async () => {
   const program = `
     if (process.env.IS_WORKER) process.exit(7);

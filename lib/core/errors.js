@@ -193,7 +193,7 @@ function errnoOf(error) {
 }
 
 /** What the addon ends messages of system errors with. */
-const OS_ERROR = /^(.*) \(os error (\d+)\)$/s;
+const OS_ERROR = /^(?:\d+ )?(.*) \(os error (\d+)\)$/s;
 
 /**
  * Calls the addon, and gives system errors the form that they have in Node.

@@ -2,6 +2,7 @@
 
 const { fork } = require('node:child_process');
 const path = require('node:path');
+const { withSystemErrors } = require('../core/errors');
 const { ProcessEncoder } = require('./process-encoder');
 const { UNSUPPORTED } = require('../link/unsupported');
 const { Member } = require('./member');
@@ -90,9 +91,13 @@ class ProcessMember extends Member {
     child.channel?.unref();
     if (child.pid === undefined) return;
     try {
-      native.spawned(this.number, child.pid);
+      const { pid } = child;
+      withSystemErrors('pidfd_open', () => native.spawned(this.number, pid));
     } catch (error) {
-      this.terminate(error);
+      // A failed start, after which no other process is started until a task needs one.
+      this.cause ??= error;
+      this.hold();
+      this.kill();
     }
   }
 
