@@ -18,7 +18,9 @@ const { ROOT, run } = require('./package-helpers');
 
 const COMPILER = path.join(ROOT, 'node_modules', '.bin', 'tsc');
 const FLAGS =
-  '--noEmit --strict --target es2022 --lib es2023,esnext.disposable --module node16 --types node'.split(' ');
+  '--noEmit --pretty false --strict --target es2022 --lib es2023,esnext.disposable --module node16 --types node'.split(
+    ' ',
+  );
 const TYPE_ROOTS = path.join(ROOT, 'node_modules', '@types');
 
 /** Classes of Node with additions: what else they have depends on its version. */
