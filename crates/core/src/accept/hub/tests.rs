@@ -355,20 +355,19 @@ fn write_to(clients: &mut [TcpStream], text: impl Fn(usize) -> String) {
     }
 }
 
-#[test]
-fn the_address_in_a_proxy_header_counts_and_stays_readable() {
-    let options = ListenerOptions {
-        policy: Policy::IpHash,
-        asks: false,
-        reads_proxy_header: true,
-    };
-    let rig = Rig::new(HubOptions::default(), options);
-    let mut workers: Vec<TestWorker> = (0..4).map(|_| rig.ready_worker()).collect();
-    let mut clients = rig.connect(64);
-    write_to(&mut clients, |n| {
-        format!("PROXY TCP4 192.0.2.{} 192.0.2.1 1 2\r\n", n % 32)
-    });
-    rig.until(|stats| stats.handed_over == 64);
+const BY_PROXY_HEADER: ListenerOptions = ListenerOptions {
+    policy: Policy::IpHash,
+    asks: false,
+    reads_proxy_header: true,
+};
+
+/// The header of the n-th client of 32.
+fn proxy_header(n: usize) -> String {
+    format!("PROXY TCP4 192.0.2.{} 192.0.2.1 1 2\r\n", n % 32)
+}
+
+/// Has the workers take what waits for them. Returns the worker of each client, of which there have to be 32, by header.
+fn workers_of_clients(workers: &mut [TestWorker]) -> BTreeMap<String, usize> {
     workers.iter_mut().for_each(TestWorker::take_waiting);
     let mut worker_of: BTreeMap<String, usize> = BTreeMap::new();
     for (index, worker) in workers.iter_mut().enumerate() {
@@ -385,26 +384,31 @@ fn the_address_in_a_proxy_header_counts_and_stays_readable() {
         }
     }
     assert_eq!(worker_of.len(), 32);
+    worker_of
+}
+
+#[test]
+fn the_address_in_a_proxy_header_counts_and_stays_readable() {
+    let rig = Rig::new(HubOptions::default(), BY_PROXY_HEADER);
+    let mut workers: Vec<TestWorker> = (0..4).map(|_| rig.ready_worker()).collect();
+    let mut clients = rig.connect(64);
+    write_to(&mut clients, proxy_header);
+    rig.until(|stats| stats.handed_over == 64);
+    let worker_of = workers_of_clients(&mut workers);
     let used: std::collections::BTreeSet<usize> = worker_of.into_values().collect();
     assert!(used.len() > 1, "several clients, one worker");
 }
 
 #[test]
 fn the_address_in_a_proxy_header_counts_when_a_worker_has_died() {
-    let options = ListenerOptions {
-        policy: Policy::IpHash,
-        asks: false,
-        reads_proxy_header: true,
-    };
     let patient = HubOptions {
         stall_limit: Duration::from_secs(3600),
         ..HubOptions::default()
     };
-    let rig = Rig::new(patient, options);
+    let rig = Rig::new(patient, BY_PROXY_HEADER);
     let mut workers: Vec<TestWorker> = (0..4).map(|_| rig.ready_worker()).collect();
-    let header = |n: usize| format!("PROXY TCP4 192.0.2.{} 192.0.2.1 1 2\r\n", n % 32);
     let mut before = rig.connect(32);
-    write_to(&mut before, header);
+    write_to(&mut before, proxy_header);
     rig.until(|stats| stats.handed_over == 32);
     // What this one has not taken goes to the others, and later connections of the same clients as well.
     let dead = workers.remove(0);
@@ -412,37 +416,18 @@ fn the_address_in_a_proxy_header_counts_when_a_worker_has_died() {
     let moved = rig.hub.stats().moved_from_dead;
     assert!(moved > 1, "it had connections");
     let mut after = rig.connect(32);
-    write_to(&mut after, header);
+    write_to(&mut after, proxy_header);
     rig.until(|stats| stats.handed_over == 64 + moved);
-    workers.iter_mut().for_each(TestWorker::take_waiting);
-    let mut worker_of: BTreeMap<String, usize> = BTreeMap::new();
-    for (index, worker) in workers.iter_mut().enumerate() {
-        for fd in worker.taken.drain(..) {
-            let mut bytes = [0; 64];
-            let length = TcpStream::from(fd).read(&mut bytes).unwrap();
-            let header = String::from_utf8_lossy(&bytes[..length]).into_owned();
-            assert_eq!(
-                *worker_of.entry(header).or_insert(index),
-                index,
-                "one client, two workers"
-            );
-        }
-    }
-    assert_eq!(worker_of.len(), 32);
+    workers_of_clients(&mut workers);
 }
 
 #[test]
 fn a_client_that_sends_no_header_is_served_after_the_limit() {
-    let options = ListenerOptions {
-        policy: Policy::IpHash,
-        asks: false,
-        reads_proxy_header: true,
-    };
     let limit = HubOptions {
         stall_limit: Duration::from_millis(10),
         ..HubOptions::default()
     };
-    let rig = Rig::new(limit, options);
+    let rig = Rig::new(limit, BY_PROXY_HEADER);
     let mut worker = rig.ready_worker();
     let _silent = rig.connect(2);
     worker.take(2);
