@@ -121,7 +121,7 @@ class LaneReceiver {
   constructor(end) {
     const { buffer, ringOffset, capacity, storeBytes } = end.memory();
     this.#storeBytes = storeBytes;
-    this.#storeMemory = new StoreMemory(end, storeBytes);
+    this.#storeMemory = new StoreMemory(end);
     this.#end = end;
     this.#memory = memoryOf(buffer);
     this.#words = new Int32Array(buffer, 0, RETURNED + STORE_BLOCKS);

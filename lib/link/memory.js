@@ -25,23 +25,16 @@ function memoryOf(arrayBuffer) {
   };
 }
 
-/** A store is shown up to a power of two of at least this. */
-const LEAST_STORE_BYTES = 4 * 1024 * 1024;
 const NOTHING = memoryOf(new ArrayBuffer(0));
 
-/** A lane's store in JavaScript's view, of which no more is shown than has been used. */
+/** A lane's store in JavaScript's view, as far as it has been used. */
 class StoreMemory {
   #end;
-  #bytes;
   #memory = NOTHING;
 
-  /**
-   * @param {{ storeBuffer: (length: number) => ArrayBuffer }} end
-   * @param {number} bytes size of the store
-   */
-  constructor(end, bytes) {
+  /** @param {{ storeBuffer: (length: number) => ArrayBuffer }} end */
+  constructor(end) {
     this.#end = end;
-    this.#bytes = bytes;
   }
 
   /**
@@ -50,18 +43,13 @@ class StoreMemory {
    * @throws if the store cannot be mapped
    */
   upTo(end) {
-    if (this.#memory.bytes.length < end) {
-      let length = LEAST_STORE_BYTES;
-      while (length < end) length *= 2;
-      this.#memory = memoryOf(this.#end.storeBuffer(Math.min(length, this.#bytes)));
-    }
+    if (this.#memory.bytes.length < end) this.#memory = memoryOf(this.#end.storeBuffer(end));
     return this.#memory;
   }
 
   /** Releases the memory. */
   close() {
     this.#memory = NOTHING;
-    this.#bytes = 0;
   }
 }
 

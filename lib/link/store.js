@@ -66,7 +66,7 @@ class Store {
     this.#words = words;
     this.#bytes = bytes;
     this.#gone = new Int32Array(end.goneWords());
-    this.#memory = new StoreMemory(end, bytes);
+    this.#memory = new StoreMemory(end);
   }
 
   /**

@@ -91,8 +91,8 @@ export declare class LaneReceiver {
   /** The lane's memory. */
   memory(): LaneMemory
   /**
-   * An ArrayBuffer over the first `length` bytes of the store. It must not be transferred. Throws when there are fewer,
-   * or when the store cannot be mapped.
+   * An ArrayBuffer over what is mapped of the store, the first `length` bytes at least. It must not be transferred.
+   * Throws when there are fewer, or when they cannot be mapped.
    */
   storeBuffer(length: number): ArrayBuffer
   /** Maximum size in bytes of a chunk of the overflow queue, unless it is a single larger record. */
@@ -191,8 +191,8 @@ export declare class LaneSender {
   /** The lane's memory. */
   memory(): LaneMemory
   /**
-   * An ArrayBuffer over the first `length` bytes of the store. It must not be transferred. Throws when there are fewer,
-   * or when the store cannot be mapped.
+   * An ArrayBuffer over what is mapped of the store, the first `length` bytes at least. It must not be transferred.
+   * Throws when there are fewer, or when they cannot be mapped.
    */
   storeBuffer(length: number): ArrayBuffer
   /** Wakes the consumer. To be called after the caller has reset the `asleep` flag. */

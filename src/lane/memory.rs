@@ -58,11 +58,11 @@ pub(super) fn in_store(memory: &Memory, at: u32, length: u32) -> Result<InStore>
     Ok(InStore { address, len, store })
 }
 
-/// An ArrayBuffer over the first `length` bytes of the store. Throws when there are fewer, or when the store cannot be
-/// mapped.
+/// An ArrayBuffer over what is mapped of the store, the first `length` bytes at least. Throws when there are fewer, or
+/// when they cannot be mapped.
 pub(super) fn store_buffer<'env>(env: &'env Env, memory: &Memory, length: u32) -> Result<Object<'env>> {
-    let InStore { address, len, store } = in_store(memory, 0, length)?;
-    external_buffer(env, address, len, Box::new(store))
+    let InStore { address, store, .. } = in_store(memory, 0, length)?;
+    external_buffer(env, address, store.len(), Box::new(store))
 }
 
 /// An ArrayBuffer over memory that `owner` keeps alive. No other ArrayBuffer may refer to the same memory.

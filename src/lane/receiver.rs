@@ -153,8 +153,8 @@ impl LaneReceiver {
         LaneMemory::new(env, self.open()?.memory())
     }
 
-    /// An ArrayBuffer over the first `length` bytes of the store. It must not be transferred. Throws when there are fewer,
-    /// or when the store cannot be mapped.
+    /// An ArrayBuffer over what is mapped of the store, the first `length` bytes at least. It must not be transferred.
+    /// Throws when there are fewer, or when they cannot be mapped.
     #[napi(ts_return_type = "ArrayBuffer")]
     pub fn store_buffer<'env>(&self, env: &'env Env, length: u32) -> Result<Object<'env>> {
         store_buffer(env, self.open()?.memory(), length)
