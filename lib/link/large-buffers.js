@@ -15,10 +15,8 @@ const HUGE_BYTES = 32 * 1024 * 1024;
 let timer;
 let hasTraffic = false;
 
-/** Loaded on demand: a worker of a pool starts without this module. */
-function addon() {
-  return require('../core/addon').loadAddon();
-}
+/** @type {typeof import('../native/index') | null} */
+let addon = null;
 
 /**
  * Allocates memory for a buffer, which is not zero-filled.
@@ -27,11 +25,14 @@ function addon() {
 function allocate(length) {
   hasTraffic = true;
   if (timer === undefined) {
-    addon()?.keepFreeMemory();
+    // Loaded on demand: a worker of a pool starts without this module. Not by the timer, whose time may come when the
+    // module system has ended, as that of a test runner does after each file.
+    addon ??= require('../core/addon').loadAddon();
+    addon?.keepFreeMemory();
     timer = startQuietTimer(giveBackWhenQuiet);
   }
   const buffer = Buffer.allocUnsafeSlow(length);
-  if (length >= HUGE_BYTES) addon()?.useHugePages(buffer);
+  if (length >= HUGE_BYTES) addon?.useHugePages(buffer);
   return buffer;
 }
 
@@ -42,7 +43,7 @@ function giveBackWhenQuiet() {
     return;
   }
   timer = undefined;
-  addon()?.giveFreeMemoryBack();
+  addon?.giveFreeMemoryBack();
 }
 
 module.exports.HUGE_BYTES = HUGE_BYTES;

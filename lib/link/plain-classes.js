@@ -82,9 +82,10 @@ function isPlainClass(instance, prototype) {
 /** @param {object} instance */
 function clonesToPlain(instance) {
   try {
-    const clone = structuredClone(instance);
+    const [clone, plain] = structuredClone([instance, {}]);
     return (
-      getPrototypeOf(clone) === OBJECT_PROTOTYPE &&
+      // That of the main context, which is not ours if a test runner has loaded us in another one.
+      getPrototypeOf(clone) === getPrototypeOf(plain) &&
       Object.prototype.toString.call(clone) === '[object Object]' &&
       keysOfObject(clone).join('\0') === keysOfObject(instance).join('\0')
     );

@@ -2,6 +2,8 @@
 
 /** Sends errors completely: with the name and properties that a structured clone lacks. */
 
+const { isNativeError } = require('node:util').types;
+
 const BUILT_IN = [Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError];
 
 /**
@@ -10,7 +12,7 @@ const BUILT_IN = [Error, EvalError, RangeError, ReferenceError, SyntaxError, Typ
  * @returns {[error: any, more: Record<string, any> | null, isDom: boolean]}
  */
 function wholeError(error) {
-  if (!(error instanceof Error)) return [error, null, false];
+  if (!isError(error)) return [error, null, false];
   const more = propertiesOf(error);
   if (error instanceof DOMException) {
     return [[error.message, error.name, error.stack], Object.keys(more).length > 0 ? more : null, true];
@@ -26,10 +28,15 @@ function wholeError(error) {
  */
 function bareError(error) {
   if (error instanceof DOMException) return wholeError(error);
-  const bare = new Error(error instanceof Error ? error.message : String(error));
-  if (!(error instanceof Error)) return [bare, null, false];
+  const bare = new Error(isError(error) ? error.message : String(error));
+  if (!isError(error)) return [bare, null, false];
   bare.stack = error.stack;
   return [bare, { name: error.name }, false];
+}
+
+/** @param {any} value an error of another vm context is no instance of Error */
+function isError(value) {
+  return value instanceof Error || isNativeError(value);
 }
 
 /** @param {Error} error */
