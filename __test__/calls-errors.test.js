@@ -5,6 +5,7 @@ const test = require('node:test');
 const vm = require('node:vm');
 
 const { describeError, rebuildError } = require('../lib/link/call-errors');
+const { play } = require('./support/scenario');
 const { WATCHDOG, start } = require('./support/worker');
 
 /* Errors thrown by a handler reach the requester unchanged. */
@@ -117,6 +118,131 @@ test('aggregate errors, DOMExceptions and cyclic causes are preserved', () => {
   const cycle = passed(first);
   assert.equal(cycle.cause.cause, cycle);
   assert.equal(cycle.cause.message, 'second');
+});
+
+test('errors in the properties of an error keep their own, however deep and in cycles', () => {
+  const coded = (code, more) => Object.assign(new TypeError(`of ${code}`), { code, ...more });
+  const shared = coded('E_SHARED');
+  const outer = coded('E_OUTER');
+  class Details {
+    constructor(error) {
+      this.error = error;
+    }
+  }
+  Object.assign(outer, {
+    plain: { deep: Object.assign([{ deeper: shared }], { 2: 3 }) },
+    list: Object.assign([1, shared], { named: coded('E_NAMED') }),
+    map: new Map([
+      ['shared', shared],
+      [coded('E_KEY'), new Set([coded('E_MEMBER', { outer })])],
+    ]),
+    instance: new Details(coded('E_INSTANCE')),
+    bare: Object.assign(Object.create(null), { error: coded('E_BARE') }),
+    cause: { error: new AggregateError([{ error: coded('E_AGGREGATED') }], 'both') },
+    foreign: vm.runInNewContext(`({ error: Object.assign(new RangeError(), { code: 'E_FOREIGN' }) })`),
+    date: new Date(7),
+  });
+  outer.cycle = { outer, plain: outer.plain };
+  outer.cycle.itself = outer.cycle;
+  Object.defineProperty(outer.plain, '__proto__', { enumerable: true, value: coded('E_NAME') });
+
+  const copy = passed(outer);
+  const copyOfShared = copy.plain.deep[0].deeper;
+  assert.ok(copyOfShared instanceof TypeError);
+  assert.deepEqual([copyOfShared.code, copyOfShared.message], ['E_SHARED', 'of E_SHARED']);
+  assert.deepEqual(Object.keys(copy.plain.deep), ['0', '2']);
+  assert.equal(Object.getOwnPropertyDescriptor(copy.plain, '__proto__').value.code, 'E_NAME');
+  assert.equal(copy.list[1], copyOfShared);
+  assert.equal(copy.list.named.code, 'E_NAMED');
+  assert.equal(copy.map.get('shared'), copyOfShared);
+  const [, [key, members]] = copy.map;
+  assert.equal(key.code, 'E_KEY');
+  assert.equal([...members][0].code, 'E_MEMBER');
+  assert.equal([...members][0].outer, copy);
+  assert.equal(copy.instance.error.code, 'E_INSTANCE');
+  assert.equal(Object.getPrototypeOf(copy.instance), Object.prototype);
+  assert.equal(copy.bare.error.code, 'E_BARE');
+  assert.ok(copy.cause.error instanceof AggregateError);
+  assert.equal(copy.cause.error.errors[0].error.code, 'E_AGGREGATED');
+  assert.ok(copy.foreign.error instanceof RangeError);
+  assert.equal(copy.foreign.error.code, 'E_FOREIGN');
+  assert.deepEqual(copy.date, new Date(7));
+  assert.equal(copy.cycle.outer, copy);
+  assert.equal(copy.cycle.itself, copy.cycle);
+  assert.equal(copy.cycle.plain, copy.plain);
+});
+
+test('thrown values that contain errors keep the properties of those', () => {
+  const error = Object.assign(new RangeError('inside'), { code: 'E_INSIDE' });
+  const [copy, { again }] = passed([error, { again: error }]);
+  assert.ok(copy instanceof RangeError);
+  assert.equal(copy.code, 'E_INSIDE');
+  assert.equal(again, copy);
+});
+
+test('a property that cannot be cloned does not take the errors in it along', () => {
+  const error = new Error('outer');
+  const inner = Object.assign(new Error('inner'), { code: 'E_INNER' });
+  error.bad = { inner, method() {} };
+  inner.bad = error.bad;
+  error.good = { inner, fine: 1 };
+  const copy = passed(error);
+  assert.match(copy.bad, /could not be cloned/);
+  assert.equal(copy.good.inner.code, 'E_INNER');
+  assert.match(copy.good.inner.bad, /could not be cloned/);
+  assert.equal(copy.good.fine, 1);
+  const thrown = passed({ inner, method() {} });
+  assert.equal(thrown.name, 'DataCloneError');
+});
+
+test('getters in the properties of an error run once, and deep ones arrive', () => {
+  let runs = 0;
+  let deep = { end: true };
+  for (let i = 0; i < 1200; i++) deep = { deep };
+  const error = Object.assign(new Error('x'), {
+    details: {
+      get runs() {
+        return ++runs;
+      },
+      error: new Error('inside'),
+    },
+    deep,
+  });
+  const description = describeError(error);
+  assert.equal(runs, 1);
+  let copy = rebuildError(description);
+  assert.equal(copy.details.runs, 1);
+  for (copy = copy.deep; !copy.end; copy = copy.deep) assert.equal(typeof copy.deep, 'object');
+});
+
+test('nested errors keep their properties between threads and processes', WATCHDOG, async (t) => {
+  const serve = `onRequest(() => {
+    const inner = Object.assign(new TypeError('inner'), { code: 'E_INNER' });
+    throw Object.assign(new RangeError('outer'), { details: { errors: new Map([[1, [inner]]]) } });
+  })`;
+  const isWhole = (error) => {
+    const [inner] = error.details.errors.get(1);
+    assert.ok(error instanceof RangeError && inner instanceof TypeError);
+    assert.equal(inner.code, 'E_INNER');
+    return true;
+  };
+  const worker = start(t, `require('worker_threads').parentPort.${serve}`);
+  assert.throws(() => worker.call(1), isWhole);
+  await assert.rejects(worker.request(1), isWhole);
+  const { result } = await play(t, {
+    env: { SERVE: serve },
+    async primary({ cluster }) {
+      const worker = cluster.fork();
+      const error = await worker.request(1).catch((thrown) => thrown);
+      worker.disconnect();
+      const [inner] = error.details.errors.get(1);
+      return [error instanceof RangeError, inner instanceof TypeError, inner.code];
+    },
+    worker({ cluster }) {
+      new Function('worker', `worker.${process.env.SERVE}`)(cluster.worker);
+    },
+  });
+  assert.deepEqual(result, [true, true, 'E_INNER']);
 });
 
 test('uncloneable properties of an error do not prevent the rest from arriving', () => {

@@ -373,6 +373,7 @@ function isIndex(name) {
 }
 
 module.exports.Encoder = Encoder;
+module.exports.isIndex = isIndex;
 module.exports.isQuiet = isQuiet;
 module.exports.nameOfIndex = nameOfIndex;
 module.exports.SEARCHED_OBJECTS = SEARCHED_OBJECTS;

@@ -18,6 +18,9 @@ const isRawJson = /** @type {any} */ (JSON).isRawJSON ?? (() => false);
 /** Instances with more values than this are not used to find out. */
 const MAX_VALUES = 1000;
 
+/** In some versions the stack of an error is an own accessor. */
+const stackGetter = Object.getOwnPropertyDescriptor(new Error(), 'stack')?.get;
+
 /** Results by prototype. @type {WeakMap<object, boolean>} */
 const known = new WeakMap();
 
@@ -108,7 +111,10 @@ function isData(value, seen) {
   const descriptors = getOwnPropertyDescriptors(value);
   for (const name of keysOfObject(descriptors)) {
     const descriptor = descriptors[name];
-    if (!hasOwn(descriptor, 'value')) return false;
+    if (!hasOwn(descriptor, 'value')) {
+      if (descriptor.get !== stackGetter || !types.isNativeError(value)) return false;
+      continue;
+    }
     if (descriptor.enumerable && !isData(descriptor.value, seen)) return false;
   }
   if (!types.isMap(value) && !types.isSet(value)) return true;
