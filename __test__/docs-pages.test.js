@@ -161,6 +161,61 @@ describe('the documentation', () => {
     assert.deepEqual(missing, []);
   });
 
+  it('every public member in the types has a comment', () => {
+    const declaration = /^(?:export )?(?:declare )?(?:class|interface) (\w+)[^{]*\{\n([^]*?)^\}/gm;
+    const member =
+      /^( {2}\/\*\*(?:[^*]|\*(?!\/))*\*\/\n)? {2}(?:static |readonly )*([\w[\].]+)\??(?!: typeof )[:(<]/gm;
+    // Documented where the interface is that the class implements, or by a comment about all of them.
+    const inherited = ['handle', 'close', '[Symbol.dispose]', 'size', 'shift', 'push', 'unshift', 'remove'];
+    const alike = ['PoolHistogramSummary'];
+    const missing = [];
+    let count = 0;
+    for (const file of FILES) {
+      for (const [, type, body] of fs.readFileSync(path.join(ROOT, file), 'utf8').matchAll(declaration)) {
+        const seen = new Set();
+        for (const [, comment, name] of body.matchAll(member)) {
+          // Overloads follow the one with the comment.
+          if (
+            comment === undefined &&
+            !seen.has(name) &&
+            !inherited.includes(name) &&
+            !alike.includes(type)
+          ) {
+            missing.push(`${type}.${name}`);
+          }
+          seen.add(name);
+          count++;
+        }
+      }
+    }
+    assert.ok(count > 300, `${count}`);
+    assert.deepEqual(missing, []);
+  });
+
+  it('architecture.md names only files, modules and functions that exist', () => {
+    const spans = [...read('architecture.md').matchAll(/`([\w./-]+|(?:\w+::)+\w+)`/g)].map(
+      ([, name]) => name,
+    );
+    const files = spans.filter((name) => /^(?:__test__|bench|crates|lib|src)\//.test(name));
+    const modules = spans.filter((name) => name.includes('::'));
+    assert.ok(files.length > 20 && modules.length > 20, `${[files.length, modules.length]}`);
+    for (const file of files) assert.ok(fs.existsSync(path.join(ROOT, file)), file);
+    const sources = fs
+      .readdirSync(path.join(ROOT, 'crates', 'core', 'src'), { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.rs'));
+    /** @param {string} module which may leave out those above it */
+    const sourceOf = (module) =>
+      sources.find((each) =>
+        `/${each.replace(/(?:\/mod)?\.rs$/, '')}`.endsWith(`/${module.replaceAll('::', '/')}`),
+      );
+    for (const name of modules) {
+      const [, module = '', item = ''] = /^(.*)::(\w+)$/.exec(name) ?? [];
+      const source = sourceOf(module);
+      const text = source && fs.readFileSync(path.join(ROOT, 'crates', 'core', 'src', source), 'utf8');
+      assert.ok(sourceOf(name) ?? text?.includes(`pub fn ${item}(`), name);
+    }
+  });
+
   it('docs/README.md lists every page', () => {
     const index = read('README.md');
     for (const page of pages) assert.ok(page === 'README.md' || index.includes(`(${page})`), page);

@@ -1,5 +1,6 @@
 import { BroadcastChannel as NodeBroadcastChannel } from 'node:worker_threads';
 
+/** Options of a `BroadcastChannel`. */
 export interface BroadcastChannelOptions {
   /**
    * Who receives the messages: the threads of this process (`'process'`), or the threads of all processes of the cluster

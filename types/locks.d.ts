@@ -57,7 +57,9 @@ interface LockObject {
 export declare class Mutex implements LockObject {
   /** Creates a lock without a name. */
   constructor(options?: LockOptions);
-  /** Opens or creates the lock of that name, which consists of letters, digits and `. _ - : @`. */
+  /**
+   * Opens or creates the lock of that name: up to 200 letters, digits and `. _ - : @`, of which a dot must not be the first.
+   */
   static open(name: string, options?: LockOpenOptions): Mutex;
   /** Opens the lock that a handle refers to. Throws ERR_MANYCORE_SEGMENT_NOT_FOUND if it no longer exists. */
   static from(handle: string | { readonly handle: string }): Mutex;
@@ -75,7 +77,9 @@ export declare class Mutex implements LockObject {
 
 /** A lock held by one writer or by many readers. Readers that arrive after a waiting writer wait behind it. */
 export declare class RwLock extends Mutex {
+  /** Opens or creates the lock of that name. */
   static open(name: string, options?: LockOpenOptions): RwLock;
+  /** Opens the lock that a handle refers to. */
   static from(handle: string | { readonly handle: string }): RwLock;
   /** `lock()` as a reader. */
   lockShared(options?: LockWaitOptions): UnlockToken;
@@ -87,10 +91,14 @@ export declare class RwLock extends Mutex {
 
 /** A number of permits. Those of threads that die are returned, which is reported to the next to acquire some. */
 export declare class Semaphore implements LockObject {
-  /** @param permits the number of permits */
+  /**
+   * Creates a semaphore without a name.
+   * @param permits the number of permits, 1 to 2^31 - 1
+   */
   constructor(permits: number, options?: LockOptions);
   /** Opens or creates the semaphore of that name; an existing one keeps its number of permits. */
   static open(name: string, permits: number, options?: LockOpenOptions): Semaphore;
+  /** Opens the semaphore that a handle refers to. */
   static from(handle: string | { readonly handle: string }): Semaphore;
   readonly handle: string;
   /** The total number of permits. */
@@ -105,8 +113,11 @@ export declare class Semaphore implements LockObject {
 
 /** A condition variable: waits for a change that others make while they hold a lock. */
 export declare class Condition implements LockObject {
+  /** Creates a condition variable without a name. */
   constructor(options?: LockOptions);
+  /** Opens or creates the condition variable of that name. */
   static open(name: string, options?: LockOpenOptions): Condition;
+  /** Opens the condition variable that a handle refers to. */
   static from(handle: string | { readonly handle: string }): Condition;
   readonly handle: string;
   /**
@@ -135,17 +146,24 @@ export declare class Condition implements LockObject {
 
 /** A point at which a fixed number of parties wait for one another, any number of times. */
 export declare class Barrier implements LockObject {
+  /**
+   * Creates a barrier without a name.
+   * @param parties how many have to wait until all pass, 1 to 32,768
+   */
   constructor(parties: number, options?: LockOptions);
   /** Opens or creates the barrier of that name; an existing one keeps its number of parties. */
   static open(name: string, parties: number, options?: LockOpenOptions): Barrier;
+  /** Opens the barrier that a handle refers to. */
   static from(handle: string | { readonly handle: string }): Barrier;
   readonly handle: string;
+  /** How many have to wait until all pass. */
   readonly parties: number;
   /**
    * Blocks until all parties wait. Returns true for the one that arrived last. A party that dies or gives up while waiting
    * does not count: another one has to arrive instead.
    */
   wait(options?: LockWaitOptions): boolean;
+  /** `wait()` without blocking the event loop. */
   waitAsync(options?: LockWaitOptions): Promise<boolean>;
   /** Passes, and returns true, if all others already wait. */
   waitIfAvailable(): boolean;
@@ -155,15 +173,20 @@ export declare class Barrier implements LockObject {
 export interface OnceRun {
   /** A previous run died before it had finished. */
   readonly ownerDied: boolean;
+  /** See `UnlockToken`. */
   readonly fencingToken: number;
 }
 
 /** Something that only one of all threads and processes does. Others wait until it is done. */
 export declare class Once implements LockObject {
+  /** Creates an object without a name. */
   constructor(options?: LockOptions);
+  /** Opens or creates the object of that name. */
   static open(name: string, options?: LockOpenOptions): Once;
+  /** Opens the object that a handle refers to. */
   static from(handle: string | { readonly handle: string }): Once;
   readonly handle: string;
+  /** Whether the function has been run to its end. */
   readonly isDone: boolean;
   /**
    * Runs a synchronous function, or blocks until another caller has run it. Returns whether this caller ran it. If the
@@ -176,12 +199,15 @@ export declare class Once implements LockObject {
   runIfAvailable(fn: (run: OnceRun) => void): boolean;
 }
 
+/** Held by one, or shared by any number. */
 export type LockMode = 'exclusive' | 'shared';
 
 /** A named lock that is held while the callback of its request runs. */
 export declare class Lock {
   private constructor();
+  /** The name that was requested. */
   readonly name: string;
+  /** The mode that was requested. */
   readonly mode: LockMode;
   /** See `UnlockToken`. */
   readonly fencingToken: number;
@@ -189,6 +215,7 @@ export declare class Lock {
   readonly ownerDied: boolean;
 }
 
+/** Options of a request for a named lock. */
 export interface LockRequestOptions {
   /** Default: 'exclusive'. */
   mode?: LockMode;
@@ -204,9 +231,13 @@ export interface LockRequestOptions {
 
 /** A request for a named lock. */
 export interface LockInfo {
+  /** The name of the lock. */
   readonly name: string;
+  /** The mode that was requested. */
   readonly mode: LockMode;
+  /** Identifies the thread that made the request. */
   readonly clientId: string;
+  /** The process that made the request. */
   readonly pid: number;
   /** `worker_threads.threadId` of the thread. */
   readonly threadId: number;
@@ -228,8 +259,11 @@ export interface Deadlock {
   })[];
 }
 
+/** What a manager's locks are doing at one moment. */
 export interface LockManagerSnapshot {
+  /** Requests that have been granted. */
   readonly held: readonly LockInfo[];
+  /** Requests that wait. */
   readonly pending: readonly LockInfo[];
   /** Among the named locks of this manager, and the lock objects that this thread has open. */
   readonly deadlocks: readonly Deadlock[];
@@ -255,6 +289,7 @@ export declare class LockManager {
     callback: (lock: Lock | null) => T,
   ): Promise<Awaited<T>>;
   request<T>(name: string, options: LockRequestOptions, callback: (lock: Lock) => T): Promise<Awaited<T>>;
+  /** Reports who holds the locks of this manager, who waits for them, and deadlocks. */
   query(): Promise<LockManagerSnapshot>;
 }
 
@@ -263,7 +298,9 @@ export declare const locks: LockManager;
 
 /** Passed to the function of a leader. */
 export interface Leadership {
+  /** The name under which this thread leads. */
   readonly name: string;
+  /** See `UnlockToken`. */
   readonly fencingToken: number;
   /** The previous leader died. */
   readonly ownerDied: boolean;

@@ -4,8 +4,11 @@ import type { MessagePort, ResourceLimits, Transferable, Worker } from 'node:wor
 
 /** A task, as passed to task queues and load balancers. */
 export interface PoolTask {
+  /** The number of the task, unique in its pool. */
   readonly taskId: number;
+  /** The file whose function it calls. */
   readonly filename: string | null;
+  /** The export that it calls. */
   readonly name: string;
   /** When `run()` was called, as `performance.now()`. */
   readonly created: number;
@@ -17,9 +20,11 @@ export interface PoolTask {
 
 /** A custom queue for waiting tasks. */
 export interface TaskQueue {
+  /** The number of waiting tasks. */
   readonly size: number;
   /** Removes and returns the next task, or returns null. */
   shift(): PoolTask | null;
+  /** Appends a task. */
   push(task: PoolTask): void;
   /** Puts a task that was shifted back to the front. */
   unshift?(task: PoolTask): void;
@@ -33,10 +38,13 @@ export interface PoolWorkerInfo {
   readonly id: number;
   /** How many tasks it has; Infinity while it runs one that can be aborted. */
   readonly currentUsage: number;
+  /** Whether it runs a task that has a signal. */
   readonly isRunningAbortableTask: boolean;
   /** Run times of its tasks, with `workerHistogram`. */
   readonly histogram: PoolHistogramSummary | null;
+  /** Whether it is about to end. */
   readonly terminating: boolean;
+  /** Whether it has ended. */
   readonly destroyed: boolean;
 }
 
@@ -67,6 +75,7 @@ export interface PoolHistogramSummary {
   p99_999: number;
 }
 
+/** Times of the tasks of a pool. */
 export interface PoolHistogram {
   /**
    * Run times of tasks, since the pool was created, or since it was used again after it had ended. Undefined without
@@ -75,10 +84,13 @@ export interface PoolHistogram {
   readonly runTime: PoolHistogramSummary | undefined;
   /** How long tasks waited before they ran. Undefined without `recordTiming`. */
   readonly waitTime: PoolHistogramSummary | undefined;
+  /** Forgets the run times recorded so far. */
   resetRunTime(): void;
+  /** Forgets the waiting times recorded so far. */
   resetWaitTime(): void;
 }
 
+/** Options of a pool: piscina's, then additions of manycore, then other pools' names for some of them. */
 export interface PoolOptions {
   /** The file with the functions that tasks call: an absolute path or a `file:` URL. Default: null. */
   filename?: string | URL | null;
@@ -96,15 +108,21 @@ export interface PoolOptions {
   concurrentTasksPerWorker?: number;
   /** For compatibility with piscina, without effect: workers never block their event loop. Default: `'sync'`. */
   atomics?: 'sync' | 'async' | 'disabled';
+  /** Limits of each worker, as for Node's `Worker`; those of processes are passed as V8 flags. Default: none. */
   resourceLimits?: ResourceLimits;
+  /** Appended to `process.argv` in workers. Default: nothing. */
   argv?: any[];
+  /** Node options of workers. Default: those of this process. */
   execArgv?: string[];
+  /** The environment of workers; with threads, also `SHARE_ENV`. Default: a copy of this one. */
   env?: NodeJS.Dict<string> | typeof import('node:worker_threads').SHARE_ENV;
+  /** A value that workers can read as `workerData`. Default: none. */
   workerData?: any;
   /** A custom queue. Tasks are then scheduled in JavaScript, which is slower. */
   taskQueue?: TaskQueue;
   /** Increment of the nice value of workers. Default: 0. */
   niceIncrement?: number;
+  /** With threads: whether file descriptors opened by `fs.open()` are closed with their thread. Default: true. */
   trackUnmanagedFds?: boolean;
   /** How long `close()` waits for tasks, in milliseconds. Default: 30,000. */
   closeTimeout?: number;
@@ -180,6 +198,7 @@ export interface PoolOptions {
   workerThreadOpts?: object;
   /** Called before a worker is created; may return other settings for it. */
   onCreateWorker?: (settings: any) => any;
+  /** Called after a worker has ended. */
   onTerminateWorker?: (settings: any) => void;
 
   /** Alias of `minThreads`; `'max'` stands for `maxThreads`, or without it, for one fewer than the number of processors. */
@@ -218,9 +237,13 @@ export interface TaskChannel {
   onClose?: () => void;
 }
 
+/** Options of a task. */
 export interface RunOptions {
+  /** Objects in the task to transfer instead of cloning. Default: none. */
   transferList?: readonly Transferable[];
+  /** The file with the function to call. Default: the one of the pool. */
   filename?: string | URL | null;
+  /** The export to call. Default: the one of the pool. */
   name?: string | null;
   /**
    * Aborting it rejects the task with an AbortError at once. A running task is informed through `taskSignal()`, and its
@@ -243,23 +266,31 @@ export interface RunOptions {
   channel?: TaskChannel | null;
 }
 
+/** Options of `map()` and `stream()`; those of tasks apply to each one. */
 export interface MapOptions extends Omit<RunOptions, 'transferList' | 'signal'> {
   /** How many tasks are submitted at the same time. Default: 16 for each one that the workers can run, at most 16,384. */
   concurrency?: number;
   /** Whether results are in the order of the items, or in the order of completion. Default: true. */
   ordered?: boolean;
+  /** Aborting it ends the whole run, which rejects with an AbortError. */
   signal?: AbortSignal;
 }
 
+/** What a pool is doing at one moment. */
 export interface PoolStats {
+  /** Workers, those that are starting included. */
   totalWorkers: number;
+  /** Workers that run tasks. */
   busyWorkers: number;
+  /** Workers that run none. */
   idleWorkers: number;
   /** Waiting tasks. */
   pendingTasks: number;
   /** Running tasks. */
   activeTasks: number;
+  /** Tasks that have ended. */
   completedTasks: number;
+  /** Each worker. */
   workers: {
     workerId: number;
     /** Its thread or process id. */
@@ -289,6 +320,7 @@ export interface CancellablePromise<R> extends Promise<R> {
   always<T>(callback: () => T): Promise<T>;
 }
 
+/** Events of a pool and their arguments. */
 export interface PoolEvents {
   /** A worker failed with an error that belongs to no task, or `close()` took too long. */
   error: [error: any];
@@ -302,8 +334,11 @@ export interface PoolEvents {
   busy: [];
   /** Like `drain`. */
   busyEnd: [];
+  /** The pool has ended. */
   close: [];
+  /** A worker has been created. */
   workerCreate: [worker: PoolWorkerInfo];
+  /** A worker has ended. */
   workerDestroy: [worker: PoolWorkerInfo];
   /** A worker is ready to take tasks. */
   ready: [worker: PoolWorkerInfo];
@@ -311,11 +346,15 @@ export interface PoolEvents {
   workerRecycle: [worker: PoolWorkerInfo];
   /** The queue is full. */
   full: [];
+  /** Like `full`. */
   backPressure: [];
+  /** The queue has room again. */
   backPressureEnd: [];
+  /** A task has failed with this error. */
   taskError: [error: any];
   /** With `emitStdStreams`. */
   stdout: [text: string, workerId: number];
+  /** With `emitStdStreams`. */
   stderr: [text: string, workerId: number];
 }
 
@@ -374,6 +413,7 @@ export declare class Pool<T = any, R = any> extends EventEmitterAsyncResource {
    * @throws ERR_OUT_OF_RANGE if `min` is negative, or `max` less than 1 or than `min`
    */
   resize(limits: { min?: number; max?: number }): void;
+  /** Counts of workers and tasks, in total and for each worker. */
   stats(): PoolStats;
 
   /** Accepts no more tasks and ends when all submitted tasks have ended; with `force`, only the running ones. */
@@ -383,20 +423,27 @@ export declare class Pool<T = any, R = any> extends EventEmitterAsyncResource {
   /** Like `destroy()` if forced, otherwise like `close()`, but rejects the tasks that no worker has started. */
   terminate(force?: boolean, timeoutMs?: number): Promise<void>;
 
+  /** The maximum number of workers. */
   readonly maxThreads: number;
+  /** The number of workers that are always kept. */
   readonly minThreads: number;
+  /** The options of the pool, defaults included. */
   readonly options: PoolOptions & { readonly maxQueue: number };
   /** The workers as Node's objects; those of processes also have their process id as `threadId`. */
   readonly threads: (Worker | (ChildProcess & { readonly threadId: number }))[];
+  /** The number of workers without a task. */
   readonly idleThreads: number;
   /** Waiting tasks, except those for which a worker is starting. */
   readonly queueSize: number;
+  /** The number of tasks that have ended. */
   readonly completed: number;
   /** The share of time since the pool was created that its workers have spent running tasks, 0 to 1. */
   readonly utilization: number;
   /** Milliseconds since the pool was created. */
   readonly duration: number;
+  /** Whether all workers have as many tasks as they can take. */
   readonly needsDrain: boolean;
+  /** Times of tasks. */
   readonly histogram: PoolHistogram;
 
   /**
@@ -420,13 +467,20 @@ export declare class Pool<T = any, R = any> extends EventEmitterAsyncResource {
   };
   /** The number of processors. */
   static readonly cpus: number;
+  /** Whether this is not a worker. */
   static readonly isMainThread: boolean;
+  /** Always `'node'`; workerpool's. */
   static readonly platform: 'node';
 
+  /** See the export of this name. */
   static readonly isWorkerThread: boolean;
+  /** In a worker: the option `workerData` of its pool. */
   static readonly workerData: any;
+  /** See the export of this name. */
   static readonly workerId: number;
+  /** The version of manycore. */
   static readonly version: string;
+  /** The class itself, as are `Pool` and `Piscina`; what follows are the exports of these names. */
   static readonly default: typeof Pool;
   static readonly Pool: typeof Pool;
   static readonly Piscina: typeof Pool;
@@ -443,10 +497,14 @@ export declare class Pool<T = any, R = any> extends EventEmitterAsyncResource {
 }
 
 export interface Pool<T = any, R = any> {
+  /** Calls `close()` without waiting for it. For `using`. */
   [Symbol.dispose](): void;
+  /** Calls `close()` and waits for it. For `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
+  /** Adds a listener. */
   on<Event extends keyof PoolEvents>(event: Event, listener: (...args: PoolEvents[Event]) => void): this;
   on(event: string | symbol, listener: (...args: any[]) => void): this;
+  /** Adds a listener for the next event only. */
   once<Event extends keyof PoolEvents>(event: Event, listener: (...args: PoolEvents[Event]) => void): this;
   once(event: string | symbol, listener: (...args: any[]) => void): this;
 }
@@ -468,6 +526,7 @@ export declare class ArrayTaskQueue implements TaskQueue {
 /** A FIFO queue whose operations take constant time. */
 export declare class FixedQueue implements TaskQueue {
   readonly size: number;
+  /** Whether no task waits in it. */
   isEmpty(): boolean;
   shift(): PoolTask | null;
   push(task: PoolTask): void;
@@ -479,8 +538,11 @@ export declare class FixedQueue implements TaskQueue {
 
 /** A task or result, parts of which are transferred instead of cloned. */
 export declare class Transfer<T = any> {
+  /** @param transfer what is to be transferred */
   constructor(message: T, transfer: readonly Transferable[]);
+  /** The task or result. */
   readonly message: T;
+  /** What is transferred. */
   readonly transfer: readonly Transferable[];
 }
 
@@ -514,6 +576,7 @@ export declare function workerEmit(payload: any): void | Promise<void>;
 
 /** `this` of functions registered by `worker()` or sent by `exec()`. */
 export interface PoolReceiver {
+  /** What the function can tell its caller, and be told. */
   readonly worker: {
     /** Like `workerEmit()`. */
     emit(payload: any): void | Promise<void>;

@@ -9,8 +9,9 @@ export interface RequestContext {
 }
 
 /** Answers requests. If it throws or rejects, the request rejects with that error. */
-export type RequestHandler = (value: any, context: RequestContext) => any;
+export type RequestHandler<Value = any> = (value: Value, context: RequestContext) => any;
 
+/** Options of a blocking call. */
 export interface CallOptions {
   /**
    * How long to wait for the answer, in milliseconds, before failing with ERR_MANYCORE_TIMEOUT: 0 to 2^31 - 1, or Infinity.
@@ -21,14 +22,15 @@ export interface CallOptions {
   transferList?: Iterable<Transferable>;
 }
 
+/** Options of a request. */
 export interface RequestOptions extends CallOptions {
   /** Stops waiting: the promise is rejected with the signal's reason. */
   signal?: AbortSignal;
 }
 
 /**
- * Something that can send requests and answer them: a `Worker`, the `parentPort` in it, a `MessagePort`, or, between processes, a
- * `cluster.Worker` in the primary and `cluster.worker` in a worker.
+ * Something that can send requests and answer them: a `Worker`, the `parentPort` in it, a `MessagePort`, or, between
+ * processes, a `cluster.Worker` in the primary and `cluster.worker` in a worker.
  */
 export interface Requests {
   /**
@@ -39,7 +41,7 @@ export interface Requests {
    * Rejects with what the handler threw, with ERR_MANYCORE_TIMEOUT, with the signal's reason, with
    * ERR_MANYCORE_PEER_GONE if the other side closes, disconnects or ends, or with a DataCloneError.
    */
-  request(value?: any, options?: RequestOptions): Promise<any>;
+  request<Answer = any>(value?: any, options?: RequestOptions): Promise<Answer>;
 
   /**
    * Like `request()`, but blocks the thread until the answer has arrived. No messages are delivered meanwhile, but
@@ -47,14 +49,14 @@ export interface Requests {
    * to each other and neither can answer, throws ERR_MANYCORE_DEADLOCK: neither has a handler, or a handler calls back
    * the side that waits for it, whose handler returns a promise.
    */
-  call(value?: any, options?: CallOptions): any;
+  call<Answer = any>(value?: any, options?: CallOptions): Answer;
 
   /**
    * Sets the handler for the other side's requests, beginning with those that already wait. A handler keeps the event
    * loop of its thread alive. `null` removes it; requests then wait. A port that has a handler can no longer be
    * transferred.
    */
-  onRequest(handler: RequestHandler | null): this;
+  onRequest<Value = any>(handler: RequestHandler<Value> | null): this;
 }
 
 declare module 'node:worker_threads' {

@@ -1,4 +1,6 @@
-/** How a shared object is opened by its name. */
+/**
+ * How a shared object is opened by its name: up to 200 letters, digits and `. _ - : @`, of which a dot must not be the first.
+ */
 export interface SharedOpenOptions {
   /**
    * `true` creates the segment if none of that name exists, and `false` throws `ERR_MANYCORE_SEGMENT_NOT_FOUND` instead;
@@ -26,6 +28,7 @@ export interface SharedObject extends Disposable {
   close(): void;
 }
 
+/** Options of a `SharedBuffer`. */
 export interface SharedBufferOptions {
   /** The size in bytes, up to 2^40; the memory is zeroed. An existing buffer keeps its size. */
   byteLength: number;
@@ -40,6 +43,7 @@ export declare class SharedBuffer implements SharedObject {
   /** Opens the object that a handle refers to. */
   static from(handle: SharedHandle): SharedBuffer;
   readonly handle: string;
+  /** The size in bytes. */
   readonly byteLength: number;
   /**
    * The memory, for typed arrays: a SharedArrayBuffer if this version of Node can create one over foreign memory (24, 26,
@@ -53,16 +57,20 @@ export declare class SharedBuffer implements SharedObject {
   [Symbol.dispose](): void;
 }
 
-/** Keys of different types are different, for example `1` and `'1'`; Buffers are compared by their bytes. */
+/**
+ * A key: a string of up to 1,024 characters, a number, or a Buffer of up to 2,048 bytes, which is compared by its bytes. Keys
+ * of different types are different, for example `1` and `'1'`.
+ */
 export type SharedKey = string | number | Uint8Array;
 
+/** Options of a `SharedMap`; an existing map keeps those that it was created with. */
 export interface SharedMapOptions {
   /** Bytes for everything, allocated at once: 64 KiB to 2^38. Default: 16 MiB. */
   capacityBytes?: number;
   /**
    * How many writers can work at the same time. Each shard has an equal share of the capacity, into which a value with its
-   * key and 40 bytes more must fit (`stats()`: `capacityBytes / shards`). 1 to 1,024, rounded up to a power of two. Default: one per
-   * MiB of capacity, up to 64.
+   * key and 40 bytes more must fit (`stats()`: `capacityBytes / shards`). 1 to 1,024, rounded up to a power of two.
+   * Default: one per MiB of capacity, up to 64.
    */
   shards?: number;
   /**
@@ -75,15 +83,20 @@ export interface SharedMapOptions {
    * a sample of 24 is evicted (`'lru'`). Default: `'none'`.
    */
   evict?: 'none' | 'lru';
-  /** The time to live of entries that are stored without a `ttlMs`, in milliseconds, up to 2^40, or Infinity. Default: Infinity. */
+  /**
+   * The time to live of entries that are stored without a `ttlMs`, in milliseconds, above 0, up to 2^40, or Infinity.
+   * Default: Infinity.
+   */
   ttlMs?: number;
 }
 
+/** Options of what stores an entry. */
 export interface SharedSetOptions {
   /** The time to live, in milliseconds, up to 2^40; Infinity for unlimited. Default: the `ttlMs` of the map. */
   ttlMs?: number;
 }
 
+/** The fill level of a `SharedMap`. */
 export interface SharedMapStats {
   /** Entries, including expired ones that have not been removed yet. */
   size: number;
@@ -95,6 +108,7 @@ export interface SharedMapStats {
   capacityBytes: number;
   /** Bytes of the segment. */
   segmentBytes: number;
+  /** The number of shards. */
   shards: number;
   /** Entries evicted since the map was created. */
   evicted: number;
@@ -104,16 +118,21 @@ export interface SharedMapStats {
 
 /** Emits `'change'` with the new value and its version; undefined and 0 if the entry was deleted, evicted or has expired. */
 export interface SharedMapWatcher<V> extends Disposable {
+  /** Adds a listener. */
   on(event: 'change', listener: (value: V | undefined, version: number) => void): this;
   on(event: 'error', listener: (error: Error) => void): this;
   on(event: 'close', listener: () => void): this;
+  /** Adds a listener for the next event only. */
   once(event: 'change', listener: (value: V | undefined, version: number) => void): this;
   once(event: 'error', listener: (error: Error) => void): this;
   once(event: 'close', listener: () => void): this;
+  /** Removes a listener. */
   off(event: string, listener: (...args: any[]) => void): this;
   /** Keeps the event loop alive, which is the default. */
   ref(): this;
+  /** Lets the event loop end while this watches. */
   unref(): this;
+  /** Stops watching and emits `close`. */
   close(): void;
 }
 
@@ -134,9 +153,11 @@ export declare class SharedMap<K extends SharedKey = SharedKey, V = any> impleme
   static from<K extends SharedKey = SharedKey, V = any>(handle: SharedHandle): SharedMap<K, V>;
   readonly handle: string;
 
+  /** The value; undefined if there is no entry, or it has expired. */
   get(key: K): V | undefined;
   /** The value and the version of its entry, which is never reused for this key. */
   getVersioned(key: K): { value: V; version: number } | undefined;
+  /** Whether there is an entry that has not expired. */
   has(key: K): boolean;
   /** The remaining time to live in milliseconds; Infinity if the entry does not expire, undefined if there is none. */
   ttl(key: K): number | undefined;
@@ -162,7 +183,7 @@ export declare class SharedMap<K extends SharedKey = SharedKey, V = any> impleme
    * with the newer value. `change` gets undefined if there is no entry, and returns undefined to delete it. An existing
    * entry keeps its time to live unless `ttlMs` is given.
    * @throws ERR_INVALID_ARG_VALUE if `change` itself changes this key, through any object of this thread, because it would
-   *   be called for ever; ERR_MANYCORE_OVERTAKEN after 10,000 tries
+   *   be called forever; ERR_MANYCORE_OVERTAKEN after 10,000 tries
    */
   update(key: K, change: (value: V | undefined) => V | undefined, options?: SharedSetOptions): V | undefined;
   /**
@@ -181,9 +202,13 @@ export declare class SharedMap<K extends SharedKey = SharedKey, V = any> impleme
    * stored or deleted meanwhile may or may not be visited.
    */
   entries(): IterableIterator<[K, V]>;
+  /** All keys, as in `entries()`. */
   keys(): IterableIterator<K>;
+  /** All values, as in `entries()`. */
   values(): IterableIterator<V>;
+  /** Like `entries()`. */
   [Symbol.iterator](): IterableIterator<[K, V]>;
+  /** Calls a function for each entry, as in `entries()`. */
   forEach(callback: (value: V, key: K, map: this) => void, thisArg?: any): void;
 
   /**
@@ -191,11 +216,13 @@ export declare class SharedMap<K extends SharedKey = SharedKey, V = any> impleme
    * expiry of an entry is reported within 250 ms.
    */
   watch(key: K): SharedMapWatcher<V>;
+  /** The fill level. Reads each shard. */
   stats(): SharedMapStats;
   close(): void;
   [Symbol.dispose](): void;
 }
 
+/** Options of a `SharedCounter`. */
 export interface SharedCounterOptions {
   /** The value of a new counter. Default: 0. */
   initial?: number;
@@ -207,13 +234,18 @@ export interface SharedCounterOptions {
  * -2^63, but are returned rounded to the nearest number.
  */
 export declare class SharedCounter implements SharedObject {
+  /** Creates an object without a name. */
   constructor(options?: SharedCounterOptions);
+  /** Opens or creates the counter of that name. An existing one keeps its value. */
   static open(name: string, options?: SharedOpenOptions & SharedCounterOptions): SharedCounter;
+  /** Opens the object that a handle refers to. */
   static from(handle: SharedHandle): SharedCounter;
   readonly handle: string;
+  /** The current value. */
   readonly value: number;
   /** Adds 1 or `by`, and returns the sum. */
   add(by?: number): number;
+  /** Subtracts 1 or `by`, and returns the difference. */
   subtract(by?: number): number;
   /** Stores a value and returns the previous one. */
   exchange(value: number): number;
@@ -223,6 +255,7 @@ export declare class SharedCounter implements SharedObject {
   [Symbol.dispose](): void;
 }
 
+/** Options of a `SharedHistogram`. */
 export interface SharedHistogramOptions {
   /** The lowest value that can be distinguished from 0. Default: 1. */
   lowest?: number;
@@ -234,8 +267,11 @@ export interface SharedHistogramOptions {
 
 /** A histogram like HdrHistogram, into which threads and processes can record at the same time. */
 export declare class SharedHistogram implements SharedObject {
+  /** Creates an object without a name. */
   constructor(options?: SharedHistogramOptions);
+  /** Opens or creates the object of that name. An existing one keeps the options that it was created with. */
   static open(name: string, options?: SharedOpenOptions & SharedHistogramOptions): SharedHistogram;
+  /** Opens the object that a handle refers to. */
   static from(handle: SharedHandle): SharedHistogram;
   readonly handle: string;
   /**
@@ -248,6 +284,7 @@ export declare class SharedHistogram implements SharedObject {
    * correspondingly lower value that was not measured meanwhile.
    */
   recordCorrected(value: number, expectedInterval: number): void;
+  /** The number of values recorded. */
   readonly count: number;
   /** The lowest value; 0 if there is none, or one that cannot be distinguished from 0. */
   readonly min: number;
@@ -255,6 +292,7 @@ export declare class SharedHistogram implements SharedObject {
   readonly max: number;
   /** The mean, computed from the midpoints of the buckets. */
   readonly mean: number;
+  /** The standard deviation, computed from the midpoints of the buckets. */
   readonly stddev: number;
   /** All five values, read at once. */
   summary(): { count: number; min: number; max: number; mean: number; stddev: number };
@@ -264,11 +302,13 @@ export declare class SharedHistogram implements SharedObject {
   buckets(): { lowest: number; highest: number; count: number }[];
   /** Adds the values of another histogram with the same options. */
   merge(other: SharedHistogram): this;
+  /** Forgets all values. */
   reset(): void;
   close(): void;
   [Symbol.dispose](): void;
 }
 
+/** Options of a `RateLimiter`. */
 export interface RateLimiterOptions {
   /** How much may be consumed per window: up to 10^9, with sliding windows up to 2^20 - 1. */
   limit: number;
@@ -289,7 +329,9 @@ export interface RateLimiterOptions {
   maxKeys?: number;
 }
 
+/** The result of `take()` and `peek()`. */
 export interface RateVerdict {
+  /** Whether the cost could be consumed. */
   allowed: boolean;
   /** How much can be consumed now: after `take()`, what it has left. */
   remaining: number;
@@ -305,11 +347,14 @@ export interface RateVerdict {
  * killed.
  */
 export declare class RateLimiter implements SharedObject {
+  /** Creates an object without a name. */
   constructor(options: RateLimiterOptions);
   /** An existing limiter keeps the options that it was created with; they can be omitted with `create: false`. */
   static open(name: string, options?: SharedOpenOptions & Partial<RateLimiterOptions>): RateLimiter;
+  /** Opens the object that a handle refers to. */
   static from(handle: SharedHandle): RateLimiter;
   readonly handle: string;
+  /** The options that decide about a key. */
   readonly rules: Readonly<Pick<RateLimiterOptions, 'algorithm' | 'limit' | 'windowMs' | 'burst'>>;
   /**
    * Consumes `cost` (default 1) from the limit of the key (default `''`), all of it or nothing. Returns whether it did.
@@ -326,8 +371,10 @@ export declare class RateLimiter implements SharedObject {
   [Symbol.dispose](): void;
 }
 
+/** What the elements of a `SharedArray` are: values, or numbers of one type. */
 export type SharedArrayType = 'value' | 'int32' | 'uint32' | 'float64' | 'bigint64' | 'biguint64';
 
+/** Options of a `SharedArray`. */
 export interface SharedArrayOptions {
   /**
    * The type of the elements: values as in a SharedMap, or numbers of one type, at 8 bytes each. Default:
@@ -358,6 +405,7 @@ export declare class SharedArray<T = any> implements SharedObject {
   /** Opens the object that a handle refers to. */
   static from<T = any>(handle: SharedHandle): SharedArray<T>;
   readonly handle: string;
+  /** What the elements are. */
   readonly type: SharedArrayType;
   /** The current number of elements. */
   readonly length: number;
@@ -419,9 +467,13 @@ export declare class SharedArray<T = any> implements SharedObject {
 
   /** Iterates over the elements as they are when their turn comes; one that is popped at that moment is undefined. */
   values(): IterableIterator<T>;
+  /** Indices and elements, as in `values()`. */
   entries(): IterableIterator<[number, T]>;
+  /** The indices. */
   keys(): IterableIterator<number>;
+  /** Like `values()`. */
   [Symbol.iterator](): IterableIterator<T>;
+  /** Calls a function for each element, as in `values()`. */
   forEach(callback: (value: T, index: number, array: this) => void, thisArg?: any): void;
   /** An ordinary array of the current values, which are read one by one. */
   toArray(): T[];
@@ -443,10 +495,13 @@ export interface SharedBlockOptions {
   timeoutMs?: number;
 }
 
+/** Options of a `Channel`. */
 export interface ChannelOptions {
   /** The maximum number of values in the channel, 1 to 2^40. Default: 1024. */
   capacity?: number;
-  /** The maximum number of bytes in the channel; each value takes 16 more than its own size. 1,024 to 2^38. Default: 1 MiB. */
+  /**
+   * The maximum number of bytes in the channel; each value takes 16 more than its own size. 1,024 to 2^38. Default: 1 MiB.
+   */
   capacityBytes?: number;
 }
 
@@ -456,9 +511,13 @@ export interface ChannelOptions {
  * received is lost. Values are as in a SharedMap. Async iteration ends when the channel is closed and empty.
  */
 export declare class Channel<T = any> implements AsyncIterable<T> {
+  /** Creates an object without a name. */
   constructor(options?: ChannelOptions);
+  /** Opens or creates the object of that name. An existing one keeps the options that it was created with. */
   static open<T = any>(name: string, options?: SharedOpenOptions & ChannelOptions): Channel<T>;
+  /** Opens the object that a handle refers to. */
   static from<T = any>(handle: SharedHandle): Channel<T>;
+  /** A string with which `from()` opens the object in another thread or process. */
   readonly handle: string;
   /**
    * Sends if there is room. Returns whether there was.
@@ -474,21 +533,30 @@ export declare class Channel<T = any> implements AsyncIterable<T> {
    * @throws ERR_MANYCORE_CHANNEL_CLOSED if the channel is closed and empty
    */
   tryReceive(): { value: T } | undefined;
+  /**
+   * Receives a value as soon as there is one.
+   * @throws ERR_MANYCORE_CHANNEL_CLOSED if the channel is closed and empty
+   */
   receive(options?: SharedWaitOptions): Promise<T>;
   /** Blocks the thread until there is a value. */
   receiveSync(options?: SharedBlockOptions): T;
+  /** Receives values until the channel is closed and empty. */
   [Symbol.asyncIterator](): AsyncGenerator<T, void, void>;
   /** The number of values in the channel. */
   readonly size: number;
+  /** Whether the channel was closed for all senders. */
   readonly closed: boolean;
+  /** The fill level, and how many values have been sent since the channel was created. */
   stats(): { size: number; usedBytes: number; capacityBytes: number; sent: number; closed: boolean };
   /** Closes the channel for all senders; the values in it can still be received. */
   close(): void;
   /** Unmaps the memory in this thread; other users are not affected. */
   release(): void;
+  /** Like `release()`. For `using`. */
   [Symbol.dispose](): void;
 }
 
+/** Options of a `Topic`. */
 export interface TopicOptions {
   /** How many bytes of values are kept for subscribers; the oldest are dropped. 1,024 to 2^38. Default: 1 MiB. */
   capacityBytes?: number;
@@ -496,38 +564,56 @@ export interface TopicOptions {
 
 /** A log of values that every subscriber in every thread and process receives, in order. Publishing never waits. */
 export declare class Topic<T = any> {
+  /** Creates an object without a name. */
   constructor(options?: TopicOptions);
+  /** Opens or creates the object of that name. An existing one keeps the options that it was created with. */
   static open<T = any>(name: string, options?: SharedOpenOptions & TopicOptions): Topic<T>;
+  /** Opens the object that a handle refers to. */
   static from<T = any>(handle: SharedHandle): Topic<T>;
+  /** A string with which `from()` opens the object in another thread or process. */
   readonly handle: string;
   /** @throws ERR_MANYCORE_CHANNEL_CLOSED; ERR_MANYCORE_FULL if the value can never fit */
   publish(value: T): void;
   /** Subscribes from the next value on (default), or from the oldest one that is kept. */
   subscribe(options?: { from?: 'latest' | 'earliest' }): TopicSubscription<T>;
+  /** The fill level, and how many values have been published since the topic was created. */
   stats(): { size: number; usedBytes: number; capacityBytes: number; published: number; closed: boolean };
   /** Closes the topic for all publishers. */
   close(): void;
   /** Unmaps the memory in this thread; other users are not affected. */
   release(): void;
+  /** Like `release()`. For `using`. */
   [Symbol.dispose](): void;
 }
 
 /** A position in a topic, independent of other subscribers and without cost for publishers. */
 export interface TopicSubscription<T> extends AsyncIterable<T> {
+  /**
+   * Receives the next value if there is one.
+   * @throws ERR_MANYCORE_CHANNEL_CLOSED if the topic is closed and nothing is left
+   */
   tryReceive(): { value: T } | undefined;
+  /** Receives the next value as soon as there is one. */
   receive(options?: SharedWaitOptions): Promise<T>;
+  /** Blocks the thread until there is a next value. */
   receiveSync(options?: SharedBlockOptions): T;
+  /** Receives values until the topic is closed and nothing is left. */
   [Symbol.asyncIterator](): AsyncGenerator<T, void, void>;
   /** The number of published values that it has not received yet. */
   readonly lag: number;
   /** The number of values that were dropped before it could receive them. */
   readonly missed: number;
+  /** Ends the subscription; the topic stays open. */
   release(): void;
+  /** Like `release()`. For `using`. */
   [Symbol.dispose](): void;
 }
 
+/** A named segment. */
 export interface SharedSegment {
+  /** The name that it is opened by. */
   name: string;
+  /** Who can open it. */
   scope: 'host' | 'process';
   /**
    * The kind of object: `'buffer'`, `'map'`, `'counter'`, `'histo'`, `'array'`, `'limiter'`, `'channel'` or
@@ -536,6 +622,7 @@ export interface SharedSegment {
   kind: string;
   /** The size in bytes. */
   bytes: number;
+  /** When it was created. */
   createdAt: Date;
   /** Whether any thread or process has it open. */
   inUse: boolean;

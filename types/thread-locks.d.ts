@@ -2,10 +2,13 @@ import type { LockMode } from './locks';
 
 /** A lock that is held while the callback of its request runs. */
 export interface ThreadLock {
+  /** The name that was requested. */
   readonly name: string;
+  /** The mode that was requested. */
   readonly mode: LockMode;
 }
 
+/** Options of a request for a lock. */
 export interface ThreadLockOptions {
   /** Default: 'exclusive'. */
   mode?: LockMode;
@@ -17,9 +20,13 @@ export interface ThreadLockOptions {
   signal?: AbortSignal;
 }
 
+/** A request for a lock. */
 export interface ThreadLockInfo {
+  /** The name of the lock. */
   readonly name: string;
+  /** The mode that was requested. */
   readonly mode: LockMode;
+  /** Identifies the thread that made the request. */
   readonly clientId: string;
 }
 
@@ -40,5 +47,6 @@ export declare const locks: {
     options: ThreadLockOptions,
     callback: (lock: ThreadLock) => T,
   ): Promise<Awaited<T>>;
+  /** Reports who holds locks and who waits for them. */
   query(): Promise<{ held: readonly ThreadLockInfo[]; pending: readonly ThreadLockInfo[] }>;
 };

@@ -11,6 +11,7 @@ export interface WorkerOptions extends NodeWorkerOptions {
 
 /** Node's `Worker`, with faster messages and warm starts. */
 export declare class Worker extends NodeWorker {
+  /** Starts a worker thread, or takes over a spare, see `warm`. Throws what Node's class throws. */
   constructor(filename: string | URL, options?: WorkerOptions);
 
   /**
