@@ -228,11 +228,11 @@ describe('the document', () => {
     assert.match(markdown, /!\[Growth\]\(pictures\/growth\.svg\)\n\nIt grows with the workers\.\n/);
     assert.match(
       markdown,
-      /From 1 to 8 workers, per second \(higher is better\) goes: ours × 8\.00, theirs × 1\.00\. Measured 2026-01-03\./,
+      /From 1 to 8 workers \(per second, higher is better\): ours × 8\.00, theirs × 1\.00\. Measured 2026-01-03\./,
     );
     assert.match(
       markdown,
-      /The last row is repeated by this command[^\n]*\n\n```sh\nnode bench\/run\.js things --workers 8\n```/,
+      /This command repeats the last row[^\n]*\n\n```sh\nnode bench\/run\.js things --workers 8\n```/,
     );
     assert.match(pictures.get('growth.svg'), /^<svg [\s\S]*Growth[\s\S]*<\/svg>\n$/);
   });

@@ -19,6 +19,18 @@ const { curves: draw } = require('./plot');
  * @typedef {import('./results').Row} Row
  */
 
+const HOW_TO_READ = [
+  'The contenders take turns in one session. The first round only warms up. A figure is the median of the other rounds, with ' +
+    'minimum and maximum in parentheses.',
+  'A ratio is the median of the ratios of each round. It is in parentheses if the rounds disagree about which is better, and ' +
+    'marked **worse** if the contender of that row lost in every round.',
+  'Virtual processors may share a core for seconds or minutes, which halves the speed of whatever keeps two of them busy. Each ' +
+    'measurement therefore waits until two threads run as fast as one alone, and is repeated if they no longer do ' +
+    'afterwards, for up to a minute per scenario.',
+  'The command below a table repeats it. `npm run bench -- --quick` takes a few minutes and writes to `target/bench`; ' +
+    '`npm run bench -- --only ID` measures one section again.',
+];
+
 /**
  * @param {Section[]} plan
  * @param {Map<string, SectionResult>} results by section
@@ -42,16 +54,11 @@ function document(plan, results, pictures) {
   });
   const markdown = [
     '# Benchmarks',
-    'This page is written by `npm run bench`; do not edit it. Contenders take turns in one session, the first round ' +
-      'warms up and is dropped, a figure is the median of the rounds, with the least and the greatest in brackets. A ' +
-      'ratio is the median of the ratios round by round. **worse** marks a loss in every round; where rounds disagree, ' +
-      'the ratio stands in brackets. Virtual processors may share a core for seconds or minutes, at half the speed for ' +
-      'whatever keeps two of them busy: each measurement therefore waits until two threads run as fast as each alone, ' +
-      'and is repeated if they no longer do after it, for up to a minute per scenario. `npm run bench -- --quick` takes a few minutes and writes to `target/bench`; ' +
-      '`npm run bench -- --only ID` does one section anew. The command below a table repeats that table.',
+    'This page is written by `npm run bench`; do not edit it.',
+    HOW_TO_READ.map((line) => `- ${line}`).join('\n'),
     ...environments(measured.map(of)),
     '## At a glance',
-    'Targets are what the project set out to reach, missed ones included.',
+    'The targets are those that the project has set itself. Missed ones are shown as well.',
     table(
       ['what', 'manycore', 'peer', 'ratio', 'target', ''],
       measured.flatMap((section) => section.headlines.map((headline) => glance(of(section), headline))),
@@ -77,19 +84,19 @@ function environments(results) {
   ];
   if (results.some(({ extent }) => extent === 'headlines')) {
     lines.push(
-      'Some sections have the scenarios of the first table alone: `npm run bench -- --headlines`, and curves of their ' +
-        'own date: `npm run bench -- --curves`. Without either, all is measured.',
+      'Some sections have only the scenarios of the first table (`npm run bench -- --headlines`), and curves that were ' +
+        'measured on another day (`npm run bench -- --curves`). Without these options, everything is measured.',
     );
   }
   if (results.some(({ extent }) => extent === 'quick')) {
     lines.push(
-      '**From a quick run, of one round each without a first one to warm up: to see that all works, not to conclude from.**',
+      '**From a quick run: one round each, without a warm-up. It shows that everything works, not how fast it is.**',
     );
   }
   // The previous section leaves some load behind; more than that may come from something else.
   if (busiest > facts.cores) {
     lines.push(
-      `**The load average before a section was up to ${grouped(busiest, 1)}: something else may have been at work.**`,
+      `**The load average before a section was up to ${grouped(busiest, 1)}: something else may have been running.**`,
     );
   }
   return lines;
@@ -229,13 +236,13 @@ function describeCurve({ curves = [] }, { id, label, better, command, startedAt,
     `### ${title}`,
     `![${title}](${pictures}/${id}.svg)`,
     text,
-    `From ${grouped(first.x, 0)} to ${grouped(last.x, 0)} ${x}, ${label} (${better} is better) goes: ` +
+    `From ${grouped(first.x, 0)} to ${grouped(last.x, 0)} ${x} (${label}, ${better} is better): ` +
       `${growth.join(', ')}. Measured ${startedAt.slice(0, 10)}.`,
     table(
       [x, ...names.map((name) => `${name}, ${label}`)],
       points.map(({ x: at, values }) => [grouped(at, 0), ...names.map((name) => cell(values[name]))]),
     ),
-    'The last row is repeated by this command, the others by the like:',
+    'This command repeats the last row; change the number for another one:',
     `\`\`\`sh\n${command}\n\`\`\``,
   ];
 }

@@ -14,8 +14,9 @@ module.exports.sections = [
     title: 'Cluster: connections',
     text:
       'A clustered "Hello!" server under wrk, with a new connection for each request (`close`) and with connections ' +
-      'that stay (`keep-alive`; there each server stays for all rounds, too). PM2’s cluster mode is node:cluster with its round-robin and what PM2 adds to a worker. ' +
-      'Paced connections are a thousand a second, alone and beside workers that report 20,000 numbers ten times a second.',
+      'that stay open (`keep-alive`, where each server also runs through all rounds). PM2’s cluster mode is node:cluster ' +
+      'under round-robin, plus what PM2 adds to a worker. `paced` opens a thousand connections a second, `paced + ipc` does ' +
+      'so while the workers report 20,000 numbers to the primary ten times a second.',
     steps: [
       {
         benchmark: 'connections',
@@ -91,7 +92,7 @@ module.exports.sections = [
         target: 1.9,
       },
       {
-        what: 'server CPU for a connection',
+        what: 'CPU time per connection',
         scenario: 'close',
         contender: 'manycore',
         peer: 'node rr',
@@ -99,7 +100,7 @@ module.exports.sections = [
         target: 0.42,
       },
       {
-        what: 'latency of connections, the slowest in a hundred',
+        what: 'p99 latency of new connections',
         scenario: 'close',
         contender: 'manycore',
         peer: 'node rr',
@@ -107,7 +108,7 @@ module.exports.sections = [
         target: 0.6,
       },
       {
-        what: 'the primary’s CPU for a connection handed over in turn',
+        what: 'CPU time of the primary per connection under `rr`',
         scenario: 'close',
         contender: 'manycore rr',
         peer: 'node rr',
@@ -123,7 +124,7 @@ module.exports.sections = [
         target: 1.9,
       },
       {
-        what: 'requests per second on kept connections',
+        what: 'requests per second with keep-alive',
         step: 3,
         scenario: 'keep-alive',
         contender: 'manycore',
@@ -132,7 +133,7 @@ module.exports.sections = [
         target: 1,
       },
       {
-        what: 'strictly in turn, against the same',
+        what: 'connections per second under `rr`',
         scenario: 'close',
         contender: 'manycore rr',
         peer: 'node rr',
@@ -140,7 +141,7 @@ module.exports.sections = [
         target: 1,
       },
       {
-        what: 'connections on Node 24, against SO_REUSEPORT',
+        what: 'connections per second on Node 24, against SO_REUSEPORT',
         step: 1,
         scenario: 'close',
         contender: 'manycore',
@@ -149,7 +150,7 @@ module.exports.sections = [
         target: 0.98,
       },
       {
-        what: 'strictly in turn on Node 24, against SO_REUSEPORT',
+        what: 'the same under `rr`',
         step: 1,
         scenario: 'close',
         contender: 'manycore rr',
@@ -158,7 +159,7 @@ module.exports.sections = [
         target: 0.93,
       },
       {
-        what: 'the slowest in a hundred beside metrics over IPC, against alone',
+        what: 'p99 latency while metrics go over IPC, against without',
         step: 2,
         scenario: 'paced + ipc',
         contender: 'manycore',
@@ -173,9 +174,9 @@ module.exports.sections = [
         id: 'workers',
         title: 'Connections per second by number of workers',
         text:
-          'What grows with more workers than processors is the time of the workers themselves, whoever hands over the ' +
-          'connections: many processes take turns on a processor, each finds the caches used by others, and V8 ' +
-          'optimises each one’s code on its own. 64 workers with a socket each (`SO_REUSEPORT`) slow down to a similar extent.',
+          'With more workers than processors, the workers themselves need more time per connection, whoever distributes ' +
+          'them: processes take turns on a processor, each finds its caches overwritten by others, and V8 optimises the ' +
+          'code of each process separately. 64 workers with a socket each (`SO_REUSEPORT`) slow down to a similar extent.',
         x: 'workers',
         benchmark: 'connections',
         metric: 'rate',
@@ -200,7 +201,7 @@ module.exports.sections = [
       {
         id: 'listeners',
         title: 'Connections per second by number of listening servers',
-        text: 'From four servers on, what a connection costs does not depend on how many each worker listens with.',
+        text: 'From four servers per worker on, the cost of a connection hardly depends on their number.',
         x: 'listeners',
         benchmark: 'connections',
         metric: 'rate',

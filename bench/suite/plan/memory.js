@@ -10,9 +10,9 @@ module.exports.sections = [
     id: 'shared',
     title: 'Shared data',
     text:
-      'A map in shared memory against lmdb and Redis on localhost; a rate limiter used by two processes at once. What a ' +
-      'second process adds is told beside the steps of arithmetic, with nothing shared, that the processors make ' +
-      'meanwhile: two that share a core reach less than twice of those, and no map can scale better.',
+      'A map in shared memory against lmdb and Redis on localhost, and a rate limiter that two processes use at once. The ' +
+      'scaling scenarios also show how many steps of arithmetic, with nothing shared, the processors complete at the same ' +
+      'time: two that share a core complete less than twice as many as one, and no map can scale better than that.',
     steps: [{ benchmark: 'shared', quick: ['--scenarios', 'get,set'] }],
     headlines: [
       {
@@ -64,7 +64,7 @@ module.exports.sections = [
         target: 1.7,
       },
       {
-        what: 'consuming from rate limits, by two processes',
+        what: 'rate limiter, consumed from by two processes',
         scenario: 'limit-2',
         contender: 'manycore',
         peer: 'lmdb',
@@ -73,7 +73,7 @@ module.exports.sections = [
         of: 'figure',
       },
       {
-        what: 'memory of an entry',
+        what: 'memory per entry',
         scenario: 'overhead',
         contender: 'manycore',
         peer: 'manycore',
@@ -87,8 +87,8 @@ module.exports.sections = [
         id: 'entries',
         title: 'Reads per second by number of entries in the map',
         text:
-          'A lookup takes the same few steps in a map of any size. What grows is the share of lookups that wait for ' +
-          'memory, from the size on at which the map no longer fits into the caches.',
+          'A lookup takes the same few steps in a map of any size. Once the map no longer fits into the caches, a growing ' +
+          'share of the lookups waits for memory.',
         x: 'entries',
         benchmark: 'shared',
         metric: 'rate',
@@ -104,11 +104,11 @@ module.exports.sections = [
   {
     id: 'locks',
     title: 'Locks',
-    text: 'Taking a lock and giving it back, and how long after the death of a holder the next one has it.',
+    text: 'Locking and unlocking, and how soon after the death of its holder a lock is granted to the next in line.',
     steps: [{ benchmark: 'locks' }, { benchmark: 'locks-death', quick: ['--rounds', '1'] }],
     headlines: [
       {
-        what: 'taking a free lock and giving it back',
+        what: 'locking and unlocking a free mutex',
         scenario: 'beyond-calls',
         contender: 'manycore',
         peer: 'manycore',
@@ -117,7 +117,7 @@ module.exports.sections = [
         of: 'figure',
       },
       {
-        what: 'from the death of a holder to the next, at most',
+        what: 'from the death of a holder to the next grant, at most',
         step: 1,
         scenario: 'killed',
         contender: 'lockAsync',
@@ -131,7 +131,7 @@ module.exports.sections = [
   {
     id: 'require',
     title: 'Loading',
-    text: 'What `require` costs a process.',
+    text: 'What `require()` costs a process.',
     steps: [{ benchmark: 'require', quick: ['--processes', '5'] }],
     headlines: [],
   },

@@ -10,7 +10,7 @@ module.exports.sections = [
   {
     id: 'threads-messages',
     title: 'Messages between threads',
-    text: 'A program and its worker thread, through `postMessage`, against Node’s own. The row for idle has four threads.',
+    text: 'A program and its worker thread exchange messages with `postMessage()`. In the scenario `idle`, four threads do.',
     steps: [
       {
         benchmark: 'messaging',
@@ -65,7 +65,7 @@ module.exports.sections = [
         target: 1,
       },
       {
-        what: '1 MiB of bytes, lent',
+        what: '1 MiB of bytes, received as views',
         scenario: 'binary-view',
         contender: 'manycore',
         peer: 'node',
@@ -73,7 +73,7 @@ module.exports.sections = [
         target: 3.5,
       },
       {
-        what: '1 MiB of bytes, filled in the memory of the link',
+        what: '1 MiB of bytes, filled with `linkBuffer()`',
         scenario: 'binary-filled',
         contender: 'manycore',
         peer: 'node',
@@ -90,7 +90,7 @@ module.exports.sections = [
         target: 3,
       },
       {
-        what: 'echo of a worker under register',
+        what: 'echo by a worker under `manycore/register`',
         step: 1,
         scenario: 'echo-object',
         contender: 'manycore',
@@ -99,7 +99,7 @@ module.exports.sections = [
         target: 3,
       },
       {
-        what: 'echo of a port given to a worker',
+        what: 'echo through a port given to a worker',
         step: 1,
         scenario: 'port-echo-object',
         contender: 'manycore',
@@ -108,7 +108,7 @@ module.exports.sections = [
         target: 1.5,
       },
       {
-        what: 'processor time of a millisecond without messages, with four worker threads',
+        what: 'CPU time of an idle millisecond with four worker threads',
         scenario: 'idle',
         contender: 'manycore',
         peer: 'node',
@@ -122,8 +122,8 @@ module.exports.sections = [
         id: 'message-sizes',
         title: 'Messages per second by their size',
         text:
-          'Byte arrays, copied. Below a kibibyte, a message costs what any message costs; above, the cost grows with the ' +
-          'number of bytes, which both sides copy.',
+          'Byte arrays, which are copied. For small ones, the fixed cost of a message dominates; for large ones, the cost ' +
+          'grows with the number of bytes, which both sides copy.',
         x: 'bytes',
         benchmark: 'messaging',
         metric: 'rate',
@@ -137,8 +137,8 @@ module.exports.sections = [
     id: 'process-messages',
     title: 'Messages between processes',
     text:
-      'A cluster’s primary and a worker, through `send`, under both serializations, against Node’s own. The primary of ' +
-      'the row for idle has four workers.',
+      'A cluster’s primary and a worker exchange messages with `send()`, under both values of `serialization`. In the ' +
+      'scenario `json-idle`, the primary has four workers.',
     steps: [
       {
         benchmark: 'ipc',
@@ -225,7 +225,7 @@ module.exports.sections = [
         target: 3.5,
       },
       {
-        what: '1 MiB of bytes as structured clones, lent',
+        what: '1 MiB of bytes as structured clones, received as views',
         scenario: 'advanced-binary-view',
         contender: 'manycore',
         peer: 'node',
@@ -233,7 +233,7 @@ module.exports.sections = [
         target: 9,
       },
       {
-        what: '1 MiB of bytes as structured clones, filled in the memory of the link',
+        what: '1 MiB of bytes as structured clones, filled with `linkBuffer()`',
         scenario: 'advanced-binary-filled',
         contender: 'manycore',
         peer: 'node',
@@ -241,7 +241,7 @@ module.exports.sections = [
         target: 9,
       },
       {
-        what: 'processor time of messages 100 us apart',
+        what: 'CPU time of a message, 100 us apart',
         scenario: 'json-paced',
         contender: 'manycore',
         peer: 'node',
@@ -249,7 +249,7 @@ module.exports.sections = [
         target: 1,
       },
       {
-        what: 'processor time of a millisecond without messages, with four worker processes',
+        what: 'CPU time of an idle millisecond with four worker processes',
         scenario: 'json-idle',
         contender: 'manycore',
         peer: 'node',
@@ -262,7 +262,7 @@ module.exports.sections = [
       {
         id: 'process-text-sizes',
         title: 'Texts per second as JSON, by their length',
-        text: 'From a kibibyte on, the cost grows with the number of characters.',
+        text: 'From about a kibibyte on, the cost grows with the number of characters.',
         x: 'characters',
         benchmark: 'ipc',
         metric: 'rate',
@@ -273,7 +273,7 @@ module.exports.sections = [
       {
         id: 'process-byte-sizes',
         title: 'Byte arrays per second as structured clones, by their length',
-        text: 'From a kibibyte on, the cost grows with the number of bytes.',
+        text: 'For large arrays, the cost grows with the number of bytes.',
         x: 'bytes',
         benchmark: 'ipc',
         metric: 'rate',
@@ -286,7 +286,7 @@ module.exports.sections = [
   {
     id: 'calls',
     title: 'Requests and blocking calls',
-    text: 'Asking a worker thread and getting its answer: with a promise, and with the caller standing still.',
+    text: 'A worker thread is asked and answers: `request()`, which returns a promise, and `call()`, which blocks the caller.',
     steps: [
       { benchmark: 'calls', quick: ['--scenarios', 'small'] },
       { benchmark: 'requests', quick: ['--scenarios', 'one'] },

@@ -9,7 +9,7 @@ module.exports.sections = [
   {
     id: 'threads',
     title: 'Worker threads',
-    text: 'What a worker costs: time to its first message, memory, time to end it.',
+    text: 'What a worker costs: the time to its first message, its memory, and the time to end it.',
     steps: [
       {
         benchmark: 'threads',
@@ -49,7 +49,7 @@ module.exports.sections = [
         target: 1.01,
       },
       {
-        what: 'cold start of a worker that loads much code, under the compile cache',
+        what: 'cold start of a worker with much code, with the compile cache',
         step: 1,
         scenario: 'cold-large',
         contender: 'manycore',
@@ -71,8 +71,8 @@ module.exports.sections = [
     id: 'pool',
     title: 'Pool',
     text:
-      'Pools of threads against piscina, tinypool and workerpool, blocking calls against synckit, and work that fills ' +
-      'two processors against two threads without a pool.',
+      'Pools of threads and processes against those of piscina, tinypool and workerpool, blocking calls against synckit, ' +
+      'and tasks that keep two processors busy against two threads without a pool.',
     steps: [
       { benchmark: 'pool', quick: ['--scenarios', 'burst,sequential,buffers,cold'] },
       {
@@ -137,7 +137,7 @@ module.exports.sections = [
         target: 1,
       },
       {
-        what: 'first result with a worker ready before',
+        what: 'first result with a warm worker',
         scenario: 'warm',
         contender: 'manycore',
         peer: 'piscina',
@@ -179,7 +179,7 @@ module.exports.sections = [
         of: 'figure',
       },
       {
-        what: 'a task among a million in the queue, against one among 10,000',
+        what: 'a task with a million in the queue, against 10,000',
         step: 1,
         scenario: 'queue-1000000',
         contender: 'manycore',
@@ -221,8 +221,8 @@ module.exports.sections = [
         id: 'pool-queue',
         title: 'Many tasks at once',
         text:
-          'A task costs the same however many wait before it. A short queue costs more per task, as it includes waking ' +
-          'the worker and running code that V8 has not compiled yet.',
+          'The cost of a task does not depend on how many wait before it. Few tasks cost more each, because they include ' +
+          'waking the worker and running code that V8 has not compiled yet.',
         x: 'tasks',
         benchmark: 'pool',
         metric: 'eachUs',
