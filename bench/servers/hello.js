@@ -10,7 +10,7 @@
  */
 
 const http = require('node:http');
-const net = require('node:net');
+const { freePort } = require('../lib/free-port');
 
 /** Metrics that each worker reports to the primary if BENCH_IPC is set. */
 const SAMPLES = 20_000;
@@ -58,16 +58,6 @@ function answer(each) {
   });
 }
 
-/** @returns {Promise<number>} */
-function freePort() {
-  return new Promise((resolve) => {
-    const server = net.createServer().listen(0, '127.0.0.1', () => {
-      const { port } = /** @type {net.AddressInfo} */ (server.address());
-      server.close(() => resolve(port));
-    });
-  });
-}
-
 function worker() {
   let count = 0;
   const server = http.createServer((request, response) => {
@@ -76,7 +66,7 @@ function worker() {
   });
   const port = Number(process.env.BENCH_PORT);
   server.listen({ port, host: '127.0.0.1', ...(reusePort && { reusePort: true }) }, () => {
-    process.send?.({ listening: /** @type {net.AddressInfo} */ (server.address()).port });
+    process.send?.({ listening: /** @type {import('node:net').AddressInfo} */ (server.address()).port });
   });
   process.on('message', () => process.send?.({ count }));
   for (let n = 1; n < Number(process.env.BENCH_LISTENERS ?? 1); n++) {

@@ -16,6 +16,7 @@ const os = require('node:os');
 const path = require('node:path');
 const { fork, spawn } = require('node:child_process');
 const { once } = require('node:events');
+const { freePort } = require('../lib/free-port');
 
 /** Maximum number of keys in use, spread over all entries. */
 const MOST_KEYS = 100_000;
@@ -76,7 +77,7 @@ const libraries = {
   },
   redis: {
     async make() {
-      const port = await freePort();
+      const port = String(await freePort());
       const server = spawn(
         'redis-server',
         ['--port', port, '--save', '', '--appendonly', 'no', '--bind', '127.0.0.1'],
@@ -119,15 +120,6 @@ function overheadOf(map) {
   // Lists, buckets and headers, divided by the number of entries of this size that fit.
   const fixed = (segmentBytes - capacityBytes) / (capacityBytes / (usedBytes / size));
   return { overheadBytes: blocks + fixed };
-}
-
-async function freePort() {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return String(port);
 }
 
 async function untilListening(port) {

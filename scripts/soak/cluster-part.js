@@ -25,6 +25,7 @@ const {
   leader,
   shared,
 } = require('../..');
+const { freePort } = require('../../bench/lib/free-port');
 const { accounts, check, count } = require('./accounts');
 const { ALLOWED, KEYS, LIMIT, PERMITS, RAN } = require('./layout');
 
@@ -49,15 +50,6 @@ function ask(port) {
       resolve(code === 'ECONNREFUSED' ? 'refused' : 'cut'),
     );
   });
-}
-
-/** One port for the whole run: port 0 would change whenever no worker is left. */
-async function freePort() {
-  const server = http.createServer().listen(0);
-  await once(server, 'listening');
-  const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 /** Checks that messages from each worker arrive in order, each at most once. */
@@ -146,6 +138,7 @@ async function clusterPart(signal, serialization) {
 
   cluster.setupPrimary({ exec: path.join(__dirname, 'server.js'), serialization });
   const message = inOrder('messages');
+  // One for the whole run: port 0 would change whenever no worker is left.
   const port = await freePort();
   const start = () => {
     const worker = cluster.fork({
