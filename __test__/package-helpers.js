@@ -129,7 +129,6 @@ async function packPrebuilt(t) {
 }
 
 module.exports.ROOT = ROOT;
-module.exports.cleanEnv = cleanEnv;
 module.exports.emptyProject = emptyProject;
 module.exports.npmInstall = npmInstall;
 module.exports.npmPack = npmPack;

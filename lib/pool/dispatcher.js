@@ -243,4 +243,3 @@ function leastBusy(concurrency) {
 }
 
 module.exports.Dispatcher = Dispatcher;
-module.exports.TaskInfo = TaskInfo;

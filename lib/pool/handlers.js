@@ -142,6 +142,5 @@ async function listMethods(filename) {
   return [...names];
 }
 
-module.exports.METHODS = METHODS;
 module.exports.makeHandler = makeHandler;
 module.exports.load = load;

@@ -94,7 +94,6 @@ function makeHistogram(queue, isRecording) {
   };
 }
 
-module.exports.PERCENTILES = PERCENTILES;
 module.exports.makeHistogram = makeHistogram;
 module.exports.Times = Times;
 module.exports.summaryOfHistogram = summaryOfHistogram;

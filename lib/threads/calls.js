@@ -151,7 +151,6 @@ function givePortsMethods(make) {
 }
 
 module.exports.methods = methods;
-module.exports.endpointOf = endpointOf;
 module.exports.setEndpoint = setEndpoint;
 module.exports.giveMethods = giveMethods;
 module.exports.givePortsMethods = givePortsMethods;

@@ -40,8 +40,6 @@ const USUAL_SHARDS: usize = 64;
 pub const MAX_SHARDS: usize = 1024;
 /// By default, shards are at least this large, in bytes.
 const SHARD_BYTES: usize = 1 << 20;
-/// Smallest useful capacity in bytes.
-pub const MIN_CAPACITY: usize = 64 * 1024;
 /// Shards are aligned to this many words, two cache lines.
 const LINE_WORDS: usize = 16;
 
