@@ -16,8 +16,33 @@ export {
   threadName,
 } from './types/threads';
 export type { WorkerOptions } from './types/threads';
-export * from './types/locks';
-export { locks } from './types/locks';
+// By name, which takes precedence over what newer versions of node:worker_threads export under the same names.
+export {
+  Barrier,
+  Condition,
+  Lock,
+  LockManager,
+  Mutex,
+  Once,
+  RwLock,
+  Semaphore,
+  UnlockToken,
+  leader,
+  locks,
+  runOnce,
+} from './types/locks';
+export type {
+  Deadlock,
+  Leadership,
+  LockInfo,
+  LockManagerSnapshot,
+  LockMode,
+  LockOpenOptions,
+  LockOptions,
+  LockRequestOptions,
+  LockWaitOptions,
+  OnceRun,
+} from './types/locks';
 export type { CallOptions, RequestContext, RequestHandler, RequestOptions, Requests } from './types/requests';
 
 /** The current load of a cluster worker. */

@@ -4,7 +4,12 @@ const path = require('node:path');
 const { ROOT, exec } = require('../lib/exec');
 
 /** Checks the JSDoc types of our own code, then the published types as consumers resolve them. */
-const PROJECTS = ['.', '__test__/types/tsconfig.node16.json', '__test__/types/tsconfig.bundler.json'];
+const PROJECTS = [
+  '.',
+  '__test__/types/tsconfig.node16.json',
+  '__test__/types/tsconfig.bundler.json',
+  '__test__/types/tsconfig.newer-node.json',
+];
 
 async function types() {
   const compiler = path.join(ROOT, 'node_modules', '.bin', 'tsc');
