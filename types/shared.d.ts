@@ -401,6 +401,14 @@ export declare class SharedArray<T = any> implements SharedObject {
   /** Creates an array without a name; a length or a capacity is required. */
   constructor(options: SharedArrayOptions);
   /** Opens or creates the object of that name. An existing one keeps the options that it was created with. */
+  static open(
+    name: string,
+    options: SharedOpenOptions & SharedArrayOptions & { type: 'int32' | 'uint32' | 'float64' },
+  ): SharedArray<number>;
+  static open(
+    name: string,
+    options: SharedOpenOptions & SharedArrayOptions & { type: 'bigint64' | 'biguint64' },
+  ): SharedArray<bigint>;
   static open<T = any>(name: string, options?: SharedOpenOptions & SharedArrayOptions): SharedArray<T>;
   /** Opens the object that a handle refers to. */
   static from<T = any>(handle: SharedHandle): SharedArray<T>;

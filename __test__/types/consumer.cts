@@ -84,6 +84,9 @@ asked
   .request({ id: 1 }, { timeoutMs: 5, signal: AbortSignal.timeout(5), transferList: [] })
   .then((answer) => answer);
 asked.call('x', { timeoutMs: 5 });
+const answer: number = asked.call<number>('x');
+asked.request<string>(answer).then((text) => text.length);
+asked.onRequest((value: { id: number }) => value.id);
 threads.parentPort?.onRequest((value, { signal }) => (signal.aborted ? null : value));
 new threads.MessageChannel().port1.onRequest(null).request();
 // @ts-expect-error a blocked thread cannot abort

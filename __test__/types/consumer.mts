@@ -119,6 +119,11 @@ async function share(): Promise<number> {
   map.watch('a').on('change', (value, version) => [value?.visits, version.toFixed()]);
   for (const [key, { visits }] of map) map.set(key.trim(), { visits });
   const array = new SharedArray<number>({ length: 1, type: 'int32' });
+  const sum: number = SharedArray.open('numbers', { length: 1, type: 'float64' }).add(0);
+  const count: bigint = SharedArray.open('counts', { length: 1, type: 'bigint64' }).add(0);
+  SharedArray.open<{ sum: number; count: bigint }>('values', { capacity: 1 }).push({ sum, count });
+  // @ts-expect-error bigints
+  SharedArray.open('counts', { length: 1, type: 'bigint64' }).set(0, 1);
   // @ts-expect-error no such type
   new SharedArray({ length: 1, type: 'int8' });
   const bytes = new Uint8Array(new SharedBuffer({ byteLength: 4 }).buffer);
