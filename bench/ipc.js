@@ -78,7 +78,7 @@ const benchmark = messagesBenchmark({
   name: 'ipc',
   title:
     'Messages to a cluster worker: {id, op, v: [1, 2, 3]} (small), 907 bytes of JSON (object), 64 KiB of text, ' +
-    '1 MiB of bytes, also received as a view and, filled anew for each message, in the memory of the link; small ones there and back, one at a time (round-trip, also with the ' +
+    '1 MiB of bytes, also received as a view and, filled for each message, in the memory of the link; small ones there and back, one at a time (round-trip, also with the ' +
     'latency frugal) and 32 (outstanding); one each 100 us (paced); none, with four workers (idle, per millisecond); ' +
     'so many characters or bytes (text-..., bytes-...)',
   scenarios: SCENARIOS,

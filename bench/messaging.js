@@ -51,7 +51,7 @@ const benchmark = messagesBenchmark({
   name: 'messaging',
   title:
     'Messages to a worker thread: {id, op, v: [1, 2, 3]} (small), 907 bytes of JSON (object), 64 KiB of text, ' +
-    '1 KiB of it (short-text), a Map, 1 MiB of bytes, also received as a view and, filled anew for each message, in ' +
+    '1 KiB of it (short-text), a Map, 1 MiB of bytes, also received as a view and, filled for each message, in ' +
     'the memory of the link (binary-filled); small ones there and back, one at a ' +
     'time (round-trip, also with the latencies frugal and low) and 32 (outstanding); one each 100 us (paced); none, ' +
     'with four workers (idle, per millisecond); a Uint8Array of so many bytes (bytes-...)',

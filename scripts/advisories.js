@@ -1,6 +1,6 @@
 'use strict';
 
-/** Makes scripts/advisories.json anew from osv.dev, for the packages that the lock files have now. */
+/** Fetches scripts/advisories.json from osv.dev, for the packages that the lock files have now. */
 
 const fs = require('node:fs');
 const { LIST, fetchList, lockedPackages, readList } = require('./lib/advisories');

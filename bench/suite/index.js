@@ -21,7 +21,7 @@ const USAGE = `npm run bench [-- options]
   --headlines  the scenarios of the first table alone; keeps the curves there are
   --curves     the curves alone, if there are figures of all else
   --only       these sections, comma-separated: ${PLAN.map(({ id }) => id).join(', ')}; keeps the others' figures
-  --render     measures nothing, writes the document anew from the figures it has
+  --render     measures nothing, writes the document from the figures that there are
   --out        the folder for the document (docs; target/bench of a quick run)`;
 
 /** @param {string} file */

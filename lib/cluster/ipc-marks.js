@@ -3,7 +3,7 @@
 /**
  * Orders what arrives on Node's channel relative to the lane. Marks are numbered on the channel; in the lane, the
  * n-th marker stands for mark n. The other side is not trusted: invalid marks are never waited for or never arrive,
- * and then only its own messages are held up.
+ * and then only its own messages are delayed.
  */
 
 class Marks {

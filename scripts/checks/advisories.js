@@ -7,7 +7,7 @@ const { CheckError } = require('../lib/exec');
 
 /** Ecosystems that the list in the repository does not cover. Fails once it does: then this is to be removed. */
 const NOT_COVERED = ['npm'];
-const REMEDY = '`node scripts/advisories.js` makes the list anew, with the network';
+const REMEDY = '`node scripts/advisories.js` fetches the list';
 /** The check warns of a list that is older. */
 const OLD_AFTER_MONTHS = 6;
 

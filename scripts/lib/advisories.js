@@ -202,7 +202,7 @@ function advisoriesOf(record, ecosystem, names) {
 }
 
 /**
- * Makes a list anew.
+ * Fetches a list.
  * @param {Locked[]} packages
  * @param {Record<string, string>} accepted
  * @param {string} [database] its address

@@ -1,6 +1,6 @@
 //! Overwriting a value in its entry.
 //!
-//! A new value of the same kind and length goes into the entry that is there, by way of the shard's redo record,
+//! A new value of the same kind and length goes into the entry that is there, through the shard's redo record,
 //! so that a death between any two stores leaves the old value or the new one:
 //!
 //! ```text

@@ -17,7 +17,7 @@
 //! line and those after it. Overwriting a short value leaves the third line as it is, so that each writer keeps its copy
 //! of the counts there.
 //!
-//! **Writing** requires the lock. A value of the same kind and length as the one before is written over it, by way of
+//! **Writing** requires the lock. A value of the same kind and length as the one before is written over it, through
 //! the redo record (`overwrite`). Otherwise a new entry is written into a free block, which is not reachable; then a
 //! single store to a bucket or to another entry's link puts it in place of the old one. A writer that dies
 //! before that store has changed nothing; if it dies after it, everything that matters has been changed. The
