@@ -1,6 +1,7 @@
 'use strict';
 
 const { subscribe } = require('node:diagnostics_channel');
+const { setInterval, clearInterval } = require('node:timers');
 const { isFull } = require('./limits');
 
 const CONNECTIONS = 0;
@@ -8,7 +9,19 @@ const REQUESTS = 1;
 const ACCEPTED = 2;
 const ACCEPTED_FROM = 3;
 
-/** @typedef {{ count: number, isFull: boolean, onFull: (isFull: boolean) => void }} Tracked */
+/**
+ * How often a full server is looked at, in milliseconds: its limit may be raised, and connections may be passed to
+ * other processes, without a call that could be intercepted.
+ */
+const FULL_MS = 20;
+
+/**
+ * @typedef {object} Tracked
+ * @property {number} count
+ * @property {boolean} isFull
+ * @property {NodeJS.Timeout} [timer] while it is full
+ * @property {(isFull: boolean) => void} onFull
+ */
 
 /**
  * Maintains a worker's counters on the scoreboard, where the primary and the other workers read them. `net.Server`
@@ -55,6 +68,7 @@ class ConnectionCounter {
     const tracked = known ?? { count: 0, isFull: false, onFull };
     tracked.onFull = onFull;
     tracked.isFull = false;
+    clearInterval(tracked.timer);
     if (known === undefined) this.#follow(server, tracked);
     this.#update(server, tracked);
     const update = () => this.#update(server, tracked);
@@ -101,7 +115,17 @@ class ConnectionCounter {
       tracked.count = count;
     }
     const full = isFull(server);
-    if (full !== tracked.isFull) tracked.onFull((tracked.isFull = full));
+    if (full === tracked.isFull) return;
+    clearInterval(tracked.timer);
+    if (full) tracked.timer = setInterval(() => this.#lookAgain(server, tracked), FULL_MS).unref();
+    tracked.isFull = full;
+    tracked.onFull(full);
+  }
+
+  /** @param {any} server a full server @param {Tracked} tracked */
+  #lookAgain(server, tracked) {
+    if (server.listening) this.#update(server, tracked);
+    else clearInterval(tracked.timer);
   }
 }
 

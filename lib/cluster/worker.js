@@ -11,6 +11,7 @@ const net = require('node:net');
 const builtin = require('./builtin');
 const { loadAddon } = require('../core/addon');
 const { checkProxyProtocol, policyName } = require('./policy');
+const { ConnectionContext } = require('./connection-context');
 const { ConnectionCounter } = require('./counter');
 const { openHandle } = require('./handles');
 const { isFull, isLimit } = require('./limits');
@@ -30,6 +31,7 @@ class Link {
   #entries = new Map();
   #receiver;
   #counter;
+  #context;
   /** The reply Node's cluster is processing, so that our callback knows which listener it is for. */
   #reply = /** @type {any} */ (null);
 
@@ -46,6 +48,7 @@ class Link {
       () => this.#counter.trackRequests(),
     );
     this.#counter = new ConnectionCounter(new Int32Array(this.#receiver.counters()));
+    this.#context = new ConnectionContext(addon.reportUncaught);
     /** @type {NodeJS.EventEmitter} */ (process).prependListener('internalMessage', (message) => {
       if (message?.cmd === 'NODE_CLUSTER') this.#reply = message;
     });
@@ -121,15 +124,16 @@ class Link {
   #acceptSeveral(server, handle, isUnix) {
     const { fd, onconnection } = handle;
     const receiver = this.#receiver;
+    const context = this.#context;
     handle.onconnection = function onConnections(/** @type {any[]} */ ...args) {
-      Reflect.apply(onconnection, handle, args);
+      context.run(onconnection, handle, args);
       // Any of them may fill or close the server; the receiver rejects the descriptor of a closed one.
-      while (!isFull(server)) {
+      while (context.tick() && !isFull(server)) {
         const accepted = receiver.accept(fd);
         if (accepted < 0) return;
         const client = openHandle(accepted, isUnix);
         if (client === null) receiver.discard(accepted);
-        else Reflect.apply(onconnection, handle, [0, client]);
+        else context.run(onconnection, handle, [0, client]);
       }
     };
   }
@@ -141,12 +145,18 @@ class Link {
    * @param {number[]} fds
    */
   #deliver(listener, hops, fds) {
-    let at = 0;
-    try {
-      while (at < fds.length) this.#open(listener, hops, fds[at++]);
-    } finally {
-      // A connection listener that throws must not affect the other connections.
-      if (at < fds.length) setImmediate(() => this.#deliver(listener, hops, fds.slice(at)));
+    for (let at = 0; at < fds.length; at++) {
+      // Also before the first one, as the previous message may have left something behind when a tick threw.
+      if (!this.#context.tick(at === 0)) {
+        setImmediate(() => this.#deliver(listener, hops, fds.slice(at)));
+        return;
+      }
+      try {
+        this.#open(listener, hops, fds[at]);
+      } catch (error) {
+        // A connection listener that throws must not affect the other connections.
+        this.#context.report(error);
+      }
     }
   }
 
@@ -159,7 +169,7 @@ class Link {
     }
     const client = openHandle(fd, entry.isUnix);
     if (client === null) this.#receiver.discard(fd);
-    else entry.handle.onconnection(0, client);
+    else this.#context.run(entry.handle.onconnection, entry.handle, [0, client]);
   }
 }
 
