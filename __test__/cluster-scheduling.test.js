@@ -36,6 +36,21 @@ for (const policy of ['cluster.SCHED_RR', "'least-connections'", "'p2c'", "'none
   });
 }
 
+test('a program may set NODE_CLUSTER_SCHED_POLICY itself before the first fork', async (t) => {
+  const { result } = await play(t, {
+    env: { NODE_CLUSTER_SCHED_POLICY: undefined },
+    async primary({ forkListening, get }) {
+      process.env.NODE_CLUSTER_SCHED_POLICY = 'rr';
+      const { port } = await forkListening(2);
+      const ids = [];
+      while (ids.length < 20) ids.push(await get(port));
+      return ids.map((id, at) => at > 0 && id === ids[at - 1]);
+    },
+    worker: answerWithId,
+  });
+  assert.deepEqual(result, Array(20).fill(false));
+});
+
 test('by default, workers share the listening socket and all of them serve', async (t) => {
   const { result } = await play(t, {
     async primary({ cluster, forkListening, tallyUntil }) {

@@ -64,7 +64,7 @@ function warnWithoutAddon() {
   }
 }
 
-/** Returns the initial policy of a primary. */
+/** Returns the policy of a primary that has set none. */
 function initialPolicy() {
   return environmentPolicy() ?? SHARED;
 }

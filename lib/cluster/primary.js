@@ -42,11 +42,10 @@ const SETTINGS = new OptionNames('cluster.setupPrimary()', [
 
 /** Policy set by the user, or undefined; read once, at the first set-up, as in Node. */
 let chosenPolicy = /** @type {unknown} */ (undefined);
-const environmentPolicy = policies.initialPolicy();
 /** @type {string | policies.Chooser | undefined} */
 let frozenPolicy;
 
-const listeners = new ListenerTable(() => frozenPolicy ?? environmentPolicy);
+const listeners = new ListenerTable(() => frozenPolicy ?? policies.initialPolicy());
 
 /**
  * Accessor for `cluster.schedulingPolicy`. If unset, it returns the policy of the environment or SCHED_RR, as in
@@ -72,7 +71,7 @@ function setupPrimary(options) {
     return;
   }
   const isChosen = frozenPolicy === undefined && chosenPolicy !== undefined;
-  const policy = isChosen ? policies.policyName(chosenPolicy) : (frozenPolicy ?? environmentPolicy);
+  const policy = isChosen ? policies.policyName(chosenPolicy) : (frozenPolicy ?? policies.initialPolicy());
   SETTINGS.checkSpelling(options);
   checkStallLimit(options?.stallLimitMs);
   policies.checkProxyProtocol(options?.proxyProtocol);
@@ -108,7 +107,7 @@ function checkStallLimit(value) {
 /** Node's set-up accepts only its own two policies, so it is given the closest one. */
 function withBuiltinPolicy(/** @type {() => void} */ setUp) {
   const own = Object.getOwnPropertyDescriptor(builtin, 'schedulingPolicy');
-  const value = policies.builtinPolicy(frozenPolicy ?? environmentPolicy);
+  const value = policies.builtinPolicy(frozenPolicy ?? policies.initialPolicy());
   Object.defineProperty(builtin, 'schedulingPolicy', {
     configurable: true,
     enumerable: true,
