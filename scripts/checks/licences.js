@@ -1,6 +1,6 @@
 'use strict';
 
-/** Checks the licences of all packages in both lock files, without the network. */
+/** Checks the licences of all packages in all lock files. */
 
 const fs = require('node:fs');
 const path = require('node:path');
@@ -20,6 +20,8 @@ const DEVELOPMENT = [
   'CC-BY-3.0',
   'CC-BY-4.0',
 ];
+/** Licences allowed for what the fuzzer is built with: libFuzzer is LLVM's. */
+const FUZZER = [...SHIPPED, 'NCSA'];
 /** Packages that state their licence only in a file. */
 const ELSEWHERE = new Map([['xmlhttprequest-ssl', 'MIT']]);
 
@@ -47,8 +49,12 @@ function npmPackages() {
     });
 }
 
-async function crates() {
-  const args = ['metadata', '--format-version=1', '--locked', '--all-features'];
+/**
+ * @param {string} manifest
+ * @param {string[]} allowed
+ */
+async function crates(manifest, allowed) {
+  const args = ['metadata', '--format-version=1', '--locked', '--all-features', '--manifest-path', manifest];
   const { stdout } = await exec('cargo', args, { hideStdout: true });
   /** @type {{ name: string, version: string, license?: string, source: string | null }[]} */
   const packages = JSON.parse(stdout).packages;
@@ -57,12 +63,14 @@ async function crates() {
     .map(({ name, version, license }) => ({
       name: `${name} ${version}`,
       licence: license,
-      allowed: SHIPPED,
+      allowed,
     }));
 }
 
 async function licences() {
-  const all = [...npmPackages(), ...(await crates())];
+  const lists = [npmPackages(), await crates('Cargo.toml', SHIPPED), await crates('fuzz/Cargo.toml', FUZZER)];
+  if (lists.some((list) => list.length === 0)) throw new CheckError('a lock file is empty');
+  const all = lists.flat();
   const refused = all.filter(({ licence, allowed }) => !isAllowed(licence, allowed));
   for (const { name, licence } of refused) console.log(`${name}: ${licence ?? 'no licence'}`);
   if (refused.length > 0) {
