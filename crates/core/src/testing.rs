@@ -20,3 +20,21 @@ impl Watchdog {
         assert!(self.0.elapsed() < WATCHDOG, "waited in vain for {waits_for}");
     }
 }
+
+/// Asserts that the head of a module, of which docs/memory-layout.md consists, says where these words are: the place
+/// stands right before the name.
+#[track_caller]
+pub fn assert_documented(source: &str, places: &[(&str, usize)]) {
+    let words_of = |text: &str| -> Vec<String> {
+        text.split_whitespace()
+            .map(|word| word.trim_end_matches([',', ':', '.']).to_owned())
+            .collect()
+    };
+    let head = source.lines().map_while(|line| line.strip_prefix("//!"));
+    let head: Vec<_> = head.flat_map(words_of).collect();
+    for (name, place) in places {
+        let expected = words_of(&format!("{place} {name}"));
+        let is_there = head.windows(expected.len()).any(|words| words == expected);
+        assert!(is_there, "the head of the module does not say: {place} {name}");
+    }
+}

@@ -5,7 +5,7 @@ use crate::shm::owner_lock::{Host, OwnerLock, Stuck};
 use crate::shm::words::{Corrupt, Words};
 use crate::sync::Ordering;
 
-const LOCK: usize = 0;
+pub(super) const LOCK: usize = 0;
 pub(super) const LENGTH: usize = 16;
 /// Number of words before the elements.
 pub const CONTROL_WORDS: usize = 32;

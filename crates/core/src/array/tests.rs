@@ -6,6 +6,7 @@ use std::thread;
 use proptest::prelude::*;
 
 use super::numbers::{NumberType, Numbers, Operation};
+use super::spine::{LENGTH, LOCK};
 use super::values::{NewValue, Values};
 use super::{ArrayError, CONTROL_WORDS};
 use crate::crash;
@@ -13,7 +14,7 @@ use crate::shm::owner_lock::survivor::Survivor;
 use crate::shm::owner_lock::System;
 use crate::shm::words::Words;
 use crate::sync::AtomicU64;
-use crate::testing::Watchdog;
+use crate::testing::{assert_documented, Watchdog};
 
 const ONE: Survivor = Survivor(1);
 const TWO: Survivor = Survivor(2);
@@ -64,6 +65,16 @@ fn contents(values: Values<'_>, host: Survivor) -> Vec<Vec<u8>> {
     (0..values.length().unwrap())
         .map(|index| get(values, host, index).unwrap())
         .collect()
+}
+
+#[test]
+fn the_layout_is_as_documented() {
+    let places = [
+        ("lock", LOCK),
+        ("length", LENGTH),
+        ("the elements", CONTROL_WORDS),
+    ];
+    assert_documented(include_str!("mod.rs"), &places);
 }
 
 #[test]

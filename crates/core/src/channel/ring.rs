@@ -423,3 +423,28 @@ impl<'a> Ring<'a> {
         self.words.load(SEQUENCE)
     }
 }
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+    use crate::testing::assert_documented;
+
+    #[test]
+    fn the_layout_is_as_documented() {
+        assert_documented(
+            include_str!("ring.rs"),
+            &[
+                ("lock", LOCK),
+                ("head", HEAD),
+                ("tail", TAIL),
+                ("sequence", SEQUENCE),
+                ("records in the ring", RECORDS),
+                ("1: closed", CLOSED),
+                ("bell for threads that wait for a record", RECORD_BELL + 1),
+                ("for threads that wait for room", ROOM_BELL + 1),
+                ("the ring", CONTROL_WORDS),
+            ],
+        );
+    }
+}

@@ -209,6 +209,17 @@ impl Histogram {
 #[cfg(not(loom))]
 mod tests {
     use super::*;
+    use crate::testing::assert_documented;
+
+    #[test]
+    fn the_layout_is_as_documented() {
+        let places = [
+            ("smallest value except 0", LEAST),
+            ("largest value", GREATEST),
+            ("counts", COUNTS),
+        ];
+        assert_documented(include_str!("shared.rs"), &places);
+    }
 
     fn histogram(highest: u64, digits: u32) -> Histogram {
         Histogram::open(Scale::new(1, highest, digits).unwrap(), |plan| {

@@ -318,3 +318,43 @@ pub fn hash(bytes: &[u8]) -> u128 {
         (hash ^ u128::from(*byte)).wrapping_mul(PRIME)
     })
 }
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use std::mem::offset_of;
+
+    use super::*;
+    use crate::testing::assert_documented;
+
+    #[test]
+    fn the_layout_is_as_documented() {
+        assert_documented(
+            include_str!("layout.rs"),
+            &[
+                ("magic", offset_of!(Header, magic)),
+                ("version", offset_of!(Header, version)),
+                ("kind", offset_of!(Header, kind)),
+                ("slots", offset_of!(Header, slots)),
+                ("limit", offset_of!(Header, limit)),
+                ("done", offset_of!(Header, done)),
+                ("shortcut", offset_of!(Header, shortcut)),
+                ("fencing token", offset_of!(Header, fence)),
+                ("guard", offset_of!(Header, guard)),
+                ("top", offset_of!(Header, top)),
+                ("next run", offset_of!(Header, done_next)),
+                ("ticket", offset_of!(Header, ticket)),
+                ("time of the last search", offset_of!(Header, reaped_at)),
+                ("state", offset_of!(Slot, state)),
+                ("flags", offset_of!(Slot, flags)),
+                ("owner", offset_of!(Slot, owner)),
+                ("ticket", offset_of!(Slot, ticket)),
+                ("fencing token", offset_of!(Slot, fence)),
+                ("hash", offset_of!(Slot, hash)),
+                ("parent", offset_of!(Slot, parent)),
+                ("permits", offset_of!(Slot, permits)),
+                ("process", offset_of!(Slot, pid)),
+            ],
+        );
+    }
+}

@@ -265,3 +265,37 @@ impl Control {
             && self.waiting.0.swap(0, Ordering::SeqCst) == WAITING
     }
 }
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use std::mem::offset_of;
+
+    use super::*;
+    use crate::testing::assert_documented;
+
+    #[test]
+    fn the_layout_is_as_documented() {
+        assert_documented(
+            include_str!("control.rs"),
+            &[
+                ("head", offset::HEAD),
+                ("read", offset::READ),
+                ("copied", offset::COPIED),
+                ("copy", offset::COPY),
+                ("tail", offset::TAIL),
+                ("asleep", offset::ASLEEP),
+                ("unfenced", offset::UNFENCED),
+                (
+                    "signalled_at",
+                    offset_of!(Control, sleep) + offset_of!(Sleep, signalled_at),
+                ),
+                ("overflowed", offset::OVERFLOWED),
+                ("taken", offset::TAKEN),
+                ("closed", offset::CLOSED),
+                ("waiting", offset::WAITING),
+                ("returned[64]", offset::RETURNED),
+            ],
+        );
+    }
+}

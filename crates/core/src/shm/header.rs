@@ -163,6 +163,7 @@ impl<'a> Header<'a> {
 #[cfg(not(loom))]
 mod tests {
     use super::*;
+    use crate::testing::assert_documented;
 
     const KIND: Kind = Kind {
         name: "test",
@@ -215,5 +216,35 @@ mod tests {
     #[test]
     fn too_little_memory_has_no_header() {
         assert!(Header::of(&zeroed()[1..]).is_none());
+    }
+
+    #[test]
+    fn the_layout_is_as_documented() {
+        let words = zeroed();
+        let header = Header::of(&words).unwrap();
+        header.describe(KIND, 8192);
+        header.publish(KIND);
+        header.parameters()[0].store(77, Ordering::Relaxed);
+        let place = |value: u64| {
+            words
+                .iter()
+                .position(|word| word.load(Ordering::Relaxed) == value)
+                .unwrap()
+        };
+        let [first, second] = [header.identity() >> 64, header.identity() & u128::from(u64::MAX)];
+        assert_eq!(place(first as u64) + 1, place(second as u64));
+        assert_documented(
+            include_str!("header.rs"),
+            &[
+                ("magic", place(MAGIC)),
+                ("version", place(KIND.version())),
+                ("kind", place(KIND.word())),
+                ("bytes", place(8192)),
+                ("identity", place(second as u64)),
+                ("namespace", place(pid_namespace())),
+                ("created", place(header.created_ms())),
+                ("parameters of the object", place(77)),
+            ],
+        );
     }
 }

@@ -55,7 +55,7 @@ pub(super) const EVICTED: usize = 25;
 pub(super) const EXPIRED: usize = 26;
 /// Longest value in the record, in words.
 pub(super) const RECORD_WORDS: usize = 15;
-const LISTS: usize = 32;
+pub(super) const LISTS: usize = 32;
 pub(super) const BUCKETS: usize = (LISTS + LIST_WORDS).next_multiple_of(16);
 
 pub(super) const LOW: u64 = 0xffff_ffff;

@@ -7,12 +7,13 @@ use proptest::prelude::*;
 
 use super::entry::{hash, Key, NewValue};
 use super::read::{Read, Scan};
-use super::shard::{Change, Condition, Expiry, Geometry, Shard};
+use super::shard::{self, Change, Condition, Expiry, Geometry, Shard};
 use super::TableError;
 use crate::crash;
 use crate::shm::owner_lock::survivor::Survivor;
 use crate::shm::words::Words;
 use crate::sync::AtomicU64;
+use crate::testing::assert_documented;
 
 const WORDS: usize = 1200;
 const NUMBER: u8 = 7;
@@ -147,6 +148,30 @@ fn value_of(seed: u64, bytes: usize) -> Vec<u8> {
 
 const ONE: Survivor = Survivor(1);
 const TWO: Survivor = Survivor(2);
+
+#[test]
+fn the_layout_is_as_documented() {
+    assert_documented(
+        include_str!("shard.rs"),
+        &[
+            ("lock", shard::LOCK),
+            ("version", shard::VERSION),
+            ("reclaims", shard::RECLAIMS),
+            ("redo", shard::REDO),
+            ("redo record", shard::RECORD),
+            ("words", shard::RECORD_WORDS),
+            ("number of entries", shard::ENTRIES),
+            ("words in their blocks", shard::BLOCK_WORDS),
+            ("bytes of keys and values", shard::PAYLOAD),
+            ("entries that can expire", shard::EXPIRING),
+            ("most recently freed block", shard::LAST_FREE),
+            ("next bucket to sweep", shard::HAND),
+            ("entries evicted so far", shard::EVICTED),
+            ("entries expired so far", shard::EXPIRED),
+            ("lists of the arena", shard::LISTS),
+        ],
+    );
+}
 
 #[test]
 fn what_is_set_is_found_until_it_is_deleted() {
