@@ -1,8 +1,8 @@
 'use strict';
 
 /*
- * Every method of a Worker in every state of its life cycle, run on Node's own class and on ours: with lanes from
- * the first message on, with lanes later, and as a spare that was taken over. All must have the same results.
+ * Every method and property of a Worker in every state of its life cycle, on Node's own class and on ours: with lanes
+ * from the first message on, with lanes later, and as a spare that was taken over. All must have the same results.
  */
 
 const assert = require('node:assert/strict');
@@ -15,7 +15,8 @@ const { state: launch } = require('../lib/threads/launch');
 const { WATCHDOG } = require('./support/worker');
 
 const SOURCE = `
-const { parentPort } = require('node:worker_threads');
+const { parentPort, workerData } = require('node:worker_threads');
+if (workerData?.echoes) process.stdin.pipe(process.stdout);
 parentPort.on('message', (message) => {
   if (message !== 'block') return parentPort.postMessage(['echo', message]);
   parentPort.postMessage('blocked');
@@ -25,18 +26,20 @@ parentPort.onRequest?.((value) => value + 1);
 parentPort.postMessage('here');`;
 
 const USUAL = launch.lanesAfter;
+/** Creates a worker. @type {Record<string, (options?: import('node:worker_threads').WorkerOptions) => any>} */
 const WAYS = {
-  'lanes later': () => {
+  'lanes later': (options) => {
     launch.lanesAfter = USUAL;
-    return new Worker(SOURCE, { eval: true });
+    return new Worker(SOURCE, { eval: true, ...options });
   },
-  'lanes at once': () => {
+  'lanes at once': (options) => {
     launch.lanesAfter = 0;
-    return new Worker(SOURCE, { eval: true });
+    return new Worker(SOURCE, { eval: true, ...options });
   },
-  'a spare': () => {
+  async 'a spare'({ workerData, ...booted } = {}) {
     launch.lanesAfter = USUAL;
-    return new Worker(SOURCE, { eval: true, warm: true });
+    await Worker.warm(1, booted);
+    return new Worker(SOURCE, { eval: true, warm: true, workerData, ...booted });
   },
 };
 
@@ -90,9 +93,24 @@ const METHODS = {
     return state === 'starting' ? codes.map((code) => typeof code) : codes;
   },
   threadId: (worker) => worker.threadId > 0,
-  resourceLimits: (worker) => Object.keys(worker.resourceLimits),
+  // Not known before the thread runs.
+  resourceLimits: ({ resourceLimits }, state) =>
+    state === 'starting' ? Object.keys(resourceLimits) : resourceLimits,
   stdio: (worker) => [worker.stdin, kindOf(worker.stdout), kindOf(worker.stderr)],
-  utilization: (worker) => Object.keys(worker.performance.eventLoopUtilization()),
+  async 'stdio that is piped'(worker, state) {
+    const { stdin, stdout, stderr } = worker;
+    const kinds = [stdin.writable, kindOf(stdout), kindOf(stderr)];
+    if (state !== 'starting' && state !== 'online') return [kinds, typeof stdin.write('lost')];
+    stdin.write('text');
+    return [kinds, String(...(await once(stdout, 'data')))];
+  },
+  utilization(worker) {
+    const { performance } = worker;
+    const first = performance.eventLoopUtilization();
+    const since = performance.eventLoopUtilization(first);
+    const zero = Object.values(first).every((value) => value === 0);
+    return [Object.keys(performance), Object.keys(first), Object.keys(since), zero];
+  },
   async getHeapSnapshot(worker) {
     const stream = await worker.getHeapSnapshot();
     stream.resume();
@@ -103,15 +121,40 @@ const METHODS = {
   listeners: (worker) => worker.on('message', () => {}).off('message', () => {}) === worker,
   emit: (worker) => worker.once('own', () => {}).emit('own', 1),
 };
-for (const name of ['getHeapStatistics', 'cpuUsage']) {
-  if (name in NodeWorker.prototype) {
-    METHODS[name] = async (worker) => Object.keys(await worker[name]()).sort();
-  }
+/** What some versions of Node have. */
+const MEASURES = {
+  getHeapStatistics: async (worker) => Object.keys(await worker.getHeapStatistics()).sort(),
+  cpuUsage: async (worker) => Object.keys(await worker.cpuUsage()).sort(),
+  async 'cpuUsage since an earlier one'(worker) {
+    return Object.keys(await worker.cpuUsage(await worker.cpuUsage())).sort();
+  },
+  'cpuUsage since nonsense': (worker) => worker.cpuUsage({ user: -1 }),
+};
+for (const name of ['startCpuProfile', 'startHeapProfile']) {
+  MEASURES[name] = async (worker) => {
+    const profile = await worker[name]();
+    const [first, second] = [await profile.stop(), await profile.stop()];
+    return [Object.keys(JSON.parse(first)).sort(), first === second];
+  };
 }
+for (const [name, method] of Object.entries(MEASURES)) {
+  if (name.split(' ')[0] in NodeWorker.prototype) METHODS[name] = method;
+}
+if ('threadName' in NodeWorker.prototype) METHODS.threadName = (worker) => worker.threadName;
+if (Symbol.asyncDispose in NodeWorker.prototype) {
+  METHODS.asyncDispose = (worker) => worker[Symbol.asyncDispose]();
+}
+/** Options of the workers of a method. */
+const OPTIONS = {
+  threadName: { name: ' its name ' },
+  'stdio that is piped': { stdin: true, stdout: true, stderr: true, workerData: { echoes: true } },
+};
 
 /** Cells in which two runs of Node's own class may differ: the thread has just started, or just ended. */
 const MAY_BE_GONE = { getHeapSnapshot: ['starting'], stdio: ['terminating'] };
-for (const name of ['getHeapStatistics', 'cpuUsage']) MAY_BE_GONE[name] = ['starting', 'terminating'];
+MAY_BE_GONE['stdio that is piped'] = ['terminating'];
+MAY_BE_GONE.utilization = ['terminating'];
+for (const name of Object.keys(MEASURES)) MAY_BE_GONE[name] = ['starting', 'terminating'];
 /**
  * A heap snapshot of a thread that is about to stop crashes Node itself (observed with its own class, on 20 to 26).
  */
@@ -143,13 +186,13 @@ async function outcomeOf(act, exited) {
 }
 
 /**
- * @param {() => any} make
+ * @param {() => any} make returns a worker or a promise for one
  * @param {string} state
  * @param {(worker: any, state: string) => any} method
  * @param {boolean} [endsIt] whether the worker is ended before the outcome is determined
  */
 async function play(make, state, method, endsIt = false) {
-  const worker = make();
+  const worker = await make();
   const errors = [];
   worker.on('error', (error) => errors.push(error.name));
   const exit = once(worker, 'exit');
@@ -173,13 +216,13 @@ for (const state of Object.keys(STATES)) {
     const own = new Map();
     const methods = Object.entries(METHODS).filter(([name]) => !isFatal(name, state));
     for (const [name, method] of methods) {
-      own.set(name, await play(() => new NodeWorker(SOURCE, { eval: true }), state, method));
+      const make = () => new NodeWorker(SOURCE, { eval: true, ...OPTIONS[name] });
+      own.set(name, await play(make, state, method));
     }
     for (const [way, make] of Object.entries(WAYS)) {
       await t.test(way, WATCHDOG, async () => {
         for (const [name, method] of methods) {
-          if (way === 'a spare') await Worker.warm(1);
-          const ours = await play(make, state, method);
+          const ours = await play(() => make(OPTIONS[name]), state, method);
           if (MAY_BE_GONE[name]?.includes(state)) assert.deepEqual(ours.errors, own.get(name).errors, name);
           else assert.deepEqual(ours, own.get(name), name);
           cells++;
@@ -215,12 +258,11 @@ for (const [way, make] of Object.entries(WAYS)) {
       for (const [name, { act, [state]: expected = GONE }] of Object.entries(REQUESTS)) {
         // It would wait for as long as possible.
         if (state === 'blocked' && name.startsWith('call')) continue;
-        if (way === 'a spare') await Worker.warm(1);
         const { result } = await play(make, state, act, state === 'blocked');
         assert.deepEqual(result, expected, `${name}, ${state}`);
       }
     }
-    const worker = make();
+    const worker = await make();
     await STATES.blocked(worker);
     assert.throws(() => worker.call(1, { timeoutMs: 20 }), { code: 'ERR_MANYCORE_TIMEOUT' });
     await worker.terminate();
