@@ -22,7 +22,15 @@ function optionsOf(benchmark, ...args) {
 }
 
 describe('the plan', () => {
-  for (const { id, steps, headlines, curves = [] } of PLAN) {
+  for (const { id, scenarios = {}, steps, headlines, curves = [] } of PLAN) {
+    test(`${id}: says what the scenarios of its headlines are`, () => {
+      const named = headlines.map(({ scenario }) => scenario);
+      assert.deepEqual(
+        named.filter((name) => !(name in scenarios)),
+        [],
+      );
+    });
+
     test(`${id}: refers only to existing benchmarks, options, scenarios, contenders and metrics`, () => {
       // Steps are identified by index, even if those without headlines are skipped.
       const isAtHead = steps.map((_, at) => headlines.some(({ step = 0 }) => step === at));

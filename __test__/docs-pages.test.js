@@ -216,6 +216,23 @@ describe('the documentation', () => {
     }
   });
 
+  it('README.md has the figures of benchmarks.md', () => {
+    const told = [...read('../README.md').matchAll(/^- \*\*([\d.]+) times\*\*/gm)].map(([, ratio]) =>
+      Number(ratio),
+    );
+    const page = read('benchmarks.md');
+    const printed = [
+      'connections per second',
+      'small objects as structured clones, one way',
+      'trivial tasks in bursts',
+    ].map((what) => {
+      const [, ratio] = new RegExp(`^\\| ${what} +\\|[^\\n]*\\| × ([\\d.]+) `, 'm').exec(page) ?? [];
+      // To as many digits as README.md has.
+      return Number(Number(ratio).toPrecision(2));
+    });
+    assert.deepEqual(told, printed);
+  });
+
   it('docs/README.md lists every page', () => {
     const index = read('README.md');
     for (const page of pages) assert.ok(page === 'README.md' || index.includes(`(${page})`), page);

@@ -48,6 +48,7 @@ function document(plan, results, pictures) {
     return [
       `## ${section.title}`,
       section.text,
+      ...legend(section, steps),
       ...steps.flatMap(describeStep),
       ...curves.flatMap((curve) => describeCurve(section, curve, pictures)),
     ];
@@ -66,6 +67,15 @@ function document(plan, results, pictures) {
     ...sections,
   ];
   return { markdown: `${markdown.join('\n\n')}\n`, pictures: drawn };
+}
+
+/** Says what the scenarios are. @param {Section} section @param {StepResult[]} steps */
+function legend({ scenarios = {} }, steps) {
+  const names = new Set(steps.flatMap(({ results }) => results.map(({ scenario }) => scenario)));
+  const lines = [...names]
+    .filter((name) => name in scenarios)
+    .map((name) => `- \`${name}\`: ${scenarios[name]}`);
+  return lines.length > 0 ? [lines.join('\n')] : [];
 }
 
 /** @param {SectionResult[]} results */

@@ -39,6 +39,7 @@
  * @property {string} id
  * @property {string} title
  * @property {string} text
+ * @property {Record<string, string>} [scenarios] what is done in each scenario
  * @property {Step[]} steps
  * @property {Headline[]} headlines
  * @property {Curve[]} [curves]

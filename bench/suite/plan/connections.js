@@ -13,10 +13,15 @@ module.exports.sections = [
     id: 'cluster',
     title: 'Cluster: connections',
     text:
-      'A clustered "Hello!" server under wrk, with a new connection for each request (`close`) and with connections ' +
-      'that stay open (`keep-alive`, where each server also runs through all rounds). PM2’s cluster mode is node:cluster ' +
-      'under round-robin, plus what PM2 adds to a worker. `paced` opens a thousand connections a second, `paced + ipc` does ' +
-      'so while the workers report 20,000 numbers to the primary ten times a second.',
+      'A clustered "Hello!" server under load. PM2’s cluster mode is node:cluster under round-robin, plus what PM2 adds to ' +
+      'a worker.',
+    scenarios: {
+      close: 'wrk opens a new connection for each request',
+      'keep-alive':
+        'wrk sends all requests on 64 connections that stay open; each server runs through all rounds',
+      paced: 'a thousand new connections a second',
+      'paced + ipc': 'the same, while each worker reports 20,000 numbers to the primary ten times a second',
+    },
     steps: [
       {
         benchmark: 'connections',

@@ -10,9 +10,19 @@ module.exports.sections = [
     id: 'shared',
     title: 'Shared data',
     text:
-      'A map in shared memory against lmdb and Redis on localhost, and a rate limiter that two processes use at once. The ' +
-      'scaling scenarios also show how many steps of arithmetic, with nothing shared, the processors complete at the same ' +
-      'time: two that share a core complete less than twice as many as one, and no map can scale better than that.',
+      'A map in shared memory against lmdb and Redis on localhost, with values of 64 characters and keys in random order, ' +
+      'and a rate limiter. The scaling scenarios also show how many steps of arithmetic, with nothing shared, the ' +
+      'processors complete at the same time: two that share a core complete less than twice as many as one, and no map can ' +
+      'scale better than that.',
+    scenarios: {
+      get: 'reads by one process',
+      set: 'writes by one process',
+      'get-scaling':
+        'reads by one process (alone), and by two from one map (together) or from a map each (apart)',
+      'set-scaling': 'writes, likewise',
+      'limit-2': 'two processes consume from 100 rate limits',
+      overhead: 'memory that an entry takes beyond its key and value',
+    },
     steps: [{ benchmark: 'shared', quick: ['--scenarios', 'get,set'] }],
     headlines: [
       {
@@ -104,7 +114,11 @@ module.exports.sections = [
   {
     id: 'locks',
     title: 'Locks',
-    text: 'Locking and unlocking, and how soon after the death of its holder a lock is granted to the next in line.',
+    text: 'What locks cost, and how long a death delays them.',
+    scenarios: {
+      'beyond-calls': 'locking and unlocking a free mutex, less the time of two N-API calls that do nothing',
+      killed: 'from the SIGKILL of the holder until another process has the lock',
+    },
     steps: [{ benchmark: 'locks' }, { benchmark: 'locks-death', quick: ['--rounds', '1'] }],
     headlines: [
       {

@@ -5,12 +5,33 @@
 const { SIZES, TEXT_SIZES } = require('../../lib/messages');
 const { points } = require('./points');
 
+/** What is sent, between threads and between processes. */
+const EXCHANGES = {
+  small: '`{ id, op, v: [1, 2, 3] }`, one way',
+  object: 'objects of 907 bytes as JSON, one way',
+  text: '64 KiB of text, one way',
+  binary: '1 MiB of bytes, one way',
+  'binary-view': '1 MiB of bytes, received as views',
+  'binary-filled': '1 MiB of bytes, filled with `linkBuffer()` for each message and received as views',
+  'round-trip': 'small objects there and back, one at a time',
+  'round-trip-frugal': "the same with `latency: 'frugal'`, without polling",
+  outstanding: 'small objects there and back, 32 at a time',
+  paced: 'small objects, one each 100 us',
+};
+
 /** @type {import('../plan').Section[]} */
 module.exports.sections = [
   {
     id: 'threads-messages',
     title: 'Messages between threads',
-    text: 'A program and its worker thread exchange messages with `postMessage()`. In the scenario `idle`, four threads do.',
+    text: 'A program and its worker thread exchange messages with `postMessage()`.',
+    scenarios: {
+      ...EXCHANGES,
+      idle: 'a millisecond without messages, with four worker threads',
+      'event-object': 'small objects between the two ports of a channel in one thread, one at a time',
+      'echo-object': 'small objects to a worker and back, one at a time, under `manycore/register`',
+      'port-echo-object': 'the same through a port that was given to the worker',
+    },
     steps: [
       {
         benchmark: 'messaging',
@@ -136,9 +157,16 @@ module.exports.sections = [
   {
     id: 'process-messages',
     title: 'Messages between processes',
-    text:
-      'A cluster’s primary and a worker exchange messages with `send()`, under both values of `serialization`. In the ' +
-      'scenario `json-idle`, the primary has four workers.',
+    text: 'A cluster’s primary and a worker exchange messages with `send()`, under both values of `serialization`.',
+    scenarios: {
+      ...Object.fromEntries(
+        Object.entries(EXCHANGES).flatMap(([name, what]) => [
+          [`json-${name}`, what],
+          [`advanced-${name}`, `${what}, as structured clones`],
+        ]),
+      ),
+      'json-idle': 'a millisecond without messages, with four workers',
+    },
     steps: [
       {
         benchmark: 'ipc',
@@ -286,7 +314,11 @@ module.exports.sections = [
   {
     id: 'calls',
     title: 'Requests and blocking calls',
-    text: 'A worker thread is asked and answers: `request()`, which returns a promise, and `call()`, which blocks the caller.',
+    text: 'A worker thread is asked and answers.',
+    scenarios: {
+      small: '`call()` with a small object, which blocks the caller until the answer is there',
+      one: '`request()` with a small object, which returns a promise, one at a time',
+    },
     steps: [
       { benchmark: 'calls', quick: ['--scenarios', 'small'] },
       { benchmark: 'requests', quick: ['--scenarios', 'one'] },

@@ -2,6 +2,7 @@
 
 /* Plan: worker threads and pools. */
 
+const { SCENARIOS } = require('../../../lib/bench/pool/scenarios');
 const { points } = require('./points');
 
 /** @type {import('../plan').Section[]} */
@@ -9,7 +10,14 @@ module.exports.sections = [
   {
     id: 'threads',
     title: 'Worker threads',
-    text: 'What a worker costs: the time to its first message, its memory, and the time to end it.',
+    text: 'What a worker costs.',
+    scenarios: {
+      cold: 'from `new Worker()` to its first message',
+      warm: 'the same with `{ warm: true }` and a spare at hand',
+      'cold-large': 'the same, cold, of a file that loads much code, under Node’s compile cache',
+      memory: 'resident memory of an idle worker',
+      terminate: 'from `terminate()` to its end',
+    },
     steps: [
       {
         benchmark: 'threads',
@@ -71,8 +79,9 @@ module.exports.sections = [
     id: 'pool',
     title: 'Pool',
     text:
-      'Pools of threads and processes against those of piscina, tinypool and workerpool, blocking calls against synckit, ' +
-      'and tasks that keep two processors busy against two threads without a pool.',
+      'Pools of threads against those of piscina, tinypool and workerpool, blocking calls against synckit, and tasks that ' +
+      'keep two processors busy against two threads without a pool.',
+    scenarios: Object.fromEntries(SCENARIOS.map(({ name, what }) => [name, what])),
     steps: [
       { benchmark: 'pool', quick: ['--scenarios', 'burst,sequential,buffers,cold'] },
       {
