@@ -8,12 +8,18 @@ require('../core/context');
 /**
  * Runs `process.nextTick` callbacks and microtasks, as Node does between two messages. Undefined if not accessible:
  * each message then needs its own call from native code.
- * @type {(() => void) | undefined}
  */
-const runTicks =
-  typeof (/** @type {any} */ (process)._tickCallback) === 'function'
-    ? /** @type {any} */ (process)._tickCallback
-    : undefined;
+const runTicks = findRunTicks();
+
+/** @returns {(() => void) | undefined} */
+function findRunTicks() {
+  const callback = /** @type {any} */ (process)._tickCallback;
+  if (typeof callback !== 'function') return undefined;
+  // Under --pending-deprecation, Node has put a function in front of it that warns, and inherits from it. The
+  // prototype of functions, which may be that of another context, is a function without a name.
+  const behind = Object.getPrototypeOf(callback);
+  return typeof behind === 'function' && behind.name !== '' ? behind : callback;
+}
 
 /**
  * Runs ticks and microtasks between two messages, if `runTicks` is available; after the last message, the native
