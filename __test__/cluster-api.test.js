@@ -334,7 +334,14 @@ test('an invalid setting makes fork() throw as in Node, and consumes a worker id
     async primary({ cluster, once }) {
       const told = [];
       cluster.setupPrimary();
-      for (const setting of [{ execArgv: {} }, { execArgv: 5 }, { args: 5 }, { stdio: 'nonsense' }]) {
+      const settings = [
+        { execArgv: {} },
+        { execArgv: 5 },
+        { execArgv: '-' },
+        { args: 5 },
+        { stdio: 'nonsense' },
+      ];
+      for (const setting of settings) {
         const { args, execArgv, stdio } = cluster.settings;
         try {
           cluster.setupPrimary(setting);

@@ -184,7 +184,7 @@ function forkLinked(env, link, scoreboardFd, links) {
     settings = builtin.settings;
     const own = ownStdio(settings);
     // Invalid values are left to Node, which throws.
-    if (own === null || typeof settings.execArgv?.[Symbol.iterator] !== 'function') return;
+    if (own === null || !Array.isArray(settings.execArgv)) return;
     const stdio = [...own, link.fd, scoreboardFd, ...lanes.fdsOf(links)];
     const at = (visible = own.length);
     const lanesAt = links === null ? '' : `,${at + 2},${lanes.formatOf(settings)}`;
