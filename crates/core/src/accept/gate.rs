@@ -57,7 +57,7 @@ const CHURN_NS: u64 = 8_000_000;
 
 /// Maximum number of connections that a worker accepts per turn of its loop after those that libuv accepts, which are
 /// one for each socket.
-pub const MORE_PER_TURN: u32 = 7;
+const MORE_PER_TURN: u32 = 7;
 
 /// Bounds for the number of free descriptors below which a worker with this many sockets accepts nothing: those that
 /// libuv may need in one turn of the loop, and twice those of a whole turn.

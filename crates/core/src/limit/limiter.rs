@@ -30,7 +30,7 @@ pub const KIND: Kind = Kind {
     layout: 1,
 };
 /// Largest limit of a sliding window.
-pub const MAX_WINDOW_LIMIT: u64 = (1 << 20) - 1;
+const MAX_WINDOW_LIMIT: u64 = (1 << 20) - 1;
 
 const UNITS: u64 = 256;
 const COUNT_BITS: u32 = 20;

@@ -16,7 +16,7 @@ use crate::liveness::OwnerId;
 use crate::sync::Ordering;
 
 /// Waiters search for dead owners at most this often.
-pub const REAP_EVERY: Duration = Duration::from_millis(20);
+const REAP_EVERY: Duration = Duration::from_millis(20);
 
 /// The memory does not hold a table of this version.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]

@@ -76,7 +76,7 @@ impl Kind {
 }
 
 /// The second word of an entry has the kind in the bits below this one, and the number of payloads above.
-pub const PAYLOADS_SHIFT: u32 = 8;
+const PAYLOADS_SHIFT: u32 = 8;
 
 /// The header before a record: total length, kind and number of payloads, slot, worker, then two times in us.
 #[derive(Clone, Copy, PartialEq, Debug)]

@@ -9,7 +9,7 @@
 use std::ptr::{self, NonNull};
 
 /// Shorter copies use ordinary stores, as data that is read soon is best left in the cache.
-pub const MIN_LEN: usize = 64 << 10;
+const MIN_LEN: usize = 64 << 10;
 
 /// Copies `len` bytes. The copy is visible to a thread that synchronises with a later Release store or unlock of this
 /// one.

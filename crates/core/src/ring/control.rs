@@ -97,7 +97,7 @@ pub struct Sleep {
 }
 
 /// The consumer polls `head` and needs no wake-up.
-pub const AWAKE: u32 = 0;
+const AWAKE: u32 = 0;
 /// The consumer sleeps until the doorbell rings.
 pub const ASLEEP: u32 = 1;
 

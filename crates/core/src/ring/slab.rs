@@ -16,7 +16,7 @@ use crate::sys::heap::{use_huge_pages, OWN_MAPPING_BYTES};
 
 /// Limit on the bytes of all queued payloads; a single payload may exceed it. Beyond it, the sender has to
 /// send payloads another way.
-pub const MAX_WAITING_BYTES: usize = 64 << 20;
+const MAX_WAITING_BYTES: usize = 64 << 20;
 
 /// Bytes of free blocks kept while other blocks are in use, and when none is.
 const KEPT_BUSY_BYTES: usize = 16 << 20;

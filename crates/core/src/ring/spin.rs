@@ -81,7 +81,7 @@ impl Latency {
 /// Spin limit of [`Latency::Balanced`]: about the cost of a wake-up.
 pub const LIMIT: Duration = Duration::from_micros(50);
 /// Spin limit of [`Latency::Low`].
-pub const LOW_LIMIT: Duration = Duration::from_micros(500);
+const LOW_LIMIT: Duration = Duration::from_micros(500);
 /// Below this average gap, the consumer keeps polling between two records without returning.
 const DENSE_GAP: Duration = Duration::from_micros(10);
 /// Longer gaps are clamped to this, so that a quiet hour is forgotten after a few messages.

@@ -16,7 +16,7 @@ use super::OpenError;
 
 const PARENT: &str = "/dev/shm";
 /// Longest name in bytes; some file systems allow no more than 255.
-pub const MAX_NAME_BYTES: usize = 200;
+const MAX_NAME_BYTES: usize = 200;
 
 /// A valid name: one that can be a file name and prints unambiguously.
 #[derive(Clone, Debug, PartialEq, Eq)]

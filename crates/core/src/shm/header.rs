@@ -27,7 +27,7 @@ pub const HEADER_BYTES: usize = 4096;
 /// Word index of the object's parameters.
 const PARAMETERS_AT: usize = 16;
 /// Number of parameter words.
-pub const PARAMETERS: usize = 64;
+const PARAMETERS: usize = 64;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"manycore");
 /// Incremented when the meaning of the words before `PARAMETERS_AT` changes.

@@ -145,14 +145,14 @@ impl ObjectSegment {
     }
 
     /// Removes a name of this process; open segments stay usable. Returns false when there is no such name.
-    pub fn unlink_of_process(name: &Name) -> bool {
+    fn unlink_of_process(name: &Name) -> bool {
         let mut guard = OF_THIS_PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
         let forgotten = guard.get_or_insert_default().remove(name.as_str());
         forgotten.is_some_and(|segment| segment.strong_count() > 0)
     }
 
     /// All segments with a name in this process only, sorted by name.
-    pub fn all_of_process() -> Vec<Arc<Self>> {
+    fn all_of_process() -> Vec<Arc<Self>> {
         let mut guard = OF_THIS_PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
         let mut segments: Vec<_> = guard.get_or_insert_default().iter().collect();
         segments.sort_unstable_by_key(|(name, _)| name.as_str());

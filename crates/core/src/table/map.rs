@@ -37,7 +37,7 @@ pub const KIND: Kind = Kind {
 /// Largest default number of shards.
 const USUAL_SHARDS: usize = 64;
 /// Largest number of shards that can be requested.
-pub const MAX_SHARDS: usize = 1024;
+const MAX_SHARDS: usize = 1024;
 /// By default, shards are at least this large, in bytes.
 const SHARD_BYTES: usize = 1 << 20;
 /// Shards are aligned to this many words, two cache lines.

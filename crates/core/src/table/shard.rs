@@ -101,7 +101,7 @@ impl Geometry {
     }
 
     /// Size of each shard's arena in bytes.
-    pub fn arena_bytes(&self) -> usize {
+    fn arena_bytes(&self) -> usize {
         (self.words - self.arena) * 8
     }
 }

@@ -263,7 +263,7 @@ impl State {
 
     // ---- listeners
 
-    pub fn next_listener_id(&mut self) -> u32 {
+    fn next_listener_id(&mut self) -> u32 {
         let id = self.next_listener;
         self.next_listener += 1;
         id
