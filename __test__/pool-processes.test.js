@@ -512,3 +512,23 @@ test(
     while (descriptors() > before) await new Promise((resolve) => setImmediate(resolve));
   },
 );
+
+test('a single executable application, which would start itself as a worker, has no pools of processes', async (t) => {
+  t.mock.method(require('node:sea'), 'isSea', () => true);
+  const refused = {
+    code: 'ERR_FEATURE_UNAVAILABLE_ON_PLATFORM',
+    message: /starts itself instead of a worker/,
+  };
+  assert.throws(() => new Pool({ runtime: 'processes' }), refused);
+  const threads = new Pool({ maxThreads: 1 });
+  t.after(() => threads.destroy());
+  await assert.rejects(threads.recycleWorkers({ runtime: 'processes' }), refused);
+  assert.equal(await threads.exec((a) => a + 1, [1]), 2);
+  const processes = new Pool({
+    runtime: 'processes',
+    maxThreads: 1,
+    forkOpts: { execPath: process.execPath },
+  });
+  t.after(() => processes.destroy());
+  assert.equal(await processes.exec((a) => a + 1, [1]), 2);
+});

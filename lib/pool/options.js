@@ -2,6 +2,7 @@
 
 /** Options of a pool: validated, with the names of other pools translated and defaults filled in. */
 
+const { isBuiltin } = require('node:module');
 const { availableParallelism } = require('node:os');
 const { fileURLToPath } = require('node:url');
 const { SHARE_ENV } = require('node:worker_threads');
@@ -282,10 +283,26 @@ function isTaskQueue(value) {
 function checkRuntime(runtime, options) {
   if (runtime === 'processes') {
     if (options.env === SHARE_ENV) throw invalid('options.env cannot be shared with processes');
+    if (options.forkOpts?.execPath === undefined) checkExecutable();
     return;
   }
   if (options.cwd !== undefined) throw invalid(`options.cwd is only for runtime 'processes'`);
   if (Array.isArray(options.stdio)) throw invalid(`options.stdio must be one of ${STDIO.join(', ')}`);
+}
+
+/**
+ * Rejects processes in a single executable application: it runs its own program, whatever it is given, so each worker
+ * would be the whole program again, with workers of its own.
+ */
+function checkExecutable() {
+  if (!isBuiltin('node:sea') || !require('node:sea').isSea()) return;
+  const { makeError } = require('../core/errors');
+  const why = 'a single executable application starts itself instead of a worker; set forkOpts.execPath';
+  throw makeError(
+    'ERR_FEATURE_UNAVAILABLE_ON_PLATFORM',
+    [`Pool({ runtime: 'processes' })`, why],
+    checkExecutable,
+  );
 }
 
 /**
