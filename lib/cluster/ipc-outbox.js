@@ -41,6 +41,9 @@ class Outbox {
    */
   #waiting = [];
 
+  /** @type {(() => void) | null} */
+  #onSent = null;
+
   /** @param {Options} options */
   constructor(options) {
     this.#options = options;
@@ -51,6 +54,19 @@ class Outbox {
   /** Whether records wait for room. */
   get isSpilling() {
     return this.#sender.isSpilling;
+  }
+
+  /** Whether a getter of a message that is being sent is running. */
+  get isEncoding() {
+    return this.#sender.isEncoding;
+  }
+
+  /** Calls a function once the message has been sent whose getter is running. @param {() => void} act */
+  onceSent(act) {
+    this.#onSent = () => {
+      this.#onSent = null;
+      act();
+    };
   }
 
   /** @param {number} bytes number of waiting bytes from which on the program should pause */
@@ -104,6 +120,18 @@ class Outbox {
    * @returns {boolean} false if the program should pause
    */
   post(message, callback) {
+    try {
+      return this.#postNow(message, callback);
+    } finally {
+      if (this.#onSent !== null && !this.#sender.isEncoding) this.#onSent();
+    }
+  }
+
+  /**
+   * @param {any} message
+   * @param {any} callback
+   */
+  #postNow(message, callback) {
     if (!this.#sender.send(message)) {
       this.sendSerialized(this.#options.format.serialize(this.#sender.substituteFor(message)));
     }

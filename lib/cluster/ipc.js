@@ -81,7 +81,7 @@ class Ipc {
       format,
       control: target.channel,
       onFlushed: () => {
-        if (this.#isPostponed) this.#disconnectNow();
+        if (this.#isPostponed && !this.#outbox.isEncoding) this.#disconnectNow();
       },
       onCorrupt: () => this.fail(),
     });
@@ -370,6 +370,11 @@ class Ipc {
     if (this.#outbox.isSpilling && !this.#isPostponed && !this.#isAlone) {
       this.#isPostponed = true;
       return false;
+    }
+    if (this.#outbox.isEncoding) {
+      // By a getter of a message, which is still sent, as by Node: the channel is closed in the next tick.
+      this.#outbox.onceSent(() => this.#close());
+      return true;
     }
     this.#close();
     return true;

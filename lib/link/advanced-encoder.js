@@ -38,8 +38,9 @@ class AdvancedEncoder extends Encoder {
     const isBuffer = view.constructor === Buffer;
     const kind = isBuffer ? BUFFER_KIND : name === undefined ? DATA_VIEW_KIND : VIEW_KINDS.get(name);
     if (kind === undefined) throw UNSUPPORTED;
-    const bytes = bytesIfAttached(view, name === undefined);
-    if (!this.remember(view)) return;
+    const bytes =
+      bytesIfAttached(view, name === undefined) ?? this.#bytesOfDetached(view, name === undefined);
+    if (bytes === undefined || !this.remember(view)) return;
     const { length } = bytes;
     if (this.store !== null && this.#storedView(bytes, kind)) return;
     if (length >= LARGE_LENGTH) this.align(OWN_VIEW_BYTES);
@@ -49,6 +50,17 @@ class AdvancedEncoder extends Encoder {
     this.view.setUint32(this.position + 2, length, true);
     this.bytes.set(bytes, this.position + OWN_VIEW_BYTES);
     this.position += OWN_VIEW_BYTES + length;
+  }
+
+  /**
+   * Refers to a detached view if it was read before; returns its bytes otherwise.
+   * @param {object} view
+   * @param {boolean} isDataView
+   * @throws TypeError, where Node's channel throws
+   */
+  #bytesOfDetached(view, isDataView) {
+    if (this.refer(view)) return undefined;
+    return sendsDetached ? NOTHING : bytesOf(view, isDataView);
   }
 
   /**
@@ -64,17 +76,15 @@ class AdvancedEncoder extends Encoder {
 }
 
 /**
- * Like `bytesOf`, for a view whose buffer may be detached.
+ * Like `bytesOf`; undefined if the buffer is detached, or a DataView is out of bounds.
  * @param {any} view
  * @param {boolean} isDataView
- * @throws TypeError if it is detached, where Node's channel throws
  */
 function bytesIfAttached(view, isDataView) {
   try {
     return bytesOf(view, isDataView);
-  } catch (error) {
-    if (!sendsDetached) throw error;
-    return NOTHING;
+  } catch {
+    return undefined;
   }
 }
 
@@ -84,8 +94,8 @@ function bytesIfAttached(view, isDataView) {
  */
 function bytesOf(view, isDataView) {
   if (isDataView) {
-    const buffer = intrinsics.dataViewBuffer(view);
-    return new Uint8Array(buffer, intrinsics.dataViewByteOffset(view), intrinsics.dataViewByteLength(view));
+    const byteLength = intrinsics.dataViewByteLength(view);
+    return new Uint8Array(intrinsics.dataViewBuffer(view), intrinsics.dataViewByteOffset(view), byteLength);
   }
   const buffer = intrinsics.arrayBuffer(view);
   return new Uint8Array(buffer, intrinsics.arrayByteOffset(view), intrinsics.arrayByteLength(view));

@@ -162,7 +162,7 @@ function arrayBuffer(encoder, object) {
   const length = intrinsics.bufferByteLength(object);
   // A detached buffer has length 0 as well; the platform tells them apart.
   if (length === 0 || intrinsics.bufferResizable(object)) {
-    if (length !== 0 || !isEmptyAndAttached(object)) return encoder.refuse(object);
+    if (length !== 0 || !isEmptyAndAttached(object)) return referOrRefuse(encoder, object);
   }
   if (length > 0 && encoder.store !== null && encoder.store.has(object)) {
     if (!encoder.remember(object)) return;
@@ -185,7 +185,7 @@ function largeBuffer(encoder, object, length) {
   if (!encoder.remember(object)) return;
   const number = isLeft ? 0 : /** @type {Function} */ (encoder.putLarge)(new Uint8Array(object));
   if (number !== 0) {
-    encoder.larges.push({ number, buffer: object });
+    encoder.larges.push({ number, buffer: object, length });
     return encoder.tagWithCount(Tag.LARGE_BUFFER, number);
   }
   if (isRefused) throw UNSUPPORTED;
@@ -203,6 +203,15 @@ function inlineBuffer(encoder, object, length) {
   encoder.reserve(length);
   encoder.bytes.set(new Uint8Array(object), encoder.position);
   encoder.position += length;
+}
+
+/**
+ * For objects that may have been read before they were detached.
+ * @param {Encoder} encoder
+ * @param {object} object
+ */
+function referOrRefuse(encoder, object) {
+  if (!encoder.refer(object)) encoder.refuse(object);
 }
 
 /** @param {ArrayBuffer} buffer a buffer of length 0 */
@@ -229,7 +238,9 @@ function view(encoder, object) {
   if (kind === undefined || !types.isArrayBuffer(buffer) || intrinsics.bufferResizable(buffer)) {
     return encoder.refuse(object);
   }
-  if (intrinsics.bufferByteLength(buffer) === 0 && !isEmptyAndAttached(buffer)) return encoder.refuse(object);
+  if (intrinsics.bufferByteLength(buffer) === 0 && !isEmptyAndAttached(buffer)) {
+    return referOrRefuse(encoder, object);
+  }
   const byteOffset = isDataView ? intrinsics.dataViewByteOffset(object) : intrinsics.arrayByteOffset(object);
   const length = isDataView ? intrinsics.dataViewByteLength(object) : intrinsics.arrayLength(object);
   if (!encoder.remember(object)) return;

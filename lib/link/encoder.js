@@ -11,6 +11,7 @@ const { encodeSpecial } = require('./encode-special');
 const { Flag, Kind } = require('./layout');
 const { materialize } = require('./materialize');
 const { isOtherEmpty, isOtherIndexed, isUnusual } = require('./plain-classes');
+const { snapshotOf } = require('./snapshot');
 const { Tag, MAX_DEPTH } = require('./tags');
 const { mayTravel } = require('./travellers');
 const { marks } = require('./uncloneable');
@@ -56,6 +57,8 @@ class Encoder extends Writer {
     this.mapped = null;
     /** Parts that only the platform can clone, in a value that must not be read again. @type {any[]} */
     this.refused = [];
+    /** Copies of some of these, which later getters may change. @type {Map<object, object> | null} */
+    this.copies = null;
   }
 
   /**
@@ -85,6 +88,7 @@ class Encoder extends Writer {
     this.listed = NOTHING;
     this.met = 0;
     if (this.mapped !== null) this.mapped = null;
+    if (this.copies !== null) this.copies = null;
   }
 
   /** @override */
@@ -104,7 +108,7 @@ class Encoder extends Writer {
   refuse(part, isRemembered = false) {
     if (this.isRepeatable()) throw UNSUPPORTED;
     this.tagWithCount(Tag.REFUSED, this.refused.length * 2 + (isRemembered ? 1 : 0));
-    this.refused.push(part);
+    this.refused.push(typeof part === 'object' ? snapshotOf(part, (this.copies ??= new Map())) : part);
   }
 
   /**
@@ -154,6 +158,19 @@ class Encoder extends Writer {
     this.flags |= Flag.REFERENCES;
     this.tagWithCount(Tag.REFERENCE, number);
     return false;
+  }
+
+  /**
+   * Writes a reference to an object that has occurred in this value. Returns false if it has not.
+   * @param {object} object
+   */
+  refer(object) {
+    const listed = this.listed.indexOf(object);
+    const number = this.mapped === null ? listed : this.mapped.get(object);
+    if (number === undefined || number < 0) return false;
+    this.flags |= Flag.REFERENCES;
+    this.tagWithCount(Tag.REFERENCE, number);
+    return true;
   }
 
   /** @param {object} object */

@@ -2,7 +2,7 @@
 
 /**
  * Encodes values as they would result from `JSON.parse(JSON.stringify(value))`, without the intermediate text.
- * Values that JSON rejects (cycles, BigInts) are refused with `UNSUPPORTED`, so that JSON itself throws.
+ * Cycles are refused with `UNSUPPORTED`, so that JSON itself throws.
  */
 
 const { constants } = require('node:buffer');
@@ -56,7 +56,8 @@ class JsonEncoder extends Writer {
     if (typeof value === 'string') return this.string(value);
     if (typeof value === 'object') return value === null ? this.tag(Tag.NULL) : this.#object(value);
     if (typeof value === 'boolean') return this.tag(value ? Tag.TRUE : Tag.FALSE);
-    throw UNSUPPORTED;
+    // As JSON does. Left to JSON, the value would be read once more.
+    throw new TypeError('Do not know how to serialize a BigInt');
   }
 
   /** @param {any} object */

@@ -136,6 +136,7 @@ class LaneSender {
       this.#hasBeside = true;
       return end.putLarge(bytes);
     };
+    encoder.takeBackLarge = (number, bytes) => end.takeBackLarge(number, bytes);
     this.#inRingBytes = spill !== undefined && storeBytes > 0 ? capacity >> WHOLE_PART_LOG2 : capacity;
     encoder.findRoom = (writer, count) => this.#findRoom(writer, count);
   }
@@ -231,6 +232,7 @@ class LaneSender {
     for (const { number } of encoder.larges.splice(0)) this.#end.discardLarge(number);
     for (const { block } of encoder.stored.splice(0)) block.isPassing = false;
     encoder.leaveBlock();
+    encoder.releaseScratch();
     if (error !== UNSUPPORTED) throw error;
     this.#substitute = encoder.substitute;
     encoder.substitute = null;
@@ -274,6 +276,11 @@ class LaneSender {
   /** Bytes of the records in the store that have not been consumed yet. */
   get storedBytes() {
     return this.#store === null ? 0 : this.#store.recordBytes;
+  }
+
+  /** Whether a getter of a value that is being sent is running. */
+  get isEncoding() {
+    return this.#isEncoding;
   }
 
   /** Whether the consumer has read anything. */

@@ -7,6 +7,7 @@
  */
 
 const { Decoder } = require('./decoder');
+const intrinsics = require('./intrinsics');
 const { keysOf } = require('./shapes');
 
 /**
@@ -22,10 +23,24 @@ function materialize(encoder, length, refused) {
   const known = ends.length - pending.length;
   for (let id = 0; id < known; id++) decoder.shapes.add(keysOf(ends[id]));
   decoder.refused = refused;
-  // The platform copies them, as it would have anyway.
-  decoder.takeLarge = (number) => encoder.larges.find((large) => large.number === number)?.buffer;
+  decoder.takeLarge = (number) => largeOf(encoder, number);
   decoder.takeStored = (number, at, size) => partOf(encoder, number, at, size);
   return decoder.decode(encoder.start, length, encoder.valueAt);
+}
+
+/**
+ * Returns what was read of a large buffer, which a getter may have changed since.
+ * @param {import('./writer').Writer} encoder
+ * @param {number} number
+ * @throws DataCloneError if that is no longer known
+ */
+function largeOf(encoder, number) {
+  const large = encoder.larges.find((each) => each.number === number);
+  if (large === undefined) return undefined;
+  const bytes = new Uint8Array(large.length);
+  if (encoder.takeBackLarge?.(number, bytes)) return bytes.buffer;
+  if (intrinsics.bufferByteLength(large.buffer) === large.length) return large.buffer;
+  throw new DOMException('An ArrayBuffer is detached and could not be cloned.', 'DataCloneError');
 }
 
 /**

@@ -12,6 +12,7 @@ const { types, isPolluted, dateValue, hasOwn, mapForEach, setForEach } = require
 const { isKnownPlain, isOtherEmpty, isOtherIndexed, isUnusual } = require('./plain-classes');
 const { copyNames, ShapeCopier } = require('./shape-copier');
 const { ShapeTable } = require('./shapes');
+const { snapshotOf } = require('./snapshot');
 const { MAX_DEPTH } = require('./tags');
 const { marks } = require('./uncloneable');
 const { UNSUPPORTED } = require('./unsupported');
@@ -44,6 +45,8 @@ class ObjectCloner {
   #met = 0;
   /** The same, once there are too many for a linear search. @type {Map<object, object> | null} */
   #mapped = null;
+  /** Copies of buffers and views. @type {Map<object, object> | null} */
+  #copies = null;
   /** Whether the copy contains original parts, because the value must not be read again. */
   isPartial = false;
 
@@ -62,6 +65,7 @@ class ObjectCloner {
       this.#listed = NOTHING;
       this.#met = 0;
       this.#mapped = null;
+      this.#copies = null;
     }
   }
 
@@ -98,13 +102,14 @@ class ObjectCloner {
    */
   #leave(part) {
     if (this.#isRepeatable()) throw UNSUPPORTED;
-    this.isPartial = true;
-    if (typeof part === 'object') this.keep(part, part);
-    return part;
+    const copy = typeof part === 'object' ? snapshotOf(part, (this.#copies ??= new Map())) : part;
+    if (copy === part) this.isPartial = true;
+    if (typeof part === 'object') this.keep(part, copy);
+    return copy;
   }
 
   #isRepeatable() {
-    if (this.isPartial) return false;
+    if (this.isPartial || this.#copies !== null) return false;
     if (this.#mapped !== null) {
       return this.#mapped.size <= SEARCHED_OBJECTS && [...this.#mapped.keys()].every(isQuiet);
     }

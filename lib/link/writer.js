@@ -64,7 +64,12 @@ class Writer {
      * @type {((bytes: Uint8Array) => number) | null}
      */
     this.putLarge = null;
-    /** Large buffers stored for this record, and their numbers. @type {{ number: number, buffer: ArrayBuffer }[]} */
+    /** Copies back what `putLarge` has stored. @type {((number: number, bytes: Uint8Array) => boolean) | null} */
+    this.takeBackLarge = null;
+    /**
+     * Large buffers stored for this record, and their numbers.
+     * @type {{ number: number, buffer: ArrayBuffer, length: number }[]}
+     */
     this.larges = [];
     /** Buffers that can be passed without a copy; null unless there are any. @type {import('./store').Store | null} */
     this.store = null;
@@ -120,6 +125,7 @@ class Writer {
     );
     sibling.shapes = this.shapes;
     sibling.putLarge = this.putLarge;
+    sibling.takeBackLarge = this.takeBackLarge;
     sibling.store = this.store;
     sibling.findRoom = this.findRoom;
     return sibling;
@@ -194,6 +200,11 @@ class Writer {
     if (this.shapes.pending.length !== 0) this.shapes.pending = [];
     if (this.larges.length !== 0) this.larges = [];
     if (this.stored.length !== 0) this.stored = [];
+    this.releaseScratch();
+  }
+
+  /** Releases unusually large memory of this writer. */
+  releaseScratch() {
     if (this.scratch !== null && this.scratch.bytes.length > SCRATCH_KEPT_BYTES) this.scratch = null;
   }
 

@@ -219,6 +219,11 @@ export declare class LaneSender {
   /** Discards a payload whose number was not sent after all. */
   discardLarge(number: number): void
   /**
+   * Takes back a payload whose number was not sent after all: copies it into `target`. Returns false when there is none
+   * of that length.
+   */
+  takeBackLarge(number: number, target: Uint8Array): boolean
+  /**
    * An ArrayBuffer of one u32 per block of the store: the `turn` of the last ArrayBuffer over the block that was
    * garbage-collected.
    */

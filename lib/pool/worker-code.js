@@ -29,6 +29,7 @@ const MODULES = [
   'link/shape-reader',
   'link/shapes',
   'link/short-strings',
+  'link/snapshot',
   'link/tags',
   'link/travellers',
   'link/uncloneable',

@@ -284,8 +284,16 @@ class Channel {
   close() {
     if (this.#isOver) return;
     this.#isOver = true;
-    if (this.#sendsByLane) this.#sender.sendBare(Kind.END);
+    const sent = this.#sendsByLane;
     this.#sendsByLane = false;
+    // By a getter of a message, which is still sent, as by Node.
+    if (sent && this.#sender.isEncoding) process.nextTick(() => this.#sendEnd(true));
+    else this.#sendEnd(sent);
+  }
+
+  /** @param {boolean} sent whether this side has used its lane */
+  #sendEnd(sent) {
+    if (sent) this.#sender.sendBare(Kind.END);
     this.#letGo();
   }
 

@@ -215,8 +215,11 @@ function hookPorts() {
     return postWatched(this, arguments);
   });
   replaceMethod(prototype, 'close', function () {
-    leave(this);
-    return Reflect.apply(close, this, arguments);
+    const end = () => {
+      leave(this);
+      return Reflect.apply(close, this, arguments);
+    };
+    return Ends.outgoingOf(this)?.closeOncePosted(end) ? undefined : end();
   });
   const inherited = Object.getPrototypeOf(prototype);
   const { emit } = inherited;

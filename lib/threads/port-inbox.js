@@ -77,6 +77,10 @@ class PortInbox {
    */
   #wait = 0;
   #lastWait = 0;
+  /** Number of messages being cloned, whose getters may run. */
+  #posting = 0;
+  /** Closes the source once they have been posted. @type {(() => void) | null} */
+  #closing = null;
 
   /**
    * @param {any} port receiving port
@@ -96,19 +100,40 @@ class PortInbox {
    * @param {any} value
    */
   post(value) {
+    if (this.#closing !== null) return undefined;
     if (!this.#pair.isActive) return this.#postAway(value);
     if (!this.#mayKeep() || this.#isWaiting()) return this.postToNode([value]);
-    let copy = value;
-    if (typeof value === 'object') {
-      if (value !== null) {
-        copy = clone(value);
-        if (copy === UNSUPPORTED) return this.postToNode([cloners[level].substituteFor(value)]);
-        // Getters may have changed anything.
-        if (!this.#mayKeep()) return this.postToNode([copy]);
-      }
-    } else if (typeof value === 'function' || typeof value === 'symbol') {
-      return this.postToNode([value]);
+    if (typeof value === 'object' && value !== null) return this.#postObject(value);
+    if (typeof value === 'function' || typeof value === 'symbol') return this.postToNode([value]);
+    return this.#keep(value);
+  }
+
+  /** @param {object} value */
+  #postObject(value) {
+    this.#posting++;
+    try {
+      const copy = clone(value);
+      if (copy === UNSUPPORTED) return this.postToNode([cloners[level].substituteFor(value)]);
+      // Getters may have changed anything.
+      return this.#mayKeep() ? this.#keep(copy) : this.postToNode([copy]);
+    } finally {
+      if (--this.#posting === 0 && this.#closing !== null) this.#closing();
     }
+  }
+
+  /**
+   * Calls `close` once the message whose getter is running has been posted; later ones are dropped. Returns false if
+   * there is none.
+   * @param {() => void} close
+   */
+  closeOncePosted(close) {
+    if (this.#posting === 0) return false;
+    this.#closing ??= close;
+    return true;
+  }
+
+  /** @param {any} copy */
+  #keep(copy) {
     this.#queue.push(copy);
     return this.#hasBell || this.#isDraining || this.#isDeferred ? true : this.#ring();
   }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use manycore_core::ring::control::STORE_BLOCKS;
 use manycore_core::ring::lane::Sender;
 use manycore_core::shm::segment::Mapping;
-use napi::bindgen_prelude::{Env, Error, JsValue, Object, Result, Status, Unknown};
+use napi::bindgen_prelude::{Env, Error, JsValue, Object, Result, Status, Uint8Array, Unknown};
 use napi_derive::napi;
 
 use super::handed::{detach_value, handed_buffer};
@@ -140,6 +140,26 @@ impl LaneSender {
                 sender.slab().give_back(block);
             }
         }
+    }
+
+    /// Takes back a payload whose number was not sent after all: copies it into `target`. Returns false when there is none
+    /// of that length.
+    #[napi]
+    pub fn take_back_large(&self, number: u32, mut target: Uint8Array) -> bool {
+        let Some(sender) = &self.sender else {
+            return false;
+        };
+        let Some(block) = sender.slab().take(number) else {
+            return false;
+        };
+        // SAFETY: owned by this thread's JavaScript, which does not run meanwhile.
+        let target = unsafe { target.as_mut() };
+        let is_whole = target.len() == block.len();
+        if is_whole {
+            target.copy_from_slice(block.bytes());
+        }
+        sender.slab().give_back(block);
+        is_whole
     }
 
     /// An ArrayBuffer of one u32 per block of the store: the `turn` of the last ArrayBuffer over the block that was
