@@ -23,8 +23,11 @@ const STAND_IN = 'manycore:shared';
 const kDispatch = Symbol.for('nodejs.internal.kHybridDispatch');
 const kReceivedPorts = Symbol.for('nodejs.internal.kCurrentlyReceivingPorts');
 
+/** Where another copy of manycore that has replaced Node's exports in this process keeps the original ones. */
+const ORIGINALS = Symbol.for('manycore.originals');
+
 /** Node's original exports. */
-const nodes = { ...workerThreads };
+const nodes = workerThreads[ORIGINALS] ?? { ...workerThreads };
 const { MessagePort } = nodes;
 /** Node's delivery of a message on a port; the method on the prototype is replaced below. */
 const dispatch = MessagePort.prototype[kDispatch];
@@ -355,6 +358,7 @@ module.exports.port = port;
  * Object with `request`, `call` and `onRequest`, inserted between the ports' class and its prototype.
  * @type {object | null}
  */
+module.exports.ORIGINALS = ORIGINALS;
 module.exports.portMethods = null;
 module.exports.replaceBroadcastChannel = replaceBroadcastChannel;
 module.exports.ticket = ticket;
