@@ -156,6 +156,8 @@ for (const policy of ['none', 'rr']) {
     const { result } = await playLimited(t, {
       env: { NODE_CLUSTER_SCHED_POLICY: policy },
       primary: primary(`
+        // On a loaded machine, a worker may be stalled for longer than the default limit.
+        cluster.setupPrimary({ stallLimitMs: 3_600_000 });
         const { workers, port } = await forkListening(2);
         for (const worker of workers) await order(worker, 'respond');
         // Under 'rr', both then have the socket from which they accept what they are granted.
