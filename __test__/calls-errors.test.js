@@ -215,6 +215,37 @@ test('getters in the properties of an error run once, and deep ones arrive', () 
   for (copy = copy.deep; !copy.end; copy = copy.deep) assert.equal(typeof copy.deep, 'object');
 });
 
+test('what no thrower sends is refused, however long the lists claim to be', () => {
+  const holes = new Array(2 ** 32 - 1);
+  const error = (/** @type {object} */ more) => ({
+    whole: [0],
+    objects: [{ class: 'Error', message: '', ...more }],
+  });
+  const invalid = [
+    null,
+    { whole: [0], objects: holes },
+    { whole: [0], objects: [{ set: holes }] },
+    { whole: [0], objects: [{ map: holes }] },
+    { whole: [0], objects: [{ entries: holes }] },
+    { whole: [0], objects: [null] },
+    error({ properties: holes }),
+    error({ properties: [1] }),
+    error({ message: { toString: 1 } }),
+  ];
+  for (const description of invalid) assert.throws(() => rebuildError(description), TypeError);
+  // Legitimate: an array with holes in a property.
+  const copy = passed(Object.assign(new Error('x'), { holes, inner: [new Error('y')] }));
+  assert.equal(copy.holes.length, holes.length);
+  assert.deepEqual(Object.keys(copy.holes), []);
+  // Names that mean something else to an assignment.
+  const own = rebuildError({
+    whole: [0],
+    objects: [{ entries: [['__proto__', [1]]] }, { entries: [['x', 1]] }],
+  });
+  assert.equal(Object.getPrototypeOf(own), Object.prototype);
+  assert.deepEqual(Object.keys(own), ['__proto__']);
+});
+
 test('nested errors keep their properties between threads and processes', WATCHDOG, async (t) => {
   const serve = `onRequest(() => {
     const inner = Object.assign(new TypeError('inner'), { code: 'E_INNER' });

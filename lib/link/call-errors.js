@@ -295,8 +295,9 @@ function text(object, name) {
 
 /**
  * Rebuilds what was thrown from its description.
- * @param {any} description
+ * @param {any} description from another thread or process
  * @returns {any}
+ * @throws if it is not what `describeError` returns
  */
 function rebuildError({ whole, objects }) {
   const described = listOf(objects);
@@ -312,7 +313,8 @@ function rebuildError({ whole, objects }) {
  * @param {(part: Part) => any} of returns the value of a part
  */
 function fill(object, { list, entries, map, set, properties }, of) {
-  for (const index of Object.keys(listOf(list))) object[index] = of(list[index]);
+  // The elements of an array, which may have holes.
+  for (const [index, value] of Object.entries(list ?? {})) define(object, index, of(value), true);
   for (const [name, value] of listOf(entries)) define(object, String(name), of(value), true);
   for (const [key, value] of listOf(map)) object.set(of(key), of(value));
   for (const member of listOf(set)) object.add(of(member));
@@ -321,9 +323,15 @@ function fill(object, { list, entries, map, set, properties }, of) {
   }
 }
 
-/** @param {any} list @returns {any[]} */
+/**
+ * @param {any} list
+ * @returns {any[]}
+ * @throws for a list with holes: the other side can make one of any length
+ */
 function listOf(list) {
-  return Array.isArray(list) ? list : [];
+  if (!Array.isArray(list)) return [];
+  if (Object.keys(list).length < list.length) throw new TypeError('A list has holes');
+  return list;
 }
 
 /**

@@ -9,7 +9,7 @@
  */
 
 const { makeError } = require('../core/errors');
-const { describeError, rebuildError } = require('./call-errors');
+const { describeError } = require('./call-errors');
 const { CallServer } = require('./call-server');
 const { CallWire, typeOf, REQUEST, REPLY, FAILURE, CANCEL, BLOCKED } = require('./call-wire');
 const { Spinner } = require('./spinner');
@@ -187,7 +187,7 @@ class CallLink {
       throw makeError('ERR_MANYCORE_DEADLOCK', [DEADLOCKS[blocked.kind]], this.call);
     }
     const result = this.#wire.valueOf(blocked.kind, id, blocked.carried);
-    if (typeOf(blocked.kind) === FAILURE) throw rebuildError(result);
+    if (typeOf(blocked.kind) === FAILURE) throw this.#wire.errorOf(result);
     return result;
   }
 
@@ -398,9 +398,10 @@ class CallLink {
     const blocked = this.#blockedIn(id);
     if (blocked === null || blocked.kind !== UNANSWERED || !Array.isArray(theirs)) return;
     const { depth } = blocked;
+    const isOurs = (/** @type {any} */ each) => this.#server.isRunning(each, depth);
     if (theirs.length === 0 && !this.#server.hasHandler) blocked.kind = NO_HANDLER;
-    // It waits for a handler of this side that made this call.
-    else if (theirs.some((each) => this.#server.isRunning(each, depth))) blocked.kind = NO_TURN;
+    // It waits for a handler of this side that made this call. The length of what it has sent may be any.
+    else if (Object.values(theirs).some(isOurs)) blocked.kind = NO_TURN;
   }
 
   /**
@@ -430,7 +431,7 @@ class CallLink {
       // Also for an abandoned request: a value posted beside the lane must be removed.
       const value = this.#wire.valueOf(kind, id, carried);
       if (typeOf(kind) === REPLY) pending?.resolve(value);
-      else pending?.reject(rebuildError(value));
+      else pending?.reject(this.#wire.errorOf(value));
     } catch (error) {
       pending?.reject(error);
     }

@@ -6,6 +6,7 @@
  */
 
 const { makeError } = require('../core/errors');
+const { rebuildError } = require('./call-errors');
 const { Kind } = require('./layout');
 
 /** Type of a record, in the lowest two bits of its kind. */
@@ -156,10 +157,26 @@ class CallWire {
   valueOf(kind, id, carried) {
     if ((kind & (BESIDE | SERIALIZED)) === 0) return carried;
     if ((kind & BESIDE) !== 0) return this.#transport.takeBeside?.(kind & TYPE_MASK, id);
+    return this.#decode(() => this.#transport.deserialize?.(carried));
+  }
+
+  /**
+   * Returns what the handler of a request has thrown.
+   * @param {any} description the value of the record
+   */
+  errorOf(description) {
+    return this.#decode(() => rebuildError(description));
+  }
+
+  /**
+   * @param {() => any} read throws if the other side has written something invalid
+   * @throws ERR_MANYCORE_LINK_CORRUPT
+   */
+  #decode(read) {
     try {
-      return this.#transport.deserialize?.(carried);
+      return read();
     } catch {
-      const error = makeCorrupt(this.valueOf);
+      const error = makeCorrupt(this.#decode);
       this.#onCorrupt(error);
       throw error;
     }
