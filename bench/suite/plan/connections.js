@@ -28,6 +28,8 @@ module.exports.sections = [
         args: [
           '--scenarios',
           'close',
+          '--rounds',
+          '9',
           '--duration',
           '2',
           '--contenders',
