@@ -184,8 +184,9 @@ async function ownPrimary({ cluster, net, once }) {
       stream.setEncoding('utf8').on('data', (text) => {
         printed[at] += text;
         if (!printed[0].includes('over\n')) return;
-        client?.destroy();
-        if (!/^(disconnect|kill|destroy)/.test(name)) worker.process.kill('SIGKILL');
+        // A connection that ends before the signal arrives would let a draining worker disconnect.
+        if (/^(disconnect|kill|destroy)/.test(name)) client?.destroy();
+        else worker.process.kill('SIGKILL');
       });
     }
     await once(worker.process, 'close');

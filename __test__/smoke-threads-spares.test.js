@@ -5,12 +5,13 @@
 const assert = require('node:assert/strict');
 const { AsyncLocalStorage } = require('node:async_hooks');
 const diagnostics = require('node:diagnostics_channel');
-const { once } = require('node:events');
+const { EventEmitter, once } = require('node:events');
 const path = require('node:path');
 const test = require('node:test');
 const nodeThreads = require('node:worker_threads');
 
 const { Worker } = require('manycore/worker_threads');
+const { Stock } = require('../lib/threads/stock');
 const { run } = require('./package-helpers');
 const { WATCHDOG } = require('./support/worker');
 
@@ -231,6 +232,25 @@ test('spares do not keep a program alive, and exit with it', WATCHDOG, async () 
     process.on('exit', () => console.log('the end'));`;
   const { code, stdout } = await run(process.execPath, ['-e', script]);
   assert.deepEqual([code, stdout], [0, 'ready\nthe end\n']);
+});
+
+test('a spare that has booted while it is being terminated still keeps the program alive', async () => {
+  const held = [];
+  const worker = Object.assign(new EventEmitter(), {
+    ref: () => held.push('ref'),
+    unref: () => held.push('unref'),
+    terminate: () => once(worker, 'exit'),
+  });
+  const item = { worker };
+  const stock = new Stock(() => item);
+  const kept = stock.keep(1);
+  await new Promise(setImmediate);
+  const gone = stock.letGo();
+  stock.ready(item);
+  assert.deepEqual(held, []);
+  assert.equal(stock.first, undefined);
+  worker.emit('exit', 1);
+  await Promise.all([kept, gone]);
 });
 
 test('workers have their own spares', WATCHDOG, async () => {

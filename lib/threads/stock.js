@@ -53,6 +53,8 @@ class Stock {
   async letGo() {
     this.#wanted = 0;
     const workers = [...this.#idle.splice(0), ...this.#booting].map(({ worker }) => worker);
+    // One that reports now that it has booted must not let the event loop end before it has exited.
+    this.#booting.clear();
     await Promise.all(workers.map((worker) => worker.terminate()));
     this.#settle();
   }
