@@ -9,6 +9,7 @@
 const vm = require('node:vm');
 const { createSecretKey } = require('node:crypto');
 const { Readable } = require('node:stream');
+const { VIEWS } = require('./values');
 
 class Bytes extends Uint8Array {}
 class List extends Array {}
@@ -32,6 +33,14 @@ const withOwn = (object, properties = { own: 1 }) => Object.assign(object, prope
 /** @param {any} object @param {object | null} prototype */
 const as = (object, prototype) => Object.setPrototypeOf(object, prototype);
 const pattern = (/** @type {number} */ length) => Uint8Array.from({ length }, (_, i) => i * 7);
+
+/** @param {typeof Uint8Array | typeof DataView} View */
+function outOfBounds(View) {
+  const all = new ArrayBuffer(8, { maxByteLength: 16 });
+  const view = new View(all, 4);
+  all.resize(2);
+  return view;
+}
 
 function detached(/** @type {any} */ view) {
   structuredClone(view.buffer, { transfer: [view.buffer] });
@@ -199,23 +208,7 @@ function exotic() {
       'views with an offset',
       () => [new Uint16Array(buffer(), 6, 3), new Float64Array(buffer(), 8, 2), new DataView(buffer(), 5, 7)],
     ],
-    [
-      'views of all kinds',
-      () => [
-        ...[
-          Int8Array,
-          Uint8Array,
-          Uint8ClampedArray,
-          Int16Array,
-          Uint16Array,
-          Int32Array,
-          Uint32Array,
-          Float32Array,
-          Float64Array,
-        ].map((View) => new View(buffer())),
-        ...[BigInt64Array, BigUint64Array, DataView].map((View) => new View(buffer())),
-      ],
-    ],
+    ['views of all kinds', () => VIEWS.map((View) => new View(buffer()))],
     [
       'views of one buffer',
       () => {
@@ -250,24 +243,8 @@ function exotic() {
         return [b, new Uint8Array(b), new Uint8Array(b, 2, 3), new DataView(b, 1)];
       },
     ],
-    [
-      'a view out of bounds',
-      () => {
-        const b = new ArrayBuffer(8, { maxByteLength: 16 });
-        const v = new Uint8Array(b, 4);
-        b.resize(2);
-        return v;
-      },
-    ],
-    [
-      'a data view out of bounds',
-      () => {
-        const b = new ArrayBuffer(8, { maxByteLength: 16 });
-        const v = new DataView(b, 4);
-        b.resize(2);
-        return v;
-      },
-    ],
+    ['a view out of bounds', () => outOfBounds(Uint8Array)],
+    ['a data view out of bounds', () => outOfBounds(DataView)],
     ['a detached buffer', () => detached(pattern(4)).buffer],
     ['a detached view', () => detached(pattern(4))],
     ['a detached data view', () => detached(new DataView(buffer()))],

@@ -265,3 +265,4 @@ const jsonable = tree(
 module.exports.cloneable = cloneable;
 module.exports.jsonable = jsonable;
 module.exports.Point = Point;
+module.exports.VIEWS = VIEWS;
