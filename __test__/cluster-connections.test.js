@@ -100,7 +100,7 @@ for (const policy of ['default', 'rr', 'ip-hash']) {
 }
 
 test('a full server takes connections again when one is passed to another process', async (t) => {
-  const { result } = await playBoth(t, {
+  const { ours, nodes } = await playBoth(t, {
     async primary({ forkListening, net, once }) {
       const { workers, port } = await forkListening(1);
       const [worker] = workers;
@@ -117,9 +117,7 @@ test('a full server takes connections again when one is passed to another proces
       });
       server.listen(0, '127.0.0.1', () => (server.maxConnections = 1));
     },
-  }).then(({ ours, nodes }) => {
-    assert.deepEqual(ours.result, nodes.result);
-    return ours;
   });
-  assert.deepEqual(result, ['passed 1', 'passed 2', 'passed 3']);
+  assert.deepEqual(ours.result, nodes.result);
+  assert.deepEqual(ours.result, ['passed 1', 'passed 2', 'passed 3']);
 });
