@@ -195,6 +195,15 @@ describe('driver', () => {
     assert.equal(steps.join(), `${scenario('x')},${scenario('y')}`);
   });
 
+  test('opens resources anew after every few rounds, each time with rounds that are dropped', async () => {
+    const { steps, ...overrides } = opening();
+    const args = '--rounds 3 --renew 2 --scenarios x --contenders a,b'.split(' ');
+    const { record } = await runFake(args, overrides);
+    const group = (rounds) => `open xa,open xb,${'xa,xb,'.repeat(1 + rounds)}close xa,close xb`;
+    assert.equal(steps.join(), `${group(2)},${group(1)}`);
+    assert.equal(record.results[0].samples.a.length, 3);
+  });
+
   test('closes resources when another cannot be opened or a measurement fails', async () => {
     for (const [fails, expected] of [
       ['open xb', 'open xa,open xb,close xa'],

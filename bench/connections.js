@@ -163,8 +163,9 @@ function load({ port }, { rate, close }, { connections, threads }, durationS) {
 }
 
 /**
- * A server that stays for all rounds. How fast a process is that answers on kept connections differs by some percent
- * from start to start, by what V8 has compiled; and the more workers there are, the longer the warm-up takes.
+ * A server that stays for all rounds, or for those of `--renew`: the more workers there are, the longer the warm-up
+ * takes. A new server's code for the end of a connection is discarded by V8 when the first connections end, and
+ * compiled again in the next round, which is therefore dropped.
  * @type {NonNullable<import('./lib/driver').Benchmark['open']>}
  */
 async function open(contender, scenario, options) {

@@ -13,7 +13,8 @@ const { describeScenario, grouped, summarizeScenario } = require('./report');
 /*
  * Runs a benchmark: named contenders in alternating rounds (A B C, A B C, ...) of one session, so that changes on
  * the machine affect all of them alike. A first round warms up and is dropped. What a benchmark opens for a
- * contender stays for all its rounds in a scenario. Measurements wait for two undisturbed processors, see `cores.js`.
+ * contender stays for all its rounds in a scenario, or is renewed after every few of them: figures of one process say
+ * little about those of the next. Measurements wait for two undisturbed processors, see `cores.js`.
  */
 
 const RESULTS = path.join(__dirname, '..', 'results');
@@ -26,7 +27,7 @@ const ENOUGH_ROUNDS = 5;
  * run here; it is then skipped, and the report says so
  * @typedef {{ name: string, metrics?: readonly Metric[], contenders?: readonly string[], peer?: string,
  *   [detail: string]: any }} Scenario with metrics, contenders or a peer of its own, if need be
- * @typedef {Record<string, any> & { node: string, rounds: number, warmups: number }} Options
+ * @typedef {Record<string, any> & { node: string, rounds: number, warmups: number, renew: number }} Options
  * @typedef {{ close: () => Promise<void>, [detail: string]: any }} Opened
  * @typedef {object} Benchmark
  * @property {string} name
@@ -39,7 +40,7 @@ const ENOUGH_ROUNDS = 5;
  * @property {(contender: Contender, scenario: Scenario, options: Options, opened?: Opened) => Promise<Sample>} measure
  * @property {(contender: Contender, scenario: Scenario, options: Options) => Promise<Opened | undefined>} [open]
  *   starts what a contender needs in all rounds of a scenario, and is not to use the machine while others are measured;
- *   `close` ends it after the last round, or when the scenario fails
+ *   `close` ends it after the last round, before it is renewed, or when the scenario fails
  * @property {(options: Options) => void | Promise<void>} [prepare] throws a UsageError if a tool is missing
  */
 
@@ -50,6 +51,11 @@ class UsageError extends Error {}
 const COMMON = {
   rounds: { help: 'measured rounds', default: String(ENOUGH_ROUNDS), parse: positive },
   warmups: { help: 'rounds before, which are dropped', default: '1', parse: wholeNumber },
+  renew: {
+    help: 'rounds after which kept servers are replaced by new ones, with rounds before again; 0 for never',
+    default: '0',
+    parse: wholeNumber,
+  },
   node: {
     help: 'the Node.js binary under test, or its major version, which is fetched',
     default: process.execPath,
@@ -251,26 +257,30 @@ async function run(benchmark, { node, ...others }) {
 async function alternate(benchmark, scenario, contenders, options, cores) {
   /** @type {import('./report').Samples} */
   const samples = new Map(contenders.map((contender) => [contender.name, []]));
-  /** @type {Map<string, Opened | undefined>} */
-  const opened = new Map();
+  const { rounds, warmups, renew } = options;
   const [shown] = benchmark.metrics;
-  try {
-    for (const contender of contenders) {
-      opened.set(contender.name, await benchmark.open?.(contender, scenario, options));
-    }
-    for (let round = 1 - options.warmups; round <= options.rounds; round++) {
+  for (let done = 0, last; done < rounds; done = last) {
+    last = renew === 0 ? rounds : Math.min(done + renew, rounds);
+    /** @type {Map<string, Opened | undefined>} */
+    const opened = new Map();
+    try {
       for (const contender of contenders) {
-        const sample = await cores.take(() =>
-          benchmark.measure(contender, scenario, options, opened.get(contender.name)),
-        );
-        if (round > 0) samples.get(contender.name)?.push(sample);
-        const name = round > 0 ? `round ${round}` : 'warm-up';
-        const figure = grouped(sample[shown.key], shown.digits);
-        console.error(`${scenario.name}, ${name}: ${contender.name} ${figure} ${shown.label}`);
+        opened.set(contender.name, await benchmark.open?.(contender, scenario, options));
       }
+      for (let round = done + 1 - warmups; round <= last; round++) {
+        for (const contender of contenders) {
+          const sample = await cores.take(() =>
+            benchmark.measure(contender, scenario, options, opened.get(contender.name)),
+          );
+          if (round > done) samples.get(contender.name)?.push(sample);
+          const name = round > done ? `round ${round}` : 'warm-up';
+          const figure = grouped(sample[shown.key], shown.digits);
+          console.error(`${scenario.name}, ${name}: ${contender.name} ${figure} ${shown.label}`);
+        }
+      }
+    } finally {
+      await closeAll([...opened.values()]);
     }
-  } finally {
-    await closeAll([...opened.values()]);
   }
   return samples;
 }
