@@ -121,3 +121,43 @@ test('a full server takes connections again when one is passed to another proces
   assert.deepEqual(ours.result, nodes.result);
   assert.deepEqual(ours.result, ['passed 1', 'passed 2', 'passed 3']);
 });
+
+/* With 0, servers have no limit before Node 21. */
+for (const limit of [0, 1]) {
+  test(`the shared socket leaves connections to others once maxConnections is set to ${limit}`, async (t) => {
+    const { result } = await play(t, {
+      env: { LIMIT: String(limit) },
+      async primary({ forkListening, net, once }) {
+        const { workers, port } = await forkListening(2);
+        const sockets = [];
+        const connect = async () => {
+          const socket = net.connect(port, '127.0.0.1');
+          sockets.push(socket);
+          const [data] = await Promise.race([once(socket, 'data'), once(socket, 'close')]);
+          return Number(data);
+        };
+        const seen = new Set();
+        while (seen.size < 2) seen.add(await connect());
+        workers[0].send(Number(process.env.LIMIT));
+        const [{ isLimit }] = await once(workers[0], 'message');
+        const answers = [];
+        for (let i = 0; i < 20; i++) answers.push(await connect());
+        sockets.forEach((socket) => socket.destroy());
+        return { isLimit, answers };
+      },
+      worker({ cluster, net }) {
+        const server = net.createServer((socket) => {
+          socket.on('error', () => {});
+          socket.write(String(cluster.worker.id));
+        });
+        process.on('message', (limit) => {
+          server.maxConnections = limit;
+          process.send({ isLimit: limit > 0 || Number.parseInt(process.versions.node, 10) >= 21 });
+        });
+        server.listen(0, '127.0.0.1');
+      },
+    });
+    if (result.isLimit) assert.deepEqual(result.answers, Array(20).fill(2));
+    else assert.ok(result.answers.every((id) => id === 1 || id === 2));
+  });
+}

@@ -2,7 +2,7 @@
 
 const { subscribe } = require('node:diagnostics_channel');
 const { setInterval, clearInterval } = require('node:timers');
-const { isFull } = require('./limits');
+const { isFull, observeLimit } = require('./limits');
 
 const CONNECTIONS = 0;
 const REQUESTS = 1;
@@ -75,6 +75,8 @@ class ConnectionCounter {
     const { onconnection, fd } = handle;
     // For the gate of a shared socket; handles fed by the hub have no descriptor.
     const from = fd === undefined ? 0 : fd + 1;
+    // What the hub sends to a full server is refused.
+    if (fd !== undefined) observeLimit(server, update);
     handle.onconnection = function onConnection(/** @type {any[]} */ ...args) {
       // Counted before the call, since a connection listener may block. `update` corrects the count if there was no
       // connection.
