@@ -63,6 +63,9 @@ test('headers of both versions, in any number of pieces, place a client alike', 
         'v2 in two pieces': (n) => [v2(n).slice(0, 14), v2(n).slice(14)],
         'v2, one byte at a time': (n) => [...v2(n)],
         'v2 with more fields': (n) => [v2(n, { more: 400 })],
+        'v2 with a certificate': (n) => [v2(n, { more: 1200 })],
+        'v2 with as much as fits': (n) => [v2(n, { more: 65_535 - 12 })],
+        'v2 with fields that come later': (n) => [v2(n, { more: 5000 }).slice(0, 30), v2(n, { more: 5000 }).slice(30)],
         'v2 and a request': (n) => [v2(n) + 'GET / HTTP/1.1\\r\\n\\r\\n'],
       };
       const places = {};

@@ -16,8 +16,12 @@ use super::thread::header_token;
 use super::Event;
 use crate::sys::clock::monotonic_ns;
 
-/// Longest supported header: version 1 has at most 107 bytes, version 2 with just addresses 52.
-const HEADER_BYTES: usize = 536;
+/// Bytes read of a header: all of version 1, and of version 2 its fixed part and the longest addresses, of a
+/// Unix socket. The fields after the addresses, up to 64 KiB, do not matter here.
+const HEADER_BYTES: usize = V2_FIXED_BYTES + 216;
+
+/// Fixed part of version 2, which ends with the number of bytes that follow.
+const V2_FIXED_BYTES: usize = 16;
 
 /// Longest header of version 1.
 const V1_BYTES: usize = 107;
@@ -249,7 +253,8 @@ fn read_header(connection: &Connection) -> Header {
 }
 
 fn parse_header(bytes: &[u8]) -> Header {
-    let result = HeaderResult::parse(bytes);
+    let mut without_fields = [0; HEADER_BYTES];
+    let result = HeaderResult::parse(leave_out_fields(bytes, &mut without_fields));
     // The parser takes some beginnings of version 1 for wrong, and some wrong lines for beginnings.
     let is_partial = if bytes.starts_with(V1_START) {
         bytes.len() < V1_BYTES && !bytes.windows(2).any(|pair| pair == b"\r\n")
@@ -275,6 +280,24 @@ fn parse_header(bytes: &[u8]) -> Header {
         _ => None,
     };
     client.map_or(Header::None, Header::Client)
+}
+
+/// Returns a header of version 2 as if it ended with the addresses, in `buffer`, and anything else unchanged.
+fn leave_out_fields<'a>(bytes: &'a [u8], buffer: &'a mut [u8; HEADER_BYTES]) -> &'a [u8] {
+    if !bytes.starts_with(v2::PROTOCOL_PREFIX) || bytes.len() < V2_FIXED_BYTES || bytes.len() > HEADER_BYTES {
+        return bytes;
+    }
+    let of_addresses: u16 = match bytes[13] >> 4 {
+        1 => 12,
+        2 => 36,
+        3 => 216,
+        _ => 0,
+    };
+    let declared = u16::from_be_bytes([bytes[14], bytes[15]]);
+    let copy = &mut buffer[..bytes.len()];
+    copy.copy_from_slice(bytes);
+    copy[14..16].copy_from_slice(&declared.min(of_addresses).to_be_bytes());
+    copy
 }
 
 #[cfg(test)]
@@ -311,6 +334,33 @@ mod tests {
         // Command LOCAL: the addresses, if there are any, are to be ignored.
         v2[12] = 0x20;
         assert_eq!(client(&v2), None);
+    }
+
+    #[test]
+    fn fields_after_the_addresses_are_not_waited_for() {
+        let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff".to_vec();
+        header.extend([192, 0, 2, 9, 192, 0, 2, 2, 0x0f, 0xa0, 0, 80]);
+        let addresses = header.len();
+        header.resize(HEADER_BYTES, 4);
+        for end in 1..=HEADER_BYTES {
+            let expected = if end < addresses {
+                "partial"
+            } else {
+                "192.0.2.9:4000"
+            };
+            assert_eq!(
+                client(&header[..end]).as_deref(),
+                Some(expected),
+                "of {end} bytes"
+            );
+        }
+        // A Unix socket's addresses are of no use, but have to be there.
+        header[13] = 0x31;
+        assert_eq!(client(&header[..HEADER_BYTES - 1]).as_deref(), Some("partial"));
+        assert_eq!(client(&header), None);
+        // Fewer bytes than the addresses take.
+        header[13..16].copy_from_slice(&[0x11, 0, 11]);
+        assert_eq!(client(&header), None);
     }
 
     #[test]
