@@ -289,6 +289,20 @@ test("cluster has the same properties as Node's, in the primary and in a worker"
   });
 });
 
+test('cluster is shown with values, as Node shows its own', async (t) => {
+  await same(t, {
+    async primary({ cluster, require }) {
+      const { inspect } = require('node:util');
+      const show = () => inspect(cluster).replace(/\[Function[^\]]*\]/g, '[Function]');
+      const before = show();
+      cluster.schedulingPolicy = cluster.SCHED_NONE;
+      cluster.own = { cluster };
+      return [before, show()];
+    },
+    worker() {},
+  });
+});
+
 test('listeners are called on cluster itself, listed and removed as in Node', async (t) => {
   const result = await same(t, {
     async primary({ cluster, once }) {

@@ -18,6 +18,7 @@ const { errnoOf, makeError } = require('../core/errors');
 const { OptionNames } = require('../core/option-names');
 const { getScheduler } = require('./scheduler');
 const { ListenerTable } = require('./listeners');
+const { showValues } = require('./inspection');
 const { readProcess } = require('./proc');
 const policies = require('./policy');
 const lanes = require('./ipc-lanes');
@@ -298,6 +299,7 @@ function giveTo(target) {
     Object.defineProperty(target, name, { configurable: true, enumerable: true, writable: true, value });
   }
   Object.defineProperty(target, 'schedulingPolicy', { ...schedulingPolicy, enumerable: true });
+  showValues(target, builtin);
 }
 
 module.exports.giveTo = giveTo;
