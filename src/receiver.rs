@@ -26,9 +26,6 @@ const MESSAGES_PER_TURN: usize = 16;
 /// How long receiving pauses without descriptors for the next message, in milliseconds.
 const NO_ROOM_MS: u64 = 10;
 
-/// Returned instead of a connection's descriptor.
-const NOTHING: i32 = -1;
-
 struct GatedSocket {
     registration: Registration,
     gate: Gate,
@@ -218,13 +215,6 @@ impl Receiver {
         gates.wake(fd);
     }
 
-    /// Accepts one more connection from a gated socket, if one is waiting and the worker is not ahead of the
-    /// others. Returns its descriptor, owned by the caller, or a negative number.
-    #[napi]
-    pub fn accept(&self, fd: i32) -> i32 {
-        self.shared.accept(fd)
-    }
-
     /// Sets whether the server of a socket has reached its `maxConnections`.
     #[napi]
     pub fn set_full(&self, fd: i32, full: bool) {
@@ -270,22 +260,6 @@ impl Shared {
         }
     }
 
-    fn accept(&self, fd: RawFd) -> i32 {
-        let mut gates = self.gates.borrow_mut();
-        let Some(gated) = gates.sockets.get(&fd) else {
-            return NOTHING;
-        };
-        if !self.neighbours.borrow_mut().may_accept(&gated.gate) {
-            return NOTHING;
-        }
-        // libuv will encounter the same error and report it.
-        let Ok(connection) = gated.registration.accept() else {
-            return NOTHING;
-        };
-        gates.note_accepted(fd);
-        connection.into_raw_fd()
-    }
-
     fn resume(&self) {
         self.with(&self.poll, |poll| {
             // Fails only for a closing handle, and then there is nothing more to receive.
@@ -328,7 +302,6 @@ impl Shared {
         let (least, most) = reserve_bounds(sockets);
         room.set_bounds(least, most);
         let is_crowded = !room.is_left(now_ns);
-        neighbours.set_room(room.needed().saturating_sub(sockets));
         self.crowded.set(if is_crowded { CROWDED } else { 0 });
         if neighbours.set_crowded(is_crowded) || recheck {
             gates.lively = gates.sockets.keys().copied().collect();

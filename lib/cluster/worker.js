@@ -78,12 +78,14 @@ class Link {
         const isShared = handle.fd !== undefined;
         // Also of a descriptor, whose kind is not in the options.
         const isUnix = handle.getsockname === undefined;
-        if (isShared) this.#gate(listener, handle);
+        if (isShared) {
+          this.#gate(listener, handle);
+          this.#isolate(handle);
+        }
         this.#counter.track(server, handle, (full) => {
           if (isShared && server._handle === handle) this.#receiver.setFull(handle.fd, full);
         });
-        if (isShared) this.#acceptSeveral(server, handle, isUnix);
-        else this.#receive(listener, new Entry(server, handle, isUnix));
+        if (!isShared) this.#receive(listener, new Entry(server, handle, isUnix));
       },
     );
   }
@@ -115,27 +117,13 @@ class Link {
   }
 
   /**
-   * libuv accepts one connection per loop turn. If more are waiting, they are accepted in the same turn, which
-   * amortises the overhead of the turn.
-   * @param {any} server
+   * What a listener enters with `AsyncLocalStorage.enterWith()` would otherwise stay with the handle, for the next
+   * connection. In Node's cluster each connection comes with a message, and so without a context.
    * @param {any} handle
-   * @param {boolean} isUnix
    */
-  #acceptSeveral(server, handle, isUnix) {
-    const { fd, onconnection } = handle;
-    const receiver = this.#receiver;
-    const context = this.#context;
-    handle.onconnection = function onConnections(/** @type {any[]} */ ...args) {
-      context.run(onconnection, handle, args);
-      // Any of them may fill or close the server; the receiver rejects the descriptor of a closed one.
-      while (context.tick() && !isFull(server)) {
-        const accepted = receiver.accept(fd);
-        if (accepted < 0) return;
-        const client = openHandle(accepted, isUnix);
-        if (client === null) receiver.discard(accepted);
-        else context.run(onconnection, handle, [0, client]);
-      }
-    };
+  #isolate(handle) {
+    const { onconnection } = handle;
+    handle.onconnection = (/** @type {any[]} */ ...args) => this.#context.run(onconnection, handle, args);
   }
 
   /**

@@ -620,11 +620,6 @@ export declare class Receiver {
   discard(fd: number): void
   /** Gates a listening socket from which libuv accepts on this loop. `row` is its id from the primary. */
   gate(row: number, fd: number): void
-  /**
-   * Accepts one more connection from a gated socket, if one is waiting and the worker is not ahead of the
-   * others. Returns its descriptor, owned by the caller, or a negative number.
-   */
-  accept(fd: number): number
   /** Sets whether the server of a socket has reached its `maxConnections`. */
   setFull(fd: number, full: boolean): void
   /**

@@ -55,15 +55,13 @@ const CHURN_SHARE: u32 = 4;
 /// The period over which accepted connections are counted.
 const CHURN_NS: u64 = 8_000_000;
 
-/// Maximum number of connections that a worker accepts per turn of its loop after those that libuv accepts, which are
-/// one for each socket.
-const MORE_PER_TURN: u32 = 7;
+/// Descriptors that a worker keeps free beyond those for connections, for what these open in the same turn.
+const SPARE: u32 = 14;
 
 /// Bounds for the number of free descriptors below which a worker with this many sockets accepts nothing: those that
-/// libuv may need in one turn of the loop, and twice those of a whole turn.
+/// libuv may need in one turn of the loop, which accepts one connection from each, and twice those and [`SPARE`].
 pub fn reserve_bounds(sockets: u32) -> (u32, u32) {
-    let turn = sockets.saturating_add(MORE_PER_TURN);
-    (sockets.max(1), turn.saturating_mul(2))
+    (sockets.max(1), sockets.saturating_mul(2).saturating_add(SPARE))
 }
 
 /// Shortest and longest time between checks of a closed gate.
@@ -150,9 +148,6 @@ pub struct Neighbours {
     seen: Option<(Set, Others)>,
     churn: Churn,
     now_ns: u64,
-    /// How many more connections may be accepted in this turn, and in each.
-    more: u32,
-    more_per_turn: u32,
     /// Whether few descriptors are left.
     is_crowded: bool,
 }
@@ -181,8 +176,6 @@ impl Neighbours {
             seen: None,
             churn: Churn::default(),
             now_ns: 0,
-            more: MORE_PER_TURN,
-            more_per_turn: MORE_PER_TURN,
             is_crowded: false,
         }
     }
@@ -193,17 +186,10 @@ impl Neighbours {
         std::mem::replace(&mut self.is_crowded, is_crowded) != is_crowded
     }
 
-    /// Sets for how many connections, beyond one for each socket, there are descriptors in a turn.
-    pub fn set_room(&mut self, descriptors: u32) {
-        self.more_per_turn = MORE_PER_TURN.min(descriptors);
-        self.more = self.more.min(self.more_per_turn);
-    }
-
     /// Starts a new turn of the loop: discards cached results.
     pub fn turn(&mut self, now_ns: u64) {
         self.now_ns = now_ns;
         self.seen = None;
-        self.more = self.more_per_turn;
         let board = &self.board;
         self.churn
             .observe(board.worker(self.slot).accepted.load(Relaxed), now_ns);
@@ -252,19 +238,6 @@ impl Neighbours {
         let still_ms = self.now_ns.saturating_sub(gate.still_since_ns) / 1_000_000;
         let later_ms = (still_ms / STILL_SHARE).clamp(LOOK_AGAIN_MS, LOOK_AGAIN_LATEST_MS);
         (!gate.armed && !gate.full).then_some(later_ms)
-    }
-
-    /// Whether the worker, which has just accepted a connection, may accept another one before its loop
-    /// turns. Assumes that it then does.
-    pub fn may_accept(&mut self, gate: &Gate) -> bool {
-        if !gate.armed || gate.full || self.more == 0 {
-            return false;
-        }
-        let others = self.others(self.board.serving(gate.row));
-        let mine = self.board.worker(self.slot).connections.load(Relaxed);
-        let may = is_within(mine.max(0).unsigned_abs(), others.least, self.churn.accepted);
-        self.more -= u32::from(may);
-        may
     }
 
     /// Called when only suspects keep the gate closed. Once connections have waited long enough, the suspects
@@ -530,61 +503,9 @@ mod tests {
     }
 
     #[test]
-    fn another_connection_is_taken_unless_the_worker_is_ahead_or_its_server_full() {
-        let (board, mut gate) = (board(), Gate::new(0));
-        let mut neighbours = Neighbours::new(Arc::clone(&board), 0);
-        neighbours.turn(NOW_NS);
-        board.worker(0).connections.store(SLACK as i32, Relaxed);
-        assert!(neighbours.may_accept(&gate));
-        board.worker(0).connections.store(SLACK as i32 + 1, Relaxed);
-        assert!(!neighbours.may_accept(&gate));
-        board.worker(0).connections.store(0, Relaxed);
-        gate.set_full(true);
-        assert!(!neighbours.may_accept(&gate));
-    }
-
-    #[test]
-    fn no_more_than_so_many_are_taken_in_one_turn() {
-        let (board, gate) = (board(), Gate::new(0));
-        let mut neighbours = Neighbours::new(Arc::clone(&board), 0);
-        for turn in 0..2 {
-            neighbours.turn(NOW_NS + turn);
-            let taken = (0..100).filter(|_| neighbours.may_accept(&gate)).count();
-            assert_eq!(taken, MORE_PER_TURN as usize);
-        }
-    }
-
-    #[test]
-    fn no_more_are_taken_in_one_turn_than_there_are_descriptors_for() {
-        let (board, gate) = (board(), Gate::new(0));
-        let mut neighbours = Neighbours::new(Arc::clone(&board), 0);
-        neighbours.turn(NOW_NS);
-        neighbours.set_room(4);
-        let mut taken = || (0..100).filter(|_| neighbours.may_accept(&gate)).count();
-        assert_eq!(taken(), 4, "in this turn already");
-        let after = [3, 0, 100].map(|descriptors| {
-            neighbours.set_room(descriptors);
-            neighbours.turn(NOW_NS);
-            (0..100).filter(|_| neighbours.may_accept(&gate)).count()
-        });
-        assert_eq!(after, [3, 0, MORE_PER_TURN as usize]);
-    }
-
-    #[test]
     fn the_reserve_suffices_for_a_turn_of_all_sockets() {
         assert_eq!(reserve_bounds(1), (1, 16));
         assert_eq!(reserve_bounds(100), (100, 214));
-    }
-
-    #[test]
-    fn a_connection_that_is_not_taken_counts_for_nothing() {
-        let (board, gate) = (board(), Gate::new(0));
-        let mut neighbours = Neighbours::new(Arc::clone(&board), 0);
-        neighbours.turn(NOW_NS);
-        board.worker(0).connections.store(SLACK as i32 + 1, Relaxed);
-        assert!(!(0..100).any(|_| neighbours.may_accept(&gate)));
-        board.worker(0).connections.store(0, Relaxed);
-        assert!(neighbours.may_accept(&gate));
     }
 
     #[test]

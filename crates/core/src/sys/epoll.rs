@@ -1,12 +1,9 @@
-//! A listening socket owned by libuv: changing its epoll registration, and accepting from it.
+//! Changing the epoll registration of a listening socket owned by libuv.
 
-use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{BorrowedFd, RawFd};
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
-use rustix::io::Errno;
-use rustix::net::{accept_with, SocketFlags};
 
 /// libuv's registration of a listening socket in its epoll set, which can be removed and restored.
 ///
@@ -22,11 +19,6 @@ impl Registration {
     /// The registration of `socket` in `epoll`.
     pub fn new(epoll: RawFd, socket: RawFd) -> Self {
         Self { epoll, socket }
-    }
-
-    /// The socket's descriptor number.
-    pub fn fd(&self) -> RawFd {
-        self.socket
     }
 
     /// Registers the socket with `EPOLLEXCLUSIVE`, so that a connection wakes only one worker, and with the
@@ -58,15 +50,6 @@ impl Registration {
             tv_nsec: 0,
         };
         matches!(poll(&mut polled, Some(&now)), Ok(1..))
-    }
-
-    /// Accepts a connection; the descriptor is non-blocking and close-on-exec.
-    ///
-    /// # Errors
-    /// `EAGAIN` when none waits, `EBADF` without a socket, and those of `accept4`.
-    pub fn accept(&self) -> io::Result<OwnedFd> {
-        let (_, socket) = self.borrow().ok_or(Errno::BADF)?;
-        Ok(accept_with(socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?)
     }
 
     fn borrow(&self) -> Option<(BorrowedFd<'_>, BorrowedFd<'_>)> {
