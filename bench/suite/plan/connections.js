@@ -39,16 +39,18 @@ module.exports.sections = [
       },
       {
         // After the default warm-up, V8's threads still take about a twentieth of the processors' time, by contender
-        // more or less. And single rounds differ by more than the targets are apart.
+        // more or less. And single rounds, and servers of the same contender, differ by more than the targets are apart.
         benchmark: 'connections',
         node: 24,
         args: [
           '--scenarios',
           'close',
           '--rounds',
-          '11',
+          '24',
+          '--renew',
+          '8',
           '--duration',
-          '2',
+          '1',
           '--warm',
           '15000',
           '--contenders',
