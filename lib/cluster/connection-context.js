@@ -1,9 +1,9 @@
 'use strict';
 
 /**
- * Separates connections that are delivered in one callback of the event loop, as Node's, which come one by one:
- * ticks and microtasks of one run before the next, and what a listener enters with
- * `AsyncLocalStorage.enterWith()` ends with its connection.
+ * Separates connections as Node's are, which come one by one: what a listener enters with
+ * `AsyncLocalStorage.enterWith()` ends with its connection, and of those that are delivered in one callback of the
+ * event loop, ticks and microtasks of one run before the next.
  */
 
 const { AsyncResource } = require('node:async_hooks');
@@ -39,10 +39,10 @@ class ConnectionContext {
 
   /**
    * Runs ticks and microtasks, to be called between two connections. After the last one, the native caller does.
-   * @param {boolean} [isFirst] whether no connection has been passed in this callback of the event loop
+   * @param {boolean} isFirst whether no connection has been passed in this callback of the event loop
    * @returns {boolean} false if the next one must wait for another callback
    */
-  tick(isFirst = false) {
+  tick(isFirst) {
     return runTicks === undefined ? isFirst : tick(this.report);
   }
 }
